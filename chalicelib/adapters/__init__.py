@@ -1,0 +1,1 @@
+"""The only importers of boto3, pynamodb and sockets: implementations of the ports."""

@@ -1,0 +1,192 @@
+"""Every error that a caller can meet, with its HTTP status, stable code and whether repeating may help.
+
+    ChronoError
+    ├── InvalidField (422)            one or more fields are wrong; names each
+    │   └── NotSupported (422)        understood, but not offered yet
+    ├── BadRequest (400)              unparsable JSON or page token
+    ├── Unauthorized (401), Forbidden (403)
+    ├── NotFound (404), MethodNotAllowed (405)
+    ├── Conflict (409)                the resource's state forbids the call
+    ├── PreconditionFailed (412)      If-Match names another version
+    ├── TooLarge (413), UnsupportedMedia (415)
+    ├── TooMany (429)                 slow down; carries retry_after_s
+    ├── Unavailable (503)             DynamoDB, SQS or EventBridge throttles or is away
+    │   └── OutcomeUnknown (503)      a write timed out: it may have happened
+    └── CapacityExhausted (507)
+
+``SettingsError`` stands apart: it stops the start of a process and never reaches a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class FieldError(NamedTuple):
+    """One wrong field: its dotted name (``target.url``) and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class ChronoError(Exception):
+    """The root: an error with an HTTP status and a stable snake_case code."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+    default_code: ClassVar[str] = "internal_error"
+
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+
+
+class InvalidField(ChronoError):
+    """Raised when a field of a request is missing, unknown, mistyped or out of range."""
+
+    status = 422
+    title = "Invalid field"
+    default_code = "invalid_field"
+
+    def __init__(self, errors: Sequence[FieldError], *, code: str | None = None) -> None:
+        super().__init__("; ".join(f"{e.field}: {e.message}" for e in errors), code=code)
+        self.errors = tuple(errors)
+
+    @classmethod
+    def of(cls, field: str, message: str, *, code: str | None = None) -> InvalidField:
+        """The common case of a single wrong field."""
+        return cls([FieldError(field, message)], code=code)
+
+
+class NotSupported(InvalidField):
+    """Raised when a field holds something the contract knows and this release does not offer."""
+
+    title = "Not supported"
+    default_code = "not_supported"
+
+
+class BadRequest(ChronoError):
+    """Raised when the body is not JSON or a page token was not made by this service."""
+
+    status = 400
+    title = "Bad request"
+    default_code = "bad_request"
+
+
+class Unauthorized(ChronoError):
+    """Raised when credentials are missing or wrong."""
+
+    status = 401
+    title = "Unauthorized"
+    default_code = "unauthorized"
+
+
+class Forbidden(ChronoError):
+    """Raised when the caller is known and may not do this."""
+
+    status = 403
+    title = "Forbidden"
+    default_code = "forbidden"
+
+
+class NotFound(ChronoError):
+    """Raised when there is no such resource or route (or it belongs to somebody else)."""
+
+    status = 404
+    title = "Not found"
+    default_code = "not_found"
+
+
+class MethodNotAllowed(ChronoError):
+    """Raised when the route exists with other methods; carries them for ``Allow``."""
+
+    status = 405
+    title = "Method not allowed"
+    default_code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__("this route answers " + ", ".join(allowed))
+        self.allowed = tuple(allowed)
+
+
+class Conflict(ChronoError):
+    """Raised when the resource's present state forbids the call."""
+
+    status = 409
+    title = "Conflict"
+    default_code = "conflict"
+
+
+class PreconditionFailed(ChronoError):
+    """Raised when ``If-Match`` names a version that is no longer the current one."""
+
+    status = 412
+    title = "Precondition failed"
+    default_code = "precondition_failed"
+
+
+class TooLarge(ChronoError):
+    """Raised when a body or payload is over its limit."""
+
+    status = 413
+    title = "Too large"
+    default_code = "too_large"
+
+
+class UnsupportedMedia(ChronoError):
+    """Raised when a body is sent that is not declared as JSON."""
+
+    status = 415
+    title = "Unsupported media type"
+    default_code = "unsupported_media_type"
+
+
+class TooMany(ChronoError):
+    """Raised when a caller exceeds a rate or a bounded resource; ``retry_after_s`` seconds later it may pass."""
+
+    status = 429
+    title = "Too many requests"
+    default_code = "too_many_requests"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(ChronoError):
+    """Raised when a dependency throttles or is away; nothing was written."""
+
+    status = 503
+    title = "Service unavailable"
+    default_code = "unavailable"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknown(Unavailable):
+    """Raised when a write got no answer: it may or may not have happened, and must be safe to repeat."""
+
+    default_code = "outcome_unknown"
+
+
+class CapacityExhausted(ChronoError):
+    """Raised when a configured capacity (jobs, memory) is reached; nothing was written."""
+
+    status = 507
+    title = "Capacity exhausted"
+    default_code = "capacity_exhausted"
+
+
+class SettingsError(Exception):
+    """Raised at start when an environment variable is wrong; the message is one line naming it."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable

@@ -1,0 +1,56 @@
+"""Every bound of the service, named, units last, with the relations between them asserted beside them."""
+
+from __future__ import annotations
+
+# -- requests
+BODY_MAX_BYTES = 256 * 1024
+PAYLOAD_MAX_BYTES = 64 * 1024
+PAGE_DEFAULT_ITEMS = 50
+PAGE_MAX_ITEMS = 100
+PREVIEW_DEFAULT_COUNT = 10
+PREVIEW_MAX_COUNT = 1000
+JSON_MAX_DEPTH = 64
+
+# -- schedules
+NAME_MAX_CHARS = 128
+TAGS_MAX_COUNT = 20
+TAG_MAX_CHARS = 64
+OWNER_MAX_CHARS = 128
+SHARD_KEY_MAX_CHARS = 128
+NOTE_MAX_CHARS = 512
+EXPR_MAX_CHARS = 1024
+URL_MAX_CHARS = 2048
+SHARDS_DEFAULT = 16
+SHARDS_MAX = 256
+RATE_MIN_MS = 1000
+SLA_DEFAULT_MS = 1000
+CATCH_UP_DEFAULT_MS = 60_000
+TIMEOUT_DEFAULT_MS = 300_000
+INSTANT_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: the last instant that RFC 3339 can write
+DURATION_MAX_MS = 366 * 86_400_000
+VERSIONS_INLINE_MAX = 8  # versions named in the state item; older ones are found by their snapshot
+
+# -- the way of a firing
+HORIZON_MS = 120_000  # how far ahead of their instants firings are put on the queue
+SWEEP_PERIOD_MS = 60_000  # how often the minute rule calls
+MESSAGE_SPAN_MS = 10_000  # the instants of one message lie within this span
+MESSAGE_MAX_INSTANTS = 25
+SQS_DELAY_MAX_S = 900
+SQS_BATCH_MAX = 10
+EVENTS_BATCH_MAX = 10
+STATEMENTS_MAX = 25  # writes in one batch call
+BATCH_GET_MAX = 100  # reads in one batch call
+UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept this long past its instant
+ATTEMPT_LEASE_MS = 20_000  # how long past its instant a claim protects an attempt nobody has marked as running
+RUNNING_MARK_MS = 100  # a delivery still running after this is written down as in_progress
+SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
+
+# -- executions
+ERROR_MAX_CHARS = 500
+HISTORY_RETENTION_S = 30 * 86_400
+IDEMPOTENCY_RETENTION_S = 86_400
+
+assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
+assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
+assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
+assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS

@@ -1,0 +1,1 @@
+"""What a caller can ask for, one verb a function: load, decide (core), write (port)."""

@@ -1,0 +1,1 @@
+"""Sweep, deliver, reconcile and feed: bounded batches, one a module."""
