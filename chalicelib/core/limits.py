@@ -47,8 +47,26 @@ SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep o
 
 # -- executions
 ERROR_MAX_CHARS = 500
+RETRY_AFTER_MAX_MS = 86_400_000  # the longest wait that a target can ask for
 HISTORY_RETENTION_S = 30 * 86_400
 IDEMPOTENCY_RETENTION_S = 86_400
+
+# -- time
+HLC_GRACE_MS = 500  # an incoming stamp may be this much further ahead than the drift bound before it is refused
+HLC_LOGICAL_MAX = 65_535  # 16 bits, so that a stamp fits in 64
+DRIFT_SAMPLES_MAX = 128  # wall and monotonic readings the drift watch remembers
+
+# -- leases
+LEASE_TTL_MIN_MS = 100
+LEASE_TTL_MAX_MS = 86_400_000
+LEASE_WAIT_MAX_MS = 25_000  # how long one acquire call may be held; API Gateway gives up at 29 s
+LEASE_HOLDER_MAX_CHARS = 128
+LEASE_METADATA_MAX_BYTES = 4 * 1024
+LEASE_WAITERS_MAX = 500  # all waiters live in the lease's one item, which may hold 400 KB
+
+# -- ticks
+TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
+TICK_RESERVE_AHEAD_MS = 60_000  # how far ahead of their instants second ticks get their numbers
 
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
