@@ -1,0 +1,309 @@
+"""An execution: what became of one firing, as a state machine over attempts that are leases.
+
+    pending ──> in_progress ──> completed | failed | timeout | cancelled
+    pending ──> cancelled | missed | skipped
+    (a caller's :retry)  failed | timeout | missed | cancelled | skipped ──> pending
+
+A claim makes the record (or takes it over) for one owner until ``lease_until_ms``; every later write of that attempt is
+conditional on ``rev``, which any other writer moves. Only after the lease has expired may somebody else end the attempt
+and start the next. Every function here is pure and returns the record to write in the place of the one it was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from chalicelib.core import limits, retry
+from chalicelib.core.errors import Conflict
+from chalicelib.core.schedule import RetryPolicy
+
+PENDING, IN_PROGRESS, COMPLETED, FAILED, TIMEOUT, CANCELLED, MISSED, SKIPPED = (
+    "pending",
+    "in_progress",
+    "completed",
+    "failed",
+    "timeout",
+    "cancelled",
+    "missed",
+    "skipped",
+)
+TRANSITIONS: dict[str, frozenset[str]] = {
+    PENDING: frozenset({IN_PROGRESS, CANCELLED, MISSED, SKIPPED}),
+    IN_PROGRESS: frozenset({COMPLETED, FAILED, TIMEOUT, CANCELLED}),
+    COMPLETED: frozenset(),
+    FAILED: frozenset({PENDING}),
+    TIMEOUT: frozenset({PENDING}),
+    CANCELLED: frozenset({PENDING}),
+    MISSED: frozenset({PENDING}),
+    SKIPPED: frozenset({PENDING}),
+}
+STATES = tuple(TRANSITIONS)
+OPEN = frozenset({PENDING, IN_PROGRESS})
+RETRYABLE = frozenset({FAILED, TIMEOUT, MISSED, CANCELLED, SKIPPED})
+LOST_MAX_ATTEMPTS = 20  # attempts whose worker died do not count against the policy, but are not tried for ever
+
+
+class ExecutionKey(NamedTuple):
+    """Which firing: deterministic, so that however often a message arrives there is one record."""
+
+    tenant: str
+    schedule_id: str
+    firing_ms: int
+    manual: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"{self.schedule_id}-{self.firing_ms}{'-m' if self.manual else ''}"
+
+
+def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
+    """The key that ``{schedule_id}-{unix_ms}`` or ``…-m`` names, or None when it has another form."""
+    parts = execution_id.split("-")
+    manual = len(parts) == 3 and parts[2] == "m"
+    well_formed = (len(parts) == 2 or manual) and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 15
+    return ExecutionKey(tenant, parts[0], int(parts[1]), manual) if well_formed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs."""
+
+    number: int
+    fencing_token: int
+    started_ms: int
+    finished_ms: int | None = None
+    outcome: str | None = None
+    http_status: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+
+
+class Transition(NamedTuple):
+    """One step of the state machine and when it was taken."""
+
+    source: str
+    target: str
+    at_ms: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
+
+    ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
+    """
+
+    tenant: str
+    schedule_id: str
+    firing_ms: int
+    manual: bool = False
+    shard: int
+    version: str
+    owner: str
+    target_type: str
+    rev: int = 1
+    state: str = PENDING
+    attempt: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    history: tuple[Transition, ...] = ()
+    fencing_token: int = 0
+    claimed_by: str | None = None
+    lease_until_ms: int | None = None
+    retry_at_ms: int | None = None
+    asynchronous: bool = False
+    first_started_ms: int | None = None
+    sla_ms: int = limits.SLA_DEFAULT_MS
+    trace_id: str = ""
+    payload: str | None = None
+    result: str | None = None
+    error: str | None = None
+    created_ms: int
+    finished_ms: int | None = None
+    hlc: str = ""
+    origin: str = ""
+
+    @property
+    def key(self) -> ExecutionKey:
+        return ExecutionKey(self.tenant, self.schedule_id, self.firing_ms, self.manual)
+
+    @property
+    def id(self) -> str:
+        return self.key.id
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def lateness_ms(self) -> int | None:
+        """How long after its instant the first attempt started; None when none did."""
+        return None if self.first_started_ms is None else max(0, self.first_started_ms - self.firing_ms)
+
+    @property
+    def late(self) -> bool:
+        return self.lateness_ms is not None and self.lateness_ms > self.sla_ms
+
+    @property
+    def open_until_ms(self) -> int | None:
+        """When reconcile must look at it: the end of its lease or the time of its next attempt."""
+        if not self.is_open:
+            return None
+        return self.retry_at_ms if self.retry_at_ms is not None else self.lease_until_ms
+
+    def leased(self, now_ms: int) -> bool:
+        """Whether an attempt lives: nobody but its owner may end it."""
+        return self.is_open and self.lease_until_ms is not None and now_ms < self.lease_until_ms
+
+
+def _move(execution: Execution, state: str, at_ms: int, reason: str | None = None) -> Execution:
+    if state not in TRANSITIONS[execution.state]:
+        raise Conflict(f"an execution that is {execution.state} cannot become {state}", code="illegal_transition")
+    step = Transition(execution.state, state, at_ms, reason)
+    return replace(execution, state=state, history=(*execution.history, step))
+
+
+def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> Execution:
+    """Begin the next attempt for ``owner``; its lease outlasts the instant by ATTEMPT_LEASE_MS.
+
+    The record must be new, waiting for a retry, or handed back by ``lose``.
+    """
+    assert execution.is_open
+    assert execution.lease_until_ms is None, "an attempt lives or was not ended"
+    due = max(now_ms, execution.retry_at_ms or execution.firing_ms)
+    return replace(
+        execution,
+        rev=execution.rev + 1,
+        attempt=execution.attempt + 1,
+        fencing_token=fencing_token,
+        claimed_by=owner,
+        lease_until_ms=due + limits.ATTEMPT_LEASE_MS,
+        retry_at_ms=None,
+    )
+
+
+def running(execution: Execution, started_ms: int, lease_until_ms: int) -> Execution:
+    """The attempt has been sent and takes its time: write it down, protected until ``lease_until_ms``."""
+    begun = _begun(execution, started_ms)
+    return replace(begun, rev=execution.rev + 1, lease_until_ms=lease_until_ms)
+
+
+def _begun(execution: Execution, started_ms: int) -> Execution:
+    """In progress, with the current attempt in the list; unchanged when ``running`` already wrote that."""
+    if execution.attempts and execution.attempts[-1].number == execution.attempt:
+        return execution
+    moved = execution if execution.state == IN_PROGRESS else _move(execution, IN_PROGRESS, started_ms)
+    attempt = Attempt(execution.attempt, execution.fencing_token, started_ms)
+    first = execution.first_started_ms
+    return replace(
+        moved,
+        attempts=(*execution.attempts, attempt),
+        first_started_ms=started_ms if first is None else first,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended, in the terms of the journal."""
+
+    outcome: str  # completed, failed, timeout, lost, cancelled
+    http_status: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+    retry_after_ms: int | None = None
+    permanent: bool = False
+    result: str | None = None
+
+
+def finish(
+    execution: Execution, result: Result, policy: RetryPolicy, started_ms: int, now_ms: int
+) -> Execution:
+    """End the current attempt: completed, waiting for the next one, or out of attempts.
+
+    ``retry_at_ms`` of the answer tells whether it waits; a final record has ``finished_ms``.
+    """
+    begun = _end_attempt(_begun(execution, started_ms), result, now_ms)
+    ended = replace(begun, rev=execution.rev + 1, claimed_by=None, lease_until_ms=None, asynchronous=False)
+    if result.outcome == "completed":
+        return replace(_move(ended, COMPLETED, now_ms), finished_ms=now_ms, result=result.result, error=None)
+    if not result.permanent and _may_retry(ended, policy):
+        counted = sum(a.outcome != "lost" for a in ended.attempts)
+        wait = 0 if result.outcome == "lost" else retry.backoff_ms(policy, counted, ended.id)
+        return replace(ended, retry_at_ms=now_ms + max(wait, result.retry_after_ms or 0), error=result.error)
+    state = TIMEOUT if result.outcome == "timeout" else FAILED
+    return replace(_move(ended, state, now_ms, result.error_type), finished_ms=now_ms, error=result.error)
+
+
+def _end_attempt(execution: Execution, result: Result, now_ms: int) -> Execution:
+    last = replace(
+        execution.attempts[-1],
+        finished_ms=now_ms,
+        outcome=result.outcome,
+        http_status=result.http_status,
+        error_type=result.error_type,
+        error=result.error[: limits.ERROR_MAX_CHARS] if result.error else None,
+    )
+    return replace(execution, attempts=(*execution.attempts[:-1], last))
+
+
+def _may_retry(execution: Execution, policy: RetryPolicy) -> bool:
+    lost = sum(a.outcome == "lost" for a in execution.attempts)
+    return len(execution.attempts) - lost < policy.max_attempts and lost < LOST_MAX_ATTEMPTS
+
+
+def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
+    """End an attempt whose lease expired: its worker died, or its asynchronous caller never completed it.
+
+    A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault; an
+    attempt that was written down as running or accepted has used its time and is a ``timeout``.
+    """
+    assert execution.lease_until_ms is not None
+    assert execution.lease_until_ms <= now_ms
+    started = execution.attempts[-1].started_ms if _attempt_began(execution) else execution.firing_ms
+    if execution.asynchronous:
+        result = Result("timeout", error_type="timeout", error="the target accepted the firing and never completed it")
+    else:
+        result = Result("lost", error_type="internal_error", error="the worker stopped before it recorded an outcome")
+    return finish(execution, result, policy, min(started, now_ms), now_ms)
+
+
+def _attempt_began(execution: Execution) -> bool:
+    return bool(execution.attempts) and execution.attempts[-1].number == execution.attempt
+
+
+def accepted(execution: Execution, started_ms: int, until_ms: int) -> Execution:
+    """The target answered 202 and will complete the execution itself, before ``until_ms``."""
+    begun = _begun(execution, started_ms)
+    return replace(begun, rev=execution.rev + 1, lease_until_ms=until_ms, asynchronous=True)
+
+
+def cancel(execution: Execution, now_ms: int, reason: str | None) -> Execution:
+    """Cancel a pending or running execution; raises Conflict from any other state."""
+    if not execution.is_open:
+        raise Conflict(f"the execution is already {execution.state}", code="not_cancellable")
+    return settle(execution, CANCELLED, now_ms, reason)
+
+
+def settle(execution: Execution, state: str, now_ms: int, reason: str | None) -> Execution:
+    """End an open execution without (further) delivery: cancelled, missed or skipped."""
+    running_attempt = execution.attempts and execution.attempts[-1].finished_ms is None
+    ended = _end_attempt(execution, Result("cancelled", error=reason), now_ms) if running_attempt else execution
+    moved = _move(ended, state, now_ms, reason)
+    return replace(
+        moved,
+        rev=execution.rev + 1,
+        claimed_by=None,
+        lease_until_ms=None,
+        retry_at_ms=None,
+        asynchronous=False,
+        finished_ms=now_ms,
+    )
+
+
+def reopen(execution: Execution, now_ms: int) -> Execution:
+    """A caller's ``:retry``: a further attempt of the same id, due at once. Raises Conflict when it is not over."""
+    if execution.state not in RETRYABLE:
+        raise Conflict(f"an execution that is {execution.state} cannot be retried", code="not_retryable")
+    moved = _move(execution, PENDING, now_ms, "retry requested")
+    return replace(moved, rev=execution.rev + 1, retry_at_ms=now_ms, finished_ms=None, error=None)

@@ -1,0 +1,38 @@
+"""The delay queue between sweep and deliver, and the place for what could not be delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from chalicelib.core.message import Message
+
+
+class Outgoing(NamedTuple):
+    """A message and how many whole seconds (0..900) the queue holds it back."""
+
+    message: Message
+    delay_s: int
+
+
+class Incoming(NamedTuple):
+    """A message as delivered: ``receipt`` names it in the answer, ``receives`` counts its deliveries from 1."""
+
+    receipt: str
+    body: str
+    receives: int
+
+
+class WorkQueue(Protocol):
+    """At least once, in any order, any time after the delay."""
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        """Queue at most 10 messages. Returns only when all are durable.
+
+        Raises Unavailable when none, OutcomeUnknown when any number of them may have been queued.
+        """
+        ...
+
+    def send_dead(self, execution_id: str, event: str, reason: str) -> None:
+        """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue."""
+        ...
