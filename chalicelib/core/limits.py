@@ -11,6 +11,8 @@ PREVIEW_DEFAULT_COUNT = 10
 PREVIEW_MAX_COUNT = 1000
 JSON_MAX_DEPTH = 64
 
+SECOND_MS = 1000
+
 # -- schedules
 NAME_MAX_CHARS = 128
 TAGS_MAX_COUNT = 20
@@ -62,7 +64,8 @@ LEASE_TTL_MAX_MS = 86_400_000
 LEASE_WAIT_MAX_MS = 25_000  # how long one acquire call may be held; API Gateway gives up at 29 s
 LEASE_HOLDER_MAX_CHARS = 128
 LEASE_METADATA_MAX_BYTES = 4 * 1024
-LEASE_WAITERS_MAX = 500  # all waiters live in the lease's one item, which may hold 400 KB
+LEASE_WAITERS_MAX = 256  # all waiters live in the lease's one item
+ITEM_MAX_BYTES = 400 * 1024  # DynamoDB's
 
 # -- ticks
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
@@ -72,3 +75,6 @@ assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
+assert (
+    LEASE_WAITERS_MAX * 4 * (LEASE_HOLDER_MAX_CHARS + OWNER_MAX_CHARS + 16) + LEASE_METADATA_MAX_BYTES < ITEM_MAX_BYTES
+)

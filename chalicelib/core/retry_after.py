@@ -1,0 +1,28 @@
+"""``Retry-After`` (RFC 9110, section 10.2.3): delay-seconds or an HTTP date."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from chalicelib.core.instants import to_unix_ms
+from chalicelib.core.limits import RETRY_AFTER_MAX_MS
+
+
+def parse(value: str | None, now_unix_ms: int) -> int | None:
+    """Milliseconds to wait from ``now_unix_ms``, or None when the header is absent or unreadable.
+
+    A date in the past means no wait. The answer is bounded by ``RETRY_AFTER_MAX_MS``: a receiver may ask for
+    patience, not park an execution for a decade.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        # Eighteen digits are centuries already; more would only make int() work.
+        return min(int(text[:18]) * 1000, RETRY_AFTER_MAX_MS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:  # "-0000" and RFC 850 dates: an HTTP date is UTC whatever it says
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, min(to_unix_ms(moment) - now_unix_ms, RETRY_AFTER_MAX_MS))

@@ -1,0 +1,65 @@
+"""Where a firing goes: the port that webhooks, buses, queues and functions stand behind.
+
+A worker calls ``prepare`` for every delivery of a batch before its instant, and ``dispatch`` at the instant. Both may
+be called from several threads at once. Neither raises: what went wrong is an ``Outcome``, so one bad target cannot
+take the rest of a batch with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+COMPLETED = "completed"
+ACCEPTED = "accepted"
+FAILED = "failed"
+
+ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error", "rejected", "internal_error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to hand one firing to its target."""
+
+    execution_id: str
+    tenant: str
+    schedule_id: str
+    firing_unix_ms: int
+    attempt: int  # 1 for the first
+    fencing_token: int
+    target: Mapping[str, object]  # as stored: {"type": "webhook", "url": …}, already validated, defaults filled
+    event: bytes  # the CloudEvents object, serialised JSON in UTF-8
+    traceparent: str
+    timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery.
+
+    ``completed``: the target took it. ``accepted``: the target answered that it will report by ``:complete`` later.
+    ``failed``: ``error_type`` is one of ``ERROR_TYPES``; ``permanent`` says that repeating it cannot help.
+    """
+
+    kind: str
+    http_status: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+    retry_after_ms: int | None = None  # what the target asked for, from now; None when it said nothing
+    permanent: bool = False
+    pause_schedule: bool = False  # the target is gone for good (a webhook's 410)
+
+
+class Target(Protocol):
+    """One kind of destination; one instance serves every schedule of that kind."""
+
+    max_batch: int  # deliveries that one dispatch call may carry with profit
+
+    def prepare(self, delivery: Delivery) -> None:
+        """Do what can be done before the instant (resolve, connect, read the secret). Never raises; never sends."""
+        ...
+
+    def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Send now; one outcome each, in order. Never raises for a failed delivery."""
+        ...
