@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from chalicelib.core import limits, retry
 from chalicelib.core.errors import Conflict
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.schedule import Key, RetryPolicy
 
 PENDING, IN_PROGRESS, COMPLETED, FAILED, TIMEOUT, CANCELLED, MISSED, SKIPPED = (
     "pending",
@@ -133,6 +133,10 @@ class Execution:
         return self.key.id
 
     @property
+    def key_of_schedule(self) -> Key:
+        return Key(self.tenant, self.schedule_id)
+
+    @property
     def is_open(self) -> bool:
         return self.state in OPEN
 
@@ -144,6 +148,11 @@ class Execution:
     @property
     def late(self) -> bool:
         return self.lateness_ms is not None and self.lateness_ms > self.sla_ms
+
+    @property
+    def due_ms(self) -> int:
+        """When its next attempt is to be sent: never before its instant."""
+        return max(self.firing_ms, self.retry_at_ms or 0)
 
     @property
     def open_until_ms(self) -> int | None:
@@ -171,7 +180,7 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
     """
     assert execution.is_open
     assert execution.lease_until_ms is None, "an attempt lives or was not ended"
-    due = max(now_ms, execution.retry_at_ms or execution.firing_ms)
+    due = max(now_ms, execution.due_ms)
     return replace(
         execution,
         rev=execution.rev + 1,
@@ -216,9 +225,7 @@ class Result:
     result: str | None = None
 
 
-def finish(
-    execution: Execution, result: Result, policy: RetryPolicy, started_ms: int, now_ms: int
-) -> Execution:
+def finish(execution: Execution, result: Result, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
     """End the current attempt: completed, waiting for the next one, or out of attempts.
 
     ``retry_at_ms`` of the answer tells whether it waits; a final record has ``finished_ms``.

@@ -10,6 +10,7 @@ PAGE_MAX_ITEMS = 100
 PREVIEW_DEFAULT_COUNT = 10
 PREVIEW_MAX_COUNT = 1000
 JSON_MAX_DEPTH = 64
+PAGE_TOKEN_MAX_CHARS = 2048
 
 SECOND_MS = 1000
 
@@ -30,6 +31,12 @@ CATCH_UP_DEFAULT_MS = 60_000
 TIMEOUT_DEFAULT_MS = 300_000
 INSTANT_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: the last instant that RFC 3339 can write
 DURATION_MAX_MS = 366 * 86_400_000
+RUNS_MAX = 1_000_000_000  # max_runs
+JITTER_MAX_MS = 86_400_000
+RETRY_MAX_ATTEMPTS = 100
+TARGET_NAME_MAX_CHARS = 512  # buses, ARNs, group ids, secret names
+WEBHOOK_TIMEOUT_DEFAULT_MS = 30_000
+WEBHOOK_TIMEOUT_MAX_MS = 900_000  # a Lambda cannot wait longer
 VERSIONS_INLINE_MAX = 8  # versions named in the state item; older ones are found by their snapshot
 
 # -- the way of a firing
@@ -52,6 +59,8 @@ ERROR_MAX_CHARS = 500
 RETRY_AFTER_MAX_MS = 86_400_000  # the longest wait that a target can ask for
 HISTORY_RETENTION_S = 30 * 86_400
 IDEMPOTENCY_RETENTION_S = 86_400
+IDEMPOTENCY_KEY_MAX_CHARS = 255
+IDEMPOTENCY_RUNNING_MAX_MS = 60_000  # a first call older than this has died: no process may work on a call for longer
 
 # -- time
 HLC_GRACE_MS = 500  # an incoming stamp may be this much further ahead than the drift bound before it is refused

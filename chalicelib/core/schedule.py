@@ -230,12 +230,12 @@ def shard_of(shard_key: str, shards: int) -> int:
 
 
 def first_from(definition: Definition, from_ms: int) -> int | None:
-    """The first instant of the grid at or after ``from_ms``; for DELAY, ``from_ms`` plus the delay."""
+    """The first instant owed at or after ``from_ms``; for DELAY, its start or else ``from_ms`` plus the delay."""
     compiled = definition.compiled()
-    if definition.type == "DELAY":
-        due = from_ms + compiled.delay_ms
-        return None if definition.end_at_ms is not None and due > definition.end_at_ms else due
-    return compiled.next_after(from_ms - 1)
+    if definition.type != "DELAY":
+        return compiled.next_after(from_ms - 1)
+    start_ms = definition.start_at_ms
+    return start_ms if start_ms is not None and start_ms >= from_ms else compiled.after_end(from_ms)
 
 
 def runs_left(definition: Definition, run_count: int) -> int | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chalicelib.core import limits
+from chalicelib.core.version_cache import VersionCache
 from chalicelib.ports.clock import Clock, Ids, Tasks
 from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
 from chalicelib.ports.target import Target
@@ -42,6 +43,7 @@ class Services:
     idempotency: IdempotencyStore
     queue: WorkQueue
     targets: Mapping[str, Target]
+    versions: VersionCache = field(default_factory=VersionCache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""What a caller can see and do of executions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from chalicelib.core import execution as journal
+from chalicelib.core import limits
+from chalicelib.core.errors import Conflict, NotFound, TooMany
+from chalicelib.core.execution import Execution, Result
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Definition, Key
+from chalicelib.ports.batches import gathered
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.stores import Versioned
+from chalicelib.usecases.chain import chain
+from chalicelib.usecases.definitions import load_definitions
+from chalicelib.usecases.outcomes import Ended, write_outcomes
+from chalicelib.usecases.owed import enqueue
+
+CHANGE_ATTEMPTS = 12
+PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
+CHAIN_HINT_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list wants; None = any. The range is of firing instants, both ends included."""
+
+    schedule_id: str | None = None
+    state: str | None = None
+    owner: str | None = None
+    from_ms: int = 0
+    to_ms: int = limits.INSTANT_MAX_MS
+
+    def matches(self, execution: Execution) -> bool:
+        return self.state in (None, execution.state) and self.owner in (None, execution.owner)
+
+
+def get(s: Services, caller: Caller, execution_id: str) -> Execution:
+    """One execution. Raises NotFound."""
+    key = journal.parse_id(caller.tenant, execution_id)
+    found = None if key is None else s.executions.get([key]).get(key)
+    if found is None:
+        raise NotFound(f"there is no execution {execution_id}")
+    return found
+
+
+def page(
+    s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
+) -> tuple[list[Execution], str | None]:
+    """Executions that match, newest firing first, and the position to go on from (None: the end).
+
+    The work is bounded: where few match, a page may be short and still go on.
+    """
+    items: list[Execution] = []
+    for _ in range(PAGE_SCAN_MAX):
+        found, after = _scan(s, caller, wanted, limit - len(items), after)
+        items += [e for e in found if wanted.matches(e)]
+        if after is None or len(items) >= limit:
+            break
+    return items, after
+
+
+def _scan(
+    s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
+) -> tuple[list[Execution], str | None]:
+    if wanted.schedule_id is not None:
+        key = Key(caller.tenant, wanted.schedule_id)
+        return s.executions.of_schedule(key, wanted.from_ms, wanted.to_ms, limit, after)
+    shards = range(s.config.shards)
+    found = s.executions.recent(caller.tenant, shards, wanted.from_ms, wanted.to_ms, limit, after)
+    records = gathered(s.executions.get, found.keys, limits.BATCH_GET_MAX)
+    return [records[key] for key in found.keys if key in records], found.after
+
+
+def cancel(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
+    """Cancel a pending or running execution. Raises NotFound, Conflict(not_cancellable)."""
+
+    def cancelled(execution: Execution, definition: Definition, now_ms: int) -> Execution:
+        return journal.cancel(execution, now_ms, reason)
+
+    done = _end(s, caller, execution_id, cancelled)
+    _announce(s, done)
+    return done
+
+
+def complete(s: Services, caller: Caller, execution_id: str, result: str | None) -> Execution:
+    """The end of an execution that its target accepted. ``result`` is JSON. Raises NotFound, Conflict(not_accepted)."""
+
+    def completed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
+        _must_be_accepted(execution)
+        ended = Result("completed", result=result)
+        return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
+
+    return _end(s, caller, execution_id, completed)
+
+
+def fail(s: Services, caller: Caller, execution_id: str, error: str) -> Execution:
+    """The failure of an accepted execution; it is retried by its policy. Raises NotFound, Conflict(not_accepted)."""
+
+    def failed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
+        _must_be_accepted(execution)
+        ended = Result("failed", error_type="http_error", error=error)
+        return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
+
+    return _end(s, caller, execution_id, failed)
+
+
+def heartbeat(s: Services, caller: Caller, execution_id: str) -> Execution:
+    """Start the time-out of an accepted execution anew. Raises NotFound, Conflict(not_accepted)."""
+
+    def prolonged(execution: Execution, definition: Definition, now_ms: int) -> Execution:
+        _must_be_accepted(execution)
+        until_ms = max(now_ms + definition.timeout_ms, execution.lease_until_ms or 0)
+        return replace(execution, rev=execution.rev + 1, lease_until_ms=until_ms)
+
+    return _end(s, caller, execution_id, prolonged)
+
+
+def retry(s: Services, caller: Caller, execution_id: str) -> Execution:
+    """A further attempt of an execution that is over without success. Raises NotFound, Conflict(not_retryable)."""
+    for _ in range(CHANGE_ATTEMPTS):
+        found = get(s, caller, execution_id)
+        now_ms = s.clock.now_ms()
+        reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
+        if s.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
+            raise Conflict("its schedule no longer exists", code="not_retryable")
+        enqueue(s, [Run(found.key, found.attempt + 1, now_ms)])
+        if s.executions.update([(reopened, found.rev)])[0]:
+            return reopened
+    raise TooMany("the execution is being changed by many callers at once", code="contended")
+
+
+def _must_be_accepted(execution: Execution) -> None:
+    if not (execution.is_open and execution.asynchronous):
+        raise Conflict("only an execution that its target answered with 202 can be reported on", code="not_accepted")
+
+
+def _end(
+    s: Services, caller: Caller, execution_id: str, ended: Callable[[Execution, Definition, int], Execution]
+) -> Execution:
+    """Write what a caller reports of an open execution; for DELAY schedules the next run follows."""
+    for _ in range(CHANGE_ATTEMPTS):
+        found = get(s, caller, execution_id)
+        definition = _definition_of(s, found)
+        after = replace(ended(found, definition, s.clock.now_ms()), hlc=s.ids.hlc())
+        if definition.type == "DELAY" and not after.is_open:
+            # Should this process die between the two writes below, the hint makes a worker chain the next run.
+            enqueue(s, [Run(found.key, found.attempt, s.clock.now_ms() + CHAIN_HINT_MS)])
+        if write_outcomes(s, [Ended(after, found.rev, definition)])[0]:
+            chain(s, after)
+            return after
+    raise TooMany("the execution is being changed by many callers at once", code="contended")
+
+
+def _definition_of(s: Services, execution: Execution) -> Definition:
+    wanted = Versioned(execution.key_of_schedule, execution.version)
+    definition = load_definitions(s, {wanted}).get(wanted)
+    if definition is None:
+        raise Conflict("the definition it ran under has expired", code="definition_expired")
+    return definition
+
+
+def _announce(s: Services, cancelled: Execution) -> None:
+    """Make a worker that has claimed the firing look again at its instant."""
+    key = cancelled.key_of_schedule
+    for _ in range(CHANGE_ATTEMPTS):
+        state = s.schedules.states([key]).get(key)
+        if state is None:
+            return
+        moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
+        if s.schedules.write_states([(moved, state.rev)])[0]:
+            return

@@ -1,0 +1,80 @@
+"""Writing down how attempts ended: what must follow is queued first, the record is written second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chalicelib.core import execution as journal
+from chalicelib.core import limits
+from chalicelib.core.cloudevent import build
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.execution import Execution
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Definition
+from chalicelib.core.trace import of_attempt
+from chalicelib.ports.batches import chunks
+from chalicelib.ports.services import Services
+from chalicelib.usecases.owed import enqueue
+
+WRITE_ATTEMPTS = 4
+
+
+class Ended(NamedTuple):
+    """A record after an attempt, the ``rev`` it replaces, and its definition."""
+
+    execution: Execution
+    expected_rev: int
+    definition: Definition
+
+
+def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
+    """Write records whose attempt has ended; False where somebody else had ended it (the late result changes nothing).
+
+    A record that waits for its next attempt has that attempt queued first; one that is out of attempts has its
+    CloudEvent on the dead-letter queue first. A crash in between repeats these, and loses neither.
+    """
+    enqueue(s, [_next_attempt(e) for e in ended if e.execution.retry_at_ms is not None])
+    for e in ended:
+        if e.execution.state in (journal.FAILED, journal.TIMEOUT):
+            s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
+    writes = [(e.execution, e.expected_rev) for e in ended]
+    return [answer for group in chunks(writes, limits.STATEMENTS_MAX) for answer in update_surely(s, group)]
+
+
+def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
+    """Update at most 25 records, finding out what happened when a write got no answer."""
+    for attempt in range(WRITE_ATTEMPTS):
+        try:
+            answers = s.executions.update(writes)
+        except Unavailable:
+            if attempt == WRITE_ATTEMPTS - 1:
+                raise
+            continue
+        return answers if attempt == 0 else _was_written(s, writes, answers)
+    raise AssertionError("unreachable")
+
+
+def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: Sequence[bool]) -> list[bool]:
+    """After a repeated write, "lost" may mean that the unanswered first one won: the stored record tells."""
+    stored = s.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
+    return [won or stored.get(e.key) == e for (e, _), won in zip(writes, answers, strict=True)]
+
+
+def _next_attempt(e: Ended) -> Run:
+    assert e.execution.retry_at_ms is not None
+    return Run(e.execution.key, e.execution.attempt + 1, e.execution.retry_at_ms)
+
+
+def _event(e: Ended) -> str:
+    record = e.execution
+    return build(
+        execution_id=record.id,
+        schedule_id=record.schedule_id,
+        firing_unix_ms=record.firing_ms,
+        attempt=record.attempt,
+        fencing_token=record.fencing_token,
+        traceparent=str(of_attempt(record.id, record.attempt)),
+        hlc=record.hlc,
+        payload_json=record.payload if record.payload is not None else e.definition.payload,
+    ).decode()

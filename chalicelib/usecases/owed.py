@@ -1,0 +1,86 @@
+"""Handing over what is owed: instants go onto the queue, or into the journal as ``missed``.
+
+Queue first, write second: callers advance a schedule only after this returned, so a crash in between repeats messages
+and never loses one. A repeated message is harmless, since an execution's id is the schedule and the instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chalicelib.core import limits, message, trace
+from chalicelib.core.execution import MISSED, Execution, Transition
+from chalicelib.core.message import Firing, Message
+from chalicelib.core.schedule import Definition
+from chalicelib.ports.batches import chunks, written
+from chalicelib.ports.services import Services
+from chalicelib.ports.work_queue import Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Some instants of one schedule that must be handed over."""
+
+    definition: Definition
+    shard: int
+    instants: Sequence[int]
+
+
+def enqueue(s: Services, messages: Sequence[Message]) -> None:
+    """Queue messages, each held back until shortly before it is due. Returns when all are durable."""
+    now_ms = s.clock.now_ms()
+    outgoing = [Outgoing(m, message.delay_s(m.due_ms, now_ms, s.config.lead_ms)) for m in messages]
+    for group in chunks(outgoing, limits.SQS_BATCH_MAX):
+        s.queue.send(group)
+
+
+def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
+    """Queue the instants that may still be delivered; write those that are too old into the journal as missed."""
+    firings: list[Firing] = []
+    missed: list[Execution] = []
+    for item in owed:
+        for at_ms in item.instants:
+            if too_late(item.definition, at_ms, now_ms):
+                missed.append(missed_record(s, item.definition, item.shard, at_ms, now_ms))
+            else:
+                firings.append(Firing(item.definition.key, item.definition.version, at_ms))
+    enqueue(s, message.pack(firings))
+    written(s.executions.insert, missed, limits.STATEMENTS_MAX)  # False: it has a record already, and needs no other
+
+
+def too_late(definition: Definition, at_ms: int, now_ms: int) -> bool:
+    """Whether the catch-up window of an instant has passed."""
+    return definition.late_limit_ms is not None and now_ms - at_ms > definition.late_limit_ms
+
+
+def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
+    """The record of a firing as it begins: pending, without an attempt."""
+    return Execution(
+        tenant=definition.tenant,
+        schedule_id=definition.id,
+        firing_ms=at_ms,
+        shard=shard,
+        version=definition.version,
+        owner=definition.owner,
+        target_type=str(definition.target["type"]),
+        sla_ms=definition.sla_ms,
+        trace_id=trace.trace_id_of(f"{definition.id}-{at_ms}"),
+        created_ms=now_ms,
+        hlc=s.ids.hlc(),
+        origin=s.config.origin,
+    )
+
+
+def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
+    """The record of an instant that nobody could deliver in time."""
+    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, "older than the catch-up window")
+
+
+def settled_record(
+    s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int, state: str, reason: str
+) -> Execution:
+    """The record of an instant that ends without an attempt."""
+    record = new_record(s, definition, shard, at_ms, now_ms)
+    step = Transition(record.state, state, now_ms, reason)
+    return replace(record, state=state, history=(step,), finished_ms=now_ms)

@@ -1,0 +1,48 @@
+"""What a definition would do, without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from chalicelib.core import draft, schedule
+from chalicelib.core.schedule import Definition
+from chalicelib.ports.services import Caller, Services
+
+
+class Preview(NamedTuple):
+    """The next runs, and which of them a daylight-saving change moved or made ambiguous."""
+
+    runs: list[int]
+    dst: list[tuple[int, str]]
+
+
+def preview(s: Services, caller: Caller, fields: Mapping[str, Any], after_ms: int | None, count: int) -> Preview:
+    """The first ``count`` instants strictly after ``after_ms`` (default: now). Raises InvalidField."""
+    now_ms = s.clock.now_ms()
+    definition = Definition(
+        **{"timezone": s.config.default_timezone, **fields},
+        tenant=caller.tenant,
+        id="preview",
+        version="preview",
+        since_ms=now_ms,
+        created_at_ms=now_ms if after_ms is None else after_ms,
+        updated_at_ms=now_ms,
+    )
+    draft.check(definition, now_ms, s.config.webhook_allow, allow_past=True)
+    runs = _runs(definition, now_ms if after_ms is None else after_ms, count)
+    return Preview(runs, definition.compiled().dst_notes(runs))
+
+
+def _runs(definition: Definition, after_ms: int, count: int) -> list[int]:
+    if definition.type == "DELAY":
+        due = schedule.first_from(definition, after_ms)
+        return [] if due is None else [due]
+    compiled = definition.compiled()
+    runs: list[int] = []
+    while len(runs) < count:
+        found = compiled.next_after(runs[-1] if runs else after_ms)
+        if found is None:
+            break
+        runs.append(found)
+    return runs

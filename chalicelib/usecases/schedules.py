@@ -1,0 +1,311 @@
+"""What a caller can do with schedules.
+
+Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
+only then make the version true with one transaction that is conditional on the ``rev`` that was read. A crash in
+between leaves orphan messages, which nobody's version will ever bless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from chalicelib.core import draft, limits, schedule
+from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.execution import Execution
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.ports.batches import gathered
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.stores import Change, NameTaken, RevisionLost, ScheduleFilter
+from chalicelib.usecases import owed
+from chalicelib.usecases.owed import Owed, hand_over
+
+CHANGE_ATTEMPTS = 12
+
+
+def create(s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str) -> Schedule:
+    """Make a schedule under the given new id.
+
+    Raises InvalidField, TooLarge, Conflict(name_taken). When the id exists already (the same call ran before and its
+    answer was lost), the schedule it made is returned.
+    """
+    now_ms = s.clock.now_ms()
+    definition = _new_definition(s, caller, fields, schedule_id, now_ms)
+    draft.check(definition, now_ms, s.config.webhook_allow)
+    state = _begin(s, definition, _blank_state(s, definition))
+    made = Schedule(definition, state)
+    try:
+        s.schedules.create(made)
+    except NameTaken:
+        raise _name_taken(definition) from None
+    except RevisionLost:
+        return get(s, caller, schedule_id)
+    return made
+
+
+def _new_definition(
+    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, now_ms: int
+) -> Definition:
+    given = {"owner": caller.subject, "shard_key": schedule_id, "timezone": s.config.default_timezone, **fields}
+    active = bool(given.pop("enabled", True))
+    return Definition(
+        **given,
+        tenant=caller.tenant,
+        id=schedule_id,
+        version=s.ids.ulid(now_ms),
+        since_ms=now_ms,
+        active=active,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        hlc=s.ids.hlc(),
+        origin=s.config.origin,
+    )
+
+
+def _blank_state(s: Services, definition: Definition) -> State:
+    return State(
+        tenant=definition.tenant,
+        id=definition.id,
+        shard=schedule.shard_of(definition.shard_key, s.config.shards),
+        versions=(VersionRef(definition.version, definition.since_ms, definition.active),),
+        hlc=definition.hlc,
+        origin=definition.origin,
+    )
+
+
+def _begin(s: Services, definition: Definition, state: State) -> State:
+    """Queue what the new version owes inside the horizon, and the state that goes on from there."""
+    if not definition.active:
+        return replace(state, status="paused", next_run_ms=None, queued_ms=None)
+    first = schedule.first_from(definition, definition.since_ms)
+    if first is None:
+        return replace(state, status="active", next_run_ms=None, queued_ms=None)
+    until_ms = s.clock.now_ms() + s.config.horizon_ms
+    window = schedule.window(definition, first, until_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
+    return replace(fresh.advanced(window), rev=state.rev)
+
+
+def get(s: Services, caller: Caller, schedule_id: str) -> Schedule:
+    """One schedule. Raises NotFound."""
+    key = Key(caller.tenant, schedule_id)
+    found = s.schedules.get([key]).get(key)
+    if found is None:
+        raise NotFound(f"there is no schedule {schedule_id}")
+    return found
+
+
+def page(
+    s: Services, caller: Caller, wanted: ScheduleFilter, limit: int, after: str | None
+) -> tuple[list[Schedule], str | None]:
+    """Schedules that match, newest first, and the id to go on after (None: the end)."""
+    ids: list[str] = []
+    while True:
+        found = s.schedules.list(caller.tenant, wanted, limit - len(ids), after)
+        ids += found.ids
+        after = found.after
+        if after is None or len(ids) >= limit:
+            break
+    keys = [Key(caller.tenant, i) for i in ids]
+    schedules = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2)
+    return [schedules[key] for key in keys if key in schedules], after
+
+
+def edit(s: Services, caller: Caller, schedule_id: str, fields: Mapping[str, Any], if_match: str | None) -> Schedule:
+    """Change fields. Raises InvalidField, NotFound, PreconditionFailed, Conflict(name_taken)."""
+
+    def edited(definition: Definition) -> Definition:
+        given = dict(fields)
+        active = bool(given.pop("enabled", definition.active))
+        changed = replace(definition, **given, active=active)
+        timing = ("type", "expr", "start_at_ms", "end_at_ms")
+        moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
+        draft.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=not moved)
+        return changed
+
+    if "shard_key" in fields:
+        raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
+    return _change(s, caller, schedule_id, if_match, edited)
+
+
+def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_match: str | None) -> Schedule:
+    """Stop firing from now on; instants before now stay owed. Pausing a paused schedule changes only the note."""
+    if note is not None and len(note) > limits.NOTE_MAX_CHARS:
+        raise InvalidField.of("note", f"must have at most {limits.NOTE_MAX_CHARS} characters")
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
+
+
+def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> Schedule:
+    """Go on in step with the grid; nothing is caught up for the time of the pause."""
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
+
+
+def _change(
+    s: Services,
+    caller: Caller,
+    schedule_id: str,
+    if_match: str | None,
+    edited: Callable[[Definition], Definition],
+) -> Schedule:
+    """Load, settle, decide, queue, write; from the top again when another writer was faster."""
+    for _ in range(CHANGE_ATTEMPTS):
+        found = get(s, caller, schedule_id)
+        _check_match(found.definition, if_match)
+        changed = edited(found.definition)
+        if changed == found.definition:
+            return found
+        settled = settle(s, found)
+        if settled is None:
+            continue
+        made = _next_version(s, settled, changed)
+        if _write_change(s, settled, made):
+            return made
+    raise TooMany("the schedule is being changed by many callers at once", code="contended")
+
+
+def _check_match(definition: Definition, if_match: str | None) -> None:
+    if if_match is not None and if_match != definition.version:
+        raise PreconditionFailed(f"the schedule is at version {definition.version}")
+
+
+def settle(s: Services, found: Schedule) -> Schedule | None:
+    """Hand over what is overdue before anything changes, so that no owed instant disappears with an edit.
+
+    Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).
+    """
+    definition, state = found.definition, found.state
+    now_ms = s.clock.now_ms()
+    if state.next_run_ms is None or state.next_run_ms > now_ms:
+        return found
+    window = schedule.window(definition, state.next_run_ms, now_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    hand_over(s, [Owed(definition, state.shard, window.instants)], now_ms)
+    moved = state.advanced(window)
+    if not s.schedules.write_states([(moved, state.rev)])[0]:
+        return None
+    unfinished = moved.next_run_ms is not None and moved.next_run_ms <= now_ms
+    return settle(s, Schedule(definition, moved)) if unfinished else Schedule(definition, moved)
+
+
+def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule:
+    """The changed definition under a new version, its first instants queued. ``since`` never goes back, whatever the
+    clock does, so that versions keep their order."""
+    definition, state = found.definition, found.state
+    now_ms = s.clock.now_ms()
+    since_ms = max(now_ms, state.current.since_ms + 1)
+    new = replace(
+        changed,
+        version=s.ids.ulid(now_ms),
+        since_ms=since_ms,
+        updated_at_ms=max(now_ms, definition.updated_at_ms),
+        hlc=s.ids.hlc(),
+        origin=s.config.origin,
+    )
+    taken_back = schedule.queued_after(definition, state, since_ms)
+    moved = state.with_version(
+        VersionRef(new.version, since_ms, new.active), run_count=state.run_count - taken_back, hlc=new.hlc
+    )
+    return Schedule(new, _begin(s, new, moved))
+
+
+def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
+    old, new = before.definition, after.definition
+    snapshot = replace(old, until_ms=new.since_ms) if old.active else None
+    change = Change(
+        state=after.state,
+        expected_rev=before.state.rev,
+        definition=new,
+        snapshot=snapshot,
+        old_name=_guard(old),
+        new_name=_guard(new),
+    )
+    try:
+        s.schedules.change(change)
+    except NameTaken:
+        raise _name_taken(new) from None
+    except RevisionLost:
+        return False
+    return True
+
+
+def _guard(definition: Definition) -> tuple[str, str] | None:
+    return None if definition.name is None else (definition.owner, definition.name)
+
+
+def _name_taken(definition: Definition) -> Conflict:
+    return Conflict(f"{definition.owner} already has a schedule named {definition.name}", code="name_taken")
+
+
+def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> None:
+    """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
+    for _ in range(CHANGE_ATTEMPTS):
+        found = get(s, caller, schedule_id)
+        _check_match(found.definition, if_match)
+        settled = settle(s, found)
+        if settled is not None and _write_deletion(s, settled):
+            return
+    raise TooMany("the schedule is being changed by many callers at once", code="contended")
+
+
+def _write_deletion(s: Services, found: Schedule) -> bool:
+    old, state = found.definition, found.state
+    now_ms = s.clock.now_ms()
+    since_ms = max(now_ms, state.current.since_ms + 1)
+    ref = VersionRef(s.ids.ulid(now_ms), since_ms, active=False)
+    taken_back = schedule.queued_after(old, state, since_ms)
+    gone = state.with_version(
+        ref,
+        status="deleted",
+        next_run_ms=None,
+        queued_ms=None,
+        run_count=state.run_count - taken_back,
+        hlc=s.ids.hlc(),
+    )
+    change = Change(
+        state=gone,
+        expected_rev=state.rev,
+        definition=None,
+        snapshot=replace(old, until_ms=since_ms),
+        old_name=_guard(old),
+        new_name=None,
+    )
+    try:
+        s.schedules.change(change)
+    except RevisionLost:
+        return False
+    return True
+
+
+def trigger(
+    s: Services,
+    caller: Caller,
+    schedule_id: str,
+    payload: str | None,
+    if_match: str | None,
+    at_ms: int | None = None,
+) -> Execution:
+    """Fire once now, outside the grid; works when paused and leaves ``next_run`` alone.
+
+    ``at_ms`` names the instant when the call is run again for a lost answer. Two triggers within one millisecond get
+    neighbouring instants, since the id is made of the instant.
+    """
+    found = get(s, caller, schedule_id)
+    _check_match(found.definition, if_match)
+    instant = s.clock.now_ms() if at_ms is None else at_ms
+    for _ in range(CHANGE_ATTEMPTS):
+        record = _manual_record(s, found, instant, payload)
+        owed.enqueue(s, [Run(record.key, 1, instant)])
+        if s.executions.insert([record])[0]:
+            return record
+        existing = s.executions.get([record.key]).get(record.key)
+        if at_ms is not None and existing is not None:
+            return existing
+        instant += 1
+    raise TooMany("the schedule is being triggered by many callers at once", code="contended")
+
+
+def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None) -> Execution:
+    record = owed.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
+    return replace(record, manual=True, payload=payload, retry_at_ms=at_ms)

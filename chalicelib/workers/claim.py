@@ -1,0 +1,294 @@
+"""Claiming: from messages to attempts that this worker owns.
+
+A claim is two conditional writes: one of the schedule's state, which checks the version and takes a fencing token for
+each firing, then the execution's record, whose deterministic id makes a second first attempt impossible.
+Claims of a batch share their calls: one batch read of states, one batch write of states, one of records.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from chalicelib.core import execution as journal
+from chalicelib.core import limits
+from chalicelib.core.execution import Execution
+from chalicelib.core.message import Firing, Run
+from chalicelib.core.schedule import Definition, Key, State, Verdict, judge, judge_snapshot
+from chalicelib.ports.batches import gathered, written
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores import Versioned, in_open_index
+from chalicelib.usecases import owed
+from chalicelib.usecases.chain import chain
+from chalicelib.usecases.definitions import load_definitions
+from chalicelib.usecases.outcomes import Ended, write_outcomes
+
+CLAIM_ROUNDS = 8
+SUPERSEDED = "superseded by an edit"
+
+
+@dataclass(slots=True)
+class Claimed:
+    """One attempt that this worker owns, to be sent at ``due_ms``. ``epoch`` is the schedule's when it was claimed."""
+
+    execution: Execution
+    definition: Definition
+    epoch: int
+    due_ms: int
+
+    @property
+    def key(self) -> Key:
+        return self.definition.key
+
+
+@dataclass(slots=True)
+class Claims:
+    """What became of the firings and runs of a batch.
+
+    ``redeliver``: somebody else's attempt may still live, or a write was lost too often: the queue must bring it again.
+    ``unknown``: the version or record is not written (yet).
+    """
+
+    claimed: list[Claimed] = field(default_factory=list)
+    redeliver: set[Firing | Run] = field(default_factory=set)
+    unknown: list[Firing | Run] = field(default_factory=list)
+
+
+def claim_firings(s: Services, firings: Iterable[Firing]) -> Claims:
+    """Claim the first attempts of queued instants; settle those that must not fire."""
+    claims = Claims()
+    pending = list(dict.fromkeys(firings))
+    for _ in range(CLAIM_ROUNDS):
+        if not pending:
+            return claims
+        pending = _claim_round(s, pending, claims)
+    claims.redeliver.update(pending)
+    return claims
+
+
+def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list[Firing]:
+    """One round; returns the firings of schedules whose state moved meanwhile."""
+    states = gathered(s.schedules.states, list({f.schedule for f in firings}), limits.BATCH_GET_MAX)
+    verdicts = _verdicts(s, firings, states)
+    claims.unknown.extend(f for f in firings if verdicts[f] is Verdict.UNKNOWN)
+    wanted = [f for f in firings if verdicts[f] in (Verdict.FIRE, Verdict.DELETED)]
+    definitions = load_definitions(s, {Versioned(f.schedule, f.version) for f in wanted})
+    claims.unknown.extend(f for f in wanted if Versioned(f.schedule, f.version) not in definitions)
+    known = [(f, definitions[v]) for f in wanted if (v := Versioned(f.schedule, f.version)) in definitions]
+    _settle(s, known, verdicts, states)
+    now_ms = s.clock.now_ms()
+    fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not owed.too_late(d, f.at_ms, now_ms)]
+    return _take(s, fire, states, claims)
+
+
+def _verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State]) -> dict[Firing, Verdict]:
+    verdicts = {f: judge(states.get(f.schedule), f.version, f.at_ms) for f in firings}
+    unsure = [f for f, v in verdicts.items() if v is Verdict.UNKNOWN and f.schedule in states]
+    if unsure:
+        wanted = list({Versioned(f.schedule, f.version) for f in unsure})
+        snapshots = gathered(s.schedules.snapshots, wanted, limits.BATCH_GET_MAX)
+        for f in unsure:
+            snapshot = snapshots.get(Versioned(f.schedule, f.version))
+            verdicts[f] = judge_snapshot(states.get(f.schedule), snapshot, f.at_ms)
+    return verdicts
+
+
+def _settle(
+    s: Services,
+    firings: Sequence[tuple[Firing, Definition]],
+    verdicts: Mapping[Firing, Verdict],
+    states: Mapping[Key, State],
+) -> None:
+    """Write down the instants that are owed and will not be delivered: too late, or of a deleted schedule."""
+    now_ms = s.clock.now_ms()
+    records = []
+    for f, definition in firings:
+        shard = states[f.schedule].shard
+        if verdicts[f] is Verdict.DELETED:
+            reason = "the schedule was deleted"
+            records.append(owed.settled_record(s, definition, shard, f.at_ms, now_ms, journal.CANCELLED, reason))
+        elif owed.too_late(definition, f.at_ms, now_ms):
+            records.append(owed.missed_record(s, definition, shard, f.at_ms, now_ms))
+    written(s.executions.insert, records, limits.STATEMENTS_MAX)
+
+
+def _take(
+    s: Services, fire: Sequence[tuple[Firing, Definition]], states: Mapping[Key, State], claims: Claims
+) -> list[Firing]:
+    """Take tokens, then write records. Returns the firings whose schedule's state was lost to another writer."""
+    by_schedule: dict[Key, list[tuple[Firing, Definition]]] = defaultdict(list)
+    for f, definition in sorted(fire, key=lambda item: item[0].at_ms):
+        by_schedule[f.schedule].append((f, definition))
+    moved = {
+        key: states[key].claimed(len(group), group[0][0].at_ms, group[-1][0].at_ms)
+        for key, group in by_schedule.items()
+    }
+    writes = [(state, states[key].rev) for key, state in moved.items()]
+    won = dict(zip(moved, written(s.schedules.write_states, writes, limits.STATEMENTS_MAX), strict=True))
+    records = [
+        (f, _first_attempt(s, definition, states[key], states[key].fence + 1 + number, f.at_ms))
+        for key, group in by_schedule.items()
+        if won[key]
+        for number, (f, definition) in enumerate(group)
+    ]
+    _insert(s, records, dict(fire), states, claims)
+    return [f for key, group in by_schedule.items() if not won[key] for f, _ in group]
+
+
+def _first_attempt(s: Services, definition: Definition, state: State, token: int, at_ms: int) -> Execution:
+    now_ms = s.clock.now_ms()
+    record = owed.new_record(s, definition, state.shard, at_ms, now_ms)
+    return replace(journal.claim(record, s.config.instance, token, now_ms), rev=1)
+
+
+def _insert(
+    s: Services,
+    records: Sequence[tuple[Firing, Execution]],
+    definitions: Mapping[Firing, Definition],
+    states: Mapping[Key, State],
+    claims: Claims,
+) -> None:
+    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    taken = []
+    for (f, record), new in zip(records, answers, strict=True):
+        if new:
+            claims.claimed.append(Claimed(record, definitions[f], states[f.schedule].epoch, record.due_ms))
+        else:
+            taken.append((f, record))
+    if taken:
+        _meet(s, taken, claims)
+
+
+def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims) -> None:
+    """These firings have records already: finished ones are done, abandoned ones are taken over."""
+    existing = gathered(s.executions.get, [record.key for _, record in taken], limits.BATCH_GET_MAX)
+    for f, record in taken:
+        found = existing.get(record.key)
+        if found is None:
+            claims.redeliver.add(f)
+        elif found.state == journal.SKIPPED and found.version != f.version:
+            # An edit took the instant out and a later one put it back in: the later one owes it again.
+            _attempt(s, f, journal.reopen(found, s.clock.now_ms()), found.rev, claims)
+        else:
+            _resume(s, f, found, claims)
+
+
+def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:
+    """Claim the next attempts of executions that wait for one."""
+    claims = Claims()
+    wanted = list(dict.fromkeys(runs))
+    existing = gathered(s.executions.get, list({r.execution for r in wanted}), limits.BATCH_GET_MAX)
+    for run in wanted:
+        found = existing.get(run.execution)
+        if found is None:
+            claims.unknown.append(run)
+        else:
+            _resume(s, run, found, claims)
+    return claims
+
+
+def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -> None:
+    """Go on with an existing record: nothing when it is over, the next attempt when one is due and none lives."""
+    now_ms = s.clock.now_ms()
+    if not found.is_open:
+        chain(s, found)
+    elif found.retry_at_ms is not None:
+        _retry_when_due(s, item, found, now_ms, claims)
+    elif found.leased(now_ms - s.config.max_drift_ms):
+        if not in_open_index(found):  # what the open index lists, reconcile finds
+            claims.redeliver.add(item)
+    else:
+        _take_over(s, item, found, now_ms, claims)
+
+
+def _retry_when_due(s: Services, item: Firing | Run, found: Execution, now_ms: int, claims: Claims) -> None:
+    assert found.retry_at_ms is not None
+    if isinstance(item, Run) and found.retry_at_ms > now_ms + s.config.lead_ms + limits.SECOND_MS:
+        owed.enqueue(s, [Run(found.key, found.attempt + 1, found.retry_at_ms)])  # the queue holds 15 minutes at most
+    elif isinstance(item, Run):
+        _attempt(s, item, found, found.rev, claims)
+
+
+def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, claims: Claims) -> None:
+    """Its worker died: end the lost attempt and begin the next."""
+    definition = load_definitions(s, {Versioned(found.key_of_schedule, found.version)}).get(
+        Versioned(found.key_of_schedule, found.version)
+    )
+    if definition is None:
+        claims.unknown.append(item)
+        return
+    lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
+    if lost.is_open:
+        _attempt(s, item, lost, found.rev, claims)
+    elif write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
+        chain(s, lost)
+    else:
+        claims.redeliver.add(item)
+
+
+def _attempt(s: Services, item: Firing | Run, record: Execution, expected_rev: int, claims: Claims) -> None:
+    """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``."""
+    key = record.key_of_schedule
+    state = s.schedules.states([key]).get(key)
+    binding = bind(s, state, record)
+    if isinstance(binding, str):
+        ended = settled(record, binding, s.clock.now_ms())
+        won = s.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
+    else:
+        assert state is not None
+        won = _attempt_under(s, binding, state, record, expected_rev, claims)
+    if not won:
+        claims.redeliver.add(item)
+
+
+def settled(record: Execution, reason: str, now_ms: int) -> Execution:
+    """An open record that must not run, ended: cancelled when it had begun or its schedule is gone, else skipped."""
+    state = journal.CANCELLED if reason == DELETED or record.state != journal.PENDING else journal.SKIPPED
+    return journal.settle(record, state, now_ms, reason)
+
+
+def _attempt_under(
+    s: Services, definition: Definition, state: State, record: Execution, expected_rev: int, claims: Claims
+) -> bool:
+    now_ms = s.clock.now_ms()
+    if not s.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[0]:
+        return False
+    bound = replace(record, version=definition.version)
+    begun = replace(
+        journal.claim(bound, s.config.instance, state.fence + 1, now_ms), rev=expected_rev + 1, hlc=s.ids.hlc()
+    )
+    if not s.executions.update([(begun, expected_rev)])[0]:
+        return False
+    claims.claimed.append(Claimed(begun, definition, state.epoch, record.due_ms))
+    return True
+
+
+DELETED = "the schedule was deleted"
+PAUSED = "the schedule was paused"
+
+
+def bind(s: Services, state: State | None, record: Execution) -> Definition | str:
+    """The definition an open record runs under now, or the reason why it must not run.
+
+    A record that already began, was started by hand or was asked to be retried keeps its version, and runs unless the
+    schedule is deleted. One that only was claimed is owed under the version in force at its instant, whichever that is.
+    """
+    if state is None or state.status == "deleted":
+        return DELETED
+    version = record.version
+    if not (record.history or record.manual):
+        ref = state.in_force_at(record.firing_ms)
+        version = ref.id if ref is not None else version
+        if ref is not None and not ref.active:
+            return PAUSED
+    wanted = Versioned(record.key_of_schedule, version)
+    definition = load_definitions(s, {wanted}).get(wanted)
+    if definition is None:
+        return DELETED
+    return definition if version == record.version or contains(definition, record.firing_ms) else SUPERSEDED
+
+
+def contains(definition: Definition, at_ms: int) -> bool:
+    """Whether an instant lies on the grid of a definition; a DELAY schedule has no grid to be off."""
+    return definition.type == "DELAY" or definition.compiled().next_after(at_ms - 1) == at_ms

@@ -1,0 +1,117 @@
+"""Deliver: takes messages shortly before their instants, claims, waits, fires.
+
+A message is answered only when each of its firings is over or in somebody else's care; otherwise the queue brings it
+again. So a worker may die anywhere in here: the message comes back, finds the record, and goes on from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from chalicelib.core import limits, message
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.message import Firing, Firings, Run
+from chalicelib.ports.clock import Handle
+from chalicelib.ports.services import Services
+from chalicelib.ports.work_queue import Incoming
+from chalicelib.workers.claim import Claims, claim_firings, claim_runs
+from chalicelib.workers.fire import Ready, fire, make_ready
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item", Firing, Run)
+
+# A message may arrive before the write that makes it true (queue first, write second): how long to look for that write
+# before the message goes back to the queue, in growing steps.
+UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
+
+
+def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
+    """Handle a batch of messages; returns the receipts of those that the queue must deliver again."""
+    items: dict[Firing | Run, list[str]] = defaultdict(list)
+    again: set[str] = set()
+    for incoming in batch:
+        try:
+            for item in _items(message.decode(incoming.body)):
+                items[item].append(incoming.receipt)
+        except ValueError as problem:
+            log.error("poisoned message: %s", problem)
+            again.add(incoming.receipt)  # the queue's own dead-letter queue takes it after some deliveries
+    for item in _handle(s, list(items)):
+        again.update(items[item])
+    return [incoming.receipt for incoming in batch if incoming.receipt in again]
+
+
+def _items(decoded: Firings | Run) -> Sequence[Firing | Run]:
+    return decoded.firings if isinstance(decoded, Firings) else (decoded,)
+
+
+def _handle(s: Services, items: Sequence[Firing | Run]) -> set[Firing | Run]:
+    """Claim and fire; returns the items to be delivered again."""
+    again: set[Firing | Run] = set()
+    started: list[Handle] = []
+    unknown = _claim_and_start(s, items, again, started)
+    for wait_ms in UNKNOWN_WAITS_MS:
+        if not unknown:
+            break
+        s.clock.sleep_until(s.clock.now_ms() + wait_ms)
+        unknown = _claim_and_start(s, unknown, again, started)
+    again.update(item for item in unknown if _may_still_come(s, item))
+    for handle in started:
+        handle.wait()
+    return again
+
+
+def _may_still_come(s: Services, item: Firing | Run) -> bool:
+    """Whether the write that a message hints at may yet happen; after the grace it was an orphan, and is dropped."""
+    due_ms = item.at_ms if isinstance(item, Firing) else item.due_ms
+    return s.clock.now_ms() < due_ms + limits.UNKNOWN_VERSION_GRACE_MS
+
+
+def _claim_and_start(
+    s: Services, items: Sequence[Firing | Run], again: set[Firing | Run], started: list[Handle]
+) -> list[Firing | Run]:
+    """Claim what can be claimed and set its timers; returns the items whose version or record is unknown."""
+    claims = _claim(s, items, again)
+    again.update(claims.redeliver)
+    groups: dict[int, list[Ready]] = defaultdict(list)
+    for claimed in claims.claimed:
+        groups[claimed.due_ms].append(make_ready(s, claimed))
+    for due_ms, group in sorted(groups.items()):
+        started.append(s.tasks.at(due_ms, partial(_fire_safely, s, group)))
+    return claims.unknown
+
+
+def _claim(s: Services, items: Sequence[Firing | Run], again: set[Firing | Run]) -> Claims:
+    """Claims of both kinds of item."""
+    firings = [item for item in items if isinstance(item, Firing)]
+    runs = [item for item in items if isinstance(item, Run)]
+    both = _claim_kind(s, claim_firings, firings, again)
+    others = _claim_kind(s, claim_runs, runs, again)
+    return Claims(both.claimed + others.claimed, both.redeliver | others.redeliver, [*both.unknown, *others.unknown])
+
+
+def _claim_kind(
+    s: Services, claim: Callable[[Services, list[Item]], Claims], items: list[Item], again: set[Firing | Run]
+) -> Claims:
+    """Claims of one kind of item; when the tables are away, all of them come again later."""
+    if not items:
+        return Claims()
+    try:
+        return claim(s, items)
+    except Unavailable as problem:
+        log.warning("could not claim: %s", problem)
+        again.update(items)
+        return Claims()
+
+
+def _fire_safely(s: Services, group: Sequence[Ready]) -> None:
+    """Fire a group; what could not be ended stays leased, and reconcile goes on with it."""
+    try:
+        fire(s, group)
+    except Unavailable as problem:
+        log.warning("firings are left to reconcile: %s", problem)

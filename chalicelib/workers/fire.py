@@ -1,0 +1,208 @@
+"""At the instant: one look whether the claims still stand, the dispatch, and the outcome.
+
+Everything else was done before: what is left here is one batch read, the send, and (after it) one batch write.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from chalicelib.core import execution as journal
+from chalicelib.core import limits
+from chalicelib.core.cloudevent import Template, prepare
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.execution import Execution, Result
+from chalicelib.core.schedule import Key
+from chalicelib.core.trace import of_attempt
+from chalicelib.ports.batches import chunks, gathered
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.target import Delivery, Outcome, Target
+from chalicelib.usecases import schedules
+from chalicelib.usecases.chain import chain
+from chalicelib.usecases.outcomes import Ended, update_surely, write_outcomes
+from chalicelib.workers.claim import Claimed, bind, settled
+
+log = logging.getLogger(__name__)
+
+LOOK_ATTEMPTS = 5
+LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, so that its worker can still write
+
+
+@dataclass(slots=True)
+class Ready:
+    """A claimed firing with everything prepared that can be before its instant."""
+
+    claimed: Claimed
+    delivery: Delivery
+    template: Template
+
+    @property
+    def target_type(self) -> str:
+        return str(self.claimed.definition.target["type"])
+
+
+def make_ready(s: Services, claimed: Claimed) -> Ready:
+    """Serialise the event, and let the target resolve, connect and read its secret."""
+    execution, definition = claimed.execution, claimed.definition
+    traceparent = str(of_attempt(execution.id, execution.attempt))
+    template = prepare(
+        execution_id=execution.id,
+        schedule_id=execution.schedule_id,
+        firing_unix_ms=execution.firing_ms,
+        attempt=execution.attempt,
+        fencing_token=execution.fencing_token,
+        traceparent=traceparent,
+        payload_json=execution.payload if execution.payload is not None else definition.payload,
+    )
+    delivery = Delivery(
+        execution_id=execution.id,
+        tenant=execution.tenant,
+        schedule_id=execution.schedule_id,
+        firing_unix_ms=execution.firing_ms,
+        attempt=execution.attempt,
+        fencing_token=execution.fencing_token,
+        target=definition.target,
+        event=b"",
+        traceparent=traceparent,
+        timeout_ms=_deadline_ms(claimed),
+    )
+    s.targets[str(definition.target["type"])].prepare(delivery)
+    return Ready(claimed, delivery, template)
+
+
+def _deadline_ms(claimed: Claimed) -> int:
+    own = claimed.definition.target.get("timeout_ms")
+    return min(own, claimed.definition.timeout_ms) if isinstance(own, int) else claimed.definition.timeout_ms
+
+
+def fire(s: Services, group: Sequence[Ready]) -> None:
+    """Deliver firings that are due now. Raises Unavailable when the claims could not be looked at or ended:
+    they stay leased, and whoever finds them expired goes on."""
+    standing = _standing(s, group)
+    jobs = []
+    by_target: dict[str, list[Ready]] = defaultdict(list)
+    for ready in standing:
+        by_target[ready.target_type].append(ready)
+    for name, several in by_target.items():
+        target = s.targets[name]
+        jobs += [partial(_deliver, s, target, chunk) for chunk in chunks(several, target.max_batch)]
+    handles = [s.tasks.start(job) for job in jobs[1:]]
+    if jobs:
+        jobs[0]()
+    for handle in handles:
+        handle.wait()
+
+
+def _standing(s: Services, group: Sequence[Ready]) -> list[Ready]:
+    """Those whose schedule nobody changed since the claim, and those that stand in spite of a change."""
+    epochs = _look(s, group)
+    standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]
+    if len(standing) == len(group):
+        return standing
+    changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
+    return standing + [again for r in changed if (again := _reconsider(s, r)) is not None]
+
+
+def _look(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
+    keys = list({r.claimed.key for r in group})
+    for _ in range(LOOK_ATTEMPTS - 1):
+        try:
+            return gathered(s.schedules.epochs, keys, limits.BATCH_GET_MAX)
+        except Unavailable:
+            s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
+    return gathered(s.schedules.epochs, keys, limits.BATCH_GET_MAX)
+
+
+def _reconsider(s: Services, ready: Ready) -> Ready | None:
+    """The schedule changed between claim and instant: judge again by the version in force at the instant."""
+    claimed = ready.claimed
+    mine = s.executions.get([claimed.execution.key]).get(claimed.execution.key)
+    if mine is None or mine.rev != claimed.execution.rev:
+        if mine is not None and not mine.is_open:
+            chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there
+        return None
+    state = s.schedules.states([claimed.key]).get(claimed.key)
+    binding = bind(s, state, mine)
+    if isinstance(binding, str):
+        update_surely(s, [(settled(mine, binding, s.clock.now_ms()), mine.rev)])
+        return None
+    if binding.version == claimed.definition.version:
+        return ready
+    bound = replace(mine, rev=mine.rev + 1, version=binding.version, target_type=str(binding.target["type"]))
+    if not update_surely(s, [(bound, mine.rev)])[0]:
+        return None
+    return make_ready(s, Claimed(bound, binding, claimed.epoch, claimed.due_ms))
+
+
+def _deliver(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
+    """Send one batch, write down what takes long, then what came of it."""
+    started_ms = s.clock.now_ms()
+    deliveries = [replace(r.delivery, event=r.template.render(s.ids.hlc())) for r in chunk]
+    if target.max_batch > 1:
+        outcomes = target.dispatch(deliveries)
+    else:
+        outcomes = _watched(s, target, chunk[0], deliveries[0], started_ms)
+    _finish(s, chunk, outcomes, started_ms)
+
+
+def _watched(s: Services, target: Target, ready: Ready, delivery: Delivery, started_ms: int) -> list[Outcome]:
+    """Dispatch to a target that may be slow: after RUNNING_MARK_MS the record says that it is in progress."""
+    answer: list[Outcome] = []
+    handle = s.tasks.start(lambda: answer.extend(target.dispatch([delivery])))
+    if not handle.wait(started_ms + limits.RUNNING_MARK_MS):
+        execution = ready.claimed.execution
+        until_ms = started_ms + delivery.timeout_ms + LEASE_SLACK_MS
+        marked = replace(journal.running(execution, started_ms, until_ms), hlc=s.ids.hlc())
+        try:
+            if update_surely(s, [(marked, execution.rev)])[0]:
+                ready.claimed.execution = marked
+        except Unavailable:
+            log.warning("could not write down that an attempt runs", extra={"schedule_id": execution.schedule_id})
+        handle.wait()
+    return answer
+
+
+def _finish(s: Services, chunk: Sequence[Ready], outcomes: Sequence[Outcome], started_ms: int) -> None:
+    now_ms = s.clock.now_ms()
+    ended = [
+        _ended(s, ready.claimed, outcome, started_ms, now_ms) for ready, outcome in zip(chunk, outcomes, strict=True)
+    ]
+    for e, won, outcome in zip(ended, write_outcomes(s, ended), outcomes, strict=True):
+        if not won:
+            log.warning("a late result changed nothing", extra={"schedule_id": e.execution.schedule_id})
+        elif e.definition.type == "DELAY":
+            chain(s, e.execution)
+        if outcome.pause_schedule:
+            _pause(s, e.execution)
+
+
+def _ended(s: Services, claimed: Claimed, outcome: Outcome, started_ms: int, now_ms: int) -> Ended:
+    execution, definition = claimed.execution, claimed.definition
+    if outcome.kind == "accepted":
+        after = journal.accepted(execution, started_ms, now_ms + definition.timeout_ms)
+    else:
+        result = result_of(outcome)
+        after = journal.finish(execution, result, definition.retry_policy, started_ms, now_ms)
+    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)
+
+
+def result_of(outcome: Outcome) -> Result:
+    """An outcome in the journal's terms."""
+    kind = "completed" if outcome.kind == "completed" else "timeout" if outcome.error_type == "timeout" else "failed"
+    return Result(
+        kind,
+        http_status=outcome.http_status,
+        error_type=outcome.error_type,
+        error=outcome.error,
+        retry_after_ms=outcome.retry_after_ms,
+        permanent=outcome.permanent,
+    )
+
+
+def _pause(s: Services, execution: Execution) -> None:
+    caller = Caller(execution.tenant, "chronowatch")
+    schedules.pause(s, caller, execution.schedule_id, "the target answered 410 Gone", None)

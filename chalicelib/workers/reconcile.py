@@ -1,0 +1,95 @@
+"""Reconcile: once a minute, go on with what died.
+
+Two sources: the open index (retries that are due, running and accepted attempts past their lease), and a scan of the
+recent instants for attempts that were claimed and whose worker never came back. What it finds is queued as a ``Run``,
+which deliver takes over under the usual conditions: reconcile itself ends nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError
+from chalicelib.core.execution import Execution, ExecutionKey
+from chalicelib.core.message import Run
+from chalicelib.ports.batches import gathered
+from chalicelib.ports.services import Services
+from chalicelib.usecases.chain import chain
+from chalicelib.usecases.owed import enqueue
+from chalicelib.workers.shards import each_shard, stamp
+
+log = logging.getLogger(__name__)
+
+PAGE_ITEMS = 100
+SHARD_MAX_PAGES = 200
+TENANTS = ("default",)  # one tenant until authentication brings others
+
+# The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
+# written off or has expired; and it begins again this much earlier than it ended, since the index may lag.
+SETTLED_AFTER_MS = limits.ATTEMPT_LEASE_MS
+INDEX_LAG_MS = 120_000
+
+
+def run(s: Services) -> None:
+    """Reconcile every shard whose lease is free. One shard's trouble does not stop the others."""
+    for shard in each_shard(s, "reconcile"):
+        try:
+            reconcile_shard(s, shard)
+        except ChronoError as problem:
+            log.warning("shard %d was not reconciled to its end: %s", shard, problem)
+
+
+def reconcile_shard(s: Services, shard: int) -> None:
+    """Queue the next step of everything open in a shard that nobody works on."""
+    _overdue(s, shard)
+    for tenant in TENANTS:
+        _abandoned(s, tenant, shard)
+
+
+def _overdue(s: Services, shard: int) -> None:
+    for _ in range(SHARD_MAX_PAGES):
+        now_ms = s.clock.now_ms()
+        keys = s.executions.open_until(shard, now_ms - s.config.max_drift_ms, PAGE_ITEMS)
+        _requeue(s, keys, now_ms)
+        if len(keys) < PAGE_ITEMS:
+            return
+
+
+def _abandoned(s: Services, tenant: str, shard: int) -> None:
+    """Scan the instants since the last scan, less the lag of the index, for records that should be over and are not."""
+    name = f"reconcile#{tenant}#{shard}"
+    cursor = s.cursors.load(name)
+    now_ms = s.clock.now_ms()
+    until_ms = now_ms - SETTLED_AFTER_MS - s.config.max_drift_ms
+    from_ms = cursor.values.get("scanned_ms", until_ms - 2 * INDEX_LAG_MS) - INDEX_LAG_MS
+    after: str | None = None
+    for _ in range(SHARD_MAX_PAGES):
+        page = s.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
+        _requeue(s, page.keys, now_ms)
+        after = page.after
+        if after is None:
+            stamp(s, name, scanned_ms=max(until_ms, cursor.values.get("scanned_ms", 0)))
+            return
+    log.warning("shard %d has more recent executions than one scan reads; the next one goes on", shard)
+
+
+def _requeue(s: Services, keys: Sequence[ExecutionKey], now_ms: int) -> None:
+    records = gathered(s.executions.get, keys, limits.BATCH_GET_MAX)
+    stuck = [e for e in records.values() if _is_stuck(s, e, now_ms)]
+    enqueue(s, [Run(e.key, e.attempt + 1, max(now_ms, e.due_ms)) for e in stuck])
+    for execution in records.values():
+        if not execution.is_open and _is_delay(s, execution):
+            chain(s, execution)
+
+
+def _is_stuck(s: Services, execution: Execution, now_ms: int) -> bool:
+    """Open, and the time at which somebody should have gone on with it has passed."""
+    until_ms = execution.open_until_ms
+    return execution.is_open and (until_ms is None or until_ms + s.config.max_drift_ms <= now_ms)
+
+
+def _is_delay(s: Services, execution: Execution) -> bool:
+    known = s.versions.find(execution.version)
+    return known is None or known.type == "DELAY"

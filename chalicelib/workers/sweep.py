@@ -1,0 +1,94 @@
+"""Sweep: once a minute, put the firings of the coming horizon on the queue.
+
+For each shard it holds the lease of, it reads the due index, queues what each schedule owes, and only then advances
+the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats messages,
+which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from chalicelib.core import limits, schedule
+from chalicelib.core.errors import ChronoError
+from chalicelib.core.schedule import Key, Schedule, Window
+from chalicelib.ports.batches import gathered, written
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores import Due, Versioned
+from chalicelib.usecases.definitions import load_definitions
+from chalicelib.usecases.owed import Owed, hand_over
+from chalicelib.workers.shards import each_shard, stamp
+
+log = logging.getLogger(__name__)
+
+PAGE_SCHEDULES = 100
+SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is the next sweep's
+
+
+def run(s: Services) -> None:
+    """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
+    for shard in each_shard(s, "sweep"):
+        try:
+            sweep_shard(s, shard)
+            stamp(s, f"sweep#{shard}")
+        except ChronoError as problem:
+            log.warning("shard %d was not swept to its end: %s", shard, problem)
+
+
+def sweep_shard(s: Services, shard: int) -> None:
+    """Queue what the schedules of a shard owe up to the horizon.
+
+    Goes round until nobody has more to hand over or the budget is spent: after a long outage every schedule advances by
+    SETTLE_MAX_INSTANTS a round, so one with a great debt does not hold up the rest.
+    """
+    deadline_ms = s.clock.now_ms() + SHARD_BUDGET_MS
+    while _sweep_round(s, shard) and s.clock.now_ms() < deadline_ms:
+        pass
+
+
+def _sweep_round(s: Services, shard: int) -> bool:
+    """One pass over the due index; True when some schedule still has instants inside the horizon."""
+    until_ms = s.clock.now_ms() + s.config.horizon_ms
+    after: Due | None = None
+    unfinished = False
+    while True:
+        page = s.schedules.due(shard, until_ms, PAGE_SCHEDULES, after)
+        if page:
+            unfinished |= _sweep_schedules(s, [entry.key for entry in page], until_ms)
+        if len(page) < PAGE_SCHEDULES:
+            return unfinished
+        after = page[-1]
+
+
+def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
+    due = [found for found in _load(s, keys) if _is_due(found, until_ms)]
+    planned = [(found, window) for found in due if (window := _plan(found, until_ms)) is not None]
+    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
+    writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
+    written(s.schedules.write_states, writes, limits.STATEMENTS_MAX)  # False: an edit or another sweep was faster
+    return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)
+
+
+def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
+    states = gathered(s.schedules.states, keys, limits.BATCH_GET_MAX)
+    wanted = {Versioned(key, state.current.id) for key, state in states.items() if state.status == "active"}
+    definitions = load_definitions(s, wanted)
+    return [Schedule(d, states[v.key]) for v, d in definitions.items()]
+
+
+def _is_due(found: Schedule, until_ms: int) -> bool:
+    """The index lags: only the state itself tells."""
+    state = found.state
+    return state.status == "active" and state.next_run_ms is not None and state.next_run_ms <= until_ms
+
+
+def _plan(found: Schedule, until_ms: int) -> Window | None:
+    """What the schedule owes now; None when its definition defeats us, which must not stop the others."""
+    definition, state = found.definition, found.state
+    assert state.next_run_ms is not None
+    try:
+        return schedule.window(definition, state.next_run_ms, until_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    except Exception:
+        log.exception("a schedule cannot be planned", extra={"schedule_id": definition.id})
+        return None
