@@ -1,0 +1,449 @@
+"""Leases: who holds a name, who waits for it, and the fencing token that protects a resource from a stale holder.
+
+One item a lease, one pure decision a call: ``decide_*(item, request, now_ms, margin_ms) -> Decision``. The store writes
+``item_to_write`` on the condition that the stored ``rev`` is still ``item_to_write.rev - 1`` (for rev 1: that there is
+no item), and on a lost race reads and decides again. What the decisions uphold, whatever the interleaving:
+
+- ``fencing_token`` strictly increases per name for ever; the item is never deleted, a freed lease keeps its token.
+- At most one holder is live: others wait for ``expires_at_unix_ms`` plus the clock margin, because the instance that
+  promised it and the one that judges it read different clocks. A renewal never shortens: its answer may be lost, and
+  the holder then still counts on what it was promised before.
+- Waiters are served in the order of their first asking; one that is silent for longer than its own ``ttl_ms`` loses
+  its place.
+- Repeating a call whose answer was lost succeeds again; a renewal after a release resurrects nothing.
+
+Sources: Gray and Cheriton, "Leases" (SOSP 1989), for expiry and the margin; Burrows, "The Chubby lock service" (OSDI
+2006), section 2.4, for sequencers, here called fencing tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, TooMany
+from chalicelib.core.limits import (
+    LEASE_HOLDER_MAX_CHARS,
+    LEASE_METADATA_MAX_BYTES,
+    LEASE_TTL_MAX_MS,
+    LEASE_TTL_MIN_MS,
+    LEASE_WAIT_MAX_MS,
+    LEASE_WAITERS_MAX,
+    NAME_MAX_CHARS,
+)
+
+A_co = TypeVar("A_co", covariant=True)
+
+_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
+# A ticket is written with this share of the ttl to spare, so that frequent polling rewrites it only now and then.
+_TICKET_SPARE_SHARE = 4
+_TICKET_SPARE_MAX_MS = 1000
+# No counter of grants gets this far; DynamoDB's numbers and JSON readers are exact up to here.
+_TOKEN_MAX = (1 << 53) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who asks: the caller's own name for itself and, with authentication, the subject it may not choose."""
+
+    holder_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again."""
+
+    holder_id: str
+    subject: str
+    ticket: int
+    asks_until_ms: int
+
+    @property
+    def party(self) -> Party:
+        """Whose place it is."""
+        return Party(self.holder_id, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseItem:
+    """All that is stored of one lease. ``holder_id`` None: nobody holds it, and the item keeps the token."""
+
+    tenant: str
+    name: str
+    rev: int = 0
+    fencing_token: int = 0
+    holder_id: str | None = None
+    subject: str | None = None
+    ttl_ms: int = 0
+    acquired_at_unix_ms: int = 0
+    expires_at_unix_ms: int = 0
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    waiters: tuple[Waiter, ...] = ()
+    next_ticket: int = 1
+    # The last release, remembered so that repeating it succeeds, also when the next holder has come meanwhile.
+    last_holder_id: str | None = None
+    last_subject: str | None = None
+    last_fencing_token: int = 0
+
+    @property
+    def holder(self) -> Party | None:
+        """Who holds it, be it live or expired."""
+        if self.holder_id is None or self.subject is None:
+            return None
+        return Party(self.holder_id, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireRequest:
+    """``:acquire``. Raises InvalidField naming every wrong field."""
+
+    tenant: str
+    name: str
+    holder_id: str
+    subject: str
+    ttl_ms: int
+    wait_ms: int = 0
+    metadata: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        _raise_any(
+            name_problem(self.name),
+            _holder_problem(self.holder_id),
+            _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
+            _int_problem("wait_ms", self.wait_ms, 0, LEASE_WAIT_MAX_MS),
+            _metadata_problem(self.metadata),
+        )
+
+    @property
+    def party(self) -> Party:
+        """Who asks."""
+        return Party(self.holder_id, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewRequest:
+    """``:renew``; without ``ttl_ms`` the lease's own. Raises InvalidField naming every wrong field."""
+
+    tenant: str
+    name: str
+    holder_id: str
+    subject: str
+    fencing_token: int
+    ttl_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        _raise_any(
+            name_problem(self.name),
+            _holder_problem(self.holder_id),
+            _int_problem("fencing_token", self.fencing_token, 1, _TOKEN_MAX),
+            None if self.ttl_ms is None else _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
+        )
+
+    @property
+    def party(self) -> Party:
+        """Who asks."""
+        return Party(self.holder_id, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """``:release``. Raises InvalidField naming every wrong field."""
+
+    tenant: str
+    name: str
+    holder_id: str
+    subject: str
+    fencing_token: int
+
+    def __post_init__(self) -> None:
+        _raise_any(
+            name_problem(self.name),
+            _holder_problem(self.holder_id),
+            _int_problem("fencing_token", self.fencing_token, 1, _TOKEN_MAX),
+        )
+
+    @property
+    def party(self) -> Party:
+        """Who asks."""
+        return Party(self.holder_id, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateRequest:
+    """``:validate``, asked by the resource's side. Raises InvalidField naming every wrong field."""
+
+    tenant: str
+    name: str
+    fencing_token: int
+
+    def __post_init__(self) -> None:
+        _raise_any(name_problem(self.name), _int_problem("fencing_token", self.fencing_token, 0, _TOKEN_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The caller holds the lease until ``expires_at_unix_ms`` of the service's clock."""
+
+    fencing_token: int
+    expires_at_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The caller stands in the queue, first is 1.
+
+    ``holder_id`` and ``expires_at_unix_ms`` are None while the lease is free and kept for the first in the queue.
+    """
+
+    queue_position: int
+    holder_id: str | None
+    expires_at_unix_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The caller no longer holds the lease."""
+
+    released: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Whether the token is the live holder's, and the highest token ever granted for the name (0: none)."""
+
+    valid: bool
+    highest_fencing_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Nobody holds the lease now."""
+
+    broken: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[A_co]):
+    """The answer, and the item to write before giving it (None: nothing changes)."""
+
+    item_to_write: LeaseItem | None
+    answer: A_co
+
+
+def decide_acquire(
+    item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int
+) -> Decision[Granted | Waiting]:
+    """Grant, renew or queue. ``now_ms`` is the service's wall clock, ``margin_ms`` the drift allowed between clocks.
+
+    Raises TooMany (code ``too_many_waiters``) when the queue is full.
+    """
+    item = item or LeaseItem(request.tenant, request.name)
+    waiters = live_waiters(item, now_ms, margin_ms)
+    me = request.party
+    if is_taken(item, now_ms, margin_ms):
+        if item.holder == me:
+            return _extend(item, request.ttl_ms, now_ms, request.metadata)
+        return _queue(item, waiters, request, now_ms)
+    if waiters and waiters[0].party != me:
+        return _queue(item, waiters, request, now_ms)
+    return _grant(item, waiters, request, now_ms)
+
+
+def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> Decision[Granted]:
+    """Extend what the holder has; also after its expiry, as long as nobody else took it.
+
+    Raises Conflict (code ``lease_not_held``) for anyone but the holder with its token.
+    """
+    if item is None or not _holds(item, request.party, request.fencing_token):
+        raise not_held(request.name)
+    return _extend(item, request.ttl_ms or item.ttl_ms, now_ms, None)
+
+
+def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> Decision[Released]:
+    """Free the lease and leave its tombstone; a repeat of the last release succeeds and changes nothing.
+
+    Raises Conflict (code ``lease_not_held``) for anyone else.
+    """
+    if item is not None and _holds(item, request.party, request.fencing_token):
+        freed = replace(
+            _freed(item),
+            last_holder_id=item.holder_id,
+            last_subject=item.subject,
+            last_fencing_token=item.fencing_token,
+        )
+        return Decision(freed, Released())
+    if item is not None and _was_released_by(item, request):
+        return Decision(None, Released())
+    raise not_held(request.name)
+
+
+def decide_validate(item: LeaseItem | None, request: ValidateRequest, now_ms: int) -> Validity:
+    """Whether ``fencing_token`` is that of a holder whose promise still runs; no margin, so doubt means no."""
+    if item is None:
+        return Validity(valid=False, highest_fencing_token=0)
+    valid = request.fencing_token == item.fencing_token and is_taken(item, now_ms, margin_ms=0)
+    return Validity(valid, item.fencing_token)
+
+
+def decide_break(item: LeaseItem | None, name: str) -> Decision[Broken]:
+    """Take the lease from whoever holds it, without waiting for expiry; repeating it changes nothing.
+
+    The former holder goes on believing until its own clock or its next renewal says otherwise: until then only
+    the fencing token protects the resource. Raises NotFound for a name that was never leased.
+    """
+    if item is None:
+        raise NotFound(f"no lease named {name}", code="lease_not_found")
+    return Decision(None if item.holder_id is None else _freed(item), Broken())
+
+
+def is_taken(item: LeaseItem, now_ms: int, margin_ms: int) -> bool:
+    """Whether somebody holds it and ``margin_ms`` has not yet passed since its expiry."""
+    return item.holder_id is not None and now_ms < item.expires_at_unix_ms + margin_ms
+
+
+def live_waiters(item: LeaseItem, now_ms: int, margin_ms: int) -> tuple[Waiter, ...]:
+    """Those who still ask, first come first."""
+    return tuple(w for w in item.waiters if now_ms < w.asks_until_ms + margin_ms)
+
+
+def not_held(name: str) -> Conflict:
+    """The error for whoever is not the holder, or no longer."""
+    return Conflict(f"the lease {name} is not held by this holder with this token", code="lease_not_held")
+
+
+def name_problem(name: object) -> FieldError | None:
+    """What is wrong with a lease's name, if anything."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return None
+    return FieldError("name", f"must be 1 to {NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
+
+
+def _grant(
+    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int
+) -> Decision[Granted | Waiting]:
+    granted = replace(
+        item,
+        rev=item.rev + 1,
+        fencing_token=item.fencing_token + 1,
+        holder_id=request.holder_id,
+        subject=request.subject,
+        ttl_ms=request.ttl_ms,
+        acquired_at_unix_ms=now_ms,
+        expires_at_unix_ms=now_ms + request.ttl_ms,
+        metadata=request.metadata or {},
+        waiters=tuple(w for w in waiters if w.party != request.party),
+    )
+    return Decision(granted, Granted(granted.fencing_token, granted.expires_at_unix_ms))
+
+
+def _extend(item: LeaseItem, ttl_ms: int, now_ms: int, metadata: Mapping[str, object] | None) -> Decision[Granted]:
+    """Same holder, same token, never an earlier expiry; no write when nothing changes."""
+    extended = replace(
+        item,
+        ttl_ms=ttl_ms,
+        expires_at_unix_ms=max(item.expires_at_unix_ms, now_ms + ttl_ms),
+        metadata=item.metadata if metadata is None else metadata,
+    )
+    changed = None if extended == item else replace(extended, rev=item.rev + 1)
+    return Decision(changed, Granted(item.fencing_token, extended.expires_at_unix_ms))
+
+
+def _queue(
+    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int
+) -> Decision[Granted | Waiting]:
+    """Keep or take a place. Lapsed places alone are no reason to write: every decision leaves them out anyway."""
+    place = next((i for i, w in enumerate(waiters) if w.party == request.party), None)
+    spare_ms = min(request.ttl_ms // _TICKET_SPARE_SHARE, _TICKET_SPARE_MAX_MS)
+    until_ms = now_ms + request.ttl_ms + spare_ms
+    if place is None:
+        changed: LeaseItem | None = _with_new_waiter(item, waiters, request, until_ms)
+        position = len(waiters) + 1
+    else:
+        changed = _with_ticket(item, waiters, place, until_ms, spare_ms)
+        position = place + 1
+    return Decision(changed, _waiting(item, position))
+
+
+def _with_new_waiter(item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, until_ms: int) -> LeaseItem:
+    if len(waiters) >= LEASE_WAITERS_MAX:
+        raise TooMany(f"{len(waiters)} already wait for {item.name}", code="too_many_waiters")
+    last = Waiter(request.holder_id, request.subject, item.next_ticket, until_ms)
+    return replace(item, rev=item.rev + 1, waiters=(*waiters, last), next_ticket=item.next_ticket + 1)
+
+
+def _with_ticket(
+    item: LeaseItem, waiters: tuple[Waiter, ...], place: int, until_ms: int, spare_ms: int
+) -> LeaseItem | None:
+    """The item with the place kept until ``until_ms``, or None while it is kept for a whole ttl from now anyway."""
+    mine = waiters[place]
+    if mine.asks_until_ms >= until_ms - spare_ms:
+        return None
+    kept = replace(mine, asks_until_ms=until_ms)
+    return replace(item, rev=item.rev + 1, waiters=(*waiters[:place], kept, *waiters[place + 1 :]))
+
+
+def _waiting(item: LeaseItem, position: int) -> Waiting:
+    return Waiting(position, item.holder_id, item.expires_at_unix_ms if item.holder_id is not None else None)
+
+
+def _freed(item: LeaseItem) -> LeaseItem:
+    """The tombstone: token, waiters and tickets stay."""
+    return replace(
+        item,
+        rev=item.rev + 1,
+        holder_id=None,
+        subject=None,
+        ttl_ms=0,
+        acquired_at_unix_ms=0,
+        expires_at_unix_ms=0,
+        metadata={},
+    )
+
+
+def _holds(item: LeaseItem, party: Party, fencing_token: int) -> bool:
+    return item.holder == party and item.fencing_token == fencing_token
+
+
+def _was_released_by(item: LeaseItem, request: ReleaseRequest) -> bool:
+    return (item.last_holder_id, item.last_subject, item.last_fencing_token) == (
+        request.holder_id,
+        request.subject,
+        request.fencing_token,
+    )
+
+
+def _raise_any(*problems: FieldError | None) -> None:
+    found = [p for p in problems if p is not None]
+    if found:
+        raise InvalidField(found)
+
+
+def _int_problem(name: str, value: object, low: int, high: int) -> FieldError | None:
+    # bool is an int to Python and not to a caller
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return FieldError(name, f"must be an integer from {low} to {high}")
+
+
+def _holder_problem(holder_id: object) -> FieldError | None:
+    if isinstance(holder_id, str) and 1 <= len(holder_id) <= LEASE_HOLDER_MAX_CHARS and holder_id.isprintable():
+        return None
+    return FieldError("holder_id", f"must be 1 to {LEASE_HOLDER_MAX_CHARS} printable characters")
+
+
+def _metadata_problem(metadata: object) -> FieldError | None:
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        return FieldError("metadata", "must be a JSON object")
+    try:
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    except (TypeError, ValueError, RecursionError):
+        return FieldError("metadata", "must be a JSON object")
+    if size > LEASE_METADATA_MAX_BYTES:
+        return FieldError("metadata", f"must be at most {LEASE_METADATA_MAX_BYTES} bytes, is {size}")
+    return None
