@@ -1,0 +1,221 @@
+"""What a deployment chooses, read once from the environment and validated whole.
+
+This is the only module that reads ``os.environ``. Every variable has a row in docs/configuration.md (a test compares
+the two). A wrong value stops the start of the process with one line that names the variable and what would be right.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from chalicelib.core import limits
+from chalicelib.core.errors import SettingsError
+
+VARIABLES = (
+    "CHRONO_STAGE",
+    "CHRONO_HTTP_HOST",
+    "CHRONO_HTTP_PORT",
+    "CHRONO_EMULATOR_PORT",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "CHRONO_DATA_DIR",
+    "CHRONO_TZ",
+    "CHRONO_SHARDS",
+    "CHRONO_EVENT_BUS",
+    "CHRONO_MAX_DRIFT_MS",
+    "CHRONO_DELIVER_LEAD_MS",
+    "CHRONO_WEBHOOK_ALLOW",
+    "CHRONO_AUTH",
+    "CHRONO_PAGE_TOKEN_SECRET",
+    "CHRONO_TRACING",
+    "LOG_LEVEL",
+)
+
+LOCAL_STAGE = "local"
+LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+SECRET_MIN_CHARS = 32
+# Callers on this machine can read everything anyway, and several instances over one endpoint must accept each other's
+# page tokens: so instances bound to loopback share a secret that is none.
+LOCAL_PAGE_TOKEN_SECRET = "chronowatch-on-loopback-needs-no-secret"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The validated choices of one process. Durations are milliseconds.
+
+    ``loopback`` says that nobody but this machine can reach the service; ``auth`` is ``off`` (everybody is admin, only
+    ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
+    ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
+    """
+
+    stage: str
+    http_host: str
+    http_port: int
+    emulator_port: int
+    endpoint_url: str | None
+    region: str
+    on_lambda: bool
+    data_dir: str
+    timezone: str
+    shards: int
+    event_bus: str
+    max_drift_ms: int
+    deliver_lead_ms: int
+    webhook_allow: tuple[str, ...]
+    auth: str
+    page_token_secret: str | None
+    tracing: bool
+    log_level: str
+    loopback: bool
+
+    def required_page_token_secret(self) -> str:
+        """The secret that signs page tokens; raises SettingsError where the deployment gave none."""
+        if self.page_token_secret is None:
+            raise SettingsError(
+                "CHRONO_PAGE_TOKEN_SECRET", f"is required beyond loopback: {SECRET_MIN_CHARS} random characters or more"
+            )
+        return self.page_token_secret
+
+
+def from_environment() -> Settings:
+    """The settings of this process; raises SettingsError."""
+    return load(os.environ)
+
+
+def load(env: Mapping[str, str]) -> Settings:
+    """The settings that ``env`` states, defaults filled in; raises SettingsError for the first that is wrong."""
+    stage = _name(env, "CHRONO_STAGE", LOCAL_STAGE, 32)
+    host = env.get("CHRONO_HTTP_HOST") or "127.0.0.1"
+    endpoint = _endpoint(env)
+    on_lambda = bool(env.get("AWS_LAMBDA_FUNCTION_NAME"))
+    loopback = _loopback(stage, host, endpoint, on_lambda)
+    return Settings(
+        stage=stage,
+        http_host=host,
+        http_port=_integer(env, "CHRONO_HTTP_PORT", 8080, 1, 65_535),
+        emulator_port=_integer(env, "CHRONO_EMULATOR_PORT", 4566, 1, 65_535),
+        endpoint_url=endpoint,
+        region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+        on_lambda=on_lambda,
+        data_dir=env.get("CHRONO_DATA_DIR") or ".chronowatch",
+        timezone=_timezone(env),
+        shards=_integer(env, "CHRONO_SHARDS", limits.SHARDS_DEFAULT, 1, limits.SHARDS_MAX),
+        event_bus=_name(env, "CHRONO_EVENT_BUS", "chronowatch", 256),
+        max_drift_ms=_integer(env, "CHRONO_MAX_DRIFT_MS", 20, 0, 10_000),
+        deliver_lead_ms=_integer(env, "CHRONO_DELIVER_LEAD_MS", 1000, 0, 15_000),
+        webhook_allow=_webhook_allow(env, loopback),
+        auth=_auth(env, loopback),
+        page_token_secret=_page_token_secret(env, loopback),
+        tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
+        log_level=_choice({"LOG_LEVEL": env.get("LOG_LEVEL", "").upper()}, "LOG_LEVEL", "INFO", LOG_LEVELS),
+        loopback=loopback,
+    )
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether ``host`` is an address that only this machine can reach (or the name every machine gives to that)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _loopback(stage: str, host: str, endpoint: str | None, on_lambda: bool) -> bool:
+    """A local process is as reachable as the address it binds; a Lambda on an emulator as the emulator's address."""
+    if on_lambda or stage != LOCAL_STAGE:
+        return endpoint is not None and is_loopback_host(urlsplit(endpoint).hostname or "")
+    return is_loopback_host(host)
+
+
+def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise SettingsError(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}")
+    return int(text)
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:
+    text = env.get(name, "").strip() or default
+    if text not in choices:
+        raise SettingsError(name, f"must be one of {', '.join(choices)}, not {text[:40]!r}")
+    return text
+
+
+def _name(env: Mapping[str, str], name: str, default: str, longest: int) -> str:
+    text = env.get(name, "").strip() or default
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) or len(text) > longest:
+        raise SettingsError(name, f"must be 1 to {longest} letters, digits, '.', '_' or '-', not {text[:40]!r}")
+    return text
+
+
+def _endpoint(env: Mapping[str, str]) -> str | None:
+    text = env.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
+    if not text:
+        return None
+    parts = urlsplit(text)
+    try:
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise SettingsError("AWS_ENDPOINT_URL", f"must be a URL such as http://127.0.0.1:4566, not {text[:80]!r}")
+    return text
+
+
+def _timezone(env: Mapping[str, str]) -> str:
+    name = env.get("CHRONO_TZ", "").strip() or "UTC"
+    if name == "UTC":
+        return name
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError("CHRONO_TZ", f"must be an IANA time zone such as Europe/Paris, not {name[:40]!r}") from None
+    return name
+
+
+def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:
+    """Hosts and addresses that webhooks may reach although they are private; set but empty = none."""
+    text = env.get("CHRONO_WEBHOOK_ALLOW")
+    if text is None:
+        return LOOPBACK_ALLOW if loopback else ()
+    entries = tuple(entry.strip().lower() for entry in text.split(",") if entry.strip())
+    for entry in entries:
+        if not re.fullmatch(r"[a-z0-9._-]+|\[?[0-9a-f:.]+\]?|[0-9a-f:.]+/[0-9]{1,3}", entry):
+            raise SettingsError(
+                "CHRONO_WEBHOOK_ALLOW", f"must list host names, addresses or networks, not {entry[:80]!r}"
+            )
+    return entries
+
+
+def _auth(env: Mapping[str, str], loopback: bool) -> str:
+    choice = env.get("CHRONO_AUTH", "").strip()
+    if not choice:
+        return "off" if loopback else "deny"
+    if set(choice.split(",")) <= {"jwt", "apikey"}:
+        raise SettingsError("CHRONO_AUTH", f"{choice} is not offered yet: use deny, or off when bound to loopback")
+    _choice(env, "CHRONO_AUTH", "deny", ("off", "deny"))
+    if choice == "off" and not loopback:
+        raise SettingsError("CHRONO_AUTH", "off is only for a service bound to loopback: use deny, or bind 127.0.0.1")
+    return choice
+
+
+def _page_token_secret(env: Mapping[str, str], loopback: bool) -> str | None:
+    secret = env.get("CHRONO_PAGE_TOKEN_SECRET", "")
+    if secret:
+        if len(secret) < SECRET_MIN_CHARS:
+            raise SettingsError("CHRONO_PAGE_TOKEN_SECRET", f"must have at least {SECRET_MIN_CHARS} characters")
+        return secret
+    return LOCAL_PAGE_TOKEN_SECRET if loopback else None

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from chalicelib import settings
+from chalicelib.core.errors import SettingsError
+
+
+def test_an_empty_environment_is_a_local_service_on_loopback() -> None:
+    chosen = settings.load({})
+    assert (chosen.stage, chosen.http_host) == ("local", "127.0.0.1")
+    assert (chosen.http_port, chosen.emulator_port) == (8080, 4566)
+    assert (chosen.auth, chosen.loopback, chosen.endpoint_url) == ("off", True, None)
+    assert chosen.webhook_allow == ("127.0.0.1", "::1", "localhost")
+    assert (chosen.shards, chosen.event_bus, chosen.max_drift_ms, chosen.timezone) == (16, "chronowatch", 20, "UTC")
+
+
+def test_set_but_empty_means_the_default_except_for_the_allow_list() -> None:
+    chosen = settings.load(dict.fromkeys(settings.VARIABLES, ""))
+    assert chosen.webhook_allow == ()
+    assert (chosen.stage, chosen.http_port, chosen.auth) == ("local", 8080, "off")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("CHRONO_HTTP_PORT", "eighty", "1 to 65535"),
+        ("CHRONO_HTTP_PORT", "0", "1 to 65535"),
+        ("CHRONO_HTTP_PORT", "65536", "1 to 65535"),
+        ("CHRONO_EMULATOR_PORT", "-1", "1 to 65535"),
+        ("CHRONO_EMULATOR_PORT", "٤٥", "1 to 65535"),
+        ("CHRONO_STAGE", "a/b", "letters"),
+        ("CHRONO_STAGE", "s" * 33, "1 to 32"),
+        ("CHRONO_TZ", "Mars/Olympus", "Europe/Paris"),
+        ("CHRONO_TZ", "../etc/passwd", "Europe/Paris"),
+        ("CHRONO_SHARDS", "0", "1 to 256"),
+        ("CHRONO_SHARDS", "257", "1 to 256"),
+        ("CHRONO_MAX_DRIFT_MS", "1.5", "whole number"),
+        ("CHRONO_DELIVER_LEAD_MS", "15001", "0 to 15000"),
+        ("CHRONO_EVENT_BUS", "a bus", "letters"),
+        ("CHRONO_TRACING", "yes", "off, xray"),
+        ("CHRONO_AUTH", "none", "off, deny"),
+        ("CHRONO_AUTH", "jwt", "not offered yet"),
+        ("CHRONO_AUTH", "jwt,apikey", "not offered yet"),
+        ("CHRONO_WEBHOOK_ALLOW", "http://x/", "host names"),
+        ("CHRONO_PAGE_TOKEN_SECRET", "short", "32"),
+        ("LOG_LEVEL", "chatty", "DEBUG"),
+        ("AWS_ENDPOINT_URL", "localhost:4566", "http://127.0.0.1:4566"),
+        ("AWS_ENDPOINT_URL", "http://h:port", "http://127.0.0.1:4566"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_would_be_right(
+    name: str, value: str, right: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({name: value})
+    message = str(caught.value)
+    assert caught.value.variable == name
+    assert message.startswith(f"{name}: ")
+    assert right in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"CHRONO_HTTP_HOST": "0.0.0.0"},
+        {"CHRONO_HTTP_HOST": "192.168.1.5"},
+        {"CHRONO_HTTP_HOST": "example.com"},
+        {"CHRONO_STAGE": "prod"},
+        {"CHRONO_STAGE": "prod", "AWS_ENDPOINT_URL": "https://dynamodb.eu-west-1.amazonaws.com"},
+        {"AWS_LAMBDA_FUNCTION_NAME": "chronowatch-prod"},
+        {"CHRONO_HTTP_HOST": "0.0.0.0", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"},
+    ],
+)
+def test_whoever_can_be_reached_from_elsewhere_is_closed(env: dict[str, str]) -> None:
+    chosen = settings.load(env)
+    assert (chosen.auth, chosen.loopback, chosen.webhook_allow) == ("deny", False, ())
+    with pytest.raises(SettingsError, match="CHRONO_AUTH: off is only for a service bound to loopback"):
+        settings.load({**env, "CHRONO_AUTH": "off"})
+    with pytest.raises(SettingsError, match="CHRONO_PAGE_TOKEN_SECRET: is required"):
+        chosen.required_page_token_secret()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
+def test_loopback_has_several_names(host: str) -> None:
+    assert settings.load({"CHRONO_HTTP_HOST": host}).auth == "off"
+
+
+def test_a_lambda_on_an_emulator_on_loopback_counts_as_loopback() -> None:
+    env = {"CHRONO_STAGE": "deployed", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+    chosen = settings.load({**env, "CHRONO_AUTH": "off"})
+    assert (chosen.auth, chosen.on_lambda) == ("off", True)
+    assert chosen.webhook_allow == settings.LOOPBACK_ALLOW
+
+
+def test_the_allow_list_takes_names_addresses_and_networks() -> None:
+    chosen = settings.load({"CHRONO_WEBHOOK_ALLOW": "Hooks.internal, 10.0.0.0/8,::1 ,"})
+    assert chosen.webhook_allow == ("hooks.internal", "10.0.0.0/8", "::1")
+
+
+def test_a_given_secret_is_used() -> None:
+    secret = "s" * 32
+    assert settings.load({"CHRONO_PAGE_TOKEN_SECRET": secret}).required_page_token_secret() == secret
+    assert settings.load({}).required_page_token_secret() == settings.LOCAL_PAGE_TOKEN_SECRET
+
+
+def test_nothing_is_read_that_is_not_listed() -> None:
+    class Watched(dict[str, str]):
+        asked: ClassVar[set[str]] = set()
+
+        def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+            self.asked.add(key)
+            return super().get(key, default)
+
+    settings.load(Watched())
+    assert Watched.asked == set(settings.VARIABLES)
