@@ -93,12 +93,16 @@ class Execution:
     """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
 
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
+    ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it.
+    ``offset_ms`` is its jitter: what it was meant to wait past its instant.
     """
 
     tenant: str
     schedule_id: str
     firing_ms: int
     manual: bool = False
+    requested: bool = False
+    offset_ms: int = 0
     shard: int
     version: str
     owner: str
@@ -142,8 +146,10 @@ class Execution:
 
     @property
     def lateness_ms(self) -> int | None:
-        """How long after its instant the first attempt started; None when none did."""
-        return None if self.first_started_ms is None else max(0, self.first_started_ms - self.firing_ms)
+        """How long after its instant (and jitter) the first attempt started; None when none did."""
+        if self.first_started_ms is None:
+            return None
+        return max(0, self.first_started_ms - self.firing_ms - self.offset_ms)
 
     @property
     def late(self) -> bool:
@@ -151,8 +157,8 @@ class Execution:
 
     @property
     def due_ms(self) -> int:
-        """When its next attempt is to be sent: never before its instant."""
-        return max(self.firing_ms, self.retry_at_ms or 0)
+        """When its next attempt is to be sent: never before its instant and jitter."""
+        return max(self.firing_ms + self.offset_ms, self.retry_at_ms or 0)
 
     @property
     def open_until_ms(self) -> int | None:

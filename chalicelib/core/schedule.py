@@ -39,7 +39,7 @@ class Definition:
     """What the owner asked for. Never changed in place: an edit makes another under a new version id.
 
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
-    one did (None while it is the current one).
+    one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
     """
 
     tenant: str
@@ -70,6 +70,7 @@ class Definition:
     timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
     tags: tuple[str, ...] = ()
     note: str | None = None
+    zone_data: str = ""
     created_at_ms: int
     updated_at_ms: int
     hlc: str = ""

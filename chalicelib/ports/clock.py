@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Reading(NamedTuple):
+    """Both clocks of this machine at one moment: unix nanoseconds, and nanoseconds since some fixed point."""
+
+    wall_unix_nanos: int
+    monotonic_nanos: int
 
 
 class Clock(Protocol):
@@ -17,6 +24,10 @@ class Clock(Protocol):
         """Return when ``now_ms() >= unix_ms``; at once when it already is."""
         ...
 
+    def read(self) -> Reading:
+        """The wall clock behind ``now_ms`` and the monotonic one, read together: for the clock face and its drift."""
+        ...
+
 
 class Ids(Protocol):
     """Makes identifiers and stamps."""
@@ -27,6 +38,14 @@ class Ids(Protocol):
 
     def hlc(self) -> str:
         """A hybrid logical clock stamp, greater than every one this instance gave out or saw."""
+        ...
+
+    def observe(self, stamp: str) -> None:
+        """Merge a caller's stamp (``<physical_nanos>.<logical>``), so that the next ``hlc`` is greater than it too.
+
+        Raises InvalidField, and remembers nothing of it: ``clock_skew`` when it is too far ahead of the wall clock, the
+        plain code when it is no stamp. The field is ``X-Chrono-HLC``.
+        """
         ...
 
 

@@ -16,7 +16,7 @@ from chalicelib.ports.work_queue import WorkQueue
 @dataclass(frozen=True, slots=True)
 class Config:
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
-    should arrive; ``max_drift_ms`` how far two clocks may differ."""
+    should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -25,6 +25,7 @@ class Config:
     lead_ms: int = 1000
     max_drift_ms: int = 20
     default_timezone: str = "UTC"
+    zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
 
 

@@ -2,12 +2,12 @@
 
 Common contract of all methods:
 
-- A batch method takes at most the stated number of items and answers in their order. A conditional write that loses is
-  ``False`` in the answer, never an exception: losing a race is ordinary.
-- ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable); ``OutcomeUnknown`` when a write got
-  no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read; every write here is
-  safe to repeat, since it is conditional on ``rev`` or on absence.
-- Reads are strongly consistent unless the method says *index*: index reads lag behind by an unbounded, usually small, time.
+- A batch method takes at most the stated number of items and answers in their order. A conditional write that loses
+  is ``False`` in the answer, never an exception: losing a race is ordinary.
+- ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable); ``OutcomeUnknown`` when a write
+  got no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read; every write
+  here is safe to repeat, since it is conditional on ``rev`` or on absence.
+- Reads are strongly consistent unless the method says *index*: an index lags by an unbounded, usually small, time.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Change:
 
     ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
     ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
-    definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name`` are
-    (owner, name) pairs to free and to take; equal pairs are left alone.
+    definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
+    are (owner, name) pairs to free and to take; equal pairs are left alone.
     """
 
     state: State
@@ -116,6 +116,10 @@ class ScheduleStore(Protocol):
         """Superseded definitions (at most 100) by version."""
         ...
 
+    def history(self, key: Key) -> list[Definition]:
+        """All kept snapshots of a schedule, by ``since_ms``."""
+        ...
+
     def write_states(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
         """Replace at most 25 states, each if its stored ``rev`` still is the given one."""
         ...
@@ -180,7 +184,7 @@ def in_open_index(execution: Execution) -> bool:
     """
     if not execution.is_open:
         return False
-    quick = execution.rev == 1 and not execution.manual and execution.created_ms <= execution.firing_ms
+    quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
     return not quick
 
 

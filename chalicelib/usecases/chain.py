@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from chalicelib.core import message, schedule
 from chalicelib.core.execution import Execution
-from chalicelib.core.message import Firing
 from chalicelib.core.schedule import Definition, Schedule, State
 from chalicelib.ports.services import Services
-from chalicelib.usecases.owed import enqueue
+from chalicelib.usecases.owed import enqueue, firing_of
 
 CHAIN_ATTEMPTS = 10
 
@@ -47,5 +46,5 @@ def _next(s: Services, found: Schedule, ended_ms: int) -> State:
 
 
 def _queued(s: Services, definition: Definition, state: State, due: int) -> State:
-    enqueue(s, message.pack([Firing(definition.key, definition.version, due)]))
+    enqueue(s, message.pack([firing_of(definition, due)]))
     return replace(state, rev=state.rev + 1, queued_ms=due, run_count=state.run_count + 1)

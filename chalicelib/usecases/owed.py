@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.core import limits, message, trace
+from chalicelib.core import jitter, limits, message, trace
 from chalicelib.core.execution import MISSED, Execution, Transition
 from chalicelib.core.message import Firing, Message
 from chalicelib.core.schedule import Definition
@@ -44,14 +44,23 @@ def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
             if too_late(item.definition, at_ms, now_ms):
                 missed.append(missed_record(s, item.definition, item.shard, at_ms, now_ms))
             else:
-                firings.append(Firing(item.definition.key, item.definition.version, at_ms))
+                firings.append(firing_of(item.definition, at_ms))
     enqueue(s, message.pack(firings))
     written(s.executions.insert, missed, limits.STATEMENTS_MAX)  # False: it has a record already, and needs no other
 
 
+def firing_of(definition: Definition, at_ms: int) -> Firing:
+    """An instant of a definition as it goes onto the queue."""
+    offset_ms = jitter.offset_ms(definition.id, at_ms, definition.jitter_ms)
+    return Firing(definition.key, definition.version, at_ms, offset_ms)
+
+
 def too_late(definition: Definition, at_ms: int, now_ms: int) -> bool:
     """Whether the catch-up window of an instant has passed."""
-    return definition.late_limit_ms is not None and now_ms - at_ms > definition.late_limit_ms
+    if definition.late_limit_ms is None:
+        return False
+    due_ms = at_ms + jitter.offset_ms(definition.id, at_ms, definition.jitter_ms)
+    return now_ms - due_ms > definition.late_limit_ms
 
 
 def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
@@ -60,6 +69,7 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
         tenant=definition.tenant,
         schedule_id=definition.id,
         firing_ms=at_ms,
+        offset_ms=jitter.offset_ms(definition.id, at_ms, definition.jitter_ms),
         shard=shard,
         version=definition.version,
         owner=definition.owner,

@@ -59,6 +59,7 @@ def _new_definition(
         active=active,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
+        zone_data=s.config.zone_data,
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
@@ -143,6 +144,12 @@ def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) 
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
 
 
+def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:
+    """Plan the schedule anew under the zone rules now in use: an edit that changes nothing else. Instants that the new
+    rules keep stay what they are (an execution's id is its instant), the others are taken back."""
+    return _change(s, caller, schedule_id, None, lambda d: replace(d, zone_data=s.config.zone_data))
+
+
 def _change(
     s: Services,
     caller: Caller,
@@ -200,6 +207,7 @@ def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule
         version=s.ids.ulid(now_ms),
         since_ms=since_ms,
         updated_at_ms=max(now_ms, definition.updated_at_ms),
+        zone_data=s.config.zone_data,
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
@@ -212,7 +220,7 @@ def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule
 
 def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
     old, new = before.definition, after.definition
-    snapshot = replace(old, until_ms=new.since_ms) if old.active else None
+    snapshot = _superseded(before, new.since_ms) if old.active else None
     change = Change(
         state=after.state,
         expected_rev=before.state.rev,
@@ -228,6 +236,14 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
     except RevisionLost:
         return False
     return True
+
+
+def _superseded(found: Schedule, until_ms: int) -> Definition:
+    """The definition as kept for what it still owes; one that was exhausted owed nothing after its last instant."""
+    state = found.state
+    if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
+        until_ms = min(until_ms, state.queued_ms + 1)
+    return replace(found.definition, until_ms=until_ms)
 
 
 def _guard(definition: Definition) -> tuple[str, str] | None:
@@ -267,7 +283,7 @@ def _write_deletion(s: Services, found: Schedule) -> bool:
         state=gone,
         expected_rev=state.rev,
         definition=None,
-        snapshot=replace(old, until_ms=since_ms),
+        snapshot=_superseded(found, since_ms) if old.active else None,
         old_name=_guard(old),
         new_name=None,
     )
@@ -308,4 +324,4 @@ def trigger(
 
 def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None) -> Execution:
     record = owed.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
-    return replace(record, manual=True, payload=payload, retry_at_ms=at_ms)
+    return replace(record, manual=True, requested=True, offset_ms=0, payload=payload, retry_at_ms=at_ms)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.core import execution as journal
-from chalicelib.core import limits
+from chalicelib.core import limits, message
 from chalicelib.core.execution import Execution
 from chalicelib.core.message import Firing, Run
 from chalicelib.core.schedule import Definition, Key, State, Verdict, judge, judge_snapshot
@@ -79,7 +79,9 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     _settle(s, known, verdicts, states)
     now_ms = s.clock.now_ms()
     fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not owed.too_late(d, f.at_ms, now_ms)]
-    return _take(s, fire, states, claims)
+    soon_ms = now_ms + s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
+    owed.enqueue(s, message.pack(f for f, _ in fire if f.due_ms > soon_ms))  # jitter beyond what the queue can hold
+    return _take(s, [(f, d) for f, d in fire if f.due_ms <= soon_ms], states, claims)
 
 
 def _verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State]) -> dict[Firing, Verdict]:
@@ -277,7 +279,7 @@ def bind(s: Services, state: State | None, record: Execution) -> Definition | st
     if state is None or state.status == "deleted":
         return DELETED
     version = record.version
-    if not (record.history or record.manual):
+    if not (record.history or record.requested):
         ref = state.in_force_at(record.firing_ms)
         version = ref.id if ref is not None else version
         if ref is not None and not ref.active:

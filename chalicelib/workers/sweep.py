@@ -18,6 +18,7 @@ from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Due, Versioned
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.owed import Owed, hand_over
+from chalicelib.workers import replan
 from chalicelib.workers.shards import each_shard, stamp
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,10 @@ SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is t
 
 def run(s: Services) -> None:
     """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
+    try:
+        replan.run(s)
+    except ChronoError as problem:
+        log.warning("the new zone data waits for the next sweep: %s", problem)
     for shard in each_shard(s, "sweep"):
         try:
             sweep_shard(s, shard)

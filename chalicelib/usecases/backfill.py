@@ -1,0 +1,96 @@
+"""Backfill and the ledger: what a schedule should have run, run; and what it owed, answered for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chalicelib.core import ledger as ledgers
+from chalicelib.core import limits
+from chalicelib.core.errors import InvalidField
+from chalicelib.core.execution import Execution
+from chalicelib.core.ledger import Ledger
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.ports.batches import chunks
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import owed, schedules
+
+LEDGER_DEFAULT_MS = 86_400_000
+
+
+def backfill(s: Services, caller: Caller, schedule_id: str, from_ms: int, to_ms: int) -> int:
+    """Fire the instants of [from_ms, to_ms] that have no execution, up to now; returns how many.
+
+    Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound, and
+    InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
+    """
+    found = schedules.get(s, caller, schedule_id)
+    definition = found.definition
+    _check(definition, from_ms, to_ms)
+    now_ms = s.clock.now_ms()
+    most = limits.BACKFILL_MAX_INSTANTS + 1
+    instants = definition.compiled().backwards_between(from_ms, min(to_ms, now_ms), most)
+    if len(instants) == most:
+        message = f"the range holds more than {limits.BACKFILL_MAX_INSTANTS} instants: ask in parts"
+        raise InvalidField.of("to_unix_ms", message)
+    taken = {e.firing_ms for e in executions_between(s, found.definition.key, from_ms, to_ms)}
+    return sum(
+        _request(s, found, group, now_ms)
+        for group in chunks([i for i in instants if i not in taken], limits.SQS_BATCH_MAX)
+    )
+
+
+def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
+    if to_ms < from_ms:
+        raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
+    if definition.type == "DELAY":
+        raise InvalidField.of("type", "a DELAY schedule has no grid: nothing can be missing from it")
+
+
+def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
+    """Queue and write up to ten requested records; the ones that got a record meanwhile are not repeated."""
+    records = [
+        replace(
+            owed.new_record(s, found.definition, found.state.shard, at_ms, now_ms),
+            requested=True,
+            offset_ms=0,
+            retry_at_ms=now_ms,
+        )
+        for at_ms in instants
+    ]
+    owed.enqueue(s, [Run(record.key, 1, now_ms) for record in records])
+    return sum(s.executions.insert(records))
+
+
+def executions_between(s: Services, key: Key, from_ms: int, to_ms: int) -> list[Execution]:
+    """All executions of a schedule in a range of firing instants."""
+    found: list[Execution] = []
+    after: str | None = None
+    while True:
+        page, after = s.executions.of_schedule(key, from_ms, to_ms, limits.PAGE_MAX_ITEMS, after)
+        found += page
+        if after is None:
+            return found
+
+
+def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, to_ms: int | None, limit: int) -> Ledger:
+    """Every instant owed in [from_ms, to_ms] (default: the last day) against what became of it. Raises NotFound,
+    InvalidField."""
+    now_ms = s.clock.now_ms()
+    to_ms = now_ms if to_ms is None else to_ms
+    from_ms = max(0, to_ms - LEDGER_DEFAULT_MS) if from_ms is None else from_ms
+    if to_ms < from_ms:
+        raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
+    found = schedules.get(s, caller, schedule_id)
+    versions = [*s.schedules.history(found.definition.key), found.definition]
+    drawn = ledgers.draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
+    until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
+    executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))
+    return ledgers.draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
+
+
+def _owed_until(found: Schedule) -> int | None:
+    """The last instant of a schedule that has handed over its last one."""
+    exhausted = found.definition.active and found.state.next_run_ms is None
+    return found.state.queued_ms if exhausted else None
