@@ -69,6 +69,7 @@ IDEMPOTENCY_RUNNING_MAX_MS = 60_000  # a first call older than this has died: no
 HLC_GRACE_MS = 500  # an incoming stamp may be this much further ahead than the drift bound before it is refused
 HLC_LOGICAL_MAX = 65_535  # 16 bits, so that a stamp fits in 64
 DRIFT_SAMPLES_MAX = 128  # wall and monotonic readings the drift watch remembers
+OBSERVATIONS_MAX = 64  # readings of true time that bound the error of the wall clock
 
 # -- leases
 LEASE_TTL_MIN_MS = 100

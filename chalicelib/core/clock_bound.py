@@ -1,0 +1,262 @@
+"""How wrong the wall clock can be: what it did beside the monotonic clock, and what sources of true time prove.
+
+Everything is an interval of integers in nanoseconds. A source says that true time lay in an interval at some moment;
+it is kept relative to the monotonic clock, so a step of the wall clock spoils nothing that was learnt before it. With
+age an interval widens by what an unwatched quartz may wander. Pure: clock readings are arguments.
+
+Sources: Marzullo, "Maintaining the Time in a Distributed System" (Stanford, 1984), and RFC 5905 section 11.2.1, for
+finding where intervals agree; Corbett et al., "Spanner" (OSDI 2012), for time as an interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from chalicelib.core.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
+
+_NANOS_PER_S = 1_000_000_000
+_PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """All values from ``low`` to ``high``, both included. Raises ValueError when there are none."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"an interval from {self.low} to {self.high} is empty")
+
+    def shifted(self, by: int) -> Interval:
+        """Both ends moved by ``by``."""
+        return Interval(self.low + by, self.high + by)
+
+    def minus(self, other: Interval) -> Interval:
+        """Every difference of a value of this one and a value of the other."""
+        return Interval(self.low - other.high, self.high - other.low)
+
+    def widened(self, by: int) -> Interval:
+        """Both ends moved apart by ``by``."""
+        return Interval(self.low - by, self.high + by)
+
+    def common(self, other: Interval) -> Interval | None:
+        """What lies in both, or None."""
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        return Interval(low, high) if low <= high else None
+
+    @property
+    def nearest_to_zero(self) -> int:
+        """The value closest to zero: 0 when zero is inside."""
+        return max(self.low, min(0, self.high))
+
+    @property
+    def farthest_from_zero(self) -> int:
+        """The largest absolute value inside."""
+        return max(abs(self.low), abs(self.high))
+
+
+# -- the wall clock beside the monotonic clock
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The wall clock (unix nanoseconds), read between two readings of the monotonic clock.
+
+    A process that is put to sleep between two clocks would otherwise see a drift that is none.
+    """
+
+    wall_nanos: int
+    before_nanos: int
+    after_nanos: int
+
+    @property
+    def monotonic(self) -> Interval:
+        """The monotonic time of the reading."""
+        return Interval(self.before_nanos, self.after_nanos)
+
+    @property
+    def wall_minus_monotonic(self) -> Interval:
+        """How far the wall was ahead of the monotonic clock."""
+        return Interval(self.wall_nanos - self.after_nanos, self.wall_nanos - self.before_nanos)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The wall clock jumped by at least ``nanos`` (signed) before the reading at ``wall_nanos``."""
+
+    wall_nanos: int
+    nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far the wall clock moved against the monotonic one since the oldest reading: at least ``nanos``, signed."""
+
+    nanos: int
+    samples: int
+    steps: tuple[Step, ...]
+
+
+def remember(readings: Sequence[Reading], new: Reading) -> tuple[Reading, ...]:
+    """The readings with ``new`` at the end, the oldest gone when there are more than DRIFT_SAMPLES_MAX."""
+    return (*readings, new)[-DRIFT_SAMPLES_MAX:]
+
+
+def drift_of(readings: Sequence[Reading], step_nanos: int) -> Drift:
+    """What the readings (oldest first) prove. Changes of ``step_nanos`` and more from one to the next are steps.
+
+    Reading the clocks takes time; that uncertainty is taken off, so a busy machine shows no drift of its own making.
+    """
+    if not readings:
+        return Drift(0, 0, ())
+    changes = [(b.wall_nanos, _moved(a, b)) for a, b in pairwise(readings)]
+    steps = tuple(Step(wall, nanos) for wall, nanos in changes if abs(nanos) >= step_nanos)
+    return Drift(_moved(readings[0], readings[-1]), len(readings), steps)
+
+
+def _moved(earlier: Reading, later: Reading) -> int:
+    return later.wall_minus_monotonic.minus(earlier.wall_minus_monotonic).nearest_to_zero
+
+
+# -- what sources of true time say
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """``source`` proved that true time minus monotonic time lay in ``interval`` at ``monotonic_nanos``."""
+
+    source: str
+    interval: Interval
+    monotonic_nanos: int
+
+
+def from_date_header(source: str, date_unix_s: int, sent_monotonic: int, received_monotonic: int) -> Observation:
+    """From an HTTP answer: its ``Date`` was written between sending and receiving (monotonic nanoseconds).
+
+    ``Date`` names whole seconds (RFC 9110, 6.6.1) and servers cut off the fraction: true time then lay in
+    [date, date + 1 s]. Raises ValueError when the answer came before the question.
+    """
+    date = Interval(date_unix_s * _NANOS_PER_S, (date_unix_s + 1) * _NANOS_PER_S)
+    return Observation(source, date.minus(Interval(sent_monotonic, received_monotonic)), received_monotonic)
+
+
+def from_bound(source: str, earliest_nanos: int, latest_nanos: int, reading: Reading) -> Observation:
+    """From a daemon that names the interval of true time (unix nanoseconds), such as ClockBound, asked at ``reading``."""
+    return Observation(source, Interval(earliest_nanos, latest_nanos).minus(reading.monotonic), reading.after_nanos)
+
+
+def from_chrony(
+    source: str, slow_nanos: int, root_delay_nanos: int, root_dispersion_nanos: int, reading: Reading
+) -> Observation:
+    """From ``chronyc tracking``: the clock is ``slow_nanos`` slow (negative: fast), give or take half the root delay
+    plus the root dispersion (chronyc(1), "tracking"; RFC 5905's root distance)."""
+    true_nanos = reading.wall_nanos + slow_nanos
+    distance = -(-root_delay_nanos // 2) + root_dispersion_nanos
+    return from_bound(source, true_nanos - distance, true_nanos + distance, reading)
+
+
+def keep(observations: Sequence[Observation], new: Observation) -> tuple[Observation, ...]:
+    """The observations with ``new`` at the end, the oldest gone when there are more than OBSERVATIONS_MAX."""
+    return (*observations, new)[-OBSERVATIONS_MAX:]
+
+
+# -- where they agree
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The smallest interval that the largest number of intervals share, and that number."""
+
+    interval: Interval
+    count: int
+
+
+def marzullo(intervals: Sequence[Interval]) -> Agreement | None:
+    """Marzullo's intersection: the first interval on which most of ``intervals`` agree. None without intervals."""
+    best: Agreement | None = None
+    edges = _edges(intervals)
+    for (at, _, count), (until, _, _) in pairwise(edges):
+        if best is None or count > best.count:
+            best = Agreement(Interval(at, until), count)
+    return best
+
+
+def shared_by(intervals: Sequence[Interval], quorum: int) -> Interval | None:
+    """From the first to the last value that at least ``quorum`` of ``intervals`` hold, or None.
+
+    With n intervals of which fewer than half are false, and quorum n // 2 + 1, the truth is inside: that many true
+    intervals hold it. The smallest interval with the most votes does not promise so much.
+    """
+    points = [(at, until) for (at, _, count), (until, _, _) in pairwise(_edges(intervals)) if count >= quorum]
+    return Interval(points[0][0], points[-1][1]) if points else None
+
+
+def _edges(intervals: Iterable[Interval]) -> list[tuple[int, int, int]]:
+    """(value, kind, how many intervals hold what follows) in order. An interval that begins where another ends
+    shares that value with it, so beginnings (kind 0) come before ends (kind 1)."""
+    events = sorted([(i.low, 0) for i in intervals] + [(i.high, 1) for i in intervals])
+    found, count = [], 0
+    for at, kind in events:
+        count += 1 if kind == 0 else -1
+        found.append((at, kind, count))
+    return found
+
+
+# -- the bound
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """True time minus wall time lies in ``offset``. ``agreeing`` of ``sources`` say so; without a majority it is
+    the hull of what all of them say."""
+
+    offset: Interval
+    agreeing: int
+    sources: int
+
+    @property
+    def error_bound_nanos(self) -> int:
+        """The wall clock is at most this wrong."""
+        return self.offset.farthest_from_zero
+
+    @property
+    def drift_nanos(self) -> int:
+        """The wall clock is at least this wrong: how far it is ahead of true time, negative when it is behind."""
+        return -self.offset.nearest_to_zero
+
+
+def estimate(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> Estimate | None:
+    """How wrong the wall clock is at ``now``, the monotonic clock being at most ``drift_ppm`` fast or slow.
+
+    ``observations`` are oldest first. None without observations.
+    """
+    if not observations:
+        return None
+    intervals = list(_by_source(observations, now, drift_ppm).values())
+    quorum = len(intervals) // 2 + 1
+    shared = shared_by(intervals, quorum)
+    most = marzullo(intervals)
+    assert most is not None
+    if shared is None:
+        shared = Interval(min(i.low for i in intervals), max(i.high for i in intervals))
+    return Estimate(shared.minus(now.wall_minus_monotonic), most.count, len(intervals))
+
+
+def _by_source(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> dict[str, Interval]:
+    """One interval for each source: the newest, narrowed by those older ones that do not contradict it."""
+    found: dict[str, Interval] = {}
+    for seen in reversed(observations):
+        aged = _aged(seen, now, drift_ppm)
+        newer = found.get(seen.source)
+        found[seen.source] = aged if newer is None else newer.common(aged) or newer
+    return found
+
+
+def _aged(seen: Observation, now: Reading, drift_ppm: int) -> Interval:
+    """The observation's interval, wider by how far the monotonic clock may have wandered since (rounded up)."""
+    age_nanos = max(0, now.after_nanos - seen.monotonic_nanos)
+    return seen.interval.widened(-(-age_nanos * drift_ppm // _PPM))
