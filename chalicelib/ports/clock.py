@@ -67,3 +67,15 @@ class Tasks(Protocol):
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` now, beside the caller."""
         ...
+
+
+class Signals(Protocol):
+    """Wakes those who wait within this process. Only a hint: whoever wakes looks at the tables again."""
+
+    def wait(self, name: str, until_ms: int) -> None:
+        """Return when ``name`` is notified, at ``until_ms``, or earlier."""
+        ...
+
+    def notify(self, name: str) -> None:
+        """Wake whoever waits for ``name``."""
+        ...

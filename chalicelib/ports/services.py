@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.core import limits
+from chalicelib.core.lease_memory import LeaseMemory
 from chalicelib.core.version_cache import VersionCache
-from chalicelib.ports.clock import Clock, Ids, Tasks
+from chalicelib.ports.clock import Clock, Ids, Signals, Tasks
 from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.work_queue import WorkQueue
@@ -44,7 +45,9 @@ class Services:
     idempotency: IdempotencyStore
     queue: WorkQueue
     targets: Mapping[str, Target]
+    signals: Signals
     versions: VersionCache = field(default_factory=VersionCache)
+    lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
 
 
 @dataclass(frozen=True, slots=True)
