@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 
@@ -69,13 +70,21 @@ class Tasks(Protocol):
         ...
 
 
+class Bell(Protocol):
+    """One waiter's place to be woken."""
+
+    def wait(self, until_ms: int) -> None:
+        """Return when it was rung since it was hung up or last waited for, at ``until_ms``, or earlier."""
+        ...
+
+
 class Signals(Protocol):
     """Wakes those who wait within this process. Only a hint: whoever wakes looks at the tables again."""
 
-    def wait(self, name: str, until_ms: int) -> None:
-        """Return when ``name`` is notified, at ``until_ms``, or earlier."""
+    def bell(self, name: str) -> AbstractContextManager[Bell]:
+        """Hang up a bell for ``name``; what rings from then on is not missed."""
         ...
 
-    def notify(self, name: str) -> None:
-        """Wake whoever waits for ``name``."""
+    def ring(self, name: str) -> None:
+        """Wake whoever has a bell for ``name``."""
         ...

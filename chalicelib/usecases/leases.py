@@ -37,14 +37,12 @@ def acquire(s: Services, caller: Caller, fields: dict[str, Any]) -> Granted | Wa
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted. Raises InvalidField, TooMany."""
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **fields)
     deadline_ms = s.clock.now_ms() + request.wait_ms
-    while True:
-        answer = _decide(s, request.tenant, request.name, lambda item, now_ms: _acquired(s, item, request, now_ms))
-        now_ms = s.clock.now_ms()
-        if isinstance(answer, Granted) or now_ms >= deadline_ms:
-            return answer
-        s.signals.wait(
-            _channel(request.tenant, request.name, request.holder_id), _look_again_at(s, answer, deadline_ms)
-        )
+    with s.signals.bell(_channel(request.tenant, request.name, request.holder_id)) as bell:
+        while True:
+            answer = _decide(s, request.tenant, request.name, lambda item, now_ms: _acquired(s, item, request, now_ms))
+            if isinstance(answer, Granted) or s.clock.now_ms() >= deadline_ms:
+                return answer
+            bell.wait(_look_again_at(s, answer, deadline_ms))
 
 
 def _acquired(s: Services, item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> Decision[Granted | Waiting]:
@@ -150,7 +148,7 @@ def _write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
         return False
     s.lease_memory.keep(after)
     if after.holder_id is None and after.waiters:
-        s.signals.notify(_channel(after.tenant, after.name, after.waiters[0].holder_id))
+        s.signals.ring(_channel(after.tenant, after.name, after.waiters[0].holder_id))
     return True
 
 
