@@ -29,6 +29,10 @@ _COMPLETED = Outcome(COMPLETED)
 _Batch = Sequence[tuple[int, Delivery]]  # with each delivery's place among those that were given
 
 
+class _Malformed(Exception):
+    """Raised when a stored target lacks what its kind cannot do without."""
+
+
 class _AwsTarget:
     """What the five share: a lazy client, and no exception that leaves ``dispatch``."""
 
@@ -50,6 +54,8 @@ class _AwsTarget:
                 sent = self._send([delivery for _, delivery in batch])
                 if len(sent) != len(batch):
                     raise ValueError(f"the service answered for {len(sent)} of {len(batch)} entries")
+            except _Malformed as error:
+                sent = [aws_failures.failed("rejected", str(error), permanent=True)] * len(batch)
             except Exception as error:
                 sent = [aws_failures.of_exception(error)] * len(batch)
             outcomes.update(zip((place for place, _ in batch), sent, strict=True))
@@ -100,10 +106,10 @@ class SqsTarget(_AwsTarget):
     max_batch = SQS_BATCH_MAX
 
     def _group(self, delivery: Delivery) -> str:
-        return str(delivery.target["queue_url"])
+        return str(delivery.target.get("queue_url"))
 
     def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        queue_url = self._group(batch[0])
+        queue_url = _field(batch[0], "queue_url")
         entries = [
             {"Id": str(place), "MessageBody": delivery.event.decode(), **_ordering(queue_url, delivery)}
             for place, delivery in enumerate(batch)
@@ -117,10 +123,10 @@ class SnsTarget(_AwsTarget):
     max_batch = SNS_BATCH_MAX
 
     def _group(self, delivery: Delivery) -> str:
-        return str(delivery.target["topic_arn"])
+        return str(delivery.target.get("topic_arn"))
 
     def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        topic_arn = self._group(batch[0])
+        topic_arn = _field(batch[0], "topic_arn")
         entries = [
             {"Id": str(place), "Message": delivery.event.decode(), **_ordering(topic_arn, delivery)}
             for place, delivery in enumerate(batch)
@@ -134,7 +140,7 @@ class LambdaTarget(_AwsTarget):
 
     def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
         delivery = batch[0]
-        function = str(delivery.target["function"])
+        function = _field(delivery, "function")
         answer = self._client().invoke(FunctionName=function, InvocationType="Event", Payload=delivery.event)
         return [Outcome(COMPLETED, int(answer["StatusCode"]))]
 
@@ -148,7 +154,7 @@ class StepFunctionsTarget(_AwsTarget):
         # The name is this attempt's own: when it exists, an earlier call started it and its answer was lost.
         with contextlib.suppress(client.exceptions.ExecutionAlreadyExists):
             client.start_execution(
-                stateMachineArn=str(delivery.target["state_machine_arn"]),
+                stateMachineArn=_field(delivery, "state_machine_arn"),
                 name=run_name(delivery.execution_id, delivery.attempt),
                 input=delivery.event.decode(),
             )
@@ -162,6 +168,13 @@ def run_name(execution_id: str, attempt: int) -> str:
         return name
     digest = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     return f"{name[: EXECUTION_NAME_MAX_CHARS - len(digest) - 1]}-{digest}"
+
+
+def _field(delivery: Delivery, name: str) -> str:
+    value = delivery.target.get(name)
+    if not isinstance(value, str) or not value:
+        raise _Malformed(f"target.{name}: must be a string")
+    return value
 
 
 def _cut(group: Sequence[tuple[int, Delivery]], max_count: int) -> Iterator[_Batch]:
