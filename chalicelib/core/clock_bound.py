@@ -145,7 +145,7 @@ def from_date_header(source: str, date_unix_s: int, sent_monotonic: int, receive
 
 
 def from_bound(source: str, earliest_nanos: int, latest_nanos: int, reading: Reading) -> Observation:
-    """From a daemon that names the interval of true time (unix nanoseconds), such as ClockBound, asked at ``reading``."""
+    """From a daemon that names the interval of true time (unix nanoseconds), such as ClockBound, at ``reading``."""
     return Observation(source, Interval(earliest_nanos, latest_nanos).minus(reading.monotonic), reading.after_nanos)
 
 

@@ -50,6 +50,7 @@ SQS_DELAY_MAX_S = 900
 SQS_BATCH_MAX = 10
 EVENTS_BATCH_MAX = 10
 STATEMENTS_MAX = 25  # writes in one batch call
+LIST_SCAN_MAX_ITEMS = 1_000  # index entries that one filtered list call looks at
 BATCH_GET_MAX = 100  # reads in one batch call
 LOST_AFTER_MS = 300_000  # an owed instant without a record this long past it is called lost
 UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept this long past its instant
@@ -83,6 +84,7 @@ ITEM_MAX_BYTES = 400 * 1024  # DynamoDB's
 # -- ticks
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
 TICK_RESERVE_AHEAD_MS = 60_000  # how far ahead of their instants second ticks get their numbers
+TICK_GRACE_MS = 1_000  # a boundary numbered this long after its instant still counts as on time
 
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
