@@ -1,0 +1,299 @@
+"""What the API answers, as the models that encode it and from which the OpenAPI document is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from chalicelib.api.requests import Kind, Opt, Range, RetryPolicyBody, State, Target
+from chalicelib.core import schedule as schedules
+from chalicelib.core.execution import Attempt, Execution, Transition
+from chalicelib.core.schedule import Definition, Schedule
+from chalicelib.core.trace import trace_id_of
+
+Ulid = Annotated[str, Meta(min_length=26, max_length=26, examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])]
+Instant = Annotated[int, Meta(description="Unix milliseconds.")]
+
+
+class ScheduleView(msgspec.Struct, kw_only=True):
+    """A schedule, with the course it has taken so far."""
+
+    id: Ulid
+    name: str | None
+    type: Kind
+    expr: str
+    timezone: str
+    start_at_unix_ms: Instant | None
+    end_at_unix_ms: Instant | None
+    max_runs: int | None
+    payload: Raw
+    target: Target
+    enabled: bool
+    state: Literal["active", "paused", "completed", "deleted"]
+    owner: str
+    tenant: str
+    shard_key: str
+    sla_ms: int
+    overlap: str
+    catch_up_window_ms: int
+    jitter_ms: int
+    dst_gap: str
+    dst_overlap: str
+    exclude: list[Range | str]
+    retry_policy: RetryPolicyBody
+    timeout_ms: int
+    tags: list[str]
+    next_run_unix_ms: Instant | None
+    last_run_unix_ms: Instant | None
+    run_count: int
+    version: str
+    created_at_unix_ms: Instant
+    updated_at_unix_ms: Instant
+    note: Opt[str] = UNSET
+
+
+class ScheduleList(msgspec.Struct):
+    """A page of schedules, newest first."""
+
+    items: list[ScheduleView]
+    next_page_token: str | None
+
+
+class Deleted(msgspec.Struct):
+    """What was deleted."""
+
+    id: str
+
+
+class Triggered(msgspec.Struct):
+    """The execution that fires now."""
+
+    execution_id: str
+
+
+class DstNote(msgspec.Struct):
+    """A run that a daylight-saving change moved or made ambiguous."""
+
+    run_unix_ms: Instant
+    kind: Literal["gap", "overlap"]
+
+
+class PreviewView(msgspec.Struct):
+    """The coming runs: as instants, and as RFC 3339 in the zone that was asked for."""
+
+    runs_unix_ms: list[Instant]
+    runs_iso8601: list[str]
+    dst: list[DstNote]
+
+
+class AttemptView(msgspec.Struct, kw_only=True):
+    """One try at delivering; `finished_unix_ms` and `outcome` are null while it runs."""
+
+    number: int
+    started_unix_ms: Instant
+    finished_unix_ms: Instant | None
+    outcome: str | None
+    http_status: Opt[int] = UNSET
+    error_type: Opt[str] = UNSET
+    error: Opt[str] = UNSET
+
+
+class TransitionView(msgspec.Struct, kw_only=True, rename={"source": "from", "target": "to"}):
+    """One step of the state machine."""
+
+    source: State
+    target: State
+    at_unix_ms: Instant
+    reason: Opt[str] = UNSET
+
+
+class TargetKind(msgspec.Struct):
+    """Where it went; the schedule has the rest."""
+
+    type: str
+
+
+class ExecutionView(msgspec.Struct, kw_only=True):
+    """The record of one firing."""
+
+    id: Annotated[str, Meta(examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
+    schedule_id: Ulid
+    firing_time_unix_ms: Instant
+    delivery_state: State
+    attempt: int
+    attempts: list[AttemptView]
+    history: list[TransitionView]
+    fencing_token: int
+    lateness_ms: int | None
+    late: bool
+    trace_id: str
+    owner: str
+    target: TargetKind
+    result: Opt[Raw] = UNSET
+    error: Opt[str] = UNSET
+    trace_url: Opt[str] = UNSET
+
+
+class ExecutionList(msgspec.Struct):
+    """A page of executions, newest firing first."""
+
+    items: list[ExecutionView]
+    next_page_token: str | None
+
+
+class NowView(msgspec.Struct):
+    """This instance's time, and a stamp greater than every one it gave out or was sent."""
+
+    wall_unix_nanos: int
+    monotonic_nanos: int
+    tz: str
+    iso8601: str
+    clock_id: str
+    hlc_physical_nanos: int
+    hlc_logical: int
+    error_bound_nanos: int
+    drift_ms: float
+
+
+class DriftView(msgspec.Struct):
+    """How far the wall clock has moved against the monotonic one since this process began to watch."""
+
+    drift_ms: float
+    max_drift_ms: int
+    within_bound: bool
+    samples: int
+
+
+class Check(msgspec.Struct):
+    """One thing that must work."""
+
+    ok: bool
+    detail: str
+
+
+class HealthView(msgspec.Struct):
+    """Whether schedules fire."""
+
+    status: Literal["ok", "degraded"]
+    role: str
+    version: str
+    uptime_ms: int
+    checks: dict[str, Check]
+
+
+class ProblemField(msgspec.Struct):
+    """One wrong field, by its dotted name."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """An error (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    trace_id: str
+    errors: list[ProblemField] | UnsetType = UNSET
+    checks: dict[str, Check] | UnsetType = UNSET
+
+
+def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
+    """A schedule as its owner sees it at ``now_ms``."""
+    d, course = found.definition, schedules.progress(found, now_ms)
+    policy = d.retry_policy
+    return ScheduleView(
+        id=d.id,
+        name=d.name,
+        type=cast(Kind, d.type),
+        expr=d.expr,
+        timezone=d.timezone,
+        start_at_unix_ms=d.start_at_ms,
+        end_at_unix_ms=d.end_at_ms,
+        max_runs=d.max_runs,
+        payload=Raw(d.payload),
+        target=cast(Target, d.target),  # stored as it is shown: encoding a mapping and its model gives the same JSON
+        enabled=d.active,
+        state=cast(Literal["active"], course.state),
+        owner=d.owner,
+        tenant=d.tenant,
+        shard_key=d.shard_key,
+        sla_ms=d.sla_ms,
+        overlap=d.overlap,
+        catch_up_window_ms=d.catch_up_window_ms,
+        jitter_ms=d.jitter_ms,
+        dst_gap=d.dst_gap,
+        dst_overlap=d.dst_overlap,
+        exclude=[_exclusion(e) for e in d.exclude],
+        retry_policy=RetryPolicyBody(
+            max_attempts=policy.max_attempts,
+            backoff=cast(Literal["fixed"], policy.backoff),
+            base_ms=policy.base_ms,
+            max_ms=policy.max_ms,
+            jitter=policy.jitter,
+        ),
+        timeout_ms=d.timeout_ms,
+        tags=list(d.tags),
+        next_run_unix_ms=course.next_run_ms,
+        last_run_unix_ms=course.last_run_ms,
+        run_count=course.run_count,
+        version=d.version,
+        created_at_unix_ms=d.created_at_ms,
+        updated_at_unix_ms=d.updated_at_ms,
+        note=_note(d),
+    )
+
+
+def _exclusion(exclusion: tuple[int, int] | str) -> Range | str:
+    return exclusion if isinstance(exclusion, str) else Range(from_unix_ms=exclusion[0], to_unix_ms=exclusion[1])
+
+
+def _note(definition: Definition) -> str | UnsetType:
+    return UNSET if definition.active or not definition.note else definition.note
+
+
+def of_execution(found: Execution) -> ExecutionView:
+    """An execution as its owner sees it."""
+    return ExecutionView(
+        id=found.id,
+        schedule_id=found.schedule_id,
+        firing_time_unix_ms=found.firing_ms,
+        delivery_state=cast(State, found.state),
+        attempt=found.attempt,
+        attempts=[_attempt(a) for a in found.attempts],
+        history=[_transition(t) for t in found.history],
+        fencing_token=found.fencing_token,
+        lateness_ms=found.lateness_ms,
+        late=found.late,
+        trace_id=found.trace_id or trace_id_of(found.id),
+        owner=found.owner,
+        target=TargetKind(found.target_type),
+        result=UNSET if found.result is None else Raw(found.result),
+        error=UNSET if found.error is None else found.error,
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        started_unix_ms=attempt.started_ms,
+        finished_unix_ms=attempt.finished_ms,
+        outcome=attempt.outcome,
+        http_status=UNSET if attempt.http_status is None else attempt.http_status,
+        error_type=UNSET if attempt.error_type is None else attempt.error_type,
+        error=UNSET if attempt.error is None else attempt.error,
+    )
+
+
+def _transition(step: Transition) -> TransitionView:
+    return TransitionView(
+        source=cast(State, step.source),
+        target=cast(State, step.target),
+        at_unix_ms=step.at_ms,
+        reason=UNSET if step.reason is None else step.reason,
+    )

@@ -1,0 +1,130 @@
+"""Executions over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chalicelib.api import answers, requests
+from chalicelib.api.operations import Call, Handler, Operation
+from chalicelib.api.requests import Body, Query, given, json_text
+from chalicelib.api.schedules import execution_filter
+from chalicelib.api.wire import Reply
+from chalicelib.core import draft
+from chalicelib.core.errors import NotFound
+from chalicelib.core.execution import Execution
+from chalicelib.usecases import executions
+
+COLLECTION = "/api/v1/executions"
+ONE = COLLECTION + "/{execution_id}"
+_ID_MAX_CHARS = 48  # 26 of the schedule, 15 of the instant, two dashes and an m
+
+
+def get(call: Call[Body, Query]) -> Reply:
+    """One execution."""
+    return _shown(executions.get(call.services, call.caller, _id(call)))
+
+
+def page(call: Call[Body, requests.ExecutionsQuery]) -> Reply:
+    """A page of executions."""
+    q = call.query
+    wanted = execution_filter(q, given(q.schedule_id), given(q.owner))
+    found, after = executions.page(call.services, call.caller, wanted, q.limit, call.after(q))
+    return call.page([answers.of_execution(f) for f in found], after)
+
+
+def retry(call: Call[Body, Query]) -> Reply:
+    """A further attempt."""
+    return _shown(executions.retry(call.services, call.caller, _id(call)))
+
+
+def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
+    """Cancel a pending or running execution."""
+    return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None))
+
+
+def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
+    """The success of an execution that its target accepted."""
+    raw = given(call.body.result)
+    result = None if raw is None else json_text(raw)
+    if result is not None:
+        draft.check_payload(result)
+    return _shown(executions.complete(call.services, call.caller, _id(call), result))
+
+
+def fail(call: Call[requests.FailBody, Query]) -> Reply:
+    """The failure of an execution that its target accepted."""
+    return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error))
+
+
+def heartbeat(call: Call[Body, Query]) -> Reply:
+    """Start the time-out anew."""
+    return _shown(executions.heartbeat(call.services, call.caller, _id(call)))
+
+
+def _shown(found: Execution) -> Reply:
+    return Reply(200, answers.of_execution(found))
+
+
+def _id(call: Call[msgspec.Struct, Query]) -> str:
+    """The execution that the path names; what cannot be an id is not found, and never reaches a table."""
+    execution_id = call.params["execution"]
+    if len(execution_id) > _ID_MAX_CHARS or not execution_id.isascii():
+        raise NotFound("there is no such execution")
+    return execution_id
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path=COLLECTION,
+            summary="List executions, newest firing first",
+            tag="executions",
+            handler=page,
+            query=requests.ExecutionsQuery,
+            answers={200: answers.ExecutionList},
+            errors=(400,),
+            description="Where few match, a page may be short (even empty) and still have a next one.",
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            summary="One execution",
+            tag="executions",
+            handler=get,
+            answers={200: answers.ExecutionView},
+            errors=(404,),
+        ),
+        _verb("retry", "A further attempt of an execution that ended without success", retry),
+        _verb("cancel", "Cancel a pending or running execution", cancel, requests.CancelBody, {"reason": "obsolete"}),
+        _verb(
+            "complete",
+            "Report the success of an execution whose target answered 202 with `X-Chrono-Async: true`",
+            complete,
+            requests.CompleteBody,
+            {"result": {"rows": 12}},
+        ),
+        _verb("fail", "Report the failure of such an execution", fail, requests.FailBody, {"error": "disk full"}),
+        _verb("heartbeat", "Start the time-out of such an execution anew", heartbeat),
+    ]
+
+
+def _verb(
+    name: str,
+    summary: str,
+    handler: Handler,
+    body: type[msgspec.Struct] = Body,
+    example: object = None,
+) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"{ONE}:{name}",
+        summary=summary,
+        tag="executions",
+        handler=handler,
+        body=body,
+        answers={200: answers.ExecutionView},
+        errors=(404, 409),
+        example=example,
+    )

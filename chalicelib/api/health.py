@@ -1,0 +1,74 @@
+"""Health over HTTP: 200 once schedules fire, 503 while something they need is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chalicelib import VERSION
+from chalicelib.api import answers
+from chalicelib.api.answers import Check
+from chalicelib.api.operations import Call, Operation
+from chalicelib.api.requests import Body, Query
+from chalicelib.api.wire import Reply, problem
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError, Unavailable
+from chalicelib.ports.services import Services
+
+SWEEP_MAX_AGE_MS = 3 * limits.SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
+RETRY_AFTER_S = 5
+
+
+class Health:
+    """The handler, and when it was first asked for its services."""
+
+    def __init__(self) -> None:
+        self._since_ms: int | None = None
+
+    def get(self, call: Call[Body, Query]) -> Reply:
+        """How things are."""
+        s = call.services
+        now_ms = s.clock.now_ms()
+        since_ms = self._since_ms = now_ms if self._since_ms is None else self._since_ms
+        checks = {"tables": _checked(lambda: s.cursors.load("sweep#0")), "sweep": _swept(s, now_ms)}
+        failing = [name for name, check in checks.items() if not check.ok]
+        if failing:
+            error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
+            return problem(error, call.trace_id, checks)
+        return Reply(200, answers.HealthView("ok", "api", VERSION, max(0, now_ms - since_ms), checks))
+
+
+def _checked(look: Callable[[], object]) -> Check:
+    try:
+        look()
+    except ChronoError as error:
+        return Check(ok=False, detail=error.detail)
+    return Check(ok=True, detail="answers")
+
+
+def _swept(s: Services, now_ms: int) -> Check:
+    """Whether every shard was swept lately. A sweep that ends well has reached both the tables and the queue."""
+    try:
+        swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+    except ChronoError as error:
+        return Check(ok=False, detail=error.detail)
+    never = sum(at is None for at in swept)
+    if never:
+        return Check(ok=False, detail=f"{never} of {len(swept)} shards were never swept")
+    age_ms = now_ms - min(at for at in swept if at is not None)
+    return Check(ok=age_ms <= SWEEP_MAX_AGE_MS, detail=f"the oldest sweep is {max(0, age_ms)} ms old")
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path="/health",
+            summary="Whether schedules fire",
+            tag="operations",
+            handler=Health().get,
+            answers={200: answers.HealthView},
+            errors=(503,),
+            description="503 carries the same `checks` in its problem document.",
+        )
+    ]

@@ -1,0 +1,278 @@
+"""What callers send, as the models that validate it and from which the OpenAPI document is made.
+
+Shape, types and single-field bounds are refused here (one at a time, as msgspec finds them); what a definition means
+as a whole is judged by ``core.draft``, all errors together. An absent field is UNSET, which a PATCH tells from null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from chalicelib.core import draft, limits
+from chalicelib.core.schedule import RetryPolicy
+
+T = TypeVar("T")
+Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
+
+Instant = Annotated[int, Meta(ge=0, le=limits.INSTANT_MAX_MS, description="Unix milliseconds.")]
+Duration = Annotated[int, Meta(ge=0, le=limits.DURATION_MAX_MS, description="Milliseconds.")]
+Name = Annotated[
+    str,
+    Meta(min_length=1, max_length=limits.NAME_MAX_CHARS, description="Unique within an owner when given."),
+]
+Kind = Literal["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"]
+Expr = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=limits.EXPR_MAX_CHARS,
+        description="By type: `*/5 * * * *`, `rate:5s`, `delay:30s`, `PT5M`, `at:2026-12-25T10:00:00Z`.",
+        examples=["rate:5s"],
+    ),
+]
+Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name.", examples=["Europe/Berlin"])]
+Owner = Annotated[str, Meta(min_length=1, max_length=limits.OWNER_MAX_CHARS)]
+Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_MAX_CHARS)]
+Tags = Annotated[list[Tag], Meta(max_length=limits.TAGS_MAX_COUNT)]
+MaxRuns = Annotated[int, Meta(ge=1, le=limits.RUNS_MAX, description="The schedule completes after so many runs.")]
+TargetText = Annotated[str, Meta(min_length=1, max_length=limits.TARGET_NAME_MAX_CHARS)]
+Gap = Literal["run_after", "skip", "shift"]
+Overlap = Literal["once", "twice"]
+State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An object without fields."""
+
+
+class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True):
+    """An event bus; without `bus` the deployment's own."""
+
+    bus: Opt[TargetText] = UNSET
+
+
+class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
+    """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=limits.URL_MAX_CHARS, examples=["https://example.com/hook"])]
+    method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
+    headers: Opt[dict[str, str]] = UNSET
+    secret_ref: Annotated[
+        Opt[TargetText], Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`.")
+    ] = UNSET
+    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
+
+
+class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
+    """An SQS queue."""
+
+    queue_url: Annotated[str, Meta(min_length=1, max_length=1024)]
+    message_group_id: Opt[Annotated[str, Meta(min_length=1, max_length=128)]] = UNSET
+
+
+class SnsTarget(Body, tag_field="type", tag="sns", kw_only=True):
+    """An SNS topic."""
+
+    topic_arn: TargetText
+
+
+class LambdaTarget(Body, tag_field="type", tag="lambda", kw_only=True):
+    """A Lambda function, invoked asynchronously."""
+
+    function: TargetText
+
+
+class StepFunctionsTarget(Body, tag_field="type", tag="stepfunctions", kw_only=True):
+    """A Step Functions state machine; one run of it for each firing."""
+
+    state_machine_arn: TargetText
+
+
+Target = EventBridgeTarget | WebhookTarget | SqsTarget | SnsTarget | LambdaTarget | StepFunctionsTarget
+
+
+class Range(Body, kw_only=True):
+    """A span of time, both ends included."""
+
+    from_unix_ms: Instant
+    to_unix_ms: Instant
+
+
+class RetryPolicyBody(Body, kw_only=True):
+    """How a failed delivery is tried again. What is left out takes its default, also in a PATCH."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=limits.RETRY_MAX_ATTEMPTS)] = 3
+    backoff: Literal["exponential", "fixed"] = "exponential"
+    base_ms: Duration = 1000
+    max_ms: Duration = 60_000
+    jitter: bool = True
+
+
+Exclude = Annotated[
+    list[Range | str],
+    Meta(description="Spans, cron expressions whose minutes are left out, or iCalendar text."),
+]
+
+
+class ScheduleChanges(Body, kw_only=True):
+    """The fields to change; what is left out stays. An object (`target`, `retry_policy`) is replaced whole."""
+
+    name: Opt[Name | None] = UNSET
+    type: Opt[Kind] = UNSET
+    expr: Opt[Expr] = UNSET
+    timezone: Opt[Timezone] = UNSET
+    start_at_unix_ms: Opt[Instant | None] = UNSET
+    end_at_unix_ms: Opt[Instant | None] = UNSET
+    max_runs: Opt[MaxRuns | None] = UNSET
+    payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
+    target: Opt[Target] = UNSET
+    enabled: Opt[bool] = UNSET
+    owner: Opt[Owner] = UNSET
+    sla_ms: Opt[Duration] = UNSET
+    overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
+    catch_up_window_ms: Opt[Duration] = UNSET
+    jitter_ms: Opt[Annotated[int, Meta(ge=0, le=limits.JITTER_MAX_MS, description="Milliseconds.")]] = UNSET
+    dst_gap: Opt[Gap] = UNSET
+    dst_overlap: Opt[Overlap] = UNSET
+    exclude: Opt[Exclude] = UNSET
+    retry_policy: Opt[RetryPolicyBody] = UNSET
+    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
+    tags: Opt[Tags] = UNSET
+
+
+class NewSchedule(ScheduleChanges, kw_only=True):
+    """A schedule to create: `type` and `expr`, and whatever should differ from its default."""
+
+    type: Kind
+    expr: Expr
+    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=limits.SHARD_KEY_MAX_CHARS)] | None] = UNSET
+
+
+class PreviewBody(Body, kw_only=True):
+    """A recurrence to look at. Nothing is written."""
+
+    type: Kind
+    expr: Expr
+    timezone: Opt[Timezone] = UNSET
+    start_at_unix_ms: Opt[Instant | None] = UNSET
+    end_at_unix_ms: Opt[Instant | None] = UNSET
+    exclude: Opt[Exclude] = UNSET
+    dst_gap: Opt[Gap] = UNSET
+    dst_overlap: Opt[Overlap] = UNSET
+    after_unix_ms: Opt[Instant | None] = UNSET
+    count: Annotated[int, Meta(ge=1, le=limits.PREVIEW_MAX_COUNT)] = limits.PREVIEW_DEFAULT_COUNT
+
+
+class PauseBody(Body, kw_only=True):
+    """Why it is paused, for whoever reads it next."""
+
+    note: Annotated[str, Meta(max_length=limits.NOTE_MAX_CHARS)] | None = None
+
+
+class TriggerBody(Body, kw_only=True):
+    """What to deliver instead of the schedule's own payload."""
+
+    payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
+
+
+class CancelBody(Body, kw_only=True):
+    """Why it is cancelled; kept in its history."""
+
+    reason: Annotated[str, Meta(max_length=limits.ERROR_MAX_CHARS)] | None = None
+
+
+class CompleteBody(Body, kw_only=True):
+    """What came of it."""
+
+    result: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
+
+
+class FailBody(Body, kw_only=True):
+    """What went wrong."""
+
+    error: Annotated[str, Meta(min_length=1, max_length=limits.ERROR_MAX_CHARS)]
+
+
+class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """No parameters."""
+
+
+class PageQuery(Query, kw_only=True):
+    """One page of a list."""
+
+    limit: Annotated[int, Meta(ge=1, le=limits.PAGE_MAX_ITEMS, description="Items on a page.")] = (
+        limits.PAGE_DEFAULT_ITEMS
+    )
+    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+
+
+class SchedulesQuery(PageQuery, kw_only=True):
+    """Which schedules."""
+
+    owner: Opt[Owner] = UNSET
+    enabled: Opt[bool] = UNSET
+    type: Opt[Kind] = UNSET
+    tag: Opt[Tag] = UNSET
+    name_prefix: Opt[Annotated[str, Meta(min_length=1, max_length=limits.NAME_MAX_CHARS)]] = UNSET
+
+
+class ScheduleExecutionsQuery(PageQuery, kw_only=True):
+    """Which executions of a schedule; the range is of firing instants."""
+
+    state: Opt[State] = UNSET
+    from_unix_ms: Opt[Instant] = UNSET
+    to_unix_ms: Opt[Instant] = UNSET
+
+
+class ExecutionsQuery(ScheduleExecutionsQuery, kw_only=True):
+    """Which executions."""
+
+    schedule_id: Opt[Annotated[str, Meta(min_length=26, max_length=26)]] = UNSET
+    owner: Opt[Owner] = UNSET
+
+
+class NowQuery(Query, kw_only=True):
+    """Which clock."""
+
+    consistency: Annotated[
+        Literal["local", "cluster"], Meta(description="`cluster` is not offered yet (422 `not_supported`).")
+    ] = "local"
+
+
+def given(value: T | UnsetType, default: T | None = None) -> T | None:
+    """The value, or ``default`` when it was left out."""
+    return default if isinstance(value, UnsetType) else value
+
+
+def json_text(raw: Raw) -> str:
+    """Serialised JSON without the blanks between its parts; numbers keep the digits they were written with."""
+    return msgspec.json.format(bytes(raw), indent=-1).decode()
+
+
+_RENAMED = {"start_at_unix_ms": "start_at_ms", "end_at_unix_ms": "end_at_ms"}
+
+
+def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[str] = frozenset()) -> dict[str, object]:
+    """The fields that were given, under the names and in the types of the domain."""
+    names = (name for name in body.__struct_fields__ if name not in without)
+    sent = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
+    if sent.get("shard_key", "") is None:
+        del sent["shard_key"]
+    return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
+
+
+def _domain(value: object) -> object:
+    if isinstance(value, Raw):
+        return json_text(value)
+    if isinstance(value, RetryPolicyBody):
+        return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
+    if isinstance(value, Body):
+        target: Mapping[str, object] = msgspec.to_builtins(value)
+        return draft.normal_target(target)
+    if isinstance(value, list):
+        return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)
+    return value

@@ -1,0 +1,23 @@
+"""All calls of the API, noun by noun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chalicelib.api import docs, executions, health, schedules, time
+from chalicelib.api.operations import Operation, Table
+
+
+def table() -> Table:
+    """A new table, with its own clock watch and health record."""
+    operations: list[Operation] = []
+
+    def everything() -> Sequence[Operation]:
+        return operations
+
+    operations += schedules.operations()
+    operations += executions.operations()
+    operations += time.operations()
+    operations += health.operations()
+    operations += docs.operations(everything)
+    return Table(operations)

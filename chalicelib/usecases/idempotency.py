@@ -1,0 +1,92 @@
+"""Creating calls that may be repeated: the first answer is kept under the caller's key and given again.
+
+A call whose process died before it answered is run again under the same seed, the name it gives to what it creates, so
+that the second run finds or makes the very same thing. Only answers of calls that succeeded are kept: what was refused
+changed nothing and may be tried again under its key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError, Conflict, InvalidField
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.stores import Remembered
+
+HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a call is told: the seed of what it creates, and whether an earlier run may have created it already."""
+
+    seed: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the call answered, and whether that is the answer of an earlier one."""
+
+    text: str
+    replayed: bool
+
+
+def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call: Callable[[Run], str]) -> Answer:
+    """Run ``call`` unless a call with this key was answered before; then give that answer.
+
+    ``body_hash`` stands for everything that was asked, the route included. Raises InvalidField for a key that is
+    empty or too long, or was used for something else (``idempotency_key_reused``); Conflict
+    (``idempotency_in_progress``) while the first call runs; and whatever ``call`` raises.
+    """
+    if not 1 <= len(key) <= limits.IDEMPOTENCY_KEY_MAX_CHARS:
+        raise InvalidField.of(HEADER, f"must have 1 to {limits.IDEMPOTENCY_KEY_MAX_CHARS} characters")
+    name = f"{caller.subject}/{key}"
+    mine = Remembered(body_hash, seed, s.clock.now_ms())
+    standing = s.idempotency.begin(caller.tenant, name, mine)
+    if standing is None:
+        return _run(s, caller.tenant, name, mine, Run(seed, again=False), call)
+    if standing.body_hash != body_hash:
+        raise InvalidField.of(HEADER, "was used for another request", code="idempotency_key_reused")
+    if standing.answer is not None:
+        return Answer(standing.answer, replayed=True)
+    return _run_again(s, caller.tenant, name, standing, mine, call)
+
+
+def _run_again(
+    s: Services, tenant: str, name: str, standing: Remembered, mine: Remembered, call: Callable[[Run], str]
+) -> Answer:
+    """Take over from a call that died; its seed stays."""
+    taken = replace(mine, seed=standing.seed)
+    running = mine.started_ms - standing.started_ms < limits.IDEMPOTENCY_RUNNING_MAX_MS
+    if running or not s.idempotency.take_over(tenant, name, standing, taken):
+        raise Conflict("the first call with this key is still running", code="idempotency_in_progress")
+    return _run(s, tenant, name, taken, Run(taken.seed, again=True), call)
+
+
+def _run(s: Services, tenant: str, name: str, record: Remembered, run: Run, call: Callable[[Run], str]) -> Answer:
+    try:
+        text = call(run)
+    except Exception as problem:
+        _let_go(s, tenant, name, record, run, problem)
+        raise
+    # Not being able to keep the answer is no reason to withhold it: a repeat runs again and finds what this run made.
+    with contextlib.suppress(ChronoError):
+        s.idempotency.finish(tenant, name, replace(record, answer=text))
+    return Answer(text, replayed=False)
+
+
+def _let_go(s: Services, tenant: str, name: str, record: Remembered, run: Run, problem: Exception) -> None:
+    """Free the key of a call that was refused; let one that may have written be run again at once, under its seed.
+
+    Failing at either is harmless: the key then waits until the call counts as dead.
+    """
+    refused = isinstance(problem, ChronoError) and problem.status < 500 and not run.again
+    with contextlib.suppress(ChronoError):
+        if refused:
+            s.idempotency.forget(tenant, name)
+        else:
+            s.idempotency.take_over(tenant, name, record, replace(record, started_ms=0))
