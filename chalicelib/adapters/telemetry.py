@@ -92,3 +92,10 @@ def emit(metrics: Sequence[Metric], at_ms: int, stream: IO[str] | None = None) -
     for line in emf_lines(metrics, at_ms):
         out.write(line + "\n")
     out.flush()
+
+
+def trace_aws_calls() -> None:
+    """Let X-Ray see every AWS call of this process. Its SDK takes a quarter of a second to load: only on demand."""
+    from aws_xray_sdk.core import patch
+
+    patch(("botocore",))

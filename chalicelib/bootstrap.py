@@ -1,0 +1,192 @@
+"""The composition root: settings to adapters, lazily, once a process. Importing it does nothing.
+
+Every adapter is imported when the services are made, every AWS client when it is first used: a function pays for what
+it uses, and the workers never load the API.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chalicelib import settings as environment
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.services import Config, Services
+from chalicelib.ports.target import Target
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.aws import ClientFactory, Clients
+    from chalicelib.adapters.system import SystemClock
+
+TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
+
+
+@dataclass(slots=True)
+class _Made:
+    """What this process has made so far."""
+
+    settings: Settings | None = None
+    services: Services | None = None
+
+
+_lock = threading.RLock()
+_made = _Made()
+
+
+def settings() -> Settings:
+    """The settings of this process, read once. Raises SettingsError."""
+    with _lock:
+        if _made.settings is None:
+            _made.settings = environment.from_environment()
+        return _made.settings
+
+
+def services() -> Services:
+    """The services of this process, made once. Raises SettingsError; does no I/O."""
+    found = _made.services
+    if found is not None:
+        return found
+    with _lock:
+        if _made.services is None:
+            chosen = settings()
+            _prepare_process(chosen)
+            _made.services = build(chosen)
+        return _made.services
+
+
+def clock() -> Clock:
+    """This machine's clock, for whoever needs nothing else."""
+    from chalicelib.adapters.system import SystemClock
+
+    found = _made.services
+    return SystemClock() if found is None else found.clock
+
+
+@contextmanager
+def override(other: Services, chosen: Settings | None = None) -> Iterator[Services]:
+    """In tests: let everything in this process use ``other`` (and ``chosen``) until the end of the block."""
+    with _lock:
+        before = (_made.settings, _made.services)
+        _made.services = other
+        if chosen is not None:
+            _made.settings = chosen
+    try:
+        yield other
+    finally:
+        with _lock:
+            _made.settings, _made.services = before
+
+
+def build(chosen: Settings) -> Services:
+    """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
+    from chalicelib.adapters.aws import Clients
+    from chalicelib.adapters.dynamodb_stores import open_stores
+    from chalicelib.adapters.hlc_clock import HlcClock
+    from chalicelib.adapters.signals import ThreadSignals
+    from chalicelib.adapters.sqs import SqsQueue
+    from chalicelib.adapters.system import SystemClock, SystemIds, SystemTasks
+    from chalicelib.adapters.zone_data import zone_data_version
+
+    own_clock = SystemClock()
+    ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
+    clients = Clients(chosen.region, chosen.endpoint_url)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage)
+    config = Config(
+        origin=chosen.stage,
+        instance=ids.ulid(own_clock.now_ms()),
+        shards=chosen.shards,
+        lead_ms=chosen.deliver_lead_ms,
+        max_drift_ms=chosen.max_drift_ms,
+        default_timezone=chosen.timezone,
+        zone_data=zone_data_version(),
+        webhook_allow=chosen.webhook_allow,
+    )
+    return Services(
+        config=config,
+        clock=own_clock,
+        ids=ids,
+        tasks=SystemTasks(own_clock),
+        schedules=stores.schedules,
+        executions=stores.executions,
+        cursors=stores.cursors,
+        leases=stores.leases,
+        idempotency=stores.idempotency,
+        queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
+        targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
+        signals=ThreadSignals(own_clock.now_ms),
+    )
+
+
+class LazyTargets(Mapping[str, Target]):
+    """The kinds of target by name; each is loaded and made when the first firing asks for it."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Target]]) -> None:
+        self._makers = makers
+        self._lock = threading.Lock()
+        self._made: dict[str, Target] = {}
+
+    def __getitem__(self, name: str) -> Target:
+        found = self._made.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._makers[name]()
+            return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -> dict[str, Callable[[], Target]]:
+    def client(service: str) -> ClientFactory:
+        return clients.factory(service, TARGET_READ_TIMEOUT_S)
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    def webhook() -> Target:
+        from chalicelib.adapters.secrets import AwsSecrets
+        from chalicelib.adapters.webhook import WebhookTarget
+
+        secrets = AwsSecrets(client("secretsmanager"), client("ssm"), monotonic_s=monotonic_s)
+        return WebhookTarget(
+            now_ms=own_clock.now_ms, monotonic_s=monotonic_s, allow=chosen.webhook_allow, secrets=secrets
+        )
+
+    def aws(name: str) -> Callable[[], Target]:
+        def make() -> Target:
+            from chalicelib.adapters import aws_targets
+
+            kinds = {
+                "sqs": aws_targets.SqsTarget,
+                "sns": aws_targets.SnsTarget,
+                "lambda": aws_targets.LambdaTarget,
+                "stepfunctions": aws_targets.StepFunctionsTarget,
+            }
+            if name == "eventbridge":
+                return aws_targets.EventBridgeTarget(client("events"), default_bus=chosen.event_bus)
+            return kinds[name](client(name))
+
+        return make
+
+    names = ("eventbridge", "sqs", "sns", "lambda", "stepfunctions")
+    return {"webhook": webhook, **{name: aws(name) for name in names}}
+
+
+def _prepare_process(chosen: Settings) -> None:
+    """On Lambda: logs as JSON lines, and traces when they are wanted. Elsewhere whoever runs the process decides."""
+    if not chosen.on_lambda:
+        return
+    from chalicelib.adapters import telemetry
+
+    telemetry.configure_logging(chosen.log_level)
+    if chosen.tracing:
+        telemetry.trace_aws_calls()

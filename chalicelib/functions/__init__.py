@@ -1,0 +1,1 @@
+"""The Lambda functions beside the API: one module each, so that Lambda imports only what that function needs."""

@@ -1,0 +1,37 @@
+"""``scripts/dev``: make the environments, then become the supervisor (or what the first argument names)."""
+
+from __future__ import annotations
+
+import sys
+
+from chalicelib import settings
+from chalicelib.core.errors import SettingsError
+from localdev import environments
+
+
+def main() -> int:
+    """Returns only when something is wrong, with one line that says what."""
+    arguments = sys.argv[1:]
+    if unknown := [argument for argument in arguments if argument != "--deployed"]:
+        print(f"scripts/dev: no such option: {unknown[0]} (there is only --deployed)", file=sys.stderr)
+        return 2
+    try:
+        chosen = settings.from_environment()
+        needs_emulator = chosen.endpoint_url is None
+        wanted = (environments.PRODUCT, environments.EMULATOR) if needs_emulator else (environments.PRODUCT,)
+        environments.ensure(wanted)
+    except SettingsError as problem:
+        print(f"scripts/dev: {problem}", file=sys.stderr)
+        return 2
+    except (environments.EnvironmentFailed, OSError) as problem:
+        print(f"scripts/dev: {problem}", file=sys.stderr)
+        return 1
+    environments.go_on_inside("localdev.supervisor", arguments)
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -1,0 +1,95 @@
+"""The two Python environments of a checkout, made once and made anew when their requirements change.
+
+The emulator pins another botocore than the product, so each has an environment of its own. Standard library only:
+this runs on a bare Python 3.11.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class EnvironmentFailed(Exception):
+    """Raised when an environment cannot be made; the message is what pip said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A directory under the checkout and the requirement files it holds, the first being the one to install."""
+
+    name: str
+    requirements: tuple[str, ...]
+
+    @property
+    def directory(self) -> Path:
+        return ROOT / self.name
+
+    @property
+    def python(self) -> Path:
+        return self.directory / "bin" / "python"
+
+    @property
+    def _stamp(self) -> Path:
+        return self.directory / "requirements.sha256"
+
+    def digest(self) -> str:
+        """What the environment is made of: the Python release and the requirement files, to the byte."""
+        content = [sys.version.encode(), *((ROOT / name).read_bytes() for name in self.requirements)]
+        return hashlib.sha256(b"\0".join(content)).hexdigest()
+
+    def is_ready(self) -> bool:
+        """Whether it was made from exactly these requirements."""
+        return self.python.exists() and self._stamp.exists() and self._stamp.read_text() == self.digest()
+
+    def make(self) -> None:
+        """Make it from nothing; the stamp comes last, so a half-made one is made again. Raises EnvironmentFailed."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        venv.create(self.directory, with_pip=True)
+        command = [str(self.python), "-m", "pip", "install", "--quiet", "--no-input", "-r", self.requirements[0]]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+        if ran.returncode != 0:
+            lines = [line for line in ran.stderr.splitlines() if "ERROR" in line] or ran.stderr.splitlines()
+            raise EnvironmentFailed(f"{self.name}: {' / '.join(lines[-2:]) or 'pip failed'}")
+        self._stamp.write_text(self.digest())
+
+
+PRODUCT = Environment(".venv", ("requirements-dev.txt", "requirements.txt"))
+EMULATOR = Environment(".venv-emulator", ("requirements-emulator.txt",))
+
+
+def ensure(environments: Sequence[Environment]) -> None:
+    """Make those that are missing or out of date, side by side; callers that start together wait for one another."""
+    if all(environment.is_ready() for environment in environments):
+        return
+    with open(ROOT / ".venv.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [environment for environment in environments if not environment.is_ready()]
+        if missing:
+            names = " and ".join(environment.name for environment in missing)
+            print(f"making {names} (once; takes a minute) …", file=sys.stderr, flush=True)
+        with ThreadPoolExecutor(len(missing) or 1) as pool:
+            list(pool.map(Environment.make, missing))
+
+
+def go_on_inside(module: str, arguments: Sequence[str]) -> None:
+    """Replace this process by ``module`` in the product's environment, under the same process id."""
+    os.execv(PRODUCT.python, [str(PRODUCT.python), "-m", module, *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":  # python -m localdev.environments [--all]: what a script needs before it goes on
+    try:
+        ensure((PRODUCT, EMULATOR) if "--all" in sys.argv else (PRODUCT,))
+    except (EnvironmentFailed, OSError) as problem:
+        sys.exit(f"{sys.argv[0]}: {problem}")

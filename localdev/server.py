@@ -1,0 +1,69 @@
+"""The REST server of ``scripts/dev``: the API's WSGI application, as API Gateway would call it, behind waitress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from localdev.processes import run_child
+
+THREADS = 64  # a lease's acquire may hold one for 25 s
+CONNECTIONS_MAX = 1000
+
+
+def prepare() -> Callable[[threading.Event], None]:
+    """Load the API; what is returned serves it."""
+    import waitress
+
+    from app import app
+    from chalicelib import bootstrap
+    from chalicelib.adapters import telemetry
+    from chalicelib.api import edge
+
+    chosen = bootstrap.settings()
+    telemetry.configure_logging(chosen.log_level)
+    warn_on_terminal()
+    application = edge.application(app)
+
+    def serve(stopping: threading.Event) -> None:
+        server = waitress.create_server(
+            application,
+            host=chosen.http_host,
+            port=chosen.http_port,
+            threads=THREADS,
+            connection_limit=CONNECTIONS_MAX,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+            max_request_body_size=8 * 1024 * 1024,  # API Gateway's is 10 MB; the API itself answers 413 far below
+            expose_tracebacks=False,
+        )
+        threading.Thread(target=server.run, name="server", daemon=True).start()
+        stopping.wait()
+        server.close()
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+
+    return serve
+
+
+def warn_on_terminal() -> None:
+    """Warnings also go to the terminal, one short line each; the whole record is in the log file."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+
+
+class _OneLine(logging.Formatter):
+    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
+        return ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).rstrip()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    run_child(prepare)

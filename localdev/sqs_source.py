@@ -1,0 +1,207 @@
+"""An SQS event source mapping: receives messages, calls the function, deletes what it did not report as failed.
+
+It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences:
+messages stay invisible for as long as their invocation really runs, and an invocation is never ended by force.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from localdev.backoff import Backoff
+from localdev.invocations import Handler, LocalContext
+
+RECEIVERS = 4  # enough that 1,000 messages which become visible together are received within a second
+CONCURRENCY = 256  # invocations at once; most of them sleep until their instant
+BATCH_MAX = 100
+CALL_MAX = 10  # what one SQS call takes
+LONG_POLL_S = 2  # also the longest that a stop waits for a receiver: a call left behind would swallow its messages
+WINDOW_PER_INVOCATION_S = 0.004  # the busier, the larger the batches: an idle system adds no latency
+WINDOW_MAX_S = 0.2
+DELETE_TRIES = 5
+
+_log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+
+@dataclass(eq=False, slots=True)
+class _Invocation:
+    messages: list[Message]
+    visible_at: float  # monotonic: when SQS would give the messages to somebody else
+    gone: set[str] = field(default_factory=set)
+
+
+class SqsSource:
+    """Feeds one queue to one function. ``timeout_s`` is the function's, ``visibility_s`` the queue's."""
+
+    def __init__(
+        self,
+        sqs: Any,
+        queue_url: str,
+        queue_arn: str,
+        handler: Handler,
+        *,
+        timeout_s: float,
+        visibility_s: int,
+        region: str,
+        stopping: threading.Event,
+    ) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._queue_arn = queue_arn
+        self._handler = handler
+        self._timeout_s = timeout_s
+        self._visibility_s = visibility_s
+        self._region = region
+        self._stopping = stopping
+        self._slots = threading.BoundedSemaphore(CONCURRENCY)
+        self._lock = threading.Lock()
+        self._running: set[_Invocation] = set()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin receiving."""
+        jobs: list[Callable[[], None]] = [self._receive_all] * RECEIVERS
+        for number, job in enumerate([*jobs, self._keep_invisible]):
+            thread = threading.Thread(target=job, name=f"sqs-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def drain(self, until: float) -> int:
+        """After ``stopping``: wait for invocations until the monotonic instant; how many messages are left behind.
+
+        Messages left behind are made visible, so that whoever starts next sees them at once.
+        """
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        while self._in_flight() and time.monotonic() < until:
+            time.sleep(0.02)
+        with self._lock:
+            left = [message for invocation in self._running for message in invocation.messages]
+        for chunk in _tens(left):
+            self._change_visibility(chunk, 0)
+        return len(left)
+
+    def _in_flight(self) -> int:
+        with self._lock:
+            return len(self._running)
+
+    def _receive_all(self) -> None:
+        backoff = Backoff("receiving from the queue", _log, self._stopping)
+        while not self._stopping.is_set():
+            if not self._slots.acquire(timeout=0.5):
+                continue
+            try:
+                invocation = self._gather()
+            except Exception as problem:  # the endpoint is away, or throttles: there is nothing to give up for
+                self._slots.release()
+                backoff.failed(problem)
+                continue
+            backoff.succeeded()
+            if invocation is None:
+                self._slots.release()
+                continue
+            with self._lock:
+                self._running.add(invocation)
+            threading.Thread(target=self._run, args=(invocation,), name="invocation", daemon=True).start()
+
+    def _gather(self) -> _Invocation | None:
+        """A batch: what one long poll brings, and what follows on its heels or within the window."""
+        received = self._receive(LONG_POLL_S)
+        if not received:
+            return None
+        messages = list(received)
+        now = time.monotonic()
+        window_ends = now + min(WINDOW_MAX_S, self._in_flight() * WINDOW_PER_INVOCATION_S)
+        while len(messages) + CALL_MAX <= BATCH_MAX:
+            if len(received) < CALL_MAX:
+                if time.monotonic() + 0.02 > window_ends:
+                    break
+                time.sleep(0.02)
+            received = self._receive(0)
+            messages += received
+        return _Invocation(messages, now + self._visibility_s)
+
+    def _receive(self, wait_s: int) -> list[Message]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=CALL_MAX,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=self._visibility_s,
+            MessageSystemAttributeNames=["All"],
+        )
+        found: list[Message] = answer.get("Messages", [])
+        return found
+
+    def _run(self, invocation: _Invocation) -> None:
+        try:
+            answer = self._handler(
+                {"Records": [self._record(message) for message in invocation.messages]},
+                LocalContext("deliver", self._timeout_s),
+            )
+            failed = {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}
+            self._delete([message for message in invocation.messages if message["MessageId"] not in failed])
+        except Exception:
+            _log.exception("an invocation failed; its %d messages will come again", len(invocation.messages))
+        finally:
+            with self._lock:
+                self._running.discard(invocation)
+            self._slots.release()
+
+    def _record(self, message: Message) -> dict[str, Any]:
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message.get("Attributes", {}),
+            "messageAttributes": message.get("MessageAttributes", {}),
+            "md5OfBody": message.get("MD5OfBody", ""),
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self._queue_arn,
+            "awsRegion": self._region,
+        }
+
+    def _delete(self, messages: Sequence[Message]) -> None:
+        for chunk in _tens(messages):
+            for attempt in range(DELETE_TRIES):
+                try:
+                    self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=_entries(chunk))
+                    break
+                except Exception as problem:  # a message that stays is harmless: it will be seen to be done
+                    _log.debug("deleting %d messages failed: %s", len(chunk), problem)
+                    time.sleep(0.1 * 2**attempt)
+
+    def _keep_invisible(self) -> None:
+        """Extend the messages of long invocations when two thirds of their time are over."""
+        while not self._stopping.wait(min(1.0, self._visibility_s / 6)):
+            now = time.monotonic()
+            with self._lock:
+                long = [each for each in self._running if each.visible_at - now < self._visibility_s / 3]
+            for invocation in long:
+                done = [self._change_visibility(chunk, self._visibility_s) for chunk in _tens(invocation.messages)]
+                if all(done):
+                    invocation.visible_at = now + self._visibility_s
+
+    def _change_visibility(self, messages: Sequence[Message], visibility_s: int) -> bool:
+        entries = [{**entry, "VisibilityTimeout": visibility_s} for entry in _entries(messages)]
+        try:
+            self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+        except Exception as problem:
+            _log.debug("changing the visibility of %d messages failed: %s", len(messages), problem)
+            return False
+        return True
+
+
+def _entries(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    return [{"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]} for number, each in enumerate(messages)]
+
+
+def _tens(messages: Sequence[Message]) -> Iterable[Sequence[Message]]:
+    for start in range(0, len(messages), CALL_MAX):
+        yield messages[start : start + CALL_MAX]

@@ -1,0 +1,233 @@
+"""``scripts/dev``: starts the emulator, the REST server and the worker, keeps them running, and stops them in order.
+
+Order of stopping: whoever writes first, then the emulator, which saves what they wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chalicelib import settings
+from chalicelib.core.errors import SettingsError
+from chalicelib.settings import Settings
+from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
+from localdev.processes import Child, PidFile, end_stray
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.aws import Clients
+
+DEPLOYED = "--deployed"
+CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
+RESTART_AFTER_S = 1.0
+READY_TIMEOUT_S = 60.0
+ENDPOINT_TIMEOUT_S = 30.0
+DEV_LEAD_MS = 5000  # nobody pays for a waiting process here, and a busy machine keeps its promises with a longer run-up
+
+
+class CannotStart(Exception):
+    """Raised when the start must be given up; the message is one line."""
+
+
+def say(text: str) -> None:
+    """One line for whoever sits at the terminal."""
+    print(text, flush=True)
+
+
+def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -> dict[str, str]:
+    """What the server and the worker see: the caller's choices, and credentials that no real account accepts."""
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": chosen.region,
+        "CHRONO_DELIVER_LEAD_MS": str(DEV_LEAD_MS),
+        **env,
+        "AWS_ENDPOINT_URL": endpoint,
+        "CHRONO_DATA_DIR": str(Path(chosen.data_dir).resolve()),
+    }
+
+
+class Supervisor:
+    """The processes of one data directory."""
+
+    def __init__(self, chosen: Settings, deployed: bool) -> None:
+        self._chosen = chosen
+        self._deployed = deployed
+        self._data = Path(chosen.data_dir).resolve()
+        self._stopping = threading.Event()
+        self._emulator = None if chosen.endpoint_url else Emulator(self._data, chosen.emulator_port)
+        self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
+        self._env = child_environment(os.environ, chosen, self._endpoint)
+        self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
+        self._children = [self._child(name) for name in (("proxy",) if deployed else ("server", "worker"))]
+
+    def _child(self, name: str) -> Child:
+        # The process that listens on CHRONO_HTTP_PORT is the server to whoever reads the pid files.
+        pid_name = "server" if name == "proxy" else name
+        pid_file = PidFile(self._data / "run" / f"{pid_name}.pid", "localdev.")
+        return Child(name, f"localdev.{name}", pid_file, self._log(name))
+
+    def _log(self, name: str) -> Path:
+        return self._data / "log" / f"{name}.log"
+
+    def run(self) -> int:
+        """Start, watch, stop. The exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stopping.set())
+        try:
+            self._claim_data_directory()
+            self._start()
+            self._greet()
+            self._watch()
+        except (CannotStart, EmulatorFailed) as problem:
+            if not self._stopping.is_set():
+                print(f"scripts/dev: {problem}", file=sys.stderr, flush=True)
+            return self._stop(1)
+        return self._stop(0)
+
+    def _claim_data_directory(self) -> None:
+        for name in ("run", "log"):
+            (self._data / name).mkdir(parents=True, exist_ok=True)
+        other = self._own_pid.living()
+        if other is not None:
+            self._own_pid = PidFile(self._data / "run" / "none.pid", "")
+            self._emulator, self._children = None, []
+            raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
+        self._own_pid.write(os.getpid())
+        for name in ("server", "worker"):
+            end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
+        if not is_free(self._chosen.http_host, self._chosen.http_port):
+            raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
+
+    def _start(self) -> None:
+        if self._emulator is not None and not self._emulator.adopt():
+            self._emulator.start(os.environ)
+        if not self._deployed:  # what they load takes as long as the emulator's start: side by side
+            for child in self._children:
+                child.start(self._env)
+        self._wait_endpoint()
+        self._create_state()
+        for child in self._children:
+            if self._deployed:
+                child.start(self._env)
+            child.go()
+
+    def _wait_endpoint(self) -> None:
+        if self._emulator is not None:
+            self._emulator.wait_ready()
+            return
+        until = time.monotonic() + ENDPOINT_TIMEOUT_S
+        while not answers(self._endpoint):
+            if time.monotonic() > until or self._stopping.wait(0.2):
+                raise CannotStart(f"AWS_ENDPOINT_URL: nothing answers at {self._endpoint}")
+
+    def _create_state(self) -> None:
+        """Tables, queues and the bus; with ``--deployed`` the whole stack, from the packaged zip."""
+        if self._deployed:
+            from localdev import deployed
+
+            self._env["CHRONO_PROXY_TARGET"] = deployed.deploy(self._clients(), self._data, say)
+            return
+        from infra import create
+        from infra.state import state
+
+        clients = self._clients()
+        resources = state(self._chosen.stage, self._chosen.event_bus)
+        create.create_all(clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), resources)
+
+    def _clients(self) -> Clients:
+        from chalicelib.adapters.aws import Clients
+
+        return Clients(self._chosen.region, self._endpoint)
+
+    def _greet(self) -> None:
+        until = time.monotonic() + READY_TIMEOUT_S
+        base = f"http://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
+        while not self._stopping.is_set() and not _is_ready(base):
+            self._heal()
+            if time.monotonic() > until:
+                raise CannotStart(f"{base}/health is not 200 after {READY_TIMEOUT_S:.0f} s: see {self._data / 'log'}")
+            self._stopping.wait(0.05)
+        if self._stopping.is_set():
+            return
+        say(f"ChronoWatch serves on {base} (GET /health, /docs), AWS at {self._endpoint}, state in {self._data}")
+        say("Try, in another terminal:")
+        say("  python3 examples/webhook_receiver.py &")
+        say(
+            f"""  curl -s -XPOST {base}/api/v1/schedules -H 'content-type: application/json' \\\n"""
+            """    -d '{"type":"RATE","expr":"rate:5s","name":"beat","payload":{"hello":"world"},"""
+            """"target":{"type":"webhook","url":"http://127.0.0.1:9000/"}}'"""
+        )
+        say(f"  curl -s {base}/api/v1/executions")
+        say("Ctrl-C stops it.")
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.25):
+            self._heal()
+
+    def _heal(self) -> None:
+        """Start again what died."""
+        if self._emulator is not None and not self._emulator.is_alive():
+            say("the emulator died: starting it again with the state it last saved")
+            try:
+                self._emulator.start(os.environ)
+                self._emulator.wait_ready()
+                self._create_state()
+            except EmulatorFailed as problem:
+                say(f"{problem}; trying again")
+                self._stopping.wait(RESTART_AFTER_S)
+        for child in self._children:
+            if child.exit_code() is None:
+                continue
+            if child.died_at is None:
+                child.died_at = time.monotonic()
+                say(f"the {child.name} died ({child.exit_code()}): starting it again; see {self._log(child.name)}")
+            elif time.monotonic() - child.died_at >= RESTART_AFTER_S:
+                child.start(self._env)
+                child.go()
+
+    def _stop(self, code: int) -> int:
+        until = time.monotonic() + CHILD_STOP_S
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait(until)
+        if self._emulator is not None:
+            self._emulator.stop()
+        self._own_pid.clear()
+        return code
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+
+
+def _is_ready(base: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def main() -> int:
+    """The exit code of ``scripts/dev``."""
+    try:
+        chosen = settings.from_environment()
+    except SettingsError as problem:
+        print(f"scripts/dev: {problem}", file=sys.stderr)
+        return 2
+    return Supervisor(chosen, DEPLOYED in sys.argv[1:]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

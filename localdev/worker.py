@@ -1,0 +1,65 @@
+"""The worker of ``scripts/dev``: the rules and event sources that AWS would run, calling the Lambda handlers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from localdev.processes import run_child
+
+DRAIN_S = 3.0  # how long a stop waits for deliveries under way
+
+_log = logging.getLogger(__name__)
+
+
+def prepare() -> Callable[[threading.Event], None]:
+    """Load the functions; what is returned feeds them."""
+    from chalicelib import bootstrap
+    from chalicelib.adapters import telemetry
+    from chalicelib.adapters.aws import Clients
+    from chalicelib.functions import deliver, feed, reconcile, sweep
+    from infra import state
+    from localdev.minute_rule import MinuteRule
+    from localdev.server import warn_on_terminal
+    from localdev.sqs_source import SqsSource
+    from localdev.stream_source import StreamSource
+
+    chosen = bootstrap.settings()
+    telemetry.configure_logging(chosen.log_level)
+    warn_on_terminal()
+    resources = state.state(chosen.stage, chosen.event_bus)
+    clients = Clients(chosen.region, chosen.endpoint_url)
+
+    def run(stopping: threading.Event) -> None:
+        for name, handler in (("sweep", sweep.handle), ("reconcile", reconcile.handle)):
+            MinuteRule(name, handler, chosen.region, stopping).start()
+        sqs = clients.get("sqs")
+        queue = resources.queue("work")
+        source = SqsSource(
+            sqs,
+            sqs.get_queue_url(QueueName=queue.name)["QueueUrl"],
+            f"arn:aws:sqs:{chosen.region}:000000000000:{queue.name}",
+            deliver.handle,
+            timeout_s=state.DELIVER_TIMEOUT_S,
+            visibility_s=queue.visibility_s,
+            region=chosen.region,
+            stopping=stopping,
+        )
+        source.start()
+        table = clients.get("dynamodb").describe_table(TableName=resources.table("executions").name)["Table"]
+        if "LatestStreamArn" in table:
+            StreamSource(
+                clients.get("dynamodbstreams"), table["LatestStreamArn"], feed.handle, chosen.region, stopping
+            ).start()
+        stopping.wait()
+        left = source.drain(time.monotonic() + DRAIN_S)
+        if left:
+            _log.info("stopped with %d messages under way; they will come again", left)
+
+    return run
+
+
+if __name__ == "__main__":
+    run_child(prepare)
