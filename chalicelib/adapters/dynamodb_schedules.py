@@ -1,0 +1,353 @@
+"""Schedules in DynamoDB: state, definition, snapshots and name guard of one schedule; see docs/storage.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from chalicelib.adapters import aws
+from chalicelib.adapters import dynamodb_documents as documents
+from chalicelib.adapters.dynamodb import Database, Item, Statement, Value, check_size, key, number, text
+from chalicelib.adapters.system import pause, token
+from chalicelib.core import limits
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.schedule import Definition, Key, Schedule, State
+from chalicelib.ports.stores import Change, Due, KeyPage, NameTaken, RevisionLost, ScheduleFilter, Versioned
+
+if TYPE_CHECKING:
+    from pynamodb.expressions.condition import Condition
+
+    from chalicelib.adapters.dynamodb_tables import ScheduleItem
+
+GET_MAX: Final = limits.BATCH_GET_MAX // 2
+# States and definitions read apart from each other are read again this often before the reader is told to come back.
+TORN_READS_MAX: Final = 6
+
+
+class DynamoScheduleStore:
+    """``ScheduleStore`` over the schedules table."""
+
+    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+        """``retention_s``: how long tombstones and snapshots outlive the day they were superseded."""
+        self._db = database
+        self._table = database.names.schedules
+        self._retention_s = retention_s
+        self._model: type[ScheduleItem] | None = None
+
+    # -- the API's calls
+
+    def create(self, schedule: Schedule) -> None:
+        """Write state, definition and name guard in one transaction. Raises NameTaken or RevisionLost."""
+        model, definition = self._bound_model(), schedule.definition
+        transaction = _Transaction(model)
+        transaction.save(self._state_item(schedule.state, None), model.pk.does_not_exist(), RevisionLost)
+        transaction.save(self._definition_item(definition), model.pk.does_not_exist(), RevisionLost)
+        if definition.name is not None:
+            self._take_name(transaction, definition.key, (definition.owner, definition.name))
+        transaction.commit()
+
+    def change(self, change: Change) -> None:
+        """Write a change in one transaction. Raises NameTaken or RevisionLost."""
+        model, at = self._bound_model(), change.state.key
+        transaction = _Transaction(model)
+        superseded = self._expiry(change.state)
+        deleted = change.definition is None
+        transaction.save(
+            self._state_item(change.state, superseded if deleted else None),
+            model.rev == change.expected_rev,
+            RevisionLost,
+        )
+        if change.definition is None:
+            pk = documents.partition(*at)
+            transaction.delete(model(hash_key=pk, range_key=documents.DEFINITION_SK), None, RevisionLost)
+        else:
+            transaction.save(self._definition_item(change.definition), None, RevisionLost)
+        if change.snapshot is not None:
+            transaction.save(self._snapshot_item(change.snapshot, superseded), None, RevisionLost)
+        if change.old_name != change.new_name:
+            self._free_name(transaction, at, change.old_name)
+            if change.new_name is not None:
+                self._take_name(transaction, at, change.new_name)
+        transaction.commit()
+
+    # -- what workers do, without pynamodb
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
+        """Both items of at most 50 schedules, read again where a change came between. Raises Unavailable."""
+        check_size(keys, GET_MAX)
+        wanted, found = list(dict.fromkeys(keys)), dict[Key, Schedule]()
+        for attempt in range(TORN_READS_MAX):
+            wanted = self._get_untorn(wanted, found)
+            if not wanted:
+                return found
+            pause(1 << attempt)
+        raise Unavailable(f"{wanted[0].id} changes faster than it can be read")
+
+    def _get_untorn(self, wanted: Sequence[Key], found: dict[Key, Schedule]) -> list[Key]:
+        """Read both items of each; the keys whose items do not belong together."""
+        both = (documents.STATE_SK, documents.DEFINITION_SK)
+        items = self._items([(k, sk) for k in wanted for sk in both])
+        torn = []
+        for at in wanted:
+            state_item, definition_item = (items.get((at, sk)) for sk in both)
+            state = None if state_item is None else documents.decode_state(at, state_item["doc"]["S"])
+            definition = None if definition_item is None else _definition(at, definition_item)
+            live = state is not None and state.status != "deleted"
+            if state is not None and definition is not None and live and state.current.id == definition.version:
+                found[at] = Schedule(definition, state)
+            elif live or definition is not None:
+                torn.append(at)
+        return torn
+
+    def states(self, keys: Sequence[Key]) -> dict[Key, State]:
+        """The states, tombstones included, of at most 100 schedules."""
+        items = self._items([(k, documents.STATE_SK) for k in keys])
+        return {at: documents.decode_state(at, item["doc"]["S"]) for (at, _), item in items.items()}
+
+    def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
+        """The epochs of at most 100 schedules."""
+        items = self._items([(k, documents.STATE_SK) for k in keys], "pk,sk,epoch")
+        return {at: int(item["epoch"]["N"]) for (at, _), item in items.items()}
+
+    def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
+        """The current definitions of at most 100 schedules."""
+        items = self._items([(k, documents.DEFINITION_SK) for k in keys])
+        return {at: _definition(at, item) for (at, _), item in items.items()}
+
+    def snapshots(self, versions: Sequence[Versioned]) -> dict[Versioned, Definition]:
+        """Superseded definitions (at most 100) by version."""
+        items = self._items([(v.key, documents.snapshot_sk(v.version)) for v in versions])
+        found = [_definition(at, item) for (at, _), item in items.items()]
+        return {Versioned(definition.key, definition.version): definition for definition in found}
+
+    def history(self, key: Key) -> list[Definition]:
+        """All kept snapshots of a schedule, by ``since_ms``."""
+        position: Mapping[str, Value] | None = None
+        found: list[Definition] = []
+        while True:
+            answer = self._db.read(
+                "query",
+                TableName=self._table,
+                KeyConditionExpression="pk = :p AND begins_with(sk, :v)",
+                ExpressionAttributeValues={
+                    ":p": text(documents.partition(*key)),
+                    ":v": text(documents.snapshot_sk("")),
+                },
+                ConsistentRead=True,
+                **({} if position is None else {"ExclusiveStartKey": position}),
+            )
+            found += [_definition(key, item) for item in answer["Items"]]
+            position = answer.get("LastEvaluatedKey")
+            if position is None:
+                return sorted(found, key=lambda d: (d.since_ms, d.version))
+
+    def write_states(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
+        """Replace at most 25 states, each if its stored ``rev`` still is the given one."""
+        return self._db.execute([self._state_update(state, rev) for state, rev in writes])
+
+    def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
+        """Active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
+        position = {} if after is None else {"ExclusiveStartKey": _due_position(shard, after)}
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :s AND next_run <= :u",
+            ExpressionAttributeValues={":s": text(str(shard)), ":u": number(until_ms)},
+            Limit=limit,
+            **position,
+        )
+        return [Due(int(i["next_run"]["N"]), documents.key_of_partition(i["pk"]["S"])) for i in answer["Items"]]
+
+    # -- items
+
+    def _items(self, wanted: Sequence[tuple[Key, str]], attributes: str = "") -> dict[tuple[Key, str], Item]:
+        """The items of (schedule, sort key) pairs, those that exist."""
+        unique = dict.fromkeys(wanted)
+        found = self._db.get_many(self._table, [key(documents.partition(*at), sk) for at, sk in unique], attributes)
+        return {(documents.key_of_partition(i["pk"]["S"]), i["sk"]["S"]): i for i in found}
+
+    def _state_update(self, state: State, expected_rev: int) -> Statement:
+        values = [text(documents.encode_state(state)), number(state.rev), number(state.epoch)]
+        due = _due_attributes(state)
+        if due is None:
+            index = "REMOVE due_shard REMOVE next_run"
+        else:
+            index = "SET due_shard=? SET next_run=?"
+            values += [text(due[0]), number(due[1])]
+        where = [text(documents.partition(*state.key)), text(documents.STATE_SK), number(expected_rev)]
+        fields = f"SET doc=? SET rev=? SET epoch=? {index}"
+        return Statement(f'UPDATE "{self._table}" {fields} WHERE pk=? AND sk=? AND rev=?', (*values, *where))
+
+    def _bound_model(self) -> type[ScheduleItem]:
+        if self._model is None:
+            from chalicelib.adapters import dynamodb_tables
+
+            self._model = dynamodb_tables.bound(dynamodb_tables.ScheduleItem, self._table, self._db.client())
+        return self._model
+
+    def _state_item(self, state: State, ttl: int | None) -> ScheduleItem:
+        due_shard, next_run = _due_attributes(state) or (None, None)
+        return self._bound_model()(
+            hash_key=documents.partition(*state.key),
+            range_key=documents.STATE_SK,
+            doc=documents.encode_state(state),
+            rev=state.rev,
+            epoch=state.epoch,
+            due_shard=due_shard,
+            next_run=next_run,
+            ttl=ttl,
+        )
+
+    def _definition_item(self, definition: Definition) -> ScheduleItem:
+        return self._bound_model()(
+            hash_key=documents.partition(*definition.key),
+            range_key=documents.DEFINITION_SK,
+            doc=documents.encode_definition(definition),
+            payload=definition.payload,
+            list_pk=documents.escaped(definition.tenant),
+            list_sk=definition.id,
+            owner=definition.owner,
+            enabled=definition.active,
+            type=definition.type,
+            name=definition.name,
+            tags=set(definition.tags) or None,
+        )
+
+    def _snapshot_item(self, snapshot: Definition, ttl: int) -> ScheduleItem:
+        return self._bound_model()(
+            hash_key=documents.partition(*snapshot.key),
+            range_key=documents.snapshot_sk(snapshot.version),
+            doc=documents.encode_definition(snapshot),
+            payload=snapshot.payload,
+            ttl=ttl,
+        )
+
+    def _expiry(self, state: State) -> int:
+        """When what ``state`` supersedes may be forgotten, in unix seconds: its executions are kept as long."""
+        return state.current.since_ms // 1000 + self._retention_s
+
+    def _guard(self, at: Key, name: tuple[str, str]) -> ScheduleItem:
+        pk = documents.name_partition(at.tenant, *name)
+        return self._bound_model()(hash_key=pk, range_key="name", holder=at.id)
+
+    def _take_name(self, transaction: _Transaction, at: Key, name: tuple[str, str]) -> None:
+        model = self._bound_model()
+        free_or_ours = model.pk.does_not_exist() | (model.holder == at.id)
+        transaction.save(self._guard(at, name), free_or_ours, NameTaken)
+
+    def _free_name(self, transaction: _Transaction, at: Key, name: tuple[str, str] | None) -> None:
+        model = self._bound_model()
+        if name is not None:
+            free_or_ours = model.pk.does_not_exist() | (model.holder == at.id)
+            transaction.delete(self._guard(at, name), free_or_ours, RevisionLost)
+
+    def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
+        """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
+        model = self._bound_model()
+        matches = _filter(model, wanted)
+        looked_at = limit + 1 if matches is None else limits.LIST_SCAN_MAX_ITEMS
+
+        def query() -> dict[str, Any]:
+            found = model.query(
+                documents.escaped(tenant),
+                range_key_condition=None if after is None else model.list_sk < after,
+                filter_condition=matches,
+                index_name="by_tenant",
+                scan_index_forward=False,
+                page_size=looked_at,
+            )
+            return dict(next(found.page_iter))  # one query: the iterator would go on until something matches
+
+        page = aws.read(query)
+        ids = [str(item["list_sk"]["S"]) for item in page["Items"]]
+        if len(ids) > limit:
+            return KeyPage(ids[:limit], ids[limit - 1])
+        more = page.get("LastEvaluatedKey")
+        return KeyPage(ids, None if more is None else str(more["list_sk"]["S"]))
+
+
+class _Transaction:
+    """A transaction whose every item says what it means when its condition fails."""
+
+    def __init__(self, model: type[ScheduleItem]) -> None:
+        self._model = model
+        self._deletes: list[tuple[ScheduleItem, Condition | None, type[Exception]]] = []
+        self._saves: list[tuple[ScheduleItem, Condition | None, type[Exception]]] = []
+
+    def save(self, item: ScheduleItem, condition: Condition | None, lost: type[Exception]) -> None:
+        """Put ``item`` when ``condition`` holds of what is stored; else raise ``lost``."""
+        self._saves.append((item, condition, lost))
+
+    def delete(self, item: ScheduleItem, condition: Condition | None, lost: type[Exception]) -> None:
+        """Delete ``item`` when ``condition`` holds of what is stored; else raise ``lost``."""
+        self._deletes.append((item, condition, lost))
+
+    def commit(self) -> None:
+        """Write all or nothing, under one token: repeating it after a lost answer changes nothing more."""
+        request = token()
+        try:
+            aws.write_idempotent(lambda: self._send(request))
+        except Exception as error:
+            self._raise_meaning(aws.reasons_of(error))
+            raise
+
+    def _send(self, request: str) -> None:
+        from pynamodb.transactions import TransactWrite
+
+        from chalicelib.adapters.dynamodb_tables import connection_of
+
+        with TransactWrite(connection=connection_of(self._model), client_request_token=request) as transaction:
+            for item, condition, _ in self._deletes:
+                transaction.delete(item, condition)
+            for item, condition, _ in self._saves:
+                transaction.save(item, condition)
+
+    def _raise_meaning(self, reasons: Sequence[str]) -> None:
+        """Reasons come in the order in which pynamodb sends the items: deletes, then puts."""
+        lost = [
+            meaning
+            for reason, (_, _, meaning) in zip(reasons, [*self._deletes, *self._saves], strict=False)
+            if reason == "ConditionalCheckFailed"
+        ]
+        for meaning in (RevisionLost, NameTaken):
+            if meaning in lost:
+                raise meaning
+
+
+def _definition(at: Key, item: Item) -> Definition:
+    return documents.decode_definition(at, item["doc"]["S"], item["payload"]["S"])
+
+
+def _due_attributes(state: State) -> tuple[str, int] | None:
+    """What puts a state into the ``due`` index; None for one that is not to be swept."""
+    if state.status != "active" or state.next_run_ms is None:
+        return None
+    return str(state.shard), state.next_run_ms
+
+
+def _due_position(shard: int, after: Due) -> dict[str, Value]:
+    return {
+        **key(documents.partition(*after.key), documents.STATE_SK),
+        "due_shard": text(str(shard)),
+        "next_run": number(after.next_run_ms),
+    }
+
+
+def _filter(model: type[ScheduleItem], wanted: ScheduleFilter) -> Any:
+    """The filter expression of a list; None when everything is wanted."""
+    conditions: list[Any] = []
+    if wanted.owner is not None:
+        conditions.append(model.owner == wanted.owner)
+    if wanted.enabled is not None:
+        conditions.append(model.enabled == wanted.enabled)
+    if wanted.type is not None:
+        conditions.append(model.type == wanted.type)
+    if wanted.tag is not None:
+        conditions.append(model.tags.contains(wanted.tag))
+    if wanted.name_prefix:
+        conditions.append(model.name.startswith(wanted.name_prefix))
+    joined = None
+    for condition in conditions:
+        joined = condition if joined is None else joined & condition
+    return joined

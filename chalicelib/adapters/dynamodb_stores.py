@@ -1,0 +1,48 @@
+"""All stores of a deployment over one DynamoDB client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib.adapters.aws import ClientFactory
+from chalicelib.adapters.dynamodb import Database, Names
+from chalicelib.adapters.dynamodb_executions import DynamoExecutionStore
+from chalicelib.adapters.dynamodb_registry import DynamoCursorStore, DynamoIdempotencyStore, DynamoLeaseStore
+from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
+from chalicelib.core import limits
+
+__all__ = [
+    "DynamoCursorStore",
+    "DynamoExecutionStore",
+    "DynamoIdempotencyStore",
+    "DynamoLeaseStore",
+    "DynamoScheduleStore",
+    "Stores",
+    "open_stores",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """One of each, over the same tables."""
+
+    schedules: DynamoScheduleStore
+    executions: DynamoExecutionStore
+    cursors: DynamoCursorStore
+    leases: DynamoLeaseStore
+    idempotency: DynamoIdempotencyStore
+
+
+def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HISTORY_RETENTION_S) -> Stores:
+    """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
+
+    ``retention_s``: how long finished executions, and versions of schedules, are kept.
+    """
+    database = Database(client, Names.of_stage(stage))
+    return Stores(
+        schedules=DynamoScheduleStore(database, retention_s),
+        executions=DynamoExecutionStore(database, retention_s),
+        cursors=DynamoCursorStore(database),
+        leases=DynamoLeaseStore(database),
+        idempotency=DynamoIdempotencyStore(database),
+    )

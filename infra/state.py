@@ -1,0 +1,175 @@
+"""The stateful resources of one deployment: the one place that says which tables, queues, buses and rules exist.
+
+Plain data, so that everything else is rendered from it: the emulator's copy (``infra.create``), CloudFormation,
+Terraform, and the check that the pynamodb models describe the same tables. What each index costs and which listing it
+buys is in docs/storage.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib.adapters.aws import resource_name
+
+STRING, NUMBER = "S", "N"
+KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
+NEW_IMAGE = "NEW_IMAGE"
+TTL_ATTRIBUTE = "ttl"
+EVENT_BUS_DEFAULT = "chronowatch"
+
+DELIVER_TIMEOUT_S = 60
+VISIBILITY_S = DELIVER_TIMEOUT_S  # a queue must hide a message at least as long as the function that handles it may run
+DAYS_4_S = 4 * 86_400
+DAYS_14_S = 14 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPart:
+    """A key attribute and its type, ``S`` or ``N``."""
+
+    name: str
+    type: str = STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A global secondary index. ``include`` names the further attributes it carries (projection INCLUDE)."""
+
+    name: str
+    hash_key: KeyPart
+    range_key: KeyPart
+    include: tuple[str, ...] = ()
+
+    @property
+    def projection(self) -> str:
+        return INCLUDE if self.include else KEYS_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An on-demand table. ``stream`` is its stream's view type, None for no stream."""
+
+    logical: str
+    name: str
+    hash_key: KeyPart
+    range_key: KeyPart
+    indexes: tuple[Index, ...] = ()
+    ttl_attribute: str = TTL_ATTRIBUTE
+    stream: str | None = None
+
+    @property
+    def key_parts(self) -> tuple[KeyPart, ...]:
+        """Every attribute that is part of some key, once each, in order of appearance."""
+        parts = [self.hash_key, self.range_key]
+        for index in self.indexes:
+            parts += [index.hash_key, index.range_key]
+        return tuple(dict.fromkeys(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A standard SQS queue; durations in seconds. What was received ``max_receive_count`` times goes to ``dead_letter``
+    (the logical name of another queue)."""
+
+    logical: str
+    name: str
+    visibility_s: int
+    retention_s: int
+    dead_letter: str | None = None
+    max_receive_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An EventBridge schedule rule and the workers (names of functions) it calls."""
+
+    logical: str
+    name: str
+    schedule: str
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that holds state, for one stage."""
+
+    stage: str
+    tables: tuple[Table, ...]
+    queues: tuple[Queue, ...]
+    event_bus: str
+    rules: tuple[Rule, ...]
+
+    def table(self, logical: str) -> Table:
+        """The table with this logical name; raises KeyError."""
+        return {table.logical: table for table in self.tables}[logical]
+
+    def queue(self, logical: str) -> Queue:
+        """The queue with this logical name; raises KeyError."""
+        return {queue.logical: queue for queue in self.queues}[logical]
+
+
+PK, SK = KeyPart("pk"), KeyPart("sk")
+
+
+def state(stage: str, event_bus: str = EVENT_BUS_DEFAULT) -> State:
+    """The resources of ``stage``; all names but the bus's begin with ``chronowatch-{stage}-``."""
+    return State(
+        stage=stage,
+        tables=(_schedules(stage), _executions(stage), _registry(stage)),
+        queues=_queues(stage),
+        event_bus=event_bus,
+        rules=(Rule("minute", resource_name(stage, "minute"), "rate(1 minute)", ("sweep", "reconcile")),),
+    )
+
+
+def _schedules(stage: str) -> Table:
+    return Table(
+        logical="schedules",
+        name=resource_name(stage, "schedules"),
+        hash_key=PK,
+        range_key=SK,
+        indexes=(
+            Index("due", KeyPart("due_shard"), KeyPart("next_run", NUMBER)),
+            Index(
+                "by_tenant",
+                KeyPart("list_pk"),
+                KeyPart("list_sk"),
+                include=("owner", "enabled", "type", "name", "tags"),
+            ),
+        ),
+    )
+
+
+def _executions(stage: str) -> Table:
+    return Table(
+        logical="executions",
+        name=resource_name(stage, "executions"),
+        hash_key=PK,
+        range_key=SK,
+        indexes=(
+            Index("recent", KeyPart("recent_pk"), KeyPart("recent_sk")),
+            Index("open", KeyPart("open_shard"), KeyPart("open_until", NUMBER)),
+        ),
+        stream=NEW_IMAGE,
+    )
+
+
+def _registry(stage: str) -> Table:
+    return Table(logical="registry", name=resource_name(stage, "registry"), hash_key=PK, range_key=SK)
+
+
+def _queues(stage: str) -> tuple[Queue, ...]:
+    """``work`` holds firings back until their instants. ``poison`` takes its messages that no worker could handle,
+    ``dead`` the CloudEvents of firings that are out of attempts: two kinds of trouble, two places to look."""
+    return (
+        Queue("dead", resource_name(stage, "dead"), visibility_s=30, retention_s=DAYS_14_S),
+        Queue("poison", resource_name(stage, "poison"), visibility_s=30, retention_s=DAYS_14_S),
+        Queue(
+            "work",
+            resource_name(stage, "work"),
+            visibility_s=VISIBILITY_S,
+            retention_s=DAYS_4_S,
+            dead_letter="poison",
+            max_receive_count=10,
+        ),
+    )
