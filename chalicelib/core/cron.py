@@ -10,6 +10,7 @@ begins with ``*`` (also ``*/n``) counts as ``*`` for the either-day rule and for
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
@@ -18,6 +19,10 @@ EPOCH_DAY: Final = 719_163  # date(1970, 1, 1).toordinal()
 LAST_DAY: Final = date.max.toordinal()
 _DAY_S: Final = 86_400
 _SEARCH_MONTHS: Final = 4_800  # the Gregorian calendar repeats after 400 years: what did not match by then never will
+
+_DAYS_WORK: Final = 100_000  # days times partial exclusions that one search may look at
+_DAYS_MIN: Final = 400
+_MASKS_KEPT: Final = 256
 
 _ALL60: Final = (1 << 60) - 1
 _ALL24: Final = (1 << 24) - 1
@@ -42,6 +47,7 @@ _DAY_ORDER: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTH_NAMES: Final = {n: i + 1 for i, n in enumerate(_MONTH_ORDER)}
 _DAY_NAMES: Final = {n: i for i, n in enumerate(_DAY_ORDER)}
 _NO_NAMES: Final[dict[str, int]] = {}
+_NUMBERS: Final = {str(n): n for n in range(60)}  # the usual numbers, read by one look-up
 
 
 class CronError(ValueError):
@@ -85,10 +91,11 @@ class Cron:
     every_day: bool
     first_tod: int  # second of day of a matching day's first match
 
-    def __init__(self, expr: str, *, whole_minutes: bool = False) -> None:
-        """Read ``expr``; with ``whole_minutes`` five fields match all sixty seconds of their minutes.
+    def __init__(self, expr: str, *, excludes: bool = False) -> None:
+        """Read ``expr``. Raises CronError, also when no date ever matches (``0 0 30 2 *``).
 
-        Raises CronError, also when no date ever matches (``0 0 30 2 *``).
+        With ``excludes`` it names what is left out: five fields match all sixty seconds of their minutes, and one that
+        never matches is harmless.
         """
         fields = expr.upper().split()
         if len(fields) == 1 and fields[0] in _MACROS:
@@ -96,7 +103,7 @@ class Cron:
         count = len(fields)
         if count == 5:
             minute, hour, day, month, weekday = fields
-            self.seconds = _ALL60 if whole_minutes else 1
+            self.seconds = _ALL60 if excludes else 1
         elif count == 6:
             second, minute, hour, day, month, weekday = fields
             self.seconds = _ALL60 if second == "*" else _field("second", second, 0, 59, _NO_NAMES)
@@ -112,6 +119,8 @@ class Cron:
             self.every_day = self.months == _ALL_MONTHS
         else:
             self._read_days(day, weekday)
+            if not excludes and not self._surely_fires() and self.first_day_from(_CYCLE_DAY) < 0:
+                raise CronError("can never fire: no such date exists")
         lows = hours & -hours, self.minutes & -self.minutes, self.seconds & -self.seconds
         self.first_tod = (lows[0].bit_length() * 60 + lows[1].bit_length() - 61) * 60 + lows[2].bit_length() - 1
 
@@ -134,8 +143,6 @@ class Cron:
             self._special = True
         week = _field("day-of-week", plain, 0, 7, _DAY_NAMES) if plain else 0
         self.weekdays = (week | week >> 7) & _ALL_WEEK
-        if not self._surely_fires() and self._first_day_from(_CYCLE_DAY) < 0:
-            raise CronError("can never fire: no such date exists")
 
     def _read_special_weekdays(self, special: str) -> None:
         nth: list[tuple[int, int]] = []
@@ -146,7 +153,8 @@ class Cron:
                     raise CronError(f"day-of-week: {term!r} must end in #1 to #5")
                 nth.append((_value("day-of-week", name, 0, 7, _DAY_NAMES) % 7, int(number)))
             else:
-                self._last_dows |= 1 << _value("day-of-week", term[:-1], 0, 7, _DAY_NAMES) % 7
+                name = term[1:] if term[0] == "L" else term[:-1]  # 5L; croniter writes L5
+                self._last_dows |= 1 << _value("day-of-week", name, 0, 7, _DAY_NAMES) % 7
         self._nth_dows = tuple(nth)
 
     def _surely_fires(self) -> bool:
@@ -176,6 +184,8 @@ class Cron:
         """Whether a day (its ordinal since 1970-01-01) matches."""
         if self.every_day:
             return True
+        if not -EPOCH_DAY < day <= LAST_DAY - EPOCH_DAY:
+            return False
         civil = date.fromordinal(day + EPOCH_DAY)
         month = civil.month
         if not self.months >> month & 1:
@@ -185,42 +195,39 @@ class Cron:
 
     def first_day_from(self, day: int) -> int:
         """The first matching day at or after ``day`` (ordinals since 1970-01-01), or -1 when there is none."""
-        if self.every_day and day + EPOCH_DAY <= LAST_DAY:
-            return day
-        return self._first_day_from(day)
-
-    def _first_day_from(self, day: int) -> int:
-        ordinal = day + EPOCH_DAY
-        if ordinal > LAST_DAY:
-            return -1
-        civil = date.fromordinal(max(ordinal, 1))
-        year, month, at = civil.year, civil.month, civil.day - 1
-        first = ordinal - at
-        months = self.months
-        for _ in range(_SEARCH_MONTHS):
-            if months >> month & 1:
-                found = self.month_days(year, month, first % 7) >> at
-                if found:
-                    return first + at + (found & -found).bit_length() - 1 - EPOCH_DAY
-            first += month_length(year, month)
-            month += 1
-            at = 0
-            if month == 13:
-                year, month = year + 1, 1
-                if year > 9999:
-                    return -1
-        return -1
+        if self.every_day:
+            return day if day + EPOCH_DAY <= LAST_DAY else -1
+        return find_day(day, self.months, self.month_days)
 
     # -- seconds
 
     def next_wall(self, wall_s: int) -> int:
         """The first matching wall time at or after ``wall_s``, or NEVER. At most 400 years of months are looked at."""
         day, tod = divmod(wall_s, _DAY_S)
-        if self.every_day or self.matches_day(day):
-            found = self.tod_from(tod)
-            if found >= 0:
-                return day * _DAY_S + found
-        day = self.first_day_from(day + 1)
+        if not self.every_day:
+            return self._next_by_month(day, tod)
+        found = self.tod_from(tod)
+        if found >= 0:
+            return day * _DAY_S + found
+        return (day + 1) * _DAY_S + self.first_tod if day < LAST_DAY - EPOCH_DAY else NEVER
+
+    def _next_by_month(self, day: int, tod: int) -> int:
+        """As ``next_wall``; this month's days are worked out once for today and the days after."""
+        ordinal = day + EPOCH_DAY
+        if 1 <= ordinal <= LAST_DAY:
+            civil = date.fromordinal(ordinal)
+            month, at = civil.month, civil.day - 1
+            if self.months >> month & 1:
+                left = self.month_days(civil.year, month, (ordinal - at) % 7) >> at
+                if left & 1 and (found := self.tod_from(tod)) >= 0:
+                    return day * _DAY_S + found
+                left >>= 1
+                if left:
+                    return (day + (left & -left).bit_length()) * _DAY_S + self.first_tod
+            day += month_length(civil.year, month) - at
+        else:
+            day += 1
+        day = find_day(day, self.months, self.month_days)
         return day * _DAY_S + self.first_tod if day >= 0 else NEVER
 
     def tod_from(self, tod: int) -> int:
@@ -291,6 +298,133 @@ class Cron:
 _CYCLE_DAY: Final = date(2000, 1, 1).toordinal() - EPOCH_DAY  # any 400 years hold every combination of date and weekday
 
 
+def find_day(day: int, months: int, month_days: Callable[[int, int, int], int]) -> int:
+    """The first day at or after ``day`` (ordinals since 1970-01-01) of a bit mask of days per month, or -1.
+
+    ``month_days(year, month, first_weekday)`` is asked for the ``months`` (bits 1 to 12) of at most 400 years.
+    """
+    ordinal = max(day + EPOCH_DAY, 1)
+    if ordinal > LAST_DAY:
+        return -1
+    civil = date.fromordinal(ordinal)
+    year, month, at = civil.year, civil.month, civil.day - 1
+    first = ordinal - at
+    for _ in range(_SEARCH_MONTHS):
+        if months >> month & 1:
+            found = month_days(year, month, first % 7) >> at
+            if found:
+                return first + at + (found & -found).bit_length() - 1 - EPOCH_DAY
+        first += month_length(year, month)
+        month += 1
+        at = 0
+        if month == 13:
+            year, month = year + 1, 1
+            if year > 9999:
+                return -1
+    return -1
+
+
+class CronWithout:
+    """A cron grid without the times that other expressions name: as bounded a search, however much is left out.
+
+    Expressions that leave out all of a matching day's times are subtracted month by month, the rest day by day: for
+    each set of them that meets on a day, the minutes left in each hour are worked out once and kept.
+    An expression that names single seconds of a minute is not judged here (``core.exclusions`` looks at every instant).
+    """
+
+    __slots__ = ("_covering", "_cron", "_days_max", "_masks", "_partial", "_tables")
+
+    def __init__(self, cron: Cron, removed: Sequence[Cron]) -> None:
+        meeting = [
+            other
+            for other in removed
+            if cron.months & other.months
+            and cron.hours & other.hours
+            and cron.minutes & other.minutes
+            and not cron.seconds & ~other.seconds
+        ]
+        whole = [o for o in meeting if not (cron.hours & ~o.hours or cron.minutes & ~o.minutes)]
+        self._cron = cron
+        self._covering = tuple(whole)
+        self._partial = tuple(o for o in meeting if o not in whole)
+        self._days_max = max(_DAYS_MIN, _DAYS_WORK // (1 + len(self._partial)))
+        self._masks: dict[int, int] = {}
+        self._tables: dict[int, list[int]] = {}
+
+    def next_wall(self, wall_s: int) -> int:
+        """The first time left at or after ``wall_s``, or NEVER."""
+        day, tod = divmod(wall_s, _DAY_S)
+        for _ in range(self._days_max):
+            at = find_day(day, self._cron.months, self._month_days)
+            if at < 0:
+                return NEVER
+            if at > day:
+                day, tod = at, 0
+            found = self._tod_from(day, tod)
+            if found >= 0:
+                return day * _DAY_S + found
+            day, tod = day + 1, 0
+        return NEVER
+
+    def _month_days(self, year: int, month: int, first_weekday: int) -> int:
+        key = year * 12 + month
+        mask = self._masks.get(key)
+        if mask is None:
+            mask = self._cron.month_days(year, month, first_weekday)
+            for other in self._covering:
+                if other.months >> month & 1:
+                    mask &= ~other.month_days(year, month, first_weekday)
+            if len(self._masks) >= _MASKS_KEPT:
+                self._masks.clear()
+            self._masks[key] = mask
+        return mask
+
+    def _tod_from(self, day: int, tod: int) -> int:
+        if not self._partial:
+            return self._cron.tod_from(tod)
+        met = 0
+        for i, other in enumerate(self._partial):
+            if other.matches_day(day):
+                met |= 1 << i
+        table = self._tables.get(met)
+        if table is None:
+            table = self._table(met)
+            if len(self._tables) >= _MASKS_KEPT:
+                self._tables.clear()
+            self._tables[met] = table
+        return _first_in(table, self._cron.seconds, tod)
+
+    def _table(self, met: int) -> list[int]:
+        """The minutes left in each hour of a day on which the partial expressions in ``met`` apply."""
+        others = [other for i, other in enumerate(self._partial) if met >> i & 1]
+        table = []
+        for hour in range(24):
+            left = self._cron.minutes if self._cron.hours >> hour & 1 else 0
+            for other in others:
+                if other.hours >> hour & 1:
+                    left &= ~other.minutes
+            table.append(left)
+        return table
+
+
+def _first_in(table: list[int], seconds: int, tod: int) -> int:
+    """The first second of day at or after ``tod`` in minutes-per-hour masks, or -1."""
+    minute_of_day, second = divmod(tod, 60)
+    hour, minute = divmod(minute_of_day, 60)
+    if table[hour] >> minute & 1 and seconds >> second:
+        rest = seconds >> second
+        return tod - 1 + (rest & -rest).bit_length()
+    first = (seconds & -seconds).bit_length() - 1
+    left = table[hour] >> minute + 1
+    if left:
+        return (minute_of_day + (left & -left).bit_length()) * 60 + first
+    for later in range(hour + 1, 24):
+        left = table[later]
+        if left:
+            return later * 3600 + ((left & -left).bit_length() - 1) * 60 + first
+    return -1
+
+
 def parse(expr: str) -> Cron:
     """Read a cron expression. Raises CronError with the field and what is wrong with it."""
     return Cron(expr)
@@ -328,22 +462,25 @@ def _special_day(term: str) -> int:
 
 
 def _value(field: str, text: str, low: int, high: int, names: dict[str, int]) -> int:
-    if text.isdigit() and text.isascii() and len(text) < 5:
+    number = _NUMBERS.get(text, -1)
+    if number < 0 and text.isdigit() and text.isascii() and len(text) < 5:
         number = int(text)
-        if low <= number <= high:
-            return number
-    elif text in names:
+    if low <= number <= high:
+        return number
+    if text in names:
         return names[text]
     raise CronError(f"{field}: {text!r} is not {'a name or ' if names else ''}a number from {low} to {high}")
 
 
 def _field(field: str, text: str, low: int, high: int, names: dict[str, int]) -> int:
     """The mask of a field: bit v is set when v is allowed."""
-    if text.isdigit():
-        return 1 << _value(field, text, low, high, names)
+    number = _NUMBERS.get(text, -1)
+    if low <= number <= high:
+        return 1 << number
     mask = 0
     for term in text.split(","):
-        mask |= _term(field, term, low, high, names)
+        number = _NUMBERS.get(term, -1)
+        mask |= 1 << number if low <= number <= high else _term(field, term, low, high, names)
     return mask
 
 

@@ -19,13 +19,15 @@ Exclusion = tuple[int, int] | str
 """``(from_ms, to_ms)``, a cron expression, or iCalendar text (it begins with ``BEGIN:``)."""
 
 EXCLUSIONS_MAX: Final = 5_000
+_STEPS_WORK: Final = 2_000_000
+_STEPS_MIN: Final = 500
 _FAR_S: Final = 2 * 86_400
 
 
 class Exclusions:
     """All exclusions of one schedule, ready to be asked."""
 
-    __slots__ = ("_ends", "_events", "_starts", "_zone", "crons")
+    __slots__ = ("_ends", "_events", "_starts", "_zone", "crons", "steps_max")
 
     def __init__(
         self,
@@ -38,6 +40,8 @@ class Exclusions:
         self.crons = tuple(crons)
         self._events = tuple(events)
         self._zone = zone
+        # excluded instants that one search may look at: fewer when each look is dear
+        self.steps_max = max(_STEPS_MIN, _STEPS_WORK // (100 + len(self.crons) + 200 * len(self._events)))
 
     def end_of(self, unix_ms: int) -> int | None:
         """None when ``unix_ms`` is not left out; else the first instant after what covers it (NEVER: no such)."""
@@ -102,7 +106,7 @@ def read(exclude: Sequence[Exclusion], zone: Zone) -> Exclusions | None:
                     ranges += coverage.ranges
                     events += coverage.events
                 elif exclusion not in crons:
-                    crons[exclusion] = Cron(exclusion, whole_minutes=True)
+                    crons[exclusion] = Cron(exclusion, excludes=True)
             elif exclusion[1] < exclusion[0]:
                 errors.append(FieldError(f"exclude.{index}.to_unix_ms", "must not be before from_unix_ms"))
             else:

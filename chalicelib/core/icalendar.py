@@ -81,17 +81,21 @@ class _Without:
 class RecurringEvent:
     """An event with an RRULE: covers ``length`` from each of its occurrences. Instants are unix milliseconds."""
 
-    __slots__ = ("_clock", "_length", "_reach_s", "_zone")
+    __slots__ = ("_clock", "_free", "_length", "_reach_s", "_zone")
 
     def __init__(self, grid: RuleGrid, removed: frozenset[int], zone: Zone, length: Period) -> None:
         # RFC 5545, 3.3.5: in a gap the offset from before it counts, of two the first is meant
         self._clock = WallClock(_Without(grid, removed), zone, elapsed=grid.elapsed, gap="shift", overlap="once")
         self._zone = zone
         self._length = length
+        self._free = (0, 0)  # a stretch known to be uncovered: most questions come in order
         self._reach_s = length.average_ms // 1000 + 2 * 86_400
 
     def end_of(self, unix_ms: int) -> int | None:
         """The first instant after the occurrence that covers ``unix_ms``, or None."""
+        free_from, free_until = self._free
+        if free_from <= unix_ms < free_until:
+            return None
         now_s = unix_ms // 1000
         start = self._clock.next_from(now_s - self._reach_s)
         while start <= now_s:
@@ -99,6 +103,7 @@ class RecurringEvent:
             if unix_ms < end:
                 return end
             start = self._clock.next_from(start + 1)
+        self._free = (unix_ms, start * 1000 if start != NEVER else NEVER)
         return None
 
     def next_start(self, unix_ms: int) -> int:

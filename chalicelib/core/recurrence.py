@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from chalicelib.core import exclusions, limits, zones
 from chalicelib.core.calendar_periods import UNBOUNDED, CalendarSteps, Steps, parse_anchor, parse_repetition
-from chalicelib.core.cron import NEVER, Cron, CronError
+from chalicelib.core.cron import NEVER, Cron, CronError, CronWithout
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.exclusions import Exclusion, Exclusions
 from chalicelib.core.instants import parse_rfc3339
@@ -27,7 +27,6 @@ __all__ = ["KINDS", "Exclusion", "Recurrence", "Spec", "compile", "parse_duratio
 
 KINDS: Final = ("CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE")
 COMPILED_KEPT: Final = 4_096
-SEARCH_STEPS: Final = 20_000  # excluded instants looked at before a search gives up
 _DURATION: Final = re.compile(r"(\d{1,15})(ms|s|m|h|d)", re.ASCII)
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RULE_LINE: Final = re.compile(r"(DTSTART|RRULE)((?:;[A-Z-]+=[^:;]+)*):(.*)", re.ASCII | re.IGNORECASE)
@@ -74,15 +73,36 @@ class _ClockGrid:
         return self.clock.note(unix_ms // 1000)
 
 
+class _CronGrid(_ClockGrid):
+    """A cron expression's instants, from which other expressions can be taken away."""
+
+    __slots__ = ("_cron", "_spec", "_zone")
+
+    def __init__(self, cron: Cron, zone: Zone, spec: Spec) -> None:
+        super().__init__(WallClock(cron, zone, elapsed=cron.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap))
+        self._cron = cron
+        self._zone = zone
+        self._spec = spec
+
+    def without(self, removed: Sequence[Cron]) -> _ClockGrid:
+        """The grid that is left: what is taken away is a time on the wall, before any gap moves it."""
+        if not removed:
+            return self
+        cron, spec = self._cron, self._spec
+        left = CronWithout(cron, removed)
+        return _ClockGrid(WallClock(left, self._zone, elapsed=cron.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap))
+
+
 class Recurrence:
     """The instants that a spec owns. Immutable, shared between threads; make it with ``compile``."""
 
-    __slots__ = ("_end", "_exclusions", "_grid", "_start", "delay_ms", "spec")
+    __slots__ = ("_end", "_exclusions", "_grid", "_raw", "_start", "delay_ms", "spec")
 
-    def __init__(self, spec: Spec, grid: Grid, excluded: Exclusions | None, delay_ms: int | None) -> None:
+    def __init__(self, spec: Spec, grid: Grid, raw: Grid, excluded: Exclusions | None, delay_ms: int | None) -> None:
         self.spec = spec
         self.delay_ms = delay_ms
         self._grid = grid
+        self._raw = raw  # the same before exclusions
         self._exclusions = excluded
         self._start = spec.start_at_ms
         self._end = limits.INSTANT_MAX_MS if spec.end_at_ms is None else spec.end_at_ms
@@ -102,7 +122,7 @@ class Recurrence:
         return found if found <= self._end else None
 
     def _skip_excluded(self, found: int, excluded: Exclusions) -> int:
-        for _ in range(SEARCH_STEPS):
+        for _ in range(excluded.steps_max):
             if found > self._end:
                 return NEVER
             end = excluded.end_of(found)
@@ -130,7 +150,7 @@ class Recurrence:
     def _allowed(self, at_ms: int) -> int | None:
         """``at_ms``, or when that is excluded the first instant after it that is not."""
         if self._exclusions is not None:
-            for _ in range(SEARCH_STEPS):
+            for _ in range(self._exclusions.steps_max):
                 end = self._exclusions.end_of(at_ms)
                 if end is None:
                     break
@@ -157,7 +177,8 @@ class Recurrence:
         Only where the anchor is the creation: a start that somebody chose stays the start.
         """
         if self._start is None and isinstance(self._grid, Steps | CalendarSteps) and self._grid.from_creation:
-            return Recurrence(self.spec, self._grid.unbounded(), self._exclusions, None).between(from_ms, to_ms, limit)
+            grid = self._grid.unbounded()
+            return Recurrence(self.spec, grid, grid, self._exclusions, None).between(from_ms, to_ms, limit)
         return self.between(from_ms, to_ms, limit)
 
     def dst_notes(self, runs: Sequence[int]) -> list[tuple[int, str]]:
@@ -175,16 +196,18 @@ class Recurrence:
             return runs
         to_ms = min(to_ms, self._end)
         at = from_ms if self._start is None else max(from_ms, self._start)
-        for _ in range(SEARCH_STEPS):
-            at = excluded.next_start(at)
-            found = self._grid.next_after(at - 1) if at <= to_ms else NEVER
-            if found > to_ms or len(runs) >= limit:
+        for _ in range(limit + excluded.steps_max):
+            if at > to_ms or len(runs) >= limit:
                 break
-            if excluded.end_of(found) is not None:
+            found = self._raw.next_after(min(excluded.next_start(at), self._next_change(at)) - 1)
+            if found <= to_ms and self.next_after(found - 1) != found:
                 runs.append(found)
-                found += 1
-            at = found
+            at = found + 1
         return runs
+
+    def _next_change(self, at_ms: int) -> int:
+        """Where the clock may next change: a run moved out of a gap goes with the minute it was meant for."""
+        return zones.zone(self.spec.timezone).segment(at_ms // 1000)[1] * 1000
 
 
 def parse_duration(text: str) -> int:
@@ -209,9 +232,10 @@ def compile_uncached(spec: Spec) -> Recurrence:
     """As ``compile``, without keeping anything (what a first call costs)."""
     zone = _zone(spec)
     _check_choices(spec)
-    grid, delay_ms = _read(spec, zone)
     excluded = exclusions.read(spec.exclude, zone)
-    made = Recurrence(spec, grid, excluded, delay_ms)
+    raw, delay_ms = _read(spec, zone)
+    grid = raw.without(excluded.crons) if excluded is not None and isinstance(raw, _CronGrid) else raw
+    made = Recurrence(spec, grid, raw, excluded, delay_ms)
     if (excluded is not None or spec.end_at_ms is not None) and made.first_ms is None:
         why = "every instant is excluded" if excluded is not None else "its end comes first"
         raise InvalidField.of("expr", f"can never fire: {why}")
@@ -243,9 +267,7 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
     try:
         match spec.type:
             case "CRON":
-                cron = Cron(spec.expr)
-                clock = WallClock(cron, zone, elapsed=cron.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap)
-                return _ClockGrid(clock), None
+                return _CronGrid(Cron(spec.expr), zone, spec), None
             case "RATE":
                 return _rate(spec), None
             case "DELAY":

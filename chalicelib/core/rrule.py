@@ -14,19 +14,26 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
-from chalicelib.core.cron import EPOCH_DAY, LAST_DAY, NEVER, month_length
+from chalicelib.core.cron import EPOCH_DAY, LAST_DAY, NEVER, find_day, month_length
 from chalicelib.core.zones import Zone
 
 COUNT_MAX: Final = 10_000
+COUNT_MAX_LONG: Final = 2_000  # of weeks, months and years, whose search is slower
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _YEARLY, _MONTHLY, _WEEKLY, _DAILY, _HOURLY, _MINUTELY, _SECONDLY = range(7)
-_UNIT_S: Final = {_HOURLY: 3600, _MINUTELY: 60, _SECONDLY: 1}
+_UNIT_S: Final = {_DAILY: 86_400, _HOURLY: 3600, _MINUTELY: 60, _SECONDLY: 1}
 _WEEKDAYS: Final = {name: i for i, name in enumerate(("SU", "MO", "TU", "WE", "TH", "FR", "SA"))}
 _BYDAY: Final = re.compile(r"([+-]?\d{1,2})?(SU|MO|TU|WE|TH|FR|SA)", re.ASCII)
 _WEEKS: Final = sum(1 << 7 * week for week in range(6))
-# How many periods in a row may be empty: 400 years of them (the calendar's cycle), or this many if those are more.
-_EMPTY_MAX: Final = {_YEARLY: 400, _MONTHLY: 4_800, _WEEKLY: 20_871, _DAILY: 40_000}
+# How many periods in a row may be empty: 400 years of them, the calendar's cycle; of short ones, which are jumped over
+# by days, hours and minutes that cannot match, a fixed number.
+_EMPTY_MAX: Final = {
+    _YEARLY: 400,
+    _MONTHLY: 4_800,
+    _WEEKLY: 20_871,
+}
 _EMPTY_MAX_FINE: Final = 40_000
+_ALL_MONTHS: Final = ((1 << 12) - 1) << 1
 _MASKS_KEPT: Final = 128
 _LISTS: Final = {
     "BYMONTH": (1, 12, False),
@@ -121,7 +128,9 @@ class RuleGrid:
         self._read_times(lists)
         self._until = NEVER - 1 if until is None else _until_wall(until, zone)
         if count is not None:
-            self._until = self._last_of(_positive(count, "COUNT", COUNT_MAX))
+            self._until = self._last_of(
+                _positive(count, "COUNT", COUNT_MAX if self._freq >= _DAILY else COUNT_MAX_LONG)
+            )
         if self.next_wall(start_wall_s) == NEVER:
             raise RuleError("can never fire")
 
@@ -184,7 +193,7 @@ class RuleGrid:
         wall_s = max(wall_s, self._start)
         if wall_s > self._until:
             return NEVER
-        found = self._next_fine(wall_s) if self._freq >= _HOURLY else self._next_coarse(wall_s)
+        found = self._next_fine(wall_s) if self._freq >= _DAILY else self._next_coarse(wall_s)
         return found if found <= self._until else NEVER
 
     def _next_coarse(self, wall_s: int) -> int:
@@ -220,8 +229,6 @@ class RuleGrid:
     def _index(self, day: int) -> int:
         """The number of the last period that begins at or before ``day``."""
         first = self._start // 86_400
-        if self._freq == _DAILY:
-            return (day - first) // self._interval
         if self._freq == _WEEKLY:
             return (day - self._week_start(first)) // (7 * self._interval)
         start, here = date.fromordinal(first + EPOCH_DAY), date.fromordinal(min(day + EPOCH_DAY, LAST_DAY))
@@ -244,12 +251,11 @@ class RuleGrid:
 
     def _find_days(self, k: int) -> list[int] | None:
         first = self._start // 86_400
-        if self._freq >= _WEEKLY:
-            weekly = self._freq == _WEEKLY
-            start = self._week_start(first) + 7 * k * self._interval if weekly else first + k * self._interval
+        if self._freq == _WEEKLY:
+            start = self._week_start(first) + 7 * k * self._interval
             if start + 7 + EPOCH_DAY > LAST_DAY:
                 return None
-            return [day for day in range(start, start + (7 if weekly else 1)) if self._matches_day(day)]
+            return [day for day in range(start, start + 7) if self._matches_day(day)]
         civil = date.fromordinal(first + EPOCH_DAY)
         if self._freq == _YEARLY:
             year = civil.year + k * self._interval
@@ -271,7 +277,7 @@ class RuleGrid:
         return self._month_mask(civil.year, civil.month) >> civil.day - 1 & 1 == 1
 
     def _next_fine(self, wall_s: int) -> int:
-        """HOURLY, MINUTELY, SECONDLY: jump from period to period, over days, hours and minutes that cannot match."""
+        """DAILY and shorter: jump from period to period, over days, hours and minutes that cannot match."""
         unit = _UNIT_S[self._freq]
         base, step = self._start // unit * unit, unit * self._interval
         at = base + (wall_s - base) // step * step
@@ -294,7 +300,10 @@ class RuleGrid:
         if day + EPOCH_DAY > LAST_DAY:
             return NEVER
         if not self._matches_day(day):
-            return self._next_day(day + 1)
+            later = find_day(day + 1, _ALL_MONTHS, self._month_mask)
+            return later * 86_400 if later >= 0 else NEVER
+        if self._freq == _DAILY:
+            return at
         if self._hours is not None and tod // 3600 not in self._hours:
             return (at // 3600 + 1) * 3600
         if self._freq >= _MINUTELY and self._minutes is not None and tod // 60 % 60 not in self._minutes:
@@ -303,26 +312,9 @@ class RuleGrid:
             return at + 1
         return at
 
-    def _next_day(self, day: int) -> int:
-        if day + EPOCH_DAY > LAST_DAY:
-            return NEVER
-        civil = date.fromordinal(day + EPOCH_DAY)
-        year, month, at = civil.year, civil.month, civil.day - 1
-        for _ in range(_EMPTY_MAX[_MONTHLY]):
-            mask = self._month_mask(year, month) >> at
-            if mask:
-                first = date(year, month, 1).toordinal() - EPOCH_DAY
-                return (first + at + (mask & -mask).bit_length() - 1) * 86_400
-            at, month = 0, month + 1
-            if month == 13:
-                year, month = year + 1, 1
-                if year > 9999:
-                    return NEVER
-        return NEVER
-
     # -- a month's days
 
-    def _month_mask(self, year: int, month: int) -> int:
+    def _month_mask(self, year: int, month: int, _first_weekday: int = 0) -> int:
         """The days of a month that pass every BY part, bit 0 being the first."""
         key = year * 12 + month
         mask = self._masks.get(key)
