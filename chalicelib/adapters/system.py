@@ -40,6 +40,24 @@ def token() -> str:
     return os.urandom(16).hex()
 
 
+def encode_ulid(unix_ms: int, rest: int) -> str:
+    """The ULID of 48 bits of time and 80 further ones, in Crockford's base 32."""
+    value = unix_ms << _RANDOM_BITS | rest
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def observe_text(clock: HlcClock, stamp: str) -> None:
+    """Merge a caller's stamp into ``clock``.
+
+    Raises InvalidField when it is no stamp, or with ``clock_skew`` when it is too far ahead.
+    """
+    try:
+        remote = parse(stamp)
+    except ValueError as problem:
+        raise InvalidField.of(HEADER, str(problem)) from None
+    clock.observe(remote)
+
+
 class SystemClock:
     """The wall clock in milliseconds."""
 
@@ -77,8 +95,7 @@ class SystemIds:
                 self._last_random = int.from_bytes(os.urandom(_RANDOM_BITS // 8)) >> 1
             else:
                 self._last_random += 1
-            value = self._last_ms << _RANDOM_BITS | self._last_random
-        return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+            return encode_ulid(self._last_ms, self._last_random)
 
     def hlc(self) -> str:
         """A stamp above every one this process gave out or saw."""
@@ -86,11 +103,7 @@ class SystemIds:
 
     def observe(self, stamp: str) -> None:
         """Merge a caller's stamp. Raises InvalidField when it is none, or ``clock_skew`` when too far ahead."""
-        try:
-            remote = parse(stamp)
-        except ValueError as problem:
-            raise InvalidField.of(HEADER, str(problem)) from None
-        self._hlc.observe(remote)
+        observe_text(self._hlc, stamp)
 
 
 class _Job:
