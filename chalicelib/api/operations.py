@@ -152,4 +152,4 @@ def _split_verb(route: str, params: dict[str, str]) -> str:
     if not colon:
         return ""
     params[name] = reference
-    return verb
+    return verb or colon  # a colon with nothing behind it is no verb, and not the resource either

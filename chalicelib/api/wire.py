@@ -109,7 +109,7 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
     try:
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as error:
-        raise InvalidField([field_error(str(error))]) from None
+        raise InvalidField([field_error(str(error), model)]) from None
 
 
 def too_large() -> TooLarge:
@@ -160,10 +160,10 @@ def read_query(model: type[S], given: Mapping[str, Sequence[str]]) -> S:
     try:
         return msgspec.convert({name: values[0] for name, values in given.items()}, type=model, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidField([field_error(str(error), "parameter")]) from None
+        raise InvalidField([field_error(str(error), model, "parameter")]) from None
 
 
-def field_error(message: str, noun: str = "field") -> FieldError:
+def field_error(message: str, model: type[msgspec.Struct], noun: str = "field") -> FieldError:
     """What msgspec says about a wrong body or query, as the field's dotted name and a sentence about it."""
     place = _PLACE.search(message)
     said = message[: place.start()] if place else message
@@ -172,7 +172,28 @@ def field_error(message: str, noun: str = "field") -> FieldError:
         return FieldError(_joined(path, unknown[1]), f"is not a known {noun}")
     if missing := _MISSING.fullmatch(said):
         return FieldError(_joined(path, missing[1]), "is required")
+    if said.startswith("Invalid ") and (choices := _choices(model, path)):
+        return FieldError(path, "must be one of " + ", ".join(choices))
     return FieldError(path or "body", said[:1].lower() + said[1:])
+
+
+def _choices(model: type[msgspec.Struct], path: str) -> list[str]:
+    """The values that the field at ``path`` takes, read off the model's schema: msgspec does not say them."""
+    schemas, components = msgspec.json.schema_components([model])
+    found: list[dict[str, Any]] = [*schemas]
+    for name in path.split("."):
+        options = [o for schema in found for o in _options(schema, components)]
+        found = [o["properties"][name] if name in o.get("properties", {}) else o.get("items", {}) for o in options]
+    return [str(value) for schema in found for o in _options(schema, components) for value in o.get("enum", ())]
+
+
+def _options(schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A schema with references followed and alternatives laid side by side."""
+    if "$ref" in schema:
+        return _options(components[schema["$ref"].rpartition("/")[2]], components)
+    if "anyOf" in schema:
+        return [o for option in schema["anyOf"] for o in _options(option, components)]
+    return [schema]
 
 
 def _joined(path: str, name: str) -> str:

@@ -1,0 +1,47 @@
+"""The memory adapter, put together for one deployment with a clock that only tests move."""
+
+from __future__ import annotations
+
+from chalicelib.adapters.memory import open_stores
+from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualTasks, MemoryQueue
+from chalicelib.adapters.signals import ThreadSignals
+from chalicelib.ports.clock import Reading
+from chalicelib.ports.services import Config, Services
+
+NOW_MS = 1_795_252_800_000  # 2026-11-21T09:20:00Z
+
+
+class MovableClock(ManualClock):
+    """A clock whose wall can be stepped against its monotonic side."""
+
+    _stepped_ms = 0
+
+    def step(self, ms: int) -> None:
+        """Move the wall clock alone, forward or back."""
+        self._now_ms += ms
+        self._stepped_ms += ms
+
+    def read(self) -> Reading:
+        """Both clocks."""
+        wall, monotonic = super().read()
+        return Reading(wall, monotonic - self._stepped_ms * 1_000_000)
+
+
+def make_services() -> Services:
+    """An empty deployment."""
+    clock = MovableClock(NOW_MS)
+    stores = open_stores()
+    return Services(
+        config=Config(webhook_allow=("127.0.0.1",)),
+        clock=clock,
+        ids=CountingIds(clock),
+        tasks=ManualTasks(clock),
+        schedules=stores.schedules,
+        executions=stores.executions,
+        cursors=stores.cursors,
+        leases=stores.leases,
+        idempotency=stores.idempotency,
+        queue=MemoryQueue(clock.now_ms),
+        targets={},
+        signals=ThreadSignals(clock.now_ms),
+    )

@@ -1,0 +1,362 @@
+"""Bad input, field by field: every field of every body and every parameter of every list has its row here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.api.operations import Operation
+from chalicelib.api.table import table
+from chalicelib.core import limits
+from tests.api.conftest import RATE, House
+
+OPERATIONS = table().operations
+FAR = limits.INSTANT_MAX_MS + 1
+LONG = limits.DURATION_MAX_MS + 1
+HUGE = 10**400
+
+NOT_TEXT: list[Any] = [1, True, 1.5, [], {}]
+NOT_INT: list[Any] = ["1", True, 1.5, 1e3, [], {}, HUGE]
+NOT_BOOL: list[Any] = ["true", 1, 0, [], {}]
+INSTANT = [*NOT_INT, -1, FAR]
+DURATION = [*NOT_INT, None, -1, LONG]
+
+WEBHOOK = {"type": "webhook", "url": "https://example.com/"}
+
+# Wrong values by the field they are wrong in; a pair also says which nested field is named.
+SCHEDULE: dict[str, list[Any]] = {
+    "name": [*NOT_TEXT, "", "x" * 129, "a\u0000b", "a\nb"],
+    "type": [*NOT_TEXT, None, "", "cron", "NEVER"],
+    "expr": [
+        *NOT_TEXT,
+        None,
+        "",
+        "rate:",
+        "rate:0s",
+        "rate:999ms",
+        "rate:-5s",
+        "rate:5",
+        "5s",
+        "x" * 1025,
+        "rate:9999d",
+    ],
+    "timezone": [*NOT_TEXT, None, "", "Mars/Olympus", "../etc/passwd", "x" * 65],
+    "start_at_unix_ms": INSTANT,
+    "end_at_unix_ms": INSTANT,
+    "max_runs": [*NOT_INT, 0, -1, limits.RUNS_MAX + 1],
+    "target": [
+        *[1, True, "webhook", [], None],
+        ({}, "target.type"),
+        ({"type": "pigeon"}, "target.type"),
+        ({"type": "webhook"}, "target.url"),
+        *[(WEBHOOK | {"url": v}, "target.url") for v in [*NOT_TEXT, None, "", "example.com", "file:///etc/passwd"]],
+        *[
+            (WEBHOOK | {"url": v}, "target.url")
+            for v in ["http://10.0.0.1/", "http://[::1", "http://u:p@e.org/", "http://0"]
+        ],
+        *[(WEBHOOK | {"method": v}, "target.method") for v in [*NOT_TEXT, None, "get", "BREW"]],
+        *[(WEBHOOK | {"headers": v}, "target.headers") for v in [1, None, [], {"a": 1}, {"Host": "x"}, {"a b": "c"}]],
+        *[(WEBHOOK | {"headers": {"a": v}}, "target.headers") for v in ["x\r\ny", "\u2028", "x" * 5000]],
+        *[(WEBHOOK | {"secret_ref": v}, "target.secret_ref") for v in [*NOT_TEXT, None, "", "plain", "ssm:"]],
+        *[(WEBHOOK | {"timeout_ms": v}, "target.timeout_ms") for v in [*NOT_INT, None, 0, 900_001]],
+        (WEBHOOK | {"urll": "x"}, "target.urll"),
+        *[({"type": "eventbridge", "bus": v}, "target.bus") for v in [*NOT_TEXT, None, "", "a b"]],
+        ({"type": "eventbridge", "url": "x"}, "target.url"),
+        *[({"type": "sqs", "queue_url": v}, "target.queue_url") for v in [*NOT_TEXT, None, "", "q"]],
+        ({"type": "sqs", "queue_url": "https://q/1/q", "message_group_id": "é"}, "target.message_group_id"),
+        ({"type": "sns"}, "target.topic_arn"),
+        *[({"type": "sns", "topic_arn": v}, "target.topic_arn") for v in [*NOT_TEXT, None, "", "t"]],
+        *[({"type": "lambda", "function": v}, "target.function") for v in [*NOT_TEXT, None, "", "a b"]],
+        *[
+            ({"type": "stepfunctions", "state_machine_arn": v}, "target.state_machine_arn")
+            for v in [*NOT_TEXT, None, "", "m"]
+        ],
+    ],
+    "enabled": [*NOT_BOOL, None],
+    "owner": [*NOT_TEXT, None, "", "x" * 129],
+    "shard_key": [*NOT_TEXT, "", "x" * 129],
+    "sla_ms": DURATION,
+    "overlap": [*NOT_TEXT, None, "", "sometimes", "forbid"],
+    "catch_up_window_ms": DURATION,
+    "jitter_ms": [*DURATION, limits.JITTER_MAX_MS + 1],
+    "dst_gap": [*NOT_TEXT, None, "", "once"],
+    "dst_overlap": [*NOT_TEXT, None, "", "skip"],
+    "exclude": [
+        *[1, True, "x", {}, None],
+        *[([v], "exclude.0") for v in [1, None, True, [], "nonsense", "* * * *", "BEGIN:nothing"]],
+        ([{}], "exclude.0.from_unix_ms"),
+        ([{"from_unix_ms": 1}], "exclude.0.to_unix_ms"),
+        (["0 12 * * *", {"from_unix_ms": 2, "to_unix_ms": 1}], "exclude.1.to_unix_ms"),
+        *[([{"from_unix_ms": v, "to_unix_ms": 1}], "exclude.0.from_unix_ms") for v in [*INSTANT, None]],
+        ([{"from_unix_ms": 1, "to_unix_ms": 2, "too": 3}], "exclude.0.too"),
+    ],
+    "retry_policy": [
+        *[1, True, "x", [], None],
+        *[({"max_attempts": v}, "retry_policy.max_attempts") for v in [*NOT_INT, None, 0, -1, 101]],
+        *[({"backoff": v}, "retry_policy.backoff") for v in [*NOT_TEXT, None, "", "linear"]],
+        *[({"base_ms": v}, "retry_policy.base_ms") for v in DURATION],
+        *[({"max_ms": v}, "retry_policy.max_ms") for v in [*DURATION, 999]],
+        *[({"jitter": v}, "retry_policy.jitter") for v in [*NOT_BOOL, None]],
+        ({"attempts": 3}, "retry_policy.attempts"),
+    ],
+    "timeout_ms": [*DURATION, 0],
+    "tags": [
+        *[1, True, "x", {}, None, ["t"] * 21],
+        *[(["fine", v], "tags.1") for v in [*NOT_TEXT, None, "", "x" * 65, "a\tb"]],
+    ],
+}
+PREVIEW = {name: SCHEDULE[name] for name in ("type", "expr", "timezone", "start_at_unix_ms", "end_at_unix_ms")}
+PREVIEW |= {name: SCHEDULE[name] for name in ("exclude", "dst_gap", "dst_overlap")}
+PREVIEW |= {"after_unix_ms": INSTANT, "count": [*NOT_INT, None, 0, -1, 1001]}
+BODIES: dict[str, dict[str, list[Any]]] = {
+    "NewSchedule": SCHEDULE,
+    "ScheduleChanges": SCHEDULE,
+    "PreviewBody": PREVIEW,
+    "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
+    "TriggerBody": {},
+    "CancelBody": {"reason": [*NOT_TEXT, "x" * 501]},
+    "CompleteBody": {},
+    "FailBody": {"error": [*NOT_TEXT, None, "", "x" * 501]},
+    "Body": {},
+}
+ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
+QUERIES: dict[str, list[str]] = {
+    "limit": ["0", "-1", "101", "x", "", "1.5", "999999999999999999999", "9" * 5000, "null", "%00", "1&limit=1"],
+    "page_token": ["x&page_token=y"],
+    "owner": ["", "x" * 129, "a&owner=b"],
+    "enabled": ["", "x", "2", "null"],
+    "type": ["", "cron", "CRON&type=RATE", "null"],
+    "tag": ["", "x" * 65],
+    "name_prefix": ["", "x" * 129],
+    "schedule_id": ["", "x", "x" * 27],
+    "state": ["", "done", "null"],
+    "from_unix_ms": ["", "x", "-1", str(FAR), "1.5", "1795252800001&to_unix_ms=1795252800000"],
+    "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
+    "consistency": ["", "strong", "cluster"],
+}
+
+
+def _minimum(operation: Operation) -> dict[str, Any]:
+    """A body that is right but for the field under test."""
+    needed = {f.name for f in msgspec.structs.fields(operation.body) if f.required}
+    return {name: value for name, value in (RATE | {"error": "x"}).items() if name in needed}
+
+
+def _path(house: House, operation: Operation) -> str:
+    if "{schedule_id}" in operation.path:
+        return operation.path.replace("{schedule_id}", house.make()["id"])
+    if "{execution_id}" in operation.path:
+        return operation.path.replace("{execution_id}", house.fire())
+    return operation.path
+
+
+def _name(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+def _wrong_fields() -> Iterator[Any]:
+    for operation in OPERATIONS:
+        for field, values in BODIES[operation.body.__name__].items() if operation.takes_body else ():
+            if field in operation.body.__struct_fields__:
+                yield pytest.param(operation, field, values, id=f"{_name(operation)} {field}")
+
+
+@pytest.mark.parametrize(("operation", "field", "values"), list(_wrong_fields()))
+def test_a_wrong_field_is_named(shared: House, operation: Operation, field: str, values: list[Any]) -> None:
+    path = _path(shared, operation)
+    for value in values:
+        wrong, named = value if isinstance(value, tuple) else (value, field)
+        answer = shared.call(operation.method, path, _minimum(operation) | {field: wrong})
+        assert answer.status == 422, (wrong, answer.body)
+        assert answer.fields == [named], (wrong, answer.body)
+        assert answer.code in ("invalid_field", "not_supported")
+
+
+def test_every_field_of_every_body_has_its_row() -> None:
+    for operation in OPERATIONS:
+        rows = set(BODIES[operation.body.__name__])
+        assert rows | ANY_JSON >= set(operation.body.__struct_fields__), _name(operation)
+
+
+BODY_CALLS = [o for o in OPERATIONS if o.takes_body]
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_an_unknown_field_is_named(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for name in ("nam", "", "__class__", "a.b", "ü", "id", "x" * 1000):
+        answer = shared.call(operation.method, path, _minimum(operation) | {name: 1})
+        assert answer.fields == [name]
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_a_required_field_that_is_missing_is_named(shared: House, operation: Operation) -> None:
+    path, body = _path(shared, operation), _minimum(operation)
+    for name in body:
+        answer = shared.call(operation.method, path, {k: v for k, v in body.items() if k != name} | {"tags": []})
+        assert answer.status == 422
+        assert (
+            shared.call(operation.method, path, {k: v for k, v in body.items() if k != name} or None, raw=b"{}").status
+            == 422
+        )
+
+
+NOT_JSON = [
+    b"{",
+    b"nonsense",
+    b"{'type': 'RATE'}",
+    b'{"type":"RATE",}',
+    b'{"type":NaN}',
+    b'{"type":Infinity}',
+    b'{"type":-Infinity}',
+    b'{"a":1e999}',
+    b'{"type":"RATE","expr":"rate:5s","payload":[NaN]}',
+    b'{"type":"RATE","expr":"rate:5s","payload":[1e999]}',
+    b'{"type":"RATE","expr":"rate:5s","payload":"\\ud800"}',
+    b'{"type":"RATE","expr":"rate:5s","payload":"\xff"}',
+    b'{"type":"RATE","expr":"rate:5s","payload":"\xed\xa0\x80"}',
+    b'{"type":"RATE","expr":"rate:5s","payload":"a\x01"}',
+    b'{"type":"RATE","expr":"rate:5s","payload":' + b"[" * 64 + b"]" * 64 + b"}",
+    b'{"type":"RATE","expr":"rate:5s","payload":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}",
+    b"[" * 100_000,
+    b'{"type":"RATE"} {"type":"RATE"}',
+    b"\xef\xbb\xbf{}",
+    '{"type":"RATE"}'.encode("utf-16"),
+    b"\x00",
+    b" ",
+]
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_what_is_not_json_is_a_bad_request(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for raw in NOT_JSON:
+        answer = shared.call(operation.method, path, raw=raw)
+        assert (answer.status, answer.code) == (400, "bad_request"), raw[:80]
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_json_of_another_shape_is_a_wrong_body(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for raw in (b"[]", b"1", b'"x"', b"null", b"true"):
+        assert shared.call(operation.method, path, raw=raw).fields == ["body"]
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_other_media_types_are_refused(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for media in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/jsonx",
+        "application/json; charset=latin-1",
+        "text/json",
+        "json",
+        "",
+        "é",
+    ):
+        answer = shared.call(operation.method, path, raw=b"{}", headers={"Content-Type": media})
+        assert (answer.status, answer.code) == (415, "unsupported_media_type"), media
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "application/vnd.mine+json",
+        "application/CLOUDEVENTS+JSON; charset=UTF-8; x=y",
+    ],
+)
+def test_json_by_any_of_its_names_is_taken(shared: House, media: str) -> None:
+    raw = msgspec.json.encode(RATE)
+    assert shared.call("POST", "/api/v1/schedules", raw=raw, headers={"Content-Type": media}).status == 201
+
+
+@pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
+def test_a_body_over_the_limit_is_too_large(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for raw in (b" " * (limits.BODY_MAX_BYTES + 1), b"{" * 10_000_000):
+        answer = shared.call(operation.method, path, raw=raw)
+        assert (answer.status, answer.code) == (413, "body_too_large")
+
+
+def test_a_body_at_the_limit_is_read(shared: House) -> None:
+    raw = msgspec.json.encode(RATE)
+    padded = raw + b" " * (limits.BODY_MAX_BYTES - len(raw))
+    assert shared.call("POST", "/api/v1/schedules", raw=padded).status == 201
+
+
+def test_a_body_that_is_needed_may_not_be_empty(shared: House) -> None:
+    for path in ("/api/v1/schedules", "/api/v1/schedules:preview"):
+        assert shared.call("POST", path).code == "bad_request"
+
+
+def _wrong_queries() -> Iterator[Any]:
+    for operation in OPERATIONS:
+        for name in operation.query.__struct_fields__:
+            yield pytest.param(operation, name, id=f"{_name(operation)} ?{name}")
+
+
+@pytest.mark.parametrize(("operation", "name"), list(_wrong_queries()))
+def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: str) -> None:
+    path = _path(shared, operation)
+    for value in QUERIES[name]:
+        answer = shared.call(operation.method, path, query=f"{name}={value}")
+        assert answer.status == 422, (value, answer.body)
+        assert answer.fields == ["to_unix_ms" if "&to_unix_ms" in value else name], (value, answer.body)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_an_unknown_parameter_is_named(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    body = _minimum(operation) if operation.takes_body else None
+    for name, text in (("lmit", "lmit"), ("x.y", "x.y"), ("ü", "%C3%BC"), ("", ""), ("Limit", "Limit")):
+        assert shared.call(operation.method, path, body, query=f"{text}=1").fields == [name]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_broken_percent_encoding_is_a_bad_request(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    for broken in ("%", "%z1", "%1", "%ff", "%C3", "%ED%A0%80"):
+        assert shared.call(operation.method, path, query=f"a={broken}").code == "bad_request"
+        assert shared.call(operation.method, f"{path}{broken}").code == "bad_request"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_other_methods_are_told_which_are_allowed(shared: House, operation: Operation) -> None:
+    path = _path(shared, operation)
+    allowed = {o.method for o in OPERATIONS if o.path == operation.path}
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "get"):
+        if method not in allowed:
+            answer = shared.call(method, path)
+            assert (answer.status, answer.code) == (405, "method_not_allowed")
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["/", "", "*", "/api", "/api/v1", "/api/v2/schedules", "/api/v1/schedule", "/api/v1/schedules/a/b", "//docs"],
+        *["/api/v1/schedules:nothing", "/api/v1/executions:retry", "/api/v1/schedules/x:y:z/executions/1", "/health/x"],
+        *["/api/v1/schedules//executions", "/api/v1/schedules/:pause", "/%2e%2e/docs", "/docs;x", "/docs%00", "/DOCS"],
+        *["/api/v1/schedules/" + "0" * 26 + ":nothing", "/api/v1/schedules/" + "0" * 26 + ":", "/é"],
+    ],
+)
+def test_what_is_no_route_is_not_found(shared: House, path: str) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = shared.call(method, path)
+        assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("stamp", ["", "x", "1", "-1.0", "1.99999", "9" * 30 + ".0", "1.0.0", "１.0", "1.0\n"])
+def test_what_is_no_stamp_is_refused(shared: House, stamp: str) -> None:
+    answer = shared.call("GET", "/api/v1/time/now", headers={"X-Chrono-HLC": stamp})
+    assert answer.fields == ["X-Chrono-HLC"]

@@ -1,0 +1,319 @@
+"""The edge and the face around every call: traces, stamps, credentials, methods, failures, threads, WSGI."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chalice.config import Config
+from chalice.local import LocalGateway
+
+from chalicelib.core import hlc, limits
+from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
+from tests.api.conftest import NOW_MS, RATE, House
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_callers_trace_is_continued(house: House) -> None:
+    for path, status in (("/api/v1/time/now", 200), ("/nowhere", 404)):
+        answer = house.call("GET", path, headers={"traceparent": TRACEPARENT})
+        assert answer.status == status
+        version, trace_id, span_id, flags = answer.headers["traceparent"].split("-")
+        assert (version, trace_id, flags) == ("00", "4bf92f3577b34da6a3ce929d0e0e4736", "01")
+        assert span_id != "00f067aa0ba902b7"
+
+
+def test_without_one_each_call_starts_its_own(house: House) -> None:
+    traces = [
+        house.call("GET", "/api/v1/time/now", headers=h).headers["traceparent"] for h in ({}, {"traceparent": "x"})
+    ]
+    assert all(re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace) for trace in traces)
+    assert traces[0] != traces[1]
+
+
+def test_stamps_grow_past_the_callers(house: House) -> None:
+    sent = hlc.Stamp(NOW_MS * 1_000_000 + 300_000_000, 7)
+    got = [hlc.parse(house.call("GET", "/nowhere").headers["X-Chrono-HLC"])]
+    answer = house.call("GET", "/api/v1/time/now", headers={"X-Chrono-HLC": str(sent)})
+    got += [hlc.Stamp(answer.json["hlc_physical_nanos"], answer.json["hlc_logical"])]
+    got += [hlc.parse(answer.headers["X-Chrono-HLC"])]
+    assert got == sorted(set(got))
+    assert got[1] > sent
+
+
+def test_a_stamp_from_a_far_future_is_refused_and_nothing_done(house: House) -> None:
+    far = hlc.Stamp((NOW_MS + 521) * 1_000_000, 0)
+    answer = house.call("POST", "/api/v1/schedules", RATE, headers={"X-Chrono-HLC": str(far)})
+    assert (answer.status, answer.code) == (422, "clock_skew")
+    assert hlc.parse(answer.headers["X-Chrono-HLC"]) < far
+    assert house.call("GET", "/api/v1/schedules").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/v1/schedules"), ("POST", "/api/v1/schedules"), ("GET", "/health"), ("GET", "/docs"), ("GET", "/x")],
+)
+def test_until_there_is_authentication_others_are_denied(house: House, method: str, path: str) -> None:
+    house.settings.auth = "deny"
+    for method_ in (method, "OPTIONS", "PURGE"):
+        answer = house.call(method_, path, RATE, headers={"Authorization": "Bearer x"})
+        assert (answer.status, answer.code) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_head_is_get_without_its_body(house: House) -> None:
+    path = f"/api/v1/schedules/{house.make()['id']}"
+    got, head = house.call("GET", path), house.call("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    assert (head.headers["ETag"], head.headers["Content-Length"]) == (got.headers["ETag"], str(len(got.body)))
+
+
+def test_options_tells_the_methods_and_gives_no_cross_origin_leave(house: House) -> None:
+    answer = house.call("OPTIONS", f"/api/v1/schedules/{'0' * 26}", headers={"Origin": "https://elsewhere.example"})
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Allow"] == "DELETE, GET, PATCH, HEAD, OPTIONS"
+    assert house.call("OPTIONS", f"/api/v1/schedules/{'0' * 26}:pause").headers["Allow"] == "POST, OPTIONS"
+    assert not any(name.lower().startswith("access-control") for name in answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "header"),
+    [
+        (TooMany("slow down", retry_after_s=7), 429, "too_many_requests", ("Retry-After", "7")),
+        (Forbidden("not yours"), 403, "forbidden", None),
+        (CapacityExhausted("full"), 507, "capacity_exhausted", None),
+    ],
+)
+def test_errors_become_problems(
+    house: House, error: Exception, status: int, code: str, header: tuple[str, str] | None
+) -> None:
+    house.services = replace(house.services, schedules=Raising(error))
+    answer = house.call("GET", "/api/v1/schedules")
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.json["type"] == f"urn:chronowatch:error:{code}"
+    if header:
+        assert answer.headers[header[0]] == header[1]
+
+
+class Raising:
+    """A port of which every method raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*_: object) -> None:
+            raise self._error
+
+        return fail
+
+
+def test_what_nobody_expected_is_told_in_general_and_logged_without_its_words(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.services = replace(house.services, schedules=Raising(RuntimeError("secret payload")))
+    with caplog.at_level(logging.ERROR, "chronowatch.api"):
+        answer = house.call("GET", "/api/v1/schedules")
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert b"secret" not in answer.body
+    assert b"Traceback" not in answer.body
+    [record] = caplog.records
+    assert record.__dict__["trace_id"] == answer.json["trace_id"]
+    assert "RuntimeError" in record.getMessage()
+    assert "test_edge.py" in record.getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_services_that_cannot_be_made_are_a_problem_too(house: House) -> None:
+    def broken() -> Any:
+        raise RuntimeError("no such region")
+
+    house.app.face._services = broken
+    status, headers, body = house.edge.handle("GET", "/api/v1/schedules", "", {})
+    assert (status, json.loads(body)["code"]) == (500, "internal_error")
+    assert headers["traceparent"]
+
+
+def test_the_gateway_alone_answers_alike(house: House) -> None:
+    """On Lambda there is no edge: Chalice's own handler must give the same answers."""
+    gateway = LocalGateway(house.app, Config())
+
+    def call(method: str, path: str, body: bytes = b"") -> tuple[int, Any, dict[str, str]]:
+        answer = gateway.handle_request(method, path, {"content-type": "application/json"}, body)
+        return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
+
+    status, made, headers = call("POST", "/api/v1/schedules", json.dumps(RATE).encode())
+    assert status == 201
+    assert call("GET", f"/api/v1/schedules/{made['id']}")[1] == made
+    assert call("POST", f"/api/v1/schedules/{made['id']}%3Apause")[1]["state"] == "paused"
+    status, problem, headers = call("PUT", f"/api/v1/schedules/{made['id']}:pause")
+    assert (status, problem["code"], headers["Allow"]) == (405, "method_not_allowed", "POST")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["X-Chrono-HLC"]
+    assert call("POST", "/api/v1/schedules", b"{")[0] == 400
+    assert call("POST", "/api/v1/schedules", b" " * (limits.BODY_MAX_BYTES + 1))[0] == 413
+    status, problem, _ = call("GET", f"/api/v1/schedules/{made['id']}:nothing")
+    assert (status, problem["code"]) == (404, "not_found")
+
+
+def test_location_holds_the_stage_that_the_caller_used(house: House) -> None:
+    event = {
+        "requestContext": {
+            "httpMethod": "POST",
+            "resourcePath": "/api/v1/schedules",
+            "path": "/api/api/v1/schedules",
+        },
+        "headers": {"Content-Type": "application/json"},
+        "pathParameters": None,
+        "multiValueQueryStringParameters": None,
+        "stageVariables": None,
+        "isBase64Encoded": False,
+        "body": json.dumps(RATE),
+    }
+    answer = house.app(event, None)
+    made = json.loads(answer["body"])
+    assert answer["headers"]["Location"] == f"/api/api/v1/schedules/{made['id']}"
+
+
+def test_threads_do_not_see_each_others_requests(house: House) -> None:
+    wrong: list[tuple[int, int]] = []
+    barrier = threading.Barrier(16)
+
+    def work(number: int) -> None:
+        barrier.wait()
+        for turn in range(40):
+            name = f"t{number}-{turn}"
+            got = house.call("POST", "/api/v1/schedules", RATE | {"name": name}).json["name"]
+            if got != name:
+                wrong.append((number, turn))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def wsgi(house: House, **environ: Any) -> tuple[str, dict[str, str], bytes]:
+    answered: list[Any] = []
+    base = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "wsgi.input": io.BytesIO()}
+    body = house.edge(base | environ, lambda status, headers: answered.extend([status, dict(headers)]))
+    return answered[0], answered[1], b"".join(body)
+
+
+def test_wsgi(house: House) -> None:
+    raw = json.dumps(RATE).encode()
+    sent = {
+        "REQUEST_METHOD": "POST",
+        "REQUEST_URI": "/api/v1/schedules",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(raw)),
+        "HTTP_IDEMPOTENCY_KEY": "k",
+        "HTTP_TRACEPARENT": TRACEPARENT,
+    }
+    status, headers, body = wsgi(house, **sent, **{"wsgi.input": io.BytesIO(raw + b"the next request")})
+    assert status == "201 Created"
+    assert headers["traceparent"].split("-")[1] in TRACEPARENT
+    assert headers["Content-Length"] == str(len(body))
+    again = wsgi(house, **sent, **{"wsgi.input": io.BytesIO(raw)})
+    assert again[1]["Idempotent-Replayed"] == "true"
+    uri = f"http://any.example{headers['Location']}?x=1"
+    assert wsgi(house, REQUEST_URI=uri)[0] == "422 Unprocessable Entity"
+    assert wsgi(house, REQUEST_URI=headers["Location"])[0] == "200 OK"
+    assert wsgi(house, PATH_INFO=headers["Location"])[0] == "200 OK"
+
+
+class Unread(io.BytesIO):
+    """A body of which nothing may be read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+def test_a_body_declared_too_long_is_refused_unread(house: House) -> None:
+    sent = {"REQUEST_METHOD": "POST", "REQUEST_URI": "/api/v1/schedules", "wsgi.input": Unread()}
+    assert wsgi(house, CONTENT_LENGTH=str(10**12), **sent)[0].startswith("413")
+    assert wsgi(house, CONTENT_LENGTH="ten", **sent)[0].startswith("400")
+    assert wsgi(house, CONTENT_LENGTH="10", **(sent | {"REQUEST_URI": "/nowhere"}))[0].startswith("404")
+
+
+def test_a_body_without_length_is_read_to_its_end_and_no_further_than_the_limit(house: House) -> None:
+    chunked = {"REQUEST_METHOD": "POST", "REQUEST_URI": "/api/v1/schedules", "wsgi.input_terminated": True}
+    chunked["CONTENT_TYPE"] = "application/json"
+    good = wsgi(house, **chunked, **{"wsgi.input": io.BytesIO(json.dumps(RATE).encode())})
+    assert good[0] == "201 Created"
+    stream = io.BytesIO(b" " * 10_000_000)
+    assert wsgi(house, **chunked, **{"wsgi.input": stream})[0].startswith("413")
+    assert stream.tell() == limits.BODY_MAX_BYTES + 1
+
+
+def test_health_says_what_is_missing(house: House) -> None:
+    before = house.call("GET", "/health")
+    assert (before.status, before.code) == (503, "unhealthy")
+    assert before.json["checks"]["sweep"] == {"ok": False, "detail": "16 of 16 shards were never swept"}
+    assert int(before.headers["Retry-After"]) >= 1
+
+    def sweep(shards: range) -> None:
+        for shard in shards:
+            name = f"sweep#{shard}"
+            cursors = house.services.cursors
+            assert cursors.save(name, {"at_ms": house.clock.now_ms()}, cursors.load(name).rev)
+
+    sweep(range(15))
+    assert house.call("GET", "/health").json["checks"]["sweep"]["detail"] == "1 of 16 shards were never swept"
+    sweep(range(16))
+    house.clock.advance(180_000)
+    healthy = house.call("GET", "/health")
+    assert healthy.status == 200
+    assert healthy.json["status"] == "ok"
+    assert healthy.json["version"]
+    assert healthy.json["uptime_ms"] == 180_000
+    assert all(check["ok"] for check in healthy.json["checks"].values())
+    sweep(range(1, 16))
+    house.clock.advance(1)
+    stale = house.call("GET", "/health")
+    assert (stale.status, stale.json["checks"]["sweep"]["ok"]) == (503, False)
+    assert stale.json["checks"]["tables"]["ok"]
+
+
+def test_health_while_the_tables_are_away(house: House) -> None:
+    from chalicelib.core.errors import Unavailable
+
+    house.services = replace(house.services, cursors=Raising(Unavailable("no answer from DynamoDB")))
+    answer = house.call("GET", "/health")
+    assert (answer.status, answer.code) == (503, "unhealthy")
+    assert answer.json["checks"]["tables"] == {"ok": False, "detail": "no answer from DynamoDB"}
+
+
+def test_the_time(house: House) -> None:
+    now = house.call("GET", "/api/v1/time/now").json
+    assert now["wall_unix_nanos"] == NOW_MS * 1_000_000
+    assert (now["tz"], now["iso8601"]) == ("UTC", "2026-11-21T09:20:00.000000000Z")
+    assert (now["drift_ms"], now["error_bound_nanos"]) == (0, 20_000_000)
+    assert now["clock_id"] == house.services.config.instance
+    later = house.call("GET", "/api/v1/time/drift").json
+    assert later == {"drift_ms": 0, "max_drift_ms": 20, "within_bound": True, "samples": 2}
+
+
+def test_a_step_of_the_wall_clock_shows_as_drift(house: House) -> None:
+    house.call("GET", "/api/v1/time/now")
+    house.clock.step(-50)
+    drift = house.call("GET", "/api/v1/time/drift").json
+    assert (drift["drift_ms"], drift["within_bound"]) == (-50, False)
+    now = house.call("GET", "/api/v1/time/now").json
+    assert (now["drift_ms"], now["error_bound_nanos"]) == (-50, 70_000_000)
+
+
+def test_the_time_in_the_zone_of_the_deployment(house: House) -> None:
+    config = replace(house.services.config, default_timezone="Asia/Kolkata")
+    house.services = replace(house.services, config=config)
+    now = house.call("GET", "/api/v1/time/now").json
+    assert (now["tz"], now["iso8601"]) == ("Asia/Kolkata", "2026-11-21T14:50:00.000000000+05:30")

@@ -1,0 +1,134 @@
+"""The OpenAPI document is complete and true: routes, parameters, bodies and what is really answered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from chalicelib.api.table import table
+from tests.api.conftest import RATE, Answer, House
+
+OPERATIONS = table().operations
+
+
+@pytest.fixture(scope="module")
+def document(shared: House) -> dict[str, Any]:
+    found: dict[str, Any] = shared.call("GET", "/api/v1/openapi.json").json
+    return found
+
+
+def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["openapi"] == "3.1.0"
+
+
+def test_every_call_is_in_it_with_all_that_it_takes(document: dict[str, Any]) -> None:
+    assert {(m.upper(), p) for p, methods in document["paths"].items() for m in methods} == {
+        (o.method, o.path) for o in OPERATIONS
+    }
+    for operation in OPERATIONS:
+        described = document["paths"][operation.path][operation.method.lower()]
+        named = {p["name"] for p in described["parameters"] if "name" in p}
+        assert named >= set(operation.query.__struct_fields__)
+        refs = {p["$ref"].rpartition("/")[2] for p in described["parameters"] if "$ref" in p}
+        assert ("IdempotencyKey" in refs) == operation.creates
+        assert ("IfMatch" in refs) == operation.guarded
+        assert {str(s) for s in operation.answers} <= set(described["responses"])
+        assert {"401", "422", "500", "503"} <= set(described["responses"])
+        if operation.takes_body:
+            schema = described["requestBody"]["content"]["application/json"]["schema"]
+            fields = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            assert set(fields["properties"]) == set(operation.body.__struct_fields__)
+            assert fields["additionalProperties"] is False
+    ids = [m["operationId"] for methods in document["paths"].values() for m in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+def conforms(document: dict[str, Any], path: str, method: str, answer: Answer) -> None:
+    """The answer is what the document says of this call."""
+    described = document["paths"][path][method.lower()]["responses"][str(answer.status)]
+    if "$ref" in described:
+        described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
+    [(media, content)] = described["content"].items()
+    assert answer.headers["Content-Type"] == media
+    validator(document, content["schema"]).validate(answer.json)
+
+
+def test_answers_are_as_described(house: House, document: dict[str, Any]) -> None:
+    one, run = "/api/v1/schedules/{schedule_id}", "/api/v1/executions/{execution_id}"
+    full = {"name": "n", "tags": ["a"], "exclude": ["0 12 * * *", {"from_unix_ms": 1, "to_unix_ms": 2}]}
+    made = house.make(**full, target={"type": "webhook", "url": "http://127.0.0.1/"})
+    failed, accepted = house.fire(), house.fire()
+    house.end(failed, "failed")
+    house.accept(accepted)
+
+    def check(method: str, path: str, body: Any = None, execution_id: str = failed, status: int = 200) -> None:
+        where = path.replace("{schedule_id}", made["id"]).replace("{execution_id}", execution_id)
+        answer = house.call(method, where, body)
+        assert answer.status == status, answer.body
+        conforms(document, path, method, answer)
+
+    check("POST", "/api/v1/schedules", RATE, status=201)
+    check("POST", "/api/v1/schedules", RATE | {"name": "n"}, status=409)
+    check("POST", "/api/v1/schedules", {"type": "x"}, status=422)
+    check("GET", "/api/v1/schedules")
+    check("POST", "/api/v1/schedules:preview", {"type": "CRON", "expr": "30 2 * * *", "timezone": "Europe/Berlin"})
+    check("GET", one)
+    check("PATCH", one, {"sla_ms": 1})
+    check("POST", one + ":pause", {"note": "x"})
+    check("POST", one + ":resume")
+    check("POST", one + ":trigger", status=202)
+    check("GET", one + "/executions")
+    check("GET", "/api/v1/executions")
+    check("GET", run)
+    check("POST", run + ":retry")
+    check("POST", run + ":cancel")
+    check("POST", run + ":cancel", status=409)
+    check("POST", run + ":heartbeat", execution_id=accepted)
+    check("POST", run + ":complete", {"result": [1]}, execution_id=accepted)
+    check("POST", run + ":fail", {"error": "x"}, status=409)
+    check("GET", "/api/v1/time/now")
+    check("GET", "/api/v1/time/drift")
+    check("GET", "/health", status=503)
+    check("GET", "/api/v1/openapi.json")
+    check("DELETE", one)
+    check("DELETE", one, status=404)
+
+
+def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
+    for operation in OPERATIONS:
+        if operation.example is None:
+            continue
+        execution_id = house.fire()
+        house.accept(execution_id)
+        path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{execution_id}", execution_id)
+        answer = house.call(operation.method, path, operation.example)
+        assert answer.status in operation.answers, (operation.path, answer.body)
+        schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
+        validator(document, schema["content"]["application/json"]["schema"]).validate(operation.example)
+
+
+def test_defaults_are_those_that_a_schedule_gets(house: House, document: dict[str, Any]) -> None:
+    made = house.make()
+    for name, schema in document["components"]["schemas"]["NewSchedule"]["properties"].items():
+        if "default" in schema:
+            assert made[name] == schema["default"], name
+    assert "default" not in json.dumps(document["components"]["schemas"]["ScheduleChanges"])
+
+
+def test_the_page_asks_nobody_else(shared: House) -> None:
+    page = shared.call("GET", "/docs")
+    assert page.status == 200
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    text = page.body.decode()
+    assert "://" not in text
+    assert "innerHTML" not in text
