@@ -115,18 +115,10 @@ def execution_filter(
     query: requests.ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
 ) -> ExecutionFilter:
     """The filter that the parameters of a list of executions ask for. Raises InvalidField when its range is empty."""
-    everything = ExecutionFilter()
-    from_ms, to_ms = given(query.from_unix_ms), given(query.to_unix_ms)
-    wanted = ExecutionFilter(
-        schedule_id=schedule_id,
-        state=given(query.state),
-        owner=owner,
-        from_ms=everything.from_ms if from_ms is None else from_ms,
-        to_ms=everything.to_ms if to_ms is None else to_ms,
-    )
-    if wanted.to_ms < wanted.from_ms:
+    from_ms, to_ms = given(query.from_unix_ms) or 0, given(query.to_unix_ms)
+    if to_ms is not None and to_ms < from_ms:
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
-    return wanted
+    return ExecutionFilter(schedule_id=schedule_id, state=given(query.state), owner=owner, from_ms=from_ms, to_ms=to_ms)
 
 
 def show_preview(call: Call[requests.PreviewBody, Query]) -> Reply:

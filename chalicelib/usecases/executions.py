@@ -26,13 +26,14 @@ CHAIN_HINT_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Which executions a list wants; None = any. The range is of firing instants, both ends included."""
+    """Which executions a list wants; None = any. The range is of firing instants, both ends included; without
+    ``to_ms`` it ends now, since firings are claimed some seconds before their instants."""
 
     schedule_id: str | None = None
     state: str | None = None
     owner: str | None = None
     from_ms: int = 0
-    to_ms: int = limits.INSTANT_MAX_MS
+    to_ms: int | None = None
 
     def matches(self, execution: Execution) -> bool:
         return self.state in (None, execution.state) and self.owner in (None, execution.owner)
@@ -55,6 +56,8 @@ def page(
     The work is bounded: where few match, a page may be short and still go on.
     """
     items: list[Execution] = []
+    if wanted.to_ms is None:
+        wanted = replace(wanted, to_ms=s.clock.now_ms())
     for _ in range(PAGE_SCAN_MAX):
         found, after = _scan(s, caller, wanted, limit - len(items), after)
         items += [e for e in found if wanted.matches(e)]
@@ -66,11 +69,12 @@ def page(
 def _scan(
     s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
 ) -> tuple[list[Execution], str | None]:
+    to_ms = limits.INSTANT_MAX_MS if wanted.to_ms is None else wanted.to_ms
     if wanted.schedule_id is not None:
         key = Key(caller.tenant, wanted.schedule_id)
-        return s.executions.of_schedule(key, wanted.from_ms, wanted.to_ms, limit, after)
+        return s.executions.of_schedule(key, wanted.from_ms, to_ms, limit, after)
     shards = range(s.config.shards)
-    found = s.executions.recent(caller.tenant, shards, wanted.from_ms, wanted.to_ms, limit, after)
+    found = s.executions.recent(caller.tenant, shards, wanted.from_ms, to_ms, limit, after)
     records = gathered(s.executions.get, found.keys, limits.BATCH_GET_MAX)
     return [records[key] for key in found.keys if key in records], found.after
 
