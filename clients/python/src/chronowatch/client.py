@@ -1,0 +1,110 @@
+"""The door: one ``Client`` for one service."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from chronowatch import ticks
+from chronowatch.election import Election
+from chronowatch.leases import Lease, Leases, Seconds, Terms, default_margin, elapsed_clock, new_holder_id, wait_for
+from chronowatch.schedules import Schedules
+from chronowatch.transport import Headers, Retries, Transport
+
+
+class Client:
+    """A ChronoWatch service. Thread-safe; durations are in seconds."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Headers | None = None,
+        timeout: Seconds = 10.0,
+        retries: Retries | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], Seconds] | None = None,
+    ) -> None:
+        """``headers`` carry the credentials; a function is asked before every call, for tokens that expire.
+
+        ``clock`` is what leases are counted by: any clock that never steps. Raises ValueError for a wrong URL.
+        """
+        self._transport = Transport(base_url, headers or {}, timeout, retries or Retries(), ssl_context)
+        self._clock = clock or elapsed_clock()
+        self.leases = Leases(self._transport)
+        self.schedules = Schedules(self._transport)
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl: Seconds = 15.0,
+        wait: Seconds | None = None,
+        holder_id: str | None = None,
+        margin: Seconds | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_lost: Callable[[Lease], object] | None = None,
+    ) -> Lease:
+        """Wait for the lease and hold it: ``with client.lease("nightly") as lease: …``.
+
+        ``wait`` None waits for ever, 0 asks once. ``margin`` is how long before the end of ``ttl`` this process stops
+        believing (default: a tenth of it, at most 1 s); it covers how differently fast the two clocks run.
+        Raises NotAcquired, ApiError, Unreachable.
+        """
+        terms = self._terms(name, ttl, holder_id, margin, metadata)
+        grant = wait_for(self.leases, terms, self._clock, wait=wait)
+        assert grant is not None, "nobody can tell this wait to stop"
+        return Lease(self.leases, terms, grant, self._clock, on_lost)
+
+    def elect(
+        self,
+        name: str,
+        on_elected: Callable[[Lease], object],
+        on_lost: Callable[[Lease], object],
+        *,
+        ttl: Seconds = 15.0,
+        holder_id: str | None = None,
+        margin: Seconds | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Election:
+        """Stand for election from now until ``stop`` of what this returns; see ``Election`` for the callbacks."""
+        terms = self._terms(name, ttl, holder_id, margin, metadata)
+        return Election(self.leases, terms, self._clock, on_elected, on_lost)
+
+    def ticks(
+        self,
+        frequency: ticks.Frequency,
+        after_sequence: int = 0,
+        *,
+        follow: bool = True,
+        limit: int = 100,
+        stop: threading.Event | None = None,
+    ) -> Iterator[ticks.Tick]:
+        """Ticks after ``after_sequence``, each once and in order; remember the last ``sequence`` to go on from there.
+
+        With ``follow`` the iterator waits for new ones until ``stop`` is set; without, it ends at the newest.
+        """
+        return ticks.stream(self._transport, frequency, after_sequence, follow=follow, limit=limit, stop=stop)
+
+    def close(self) -> None:
+        """Close the idle connections. Leases still held go on, on new ones."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _terms(
+        name: str, ttl: Seconds, holder_id: str | None, margin: Seconds | None, metadata: Mapping[str, Any] | None
+    ) -> Terms:
+        return Terms(
+            name, holder_id or new_holder_id(), ttl, default_margin(ttl) if margin is None else margin, metadata
+        )

@@ -1,0 +1,189 @@
+"""JSON over HTTP with kept-alive connections, shared by all threads, and retries of what is safe to repeat."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from chronowatch.errors import ApiError, LeaseNotHeld, Unreachable
+
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
+_RETRYABLE = frozenset({429, 502, 503, 504})
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 2.0
+_IDLE_MAX = 8
+_ANSWER_MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a call is made again after no answer, 429 or 503, and how to sleep in between (seconds)."""
+
+    attempts: int = 4
+    sleep: Callable[[float], object] = time.sleep
+
+
+class Transport:
+    """Calls to one base URL. Thread-safe; every call of this package is safe to repeat, so all of them are retried."""
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Headers,
+        timeout: float,
+        retries: Retries,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """``timeout`` is in seconds and bounds each wait for the network. Raises ValueError for a wrong URL."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"base_url must be http:// or https:// with a host, not {base_url!r}")
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port
+        self._prefix = parts.path.rstrip("/")
+        self._headers = headers
+        self._timeout = timeout
+        self._retries = retries
+        self._context = context
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        attempts: int | None = None,
+    ) -> Any:
+        """The decoded answer. Raises ApiError for an error of the service, Unreachable when no answer came."""
+        target = self._prefix + path + ("?" + urlencode(query) if query else "")
+        sent = self._all_headers(headers)
+        payload = None if body is None else json.dumps(body).encode()
+        for left in range((attempts or self._retries.attempts) - 1, -1, -1):
+            try:
+                return self._once(method, target, payload, sent, self._timeout if timeout is None else timeout)
+            except Unreachable:
+                wait_s = 0.0
+                if not left:
+                    raise
+            except ApiError as error:
+                wait_s = error.retry_after_s
+                if not left or error.status not in _RETRYABLE:
+                    raise
+            self._retries.sleep(max(wait_s, self._backoff_s((attempts or self._retries.attempts) - 1 - left)))
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now; a later call opens new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @staticmethod
+    def _backoff_s(tried: int) -> float:
+        # Full jitter: many clients that failed together do not come back together.
+        return random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**tried))  # noqa: S311 (no secret is made of it)
+
+    def _all_headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        configured = self._headers() if callable(self._headers) else self._headers
+        return {"Content-Type": "application/json", "Accept": "application/json", **configured, **(extra or {})}
+
+    def _once(self, method: str, target: str, payload: bytes | None, headers: dict[str, str], timeout: float) -> Any:
+        connection = self._take()
+        if connection is not None:
+            try:
+                return self._exchange(connection, method, target, payload, headers, timeout)
+            except (OSError, http.client.HTTPException) as failure:
+                # A kept-alive connection that the server closed meanwhile says nothing about the server: ask once
+                # more on a new one. A timeout has used up its time already.
+                if isinstance(failure, TimeoutError):
+                    raise _unreachable(method, target, failure) from failure
+        try:
+            return self._exchange(self._new(timeout), method, target, payload, headers, timeout)
+        except (OSError, http.client.HTTPException) as failure:
+            raise _unreachable(method, target, failure) from failure
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        payload: bytes | None,
+        headers: dict[str, str],
+        timeout: float,
+    ) -> Any:
+        connection.timeout = timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        try:
+            connection.request(method, target, payload, headers)
+            response = connection.getresponse()
+            text = response.read(_ANSWER_MAX_BYTES)
+        except BaseException:
+            connection.close()
+            raise
+        if response.isclosed() and connection.sock is not None:
+            self._give_back(connection)
+        else:
+            connection.close()
+        if response.status < 400:
+            return _decoded(text)
+        raise _problem(response.status, text, response.headers.get("Retry-After"))
+
+    def _take(self) -> http.client.HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE_MAX:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _new(self, timeout: float) -> http.client.HTTPConnection:
+        if self._secure:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+
+
+def _unreachable(method: str, target: str, failure: Exception) -> Unreachable:
+    return Unreachable(f"{method} {target}: {failure or type(failure).__name__}")
+
+
+def _decoded(text: bytes) -> Any:
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        # a proxy's page with status 200 is no answer of the service
+        raise Unreachable("the answer is not JSON") from None
+
+
+def _problem(status: int, text: bytes, retry_after: str | None) -> ApiError:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    body: dict[str, Any] = found if isinstance(found, dict) else {}
+    code, detail = str(body.get("code", "unknown")), str(body.get("detail", ""))
+    kind = LeaseNotHeld if code == "lease_not_held" else ApiError
+    error = kind(status, code, detail, body.get("errors") or ())
+    if retry_after is not None and retry_after.isdigit():
+        error.retry_after_s = float(retry_after)
+    return error
