@@ -121,8 +121,9 @@ class Cron:
             self._read_days(day, weekday)
             if not excludes and not self._surely_fires() and self.first_day_from(_CYCLE_DAY) < 0:
                 raise CronError("can never fire: no such date exists")
-        lows = hours & -hours, self.minutes & -self.minutes, self.seconds & -self.seconds
-        self.first_tod = (lows[0].bit_length() * 60 + lows[1].bit_length() - 61) * 60 + lows[2].bit_length() - 1
+        minutes, seconds = self.minutes, self.seconds
+        first_minute = (hours & -hours).bit_length() * 60 + (minutes & -minutes).bit_length() - 61
+        self.first_tod = first_minute * 60 + (seconds & -seconds).bit_length() - 1
 
     def _read_days(self, day: str, weekday: str) -> None:
         self.every_day = False
@@ -224,10 +225,9 @@ class Cron:
                 left >>= 1
                 if left:
                     return (day + (left & -left).bit_length()) * _DAY_S + self.first_tod
-            day += month_length(civil.year, month) - at
+            day = find_from_month(civil.year, month + 1, self.months, self.month_days)
         else:
-            day += 1
-        day = find_day(day, self.months, self.month_days)
+            day = find_day(day + 1, self.months, self.month_days)
         return day * _DAY_S + self.first_tod if day >= 0 else NEVER
 
     def tod_from(self, tod: int) -> int:
@@ -298,29 +298,42 @@ class Cron:
 _CYCLE_DAY: Final = date(2000, 1, 1).toordinal() - EPOCH_DAY  # any 400 years hold every combination of date and weekday
 
 
-def find_day(day: int, months: int, month_days: Callable[[int, int, int], int]) -> int:
-    """The first day at or after ``day`` (ordinals since 1970-01-01) of a bit mask of days per month, or -1.
+MonthDays = Callable[[int, int, int], int]
+"""``month_days(year, month, first_weekday)``: a month's matching days as bits, bit 0 being the first."""
 
-    ``month_days(year, month, first_weekday)`` is asked for the ``months`` (bits 1 to 12) of at most 400 years.
+
+def find_day(day: int, months: int, month_days: MonthDays) -> int:
+    """The first day at or after ``day`` (ordinals since 1970-01-01) that ``month_days`` names, or -1.
+
+    It is asked for the ``months`` (bits 1 to 12) of at most 400 years.
     """
     ordinal = max(day + EPOCH_DAY, 1)
     if ordinal > LAST_DAY:
         return -1
     civil = date.fromordinal(ordinal)
-    year, month, at = civil.year, civil.month, civil.day - 1
-    first = ordinal - at
+    month, at = civil.month, civil.day - 1
+    if months >> month & 1:
+        found = month_days(civil.year, month, (ordinal - at) % 7) >> at
+        if found:
+            return ordinal + (found & -found).bit_length() - 1 - EPOCH_DAY
+    return find_from_month(civil.year, month + 1, months, month_days)
+
+
+def find_from_month(year: int, month: int, months: int, month_days: MonthDays) -> int:
+    """As ``find_day``, from the first of a month on; month 13 is the next year's January."""
     for _ in range(_SEARCH_MONTHS):
-        if months >> month & 1:
-            found = month_days(year, month, first % 7) >> at
-            if found:
-                return first + at + (found & -found).bit_length() - 1 - EPOCH_DAY
-        first += month_length(year, month)
+        left = months >> month
+        if left:
+            month += (left & -left).bit_length() - 1
+        else:
+            year, month = year + 1, (months & -months).bit_length() - 1
+        if year > 9999:
+            return -1
+        first = date(year, month, 1).toordinal()
+        found = month_days(year, month, first % 7)
+        if found:
+            return first + (found & -found).bit_length() - 1 - EPOCH_DAY
         month += 1
-        at = 0
-        if month == 13:
-            year, month = year + 1, 1
-            if year > 9999:
-                return -1
     return -1
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from chalicelib.core import exclusions, limits, zones
 from chalicelib.core.calendar_periods import UNBOUNDED, CalendarSteps, Steps, parse_anchor, parse_repetition
-from chalicelib.core.cron import NEVER, Cron, CronError, CronWithout
+from chalicelib.core.cron import NEVER, Cron, CronError
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.exclusions import Exclusion, Exclusions
 from chalicelib.core.instants import parse_rfc3339
@@ -32,9 +31,11 @@ _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400
 _RULE_LINE: Final = re.compile(r"(DTSTART|RRULE)((?:;[A-Z-]+=[^:;]+)*):(.*)", re.ASCII | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What the recurrence of a schedule is made of. ``anchor_ms`` (its creation) counts when there is no start."""
+class Spec(NamedTuple):
+    """What the recurrence of a schedule is made of. ``anchor_ms`` (its creation) counts when there is no start.
+
+    A tuple, because it is made and hashed for every look-up of a compiled recurrence, and a tuple does both in C.
+    """
 
     type: str
     expr: str
@@ -54,43 +55,6 @@ class Grid(Protocol):
     def next_after(self, after_ms: int) -> int:
         """The first instant > ``after_ms``, or NEVER."""
         ...
-
-
-class _ClockGrid:
-    """A wall clock's seconds as milliseconds."""
-
-    __slots__ = ("_next_from", "clock")
-
-    def __init__(self, clock: WallClock) -> None:
-        self.clock = clock
-        self._next_from = clock.next_from
-
-    def next_after(self, after_ms: int) -> int:
-        found = self._next_from(after_ms // 1000 + 1)
-        return found * 1000 if found < NEVER else NEVER
-
-    def note(self, unix_ms: int) -> str | None:
-        return self.clock.note(unix_ms // 1000)
-
-
-class _CronGrid(_ClockGrid):
-    """A cron expression's instants, from which other expressions can be taken away."""
-
-    __slots__ = ("_cron", "_spec", "_zone")
-
-    def __init__(self, cron: Cron, zone: Zone, spec: Spec) -> None:
-        super().__init__(WallClock(cron, zone, elapsed=cron.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap))
-        self._cron = cron
-        self._zone = zone
-        self._spec = spec
-
-    def without(self, removed: Sequence[Cron]) -> _ClockGrid:
-        """The grid that is left: what is taken away is a time on the wall, before any gap moves it."""
-        if not removed:
-            return self
-        cron, spec = self._cron, self._spec
-        left = CronWithout(cron, removed)
-        return _ClockGrid(WallClock(left, self._zone, elapsed=cron.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap))
 
 
 class Recurrence:
@@ -184,7 +148,7 @@ class Recurrence:
     def dst_notes(self, runs: Sequence[int]) -> list[tuple[int, str]]:
         """Those of ``runs`` that a clock change moved (``gap``) or whose wall time occurs twice (``overlap``)."""
         grid = self._grid
-        if not isinstance(grid, _ClockGrid | CalendarSteps):
+        if not isinstance(grid, WallClock | CalendarSteps):
             return []
         return [(run, note) for run in runs if (note := grid.note(run)) is not None]
 
@@ -234,7 +198,7 @@ def compile_uncached(spec: Spec) -> Recurrence:
     _check_choices(spec)
     excluded = exclusions.read(spec.exclude, zone)
     raw, delay_ms = _read(spec, zone)
-    grid = raw.without(excluded.crons) if excluded is not None and isinstance(raw, _CronGrid) else raw
+    grid = raw.without(excluded.crons) if excluded is not None and isinstance(raw, WallClock) else raw
     made = Recurrence(spec, grid, raw, excluded, delay_ms)
     if (excluded is not None or spec.end_at_ms is not None) and made.first_ms is None:
         why = "every instant is excluded" if excluded is not None else "its end comes first"
@@ -267,7 +231,7 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
     try:
         match spec.type:
             case "CRON":
-                return _CronGrid(Cron(spec.expr), zone, spec), None
+                return _clock(Cron(spec.expr), zone, spec), None
             case "RATE":
                 return _rate(spec), None
             case "DELAY":
@@ -280,6 +244,10 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
                 return _rrule(spec, zone), None
     except (CronError, RuleError, ValueError, OverflowError) as error:
         raise InvalidField.of("expr", str(error)) from None
+
+
+def _clock(grid: Cron | RuleGrid, zone: Zone, spec: Spec) -> WallClock:
+    return WallClock(grid, zone, elapsed=grid.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap)
 
 
 def _after_colon(expr: str, prefix: str) -> str:
@@ -332,7 +300,7 @@ def _iso8601(spec: Spec, zone: Zone) -> Grid:
     return CalendarSteps(anchor_ms, period, zone, first=first, last=last, gap=spec.dst_gap, overlap=spec.dst_overlap)
 
 
-def _rrule(spec: Spec, zone: Zone) -> _ClockGrid:
+def _rrule(spec: Spec, zone: Zone) -> WallClock:
     rule, start_wall = "", None
     for line in spec.expr.replace("\r\n", "\n").split("\n"):
         found = _RULE_LINE.fullmatch(line.strip())
@@ -347,7 +315,7 @@ def _rrule(spec: Spec, zone: Zone) -> _ClockGrid:
         start_s = -(-spec.start_at_ms // 1000) if spec.start_at_ms is not None else spec.anchor_ms // 1000 + 1
         start_wall = start_s + zone.offset(start_s)
     grid = RuleGrid(rule, start_wall, zone)
-    return _ClockGrid(WallClock(grid, zone, elapsed=grid.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap))
+    return _clock(grid, zone, spec)
 
 
 def _dtstart(parameters: str, value: str, zone: Zone) -> tuple[int, Zone]:

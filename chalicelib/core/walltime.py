@@ -15,9 +15,10 @@ The default is Debian cron's behaviour (cron(8), "Daylight Saving Time and other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from chalicelib.core.cron import NEVER
+from chalicelib.core.cron import NEVER, Cron, CronWithout
 from chalicelib.core.zones import Zone
 
 GAP_POLICIES: Final = ("run_after", "skip", "shift")
@@ -34,7 +35,7 @@ class WallGrid(Protocol):
 
 
 class WallClock:
-    """The instants of a grid in a zone under the policies. Instants are unix seconds."""
+    """The instants of a grid in a zone under the policies."""
 
     __slots__ = ("_elapsed", "_gap", "_grid", "_twice", "_zone")
 
@@ -45,13 +46,29 @@ class WallClock:
         self._gap = gap
         self._twice = overlap == "twice"
 
+    def without(self, removed: Sequence[Cron]) -> WallClock:
+        """The instants left when cron expressions are taken away from a cron grid; of another grid, all of them.
+
+        What is taken away is a time on the wall, before a gap moves it.
+        """
+        if not removed or not isinstance(self._grid, Cron):
+            return self
+        overlap = "twice" if self._twice else "once"
+        left = CronWithout(self._grid, removed)
+        return WallClock(left, self._zone, elapsed=self._elapsed, gap=self._gap, overlap=overlap)
+
+    def next_after(self, after_ms: int) -> int:
+        """The first instant > ``after_ms``, or NEVER; both in milliseconds."""
+        found = self.next_from(after_ms // 1000 + 1)
+        return found * 1000 if found < NEVER else NEVER
+
     def next_from(self, unix_s: int) -> int:
-        """The first instant at or after ``unix_s``, or NEVER."""
+        """The first instant at or after ``unix_s``, or NEVER; both in seconds."""
         next_wall, segment = self._grid.next_wall, self._zone.segment
         while True:
             start, end, offset, before = segment(unix_s)
             wall, moved = unix_s + offset, NEVER
-            if before != offset and not self._elapsed:
+            if unix_s - start < _FAR_S and before != offset and not self._elapsed:
                 wall, moved = self._near_change(unix_s, start, offset, before)
             found = next_wall(wall)
             instant = found - offset if found < NEVER else NEVER
@@ -78,8 +95,9 @@ class WallClock:
             return wall, found - before if found < start + offset else NEVER
         return wall, NEVER
 
-    def note(self, unix_s: int) -> str | None:
-        """``gap`` when a clock change moved the run to ``unix_s``, ``overlap`` when its wall time occurs twice."""
+    def note(self, unix_ms: int) -> str | None:
+        """``gap`` when a clock change moved the run to ``unix_ms``, ``overlap`` when its wall time occurs twice."""
+        unix_s = unix_ms // 1000
         start, end, offset, before = self._zone.segment(unix_s)
         if start + offset <= unix_s + offset < start + before:
             return "overlap"
