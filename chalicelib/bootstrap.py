@@ -182,7 +182,11 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
 
 
 def _prepare_process(chosen: Settings) -> None:
-    """On Lambda: logs as JSON lines, and traces when they are wanted. Elsewhere whoever runs the process decides."""
+    """Plan with the zone rules that were shipped, wherever this runs. On Lambda also: logs as JSON lines, and traces
+    when they are wanted; elsewhere whoever runs the process decides about these."""
+    from chalicelib.adapters.zone_data import use_packaged_zones
+
+    use_packaged_zones()
     if not chosen.on_lambda:
         return
     from chalicelib.adapters import telemetry

@@ -89,6 +89,8 @@ class Emulator:
             "PERSIST_STATE": "1",
             "STATE_DIR": str(self._state),
             "LOG_LEVEL": "WARNING",
+            "IOT_MTLS_ENABLED": "0",  # it would listen on all addresses, on a port of its own
+            "SFTP_ENABLED": "0",
         }
         with open(self._log, "ab") as output:
             self._process = subprocess.Popen(  # noqa: S603

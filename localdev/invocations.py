@@ -27,3 +27,18 @@ class LocalContext:
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda would end the invocation."""
         return max(0, int((self._until - time.monotonic()) * 1000))
+
+
+def scheduled_event(name: str, region: str) -> dict[str, Any]:
+    """What a schedule rule hands to its function."""
+    return {
+        "version": "0",
+        "id": f"{name}-{time.monotonic_ns()}",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "region": region,
+        "resources": [f"arn:aws:events:{region}:000000000000:rule/{name}"],
+        "detail": {},
+    }

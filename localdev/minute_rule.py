@@ -7,7 +7,7 @@ import threading
 import time
 
 from localdev.backoff import Backoff
-from localdev.invocations import Handler, LocalContext
+from localdev.invocations import Handler, LocalContext, scheduled_event
 
 PERIOD_S = 60.0
 TIMEOUT_S = 55.0
@@ -33,7 +33,7 @@ class MinuteRule:
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             try:
-                self._handler(self._event(), LocalContext(self._name, TIMEOUT_S))
+                self._handler(scheduled_event(self._name, self._region), LocalContext(self._name, TIMEOUT_S))
             except Exception as problem:
                 _log.debug("%s raised", self._name, exc_info=True)
                 backoff.failed(problem)
@@ -41,16 +41,3 @@ class MinuteRule:
                 continue
             backoff.succeeded()
             due = max(due + PERIOD_S, time.monotonic())
-
-    def _event(self) -> dict[str, object]:
-        return {
-            "version": "0",
-            "id": f"{self._name}-{time.monotonic_ns()}",
-            "detail-type": "Scheduled Event",
-            "source": "aws.events",
-            "account": "000000000000",
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "region": self._region,
-            "resources": [f"arn:aws:events:{self._region}:000000000000:rule/{self._name}"],
-            "detail": {},
-        }

@@ -57,7 +57,7 @@ def warn_on_terminal() -> None:
 
 
 class _OneLine(logging.Formatter):
-    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
+    def formatException(self, ei: object) -> str:
         return ""
 
     def format(self, record: logging.LogRecord) -> str:

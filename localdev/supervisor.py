@@ -89,6 +89,9 @@ class Supervisor:
             if not self._stopping.is_set():
                 print(f"scripts/dev: {problem}", file=sys.stderr, flush=True)
             return self._stop(1)
+        except Exception as problem:  # whatever it is, nothing may be left running
+            print(f"scripts/dev: {type(problem).__name__}: {str(problem)[:300]}", file=sys.stderr, flush=True)
+            return self._stop(1)
         return self._stop(0)
 
     def _claim_data_directory(self) -> None:
@@ -130,9 +133,7 @@ class Supervisor:
     def _create_state(self) -> None:
         """Tables, queues and the bus; with ``--deployed`` the whole stack, from the packaged zip."""
         if self._deployed:
-            from localdev import deployed
-
-            self._env["CHRONO_PROXY_TARGET"] = deployed.deploy(self._clients(), self._data, say)
+            self._env["CHRONO_PROXY_TARGET"] = self._deploy()
             return
         from infra import create
         from infra.state import state
@@ -140,6 +141,16 @@ class Supervisor:
         clients = self._clients()
         resources = state(self._chosen.stage, self._chosen.event_bus)
         create.create_all(clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), resources)
+
+    def _deploy(self) -> str:
+        from infra.package import PackageFailed
+        from infra.vendor import VendorFailed
+        from localdev.deployed import DeployFailed, deploy
+
+        try:
+            return deploy(self._clients(), self._data, say)
+        except (DeployFailed, PackageFailed, VendorFailed) as problem:
+            raise CannotStart(str(problem)) from problem
 
     def _clients(self) -> Clients:
         from chalicelib.adapters.aws import Clients

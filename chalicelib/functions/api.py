@@ -1,0 +1,40 @@
+"""``api``: what API Gateway calls. Known routes go to Chalice; for anything else the answer is made here.
+
+Chalice answers a path it does not know with a body of its own; the contract wants problem+json, with a trace. So the
+gateway hands every path and method to this function (infra/cloudformation.py), as the local server's edge does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice.app import CaseInsensitiveMapping, Response
+
+from app import app
+from chalicelib.core.errors import NotFound
+
+Event = dict[str, Any]
+
+
+def handle(event: Event, context: Any) -> dict[str, Any]:
+    """One request, as API Gateway's proxy integration describes it."""
+    route, method = event["requestContext"]["resourcePath"], event["requestContext"]["httpMethod"]
+    headers = CaseInsensitiveMapping({name: values[-1] for name, values in (event["multiValueHeaders"] or {}).items()})
+    if route not in app.routes:
+        return _answer(headers, _no_such_route)
+    if method == "OPTIONS":
+        allow = ", ".join([*app.face.allowed(route, event["pathParameters"] or {}), method])
+        return _answer(headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
+    if method == "HEAD":  # the gateway leaves the body out
+        event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
+    answer: dict[str, Any] = app(event, context)
+    return answer
+
+
+def _no_such_route(_context: object) -> Response:
+    raise NotFound("there is no such route")
+
+
+def _answer(headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = app.face.respond(headers, call).to_dict()
+    return answer

@@ -1,0 +1,140 @@
+"""``scripts/package``: the deployment as a zip and a template, the same bytes from the same sources every time.
+
+Chalice does the packaging, in a clean copy that holds what is shipped and nothing else; then the zip is written anew
+with its files in order and without times, and the template is completed by ``infra.cloudformation`` or
+``infra.terraform``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infra import cloudformation, terraform, vendor
+from infra.state import State, state
+
+ROOT = vendor.ROOT
+BUILD = ROOT / "build"
+CONFIG = ROOT / ".chalice" / "config.json"
+ZIP_NAME = "deployment.zip"
+_FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_REGION = "us-east-1"  # Chalice wants one; the templates do not name it
+
+
+class PackageFailed(Exception):
+    """Raised when there is nothing to deploy; the message is one line."""
+
+
+class Format(NamedTuple):
+    """A kind of template: Chalice's option, the file it writes, and what completes it."""
+
+    chalice: str
+    file: str
+    complete: Callable[[dict[str, Any], State], dict[str, Any]]
+
+
+FORMATS = {
+    "cloudformation": Format("cloudformation", "sam.json", cloudformation.complete),
+    "terraform": Format("terraform", "chalice.tf.json", terraform.complete),
+}
+
+
+class Package(NamedTuple):
+    """What was written."""
+
+    template: Path
+    zip: Path
+
+
+def stages() -> list[str]:
+    """The stages that can be deployed."""
+    return sorted(json.loads(CONFIG.read_text())["stages"])
+
+
+def package(stage: str, kind: str, out: Path) -> Package:
+    """Write template and zip of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
+    if stage not in stages():
+        raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
+    chosen = FORMATS[kind]
+    project = BUILD / f"project-{os.getpid()}"
+    made = project / "out"
+    try:
+        _copy_project(project)
+        _run_chalice(project, stage, chosen, made)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        _normalise(made / ZIP_NAME, out / ZIP_NAME)
+        document = json.loads((made / chosen.file).read_text())
+    finally:
+        shutil.rmtree(project, ignore_errors=True)
+    whole = chosen.complete(document, state(stage))
+    (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
+    return Package(out / chosen.file, out / ZIP_NAME)
+
+
+def _copy_project(project: Path) -> None:
+    """The sources as shipped. Dependencies come as ``vendor``, so Chalice has nothing to fetch."""
+    shutil.rmtree(project, ignore_errors=True)
+    project.mkdir(parents=True)
+    shutil.copy(ROOT / "app.py", project)
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=ignored)
+    (project / ".chalice").mkdir()
+    for file in (ROOT / ".chalice").glob("*.json"):
+        shutil.copy(file, project / ".chalice")
+    (project / "requirements.txt").write_text("")
+    (project / "vendor").symlink_to(vendor.ensure())
+
+
+def _run_chalice(project: Path, stage: str, chosen: Format, out: Path) -> None:
+    chalice = Path(sys.executable).parent / "chalice"
+    options = ["--stage", stage, "--pkg-format", chosen.chalice]
+    env = {**os.environ, "AWS_DEFAULT_REGION": _REGION, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(chalice), "package", *options, str(out)]
+    ran = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    if ran.returncode != 0:
+        raise PackageFailed(f"chalice package failed: {(ran.stderr or ran.stdout).strip()}")
+
+
+def _normalise(source: Path, target: Path) -> None:
+    """The same files in order, without times, modes or bytecode: equal contents give equal bytes."""
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+        for name in sorted(set(given.namelist())):
+            if name.endswith((".pyc", "/")):
+                continue
+            entry = zipfile.ZipInfo(name, _FIRST_ZIP_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            made.writestr(entry, given.read(name))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code of ``scripts/package``."""
+    parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__.splitlines()[0])
+    parser.add_argument("--stage", default="prod", help="a stage of .chalice/config.json (prod)")
+    parser.add_argument("--format", default="cloudformation", choices=sorted(FORMATS))
+    parser.add_argument("--out", type=Path, help="a directory, emptied first (build/FORMAT/STAGE)")
+    chosen = parser.parse_args(arguments)
+    out = chosen.out or BUILD / chosen.format / chosen.stage
+    try:
+        made = package(chosen.stage, chosen.format, out)
+    except (PackageFailed, vendor.VendorFailed) as problem:
+        print(f"scripts/package: {problem}", file=sys.stderr)
+        return 1
+    content = made.zip.read_bytes()
+    print(f"{made.zip}: {len(content) / 1e6:.2f} MB, sha256 {hashlib.sha256(content).hexdigest()}")
+    print(made.template)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

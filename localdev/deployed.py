@@ -1,0 +1,112 @@
+"""``scripts/dev --deployed``: the packaged zip as a CloudFormation stack on the emulator, with Lambda in the middle."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chalicelib.adapters.aws import Clients
+from chalicelib.settings import LOCAL_PAGE_TOKEN_SECRET
+from infra.cloudformation import SECRET_PARAMETER
+from infra.package import package
+from localdev.invocations import scheduled_event
+
+STAGE = "deployed"
+STACK = "chronowatch-deployed"
+BUCKET = "chronowatch-deployments"
+TEMPLATE_KEY = "template.json"
+TIMEOUT_S = 60.0
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+
+
+class DeployFailed(Exception):
+    """Raised when the stack does not come up; the message is one line."""
+
+
+def deploy(clients: Clients, data_dir: Path, say: Callable[[str], None]) -> str:
+    """Package, upload, create or update the stack; the path under which its API answers. Raises DeployFailed."""
+    made = package(STAGE, "cloudformation", data_dir / "package")
+    say(f"packaged: {made.zip} ({made.zip.stat().st_size / 1e6:.1f} MB)")
+    template = json.loads(made.template.read_text())
+    _spell_out_any_method(template)
+    _upload(clients.get("s3"), made.zip, template)
+    outputs = _stack(clients.get("cloudformation"), f"{clients.get('s3').meta.endpoint_url}/{BUCKET}/{TEMPLATE_KEY}")
+    api = template["Resources"]["RestAPI"]["Properties"]["StageName"]
+    _sweep_once(clients.get("lambda", read_timeout_s=TIMEOUT_S))
+    say(f"deployed: stack {STACK}, REST API {outputs['RestAPIId']}")
+    return f"/restapis/{outputs['RestAPIId']}/{api}/_user_request_"
+
+
+def _spell_out_any_method(template: dict[str, Any]) -> None:
+    """The emulator's import does not know ``x-amazon-apigateway-any-method``: give each method its own entry."""
+    for operations in template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"].values():
+        any_method = operations.pop("x-amazon-apigateway-any-method")
+        for method in METHODS:
+            operations.setdefault(method, any_method)
+
+
+def _sweep_once(functions: Any) -> None:
+    """What the minute rule will do, once at once: nobody wants to wait a minute for the first sweep."""
+    event = scheduled_event("sweep", "us-east-1")
+    answer = functions.invoke(FunctionName=f"chronowatch-{STAGE}-sweep", Payload=json.dumps(event))
+    if "FunctionError" in answer:
+        raise DeployFailed(f"the first sweep failed: {answer['Payload'].read().decode()[:500]}")
+
+
+def _upload(s3: Any, archive: Path, template: dict[str, Any]) -> None:
+    """What ``aws cloudformation package`` and ``deploy --s3-bucket`` do: the zip into a bucket, its address into the
+    template, and the template, too long for a request, into the bucket as well."""
+    content = archive.read_bytes()
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=archive.name, Body=content)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{archive.name}"
+    s3.put_object(Bucket=BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template).encode())
+
+
+def _stack(cloudformation: Any, template_url: str) -> dict[str, str]:
+    """Create the stack, or bring it up to date; its outputs."""
+    arguments = {
+        "StackName": STACK,
+        "TemplateURL": template_url,
+        "Parameters": [{"ParameterKey": SECRET_PARAMETER, "ParameterValue": LOCAL_PAGE_TOKEN_SECRET}],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    if _status(cloudformation) is None:
+        cloudformation.create_stack(**arguments)
+    else:
+        try:
+            cloudformation.update_stack(**arguments)
+        except cloudformation.exceptions.ClientError as problem:
+            if "No updates" not in str(problem):
+                raise
+    until = time.monotonic() + TIMEOUT_S
+    while (status := _status(cloudformation)) is not None and status.endswith("_IN_PROGRESS"):
+        if time.monotonic() > until:
+            raise DeployFailed(f"stack {STACK} is {status} after {TIMEOUT_S:.0f} s")
+        time.sleep(0.1)
+    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise DeployFailed(f"stack {STACK} is {status}: {_reason(cloudformation)}")
+    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+
+def _status(cloudformation: Any) -> str | None:
+    try:
+        return str(cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
+    except cloudformation.exceptions.ClientError:
+        return None
+
+
+def _reason(cloudformation: Any) -> str:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failures = [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '?')}"
+        for event in events
+        if event["ResourceStatus"].endswith("FAILED")
+    ]
+    return "; ".join(failures[:3])
