@@ -1,0 +1,102 @@
+"""Each port's suite runs on every adapter: in memory, and on DynamoDB and SQS as an emulator gives them.
+
+``AWS_ENDPOINT_URL`` names an endpoint to use; without it an emulator is started, once for all modules.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters import memory
+from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.dynamodb_stores import open_stores
+from chalicelib.adapters.hlc_clock import HlcClock
+from chalicelib.adapters.system import SystemIds
+from chalicelib.core.schedule import Key
+from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
+from infra.create import create_all, delete_tables
+from infra.state import State, state
+from tests.contract.emulator import running_emulator
+from tests.contract.records import START_MS
+
+REGION = "us-east-1"
+_ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))
+_shards = itertools.count()
+
+
+@dataclass(frozen=True)
+class Stores:
+    """One of each store, whichever adapter they come from."""
+
+    schedules: ScheduleStore
+    executions: ExecutionStore
+    cursors: CursorStore
+    leases: LeaseStore
+    idempotency: IdempotencyStore
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """Where the emulator listens."""
+    given = os.environ.get("AWS_ENDPOINT_URL")
+    if given:
+        yield given
+        return
+    with running_emulator() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def clients(endpoint: str) -> Clients:
+    """Clients of the emulator, as the product makes them."""
+    return Clients(REGION, endpoint)
+
+
+@pytest.fixture(scope="module")
+def resources(clients: Clients) -> Iterator[tuple[State, dict[str, str]]]:
+    """A set of tables and queues of this module's own: the state, and the URLs of its queues."""
+    mine = state(f"test-{uuid.uuid4().hex[:8]}", event_bus="default")
+    urls = create_all(clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), mine)
+    yield mine, urls
+    delete_tables(clients.get("dynamodb"), mine)
+
+
+@pytest.fixture(scope="module", params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """Empty stores, once of each adapter."""
+    opened: Any = memory.open_stores()
+    if request.param == "emulator":
+        mine, _ = request.getfixturevalue("resources")
+        opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
+    return Stores(opened.schedules, opened.executions, opened.cursors, opened.leases, opened.idempotency)
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant that no other test has."""
+    return f"tenant-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def shard() -> int:
+    """A shard that no other test has: shards are shared by all tenants."""
+    return next(_shards)
+
+
+@pytest.fixture
+def new_key(tenant: str) -> Callable[[], Key]:
+    """Makes keys of schedules, each greater than the one before."""
+    return lambda: Key(tenant, _ids.ulid(START_MS))
+
+
+@pytest.fixture
+def key(new_key: Callable[[], Key]) -> Key:
+    """A schedule's key."""
+    return new_key()

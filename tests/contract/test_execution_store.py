@@ -1,0 +1,350 @@
+"""Every sentence of ``ExecutionStore``, on every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.core.execution import (
+    COMPLETED,
+    IN_PROGRESS,
+    Attempt,
+    Execution,
+    ExecutionKey,
+    Result,
+    Transition,
+    claim,
+    finish,
+    reopen,
+    running,
+)
+from chalicelib.core.schedule import Key, RetryPolicy
+from chalicelib.ports.stores import ExecutionStore, in_open_index
+from tests.contract.conftest import Stores
+from tests.contract.records import START_MS, execution
+from tests.contract.threads import run_together
+
+KeyMaker = Callable[[], Key]
+FAR_MS = START_MS * 2
+
+
+@pytest.fixture
+def store(stores: Stores) -> ExecutionStore:
+    return stores.executions
+
+
+def stored(store: ExecutionStore, record: Execution) -> Execution:
+    return store.get([record.key])[record.key]
+
+
+class TestInsert:
+    def test_writes_a_record(self, store: ExecutionStore, key: Key) -> None:
+        record = execution(key, START_MS)
+        assert store.insert([record]) == [True]
+        assert store.get([record.key]) == {record.key: record}
+
+    def test_keeps_every_field_as_it_was(self, store: ExecutionStore, key: Key) -> None:
+        rich = Execution(
+            tenant=key.tenant,
+            schedule_id=key.id,
+            firing_ms=START_MS,
+            manual=True,
+            requested=True,
+            offset_ms=7,
+            shard=3,
+            version="v",
+            owner="ö",
+            target_type="webhook",
+            rev=9,
+            state=IN_PROGRESS,
+            attempt=2,
+            attempts=(
+                Attempt(1, 4, 5, 6, "failed", 503, "http_error", 'answered "no" \u2026'),
+                Attempt(2, 1 << 40, 8),
+            ),
+            history=(Transition("pending", "in_progress", 1), Transition("a", "b", 2, "why")),
+            fencing_token=1 << 40,
+            claimed_by="me",
+            lease_until_ms=10,
+            retry_at_ms=11,
+            asynchronous=True,
+            first_started_ms=12,
+            sla_ms=0,
+            trace_id="t",
+            payload=' {"x" : 1.50} ',
+            result='{"y":null}',
+            error="e" * 500,
+            created_ms=13,
+            finished_ms=14,
+            hlc="h",
+            origin="o",
+        )
+        store.insert([rich])
+        found = stored(store, rich)
+        assert found == rich
+        assert isinstance(found.attempts[1], Attempt)
+        assert found.history[1].reason == "why"
+
+    def test_a_key_that_exists_is_false_and_left_alone(self, store: ExecutionStore, key: Key) -> None:
+        first, second = execution(key, START_MS), execution(key, START_MS, claimed_by="other")
+        fresh = execution(key, START_MS + 1)
+        assert store.insert([first]) == [True]
+        assert store.insert([second, fresh]) == [False, True]
+        assert store.get([first.key, fresh.key]) == {first.key: first, fresh.key: fresh}
+
+    def test_a_manual_one_has_a_key_of_its_own(self, store: ExecutionStore, key: Key) -> None:
+        plain, manual = execution(key, START_MS), execution(key, START_MS, manual=True, requested=True)
+        assert store.insert([plain, manual]) == [True, True]
+        assert store.get([plain.key, manual.key]) == {plain.key: plain, manual.key: manual}
+
+    def test_of_many_inserters_one_wins(self, store: ExecutionStore, key: Key) -> None:
+        won: list[tuple[int, str]] = []
+
+        def insert(worker: str) -> None:
+            records = [execution(key, START_MS + n, claimed_by=worker) for n in range(20)]
+            won.extend((n, worker) for n, ok in enumerate(store.insert(records)) if ok)
+
+        run_together([lambda w=f"w{n}": insert(w) for n in range(6)])
+        assert sorted(n for n, _ in won) == list(range(20))
+        found = store.get([ExecutionKey(key.tenant, key.id, START_MS + n) for n in range(20)])
+        assert {(at.firing_ms - START_MS, r.claimed_by) for at, r in found.items()} == set(won)
+
+    def test_more_than_25_are_refused_whole(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(26)]
+        with pytest.raises(ValueError, match="25"):
+            store.insert(records)
+        assert store.get([r.key for r in records]) == {}
+
+
+class TestUpdate:
+    def test_replaces_and_answers_in_order(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(25)]
+        store.insert(records)
+        done = [replace(r, rev=2, state=COMPLETED, finished_ms=START_MS) for r in records]
+        stale = {0, 11, 24}
+        assert store.update([(r, 5 if n in stale else 1) for n, r in enumerate(done)]) == [
+            n not in stale for n in range(25)
+        ]
+        found = store.get([r.key for r in records])
+        assert all(found[r.key] == (records[n] if n in stale else done[n]) for n, r in enumerate(records))
+
+    def test_does_not_make_what_is_missing(self, store: ExecutionStore, key: Key) -> None:
+        record = execution(key, START_MS)
+        assert store.update([(record, 1), (replace(record, rev=2), 0)]) == [False, False]
+        assert store.get([record.key]) == {}
+
+    def test_more_than_25_are_refused(self, store: ExecutionStore, key: Key) -> None:
+        record = execution(key, START_MS)
+        store.insert([record])
+        with pytest.raises(ValueError, match="25"):
+            store.update([(replace(record, rev=2), 1)] * 26)
+        assert stored(store, record) == record
+
+    def test_no_update_is_lost_between_threads(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(3)]
+        store.insert(records)
+        won: list[tuple[int, int]] = []
+
+        def work() -> None:
+            for _ in range(15):
+                found = store.get([r.key for r in records])
+                writes = [(replace(r, rev=r.rev + 1, attempt=r.attempt + 1), r.rev) for r in found.values()]
+                answers = store.update(writes)
+                won.extend((r.firing_ms, r.attempt) for (r, _), ok in zip(writes, answers, strict=True) if ok)
+
+        run_together([work] * 6)
+        assert len(won) == len(set(won)), "two writers began the same attempt"
+        assert sum(r.attempt - 1 for r in store.get([r.key for r in records]).values()) == len(won)
+
+
+class TestGet:
+    def test_a_hundred_and_no_more(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(100)]
+        for first in range(0, 100, 25):
+            store.insert(records[first : first + 25])
+        keys = [r.key for r in records]
+        assert store.get(keys) == {r.key: r for r in records}
+        with pytest.raises(ValueError, match="100"):
+            store.get([*keys, ExecutionKey(key.tenant, key.id, 1)])
+
+    def test_missing_ones_are_left_out(self, store: ExecutionStore, key: Key) -> None:
+        record = execution(key, START_MS)
+        store.insert([record])
+        absent = replace(record, manual=True).key
+        assert store.get([record.key, absent, record.key]) == {record.key: record}
+        assert store.get([]) == {}
+
+
+class TestOfSchedule:
+    def test_range_includes_both_ends(self, store: ExecutionStore, key: Key) -> None:
+        for n in range(5):
+            store.insert([execution(key, START_MS + n)])
+        store.insert([execution(key, START_MS + 3, manual=True)])
+        found, after = store.of_schedule(key, START_MS + 1, START_MS + 3, 10, None)
+        assert [(r.firing_ms - START_MS, r.manual) for r in found] == [(3, True), (3, False), (2, False), (1, False)]
+        assert after is None
+        assert store.of_schedule(key, START_MS + 9, START_MS + 8, 10, None) == ([], None)
+        assert store.of_schedule(key, -5, START_MS, 10, None)[0] == [execution(key, START_MS)]
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_pages(self, store: ExecutionStore, new_key: KeyMaker, newest_first: bool) -> None:
+        key, other = new_key(), new_key()
+        records = [execution(key, START_MS + n // 2, manual=bool(n % 2)) for n in range(7)]
+        store.insert([*records, execution(other, START_MS)])
+        expected = records[::-1] if newest_first else records
+        found: list[Execution] = []
+        after = None
+        pages = 0
+        while True:
+            page, after = store.of_schedule(key, 0, FAR_MS, 3, after, newest_first)
+            found += page
+            pages += 1
+            if after is None:
+                break
+        assert found == expected
+        assert pages == 3
+
+    def test_a_full_last_page_ends(self, store: ExecutionStore, key: Key) -> None:
+        store.insert([execution(key, START_MS + n) for n in range(3)])
+        assert store.of_schedule(key, 0, FAR_MS, 3, None)[1] is None
+
+    def test_sees_what_was_just_written(self, store: ExecutionStore, key: Key) -> None:
+        record = execution(key, START_MS)
+        store.insert([record])
+        store.update([(replace(record, rev=2, attempt=2), 1)])
+        assert store.of_schedule(key, 0, FAR_MS, 3, None)[0][0].attempt == 2
+
+
+class TestRecent:
+    def test_merges_shards_newest_first(self, store: ExecutionStore, tenant: str, new_key: KeyMaker) -> None:
+        a, b, c = new_key(), new_key(), new_key()
+        for n, (at, shard) in enumerate(((a, 0), (b, 1), (a, 0), (c, 2), (b, 1))):
+            store.insert([execution(at, START_MS + n, shard)])
+        page = store.recent(tenant, [0, 1, 2], 0, FAR_MS, 10, None)
+        assert [(k.firing_ms - START_MS, k.schedule_id) for k in page.keys] == [
+            (4, b.id),
+            (3, c.id),
+            (2, a.id),
+            (1, b.id),
+            (0, a.id),
+        ]
+        assert page.after is None
+        assert {k.firing_ms - START_MS for k in store.recent(tenant, [0], 0, FAR_MS, 10, None).keys} == {0, 2}
+
+    def test_range_includes_both_ends(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS + n) for n in range(5)])
+        found = store.recent(tenant, [0], START_MS + 1, START_MS + 3, 10, None)
+        assert [k.firing_ms - START_MS for k in found.keys] == [3, 2, 1]
+        assert store.recent(tenant, [0], START_MS + 3, START_MS + 1, 10, None).keys == []
+
+    def test_only_of_the_tenant(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS)])
+        assert store.recent(tenant + "x", [0], 0, FAR_MS, 10, None) == ([], None)
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 12, 13])
+    def test_pages_through_equal_instants(
+        self, store: ExecutionStore, tenant: str, new_key: KeyMaker, limit: int
+    ) -> None:
+        records = [
+            execution(new_key(), START_MS + n // 4, n % 3, manual=manual) for n in range(6) for manual in (False, True)
+        ]
+        store.insert(records)
+        found: list[ExecutionKey] = []
+        after = None
+        while True:
+            page = store.recent(tenant, [0, 1, 2], 0, FAR_MS, limit, after)
+            assert 1 <= len(page.keys) <= limit
+            found += page.keys
+            after = page.after
+            if after is None:
+                break
+        assert found == sorted((r.key for r in records), key=lambda k: (k.firing_ms, k.id), reverse=True)
+
+    def test_pages_are_stable_under_new_ones(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS + n) for n in range(6)])
+        first = store.recent(tenant, [0], 0, FAR_MS, 3, None)
+        store.insert([execution(key, START_MS + 50), execution(key, START_MS + 1, manual=True)])
+        second = store.recent(tenant, [0], 0, FAR_MS, 9, first.after)
+        assert [(k.firing_ms - START_MS, k.manual) for k in second.keys] == [
+            (2, False),
+            (1, True),
+            (1, False),
+            (0, False),
+        ]
+
+    def test_updates_leave_the_order_alone(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        record = execution(key, START_MS)
+        store.insert([record, execution(key, START_MS + 1)])
+        store.update([(replace(record, rev=2, state=COMPLETED, finished_ms=FAR_MS), 1)])
+        assert [k.firing_ms - START_MS for k in store.recent(tenant, [0], 0, FAR_MS, 9, None).keys] == [1, 0]
+
+
+class TestOpenIndex:
+    """A record is in it while ``in_open_index`` says so, under its ``open_until_ms``."""
+
+    def until(self, store: ExecutionStore, shard: int, until_ms: int = FAR_MS) -> list[ExecutionKey]:
+        return store.open_until(shard, until_ms, 100)
+
+    def test_a_quick_one_never_enters(self, store: ExecutionStore, shard: int, key: Key) -> None:
+        record = execution(key, START_MS, shard)
+        assert not in_open_index(record)
+        store.insert([record])
+        assert self.until(store, shard) == []
+        done = finish(record, Result("completed"), RetryPolicy(), START_MS, START_MS + 5)
+        assert store.update([(done, 1)]) == [True]
+        assert self.until(store, shard) == []
+
+    def test_one_through_all_its_states(self, store: ExecutionStore, shard: int, key: Key) -> None:
+        record = execution(key, START_MS, shard)
+        store.insert([record])
+        policy = RetryPolicy(max_attempts=2, jitter=False)
+
+        def write(after: Execution, before: Execution) -> Execution:
+            assert store.update([(after, before.rev)]) == [True]
+            listed = self.until(store, shard)
+            assert listed == ([after.key] if after.is_open else [])
+            if after.open_until_ms is not None:
+                assert self.until(store, shard, after.open_until_ms) == [after.key]
+                assert self.until(store, shard, after.open_until_ms - 1) == []
+            assert stored(store, record) == after
+            return after
+
+        marked = write(running(record, START_MS, START_MS + 300_000), record)
+        waiting = write(finish(marked, Result("failed", error="x"), policy, START_MS, START_MS + 50), marked)
+        again = write(claim(waiting, "w2", 2, START_MS + 1050), waiting)
+        failed = write(finish(again, Result("failed"), policy, START_MS + 1060, START_MS + 1070), again)
+        reopened = write(reopen(failed, START_MS + 90_000), failed)
+        retried = write(claim(reopened, "w3", 3, START_MS + 90_001), reopened)
+        write(finish(retried, Result("completed"), policy, START_MS + 90_002, START_MS + 90_003), retried)
+
+    def test_requested_and_late_ones_enter_at_once(self, store: ExecutionStore, shard: int, new_key: KeyMaker) -> None:
+        requested = execution(new_key(), START_MS, shard, requested=True, lease_until_ms=None, retry_at_ms=START_MS + 1)
+        late = execution(new_key(), START_MS, shard, created_ms=START_MS + 70_000)
+        store.insert([requested, late])
+        assert self.until(store, shard) == [requested.key, late.key]
+        done = [finish(claim(requested, "w", 1, START_MS), Result("completed"), RetryPolicy(), START_MS, START_MS + 9)]
+        done.append(finish(late, Result("completed"), RetryPolicy(), START_MS, START_MS + 9))
+        assert store.update([(r, 1) for r in done]) == [True, True]
+        assert self.until(store, shard) == []
+
+    def test_a_settled_one_never_enters(self, store: ExecutionStore, shard: int, key: Key) -> None:
+        missed = execution(key, START_MS, shard, state="missed", lease_until_ms=None, finished_ms=START_MS)
+        store.insert([missed])
+        assert self.until(store, shard) == []
+
+    def test_earliest_first_with_a_limit(self, store: ExecutionStore, shard: int, key: Key) -> None:
+        records = [
+            execution(key, START_MS + n, shard, requested=True, lease_until_ms=START_MS + 10 * (5 - n))
+            for n in range(5)
+        ]
+        store.insert(records)
+        assert store.open_until(shard, START_MS + 40, 3) == [records[4].key, records[3].key, records[2].key]
+        assert store.open_until(shard + 1_000_000, FAR_MS, 3) == []
+
+    def test_a_write_that_lost_moves_nothing(self, store: ExecutionStore, shard: int, key: Key) -> None:
+        record = execution(key, START_MS, shard, requested=True)
+        store.insert([record])
+        assert store.update([(replace(record, rev=4, state=COMPLETED, finished_ms=1), 3)]) == [False]
+        assert self.until(store, shard) == [record.key]

@@ -1,0 +1,163 @@
+"""Every sentence of ``WorkQueue``, in memory and on SQS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from chalicelib.adapters.memory_process import ManualClock, MemoryQueue
+from chalicelib.adapters.sqs import SqsQueue, parse_event
+from chalicelib.core.execution import ExecutionKey
+from chalicelib.core.message import Firing, Firings, Message, Run, decode
+from chalicelib.core.schedule import Key
+from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
+from tests.contract.records import START_MS
+
+WAIT_S = 10
+
+
+class Bench(NamedTuple):
+    """A queue, and the far side of it. ``drain`` receives (and deletes) until ``count`` messages came; ``now_ms`` is
+    the time that delays are counted in."""
+
+    queue: WorkQueue
+    drain: Callable[[int], list[tuple[int, Message]]]
+    dead: Callable[[], tuple[str, str, str]]
+    now_ms: Callable[[], int]
+
+
+@pytest.fixture(params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    if request.param == "memory":
+        return memory_bench()
+    return sqs_bench(request.getfixturevalue("clients"), *request.getfixturevalue("resources"))
+
+
+def memory_bench() -> Bench:
+    clock = ManualClock(START_MS)
+    queue = MemoryQueue(clock.now_ms)
+
+    def drain(count: int) -> list[tuple[int, Message]]:
+        found: list[tuple[int, Message]] = []
+        while len(found) < count:
+            visible_ms = queue.next_visible_ms()
+            assert visible_ms is not None, "nothing more will come"
+            clock.sleep_until(visible_ms)
+            for incoming in queue.receive():
+                found.append((clock.now_ms(), decode(incoming.body)))
+                queue.delete(incoming.receipt)
+        assert queue.receive() == []
+        return found
+
+    return Bench(queue, drain, lambda: queue.dead[-1], clock.now_ms)
+
+
+def sqs_bench(clients: Any, state: Any, urls: dict[str, str]) -> Bench:
+    sqs = clients.get("sqs")
+    queue = SqsQueue.of_stage(clients.factory("sqs"), state.stage)
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    def receive(logical: str) -> list[dict[str, Any]]:
+        answer = sqs.receive_message(
+            QueueUrl=urls[logical], MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"]
+        )
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=urls[logical], ReceiptHandle=message["ReceiptHandle"])
+        return messages
+
+    def drain(count: int) -> list[tuple[int, Message]]:
+        found: list[tuple[int, Message]] = []
+        until = time.monotonic() + WAIT_S
+        while len(found) < count and time.monotonic() < until:
+            found += [(now_ms(), decode(m["Body"])) for m in receive("work")]
+        return found
+
+    def dead() -> tuple[str, str, str]:
+        message = receive("dead")[-1]
+        attributes = {name: a["StringValue"] for name, a in message["MessageAttributes"].items()}
+        return attributes["execution_id"], message["Body"], attributes["reason"]
+
+    return Bench(queue, drain, dead, now_ms)
+
+
+def run(number: int) -> Run:
+    return Run(ExecutionKey("t", "I" * 26, number, True), 1, number)
+
+
+def test_delivers_every_message_of_a_batch_once_it_is_durable(bench: Bench) -> None:
+    sent = [run(n) for n in range(10)]
+    bench.queue.send([Outgoing(m, 0) for m in sent])
+    assert Counter(m for _, m in bench.drain(10)) == Counter(sent)
+
+
+def test_messages_arrive_as_they_were(bench: Bench) -> None:
+    firings = Firings(
+        (
+            Firing(Key("t", "A" * 26), "v1", START_MS),
+            Firing(Key("t", "A" * 26), "v1", START_MS + 1000, 250),
+            Firing(Key("ü", "B" * 26), "v2", START_MS + 2000),
+        )
+    )
+    bench.queue.send([Outgoing(firings, 0)])
+    assert [m for _, m in bench.drain(1)] == [firings]
+
+
+def test_holds_messages_back_for_their_delays(bench: Bench) -> None:
+    begun_ms = bench.now_ms()
+    bench.queue.send([Outgoing(run(1), 2), Outgoing(run(2), 0), Outgoing(run(3), 1)])
+    delays = {m: at_ms - begun_ms for at_ms, m in bench.drain(3)}
+    # SQS counts the delay from when it took the message, and may be up to a moment early against our clock.
+    assert delays[run(1)] >= 1990
+    assert delays[run(3)] >= 990
+    assert delays[run(2)] < 900
+
+
+def test_more_than_ten_are_refused(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="10"):
+        bench.queue.send([Outgoing(run(n), 0) for n in range(11)])
+
+
+def test_nothing_to_send(bench: Bench) -> None:
+    bench.queue.send([])
+
+
+def test_dead_letters_hold_the_event(bench: Bench) -> None:
+    bench.queue.send_dead("id-1", '{"specversion":"1.0"}', "http_error: 500")
+    assert bench.dead() == ("id-1", '{"specversion":"1.0"}', "http_error: 500")
+
+
+def test_dead_letters_without_a_reason(bench: Bench) -> None:
+    bench.queue.send_dead("id-2", "{}", "")
+    assert bench.dead()[:2] == ("id-2", "{}")
+
+
+def test_memory_gives_again_what_was_not_deleted_and_at_last_gives_up() -> None:
+    clock = ManualClock(START_MS)
+    queue = MemoryQueue(clock.now_ms, visibility_ms=1000, max_receives=2)
+    queue.send([Outgoing(run(1), 0)])
+    assert [i.receives for i in queue.receive()] == [1]
+    assert queue.receive() == []
+    clock.advance(1000)
+    assert [i.receives for i in queue.receive()] == [2]
+    clock.advance(1000)
+    assert queue.receive() == []
+    assert len(queue.poison) == 1
+    assert queue.next_visible_ms() is None
+
+
+def test_events_of_lambda_are_taken_apart() -> None:
+    event = {
+        "Records": [
+            {"messageId": "m1", "body": "{}", "attributes": {"ApproximateReceiveCount": "3"}, "receiptHandle": "r"},
+            {"messageId": "m2", "body": "x"},
+        ]
+    }
+    assert parse_event(event) == [Incoming("m1", "{}", 3), Incoming("m2", "x", 1)]
+    assert parse_event({}) == []
