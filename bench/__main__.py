@@ -1,0 +1,65 @@
+"""``scripts/bench NAME [--json]``: run one bench; the JSON object is the last line, or the only one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.report import line, machine
+from bench.root import ROOT
+from localdev import environments
+
+# Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
+BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start")
+# These are scripts of their own, which print in the same way.
+SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
+
+
+def main(arguments: list[str]) -> int:
+    """0 when it ran without fault; 1 with faults, or with missed targets under --strict."""
+    options, rest = _parser().parse_known_args(arguments)
+    _enter_environment(arguments)
+    if options.name in SCRIPTS:
+        passed = [*rest, *(["--json"] if options.json else [])]
+        return subprocess.run([sys.executable, ROOT / SCRIPTS[options.name], *passed], check=False).returncode  # noqa: S603
+    if rest:
+        print(f"scripts/bench: unknown: {' '.join(rest)}", file=sys.stderr)
+        return 2
+    busy = machine()
+    report = load(options.name)(options)
+    if not options.json:
+        print(report.as_text())
+    print(line(report.as_json(busy)), flush=True)
+    missed = options.strict and not all(target.met for target in report.targets)
+    return 1 if report.faults or missed else 0
+
+
+def load(name: str):  # type: ignore[no-untyped-def]
+    """The ``run`` of a bench."""
+    return importlib.import_module(f"bench.{name.replace('-', '_')}").run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("name", choices=[*BENCHES, *SCRIPTS])
+    parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
+    parser.add_argument("--count", type=int, help="firings, or runs: smaller than the standard for a quick look")
+    parser.add_argument("--seed", type=int, help="of random instants")
+    parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave the peer out")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--verbose", action="store_true", help="cold-start: what the imports cost")
+    return parser
+
+
+def _enter_environment(arguments: list[str]) -> None:
+    """Go on inside the product's environment, making it (and the emulator's) first when it is missing."""
+    environments.ensure((environments.PRODUCT, environments.EMULATOR))
+    if Path(sys.prefix).resolve() != environments.PRODUCT.directory.resolve():
+        environments.go_on_inside("bench", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,368 @@
+"""``calls``: how many AWS calls and DynamoDB units does a firing take, and where do they come from?
+
+The real use cases, workers and adapters run in this process against the emulator, in virtual time, so that an hourly
+schedule's day takes seconds. A proxy counts what passes. SQS's receives and deletes, which Lambda makes on a function's
+behalf, are entered as Lambda makes them: one of each for at most ten messages.
+
+Each kind of schedule is alone in its deployment: the worst case, since a fleet shares calls (batches of writes, of
+events, of messages). What a deployment does each minute whether it has schedules or not is measured apart.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.arrivals import Receiver
+from bench.counting_proxy import CountingProxy, Ledger
+from bench.firing import now_ms
+from bench.product import free_ports
+from bench.report import Report, Target, table
+from bench.virtual import VirtualClock, VirtualQueue, VirtualTasks
+from chalicelib.core.instants import to_rfc3339
+from chalicelib.ports.services import Caller, Services
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+BATCH_MAX = 10  # messages of one receive, one invocation and one delete
+IDLE_RECEIVES_PER_MINUTE = 15  # Lambda polls an idle queue with five long polls of 20 s
+WARM_MINUTES = 3
+STEADY_MINUTES = 10
+SHARED_BY = 1000  # firings a minute over which "amortised" spreads what the deployment does each minute
+
+Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class World:
+    """One deployment in virtual time."""
+
+    services: Services
+    clock: VirtualClock
+    queue: VirtualQueue
+    proxy: CountingProxy
+    forget: Callable[[], None]  # drop the executions so far, which would only make the counting slow
+
+    def run_until(self, end_ms: int) -> None:
+        """Let the minute rule and the queue call the workers until then."""
+        from chalicelib.workers import reconcile, sweep
+
+        next_minute_ms = _next_minute(self.clock.now_ms())
+        while True:
+            visible_ms = self.queue.next_visible_ms()
+            if visible_ms is not None and visible_ms <= min(next_minute_ms, end_ms):
+                self.clock.sleep_until(visible_ms)
+                self._deliver()
+            elif next_minute_ms <= end_ms:
+                self.clock.sleep_until(next_minute_ms)
+                self._work("sweep", sweep.run)
+                self._work("reconcile", reconcile.run)
+                next_minute_ms += MINUTE_MS
+            else:
+                self.clock.sleep_until(end_ms)
+                return
+
+    def _work(self, phase: str, run: Callable[[Services], None]) -> None:
+        self.proxy.phase = phase
+        run(self.services)
+
+    def _deliver(self) -> None:
+        from chalicelib.workers import deliver
+
+        batch = self.queue.receive(BATCH_MAX)
+        self.proxy.phase = "deliver"
+        self.proxy.count("ReceiveMessage", "by Lambda")
+        again = set(deliver.run(self.services, batch))
+        for incoming in batch:
+            if incoming.receipt in again:
+                self.queue.give_back(incoming, MINUTE_MS)
+        if len(again) < len(batch):
+            self.proxy.count("DeleteMessageBatch", "by Lambda")
+
+    def create(self, fields: Mapping[str, Any]) -> str:
+        """Make a schedule; its id."""
+        from chalicelib.usecases import schedules
+
+        self.proxy.phase = "create"
+        schedule_id = self.services.ids.ulid(self.clock.now_ms())
+        schedules.create(self.services, Caller(), {"payload": '{"hello":"world"}', **fields}, schedule_id)
+        return schedule_id
+
+    def delete(self, schedule_id: str) -> None:
+        """Take it away again, so that the next kind is alone."""
+        from chalicelib.usecases import schedules
+
+        self.proxy.phase = "delete"
+        schedules.delete(self.services, Caller(), schedule_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One kind of schedule: what its firings caused, over ``minutes`` of virtual time in which the rules ran."""
+
+    kind: str
+    firings: int
+    minutes: int
+    spent: Ledger
+    creating: Ledger
+    created: int
+
+
+def run(options: Namespace) -> Report:
+    """All kinds, each alone."""
+    minutes = max(2, min(STEADY_MINUTES, options.count or STEADY_MINUTES))
+    report = Report("calls", {"steady_minutes": minutes, "shared_by_firings_per_minute": SHARED_BY})
+    with Receiver() as receiver, _world() as world:
+        world.run_until(_next_minute(world.clock.now_ms()) + 2 * MINUTE_MS)  # every cursor exists, every client is made
+        before = world.proxy.ledger.copy()
+        world.run_until(world.clock.now_ms() + minutes * MINUTE_MS)
+        idle = world.proxy.ledger.since(before)
+        webhook = {"type": "webhook", "url": receiver.url, "method": "POST", "timeout_ms": 30_000}
+        rate = {"type": "RATE", "expr": "rate:1s"}
+        found = [
+            _steady(world, "rate:1s → eventbridge", rate, minutes),
+            _steady(world, "rate:1s → webhook", {**rate, "target": webhook}, minutes),
+            _hourly(world, "hourly cron → eventbridge", {}),
+            _hourly(world, "hourly cron → webhook", {"target": webhook}),
+            _once(world, "AT → eventbridge", {}, minutes),
+            _steady(world, "DELAY of 5 s → eventbridge", {"type": "DELAY", "expr": "delay:5s"}, minutes),
+        ]
+    _fill(report, idle, minutes, found)
+    return report
+
+
+def _steady(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> Measured:
+    """A frequent schedule, after the first minutes, which live on what its creation queued."""
+    before = world.proxy.ledger.copy()
+    schedule_id = world.create(fields)
+    creating = world.proxy.ledger.since(before)
+    world.run_until(_next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
+    begun_ms, before = world.clock.now_ms(), world.proxy.ledger.copy()
+    world.run_until(begun_ms + minutes * MINUTE_MS)
+    spent, ended_ms = world.proxy.ledger.since(before), world.clock.now_ms()
+    firings = _completed(world, schedule_id, begun_ms, ended_ms - 1)
+    _put_away(world, schedule_id)
+    return Measured(kind, firings, minutes, spent, creating, 1)
+
+
+def _hourly(world: World, kind: str, fields: Mapping[str, Any]) -> Measured:
+    """Three hours of an hourly schedule: only the minutes around each firing run, the rest is jumped over."""
+    world.clock.sleep_until(world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS + 10 * MINUTE_MS)
+    before = world.proxy.ledger.copy()
+    schedule_id = world.create({"type": "CRON", "expr": "0 * * * *", **fields})
+    creating = world.proxy.ledger.since(before)
+    before, begun_ms = world.proxy.ledger.copy(), world.clock.now_ms()
+    hours, minutes_each = 3, 8
+    for _ in range(hours):
+        hour_ms = world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS
+        world.clock.sleep_until(hour_ms - 4 * MINUTE_MS + 1)
+        world.run_until(hour_ms + (minutes_each - 4) * MINUTE_MS)
+    spent = world.proxy.ledger.since(before)
+    firings = _completed(world, schedule_id, begun_ms, world.clock.now_ms())
+    _put_away(world, schedule_id)
+    return Measured(kind, firings, hours * minutes_each, spent, creating, 1)
+
+
+def _once(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> Measured:
+    """One AT a minute, each beyond the horizon when it is made."""
+    before = world.proxy.ledger.copy()
+    first_ms = _next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS + 12_345
+    ids = [
+        world.create({"type": "AT", "expr": f"at:{to_rfc3339(first_ms + n * MINUTE_MS)}", **fields})
+        for n in range(minutes)
+    ]
+    creating = world.proxy.ledger.since(before)
+    before, begun_ms = world.proxy.ledger.copy(), _next_minute(world.clock.now_ms())
+    world.clock.sleep_until(begun_ms)
+    ran = minutes + 2 * WARM_MINUTES
+    world.run_until(begun_ms + ran * MINUTE_MS)
+    spent = world.proxy.ledger.since(before)
+    firings = sum(_completed(world, i, begun_ms, world.clock.now_ms()) for i in ids)
+    for schedule_id in ids:
+        world.delete(schedule_id)
+    world.forget()
+    return Measured(kind, firings, ran, spent, creating, len(ids))
+
+
+def _put_away(world: World, schedule_id: str) -> None:
+    """Delete it, and let pass what it left on the queue and what reconcile still looks at."""
+    world.delete(schedule_id)
+    world.run_until(_next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
+    world.forget()
+
+
+def _completed(world: World, schedule_id: str, from_ms: int, to_ms: int) -> int:
+    """Firings in the range that were completed at the first attempt; anything else would not be what was counted."""
+    world.proxy.phase = "judge"
+    found, after = [], None
+    while True:
+        page, after = world.services.executions.of_schedule(
+            _key(schedule_id), from_ms, to_ms, 100, after, newest_first=False
+        )
+        found += page
+        if after is None:
+            break
+    wrong = [e for e in found if e.state != "completed" or e.attempt != 1]
+    if wrong:
+        raise RuntimeError(f"{len(wrong)} of {len(found)} firings were not delivered at once: {wrong[0].state}")
+    return len(found)
+
+
+def _key(schedule_id: str) -> Any:
+    from chalicelib.core.schedule import Key as ScheduleKey
+
+    return ScheduleKey(Caller().tenant, schedule_id)
+
+
+def _next_minute(unix_ms: int) -> int:
+    return unix_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS
+
+
+def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> None:
+    fixed = {
+        "calls": idle.calls.total() / minutes + IDLE_RECEIVES_PER_MINUTE,
+        "write_units": idle.writes.total() / minutes,
+        "read_units": idle.read_halves.total() / 2 / minutes,
+    }
+    report.results["each_minute_without_schedules"] = {name: round(value, 2) for name, value in fixed.items()}
+    rows: list[list[object]] = []
+    for m in found:
+        own = _own(m, idle, minutes)
+        each = {
+            "calls": own.calls.total() / m.firings,
+            "write_units": own.writes.total() / m.firings,
+            "read_units": own.read_halves.total() / 2 / m.firings,
+        }
+        amortised = {name: each[name] + fixed[name] / SHARED_BY for name in each}
+        alone = {name: each[name] + fixed[name] * m.minutes / m.firings for name in each}
+        report.results[m.kind] = {
+            "firings": m.firings,
+            "each": _rounded(each),
+            "amortised": _rounded(amortised),
+            "alone_in_its_deployment": None if m.kind.startswith("hourly") else _rounded(alone),
+            "creating_calls": round(m.creating.calls.total() / m.created, 2),
+            "creating_write_units": round(m.creating.writes.total() / m.created, 2),
+            "from": _origins(own, m.firings),
+        }
+        rows.append(
+            [m.kind, m.firings, *(round(amortised[n], 2) for n in amortised), m.creating.writes.total() / m.created]
+        )
+        report.tables.append(_origin_table(m.kind, own, m.firings))
+        _promise(report, m.kind, amortised)
+    columns = ["a firing, amortised", "firings", "AWS calls", "write units", "read units", "write units to create"]
+    report.tables.insert(0, table(columns, rows))
+    report.notes += [
+        f"each minute, with or without schedules: {fixed['calls']:.0f} calls, {fixed['write_units']:.0f} write units, "
+        f"{fixed['read_units']:.0f} read units; amortised spreads them over {SHARED_BY} firings a minute",
+        "units are computed from item sizes and index rules: the emulator does not itemise indexes",
+    ]
+
+
+def _promise(report: Report, kind: str, amortised: Mapping[str, float]) -> None:
+    if kind.startswith("rate:1s"):
+        report.targets.append(Target(f"{kind}: write units a firing", 5.0, round(amortised["write_units"], 2)))
+        report.targets.append(Target(f"{kind}: AWS calls a firing", 4.0, round(amortised["calls"], 2)))
+    if kind.startswith("hourly"):
+        report.targets.append(Target(f"{kind}: write units a firing", 8.0, round(amortised["write_units"], 2)))
+
+
+def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in numbers.items()}
+
+
+def _own(m: Measured, idle: Ledger, minutes: int) -> Ledger:
+    """What ``m`` spent beyond what an idle deployment spends in as many minutes, place by place."""
+
+    def beyond(spent: Counter[Key], fixed: Counter[Key]) -> Counter[Key]:
+        rest = {key: spent[key] - fixed[key] * m.minutes / minutes for key in spent.keys() | fixed.keys()}
+        return Counter({key: value for key, value in rest.items() if not math.isclose(value, 0, abs_tol=1e-9)})
+
+    return Ledger(
+        beyond(m.spent.calls, idle.calls),
+        beyond(m.spent.writes, idle.writes),
+        beyond(m.spent.read_halves, idle.read_halves),
+    )
+
+
+def _origins(own: Ledger, firings: int) -> dict[str, dict[str, float]]:
+    """Per firing, by phase, operation and place."""
+    found: dict[str, dict[str, float]] = {}
+    for name, counter, scale in (
+        ("calls", own.calls, 1),
+        ("write_units", own.writes, 1),
+        ("read_units", own.read_halves, 2),
+    ):
+        for key, value in sorted(counter.items()):
+            found.setdefault(" ".join(key), {})[name] = round(value / scale / firings, 3)
+    return found
+
+
+def _origin_table(kind: str, own: Ledger, firings: int) -> str:
+    rows: list[list[object]] = [
+        [where, numbers.get("calls"), numbers.get("write_units"), numbers.get("read_units")]
+        for where, numbers in sorted(_origins(own, firings).items())
+    ]
+    return table([f"{kind}: where from, a firing", "calls", "write units", "read units"], rows)
+
+
+@contextmanager
+def _world() -> Iterator[World]:
+    """An emulator of its own, the proxy before it, and the product's services over both."""
+    import boto3
+
+    from chalicelib import bootstrap, settings
+    from infra import create, state
+    from localdev.emulator import Emulator
+
+    with tempfile.TemporaryDirectory(prefix="chronowatch-bench-") as directory:
+        data = Path(directory)
+        for name in ("run", "log"):
+            (data / name).mkdir()
+        port = free_ports(1)[0]
+        emulator = Emulator(data, port)
+        emulator.start(_environment())
+        try:
+            emulator.wait_ready()
+            chosen = settings.load({"CHRONO_WEBHOOK_ALLOW": "127.0.0.1", "LOG_LEVEL": "WARNING"})
+            resources = state.state(chosen.stage, chosen.event_bus)
+            keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": chosen.region}
+            dynamodb, sqs, events = (
+                boto3.client(name, endpoint_url=emulator.endpoint, **keys) for name in ("dynamodb", "sqs", "events")
+            )
+            create.create_all(dynamodb, sqs, events, resources)
+            with CountingProxy(port, resources, _scanner(dynamodb)) as proxy:
+                services = bootstrap.build(replace(chosen, endpoint_url=proxy.endpoint))
+                clock = VirtualClock(now_ms())
+                queue = VirtualQueue(services.queue, clock)
+                virtual = replace(services, clock=clock, tasks=VirtualTasks(clock), queue=queue)
+                executions = resources.table("executions")
+
+                def forget() -> None:
+                    proxy.forget(executions, lambda key: dynamodb.delete_item(TableName=executions.name, Key=key))
+
+                yield World(virtual, clock, queue, proxy, forget)
+        finally:
+            emulator.stop()
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+def _scanner(client: Any) -> Callable[[Any], dict[tuple[str, str], Any]]:
+    def scan(table: Any) -> dict[tuple[str, str], Any]:
+        found: dict[tuple[str, str], Any] = {}
+        for page in client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True):
+            found |= {(item["pk"]["S"], item["sk"]["S"]): item for item in page["Items"]}
+        return found
+
+    return scan

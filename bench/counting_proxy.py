@@ -1,0 +1,165 @@
+"""A proxy before the emulator that counts the AWS calls passing through and what DynamoDB would charge for them.
+
+Counting on the wire leaves nothing out, whatever the product uses to make its calls.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from bench import units
+from bench.units import Items
+from infra.state import State, Table
+
+WRITES = frozenset(
+    {"PutItem", "UpdateItem", "DeleteItem", "BatchExecuteStatement", "ExecuteStatement", "TransactWriteItems"}
+)
+TIMEOUT_S = 30.0
+_DROPPED = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Calls by (phase, operation, tables), write units and half read units by (phase, operation, place)."""
+
+    calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    writes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    read_halves: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def copy(self) -> Ledger:
+        return Ledger(Counter(self.calls), Counter(self.writes), Counter(self.read_halves))
+
+    def since(self, before: Ledger) -> Ledger:
+        """What was added after ``before``."""
+        return Ledger(self.calls - before.calls, self.writes - before.writes, self.read_halves - before.read_halves)
+
+
+class CountingProxy:
+    """Listens on loopback, forwards to the emulator, one call at a time; use it as a context."""
+
+    def __init__(self, emulator_port: int, state: State, scan: Callable[[Table], Items]) -> None:
+        """``scan`` reads a whole table past the proxy."""
+        self.ledger = Ledger()
+        self.phase = "start"
+        self._emulator_port = emulator_port
+        self._tables = {table.name: table for table in state.tables}
+        self._scan = scan
+        self._mirror: dict[str, Items] = {}
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+
+    def __enter__(self) -> CountingProxy:
+        self._mirror = {name: self._scan(table) for name, table in self._tables.items()}
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def count(self, operation: str, place: str, calls: int = 1) -> None:
+        """Enter calls that somebody else makes on the product's behalf."""
+        self.ledger.calls[self.phase, operation, place] += calls
+
+    def forget(self, table: Table, delete: Callable[[dict[str, Any]], object]) -> None:
+        """Empty a table past the proxy, uncounted."""
+        with self._lock:
+            for pk, sk in self._mirror[table.name]:
+                delete({"pk": {"S": pk}, "sk": {"S": sk}})
+            self._mirror[table.name] = self._scan(table)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, headers, answer = proxy.forward(self.path, dict(self.headers), body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    if name.lower() not in _DROPPED:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        return Handler
+
+    def forward(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """Pass one call on, and count it."""
+        operation = headers.get("X-Amz-Target", path).rpartition(".")[2]
+        with self._lock:
+            connection = http.client.HTTPConnection("127.0.0.1", self._emulator_port, timeout=TIMEOUT_S)
+            kept = {name: value for name, value in headers.items() if name.lower() not in _DROPPED}
+            connection.request("POST", path, body, kept)
+            response = connection.getresponse()
+            answer = response.read()
+            connection.close()
+            self._enter(operation, body, answer)
+        return response.status, dict(response.getheaders()), answer
+
+    def _enter(self, operation: str, body: bytes, answer: bytes) -> None:
+        text = body.decode()
+        named = [table for name, table in self._tables.items() if f'"{name}"' in text or f'\\"{name}\\"' in text]
+        places = "+".join(table.logical for table in named) or "-"
+        self.ledger.calls[self.phase, operation, places] += 1
+        if operation in WRITES:
+            self._enter_writes(operation, json.loads(text), named)
+        elif named:
+            self._enter_reads(operation, json.loads(text), json.loads(answer), named[0])
+
+    def _enter_writes(self, operation: str, request: Mapping[str, Any], named: list[Table]) -> None:
+        factor = 2 if operation == "TransactWriteItems" else 1
+        asked = len(request.get("Statements") or request.get("TransactItems") or [None])
+        changed = 0
+        for table in named:
+            after = self._scan(table)
+            charged, count = units.write_units(table, self._mirror[table.name], after)
+            self._mirror[table.name] = after
+            changed += count
+            for place, amount in charged.items():
+                self.ledger.writes[self.phase, operation, place] += amount * factor
+        if changed < asked:  # a condition that fails is charged like the write it refused
+            self.ledger.writes[self.phase, f"{operation} refused", "-"] += (asked - changed) * factor
+
+    def _enter_reads(self, operation: str, request: Mapping[str, Any], answer: Mapping[str, Any], table: Table) -> None:
+        stored = self._mirror[table.name]
+        place, charged = table.logical, 0
+        if operation == "GetItem":
+            charged = units.read_halves(
+                [_stored_size(stored, request["Key"])], bool(request.get("ConsistentRead")), False
+            )
+        elif operation == "BatchGetItem":
+            wanted = request["RequestItems"][table.name]
+            sizes = [_stored_size(stored, key) for key in wanted["Keys"]]
+            charged = units.read_halves(sizes, bool(wanted.get("ConsistentRead")), False)
+        elif operation == "Query":
+            # The product's queries that read an index ask for keys only: what comes back is what the index holds.
+            place += f"/{request['IndexName']}" if "IndexName" in request else ""
+            sizes = [units.size_bytes(item) for item in answer.get("Items", [])]
+            charged = units.read_halves(sizes, bool(request.get("ConsistentRead")), True)
+        self.ledger.read_halves[self.phase, operation, place] += charged
+
+
+def _stored_size(stored: Items, key: Mapping[str, Mapping[str, Any]]) -> int:
+    item = stored.get((key["pk"]["S"], key["sk"]["S"]))
+    return 0 if item is None else units.size_bytes(item)

@@ -1,0 +1,1 @@
+"""Other schedulers doing the same work, each in an environment of its own."""
