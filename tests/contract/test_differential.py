@@ -1,0 +1,331 @@
+"""The same random operations in memory and on DynamoDB give the same answers and leave the same behind.
+
+Every sequence has a seed; a failure names it, and ``CHRONO_SEEDS=N`` (or ``N..M``) runs that one (or those) again.
+``CHRONO_SEQUENCES`` sets how many run; the default keeps the suite short.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters import memory
+from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.dynamodb_stores import open_stores
+from chalicelib.core.execution import (
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    PENDING,
+    STATES,
+    Attempt,
+    Execution,
+    ExecutionKey,
+    Transition,
+)
+from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.ports.stores import Change, Due, NameTaken, Remembered, RevisionLost, ScheduleFilter, Versioned
+from tests.contract.records import START_MS, definition, execution, state
+
+pytestmark = pytest.mark.emulator
+
+SEQUENCES_DEFAULT = 40
+STEPS = 60
+SHARDS = 3
+NAMES = (None, None, "n", "m", "n#m", "name")
+OWNERS = ("a", "b", "a#n")
+TAGS = ((), ("x",), ("x", "y"), ("xy",))
+INSTANTS = tuple(START_MS + n * 500 for n in range(8))
+
+
+def chosen_seeds() -> Iterable[int]:
+    """What the environment asks for."""
+    given = os.environ.get("CHRONO_SEEDS")
+    if given:
+        first, _, last = given.partition("..")
+        return range(int(first), int(last or first) + 1)
+    return range(int(os.environ.get("CHRONO_SEQUENCES") or SEQUENCES_DEFAULT))
+
+
+class Walk:
+    """One sequence: the same call on both, and what they must agree on."""
+
+    def __init__(self, seed: int, real: Any, shard_base: int) -> None:
+        self.r = random.Random(f"differential/{seed}")
+        self.tenant = f"walk#{seed}%{shard_base}"
+        self.shard_base = shard_base
+        self.fake: Any = memory.open_stores()
+        self.real = real
+        self.keys = [Key(self.tenant, f"{n:026d}") for n in range(5)]
+        self.story: list[str] = []
+        self.states: dict[Key, State] = {}
+
+    def both(self, what: str, call: Callable[[Any], Any]) -> Any:
+        """Call both; they must answer, or raise, the same."""
+        answers = [_outcome(call, stores) for stores in (self.fake, self.real)]
+        self.story.append(f"{what} -> {answers[0]}")
+        assert answers[0] == answers[1], "\n".join([*self.story[-12:], f"DynamoDB: {answers[1]}"])
+        return answers[0]
+
+    # -- drawing
+
+    def key(self) -> Key:
+        return self.r.choice(self.keys)
+
+    def rev_near(self, rev: int) -> int:
+        """Mostly the right one."""
+        return self.r.choice((rev, rev, rev, rev, rev - 1, rev + 1))
+
+    def definition(self, at: Key) -> Definition:
+        r = self.r
+        return definition(
+            at,
+            version=f"v{r.randrange(1000):03d}",
+            since_ms=r.choice(INSTANTS),
+            active=r.random() < 0.7,
+            name=r.choice(NAMES),
+            owner=r.choice(OWNERS),
+            type=r.choice(("RATE", "CRON")),
+            tags=r.choice(TAGS),
+            payload=r.choice(("null", '{"a":1}', ' "ä" ')),
+        )
+
+    def state(self, at: Key, version: str, rev: int) -> State:
+        r = self.r
+        return state(
+            at,
+            self.shard_base + r.randrange(SHARDS),
+            rev=rev,
+            epoch=r.randrange(9),
+            versions=(VersionRef(version, START_MS, True),),
+            status=r.choice(("active", "active", "active", "paused")),
+            next_run_ms=r.choice((None, *INSTANTS)),
+            fence=r.randrange(5),
+            claims=r.choice(((), ((1, 2),))),
+        )
+
+    # -- operations on schedules
+
+    def create(self) -> None:
+        at = self.key()
+        made = self.definition(at)
+        made_state = self.state(at, made.version, 1)
+        if (
+            self.both(f"create {at.id[-1]} {made.name}", lambda s: s.schedules.create(Schedule(made, made_state)))
+            is None
+        ):
+            self.states[at] = made_state
+
+    def change(self) -> None:
+        at = self.key()
+        known = self.states.get(at)
+        before = self.fake.schedules.definitions([at]).get(at)
+        made = self.definition(at) if self.r.random() < 0.8 else None
+        version = "gone" if made is None else made.version
+        rev = known.rev if known is not None else 1
+        after = self.state(at, version, rev + 1)
+        if made is None:
+            after = replace(after, status="deleted", next_run_ms=None)
+        old = None if before is None or before.name is None else (before.owner, before.name)
+        new = None if made is None or made.name is None else (made.owner, made.name)
+        snapshot = before if before is not None and self.r.random() < 0.7 else None
+        if known is None:
+            old = None
+        written = Change(after, self.rev_near(rev), made, snapshot, old, new)
+        if self.both(f"change {at.id[-1]} {old} to {new}", lambda s: s.schedules.change(written)) is None:
+            self.states[at] = after
+
+    def write_states(self) -> None:
+        writes = []
+        for at in self.r.sample(self.keys, self.r.randrange(1, 4)):
+            known = self.states.get(at) or self.state(at, "v", 1)
+            after = replace(self.state(at, known.current.id, known.rev + 1), shard=known.shard)
+            if known.status == "deleted":
+                after = replace(after, status="deleted")
+            writes.append((after, self.rev_near(known.rev)))
+        answers = self.both(f"write_states {len(writes)}", lambda s: s.schedules.write_states(writes))
+        self.states.update({w.key: w for (w, _), won in zip(writes, answers, strict=True) if won})
+
+    def read_schedules(self) -> None:
+        wanted = self.r.sample(self.keys, self.r.randrange(1, 5))
+        for name in ("states", "epochs", "definitions", "get"):
+            self.both(name, lambda s, name=name: getattr(s.schedules, name)(wanted))
+        at = self.key()
+        found = self.both("history", lambda s: s.schedules.history(at))
+        versions = [Versioned(at, d.version) for d in found] + [Versioned(at, "v000")]
+        self.both("snapshots", lambda s: s.schedules.snapshots(versions))
+
+    def read_due(self) -> None:
+        shard, until_ms = self.shard_base + self.r.randrange(SHARDS), self.r.choice(INSTANTS)
+        limit = self.r.randrange(1, 4)
+        self.both("due", lambda s: pages_of_due(s, shard, until_ms, limit))
+
+    def read_list(self) -> None:
+        r = self.r
+        wanted = ScheduleFilter(
+            owner=r.choice((None, *OWNERS)),
+            enabled=r.choice((None, None, True, False)),
+            type=r.choice((None, None, "RATE")),
+            tag=r.choice((None, None, "x", "xy")),
+            name_prefix=r.choice((None, None, "n", "n#")),
+        )
+        limit = r.randrange(1, 4)
+        self.both(f"list {wanted}", lambda s: pages(lambda after: s.schedules.list(self.tenant, wanted, limit, after)))
+
+    # -- operations on executions
+
+    def execution(self, at: ExecutionKey, rev: int) -> Execution:
+        r = self.r
+        chosen = r.choice((PENDING, PENDING, IN_PROGRESS, COMPLETED, FAILED, *STATES))
+        is_open = chosen in (PENDING, IN_PROGRESS)
+        return execution(
+            Key(at.tenant, at.schedule_id),
+            at.firing_ms,
+            self.shard_base + int(at.schedule_id) % SHARDS,
+            manual=at.manual,
+            requested=at.manual or at.schedule_id[-1] == "1",
+            rev=rev,
+            state=chosen,
+            # As in the product, when a record was made never changes.
+            created_ms=at.firing_ms + (100 if at.schedule_id[-1] == "2" else -100),
+            lease_until_ms=r.choice((None, *INSTANTS)) if is_open else None,
+            retry_at_ms=r.choice((None, *INSTANTS)) if is_open else None,
+            finished_ms=None if is_open else at.firing_ms + 5,
+            attempts=r.choice(((), (Attempt(1, 2, 3), Attempt(2, 3, 4, 5, "failed", 500, "http_error", "é")))),
+            history=r.choice(((), (Transition("pending", "in_progress", 1),))),
+            result=r.choice((None, "{}")),
+        )
+
+    def execution_key(self) -> ExecutionKey:
+        at = self.key()
+        return ExecutionKey(at.tenant, at.id, self.r.choice(INSTANTS), self.r.random() < 0.2)
+
+    def insert(self) -> None:
+        keys = dict.fromkeys(self.execution_key() for _ in range(self.r.randrange(1, 6)))
+        records = [self.execution(k, 1) for k in keys]
+        self.both(f"insert {len(records)}", lambda s: s.executions.insert(records))
+
+    def update(self) -> None:
+        keys = list(dict.fromkeys(self.execution_key() for _ in range(self.r.randrange(1, 8))))
+        found = self.fake.executions.get(keys)
+        writes = []
+        for at in keys:
+            rev = found[at].rev if at in found else 1
+            writes.append((self.execution(at, rev + 1), self.rev_near(rev)))
+        self.both(f"update {len(writes)}", lambda s: s.executions.update(writes))
+
+    def read_executions(self) -> None:
+        r = self.r
+        keys = [self.execution_key() for _ in range(6)]
+        self.both("get", lambda s: s.executions.get(keys))
+        at, limit = self.key(), r.randrange(1, 5)
+        low, high = r.choice(INSTANTS), r.choice(INSTANTS)
+        newest_first = r.random() < 0.5
+        self.both(
+            "of_schedule",
+            lambda s: pages(lambda after: s.executions.of_schedule(at, low, high, limit, after, newest_first)),
+        )
+        shards = [self.shard_base + n for n in r.sample(range(SHARDS), r.randrange(1, SHARDS + 1))]
+        self.both(
+            "recent",
+            lambda s: pages(lambda after: s.executions.recent(self.tenant, shards, low, high, limit, after)),
+        )
+        shard = r.choice(shards)
+        self.both("open_until", lambda s: sorted(s.executions.open_until(shard, high, 1000)))
+
+    # -- the small stores
+
+    def cursor(self) -> None:
+        name = f"{self.tenant}/{self.r.randrange(2)}"
+        rev = self.both("cursor load", lambda s: s.cursors.load(name)).rev
+        values, expected = {"n": self.r.randrange(100)}, max(0, self.rev_near(rev))
+        self.both("cursor save", lambda s: s.cursors.save(name, values, expected))
+
+    def lease(self) -> None:
+        name = self.r.choice(("a", "a/b", "b"))
+        held = self.both("lease load", lambda s: s.leases.load(self.tenant, name))
+        expected = max(0, self.rev_near(held[1] if held else 0))
+        document = f"d{self.r.randrange(100)}"
+        self.both("lease save", lambda s: s.leases.save(self.tenant, name, document, expected + 1, expected))
+        self.both("lease list", lambda s: pages(lambda after: s.leases.list(self.tenant, 2, after)))
+
+    def idempotency(self) -> None:
+        r = self.r
+        key = r.choice(("k", "k#", "l"))
+        record = Remembered(f"h{r.randrange(2)}", f"s{r.randrange(99)}", r.choice(INSTANTS))
+        answered = replace(record, answer=f"a{r.randrange(9)}")
+        stale = replace(record, started_ms=r.choice(INSTANTS))
+        verb = r.choice(("begin", "begin", "take_over", "finish", "forget"))
+        calls: dict[str, Callable[[Any], Any]] = {
+            "begin": lambda s: s.idempotency.begin(self.tenant, key, record),
+            "take_over": lambda s: s.idempotency.take_over(self.tenant, key, stale, record),
+            "finish": lambda s: s.idempotency.finish(self.tenant, key, answered),
+            "forget": lambda s: s.idempotency.forget(self.tenant, key),
+        }
+        self.both(f"idempotency {verb} {key}", calls[verb])
+
+    def run(self) -> None:
+        """Random steps, then everything that can be read."""
+        writes = (self.create, self.change, self.write_states, self.insert, self.update)
+        reads = (self.read_schedules, self.read_due, self.read_list, self.read_executions)
+        others = (self.cursor, self.lease, self.idempotency)
+        for _ in range(STEPS):
+            self.r.choice((*writes, *writes, *reads, *others))()
+        self.compare_all()
+
+    def compare_all(self) -> None:
+        """The end state, by every way of reading it."""
+        self.both("all states", lambda s: s.schedules.states(self.keys))
+        self.both("all schedules", lambda s: s.schedules.get(self.keys))
+        for at in self.keys:
+            self.both("history", lambda s, at=at: s.schedules.history(at))
+            self.both("all records", lambda s, at=at: s.executions.of_schedule(at, 0, START_MS * 2, 1000, None))
+        self.both("everything", lambda s: s.schedules.list(self.tenant, ScheduleFilter(), 100, None))
+        for n in range(SHARDS):
+            shard = self.shard_base + n
+            self.both("due", lambda s, shard=shard: sorted(s.schedules.due(shard, START_MS * 2, 100)))
+            self.both("open", lambda s, shard=shard: sorted(s.executions.open_until(shard, START_MS * 2, 100)))
+
+
+def _outcome(call: Callable[[Any], Any], stores: Any) -> Any:
+    try:
+        return call(stores)
+    except (NameTaken, RevisionLost) as refused:
+        return type(refused).__name__
+
+
+def pages(read: Callable[[str | None], Any]) -> list[Any]:
+    """All items of a paged list; where its pages break is the adapter's affair."""
+    found: list[Any] = []
+    after: str | None = None
+    for _ in range(200):
+        items, after = read(after)
+        found += items
+        if after is None:
+            return found
+    raise AssertionError("the list does not end")
+
+
+def pages_of_due(stores: Any, shard: int, until_ms: int, limit: int) -> list[Due]:
+    """All due entries; the order of those of the same instant is the adapter's affair."""
+    found: list[Due] = []
+    while page := stores.schedules.due(shard, until_ms, limit, found[-1] if found else None):
+        found += page
+    assert [d.next_run_ms for d in found] == sorted(d.next_run_ms for d in found)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("seed", chosen_seeds())
+def test_memory_and_dynamodb_agree(seed: int, clients: Clients, resources: Any) -> None:
+    real = open_stores(clients.factory("dynamodb"), resources[0].stage)
+    try:
+        Walk(seed, real, shard_base=1000 + seed * SHARDS).run()
+    except AssertionError as problem:
+        raise AssertionError(
+            f"seed {seed}: CHRONO_SEEDS={seed} python -m pytest {os.path.relpath(__file__)}\n{problem}"
+        ) from None
