@@ -257,3 +257,24 @@ def test_a_grant_that_another_took_meanwhile_is_not_believed() -> None:
 def test_a_renewal_that_took_too_long_is_not_believed_either() -> None:
     grant, _ = granted(("acquire", 6.0, YES), ("renew", 9.5, YES), ("acquire", 0.0, YES))
     assert grant == Grant(7, 115.5 + 10.0 - 1.0)
+
+
+def test_a_renewal_counts_from_before_its_request_and_never_shortens() -> None:
+    leases = SlowLeases([("renew", 3.0, YES), ("renew", 1.0, YES)])
+    lease = Lease(leases, TERMS, Grant(7, 100.0 + 8.0), lambda: leases.now)
+    assert lease._renew_once()
+    assert lease.remaining == pytest.approx(100.0 + 10.0 - 1.0 - 103.0)
+    lease._until = 200.0
+    assert lease._renew_once()
+    assert lease.remaining == pytest.approx(200.0 - 104.0)
+    leases.now = 300.0  # its end, so that the threads in the background go home
+    assert not lease.held
+
+
+def test_a_renewal_that_comes_after_the_end_does_not_bring_it_back() -> None:
+    leases = SlowLeases([("renew", 8.5, YES)])
+    lease = Lease(leases, TERMS, Grant(7, 100.0 + 8.0), lambda: leases.now)
+    lease._renew_once()
+    assert not lease.held
+    leases.now = 100.0
+    assert not lease.held

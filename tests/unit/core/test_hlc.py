@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -150,6 +151,16 @@ def check_threads(each: int) -> None:
     assert len({s for mine in taken for s in mine}) == 8 * each
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads change places as often as they can, so that a missing lock shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_eight_threads_get_only_growing_stamps_while_the_wall_steps_back() -> None:
     check_threads(2_000)
 

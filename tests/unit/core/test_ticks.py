@@ -169,7 +169,8 @@ def full_hour_jumped_over(expected: datetime, wall: datetime) -> bool:
         ("Pacific/Apia", "2011-12-28"),
         ("America/Caracas", "2016-04-29"),  # from UTC-4:30 to UTC-4 at 02:30
         ("Asia/Pyongyang", "2018-05-03"),  # at 23:30 to midnight
-        ("America/St_Johns", "2011-11-04"),  # at 00:01 back to 23:01
+        ("America/St_Johns", "2010-11-05"),  # at 00:01 back to 23:01 of the day before
+        ("America/St_Johns", "2011-03-11"),  # at 00:01 to 01:01
         ("Antarctica/Troll", "2026-03-27"),  # by two hours
     ],
 )
