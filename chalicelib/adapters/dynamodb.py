@@ -101,24 +101,25 @@ class Database:
     def get_many(self, table: str, keys: Sequence[Mapping[str, Value]], attributes: str = "") -> list[Item]:
         """At most 100 items by key, in no order, strongly consistent; ``attributes`` is a projection expression."""
         check_size(keys, limits.BATCH_GET_MAX)
-        wanted: dict[str, Any] = {"Keys": list(keys), "ConsistentRead": True}
+        wanted = list(keys)
+        how: dict[str, Any] = {"ConsistentRead": True}
         if attributes:
-            wanted["ProjectionExpression"] = attributes
+            how["ProjectionExpression"] = attributes
         found: list[Item] = []
         for attempt in range(aws.ATTEMPTS_MAX):
-            if not wanted["Keys"]:
+            if not wanted:
                 return found
-            answer = self.read("batch_get_item", RequestItems={table: wanted})
+            answer = self.read("batch_get_item", RequestItems={table: {"Keys": wanted, **how}})
             found += answer.get("Responses", {}).get(table, [])
             left = answer.get("UnprocessedKeys", {}).get(table)
             if not left:
                 return found
             # The answer was too large for one call (16 MB), or the table throttles: ask for the rest.
-            progressed = len(left["Keys"]) < len(wanted["Keys"])
-            wanted["Keys"] = left["Keys"]
+            progressed = len(left["Keys"]) < len(wanted)
+            wanted = left["Keys"]
             if not progressed:
                 pause(aws.PAUSE_FIRST_MS << attempt)
-        raise Unavailable(f"{table}: {len(wanted['Keys'])} of {len(keys)} items could not be read")
+        raise Unavailable(f"{table}: {len(wanted)} of {len(keys)} items could not be read")
 
     def execute(self, statements: Sequence[Statement]) -> list[bool]:
         """Run at most 25 conditional writes; False for each that lost its race.

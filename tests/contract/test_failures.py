@@ -1,0 +1,368 @@
+"""What the AWS adapters make of throttles, refusals and lost answers: with clients that fail as botocore's do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+from chalicelib.adapters import aws
+from chalicelib.adapters.dynamodb import Database, Names, Statement, key, text
+from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
+from chalicelib.adapters.sqs import SqsQueue
+from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.core.execution import ExecutionKey
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Key
+from chalicelib.ports.work_queue import Outgoing
+from tests.contract.records import definition, state
+
+URL = "http://127.0.0.1:1"
+NAMES = Names("s", "e", "r")
+
+
+def refused(code: str, status: int = 400, **more: Any) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
+    return ClientError(response, "Operation")
+
+
+class Scripted:
+    """A client whose calls answer, or raise, one thing after the other; remembers what it was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            if operation == "get_queue_url":
+                return {"QueueUrl": URL}
+            self.asked.append((operation, arguments))
+            answer = self._answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    @property
+    def left(self) -> int:
+        return len(self._answers)
+
+
+def responses(*codes: str | None) -> dict[str, Any]:
+    return {"Responses": [{} if code is None else {"Error": {"Code": code, "Message": "m"}} for code in codes]}
+
+
+def execute(client: Scripted, count: int) -> list[bool]:
+    statements = [Statement(f"UPDATE {n}", (text("x"),)) for n in range(count)]
+    return Database(lambda: client, NAMES).execute(statements)
+
+
+class TestReads:
+    @pytest.mark.parametrize(
+        "passing",
+        [
+            refused("ThrottlingException"),
+            refused("ProvisionedThroughputExceededException"),
+            refused("InternalServerError", 500),
+            ReadTimeoutError(endpoint_url=URL),
+            ConnectionClosedError(endpoint_url=URL),
+            EndpointConnectionError(endpoint_url=URL),
+        ],
+    )
+    def test_are_repeated_while_they_fail_in_passing(self, passing: Exception) -> None:
+        client = Scripted(passing, passing, {"Item": {}})
+        assert Database(lambda: client, NAMES).read("get_item") == {"Item": {}}
+
+    def test_end_as_unavailable(self) -> None:
+        client = Scripted(*[ReadTimeoutError(endpoint_url=URL)] * aws.ATTEMPTS_MAX, "never")
+        with pytest.raises(Unavailable) as raised:
+            Database(lambda: client, NAMES).read("get_item")
+        assert not isinstance(raised.value, OutcomeUnknown), "a read has no outcome to be unknown"
+        assert client.left == 1
+
+    def test_of_what_is_missing_are_not_repeated(self) -> None:
+        client = Scripted(refused("ResourceNotFoundException"), "never")
+        with pytest.raises(Unavailable):
+            Database(lambda: client, NAMES).read("get_item")
+        assert client.left == 1
+
+    def test_that_are_wrong_come_out_as_they_are(self) -> None:
+        client = Scripted(refused("ValidationException"), "never")
+        with pytest.raises(ClientError):
+            Database(lambda: client, NAMES).read("query")
+        assert client.left == 1
+
+    def test_ask_again_for_keys_that_were_left_out(self) -> None:
+        keys = [key("p", str(n)) for n in range(3)]
+        client = Scripted(
+            {"Responses": {"s": [{"n": 0}]}, "UnprocessedKeys": {"s": {"Keys": keys[1:]}}},
+            {"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys[1:]}}},
+            {"Responses": {"s": [{"n": 1}, {"n": 2}]}, "UnprocessedKeys": {}},
+        )
+        assert Database(lambda: client, NAMES).get_many("s", keys) == [{"n": 0}, {"n": 1}, {"n": 2}]
+        assert [len(a["RequestItems"]["s"]["Keys"]) for _, a in client.asked] == [3, 2, 2]
+
+    def test_of_keys_that_are_never_read_end_as_unavailable(self) -> None:
+        keys = [key("p", "1")]
+        client = Scripted(*[{"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys}}}] * aws.ATTEMPTS_MAX)
+        with pytest.raises(Unavailable, match="1 of 1"):
+            Database(lambda: client, NAMES).get_many("s", keys)
+
+
+class TestTornReads:
+    """State and definition of one schedule are read together but not isolated from a change that comes between."""
+
+    KEY = Key("t", "I" * 26)
+
+    def store(self, client: Scripted) -> DynamoScheduleStore:
+        return DynamoScheduleStore(Database(lambda: client, NAMES))
+
+    def items(self, state_version: str | None, definition_version: str | None) -> dict[str, Any]:
+        from chalicelib.adapters import dynamodb_documents as documents
+        from chalicelib.core.schedule import VersionRef
+
+        found: list[Any] = []
+        pk = documents.partition(*self.KEY)
+        if state_version is not None:
+            stored = state(self.KEY, versions=(VersionRef(state_version, 1, True),))
+            found.append({**key(pk, "state"), "doc": text(documents.encode_state(stored))})
+        if definition_version is not None:
+            doc = documents.encode_definition(definition(self.KEY, version=definition_version))
+            found.append({**key(pk, "def"), "doc": text(doc), "payload": text("null")})
+        return {"Responses": {"s": found}}
+
+    def test_are_repeated_until_both_belong_together(self) -> None:
+        client = Scripted(self.items("v1", "v2"), self.items("v2", None), self.items("v2", "v2"))
+        found = self.store(client).get([self.KEY])
+        assert found[self.KEY].definition.version == found[self.KEY].state.current.id == "v2"
+
+    def test_that_never_end_are_unavailable(self) -> None:
+        client = Scripted(*[self.items("v1", "v2")] * 20)
+        with pytest.raises(Unavailable, match="faster"):
+            self.store(client).get([self.KEY])
+
+    def test_a_definition_without_a_state_is_torn_too(self) -> None:
+        client = Scripted(self.items(None, "v1"), self.items("v1", "v1"))
+        assert self.KEY in self.store(client).get([self.KEY])
+
+
+class TestWrites:
+    @pytest.mark.parametrize(
+        "passing",
+        [
+            refused("ThrottlingException"),
+            refused("RequestLimitExceeded"),
+            ConnectTimeoutError(endpoint_url=URL),
+            EndpointConnectionError(endpoint_url=URL),
+        ],
+    )
+    def test_are_repeated_when_nothing_can_have_happened(self, passing: Exception) -> None:
+        client = Scripted(passing, passing, {})
+        assert Database(lambda: client, NAMES).write("put_item") is True
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            ReadTimeoutError(endpoint_url=URL),
+            ConnectionClosedError(endpoint_url=URL),
+            refused("InternalServerError", 500),
+            refused("ServiceUnavailable", 503),
+        ],
+    )
+    def test_without_an_answer_are_never_repeated(self, lost: Exception) -> None:
+        """A repeat would meet its own first try and call a race lost that was won."""
+        client = Scripted(lost, "never")
+        with pytest.raises(OutcomeUnknown):
+            Database(lambda: client, NAMES).write("put_item")
+        assert client.left == 1
+
+    def test_that_stay_throttled_are_unavailable(self) -> None:
+        client = Scripted(*[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        with pytest.raises(Unavailable) as raised:
+            Database(lambda: client, NAMES).write("put_item")
+        assert not isinstance(raised.value, OutcomeUnknown)
+
+    def test_whose_condition_fails_are_false(self) -> None:
+        client = Scripted(refused("ConditionalCheckFailedException"))
+        assert Database(lambda: client, NAMES).write("put_item") is False
+
+    def test_with_a_token_are_repeated_also_without_an_answer(self) -> None:
+        answers: list[Any] = [ReadTimeoutError(endpoint_url=URL), refused("TransactionInProgressException"), "done"]
+        client = Scripted(*answers)
+        assert aws.write_idempotent(lambda: client.transact_write_items()) == "done"
+
+    def test_with_a_token_that_at_last_are_throttled_stay_unknown(self) -> None:
+        client = Scripted(ReadTimeoutError(endpoint_url=URL), *[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        with pytest.raises(OutcomeUnknown):
+            aws.write_idempotent(lambda: client.transact_write_items())
+
+    def test_a_transaction_that_met_another_is_repeated(self) -> None:
+        busy = refused(
+            "TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}]
+        )
+        client = Scripted(busy, busy, "done")
+        assert aws.write_idempotent(lambda: client.transact_write_items()) == "done"
+
+    def test_a_transaction_whose_condition_failed_is_not_repeated(self) -> None:
+        reasons = [{"Code": "ConditionalCheckFailed"}, {"Code": "TransactionConflict"}]
+        client = Scripted(refused("TransactionCanceledException", CancellationReasons=reasons), "never")
+        with pytest.raises(ClientError) as raised:
+            aws.write_idempotent(lambda: client.transact_write_items())
+        assert aws.reasons_of(raised.value) == ["ConditionalCheckFailed", "TransactionConflict"]
+        assert client.left == 1
+
+
+class TestBatchesOfStatements:
+    def test_lost_races_are_false(self) -> None:
+        client = Scripted(responses(None, "ConditionalCheckFailed", "DuplicateItem", None))
+        assert execute(client, 4) == [True, False, False, True]
+
+    @pytest.mark.parametrize(
+        "code",
+        ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "TransactionConflict"],
+    )
+    def test_only_throttled_statements_are_repeated(self, code: str) -> None:
+        client = Scripted(responses(None, code, "ConditionalCheckFailed", code), responses(code, None), responses(None))
+        assert execute(client, 4) == [True, True, False, True]
+        sent = [[s["Statement"] for s in arguments["Statements"]] for _, arguments in client.asked]
+        assert sent == [[f"UPDATE {n}" for n in range(4)], ["UPDATE 1", "UPDATE 3"], ["UPDATE 1"]]
+
+    def test_all_throttled_is_unavailable(self) -> None:
+        client = Scripted(*[responses("ThrottlingError", "ThrottlingError")] * aws.ATTEMPTS_MAX)
+        with pytest.raises(Unavailable) as raised:
+            execute(client, 2)
+        assert not isinstance(raised.value, OutcomeUnknown), "nothing was written"
+
+    def test_lost_and_throttled_is_unavailable(self) -> None:
+        client = Scripted(responses("DuplicateItem", "ThrottlingError"), *[responses("ThrottlingError")] * 9)
+        with pytest.raises(Unavailable) as raised:
+            execute(client, 2)
+        assert not isinstance(raised.value, OutcomeUnknown), "nothing was written"
+
+    def test_written_and_throttled_is_unknown(self) -> None:
+        client = Scripted(responses(None, "ThrottlingError"), *[responses("ThrottlingError")] * 9)
+        with pytest.raises(OutcomeUnknown):
+            execute(client, 2)
+
+    def test_a_statement_without_an_outcome_is_unknown_and_not_repeated(self) -> None:
+        client = Scripted(responses("DuplicateItem", "InternalServerError"), "never")
+        with pytest.raises(OutcomeUnknown):
+            execute(client, 2)
+        assert client.left == 1
+
+    def test_a_call_without_an_answer_is_unknown(self) -> None:
+        client = Scripted(ReadTimeoutError(endpoint_url=URL), "never")
+        with pytest.raises(OutcomeUnknown):
+            execute(client, 2)
+        assert client.left == 1
+
+    def test_a_call_that_is_throttled_whole_is_unavailable(self) -> None:
+        client = Scripted(*[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        with pytest.raises(Unavailable) as raised:
+            execute(client, 2)
+        assert not isinstance(raised.value, OutcomeUnknown)
+
+    def test_a_second_call_that_fails_after_a_part_was_written_is_unknown(self) -> None:
+        client = Scripted(responses(None, "ThrottlingError"), *[EndpointConnectionError(endpoint_url=URL)] * 9)
+        with pytest.raises(OutcomeUnknown):
+            execute(client, 2)
+
+    def test_a_fault_of_the_statement_is_no_race(self) -> None:
+        with pytest.raises(ValueError, match="ValidationError"):
+            execute(Scripted(responses("ValidationError")), 1)
+
+
+class TestSending:
+    def send(self, client: Scripted, count: int) -> None:
+        messages = [Outgoing(Run(ExecutionKey("t", "i", n), 1, n), 0) for n in range(count)]
+        SqsQueue(lambda: client, "work", "dead").send(messages)
+
+    def failed(self, *ids: int, sender: bool = True, code: str = "Throttled") -> dict[str, Any]:
+        return {"Failed": [{"Id": str(n), "SenderFault": sender, "Code": code} for n in ids]}
+
+    def sent(self, client: Scripted) -> Sequence[list[str]]:
+        return [[e["Id"] for e in arguments["Entries"]] for _, arguments in client.asked]
+
+    def test_refused_entries_are_sent_once_more(self) -> None:
+        client = Scripted(self.failed(1, 2), {})
+        self.send(client, 3)
+        assert self.sent(client) == [["0", "1", "2"], ["1", "2"]]
+
+    def test_none_taken_is_unavailable(self) -> None:
+        client = Scripted(self.failed(0, 1), self.failed(0, 1))
+        with pytest.raises(Unavailable) as raised:
+            self.send(client, 2)
+        assert not isinstance(raised.value, OutcomeUnknown)
+
+    @pytest.mark.parametrize("second", [(0,), (1,), (0, 1)])
+    def test_some_taken_is_unknown(self, second: tuple[int, ...]) -> None:
+        client = Scripted(self.failed(0, 1), self.failed(*second))
+        with pytest.raises(OutcomeUnknown):
+            self.send(client, 3)
+
+    def test_none_taken_at_first_and_some_later_is_unknown(self) -> None:
+        client = Scripted(self.failed(0, 1), self.failed(1))
+        with pytest.raises(OutcomeUnknown):
+            self.send(client, 2)
+
+    def test_a_fault_of_the_service_may_have_been_taken(self) -> None:
+        fault = self.failed(0, sender=False, code="InternalError")
+        with pytest.raises(OutcomeUnknown):
+            self.send(Scripted(fault, fault), 1)
+
+    def test_a_second_call_that_cannot_be_made_after_some_were_taken_is_unknown(self) -> None:
+        client = Scripted(self.failed(1), *[EndpointConnectionError(endpoint_url=URL)] * aws.ATTEMPTS_MAX)
+        with pytest.raises(OutcomeUnknown):
+            self.send(client, 2)
+
+    def test_a_second_call_that_cannot_be_made_after_none_were_taken_is_unavailable(self) -> None:
+        client = Scripted(self.failed(0, 1), *[EndpointConnectionError(endpoint_url=URL)] * aws.ATTEMPTS_MAX)
+        with pytest.raises(Unavailable) as raised:
+            self.send(client, 2)
+        assert not isinstance(raised.value, OutcomeUnknown)
+
+    def test_no_answer_is_unknown(self) -> None:
+        with pytest.raises(OutcomeUnknown):
+            self.send(Scripted(ReadTimeoutError(endpoint_url=URL)), 1)
+
+
+class TestARealClient:
+    """The same with sockets: nothing listens, or something listens and never answers."""
+
+    def clients(self, endpoint_url: str) -> aws.Clients:
+        return aws.Clients("us-east-1", endpoint_url)
+
+    def test_nothing_listens(self) -> None:
+        database = Database(self.clients(URL).factory("dynamodb"), NAMES)
+        with pytest.raises(Unavailable) as raised:
+            database.execute([Statement("UPDATE", ())])
+        assert not isinstance(raised.value, OutcomeUnknown)
+        with pytest.raises(Unavailable) as raised:
+            database.write("put_item", TableName="s", Item=key("p", "s"))
+        assert not isinstance(raised.value, OutcomeUnknown)
+
+    def test_something_listens_and_never_answers(self) -> None:
+        import socket
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            clients = self.clients(f"http://127.0.0.1:{server.getsockname()[1]}")
+            client = clients.get("dynamodb", read_timeout_s=0.2)
+            database = Database(lambda: client, NAMES)
+            with pytest.raises(OutcomeUnknown):
+                database.execute([Statement("UPDATE", ())])
+            client_read = clients.get("dynamodb", read_timeout_s=0.05)
+            with pytest.raises(Unavailable) as raised:
+                Database(lambda: client_read, NAMES).read("get_item", TableName="s", Key=key("p", "s"))
+            assert not isinstance(raised.value, OutcomeUnknown)
+            client.close()
+            client_read.close()
