@@ -215,6 +215,11 @@ def test_without_gives_what_filtering_gives(expr: str, removed: list[str], start
         assert left.next_wall(start) == at
 
 
+def test_an_exclusion_that_meets_every_hour_but_not_every_minute() -> None:
+    left = CronWithout(parse("0,30 9 * * *"), [Cron("30 * * * *", excludes=True)])
+    assert shown(left.next_wall(wall("2026-11-21T09:20:00"))) == "2026-11-22T09:00:00"
+
+
 def test_nothing_left_is_found_out_quickly() -> None:
     began = time.process_time()
     cron = parse("0 * * * *")

@@ -150,6 +150,12 @@ def test_in_the_overlap(expr: str, overlap: str, expected: list[str]) -> None:
     assert [to_rfc3339(at)[11:16] for at in made.between(start, start + 5 * 3_600_000 - 1, 99)] == expected
 
 
+@pytest.mark.parametrize(("expr", "overlap"), [("*/30 2 25 10 *", "once"), ("0,30 2 25 10 *", "twice")])
+def test_the_second_pass_is_not_jumped_over_when_the_next_date_is_far(expr: str, overlap: str) -> None:
+    made = recurrence.compile(Spec("CRON", expr, "Europe/Berlin", dst_overlap=overlap))
+    assert made.next_after(parse_rfc3339("2026-10-25T00:45:00Z")) == parse_rfc3339("2026-10-25T01:00:00Z")
+
+
 def test_not_twice_at_fall_back_as_croniter_does() -> None:
     made = recurrence.compile(Spec("CRON", "30 1 * * *", "America/New_York"))
     start = parse_rfc3339("2026-11-01T00:00:00Z")

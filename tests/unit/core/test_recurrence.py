@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -123,6 +124,16 @@ def test_days_keep_the_wall_clock_and_hours_the_elapsed_time() -> None:
         "2026-03-29T08:00",
         "2026-03-30T09:00",
     ]
+
+
+@pytest.mark.parametrize("period", ["P1M", "P1Y", "P7M", "P1M1D", "P1W", "P1DT5H"])
+@pytest.mark.parametrize("anchor", ["2024-01-31T10:00:00Z", "2024-02-29T23:30:00Z", "2023-12-01T00:00:00Z"])
+def test_whoever_asks_from_anywhere_gets_the_next_step(period: str, anchor: str) -> None:
+    made = recurrence.compile(Spec("ISO8601", period, "Europe/Berlin", start_at_ms=ms(anchor)))
+    steps = made.between(0, ms("2060-01-01T00:00:00Z"), 500)
+    assert len(steps) >= 30
+    for earlier, later in pairwise(steps):
+        assert made.next_after(earlier) == made.next_after(later - 1) == later
 
 
 def test_repetitions() -> None:
