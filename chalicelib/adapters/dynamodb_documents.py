@@ -96,6 +96,7 @@ class _ExecutionDoc(
         "rev": "r",
         "state": "st",
         "requested": "rq",
+        "request_id": "ri",
         "offset_ms": "of",
         "attempt": "a",
         "attempts": "at",
@@ -124,6 +125,7 @@ class _ExecutionDoc(
     rev: int
     state: str = "pending"
     requested: bool = False
+    request_id: str = ""
     offset_ms: int = 0
     attempt: int = 0
     attempts: tuple[_AttemptDoc, ...] = ()

@@ -143,6 +143,30 @@ class ExecutionList(msgspec.Struct):
     next_page_token: str | None
 
 
+class Backfilled(msgspec.Struct):
+    """How many instants were without an execution and fire now."""
+
+    count: int
+
+
+class LedgerLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One instant. `expected`: the schedule owed it. `outcome`: a delivery state, or `excluded`, `paused`, `lost`."""
+
+    firing_unix_ms: Instant
+    expected: bool
+    outcome: str
+    lateness_ms: int | None = None
+    reason: str | None = None
+
+
+class LedgerView(msgspec.Struct):
+    """What was owed against what became of it, in order of time; `lost` counts the owed without an answer."""
+
+    items: list[LedgerLine]
+    lost: int
+    next_page_token: str | None
+
+
 class NowView(msgspec.Struct):
     """This instance's time, and a stamp greater than every one it gave out or was sent."""
 

@@ -51,15 +51,18 @@ class Call(Generic[B_co, Q_co]):
         """What If-Match allows; None = any version."""
         return if_match(self.headers.get("if-match"))
 
-    def after(self, query: requests.PageQuery) -> str | None:
+    def after(self, query: requests.PageQuery | requests.LedgerQuery) -> str | None:
         """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""
         token = requests.given(query.page_token)
         return None if token is None else page_token.unseal(self.page_secret(), self._scope(), token)
 
     def page(self, items: list[Any], after: str | None) -> Reply:
         """One page of a list, with the token of the next."""
-        token = None if after is None else page_token.seal(self.page_secret(), self._scope(), after)
-        return Reply(200, {"items": items, "next_page_token": token})
+        return Reply(200, {"items": items, "next_page_token": self.token(after)})
+
+    def token(self, after: str | None) -> str | None:
+        """The page token of a position."""
+        return None if after is None else page_token.seal(self.page_secret(), self._scope(), after)
 
     def _scope(self) -> str:
         """Tenant, caller, list and filters: a token is good for these only. The page's size may change."""

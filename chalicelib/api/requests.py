@@ -179,6 +179,13 @@ class TriggerBody(Body, kw_only=True):
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
 
 
+class BackfillBody(Body, kw_only=True):
+    """Which instants; both ends count."""
+
+    from_unix_ms: Instant
+    to_unix_ms: Instant
+
+
 class CancelBody(Body, kw_only=True):
     """Why it is cancelled; kept in its history."""
 
@@ -226,6 +233,17 @@ class ScheduleExecutionsQuery(PageQuery, kw_only=True):
     state: Opt[State] = UNSET
     from_unix_ms: Opt[Instant] = UNSET
     to_unix_ms: Opt[Instant] = UNSET
+
+
+class LedgerQuery(Query, kw_only=True):
+    """Which span, both ends included; without one, the last day."""
+
+    from_unix_ms: Opt[Instant] = UNSET
+    to_unix_ms: Opt[Instant] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=limits.LEDGER_MAX_ITEMS, description="Instants on a page.")] = (
+        limits.LEDGER_MAX_ITEMS
+    )
+    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
 class ExecutionsQuery(ScheduleExecutionsQuery, kw_only=True):

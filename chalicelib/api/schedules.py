@@ -16,7 +16,7 @@ from chalicelib.core.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedule import Schedule
 from chalicelib.ports.stores import ScheduleFilter
-from chalicelib.usecases import executions, preview, schedules
+from chalicelib.usecases import backfill, executions, preview, schedules
 from chalicelib.usecases.executions import ExecutionFilter
 
 COLLECTION = "/api/v1/schedules"
@@ -96,8 +96,8 @@ def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
     payload = None if raw is None else json_text(raw)
     if payload is not None:
         draft.check_payload(payload)
-    at_ms = None if call.run is None else int(call.run.seed.partition("@")[2])
-    fired: Execution = schedules.trigger(call.services, call.caller, schedule_id, payload, version, at_ms)
+    request = None if call.run is None else (call.run.seed, int(call.run.seed.partition("@")[2]))
+    fired: Execution = schedules.trigger(call.services, call.caller, schedule_id, payload, version, request)
     return Reply(202, answers.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
 
 
@@ -109,6 +109,33 @@ def executions_of(call: Call[Body, requests.ScheduleExecutionsQuery]) -> Reply:
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, schedule_id)  # tells "none yet" from "no such schedule"
     return call.page([answers.of_execution(f) for f in found], more)
+
+
+def start_backfill(call: Call[requests.BackfillBody, Query]) -> Reply:
+    """Fire what is missing."""
+    body = call.body
+    count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms)
+    return Reply(202, answers.Backfilled(count))
+
+
+def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
+    """What was owed against what became of it."""
+    q = call.query
+    after = call.after(q)
+    from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)
+    drawn = backfill.ledger(call.services, call.caller, _id(call), from_ms, to_ms, q.limit)
+    lines = [
+        answers.LedgerLine(
+            firing_unix_ms=line.firing_ms,
+            expected=line.expected,
+            outcome=line.outcome,
+            lateness_ms=line.lateness_ms,
+            reason=line.reason,
+        )
+        for line in drawn.lines
+    ]
+    following = None if drawn.next_ms is None else str(drawn.next_ms)
+    return Reply(200, answers.LedgerView(lines, drawn.lost, call.token(following)))
 
 
 def execution_filter(
@@ -248,6 +275,17 @@ def operations() -> list[Operation]:
         *_verbs(),
         Operation(
             method="GET",
+            path=ONE + "/ledger",
+            summary="Every instant owed, against what became of it",
+            tag="schedules",
+            handler=ledger_of,
+            query=requests.LedgerQuery,
+            answers={200: answers.LedgerView},
+            errors=(400, 404),
+            description="An owed instant that left no trace is `lost`, and counted.",
+        ),
+        Operation(
+            method="GET",
             path=ONE + "/executions",
             summary="The executions of a schedule, newest firing first",
             tag="executions",
@@ -299,5 +337,19 @@ def _verbs() -> list[Operation]:
             description="Leaves `next_run_unix_ms` alone, and works while the schedule is paused.",
             example={"payload": {"hello": "again"}},
             answer_headers={"Location": "The execution's path."},
+        ),
+        Operation(
+            method="POST",
+            path=ONE + ":backfill",
+            summary="Fire the instants of a span that have no execution",
+            tag="schedules",
+            handler=start_backfill,
+            body=requests.BackfillBody,
+            answers={202: answers.Backfilled},
+            errors=(404,),
+            creates=True,
+            description=f"At most {limits.BACKFILL_MAX_INSTANTS} instants, up to now; "
+            "also such as lie before the schedule's creation. Repeating it repeats nothing.",
+            example={"from_unix_ms": 1795248000000, "to_unix_ms": 1795251600000},
         ),
     ]

@@ -93,7 +93,8 @@ class Execution:
     """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
 
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
-    ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it.
+    ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it;
+    ``request_id`` names the call, so that the same call run again finds what it made.
     ``offset_ms`` is its jitter: what it was meant to wait past its instant.
     """
 
@@ -102,6 +103,7 @@ class Execution:
     firing_ms: int
     manual: bool = False
     requested: bool = False
+    request_id: str = ""
     offset_ms: int = 0
     shard: int
     version: str

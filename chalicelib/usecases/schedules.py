@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.core import draft, limits, schedule
+from chalicelib.core import draft, limits, schedule, trace
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.execution import Execution
+from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Run
 from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.batches import gathered
@@ -34,7 +34,7 @@ def create(s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: 
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, fields, schedule_id, now_ms)
     draft.check(definition, now_ms, s.config.webhook_allow)
-    state = _begin(s, definition, _blank_state(s, definition))
+    state = _begin(s, definition, _blank_state(s, definition), None)
     made = Schedule(definition, state)
     try:
         s.schedules.create(made)
@@ -76,10 +76,13 @@ def _blank_state(s: Services, definition: Definition) -> State:
     )
 
 
-def _begin(s: Services, definition: Definition, state: State) -> State:
-    """Queue what the new version owes inside the horizon, and the state that goes on from there."""
+def _begin(s: Services, definition: Definition, state: State, awaited_ms: int | None) -> State:
+    """Queue what the new version owes inside the horizon, and the state that goes on from there. ``awaited_ms`` is the
+    run of a DELAY schedule that has to end first."""
     if not definition.active:
-        return replace(state, status="paused", next_run_ms=None, queued_ms=None)
+        return replace(state, status="paused", next_run_ms=None, queued_ms=awaited_ms)
+    if awaited_ms is not None:
+        return replace(state, status="active", next_run_ms=None, queued_ms=awaited_ms)
     first = schedule.first_from(definition, definition.since_ms)
     if first is None:
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
@@ -215,17 +218,29 @@ def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule
     moved = state.with_version(
         VersionRef(new.version, since_ms, new.active), run_count=state.run_count - taken_back, hlc=new.hlc
     )
-    return Schedule(new, _begin(s, new, moved))
+    return Schedule(new, _begin(s, new, moved, _awaited(s, found, new)))
+
+
+def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
+    """The instant of a DELAY schedule's run that was owed before the change and has not ended: the next run follows its
+    end, whatever is edited, paused and resumed meanwhile. (When it ends before the change is written, the state has
+    moved on and the change begins anew; when after it, its end finds the new version waiting.)"""
+    state = found.state
+    waits = found.definition.type == new.type == "DELAY" and state.next_run_ms is None
+    if not waits or state.queued_ms is None or state.queued_ms >= new.since_ms:
+        return None
+    key = ExecutionKey(state.tenant, state.id, state.queued_ms)
+    record = s.executions.get([key]).get(key)
+    return state.queued_ms if record is None or record.is_open else None
 
 
 def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
     old, new = before.definition, after.definition
-    snapshot = _superseded(before, new.since_ms) if old.active else None
     change = Change(
         state=after.state,
         expected_rev=before.state.rev,
         definition=new,
-        snapshot=snapshot,
+        snapshot=_superseded(before, new.since_ms),
         old_name=_guard(old),
         new_name=_guard(new),
     )
@@ -239,7 +254,8 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
-    """The definition as kept for what it still owes; one that was exhausted owed nothing after its last instant."""
+    """The definition as kept for what it still owes and for what was triggered under it, also while it was paused; one
+    that was exhausted owed nothing after its last instant."""
     state = found.state
     if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
         until_ms = min(until_ms, state.queued_ms + 1)
@@ -283,7 +299,7 @@ def _write_deletion(s: Services, found: Schedule) -> bool:
         state=gone,
         expected_rev=state.rev,
         definition=None,
-        snapshot=_superseded(found, since_ms) if old.active else None,
+        snapshot=_superseded(found, since_ms),
         old_name=_guard(old),
         new_name=None,
     )
@@ -300,28 +316,37 @@ def trigger(
     schedule_id: str,
     payload: str | None,
     if_match: str | None,
-    at_ms: int | None = None,
+    request: tuple[str, int] | None = None,
 ) -> Execution:
     """Fire once now, outside the grid; works when paused and leaves ``next_run`` alone.
 
-    ``at_ms`` names the instant when the call is run again for a lost answer. Two triggers within one millisecond get
-    neighbouring instants, since the id is made of the instant.
+    ``request`` is the call's own id and its instant, for when it is run again because its answer was lost. Two triggers
+    within one millisecond get neighbouring instants, since an execution's id is made of its instant.
     """
     found = get(s, caller, schedule_id)
     _check_match(found.definition, if_match)
-    instant = s.clock.now_ms() if at_ms is None else at_ms
+    request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
-        record = _manual_record(s, found, instant, payload)
+        record = _manual_record(s, found, instant, payload, request_id)
         owed.enqueue(s, [Run(record.key, 1, instant)])
         if s.executions.insert([record])[0]:
             return record
         existing = s.executions.get([record.key]).get(record.key)
-        if at_ms is not None and existing is not None:
+        if existing is not None and request_id and existing.request_id == request_id:
             return existing
         instant += 1
     raise TooMany("the schedule is being triggered by many callers at once", code="contended")
 
 
-def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None) -> Execution:
+def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None, request_id: str) -> Execution:
     record = owed.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
-    return replace(record, manual=True, requested=True, offset_ms=0, payload=payload, retry_at_ms=at_ms)
+    return replace(
+        record,
+        manual=True,
+        requested=True,
+        request_id=request_id,
+        offset_ms=0,
+        payload=payload,
+        retry_at_ms=at_ms,
+        trace_id=trace.trace_id_of(record.id + "-m"),
+    )

@@ -76,8 +76,8 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     definitions = load_definitions(s, {Versioned(f.schedule, f.version) for f in wanted})
     claims.unknown.extend(f for f in wanted if Versioned(f.schedule, f.version) not in definitions)
     known = [(f, definitions[v]) for f in wanted if (v := Versioned(f.schedule, f.version)) in definitions]
-    _settle(s, known, verdicts, states)
-    now_ms = s.clock.now_ms()
+    now_ms = s.clock.now_ms()  # read once: an instant must not be in time for the one test and too late for the other
+    _settle(s, known, verdicts, states, now_ms)
     fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not owed.too_late(d, f.at_ms, now_ms)]
     soon_ms = now_ms + s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
     owed.enqueue(s, message.pack(f for f, _ in fire if f.due_ms > soon_ms))  # jitter beyond what the queue can hold
@@ -101,9 +101,9 @@ def _settle(
     firings: Sequence[tuple[Firing, Definition]],
     verdicts: Mapping[Firing, Verdict],
     states: Mapping[Key, State],
+    now_ms: int,
 ) -> None:
     """Write down the instants that are owed and will not be delivered: too late, or of a deleted schedule."""
-    now_ms = s.clock.now_ms()
     records = []
     for f, definition in firings:
         shard = states[f.schedule].shard
@@ -198,7 +198,9 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     elif found.retry_at_ms is not None:
         _retry_when_due(s, item, found, now_ms, claims)
     elif found.leased(now_ms - s.config.max_drift_ms):
-        if not in_open_index(found):  # what the open index lists, reconcile finds
+        if isinstance(item, Run) and item.attempt > found.attempt:
+            claims.unknown.append(item)  # queued before the attempt before it was written off, which is about to happen
+        elif not in_open_index(found):  # what the open index lists, reconcile finds
             claims.redeliver.add(item)
     else:
         _take_over(s, item, found, now_ms, claims)
@@ -220,6 +222,10 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
     if definition is None:
         claims.unknown.append(item)
         return
+    if owed.never_late(definition, found, now_ms):
+        if not s.executions.update([(journal.settle(found, journal.MISSED, now_ms, owed.TOO_LATE), found.rev)])[0]:
+            claims.redeliver.add(item)
+        return
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
     if lost.is_open:
         _attempt(s, item, lost, found.rev, claims)
@@ -232,16 +238,22 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
 def _attempt(s: Services, item: Firing | Run, record: Execution, expected_rev: int, claims: Claims) -> None:
     """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``."""
     key = record.key_of_schedule
-    state = s.schedules.states([key]).get(key)
-    binding = bind(s, state, record)
-    if isinstance(binding, str):
-        ended = settled(record, binding, s.clock.now_ms())
-        won = s.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
-    else:
-        assert state is not None
-        won = _attempt_under(s, binding, state, record, expected_rev, claims)
-    if not won:
-        claims.redeliver.add(item)
+    for _ in range(CLAIM_ROUNDS):
+        state = s.schedules.states([key]).get(key)
+        binding = bind(s, state, record)
+        if isinstance(binding, str):
+            ended = settled(record, binding, s.clock.now_ms())
+            won = s.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
+        else:
+            assert state is not None
+            token = state.fence + 1
+            if not s.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[0]:
+                continue  # another claim of the schedule was faster: the token after its own is as good
+            won = _begin_attempt(s, binding, token, state.epoch, record, expected_rev, claims)
+        if not won:
+            claims.redeliver.add(item)
+        return
+    claims.redeliver.add(item)
 
 
 def settled(record: Execution, reason: str, now_ms: int) -> Execution:
@@ -250,19 +262,15 @@ def settled(record: Execution, reason: str, now_ms: int) -> Execution:
     return journal.settle(record, state, now_ms, reason)
 
 
-def _attempt_under(
-    s: Services, definition: Definition, state: State, record: Execution, expected_rev: int, claims: Claims
+def _begin_attempt(
+    s: Services, definition: Definition, token: int, epoch: int, record: Execution, expected_rev: int, claims: Claims
 ) -> bool:
-    now_ms = s.clock.now_ms()
-    if not s.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[0]:
-        return False
     bound = replace(record, version=definition.version)
-    begun = replace(
-        journal.claim(bound, s.config.instance, state.fence + 1, now_ms), rev=expected_rev + 1, hlc=s.ids.hlc()
-    )
+    begun = journal.claim(bound, s.config.instance, token, s.clock.now_ms())
+    begun = replace(begun, rev=expected_rev + 1, hlc=s.ids.hlc())
     if not s.executions.update([(begun, expected_rev)])[0]:
         return False
-    claims.claimed.append(Claimed(begun, definition, state.epoch, record.due_ms))
+    claims.claimed.append(Claimed(begun, definition, epoch, record.due_ms))
     return True
 
 
@@ -288,9 +296,12 @@ def bind(s: Services, state: State | None, record: Execution) -> Definition | st
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
         return DELETED
-    return definition if version == record.version or contains(definition, record.firing_ms) else SUPERSEDED
+    return definition if version == record.version or _owes(state, definition, record.firing_ms) else SUPERSEDED
 
 
-def contains(definition: Definition, at_ms: int) -> bool:
-    """Whether an instant lies on the grid of a definition; a DELAY schedule has no grid to be off."""
-    return definition.type == "DELAY" or definition.compiled().next_after(at_ms - 1) == at_ms
+def _owes(state: State, definition: Definition, at_ms: int) -> bool:
+    """Whether a version owes an instant that another had queued. A DELAY schedule has no grid: it owes the one instant
+    that it waits for, and an edit, which begins a new wait, takes back the one before."""
+    if definition.type == "DELAY":
+        return state.queued_ms == at_ms
+    return definition.compiled().next_after(at_ms - 1) == at_ms

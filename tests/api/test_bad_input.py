@@ -117,6 +117,10 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "PreviewBody": PREVIEW,
     "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
     "TriggerBody": {},
+    "BackfillBody": {
+        "from_unix_ms": [*INSTANT, None, (1795252800001, "to_unix_ms")],
+        "to_unix_ms": [*INSTANT, None],
+    },
     "CancelBody": {"reason": [*NOT_TEXT, "x" * 501]},
     "CompleteBody": {},
     "FailBody": {"error": [*NOT_TEXT, None, "", "x" * 501]},
@@ -124,7 +128,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
 QUERIES: dict[str, list[str]] = {
-    "limit": ["0", "-1", "101", "x", "", "1.5", "999999999999999999999", "9" * 5000, "null", "%00", "1&limit=1"],
+    "limit": ["0", "-1", "1001", "x", "", "1.5", "999999999999999999999", "9" * 5000, "null", "%00", "1&limit=1"],
     "page_token": ["x&page_token=y"],
     "owner": ["", "x" * 129, "a&owner=b"],
     "enabled": ["", "x", "2", "null"],
@@ -142,7 +146,8 @@ QUERIES: dict[str, list[str]] = {
 def _minimum(operation: Operation) -> dict[str, Any]:
     """A body that is right but for the field under test."""
     needed = {f.name for f in msgspec.structs.fields(operation.body) if f.required}
-    return {name: value for name, value in (RATE | {"error": "x"}).items() if name in needed}
+    right = RATE | {"error": "x", "from_unix_ms": 1_795_252_800_000, "to_unix_ms": 1_795_252_800_000}
+    return {name: value for name, value in right.items() if name in needed}
 
 
 def _path(house: House, operation: Operation) -> str:

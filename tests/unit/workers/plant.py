@@ -1,0 +1,179 @@
+"""A whole deployment in virtual time: minute rule, queue and workers over the memory adapter.
+
+Everything runs beside everything else as greenlets of one thread, in order of virtual time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from chalicelib.adapters.memory import open_stores
+from chalicelib.adapters.memory_process import CountingIds, ManualClock, MemoryQueue
+from chalicelib.adapters.signals import ThreadSignals
+from chalicelib.core.execution import Execution
+from chalicelib.core.schedule import Schedule
+from chalicelib.ports.services import Caller, Config, Services
+from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.ports.work_queue import Incoming
+from chalicelib.usecases import executions, schedules
+from chalicelib.usecases.executions import ExecutionFilter
+from chalicelib.workers import deliver, reconcile, sweep
+
+CALLER = Caller()
+MINUTE_MS = 60_000
+STEP_MS = 100  # how often the queue is looked at for what was queued meanwhile
+
+
+class VirtualTime(ManualClock):
+    """A clock that moves to the next thing that is due, and the tasks that wait for it."""
+
+    def __init__(self, now_ms: int) -> None:
+        super().__init__(now_ms)
+        self._hub = getcurrent()
+        self._due: list[tuple[int, int, greenlet]] = []
+        self._number = itertools.count()
+
+    def sleep_until(self, unix_ms: int) -> None:
+        if getcurrent() is self._hub:
+            self._run_hub(unix_ms)
+        elif unix_ms > self._now_ms:
+            self._put(unix_ms, getcurrent())
+            self._hub.switch()
+
+    def _put(self, due_ms: int, sleeper: greenlet) -> None:
+        heapq.heappush(self._due, (due_ms, next(self._number), sleeper))
+
+    def _run_hub(self, until_ms: int) -> None:
+        while self._due and self._due[0][0] <= until_ms:
+            due_ms, _, sleeper = heapq.heappop(self._due)
+            self._now_ms = max(self._now_ms, due_ms)
+            sleeper.switch()
+        self._now_ms = max(self._now_ms, until_ms)
+
+    def at(self, unix_ms: int, job: Callable[[], object]) -> Job:
+        started = Job(self)
+        self._put(max(unix_ms, self._now_ms), greenlet(lambda: started.run(job), parent=self._hub))
+        return started
+
+    def start(self, job: Callable[[], object]) -> Job:
+        return self.at(self._now_ms, job)
+
+
+class Job:
+    """The handle of a task."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+        self._done = False
+        self._error: Exception | None = None
+
+    def run(self, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except Exception as error:
+            self._error = error
+        self._done = True
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        while not self._done and (until_ms is None or self._time.now_ms() < until_ms):
+            self._time.sleep_until(self._time.now_ms() + 1)
+        if self._error is not None:
+            raise self._error
+        return self._done
+
+
+class Recorder:
+    """A target that remembers what it was sent, and answers as it is told."""
+
+    def __init__(self, clock: VirtualTime, max_batch: int = 10) -> None:
+        self.max_batch = max_batch
+        self.sent: list[tuple[int, Delivery]] = []
+        self.answer: Callable[[Delivery], Outcome] = lambda _: Outcome("completed")
+        self._clock = clock
+
+    def prepare(self, delivery: Delivery) -> None:
+        """Nothing to prepare."""
+
+    def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        self.sent += [(self._clock.now_ms(), d) for d in deliveries]
+        return [self.answer(d) for d in deliveries]
+
+    def instants(self, schedule_id: str) -> list[int]:
+        return [d.firing_unix_ms for _, d in self.sent if d.schedule_id == schedule_id]
+
+
+class Plant:
+    """``run_until`` lets time pass; ``stop``ped workers leave the minute rule and the queue alone."""
+
+    def __init__(self, now_ms: int, **config: Any) -> None:
+        self.clock = VirtualTime(now_ms)
+        self.queue = MemoryQueue(self.clock.now_ms)
+        self.bus, self.hook = Recorder(self.clock), Recorder(self.clock, max_batch=1)
+        stores = open_stores()
+        self.services = Services(
+            config=Config(shards=2, webhook_allow=("127.0.0.1",), **config),
+            clock=self.clock,
+            ids=CountingIds(self.clock),
+            tasks=self.clock,
+            schedules=stores.schedules,
+            executions=stores.executions,
+            cursors=stores.cursors,
+            leases=stores.leases,
+            idempotency=stores.idempotency,
+            queue=self.queue,
+            targets={"eventbridge": self.bus, "webhook": self.hook},
+            signals=ThreadSignals(self.clock.now_ms),
+        )
+        self._minute_ms = now_ms
+
+    def reconfigure(self, **config: Any) -> None:
+        """As if the workers and the API had been started anew with another configuration."""
+        self.services = replace(self.services, config=replace(self.services.config, **config))
+
+    def create(self, **fields: Any) -> str:
+        return schedules.create(
+            self.services, CALLER, fields, self.services.ids.ulid(self.clock.now_ms())
+        ).definition.id
+
+    def get(self, schedule_id: str) -> Schedule:
+        return schedules.get(self.services, CALLER, schedule_id)
+
+    def executions(self, schedule_id: str) -> list[Execution]:
+        found, _ = executions.page(self.services, CALLER, ExecutionFilter(schedule_id=schedule_id), 1000, None)
+        return found[::-1]
+
+    def skip(self, until_ms: int) -> None:
+        """Time passes while no worker runs; what one had begun goes on."""
+        self.clock.sleep_until(until_ms)
+        self._minute_ms = max(self._minute_ms, until_ms)
+
+    def run_until(self, until_ms: int) -> None:
+        """Time passes and the workers work."""
+        while self.clock.now_ms() < until_ms:
+            self.clock.sleep_until(min(self._next_event(), self.clock.now_ms() + STEP_MS, until_ms))
+            if self.clock.now_ms() >= self._minute_ms:
+                self._minute_ms += MINUTE_MS
+                self.clock.start(lambda: sweep.run(self.services))
+                self.clock.start(lambda: reconcile.run(self.services))
+            self._receive()
+
+    def _receive(self) -> None:
+        while batch := self.queue.receive():
+            self.clock.start(lambda batch=batch: self._handle(batch))
+        self.clock.sleep_until(self.clock.now_ms())
+
+    def _handle(self, batch: Sequence[Incoming]) -> None:
+        again = deliver.run(self.services, batch)
+        for incoming in batch:
+            if incoming.receipt not in again:
+                self.queue.delete(incoming.receipt)
+
+    def _next_event(self) -> int:
+        visible_ms = self.queue.next_visible_ms()
+        return self._minute_ms if visible_ms is None else min(self._minute_ms, visible_ms)
