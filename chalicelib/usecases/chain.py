@@ -16,7 +16,9 @@ CHAIN_ATTEMPTS = 10
 def chain(s: Services, execution: Execution) -> None:
     """Set the next run of a DELAY schedule whose awaited execution has ended; does nothing in every other case.
 
-    Idempotent: only the execution the schedule waits for (``queued_ms``) moves it, and moving it ends the waiting.
+    The end counts as no earlier than the run's own instant and the version in force, whatever the clock of who ended it
+    said: an instant before its version would be nobody's. Idempotent: only the execution the schedule waits for
+    (``queued_ms``) moves it, and moving it ends the waiting.
     """
     if execution.manual or execution.finished_ms is None:
         return
@@ -24,7 +26,7 @@ def chain(s: Services, execution: Execution) -> None:
         found = s.schedules.get([execution.key_of_schedule]).get(execution.key_of_schedule)
         if found is None or not _awaits(found, execution.firing_ms):
             return
-        moved = _next(s, found, execution.finished_ms)
+        moved = _next(s, found, max(execution.finished_ms, execution.firing_ms, found.state.current.since_ms))
         if s.schedules.write_states([(moved, found.state.rev)])[0]:
             return
 

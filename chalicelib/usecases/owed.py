@@ -17,6 +17,8 @@ from chalicelib.ports.batches import chunks, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Outgoing
 
+TOO_LATE = "older than the catch-up window"
+
 
 @dataclass(frozen=True, slots=True)
 class Owed:
@@ -63,6 +65,17 @@ def too_late(definition: Definition, at_ms: int, now_ms: int) -> bool:
     return now_ms - due_ms > definition.late_limit_ms
 
 
+def given_up(definition: Definition, record: Execution, now_ms: int) -> bool:
+    """Whether an instant that was claimed and not begun must not be sent any more.
+
+    ``catch_up_window_ms`` 0 promises that nothing is ever sent later than the SLA, also when its worker stalled or died
+    after the claim. A longer window is judged at the claim alone.
+    """
+    if definition.catch_up_window_ms != 0 or record.history or record.requested:
+        return False
+    return too_late(definition, record.firing_ms, now_ms)
+
+
 def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
     """The record of a firing as it begins: pending, without an attempt."""
     return Execution(
@@ -84,7 +97,7 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
 
 def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
     """The record of an instant that nobody could deliver in time."""
-    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, "older than the catch-up window")
+    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, TOO_LATE)
 
 
 def settled_record(

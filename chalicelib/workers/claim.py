@@ -222,7 +222,7 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
     if definition is None:
         claims.unknown.append(item)
         return
-    if owed.never_late(definition, found, now_ms):
+    if owed.given_up(definition, found, now_ms):
         if not s.executions.update([(journal.settle(found, journal.MISSED, now_ms, owed.TOO_LATE), found.rev)])[0]:
             claims.redeliver.add(item)
         return

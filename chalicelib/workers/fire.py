@@ -24,6 +24,7 @@ from chalicelib.ports.target import Delivery, Outcome, Target
 from chalicelib.usecases import schedules
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.outcomes import Ended, update_surely, write_outcomes
+from chalicelib.usecases.owed import TOO_LATE, given_up
 from chalicelib.workers.claim import Claimed, bind, settled
 
 log = logging.getLogger(__name__)
@@ -100,11 +101,24 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
 def _standing(s: Services, group: Sequence[Ready]) -> list[Ready]:
     """Those whose schedule nobody changed since the claim, and those that stand in spite of a change."""
     epochs = _look(s, group)
+    group = _in_time(s, group)
     standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]
     if len(standing) == len(group):
         return standing
     changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
     return standing + [again for r in changed if (again := _reconsider(s, r)) is not None]
+
+
+def _in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
+    """Without those that a stalled worker would send later than they may ever be; these are missed."""
+    now_ms = s.clock.now_ms()
+    late = [r for r in group if given_up(r.claimed.definition, r.claimed.execution, now_ms)]
+    if not late:
+        return group
+    ended = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in (r.claimed.execution for r in late)]
+    for several in chunks(ended, limits.STATEMENTS_MAX):
+        update_surely(s, several)
+    return [r for r in group if r not in late]
 
 
 def _look(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
