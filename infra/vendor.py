@@ -72,3 +72,10 @@ def _slim(target: Path) -> None:
     for leftover in target.glob("*.dist-info/*"):
         if leftover.name != "METADATA" and leftover.is_file():
             leftover.unlink()
+
+
+if __name__ == "__main__":  # fetch them now, so that packaging needs no network later
+    try:
+        ensure()
+    except VendorFailed as problem:
+        sys.exit(f"infra.vendor: {problem}")

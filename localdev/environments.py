@@ -46,7 +46,7 @@ class Environment:
 
     def digest(self) -> str:
         """What the environment is made of: the Python release and the requirement files, to the byte."""
-        content = [sys.version.encode(), *((ROOT / name).read_bytes() for name in self.requirements)]
+        content = [b"python %d.%d" % sys.version_info[:2], *((ROOT / name).read_bytes() for name in self.requirements)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()
 
     def is_ready(self) -> bool:

@@ -8,9 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+from chalicelib.core import limits
 from localdev.processes import run_child
 
-THREADS = 64  # a lease's acquire may hold one for 25 s
+THREADS = limits.LEASE_HELD_CALLS_MAX + 32  # so many acquire calls may each hold one for 25 s; the others go on
 CONNECTIONS_MAX = 1000
 
 
@@ -36,6 +37,7 @@ def prepare() -> Callable[[threading.Event], None]:
             threads=THREADS,
             connection_limit=CONNECTIONS_MAX,
             ident=None,
+            channel_request_lookahead=1,  # so that a held call learns that its caller hung up
             clear_untrusted_proxy_headers=True,
             max_request_body_size=8 * 1024 * 1024,  # API Gateway's is 10 MB; the API itself answers 413 far below
             expose_tracebacks=False,

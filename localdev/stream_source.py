@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from localdev.backoff import Backoff
@@ -21,11 +22,15 @@ _log = logging.getLogger(__name__)
 class StreamSource:
     """Feeds one stream, from the present on, to one function."""
 
-    def __init__(self, streams: Any, stream_arn: str, handler: Handler, region: str, stopping: threading.Event) -> None:
+    def __init__(
+        self, streams: Any, find_stream: Callable[[], str], handler: Handler, stopping: threading.Event
+    ) -> None:
+        """``find_stream`` answers the stream's ARN; it is asked again after a failure, since a table that was made anew
+        has another."""
         self._streams = streams
-        self._stream_arn = stream_arn
+        self._find_stream = find_stream
+        self._stream_arn = ""
         self._handler = handler
-        self._region = region
         self._stopping = stopping
         self._positions: dict[str, str | None] = {}  # shard -> iterator; None: read to its end
 
@@ -43,7 +48,7 @@ class StreamSource:
                     look_again = time.monotonic() + SHARDS_EVERY_S
                 for shard in list(self._positions):
                     self._read(shard)
-            except Exception as problem:  # the endpoint is away, or an iterator is too old: begin at the present again
+            except Exception as problem:  # the endpoint is away, or an iterator is too old: begin anew
                 self._positions.clear()
                 look_again = 0.0
                 backoff.failed(problem)
@@ -52,6 +57,8 @@ class StreamSource:
             self._stopping.wait(POLL_S)
 
     def _find_shards(self, first: bool) -> None:
+        if first:
+            self._stream_arn = self._find_stream()
         described = self._streams.describe_stream(StreamArn=self._stream_arn)["StreamDescription"]
         for shard in described.get("Shards", []):
             name = shard["ShardId"]

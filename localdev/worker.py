@@ -32,6 +32,10 @@ def prepare() -> Callable[[threading.Event], None]:
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
+    def find_stream() -> str:
+        described = clients.get("dynamodb").describe_table(TableName=resources.table("executions").name)
+        return str(described["Table"]["LatestStreamArn"])
+
     def run(stopping: threading.Event) -> None:
         for name, handler in (("sweep", sweep.handle), ("reconcile", reconcile.handle)):
             MinuteRule(name, handler, chosen.region, stopping).start()
@@ -48,11 +52,7 @@ def prepare() -> Callable[[threading.Event], None]:
             stopping=stopping,
         )
         source.start()
-        table = clients.get("dynamodb").describe_table(TableName=resources.table("executions").name)["Table"]
-        if "LatestStreamArn" in table:
-            StreamSource(
-                clients.get("dynamodbstreams"), table["LatestStreamArn"], feed.handle, chosen.region, stopping
-            ).start()
+        StreamSource(clients.get("dynamodbstreams"), find_stream, feed.handle, stopping).start()
         stopping.wait()
         left = source.drain(time.monotonic() + DRAIN_S)
         if left:

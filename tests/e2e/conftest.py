@@ -1,0 +1,51 @@
+"""End to end: the real ``scripts/dev``, an emulator of its own, real webhooks; no internet and no fixed ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.dev_server import DevServer
+from tests.e2e.receiver import Receiver
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somewhere to fire at."""
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[..., DevServer]]:
+    """Makes dev servers that are stopped at the end."""
+    made: list[DevServer] = []
+
+    def make(**options: object) -> DevServer:
+        options.setdefault("data_dir", tmp_path / f"data-{len(made)}")
+        made.append(DevServer(**options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for server in reversed(made):
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """One dev server for the tests of a module that leave it running."""
+    made = DevServer(tmp_path_factory.mktemp("dev") / "data")
+    made.start()
+    yield made
+    made.stop()

@@ -1,0 +1,152 @@
+"""The real dev server as a child of a test: its ports and data directory, its processes, its HTTP face."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from localdev.processes import command_of
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0  # the contract's
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: str, look: Callable[[], T], timeout_s: float = 20.0) -> T:
+    """What ``look`` answers once that is true; it is asked again and again."""
+    until = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < until, f"waited {timeout_s} s for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    return bool(command_of(pid))
+
+
+@dataclass
+class DevServer:
+    """``scripts/dev`` with ports and data of its own."""
+
+    data_dir: Path
+    env: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    http_port: int = field(default_factory=free_port)
+    emulator_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.emulator_port}"
+
+    @property
+    def _printed(self) -> Path:
+        return self.data_dir.with_suffix(".printed")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and leave it to the caller to wait for something."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHRONO_", "AWS_")) and k != "LOG_LEVEL"}
+        own = {
+            "CHRONO_HTTP_PORT": str(self.http_port),
+            "CHRONO_EMULATOR_PORT": str(self.emulator_port),
+            "CHRONO_DATA_DIR": str(self.data_dir),
+        }
+        with open(self._printed, "w") as printed:
+            self.process = subprocess.Popen(
+                [ROOT / "scripts" / "dev", *self.arguments],
+                env={**inherited, **own, **self.env},
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
+
+    def start(self) -> float:
+        """Start it and wait until it is healthy; how long that took, in seconds."""
+        began = time.monotonic()
+        process = self.launch()
+
+        def healthy() -> bool:
+            assert process.poll() is None, f"it ended with {process.returncode}: {self.output()}"
+            try:
+                return self.call("GET", "/health")[0] == 200
+            except OSError:
+                return False
+
+        wait_for("GET /health to be 200", healthy, READY_TIMEOUT_S)
+        return time.monotonic() - began
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Ask it to stop and wait for that; how long it took, in seconds."""
+        if self.process is None or self.process.poll() is not None:
+            return 0.0
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(60)
+        return time.monotonic() - began
+
+    def output(self) -> str:
+        """What it has printed since it was started."""
+        return self._printed.read_text()
+
+    def pids(self) -> dict[str, int]:
+        """The recorded processes by name."""
+        return {path.stem: int(path.read_text()) for path in (self.data_dir / "run").glob("*.pid")}
+
+    def kill_all_but_the_emulator(self) -> None:
+        """``kill -9`` on everything that is not AWS."""
+        for name, pid in self.pids().items():
+            if name != "emulator":
+                os.kill(pid, signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait(10)
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """One request; its status and its JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=40)
+        try:
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, {"content-type": "application/json"} if text else {})
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        return answer.status, json.loads(content) if content else None
+
+    def create(self, **schedule: object) -> dict[str, Any]:
+        """A new schedule, as the API answers it."""
+        status, created = self.call("POST", "/api/v1/schedules", schedule)
+        assert status == 201, created
+        assert isinstance(created, dict)
+        return created
+
+    def executions(self, schedule_id: str) -> dict[int, dict[str, Any]]:
+        """All executions of a schedule by their instant."""
+        found: dict[int, dict[str, Any]] = {}
+        token = ""
+        while True:
+            status, page = self.call("GET", f"/api/v1/schedules/{schedule_id}/executions?limit=100{token}")
+            assert status == 200, page
+            found.update({item["firing_time_unix_ms"]: item for item in page["items"]})
+            if page["next_page_token"] is None:
+                return found
+            token = f"&page_token={page['next_page_token']}"

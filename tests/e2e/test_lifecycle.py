@@ -1,0 +1,160 @@
+"""Starting, stopping and dying: one line for what is wrong, nothing left running, nothing forgotten."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
+from tests.e2e.receiver import Receiver
+
+SECOND_START_S = 3.0
+BUSY_MACHINE = 3  # how much slower than alone a start may be while the rest of the suite keeps both cores busy
+
+NewServer = Callable[..., DevServer]
+
+
+def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
+    new_server: NewServer, receiver: Receiver
+) -> None:
+    server = new_server()
+    server.start()
+    beat = server.create(type="RATE", expr="rate:1s", name="beat", target=receiver.target())
+    wait_for("a firing", lambda: receiver.of(beat))
+    assert set(server.pids()) == {"dev", "emulator", "server", "worker"}
+
+    _check_stop(server, signal.SIGTERM)
+
+    before = len(receiver.of(beat))
+    assert server.start() < SECOND_START_S * BUSY_MACHINE
+    assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
+    wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)
+
+
+def test_ctrl_c_stops_as_well(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    _check_stop(server, signal.SIGINT)
+
+
+def _check_stop(server: DevServer, number: signal.Signals) -> None:
+    pids = server.pids()
+    assert server.stop(number) < STOP_TIMEOUT_S
+    assert server.process is not None
+    assert server.process.returncode == 0
+    assert not [name for name, pid in pids.items() if is_alive(pid)]
+    assert server.pids() == {}
+    assert "Traceback" not in server.output()
+
+
+def test_without_its_supervisor_nothing_but_the_emulator_lives_on_and_the_next_start_adopts_it(
+    new_server: NewServer,
+) -> None:
+    server = new_server()
+    server.start()
+    kept = server.create(type="CRON", expr="@yearly", name="kept")
+    pids = server.pids()
+    assert server.process is not None
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    for name in ("server", "worker"):
+        wait_for(f"the {name} to end", lambda pid=pids[name]: not is_alive(pid))  # type: ignore[misc]
+    assert is_alive(pids["emulator"])
+    server.start()
+    assert server.pids()["emulator"] == pids["emulator"]
+    assert server.call("GET", f"/api/v1/schedules/{kept['id']}")[0] == 200
+    assert server.stop() < STOP_TIMEOUT_S
+    assert not is_alive(pids["emulator"])
+
+
+def test_a_process_that_dies_is_started_again(new_server: NewServer, receiver: Receiver) -> None:
+    server = new_server()
+    server.start()
+    before = server.pids()
+    for name in ("server", "worker"):
+        os.kill(before[name], signal.SIGKILL)
+    wait_for("new processes", lambda: {n: p for n, p in server.pids().items() if before[n] != p}.keys() >= {"server"})
+    wait_for("the server to answer", lambda: _answers(server))
+    once = server.create(type="DELAY", expr="delay:1s", max_runs=1, target=receiver.target())
+    wait_for("a firing", lambda: receiver.of(once))
+
+
+def test_when_the_emulator_dies_callers_hear_503_until_it_is_back(new_server: NewServer, receiver: Receiver) -> None:
+    server = new_server()
+    server.start()
+    os.kill(server.pids()["emulator"], signal.SIGKILL)
+    refused = wait_for(
+        "a refusal", lambda: [a for _ in range(3) if (a := server.call("GET", "/api/v1/schedules"))[0] == 503]
+    )
+    assert refused[0][1]["code"] in ("unavailable", "outcome_unknown")
+    wanted = {"type": "DELAY", "expr": "delay:1s", "max_runs": 1, "target": receiver.target()}
+    once = wait_for(
+        "it to create schedules again", lambda: _created(server.call("POST", "/api/v1/schedules", wanted)), 30
+    )
+    wait_for("a firing", lambda: receiver.of(once), 30)
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"CHRONO_SHARDS": "many"}, "scripts/dev: CHRONO_SHARDS: must be a whole number from 1 to 256, not 'many'"),
+        (
+            {"CHRONO_HTTP_HOST": "0.0.0.0", "CHRONO_AUTH": "off"},
+            "scripts/dev: CHRONO_AUTH: off is only for a service bound to loopback: use deny, or bind 127.0.0.1",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_one_line(new_server: NewServer, env: dict[str, str], line: str) -> None:
+    server = new_server(env=env)
+    assert server.launch().wait(60) == 2
+    assert server.output() == f"{line}\n"
+
+
+@pytest.mark.parametrize("variable", ["CHRONO_HTTP_PORT", "CHRONO_EMULATOR_PORT"])
+def test_a_busy_port_is_one_line_that_names_the_variable(new_server: NewServer, variable: str) -> None:
+    server = new_server()
+    port = server.http_port if variable == "CHRONO_HTTP_PORT" else server.emulator_port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert server.launch().wait(60) == 1
+    (line,) = server.output().splitlines()
+    assert line.startswith(f"scripts/dev: {variable}: port {port} is in use; set another")
+    assert server.pids() == {}
+
+
+def test_a_data_directory_is_served_once(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    other = new_server(data_dir=server.data_dir)
+    printed = server.output()
+    assert other.launch().wait(60) == 1
+    assert f"is served by process {server.pids()['dev']}" in other.output()
+    assert server.call("GET", "/health")[0] == 200
+    assert printed.count("ChronoWatch serves on") == 1
+
+
+def test_a_stale_pid_file_is_nobody(new_server: NewServer) -> None:
+    server = new_server()
+    run = server.data_dir / "run"
+    run.mkdir(parents=True)
+    for name in ("dev", "server", "worker", "emulator"):
+        (run / f"{name}.pid").write_text(f"{os.getpid()}\n")  # a living process, but none of ours
+    server.start()
+
+
+def _created(answer: tuple[int, Any]) -> dict[str, Any] | None:
+    assert answer[0] in (201, 503), answer
+    return answer[1] if answer[0] == 201 else None
+
+
+def _answers(server: DevServer) -> bool:
+    try:
+        return server.call("GET", "/health")[0] == 200
+    except OSError:
+        return False
