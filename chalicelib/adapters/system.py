@@ -136,8 +136,21 @@ class _Job:
         return True
 
 
+class _Here(threading.local):
+    """Which pool the current thread belongs to."""
+
+    pool: _Pool | None = None
+
+
+_here = _Here()
+
+
 class _Pool:
-    """Daemon threads, reused, made when all are busy. Work waits only when ``threads_max`` are busy."""
+    """Daemon threads, reused, made when all are busy. Work waits only when ``threads_max`` are busy.
+
+    Jobs start jobs and wait for them. In one bounded pool they would, once enough were due together, fill all of its
+    threads with waiting and never get to what they wait for: so what a job starts runs in the pool below its own.
+    """
 
     def __init__(self, threads_max: int) -> None:
         self._threads_max = threads_max
@@ -145,6 +158,14 @@ class _Pool:
         self._queue: deque[Callable[[], None]] = deque()
         self._idle: list[_Worker] = []
         self._count = 0
+        self._below: _Pool | None = None
+
+    def below(self) -> _Pool:
+        """The pool for what this pool's jobs start."""
+        with self._lock:
+            if self._below is None:
+                self._below = _Pool(self._threads_max)
+            return self._below
 
     def run(self, work: Callable[[], None]) -> None:
         with self._lock:
@@ -190,6 +211,7 @@ class _Worker:
         self._wake.release()
 
     def loop(self, pool: _Pool) -> None:
+        _here.pool = pool
         while True:
             if self._work is not None:
                 work, self._work = self._work, None
@@ -226,7 +248,7 @@ class SystemTasks:
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` now on a thread of the pool."""
         handle = _Job(self._clock, job)
-        self._pool.run(handle.execute)
+        self._pool_of_caller().run(handle.execute)
         return handle
 
     def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
@@ -250,7 +272,11 @@ class SystemTasks:
             self._clock.sleep_until(due_ms)
             job.execute()
 
-        self._pool.run(work)
+        self._pool_of_caller().run(work)
+
+    def _pool_of_caller(self) -> _Pool:
+        """The first pool for threads that are nobody's, otherwise the one below the caller's."""
+        return self._pool if _here.pool is None else _here.pool.below()
 
     def _tick(self) -> None:
         while True:

@@ -193,6 +193,20 @@ class TestTasks:
         assert all(handle.wait() for handle in [*both, *waiting])
         assert sorted(ran) == list(range(20))
 
+    def test_jobs_that_wait_for_jobs_they_started_never_wait_for_each_other(self, clock: SystemClock) -> None:
+        tasks, ended = SystemTasks(clock, threads_max=2), list[int]()
+
+        def nested(depth: int) -> None:
+            if depth == 3:
+                ended.append(depth)
+            else:
+                tasks.start(lambda: nested(depth + 1)).wait()
+
+        handles = [tasks.start(lambda: nested(0)) for _ in range(20)]
+        deadline_ms = clock.now_ms() + 10_000
+        assert all(handle.wait(deadline_ms) for handle in handles)
+        assert len(ended) == 20
+
     def test_threads_are_used_again(self, tasks: SystemTasks) -> None:
         used: set[int] = set()
         for _ in range(200):
