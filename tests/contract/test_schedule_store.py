@@ -235,6 +235,24 @@ class TestChange:
         with pytest.raises(NameTaken):
             store.create(schedule(new_key(), name="mine"))
 
+    def test_a_name_that_is_its_own_may_be_taken_again(self, store: ScheduleStore, key: Key) -> None:
+        before = schedule(key, name="n")
+        store.create(before)
+        after = edited(before, "v2", LATER_MS)
+        store.change(replace(change_of(before, after), old_name=None))
+        assert store.get([key]) == {key: after}
+
+    def test_a_name_that_another_holds_is_not_freed(self, store: ScheduleStore, new_key: KeyMaker) -> None:
+        holder, other = schedule(new_key(), name="n"), schedule(new_key())
+        store.create(holder)
+        store.create(other)
+        wrong = replace(change_of(other, edited(other, "v2", LATER_MS)), old_name=("anonymous", "n"))
+        with pytest.raises(RevisionLost):
+            store.change(wrong)
+        assert store.get([other.state.key]) == {other.state.key: other}
+        with pytest.raises(NameTaken):
+            store.create(schedule(new_key(), name="n"))
+
     def test_equal_names_are_left_alone(self, store: ScheduleStore, new_key: KeyMaker) -> None:
         before = schedule(new_key(), name="n")
         store.create(before)
