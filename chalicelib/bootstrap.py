@@ -86,12 +86,13 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws import Clients
     from chalicelib.adapters.dynamodb_stores import open_stores
     from chalicelib.adapters.hlc_clock import HlcClock
-    from chalicelib.adapters.signals import ThreadSignals
+    from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.sqs import SqsQueue
     from chalicelib.adapters.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.zone_data import zone_data_version
 
     own_clock = SystemClock()
+    among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     clients = Clients(chosen.region, chosen.endpoint_url)
     stores = open_stores(clients.factory("dynamodb"), chosen.stage)
@@ -117,7 +118,7 @@ def build(chosen: Settings) -> Services:
         idempotency=stores.idempotency,
         queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
         targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
-        signals=ThreadSignals(own_clock.now_ms),
+        signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,6 +105,52 @@ class ManualTasks:
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` as soon as somebody waits or sleeps, after those started before it."""
         return self._clock._add(self._clock.now_ms(), job)
+
+
+class _ManualBell:
+    """A bell whose waiter lets time pass."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.rung = False
+
+    def wait(self, until_ms: int) -> None:
+        """Let time pass until rung, until ``until_ms``, or until some task has run (which may have moved the clock)."""
+        clock = self._clock
+        if not self.rung and clock._heap and clock._heap[0].due_ms <= until_ms:
+            clock._run_next()
+        elif not self.rung:
+            clock.sleep_until(until_ms)
+        self.rung = False
+
+
+class ManualSignals:
+    """``Signals`` whose waiters move a ManualClock; bells ring when a task of that clock rings them."""
+
+    address = ""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._bells: dict[str, list[_ManualBell]] = {}
+
+    @contextmanager
+    def bell(self, name: str) -> Iterator[_ManualBell]:
+        """Hang up a bell."""
+        hung = _ManualBell(self._clock)
+        self._bells.setdefault(name, []).append(hung)
+        try:
+            yield hung
+        finally:
+            self._bells[name].remove(hung)
+
+    def ring(self, name: str, at: str = "") -> None:
+        """Wake whoever waits."""
+        for hung in self._bells.get(name, ()):
+            hung.rung = True
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Nobody else runs meanwhile."""
+        return nullcontext()
 
 
 class CountingIds:

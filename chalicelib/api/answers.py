@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -164,6 +164,67 @@ class LedgerView(msgspec.Struct):
 
     items: list[LedgerLine]
     lost: int
+    next_page_token: str | None
+
+
+class AcquireView(msgspec.Struct, kw_only=True):
+    """Granted: `fencing_token` and until when. Or not yet: the place in the queue, and who holds the lease until when
+    (null while it is free and kept for the first in the queue)."""
+
+    acquired: bool
+    fencing_token: Opt[int] = UNSET
+    expires_at_unix_ms: Instant | None
+    queue_position: Annotated[Opt[int], Meta(description="1 is next.")] = UNSET
+    holder_id: Opt[str | None] = UNSET
+
+
+class ReleasedView(msgspec.Struct):
+    """The caller no longer holds the lease."""
+
+    released: bool
+
+
+class ValidityView(msgspec.Struct):
+    """Whether the token is the live holder's, and the highest ever granted for the name (0: none)."""
+
+    valid: bool
+    highest_fencing_token: int
+
+
+class BrokenView(msgspec.Struct):
+    """Nobody holds the lease now. The former holder learns it at its next call; until then only the fencing token
+    protects the resource."""
+
+    name: str
+    broken: bool
+
+
+class WaiterView(msgspec.Struct):
+    """One who waits, first come first."""
+
+    holder_id: str
+    asks_until_unix_ms: Instant
+
+
+class LeaseView(msgspec.Struct, kw_only=True):
+    """A lease. `held`: somebody does and it has not expired. `fencing_token` is the highest ever granted."""
+
+    name: str
+    held: bool
+    holder_id: str | None
+    fencing_token: int
+    ttl_ms: int | None
+    acquired_at_unix_ms: Instant | None
+    expires_at_unix_ms: Instant | None
+    metadata: dict[str, Any]
+    waiters: list[WaiterView]
+    version: str
+
+
+class LeaseList(msgspec.Struct):
+    """A page of leases, by name."""
+
+    items: list[LeaseView]
     next_page_token: str | None
 
 

@@ -17,6 +17,7 @@ from chalice.app import CaseInsensitiveMapping, Response
 from chalice.config import Config
 from chalice.local import CustomLocalChalice, LocalChalice, LocalGateway, RouteMatcher
 
+from chalicelib.api import connection
 from chalicelib.api.face import FaceApp
 from chalicelib.api.wire import check_percent, too_large
 from chalicelib.core import limits
@@ -48,6 +49,7 @@ class Edge:
         """One WSGI request."""
         raw_path, query = _target(environ)
         method = str(environ["REQUEST_METHOD"])
+        connection.watch(environ.get("waitress.client_disconnected"))
         status, headers, body = self.handle(method, raw_path, query, _headers(environ), lambda: _read(environ))
         start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
         return [body]

@@ -7,7 +7,7 @@ as a whole is judged by ``core.draft``, all errors together. An absent field is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -202,6 +202,68 @@ class FailBody(Body, kw_only=True):
     """What went wrong."""
 
     error: Annotated[str, Meta(min_length=1, max_length=limits.ERROR_MAX_CHARS)]
+
+
+LeaseName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=limits.NAME_MAX_CHARS,
+        pattern="^[A-Za-z0-9._:/-]+$",
+        examples=["reports/nightly"],
+    ),
+]
+Holder = Annotated[
+    str,
+    Meta(min_length=1, max_length=limits.LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
+]
+LeaseTtl = Annotated[int, Meta(ge=limits.LEASE_TTL_MIN_MS, le=limits.LEASE_TTL_MAX_MS, description="Milliseconds.")]
+FencingToken = Annotated[int, Meta(ge=1, le=limits.FENCING_TOKEN_MAX, description="As the grant gave it.")]
+
+
+class AcquireBody(Body, kw_only=True):
+    """Which lease, for whom and for how long."""
+
+    name: LeaseName
+    holder_id: Holder
+    ttl_ms: LeaseTtl
+    wait_ms: Annotated[
+        int, Meta(ge=0, le=limits.LEASE_WAIT_MAX_MS, description="How long the call is held until granted.")
+    ] = 0
+    metadata: Annotated[
+        Opt[dict[str, Any] | None],
+        Meta(description=f"Kept with the holding; at most {limits.LEASE_METADATA_MAX_BYTES} bytes serialised."),
+    ] = UNSET
+
+
+class RenewBody(Body, kw_only=True):
+    """The holding to prolong; without `ttl_ms` by the ttl it has."""
+
+    name: LeaseName
+    holder_id: Holder
+    fencing_token: FencingToken
+    ttl_ms: Opt[LeaseTtl] = UNSET
+
+
+class ReleaseBody(Body, kw_only=True):
+    """The holding to end."""
+
+    name: LeaseName
+    holder_id: Holder
+    fencing_token: FencingToken
+
+
+class ValidateBody(Body, kw_only=True):
+    """The token that somebody presents to a resource."""
+
+    name: LeaseName
+    fencing_token: Annotated[int, Meta(ge=0, le=limits.FENCING_TOKEN_MAX)]
+
+
+class BreakBody(Body, kw_only=True):
+    """The lease to take from its holder."""
+
+    name: LeaseName
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

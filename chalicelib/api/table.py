@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chalicelib.api import docs, executions, health, schedules, time
+from chalicelib.api import docs, executions, health, leases, schedules, time
 from chalicelib.api.operations import Operation, Table
 
 
@@ -17,6 +17,7 @@ def table() -> Table:
 
     operations += schedules.operations()
     operations += executions.operations()
+    operations += leases.operations()
     operations += time.operations()
     operations += health.operations()
     operations += docs.operations(everything)

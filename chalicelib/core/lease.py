@@ -26,6 +26,7 @@ from typing import Generic, TypeVar
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, TooMany
 from chalicelib.core.limits import (
+    FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
     LEASE_METADATA_MAX_BYTES,
     LEASE_TTL_MAX_MS,
@@ -41,8 +42,6 @@ _NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
 # A ticket is written with this share of the ttl to spare, so that frequent polling rewrites it only now and then.
 _TICKET_SPARE_SHARE = 4
 _TICKET_SPARE_MAX_MS = 1000
-# No counter of grants gets this far; DynamoDB's numbers and JSON readers are exact up to here.
-_TOKEN_MAX = (1 << 53) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,16 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again."""
+    """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again.
+
+    ``wake_at`` is where the instance that holds its call open can be told of a release; empty: nowhere.
+    """
 
     holder_id: str
     subject: str
     ticket: int
     asks_until_ms: int
+    wake_at: str = ""
 
     @property
     def party(self) -> Party:
@@ -88,6 +91,9 @@ class LeaseItem:
     last_holder_id: str | None = None
     last_subject: str | None = None
     last_fencing_token: int = 0
+    # Of the last change, as every stored item has them: its clock stamp, and the deployment that made it.
+    hlc: str = ""
+    origin: str = ""
 
     @property
     def holder(self) -> Party | None:
@@ -125,6 +131,14 @@ class AcquireRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The caller stays on the line: it is asking for as long as its call is held open, by an instance that can be woken
+    at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every look."""
+
+    wake_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RenewRequest:
     """``:renew``; without ``ttl_ms`` the lease's own. Raises InvalidField naming every wrong field."""
 
@@ -139,7 +153,7 @@ class RenewRequest:
         _raise_any(
             name_problem(self.name),
             _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 1, _TOKEN_MAX),
+            _int_problem("fencing_token", self.fencing_token, 1, FENCING_TOKEN_MAX),
             None if self.ttl_ms is None else _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
         )
 
@@ -163,7 +177,7 @@ class ReleaseRequest:
         _raise_any(
             name_problem(self.name),
             _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 1, _TOKEN_MAX),
+            _int_problem("fencing_token", self.fencing_token, 1, FENCING_TOKEN_MAX),
         )
 
     @property
@@ -181,7 +195,7 @@ class ValidateRequest:
     fencing_token: int
 
     def __post_init__(self) -> None:
-        _raise_any(name_problem(self.name), _int_problem("fencing_token", self.fencing_token, 0, _TOKEN_MAX))
+        _raise_any(name_problem(self.name), _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +249,10 @@ class Decision(Generic[A_co]):
 
 
 def decide_acquire(
-    item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int
+    item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int, held: Held | None = None
 ) -> Decision[Granted | Waiting]:
     """Grant, renew or queue. ``now_ms`` is the service's wall clock, ``margin_ms`` the drift allowed between clocks.
+    ``held``: the caller goes on waiting after this decision; None: it gets the answer.
 
     Raises TooMany (code ``too_many_waiters``) when the queue is full.
     """
@@ -247,9 +262,9 @@ def decide_acquire(
     if is_taken(item, now_ms, margin_ms):
         if item.holder == me:
             return _extend(item, request.ttl_ms, now_ms, request.metadata)
-        return _queue(item, waiters, request, now_ms)
+        return _queue(item, waiters, request, now_ms, held)
     if waiters and waiters[0].party != me:
-        return _queue(item, waiters, request, now_ms)
+        return _queue(item, waiters, request, now_ms, held)
     return _grant(item, waiters, request, now_ms)
 
 
@@ -310,6 +325,20 @@ def live_waiters(item: LeaseItem, now_ms: int, margin_ms: int) -> tuple[Waiter, 
     return tuple(w for w in item.waiters if now_ms < w.asks_until_ms + margin_ms)
 
 
+def look_again_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margin_ms: int) -> int:
+    """When a waiter whose call is held must look at ``item`` again although nobody changes it: when its turn may have
+    come because others expired, or when its place is to be moved on."""
+    waiters = live_waiters(item, now_ms, margin_ms)
+    place = next((i for i, w in enumerate(waiters) if w.party == party), None)
+    if place is None:
+        return now_ms
+    in_the_way = [w.asks_until_ms for w in waiters[:place]]
+    if is_taken(item, now_ms, margin_ms):
+        in_the_way.append(item.expires_at_unix_ms)
+    turn_ms = max(in_the_way, default=now_ms) + margin_ms
+    return max(now_ms, min(turn_ms, waiters[place].asks_until_ms - ttl_ms // 2 + 1))
+
+
 def not_held(name: str) -> Conflict:
     """The error for whoever is not the holder, or no longer."""
     return Conflict(f"the lease {name} is not held by this holder with this token", code="lease_not_held")
@@ -353,37 +382,39 @@ def _extend(item: LeaseItem, ttl_ms: int, now_ms: int, metadata: Mapping[str, ob
 
 
 def _queue(
-    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int
+    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int, held: Held | None
 ) -> Decision[Granted | Waiting]:
     """Keep or take a place. Lapsed places alone are no reason to write: every decision leaves them out anyway."""
     place = next((i for i, w in enumerate(waiters) if w.party == request.party), None)
-    spare_ms = min(request.ttl_ms // _TICKET_SPARE_SHARE, _TICKET_SPARE_MAX_MS)
-    until_ms = now_ms + request.ttl_ms + spare_ms
+    wake_at = "" if held is None else held.wake_at
+    until_ms = now_ms + request.ttl_ms + min(request.ttl_ms // _TICKET_SPARE_SHARE, _TICKET_SPARE_MAX_MS)
     if place is None:
-        changed: LeaseItem | None = _with_new_waiter(item, waiters, request, until_ms)
+        changed: LeaseItem | None = _with_new_waiter(item, waiters, request, until_ms, wake_at)
         position = len(waiters) + 1
+    elif _is_kept(waiters[place], now_ms, request.ttl_ms, held):
+        changed, position = None, place + 1
     else:
-        changed = _with_ticket(item, waiters, place, until_ms, spare_ms)
+        kept = replace(waiters[place], asks_until_ms=until_ms, wake_at=wake_at)
+        changed = replace(item, rev=item.rev + 1, waiters=(*waiters[:place], kept, *waiters[place + 1 :]))
         position = place + 1
     return Decision(changed, _waiting(item, position))
 
 
-def _with_new_waiter(item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, until_ms: int) -> LeaseItem:
+def _is_kept(waiter: Waiter, now_ms: int, ttl_ms: int, held: Held | None) -> bool:
+    """Whether the place lasts as it is: a whole ttl from now for one who gets the answer, half of it for one on the
+    line, who must also be known where it can be woken."""
+    if held is None:
+        return waiter.asks_until_ms >= now_ms + ttl_ms
+    return waiter.asks_until_ms >= now_ms + ttl_ms // 2 and waiter.wake_at == held.wake_at
+
+
+def _with_new_waiter(
+    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, until_ms: int, wake_at: str
+) -> LeaseItem:
     if len(waiters) >= LEASE_WAITERS_MAX:
         raise TooMany(f"{len(waiters)} already wait for {item.name}", code="too_many_waiters")
-    last = Waiter(request.holder_id, request.subject, item.next_ticket, until_ms)
+    last = Waiter(request.holder_id, request.subject, item.next_ticket, until_ms, wake_at)
     return replace(item, rev=item.rev + 1, waiters=(*waiters, last), next_ticket=item.next_ticket + 1)
-
-
-def _with_ticket(
-    item: LeaseItem, waiters: tuple[Waiter, ...], place: int, until_ms: int, spare_ms: int
-) -> LeaseItem | None:
-    """The item with the place kept until ``until_ms``, or None while it is kept for a whole ttl from now anyway."""
-    mine = waiters[place]
-    if mine.asks_until_ms >= until_ms - spare_ms:
-        return None
-    kept = replace(mine, asks_until_ms=until_ms)
-    return replace(item, rev=item.rev + 1, waiters=(*waiters[:place], kept, *waiters[place + 1 :]))
 
 
 def _waiting(item: LeaseItem, position: int) -> Waiting:

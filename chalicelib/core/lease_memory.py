@@ -24,6 +24,9 @@ class LeaseMemory:
 
     def keep(self, item: LeaseItem) -> None:
         with self._lock:
+            known = self._items.get((item.tenant, item.name))
+            if known is not None and known.rev > item.rev:
+                return  # another thread of this process wrote later and was here first
             self._items[item.tenant, item.name] = item
             self._items.move_to_end((item.tenant, item.name))
             if len(self._items) > self._max_items:

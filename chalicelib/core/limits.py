@@ -79,7 +79,10 @@ LEASE_TTL_MAX_MS = 86_400_000
 LEASE_WAIT_MAX_MS = 25_000  # how long one acquire call may be held; API Gateway gives up at 29 s
 LEASE_HOLDER_MAX_CHARS = 128
 LEASE_METADATA_MAX_BYTES = 4 * 1024
+FENCING_TOKEN_MAX = (1 << 53) - 1  # no counter of grants gets this far; every reader of JSON is exact up to here
 LEASE_WAITERS_MAX = 256  # all waiters live in the lease's one item
+LEASE_HELD_CALLS_MAX = 96  # acquire calls that one process holds open; further ones are answered at once
+LEASE_POLL_MS = 250  # how often the first waiter looks for a release that nobody told it of
 ITEM_MAX_BYTES = 400 * 1024  # DynamoDB's
 
 # -- ticks
@@ -91,6 +94,7 @@ assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
+assert LEASE_POLL_MS < LEASE_WAIT_MAX_MS
 assert (
-    LEASE_WAITERS_MAX * 4 * (LEASE_HOLDER_MAX_CHARS + OWNER_MAX_CHARS + 16) + LEASE_METADATA_MAX_BYTES < ITEM_MAX_BYTES
+    LEASE_WAITERS_MAX * 4 * (LEASE_HOLDER_MAX_CHARS + OWNER_MAX_CHARS + 64) + LEASE_METADATA_MAX_BYTES < ITEM_MAX_BYTES
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.core import limits
+from chalicelib.core.held_calls import HeldCalls
 from chalicelib.core.lease_memory import LeaseMemory
 from chalicelib.core.version_cache import VersionCache
 from chalicelib.ports.clock import Clock, Ids, Signals, Tasks
@@ -48,6 +49,7 @@ class Services:
     signals: Signals
     versions: VersionCache = field(default_factory=VersionCache)
     lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
+    held_calls: HeldCalls = field(default_factory=HeldCalls)
 
 
 @dataclass(frozen=True, slots=True)

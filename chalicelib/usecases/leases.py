@@ -7,17 +7,20 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from chalicelib.core import lease, lease_document, limits
-from chalicelib.core.errors import Conflict, Forbidden, InvalidField, NotFound, TooMany
+from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.lease import (
     AcquireRequest,
     Broken,
     Decision,
     Granted,
+    Held,
     LeaseItem,
+    Party,
     Released,
     ReleaseRequest,
     RenewRequest,
@@ -28,54 +31,118 @@ from chalicelib.core.lease import (
 from chalicelib.ports.services import Caller, Services
 
 CHANGE_ATTEMPTS = 64
-POLL_MS = 250  # how often a waiter looks whether another process has released; within this one it is told
+POLL_STEPS = 4  # those behind the first waiter look less often, down to every POLL_STEPS-th time
+_NANOS_PER_MS = 1_000_000
 
 Answer = TypeVar("Answer")
+Decide = Callable[[LeaseItem | None, int], Decision[Answer]]
 
 
-def acquire(s: Services, caller: Caller, fields: dict[str, Any]) -> Granted | Waiting:
-    """Acquire, renew or queue; with ``wait_ms`` the call is held until granted. Raises InvalidField, TooMany."""
+class _Decided(NamedTuple, Generic[Answer]):
+    """An answer, and the lease as it stands with it."""
+
+    answer: Answer
+    item: LeaseItem | None
+
+
+def acquire(
+    s: Services,
+    caller: Caller,
+    fields: dict[str, Any],
+    versions: Sequence[str] | None = None,
+    gone: Callable[[], bool] = lambda: False,
+) -> Granted | Waiting:
+    """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
+
+    ``versions``: revs that the lease must have (None: any). ``gone`` says that nobody waits for the answer any more.
+    A process holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again.
+    Raises InvalidField, PreconditionFailed, TooMany.
+    """
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **fields)
-    deadline_ms = s.clock.now_ms() + request.wait_ms
-    with s.signals.bell(_channel(request.tenant, request.name, request.holder_id)) as bell:
+    if request.wait_ms == 0 or not s.held_calls.take():
+        return _ask(s, request, versions, None).answer
+    try:
+        return _hold(s, request, versions, gone)
+    finally:
+        s.held_calls.give_back()
+
+
+def _hold(
+    s: Services, request: AcquireRequest, versions: Sequence[str] | None, gone: Callable[[], bool]
+) -> Granted | Waiting:
+    """Ask until granted, until ``wait_ms`` have passed (by the clock that nobody steps), or nobody listens."""
+    deadline_ms = _monotonic_ms(s) + request.wait_ms
+    held = Held(s.signals.address)
+    with s.signals.bell(_channel(request.tenant, request.name, request.party)) as bell:
         while True:
-            answer = _decide(s, request.tenant, request.name, lambda item, now_ms: _acquired(s, item, request, now_ms))
-            if isinstance(answer, Granted) or s.clock.now_ms() >= deadline_ms:
+            left_ms = deadline_ms - _monotonic_ms(s)
+            # The last answer is given with a place that lasts for a whole ttl from now.
+            answer, item = _ask(s, request, versions, held if left_ms > 0 else None)
+            if isinstance(answer, Granted) or left_ms <= 0 or gone():
                 return answer
-            bell.wait(_look_again_at(s, answer, deadline_ms))
+            versions = None  # our own place in the queue is a new version
+            bell.wait(_look_again_at(s, request, answer, item, deadline_ms))
+            if gone():
+                return answer  # a grant now would hold up the others for its whole ttl
 
 
-def _acquired(s: Services, item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> Decision[Granted | Waiting]:
-    return lease.decide_acquire(item, request, now_ms, s.config.max_drift_ms)
+def _ask(
+    s: Services, request: AcquireRequest, versions: Sequence[str] | None, held: Held | None
+) -> _Decided[Granted | Waiting]:
+    def decide(item: LeaseItem | None, now_ms: int) -> Decision[Granted | Waiting]:
+        return lease.decide_acquire(item, request, now_ms, s.config.max_drift_ms, held)
+
+    return _decide(s, request.tenant, request.name, decide, versions)
 
 
-def _look_again_at(s: Services, answer: Waiting, deadline_ms: int) -> int:
-    """When a waiter that nobody wakes looks again: when the lease may have expired, or another process released it."""
+def _look_again_at(
+    s: Services, request: AcquireRequest, answer: Waiting, item: LeaseItem | None, deadline_ms: int
+) -> int:
+    """When a waiter that nobody wakes looks again: when others may have expired, when its place is to be moved on, or
+    to see whether somebody released who could not ring."""
     now_ms = s.clock.now_ms()
-    times = [deadline_ms, now_ms + POLL_MS]
-    if answer.expires_at_unix_ms is not None:
-        times.append(max(now_ms + 1, answer.expires_at_unix_ms + s.config.max_drift_ms))
-    return min(times)
+    poll_ms = limits.LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
+    times = [now_ms + poll_ms, now_ms + max(0, deadline_ms - _monotonic_ms(s))]
+    if item is not None:
+        times.append(lease.look_again_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
+    return max(now_ms + 1, min(times))
 
 
-def renew(s: Services, caller: Caller, fields: dict[str, Any]) -> Granted:
-    """Prolong a holding. Raises InvalidField, Conflict(lease_not_held)."""
+def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Granted:
+    """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
     request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **fields)
-    return _decide(s, request.tenant, request.name, lambda item, now_ms: lease.decide_renew(item, request, now_ms))
+
+    def decide(item: LeaseItem | None, now_ms: int) -> Decision[Granted]:
+        return lease.decide_renew(item, request, now_ms)
+
+    return _decide(s, request.tenant, request.name, decide, versions).answer
 
 
-def release(s: Services, caller: Caller, fields: dict[str, Any]) -> Released:
-    """End a holding and wake the first waiter. Raises InvalidField, Conflict(lease_not_held)."""
+def release(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Released:
+    """End a holding and wake the first waiter. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
     request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **fields)
-    return _decide(s, request.tenant, request.name, lambda item, _: lease.decide_release(item, request))
+
+    def decide(item: LeaseItem | None, _now_ms: int) -> Decision[Released]:
+        return lease.decide_release(item, request)
+
+    return _decide(s, request.tenant, request.name, decide, versions).answer
 
 
-def break_(s: Services, caller: Caller, name: str) -> Broken:
-    """Take a lease from its holder; its token stays behind. Raises Forbidden, InvalidField, NotFound."""
+def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | None = None) -> Broken:
+    """Take a lease from its holder; its token stays behind.
+
+    Raises Forbidden, InvalidField, NotFound, PreconditionFailed.
+    """
     if "admin" not in caller.roles:
         raise Forbidden("only an admin may break a lease")
-    _check_name(name)
-    return _decide(s, caller.tenant, name, lambda item, _: lease.decide_break(item, name))
+    problem = lease.name_problem(name)
+    if problem is not None:
+        raise InvalidField([problem])
+
+    def decide(item: LeaseItem | None, _now_ms: int) -> Decision[Broken]:
+        return lease.decide_break(item, name)
+
+    return _decide(s, caller.tenant, name, decide, versions).answer
 
 
 def validate(s: Services, caller: Caller, fields: dict[str, Any]) -> Validity:
@@ -85,11 +152,10 @@ def validate(s: Services, caller: Caller, fields: dict[str, Any]) -> Validity:
 
 
 def get(s: Services, caller: Caller, name: str) -> LeaseItem:
-    """One lease as it is stored. Raises NotFound."""
-    _check_name(name)
-    found = _load(s, caller.tenant, name)
+    """One lease as it is stored. Raises NotFound, also for what can be no name."""
+    found = None if lease.name_problem(name) is not None else _load(s, caller.tenant, name)
     if found is None:
-        raise NotFound(f"there is no lease {name}")
+        raise NotFound("nobody ever asked for this lease", code="lease_not_found")
     return found
 
 
@@ -99,61 +165,81 @@ def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[li
     return [lease_document.read(document) for document in documents], after
 
 
-def _check_name(name: str) -> None:
-    problem = lease.name_problem(name)
-    if problem is not None:
-        raise InvalidField([problem])
-
-
 def _load(s: Services, tenant: str, name: str) -> LeaseItem | None:
     stored = s.leases.load(tenant, name)
     return None if stored is None else lease_document.read(stored[0])
 
 
-def _decide(s: Services, tenant: str, name: str, decide: Callable[[LeaseItem | None, int], Decision[Answer]]) -> Answer:
+def _decide(
+    s: Services, tenant: str, name: str, decide: Decide[Answer], versions: Sequence[str] | None
+) -> _Decided[Answer]:
     """Decide and write until no other writer comes between; from memory first, from the table after that."""
-    remembered = s.lease_memory.find(tenant, name)
-    if remembered is not None:
-        answer = _try(s, tenant, name, remembered, decide)
-        if answer is not None:
-            return answer
-    for _ in range(CHANGE_ATTEMPTS):
-        item = _load(s, tenant, name)
-        decision = decide(item, s.clock.now_ms())
-        if decision.item_to_write is None or _write(s, item, decision.item_to_write):
-            return decision.answer
+    if versions is not None:
+        decide = _guarded(decide, versions)
+    with s.signals.turn(f"lease/{tenant}/{name}"):
+        remembered = s.lease_memory.find(tenant, name)
+        decided = None if remembered is None else _decide_from_memory(s, remembered, decide)
+        for _ in range(CHANGE_ATTEMPTS):
+            if decided is not None:
+                return decided
+            item = _load(s, tenant, name)
+            decision = decide(item, s.clock.now_ms())
+            if decision.item_to_write is None:
+                return _Decided(decision.answer, item)
+            decided = _written(s, item, decision.item_to_write, decision.answer)
+    if decided is not None:
+        return decided
     raise TooMany(f"the lease {name} is wanted by too many at once", code="contended")
 
 
-def _try(
-    s: Services,
-    tenant: str,
-    name: str,
-    remembered: LeaseItem,
-    decide: Callable[[LeaseItem | None, int], Decision[Answer]],
-) -> Answer | None:
-    """The answer decided from memory, if it holds: it does when its conditional write succeeds."""
+def _decide_from_memory(s: Services, remembered: LeaseItem, decide: Decide[Answer]) -> _Decided[Answer] | None:
+    """What was decided from memory, if it holds: it does when it wrote, since the write is conditional."""
     try:
         decision = decide(remembered, s.clock.now_ms())
-    except Conflict:
+    except ChronoError:
+        return None  # the table may say otherwise
+    if decision.item_to_write is None:
         return None
-    written = decision.item_to_write is not None and _write(s, remembered, decision.item_to_write)
-    return decision.answer if written else None
+    return _written(s, remembered, decision.item_to_write, decision.answer)
 
 
-def _write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
+def _guarded(decide: Decide[Answer], versions: Sequence[str]) -> Decide[Answer]:
+    def guarded(item: LeaseItem | None, now_ms: int) -> Decision[Answer]:
+        if item is None or version_of(item) not in versions:
+            raise PreconditionFailed("the lease has another version")
+        return decide(item, now_ms)
+
+    return guarded
+
+
+def version_of(item: LeaseItem) -> str:
+    """What names this form of a lease: every change makes another."""
+    return str(item.rev)
+
+
+def _written(s: Services, before: LeaseItem | None, after: LeaseItem, answer: Answer) -> _Decided[Answer] | None:
+    """The answer, once what it promises is stored; None when another writer was faster."""
+    after = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
     expected_rev = 0 if before is None else before.rev
     if not s.leases.save(after.tenant, after.name, lease_document.write(after), after.rev, expected_rev):
         s.lease_memory.forget(after.tenant, after.name)
-        return False
+        return None
     s.lease_memory.keep(after)
-    if after.holder_id is None and after.waiters:
-        s.signals.ring(_channel(after.tenant, after.name, after.waiters[0].holder_id))
-    return True
+    if after.holder_id is None:
+        _wake_next(s, after)
+    return _Decided(answer, after)
 
 
-def _channel(tenant: str, name: str, holder_id: str) -> str:
-    return f"lease/{tenant}/{name}/{holder_id}"
+def _wake_next(s: Services, freed: LeaseItem) -> None:
+    """Tell the first waiter that its turn has come, wherever its call is held."""
+    following = next(iter(lease.live_waiters(freed, s.clock.now_ms(), s.config.max_drift_ms)), None)
+    if following is not None:
+        s.signals.ring(_channel(freed.tenant, freed.name, following.party), following.wake_at)
 
 
-assert limits.LEASE_WAIT_MAX_MS > POLL_MS
+def _channel(tenant: str, name: str, party: Party) -> str:
+    return f"lease/{tenant}/{name}/{party.holder_id}/{party.subject}"
+
+
+def _monotonic_ms(s: Services) -> int:
+    return s.clock.read().monotonic_nanos // _NANOS_PER_MS

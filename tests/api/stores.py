@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.adapters.memory import open_stores
-from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualTasks, MemoryQueue
-from chalicelib.adapters.signals import ThreadSignals
+from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.services import Config, Services
 
@@ -43,5 +42,5 @@ def make_services() -> Services:
         idempotency=stores.idempotency,
         queue=MemoryQueue(clock.now_ms),
         targets={},
-        signals=ThreadSignals(clock.now_ms),
+        signals=ManualSignals(clock),
     )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.api.requests import NewSchedule
+from chalicelib.api.requests import AcquireBody, NewSchedule
 from chalicelib.api.table import table
 from tests.api.conftest import RATE, Answer, House
 
@@ -20,7 +20,11 @@ QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scop
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
 KNOWN = sorted(
-    {*NewSchedule.__struct_fields__, "note", "reason", "result", "error", "count", "after_unix_ms", "url", "bus"}
+    {
+        *NewSchedule.__struct_fields__,
+        *AcquireBody.__struct_fields__,
+        *["note", "reason", "result", "error", "count", "after_unix_ms", "url", "bus", "fencing_token"],
+    }
 )
 TEMPTING = st.sampled_from(
     [
@@ -51,7 +55,9 @@ def paths(house: House) -> dict[str, str]:
     if not hasattr(house, "known_paths"):
         execution_id = house.fire()
         house.known_paths = {  # type: ignore[attr-defined]
-            o.path: o.path.replace("{schedule_id}", execution_id[:26]).replace("{execution_id}", execution_id)
+            o.path: o.path.replace("{schedule_id}", execution_id[:26])
+            .replace("{execution_id}", execution_id)
+            .replace("{name}", "a%3Ab")
             for o in OPERATIONS
         }
     return house.known_paths  # type: ignore[attr-defined,no-any-return]
@@ -91,7 +97,14 @@ def test_expressions(shared: House, kind: str, expr: str, first: Any, second: An
     st.booleans(),
 )
 def test_paths_and_queries(shared: House, method: str, tail: str, query: str, encoded: bool) -> None:
-    for base in ("/", "/api/v1/schedules", "/api/v1/schedules/", "/api/v1/executions/", "/api/v1/time/"):
+    for base in (
+        "/",
+        "/api/v1/schedules",
+        "/api/v1/schedules/",
+        "/api/v1/executions/",
+        "/api/v1/leases/",
+        "/api/v1/time/",
+    ):
         path = base + (quote(tail) if encoded else tail)
         answer = shared.call(method, path, query=quote(query, safe="=&") if encoded else query)
         if method == "HEAD" and answer.status >= 400:

@@ -111,6 +111,10 @@ SCHEDULE: dict[str, list[Any]] = {
 PREVIEW = {name: SCHEDULE[name] for name in ("type", "expr", "timezone", "start_at_unix_ms", "end_at_unix_ms")}
 PREVIEW |= {name: SCHEDULE[name] for name in ("exclude", "dst_gap", "dst_overlap")}
 PREVIEW |= {"after_unix_ms": INSTANT, "count": [*NOT_INT, None, 0, -1, 1001]}
+LEASE_NAME = [*NOT_TEXT, None, "", "x" * 129, "a b", "é", "a\n", "a%2Fb", "a#b"]
+HOLDER = [*NOT_TEXT, None, "", "x" * 129, "a\u0000", "a\nb", "\u2028"]
+TTL = [*NOT_INT, None, 0, -1, 99, limits.LEASE_TTL_MAX_MS + 1]
+TOKEN = [*NOT_INT, None, -1, 1 << 53]
 BODIES: dict[str, dict[str, list[Any]]] = {
     "NewSchedule": SCHEDULE,
     "ScheduleChanges": SCHEDULE,
@@ -124,6 +128,17 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "CancelBody": {"reason": [*NOT_TEXT, "x" * 501]},
     "CompleteBody": {},
     "FailBody": {"error": [*NOT_TEXT, None, "", "x" * 501]},
+    "AcquireBody": {
+        "name": LEASE_NAME,
+        "holder_id": HOLDER,
+        "ttl_ms": TTL,
+        "wait_ms": [*NOT_INT, None, -1, 25_001],
+        "metadata": [1, True, "x", [], {"x": "y" * 4096}],
+    },
+    "RenewBody": {"name": LEASE_NAME, "holder_id": HOLDER, "fencing_token": [*TOKEN, 0], "ttl_ms": TTL},
+    "ReleaseBody": {"name": LEASE_NAME, "holder_id": HOLDER, "fencing_token": [*TOKEN, 0]},
+    "ValidateBody": {"name": LEASE_NAME, "fencing_token": TOKEN},
+    "BreakBody": {"name": LEASE_NAME},
     "Body": {},
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
@@ -147,6 +162,7 @@ def _minimum(operation: Operation) -> dict[str, Any]:
     """A body that is right but for the field under test."""
     needed = {f.name for f in msgspec.structs.fields(operation.body) if f.required}
     right = RATE | {"error": "x", "from_unix_ms": 1_795_252_800_000, "to_unix_ms": 1_795_252_800_000}
+    right |= {"name": "a/b", "holder_id": "h", "ttl_ms": 1000, "fencing_token": 1}
     return {name: value for name, value in right.items() if name in needed}
 
 
@@ -155,7 +171,7 @@ def _path(house: House, operation: Operation) -> str:
         return operation.path.replace("{schedule_id}", house.make()["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
-    return operation.path
+    return operation.path.replace("{name}", "a%2Fb")
 
 
 def _name(operation: Operation) -> str:

@@ -132,3 +132,26 @@ def test_the_page_asks_nobody_else(shared: House) -> None:
     text = page.body.decode()
     assert "://" not in text
     assert "innerHTML" not in text
+
+
+def test_answers_about_leases_are_as_described(house: House, document: dict[str, Any]) -> None:
+    def check(method: str, path: str, body: Any = None, status: int = 200) -> None:
+        answer = house.call(method, path.replace("{name}", "a%2Fb"), body)
+        assert answer.status == status, answer.body
+        conforms(document, path, method, answer)
+
+    lease = {"name": "a/b", "holder_id": "h"}
+    one, collection = "/api/v1/leases/{name}", "/api/v1/leases"
+    check("GET", one, status=404)
+    check("POST", collection + ":acquire", lease | {"ttl_ms": 1000, "metadata": {"host": "x"}})
+    check("POST", collection + ":acquire", {"name": "a/b", "holder_id": "other", "ttl_ms": 1000})
+    check("GET", one)
+    check("GET", collection)
+    check("POST", collection + ":renew", lease | {"fencing_token": 1})
+    check("POST", collection + ":renew", lease | {"fencing_token": 2}, status=409)
+    check("POST", collection + ":validate", {"name": "a/b", "fencing_token": 1})
+    check("POST", collection + ":release", lease | {"fencing_token": 1})
+    check("POST", collection + ":acquire", {"name": "a/b", "holder_id": "third", "ttl_ms": 1000})
+    check("GET", one)
+    check("POST", collection + ":break", {"name": "a/b"})
+    check("POST", collection + ":break", {"name": "nobody"}, status=404)

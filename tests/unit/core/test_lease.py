@@ -15,7 +15,9 @@ from chalicelib.core.lease import (
     Broken,
     Decision,
     Granted,
+    Held,
     LeaseItem,
+    Party,
     Released,
     ReleaseRequest,
     RenewRequest,
@@ -28,6 +30,7 @@ from chalicelib.core.lease import (
     decide_renew,
     decide_validate,
     live_waiters,
+    look_again_ms,
 )
 from chalicelib.core.limits import LEASE_WAITERS_MAX
 
@@ -52,9 +55,13 @@ class Lease:
             self.writes += 1
         return decision.answer
 
-    def acquire(self, who: str, ttl_ms: int = TTL, subject: str = "s", **more: Any) -> Any:
+    def acquire(self, who: str, ttl_ms: int = TTL, subject: str = "s", held: Held | None = None, **more: Any) -> Any:
         request = AcquireRequest("t", "n", who, subject, ttl_ms, **more)
-        return self._write(decide_acquire(self.item, request, self.now, MARGIN))
+        return self._write(decide_acquire(self.item, request, self.now, MARGIN, held))
+
+    def look_again(self, who: str, ttl_ms: int = TTL) -> int:
+        assert self.item is not None
+        return look_again_ms(self.item, Party(who, "s"), ttl_ms, self.now, MARGIN)
 
     def renew(self, who: str, token: int, ttl_ms: int | None = None, subject: str = "s") -> Any:
         return self._write(decide_renew(self.item, RenewRequest("t", "n", who, subject, token, ttl_ms), self.now))
@@ -154,6 +161,40 @@ def test_polling_writes_only_when_the_ticket_needs_it(lease: Lease) -> None:
         assert lease.item is not None
         assert lease.item.waiters[0].asks_until_ms >= lease.now + 4000  # a whole ttl
     assert lease.writes - before <= (lease.now - began) // 1000
+
+
+def test_a_place_on_the_line_is_moved_on_when_half_its_ttl_is_used_up(lease: Lease) -> None:
+    line = Held("127.0.0.1:7")
+    lease.acquire("a", ttl_ms=10 * TTL)
+    lease.acquire("b", held=line)
+    written, asked_until = lease.writes, lease.item.waiters[0].asks_until_ms  # type: ignore[union-attr]
+    lease.now = asked_until - TTL // 2
+    assert lease.acquire("b", held=line).queue_position == 1
+    assert lease.writes == written
+    lease.now += 1
+    lease.acquire("b", held=line)
+    assert lease.writes == written + 1
+    lease.acquire("b", held=Held("127.0.0.1:8"))
+    assert lease.item.waiters[0].wake_at == "127.0.0.1:8"  # type: ignore[union-attr]
+    lease.now += TTL // 2
+    lease.acquire("b")
+    assert lease.item.waiters[0].asks_until_ms >= lease.now + TTL  # type: ignore[union-attr]
+
+
+def test_a_waiter_looks_again_when_its_turn_may_come_or_its_place_grows_old(lease: Lease) -> None:
+    line = Held()
+    expiry = lease.acquire("a", ttl_ms=300).expires_at_unix_ms
+    lease.acquire("b", held=line)
+    assert lease.look_again("b") == expiry + MARGIN
+    lease.acquire("c", ttl_ms=10 * TTL, held=line)
+    ahead = lease.item.waiters[0].asks_until_ms  # type: ignore[union-attr]
+    assert lease.look_again("c", 10 * TTL) == ahead + MARGIN
+    lease.release("a", 1)
+    assert lease.look_again("b") == lease.now + MARGIN
+    assert lease.look_again("nobody") == lease.now
+    lease.acquire("b", ttl_ms=10 * TTL)
+    mine = lease.item.waiters[0].asks_until_ms  # type: ignore[union-attr]
+    assert lease.look_again("c", 10 * TTL) == mine - 5 * TTL + 1
 
 
 def test_a_free_lease_is_kept_for_the_first_waiter_but_not_for_ever(lease: Lease) -> None:

@@ -1,0 +1,28 @@
+"""How many calls a process holds open at once: waiting costs a thread, and the others must go on being answered."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from chalicelib.core.limits import LEASE_HELD_CALLS_MAX
+
+
+class HeldCalls:
+    """So many places; safe to share between threads."""
+
+    def __init__(self, most: int = LEASE_HELD_CALLS_MAX) -> None:
+        self._free = most
+        self._lock = Lock()
+
+    def take(self) -> bool:
+        """Take a place if there is one."""
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            return True
+
+    def give_back(self) -> None:
+        """Give back a place that was taken."""
+        with self._lock:
+            self._free += 1
