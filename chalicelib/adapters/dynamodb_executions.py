@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from chalicelib.adapters import dynamodb_documents as documents
-from chalicelib.adapters.dynamodb import Database, Statement, Value, key, number, text
+from chalicelib.adapters.combining import Combiner
+from chalicelib.adapters.dynamodb import Database, Statement, Value, check_size, key, number, text
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Key
@@ -37,6 +38,8 @@ class DynamoExecutionStore:
         self._retention_s = retention_s
         self._lock = threading.Lock()
         self._readers: ThreadPoolExecutor | None = None
+        # Outcomes of slow targets come one by one from many threads.
+        self._updates: Combiner[Statement, bool] = Combiner(database.execute, limits.STATEMENTS_MAX)
 
     def insert(self, executions: Sequence[Execution]) -> list[bool]:
         """Write at most 25 new records; False for each whose key exists already."""
@@ -44,7 +47,8 @@ class DynamoExecutionStore:
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
         """Replace at most 25 records, each if its stored ``rev`` still is the given one."""
-        return self._db.execute([self._replacement(execution, rev) for execution, rev in writes])
+        check_size(writes, limits.STATEMENTS_MAX)
+        return self._updates.call([self._replacement(execution, rev) for execution, rev in writes])
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """At most 100 records by key; missing ones are left out."""

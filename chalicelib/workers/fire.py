@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
@@ -30,6 +31,7 @@ from chalicelib.workers.claim import Claimed, bind, settled
 log = logging.getLogger(__name__)
 
 LOOK_ATTEMPTS = 5
+LANDING_LOOK_MS = 20  # deliveries that land within this of each other share a write
 LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, so that its worker can still write
 
 
@@ -90,7 +92,10 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
         by_target[ready.target_type].append(ready)
     for name, several in by_target.items():
         target = s.targets[name]
-        jobs += [partial(_deliver, s, target, chunk) for chunk in chunks(several, target.max_batch)]
+        if target.max_batch > 1:
+            jobs += [partial(_together, s, target, chunk) for chunk in chunks(several, target.max_batch)]
+        else:
+            jobs += [partial(_apart, s, target, chunk) for chunk in chunks(several, limits.STATEMENTS_MAX)]
     handles = [s.tasks.start(job) for job in jobs[1:]]
     if jobs:
         jobs[0]()
@@ -152,55 +157,95 @@ def _reconsider(s: Services, ready: Ready) -> Ready | None:
     return make_ready(s, Claimed(bound, binding, claimed.epoch, claimed.due_ms))
 
 
-def _deliver(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
-    """Send one batch, write down what takes long, then what came of it."""
+@dataclass(slots=True)
+class _Flight:
+    """One delivery on its way: when its dispatch began and ended, and how."""
+
+    ready: Ready
+    started_ms: int | None = None
+    ended_ms: int = 0
+    outcome: Outcome | None = None
+    marked: bool = False
+
+    def run(self, s: Services, target: Target) -> None:
+        """Dispatch it alone."""
+        self.started_ms = s.clock.now_ms()
+        (self.outcome,) = target.dispatch([_rendered(s, self.ready)])
+        self.ended_ms = s.clock.now_ms()
+
+    def is_slow(self, now_ms: int) -> bool:
+        return self.started_ms is not None and now_ms - self.started_ms >= limits.RUNNING_MARK_MS
+
+
+def _rendered(s: Services, ready: Ready) -> Delivery:
+    return replace(ready.delivery, event=ready.template.render(s.ids.hlc()))
+
+
+def _together(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
+    """Send one batch to a target that takes several at once, and write down what came of it."""
     started_ms = s.clock.now_ms()
-    deliveries = [replace(r.delivery, event=r.template.render(s.ids.hlc())) for r in chunk]
-    if target.max_batch > 1:
-        outcomes = target.dispatch(deliveries)
-    else:
-        outcomes = _watched(s, target, chunk[0], deliveries[0], started_ms)
-    _finish(s, chunk, outcomes, started_ms)
+    outcomes = target.dispatch([_rendered(s, ready) for ready in chunk])
+    ended_ms = s.clock.now_ms()
+    landed = zip(chunk, outcomes, strict=True)
+    _finish(s, [_Flight(ready, started_ms, ended_ms, outcome) for ready, outcome in landed])
 
 
-def _watched(s: Services, target: Target, ready: Ready, delivery: Delivery, started_ms: int) -> list[Outcome]:
-    """Dispatch to a target that may be slow: after RUNNING_MARK_MS the record says that it is in progress."""
-    answer: list[Outcome] = []
-    handle = s.tasks.start(lambda: answer.extend(target.dispatch([delivery])))
-    if not handle.wait(started_ms + limits.RUNNING_MARK_MS):
-        execution = ready.claimed.execution
-        until_ms = started_ms + delivery.timeout_ms + LEASE_SLACK_MS
-        marked = replace(journal.running(execution, started_ms, until_ms), hlc=s.ids.hlc())
-        try:
-            if update_surely(s, [(marked, execution.rev)])[0]:
-                ready.claimed.execution = marked
-        except Unavailable:
-            log.warning("could not write down that an attempt runs", extra={"schedule_id": execution.schedule_id})
-        handle.wait()
-    return answer
+def _apart(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
+    """Send each by itself, side by side, to a target that may be slow. What has landed is written down together, at
+    most LANDING_LOOK_MS later; what is under way for RUNNING_MARK_MS is written down as in progress."""
+    flying = [(flight := _Flight(ready), s.tasks.start(partial(flight.run, s, target))) for ready in chunk]
+    while flying:
+        alone = len(flying) == 1 and flying[0][0].marked
+        look_ms = None if alone else s.clock.now_ms() + LANDING_LOOK_MS
+        landed = [flight for flight, handle in flying if handle.wait(look_ms)]
+        _finish(s, landed)
+        flying = [(flight, handle) for flight, handle in flying if flight.outcome is None]
+        now_ms = s.clock.now_ms()
+        _mark(s, [flight for flight, _ in flying if not flight.marked and flight.is_slow(now_ms)])
 
 
-def _finish(s: Services, chunk: Sequence[Ready], outcomes: Sequence[Outcome], started_ms: int) -> None:
-    now_ms = s.clock.now_ms()
-    ended = [
-        _ended(s, ready.claimed, outcome, started_ms, now_ms) for ready, outcome in zip(chunk, outcomes, strict=True)
-    ]
-    for e, won, outcome in zip(ended, write_outcomes(s, ended), outcomes, strict=True):
+def _mark(s: Services, slow: Sequence[_Flight]) -> None:
+    """Write down that these are in progress, and lease them for as long as they may take."""
+    writes = []
+    for flight in slow:
+        flight.marked = True
+        execution = flight.ready.claimed.execution
+        assert flight.started_ms is not None
+        until_ms = flight.started_ms + flight.ready.delivery.timeout_ms + LEASE_SLACK_MS
+        running = journal.running(execution, flight.started_ms, until_ms)
+        writes.append((replace(running, hlc=s.ids.hlc()), execution.rev))
+    if not writes:
+        return
+    try:
+        answers = update_surely(s, writes)
+    except Unavailable:
+        log.warning("could not write down that %d attempts run", len(slow))
+        return
+    for flight, (marked, _), won in zip(slow, writes, answers, strict=True):
+        if won:
+            flight.ready.claimed.execution = marked
+
+
+def _finish(s: Services, landed: Sequence[_Flight]) -> None:
+    ended = [_ended(s, flight) for flight in landed]
+    for e, won, flight in zip(ended, write_outcomes(s, ended), landed, strict=True):
         if not won:
             log.warning("a late result changed nothing", extra={"schedule_id": e.execution.schedule_id})
         elif e.definition.type == "DELAY":
             chain(s, e.execution)
-        if outcome.pause_schedule:
+        if flight.outcome is not None and flight.outcome.pause_schedule:
             _pause(s, e.execution)
 
 
-def _ended(s: Services, claimed: Claimed, outcome: Outcome, started_ms: int, now_ms: int) -> Ended:
-    execution, definition = claimed.execution, claimed.definition
-    if outcome.kind == "accepted":
-        after = journal.accepted(execution, started_ms, now_ms + definition.timeout_ms)
+def _ended(s: Services, flight: _Flight) -> Ended:
+    execution, definition = flight.ready.claimed.execution, flight.ready.claimed.definition
+    assert flight.outcome is not None
+    assert flight.started_ms is not None
+    if flight.outcome.kind == "accepted":
+        after = journal.accepted(execution, flight.started_ms, flight.ended_ms + definition.timeout_ms)
     else:
-        result = result_of(outcome)
-        after = journal.finish(execution, result, definition.retry_policy, started_ms, now_ms)
+        result = result_of(flight.outcome)
+        after = journal.finish(execution, result, definition.retry_policy, flight.started_ms, flight.ended_ms)
     return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)
 
 
