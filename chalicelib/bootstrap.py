@@ -89,12 +89,14 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.sqs import SqsQueue
     from chalicelib.adapters.system import SystemClock, SystemIds, SystemTasks
+    from chalicelib.adapters.time_sources import SystemTimeSources
     from chalicelib.adapters.zone_data import zone_data_version
 
     own_clock = SystemClock()
     among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
-    clients = Clients(chosen.region, chosen.endpoint_url)
+    time_sources = SystemTimeSources()
+    clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     stores = open_stores(clients.factory("dynamodb"), chosen.stage)
     config = Config(
         origin=chosen.stage,
@@ -119,6 +121,7 @@ def build(chosen: Settings) -> Services:
         queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
         targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
         signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
+        time_sources=time_sources,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from chalicelib.adapters.system import pause
@@ -74,14 +74,29 @@ def resource_name(stage: str, part: str) -> str:
     return f"chronowatch-{stage}-{part}"
 
 
+class Listener(Protocol):
+    """Whoever follows what clients do."""
+
+    def attach(self, client: Client) -> None:
+        """Follow ``client`` from now on."""
+        ...
+
+
 class Clients:
     """Makes botocore clients, one of each service, from one session; safe to share between threads."""
 
-    def __init__(self, region: str, endpoint_url: str | None = None, meter: Meter | None = None) -> None:
-        """``endpoint_url`` replaces every service's own (an emulator's); ``meter`` counts all calls."""
+    def __init__(
+        self,
+        region: str,
+        endpoint_url: str | None = None,
+        meter: Meter | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        """``endpoint_url`` replaces every service's own (an emulator's); ``meter`` counts all calls; ``listener`` is
+        attached to every client too."""
         self._region = region
         self._endpoint_url = endpoint_url
-        self._meter = meter
+        self._listeners = [each for each in (meter, listener) if each is not None]
         self._lock = threading.RLock()
         self._session: Any = None
         self._made: dict[tuple[str, float], Client] = {}
@@ -116,8 +131,8 @@ class Clients:
         client = self._session.create_client(
             service, region_name=self._region, endpoint_url=self._endpoint_url, config=config
         )
-        if self._meter is not None:
-            self._meter.attach(client)
+        for listener in self._listeners:
+            listener.attach(client)
         return client
 
 

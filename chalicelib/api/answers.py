@@ -242,13 +242,26 @@ class NowView(msgspec.Struct):
     drift_ms: float
 
 
-class DriftView(msgspec.Struct):
-    """How far the wall clock has moved against the monotonic one since this process began to watch."""
+class StepView(msgspec.Struct):
+    """A jump of the wall clock, seen at `at_unix_ms` (of the clock after it); negative is backward."""
+
+    at_unix_ms: Instant
+    step_ms: float
+
+
+class DriftView(msgspec.Struct, kw_only=True):
+    """How far the wall clock is off: against the monotonic clock since this process began to watch, or as sources of
+    true time prove, whichever is more. `sources_agreeing` of `sources` (the deployment's own statement is one) support
+    the error bound."""
 
     drift_ms: float
     max_drift_ms: int
     within_bound: bool
     samples: int
+    steps: list[StepView]
+    error_bound_nanos: int
+    sources: int
+    sources_agreeing: int
 
 
 class Check(msgspec.Struct):

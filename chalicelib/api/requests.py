@@ -319,7 +319,8 @@ class NowQuery(Query, kw_only=True):
     """Which clock."""
 
     consistency: Annotated[
-        Literal["local", "cluster"], Meta(description="`cluster` is not offered yet (422 `not_supported`).")
+        Literal["local", "cluster"],
+        Meta(description="`cluster`: the stamp is greater than every earlier such stamp of any instance."),
     ] = "local"
 
 

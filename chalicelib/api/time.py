@@ -2,73 +2,60 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-
 from chalicelib.api import answers, requests
 from chalicelib.api.operations import Call, Operation
 from chalicelib.api.requests import Body, Query
 from chalicelib.api.wire import Reply
-from chalicelib.core import hlc, limits, zones
-from chalicelib.core.errors import FieldError, NotSupported
+from chalicelib.core import hlc, zones
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.ports.clock import Reading
+from chalicelib.usecases.clockface import Clockface
+from chalicelib.usecases.cluster_time import ClusterClock
 
 _NANOS_PER_MS = 1_000_000
 _NANOS_PER_S = 1_000_000_000
 
 
-class DriftWatch:
-    """Remembers readings of both clocks: the wall clock's steps and drift show against the monotonic one."""
+class TimeCalls:
+    """The handlers, around one clock face for the process."""
 
     def __init__(self) -> None:
-        self._readings: deque[Reading] = deque(maxlen=limits.DRIFT_SAMPLES_MAX)
-        self._lock = threading.Lock()
-
-    def sample(self, reading: Reading) -> tuple[int, int]:
-        """(nanoseconds that the wall clock gained since the oldest reading kept, how many are kept)."""
-        with self._lock:
-            self._readings.append(reading)
-            oldest = self._readings[0]
-            count = len(self._readings)
-        wall = reading.wall_unix_nanos - oldest.wall_unix_nanos
-        return wall - (reading.monotonic_nanos - oldest.monotonic_nanos), count
-
-
-class Clockface:
-    """The handlers, around one watch for the process."""
-
-    def __init__(self) -> None:
-        self._watch = DriftWatch()
+        self._face = Clockface()
+        self._cluster = ClusterClock()
 
     def now(self, call: Call[Body, requests.NowQuery]) -> Reply:
-        """The time. The error bound is the drift that deployments allow, and what was seen of it."""
-        if call.query.consistency != "local":
-            raise NotSupported([FieldError("consistency", "cluster is not offered yet: use local")])
+        """The time."""
         s = call.services
-        reading = s.clock.read()
-        drift_nanos, _ = self._watch.sample(reading)
-        stamp = hlc.parse(s.ids.hlc())
+        stamp = self._cluster.stamp(s) if call.query.consistency == "cluster" else hlc.parse(s.ids.hlc())
+        look = self._face.look(s)
         tz = s.config.default_timezone
         view = answers.NowView(
-            wall_unix_nanos=reading.wall_unix_nanos,
-            monotonic_nanos=reading.monotonic_nanos,
+            wall_unix_nanos=look.wall_unix_nanos,
+            monotonic_nanos=look.monotonic_nanos,
             tz=tz,
-            iso8601=_iso8601(reading.wall_unix_nanos, tz),
+            iso8601=_iso8601(look.wall_unix_nanos, tz),
             clock_id=s.config.instance,
             hlc_physical_nanos=stamp.physical_nanos,
             hlc_logical=stamp.logical,
-            error_bound_nanos=s.config.max_drift_ms * _NANOS_PER_MS + abs(drift_nanos),
-            drift_ms=_ms(drift_nanos),
+            error_bound_nanos=look.error_bound_nanos,
+            drift_ms=_ms(look.drift_nanos),
         )
         return Reply(200, view)
 
     def drift(self, call: Call[Body, Query]) -> Reply:
-        """How far the wall clock has moved against the monotonic one."""
-        drift_nanos, samples = self._watch.sample(call.services.clock.read())
+        """How the wall clock has run."""
+        look = self._face.look(call.services)
         most = call.services.config.max_drift_ms
-        within = abs(drift_nanos) <= most * _NANOS_PER_MS
-        return Reply(200, answers.DriftView(_ms(drift_nanos), most, within, samples))
+        view = answers.DriftView(
+            drift_ms=_ms(look.drift_nanos),
+            max_drift_ms=most,
+            within_bound=abs(look.drift_nanos) <= most * _NANOS_PER_MS,
+            samples=look.samples,
+            steps=[answers.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in look.steps],
+            error_bound_nanos=look.error_bound_nanos,
+            sources=look.sources,
+            sources_agreeing=look.agreeing,
+        )
+        return Reply(200, view)
 
 
 def _ms(nanos: int) -> float:
@@ -87,8 +74,8 @@ def _iso8601(unix_nanos: int, timezone: str) -> str:
 
 
 def operations() -> list[Operation]:
-    """The calls of this noun, around a watch of their own."""
-    face = Clockface()
+    """The calls of this noun, around a clock face of their own."""
+    face = TimeCalls()
     return [
         Operation(
             method="GET",
@@ -98,6 +85,8 @@ def operations() -> list[Operation]:
             handler=face.now,
             query=requests.NowQuery,
             answers={200: answers.NowView},
+            description="`error_bound_nanos` is how wrong the wall clock may be, as far as the deployment states it "
+            "and sources of true time support it.",
         ),
         Operation(
             method="GET",

@@ -113,12 +113,14 @@ def drift_of(readings: Sequence[Reading], step_nanos: int) -> Drift:
     """
     if not readings:
         return Drift(0, 0, ())
-    changes = [(b.wall_nanos, _moved(a, b)) for a, b in pairwise(readings)]
+    changes = [(b.wall_nanos, moved(a, b)) for a, b in pairwise(readings)]
     steps = tuple(Step(wall, nanos) for wall, nanos in changes if abs(nanos) >= step_nanos)
-    return Drift(_moved(readings[0], readings[-1]), len(readings), steps)
+    return Drift(moved(readings[0], readings[-1]), len(readings), steps)
 
 
-def _moved(earlier: Reading, later: Reading) -> int:
+def moved(earlier: Reading, later: Reading) -> int:
+    """By how many nanoseconds, signed, the wall clock moved against the monotonic one from one reading to the other: at
+    least, since the uncertainty of both is taken off."""
     return later.wall_minus_monotonic.minus(earlier.wall_minus_monotonic).nearest_to_zero
 
 
@@ -162,6 +164,22 @@ def from_chrony(
 def keep(observations: Sequence[Observation], new: Observation) -> tuple[Observation, ...]:
     """The observations with ``new`` at the end, the oldest gone when there are more than OBSERVATIONS_MAX."""
     return (*observations, new)[-OBSERVATIONS_MAX:]
+
+
+def assumed(source: str, max_drift_nanos: int, moved_nanos: int, now: Reading) -> Observation:
+    """What whoever runs this machine states: its wall clock is kept within ``max_drift_nanos`` of true time.
+
+    Where the wall has ``moved_nanos`` against the monotonic clock, either the wall before or the one now was meant.
+    """
+    low, high = min(0, -moved_nanos) - max_drift_nanos, max(0, -moved_nanos) + max_drift_nanos
+    ahead = now.wall_minus_monotonic
+    return Observation(source, Interval(low + ahead.low, high + ahead.high), now.after_nanos)
+
+
+def narrowed(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> tuple[Observation, ...]:
+    """One observation for each source, as of ``now``: all that ``estimate`` would make of them, in fewer."""
+    found = _by_source(observations, now, drift_ppm)
+    return tuple(Observation(source, interval, now.after_nanos) for source, interval in found.items())
 
 
 # -- where they agree

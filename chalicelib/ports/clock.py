@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+from chalicelib.core.clock_bound import Observation
+
 
 class Reading(NamedTuple):
     """Both clocks of this machine at one moment: unix nanoseconds, and nanoseconds since some fixed point."""
@@ -28,6 +30,22 @@ class Clock(Protocol):
     def read(self) -> Reading:
         """The wall clock behind ``now_ms`` and the monotonic one, read together: for the clock face and its drift."""
         ...
+
+
+class TimeSources(Protocol):
+    """What others say of true time."""
+
+    def observations(self) -> tuple[Observation, ...]:
+        """What was heard lately, oldest first; the same tuple while nothing new was heard."""
+        ...
+
+
+class NoTimeSources:
+    """Nobody to ask."""
+
+    def observations(self) -> tuple[Observation, ...]:
+        """Nothing."""
+        return ()
 
 
 class Ids(Protocol):

@@ -9,7 +9,7 @@ from chalicelib.core import limits
 from chalicelib.core.held_calls import HeldCalls
 from chalicelib.core.lease_memory import LeaseMemory
 from chalicelib.core.version_cache import VersionCache
-from chalicelib.ports.clock import Clock, Ids, Signals, Tasks
+from chalicelib.ports.clock import Clock, Ids, NoTimeSources, Signals, Tasks, TimeSources
 from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.work_queue import WorkQueue
@@ -50,6 +50,7 @@ class Services:
     versions: VersionCache = field(default_factory=VersionCache)
     lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
     held_calls: HeldCalls = field(default_factory=HeldCalls)
+    time_sources: TimeSources = field(default_factory=NoTimeSources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ QUERIES: dict[str, list[str]] = {
     "state": ["", "done", "null"],
     "from_unix_ms": ["", "x", "-1", str(FAR), "1.5", "1795252800001&to_unix_ms=1795252800000"],
     "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
-    "consistency": ["", "strong", "cluster"],
+    "consistency": ["", "strong", "Cluster", "null"],
 }
 
 

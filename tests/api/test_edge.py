@@ -300,7 +300,16 @@ def test_the_time(house: House) -> None:
     assert (now["drift_ms"], now["error_bound_nanos"]) == (0, 20_000_000)
     assert now["clock_id"] == house.services.config.instance
     later = house.call("GET", "/api/v1/time/drift").json
-    assert later == {"drift_ms": 0, "max_drift_ms": 20, "within_bound": True, "samples": 2}
+    assert later == {
+        "drift_ms": 0,
+        "max_drift_ms": 20,
+        "within_bound": True,
+        "samples": 2,
+        "steps": [],
+        "error_bound_nanos": 20_000_000,
+        "sources": 1,
+        "sources_agreeing": 1,
+    }
 
 
 def test_a_step_of_the_wall_clock_shows_as_drift(house: House) -> None:
