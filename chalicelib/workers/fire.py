@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
@@ -197,9 +196,9 @@ def _apart(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
     while flying:
         alone = len(flying) == 1 and flying[0][0].marked
         look_ms = None if alone else s.clock.now_ms() + LANDING_LOOK_MS
-        landed = [flight for flight, handle in flying if handle.wait(look_ms)]
-        _finish(s, landed)
-        flying = [(flight, handle) for flight, handle in flying if flight.outcome is None]
+        seen = [(flight, handle, handle.wait(look_ms)) for flight, handle in flying]
+        _finish(s, [flight for flight, _, landed in seen if landed])
+        flying = [(flight, handle) for flight, handle, landed in seen if not landed]
         now_ms = s.clock.now_ms()
         _mark(s, [flight for flight, _ in flying if not flight.marked and flight.is_slow(now_ms)])
 
