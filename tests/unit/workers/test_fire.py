@@ -1,0 +1,73 @@
+"""Firing many at one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.core import limits
+from chalicelib.ports.clock import Handle
+from tests.unit.workers.plant import Plant, VirtualTime
+
+T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
+AT = {"type": "AT", "expr": "at:2026-11-21T09:21:00Z"}
+WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
+
+
+class _LandsAfterLook:
+    """A handle whose job ends just after somebody looked and found it under way."""
+
+    def __init__(self, job: Callable[[], None], looks: int) -> None:
+        self._job: Callable[[], None] | None = job
+        self._looks = looks
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        self._looks -= 1
+        under_way = self._looks >= 0 and until_ms is not None
+        if self._job is not None and self._looks <= 0:
+            job, self._job = self._job, None
+            job()
+        return not under_way
+
+
+class _Tasks:
+    def __init__(self, clock: VirtualTime, looks: int) -> None:
+        self._clock = clock
+        self._looks = looks
+
+    def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
+        return self._clock.at(unix_ms, job)
+
+    def start(self, job: Callable[[], None]) -> Handle:
+        return _LandsAfterLook(job, self._looks)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_delivery_that_lands_between_two_looks_is_written_down(looks: int) -> None:
+    plant = Plant(T0)
+    plant.services = replace(plant.services, tasks=_Tasks(plant.clock, looks))
+    ids = [plant.create(**AT, target=WEBHOOK) for _ in range(3)]
+    plant.run_until(T0 + 62_000)
+    ended = [(e.state, e.attempt) for i in ids for e in plant.executions(i)]
+    assert ended == [("completed", 1)] * 3
+
+
+def test_one_slow_delivery_holds_back_none_of_those_beside_it() -> None:
+    plant = Plant(T0)
+    ids = [plant.create(**AT, target=WEBHOOK) for _ in range(5)]
+    answer, slow_ms = plant.hook.answer, 10_000
+
+    def answer_slowly(delivery: object) -> object:
+        if getattr(delivery, "schedule_id", None) == ids[0]:
+            plant.clock.sleep_until(plant.clock.now_ms() + slow_ms)
+        return answer(delivery)  # type: ignore[arg-type]
+
+    plant.hook.answer = answer_slowly  # type: ignore[assignment]
+    plant.run_until(T0 + 60_000 + limits.RUNNING_MARK_MS + 100)
+    states = [e.state for i in ids for e in plant.executions(i)]
+    assert states == ["in_progress"] + ["completed"] * 4
+    plant.run_until(T0 + 60_000 + slow_ms + 500)
+    (slow,) = plant.executions(ids[0])
+    assert (slow.state, slow.attempt, slow.finished_ms) == ("completed", 1, T0 + 60_000 + slow_ms)
