@@ -28,7 +28,7 @@ from tests.contract.records import START_MS
 
 REGION = "us-east-1"
 _ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))
-_shards = itertools.count()
+_shards = itertools.count(1000)  # above those that tests name themselves
 
 
 @dataclass(frozen=True)

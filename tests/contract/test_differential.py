@@ -316,6 +316,7 @@ def pages_of_due(stores: Any, shard: int, until_ms: int, limit: int) -> list[Due
     found: list[Due] = []
     while page := stores.schedules.due(shard, until_ms, limit, found[-1] if found else None):
         found += page
+        assert len(found) <= 1000, "the list does not end"
     assert [d.next_run_ms for d in found] == sorted(d.next_run_ms for d in found)
     return sorted(found)
 

@@ -17,6 +17,7 @@ from botocore.exceptions import (
 from chalicelib.adapters import aws
 from chalicelib.adapters.dynamodb import Database, Names, Statement, key, text
 from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
+from chalicelib.adapters.dynamodb_stores import open_stores
 from chalicelib.adapters.sqs import SqsQueue
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.execution import ExecutionKey
@@ -117,6 +118,53 @@ class TestReads:
         client = Scripted(*[{"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys}}}] * aws.ATTEMPTS_MAX)
         with pytest.raises(Unavailable, match="1 of 1"):
             Database(lambda: client, NAMES).get_many("s", keys)
+
+
+class TestConsistency:
+    """An emulator is consistent whatever it is asked; DynamoDB is only when it is asked to be."""
+
+    def asked(self, call: Callable[[Any], object], answer: dict[str, Any]) -> dict[str, Any]:
+        client = Scripted(answer)
+        call(open_stores(lambda: client, "x"))
+        return client.asked[0][1]
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda s: s.schedules.states([Key("t", "i")]),
+            lambda s: s.schedules.epochs([Key("t", "i")]),
+            lambda s: s.schedules.definitions([Key("t", "i")]),
+            lambda s: s.schedules.get([Key("t", "i")]),
+            lambda s: s.executions.get([ExecutionKey("t", "i", 1)]),
+        ],
+    )
+    def test_batches_ask_for_it(self, read: Callable[[Any], object]) -> None:
+        (wanted,) = self.asked(read, {"Responses": {}})["RequestItems"].values()
+        assert wanted["ConsistentRead"] is True
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda s: s.schedules.history(Key("t", "i")),
+            lambda s: s.executions.of_schedule(Key("t", "i"), 0, 1, 1, None),
+            lambda s: s.cursors.load("c"),
+            lambda s: s.leases.load("t", "l"),
+            lambda s: s.leases.list("t", 1, None),
+        ],
+    )
+    def test_single_reads_ask_for_it(self, read: Callable[[Any], object]) -> None:
+        assert self.asked(read, {"Items": []})["ConsistentRead"] is True
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda s: s.schedules.due(1, 1, 1),
+            lambda s: s.executions.recent("t", [1], 0, 1, 1, None),
+            lambda s: s.executions.open_until(1, 1, 1),
+        ],
+    )
+    def test_indexes_cannot(self, read: Callable[[Any], object]) -> None:
+        assert "ConsistentRead" not in self.asked(read, {"Items": []})
 
 
 class TestTornReads:

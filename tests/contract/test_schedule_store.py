@@ -487,9 +487,11 @@ class TestDue:
             store.create(schedule(at, shard, START_MS + n // 6))
         found: list[Due] = []
         after: Due | None = None
-        while page := store.due(shard, START_MS * 2, 4, after):
+        for _ in range(3):
+            page = store.due(shard, START_MS * 2, 4, after)
             found += page
             after = page[-1]
+        assert store.due(shard, START_MS * 2, 4, after) == []
         assert sorted(found) == sorted(Due(START_MS + n // 6, at) for n, at in enumerate(keys))
         assert [d.next_run_ms for d in found] == sorted(d.next_run_ms for d in found)
 
