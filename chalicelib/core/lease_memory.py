@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from chalicelib.core.lease import LeaseItem
+if TYPE_CHECKING:  # workers hold the memory and never look into it: they need not load what leases are
+    from chalicelib.core.lease import LeaseItem
 
 MEMORY_MAX_ITEMS = 4096
 
