@@ -61,6 +61,10 @@ class _AwsTarget:
             outcomes.update(zip((place for place, _ in batch), sent, strict=True))
         return [outcomes[place] for place in range(len(deliveries))]
 
+    def cancel(self, execution_id: str) -> bool:
+        """A call to AWS ends by itself within seconds; there is nothing to close."""
+        return False
+
     def _group(self, delivery: Delivery) -> str:
         """Deliveries of one group may travel in one call."""
         return ""

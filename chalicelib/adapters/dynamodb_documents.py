@@ -16,7 +16,7 @@ import msgspec
 from chalicelib.core import limits
 from chalicelib.core.execution import Attempt, Execution, ExecutionKey, Transition
 from chalicelib.core.recurrence import Exclusion
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, State, VersionRef
+from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 
 R = TypeVar("R")
 
@@ -41,6 +41,8 @@ class _StateDoc(
         "fence": "f",
         "claims": "cl",
         "queued_ms": "q",
+        "running": "ru",
+        "waiting": "wa",
         "hlc": "h",
         "origin": "o",
     },
@@ -55,6 +57,8 @@ class _StateDoc(
     fence: int = 0
     claims: tuple[tuple[int, int], ...] = ()
     queued_ms: int | None = None
+    running: RunRef | None = None
+    waiting: RunRef | None = None
     hlc: str = ""
     origin: str = ""
 
@@ -106,6 +110,7 @@ class _ExecutionDoc(
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
         "asynchronous": "as",
+        "waits": "wt",
         "first_started_ms": "fs",
         "sla_ms": "sl",
         "trace_id": "ti",
@@ -135,6 +140,7 @@ class _ExecutionDoc(
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     asynchronous: bool = False
+    waits: bool = False
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""

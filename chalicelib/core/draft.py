@@ -16,7 +16,6 @@ from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.schedule import Definition, RetryPolicy
 
 OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
-OVERLAPS_OFFERED: Final = ("allow",)
 BACKOFFS: Final = ("exponential", "fixed")
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
@@ -146,8 +145,6 @@ def _recurrence(definition: Definition, now_ms: int, allow_past: bool) -> Iterab
 
 
 def _not_offered(definition: Definition) -> Iterable[FieldError]:
-    if definition.overlap not in OVERLAPS_OFFERED:
-        yield FieldError("overlap", f"{definition.overlap} is not offered yet: use " + ", ".join(OVERLAPS_OFFERED))
     if definition.target.get("type") in LATER_TARGETS:
         yield FieldError("target.type", f"{definition.target['type']} is not offered yet")
 

@@ -95,7 +95,8 @@ class Execution:
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
     ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it;
     ``request_id`` names the call, so that the same call run again finds what it made.
-    ``offset_ms`` is its jitter: what it was meant to wait past its instant.
+    ``offset_ms`` is its jitter: what it was meant to wait past its instant. ``waits`` says that it waits for its turn:
+    ``retry_at_ms`` is then only when to look again should nobody wake it.
     """
 
     tenant: str
@@ -119,6 +120,7 @@ class Execution:
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     asynchronous: bool = False
+    waits: bool = False
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""
@@ -197,7 +199,31 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
         claimed_by=owner,
         lease_until_ms=due + limits.ATTEMPT_LEASE_MS,
         retry_at_ms=None,
+        waits=False,
     )
+
+
+def hand_back(execution: Execution, look_at_ms: int) -> Execution:
+    """Give up a claim that was never sent: the execution waits for its turn, which is looked at by ``look_at_ms``.
+
+    The attempt was none, so its number is given out again; its fencing token is not.
+    """
+    assert not _attempt_began(execution), "an attempt that was sent cannot be taken back"
+    return replace(
+        execution,
+        rev=execution.rev + 1,
+        attempt=execution.attempt - 1,
+        claimed_by=None,
+        lease_until_ms=None,
+        retry_at_ms=look_at_ms,
+        waits=True,
+    )
+
+
+def awakened(execution: Execution, now_ms: int) -> Execution:
+    """A waiting execution as its next claim takes it: due now (not yet written in this form)."""
+    assert execution.retry_at_ms is not None
+    return replace(execution, retry_at_ms=min(execution.retry_at_ms, now_ms), waits=False)
 
 
 def running(execution: Execution, started_ms: int, lease_until_ms: int) -> Execution:
@@ -312,6 +338,7 @@ def settle(execution: Execution, state: str, now_ms: int, reason: str | None) ->
         lease_until_ms=None,
         retry_at_ms=None,
         asynchronous=False,
+        waits=False,
         finished_ms=now_ms,
     )
 

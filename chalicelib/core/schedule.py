@@ -113,6 +113,13 @@ class VersionRef(NamedTuple):
     active: bool
 
 
+class RunRef(NamedTuple):
+    """An execution of a schedule, as the schedule's state names it."""
+
+    firing_ms: int
+    manual: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """The part of a schedule that firings write: kept under 1 KB, since an update is billed by the item's size.
@@ -122,7 +129,8 @@ class State:
     caller makes (edit, pause, resume, delete, cancel of a waiting firing): one look at it at the instant tells whether
     the claim still stands. ``claims`` are the spans of the last claims, from which the last run is told.
     ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end
-    (and is exhausted when it has neither). ``rev`` orders all writes.
+    (and is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
+    overlaps than ``allow``: see core.overlap. ``rev`` orders all writes.
     """
 
     tenant: str
@@ -137,6 +145,8 @@ class State:
     fence: int = 0
     claims: tuple[tuple[int, int], ...] = ()
     queued_ms: int | None = None
+    running: RunRef | None = None
+    waiting: RunRef | None = None
     hlc: str = ""
     origin: str = ""
 

@@ -14,10 +14,10 @@ from chalicelib.core.schedule import Definition, Key
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Versioned
-from chalicelib.usecases.chain import chain
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.outcomes import Ended, write_outcomes
 from chalicelib.usecases.owed import enqueue
+from chalicelib.usecases.sequel import follow
 
 CHANGE_ATTEMPTS = 12
 PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
@@ -81,12 +81,23 @@ def _scan(
 
 def cancel(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
     """Cancel a pending or running execution. Raises NotFound, Conflict(not_cancellable)."""
+    done = cancel_running(s, caller, execution_id, reason)
+    _announce(s, done)
+    return done
+
+
+def cancel_running(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
+    """Cancel an execution that has begun; one that only was claimed may still be sent. Raises as ``cancel``.
+
+    The connection of a delivery under way in this process is closed; other processes look and close theirs.
+    """
 
     def cancelled(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         return journal.cancel(execution, now_ms, reason)
 
     done = _end(s, caller, execution_id, cancelled)
-    _announce(s, done)
+    if done.attempts and done.target_type in s.targets:
+        s.targets[done.target_type].cancel(done.id)
     return done
 
 
@@ -154,7 +165,7 @@ def _end(
             # Should this process die between the two writes below, the hint makes a worker chain the next run.
             enqueue(s, [Run(found.key, found.attempt, s.clock.now_ms() + CHAIN_HINT_MS)])
         if write_outcomes(s, [Ended(after, found.rev, definition)])[0]:
-            chain(s, after)
+            follow(s, after, definition)
             return after
     raise TooMany("the execution is being changed by many callers at once", code="contended")
 

@@ -20,9 +20,9 @@ from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Versioned, in_open_index
 from chalicelib.usecases import owed
-from chalicelib.usecases.chain import chain
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.outcomes import Ended, write_outcomes
+from chalicelib.usecases.sequel import follow
 
 CLAIM_ROUNDS = 8
 SUPERSEDED = "superseded by an edit"
@@ -194,7 +194,7 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     """Go on with an existing record: nothing when it is over, the next attempt when one is due and none lives."""
     now_ms = s.clock.now_ms()
     if not found.is_open:
-        chain(s, found)
+        follow(s, found, s.versions.find(found.version))
     elif found.retry_at_ms is not None:
         _retry_when_due(s, item, found, now_ms, claims)
     elif found.leased(now_ms - s.config.max_drift_ms):
@@ -207,6 +207,8 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
 
 
 def _retry_when_due(s: Services, item: Firing | Run, found: Execution, now_ms: int, claims: Claims) -> None:
+    if found.waits:
+        found = journal.awakened(found, now_ms)
     assert found.retry_at_ms is not None
     if isinstance(item, Run) and found.retry_at_ms > now_ms + s.config.lead_ms + limits.SECOND_MS:
         owed.enqueue(s, [Run(found.key, found.attempt + 1, found.retry_at_ms)])  # the queue holds 15 minutes at most
@@ -230,7 +232,7 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
     if lost.is_open:
         _attempt(s, item, lost, found.rev, claims)
     elif write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
-        chain(s, lost)
+        follow(s, lost, definition)
     else:
         claims.redeliver.add(item)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +25,9 @@ from chalicelib.usecases import schedules
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.outcomes import Ended, update_surely, write_outcomes
 from chalicelib.usecases.owed import TOO_LATE, given_up
+from chalicelib.usecases.sequel import follow
 from chalicelib.workers.claim import Claimed, bind, settled
+from chalicelib.workers.turns import admit
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,18 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
     """Deliver firings that are due now. Raises Unavailable when the claims could not be looked at or ended:
     they stay leased, and whoever finds them expired goes on."""
     standing = _standing(s, group)
-    jobs = []
+    jobs = _jobs(s, [r for r in standing if r.claimed.definition.overlap == "allow"])
+    jobs += [partial(_in_turn, s, ready) for ready in standing if ready.claimed.definition.overlap != "allow"]
+    handles = [s.tasks.start(job) for job in jobs[1:]]
+    if jobs:
+        jobs[0]()
+    for handle in handles:
+        handle.wait()
+
+
+def _jobs(s: Services, standing: Sequence[Ready]) -> list[Callable[[], None]]:
+    """The dispatches of firings that may go, in as few calls as their targets allow."""
+    jobs: list[Callable[[], None]] = []
     by_target: dict[str, list[Ready]] = defaultdict(list)
     for ready in standing:
         by_target[ready.target_type].append(ready)
@@ -95,11 +108,14 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
             jobs += [partial(_together, s, target, chunk) for chunk in chunks(several, target.max_batch)]
         else:
             jobs += [partial(_apart, s, target, chunk) for chunk in chunks(several, limits.STATEMENTS_MAX)]
-    handles = [s.tasks.start(job) for job in jobs[1:]]
-    if jobs:
-        jobs[0]()
-    for handle in handles:
-        handle.wait()
+    return jobs
+
+
+def _in_turn(s: Services, ready: Ready) -> None:
+    """Deliver a firing of a schedule whose runs must not overlap, if it is its turn."""
+    if admit(s, ready.claimed):
+        for job in _jobs(s, [ready]):
+            job()
 
 
 def _standing(s: Services, group: Sequence[Ready]) -> list[Ready]:
@@ -230,8 +246,8 @@ def _finish(s: Services, landed: Sequence[_Flight]) -> None:
     for e, won, flight in zip(ended, write_outcomes(s, ended), landed, strict=True):
         if not won:
             log.warning("a late result changed nothing", extra={"schedule_id": e.execution.schedule_id})
-        elif e.definition.type == "DELAY":
-            chain(s, e.execution)
+        else:
+            follow(s, e.execution, e.definition)
         if flight.outcome is not None and flight.outcome.pause_schedule:
             _pause(s, e.execution)
 

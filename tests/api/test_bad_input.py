@@ -79,7 +79,7 @@ SCHEDULE: dict[str, list[Any]] = {
     "owner": [*NOT_TEXT, None, "", "x" * 129],
     "shard_key": [*NOT_TEXT, "", "x" * 129],
     "sla_ms": DURATION,
-    "overlap": [*NOT_TEXT, None, "", "sometimes", "forbid"],
+    "overlap": [*NOT_TEXT, None, "", "sometimes", "Forbid"],
     "catch_up_window_ms": DURATION,
     "jitter_ms": [*DURATION, limits.JITTER_MAX_MS + 1],
     "dst_gap": [*NOT_TEXT, None, "", "once"],

@@ -95,6 +95,7 @@ class Recorder:
         self.max_batch = max_batch
         self.sent: list[tuple[int, Delivery]] = []
         self.answer: Callable[[Delivery], Outcome] = lambda _: Outcome("completed")
+        self.cancelled: list[str] = []
         self._clock = clock
 
     def prepare(self, delivery: Delivery) -> None:
@@ -103,6 +104,10 @@ class Recorder:
     def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         self.sent += [(self._clock.now_ms(), d) for d in deliveries]
         return [self.answer(d) for d in deliveries]
+
+    def cancel(self, execution_id: str) -> bool:
+        self.cancelled.append(execution_id)
+        return False
 
     def instants(self, schedule_id: str) -> list[int]:
         return [d.firing_unix_ms for _, d in self.sent if d.schedule_id == schedule_id]

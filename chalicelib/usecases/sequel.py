@@ -1,0 +1,38 @@
+"""What the end of an execution sets off: the next run of a DELAY schedule, and the turn of whoever waits for it.
+
+Both are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
+and looks at the waiting execution when its own time to look has come.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core import overlap
+from chalicelib.core.execution import Execution
+from chalicelib.core.message import Run
+from chalicelib.core.schedule import Definition, Key
+from chalicelib.ports.services import Services
+from chalicelib.usecases.chain import chain
+from chalicelib.usecases.owed import enqueue
+
+
+def follow(s: Services, ended: Execution, definition: Definition | None) -> None:
+    """Set off what follows ``ended``; does nothing while it is open. Idempotent. ``definition`` None: it is unknown."""
+    if ended.is_open:
+        return
+    if definition is None or definition.type == "DELAY":
+        chain(s, ended)
+    if definition is None or definition.overlap == "queue":
+        wake(s, ended.key_of_schedule)
+
+
+def wake(s: Services, key: Key) -> None:
+    """Queue the execution that waits for its turn, if there is one and the slot is free."""
+    state = s.schedules.states([key]).get(key)
+    if state is None or state.waiting is None:
+        return
+    records = s.executions.get(list(dict.fromkeys(overlap.refs(state))))
+    waiting = records.get(overlap.key_of(state, state.waiting))
+    running = None if state.running is None else records.get(overlap.key_of(state, state.running))
+    if waiting is None or not waiting.waits or (running is not None and running.is_open and running != waiting):
+        return
+    enqueue(s, [Run(waiting.key, waiting.attempt + 1, s.clock.now_ms())])

@@ -1,0 +1,88 @@
+"""At the instant, for schedules that do not let their runs overlap: whose turn it is.
+
+The slot is taken by one conditional write of the schedule's state, so of two newcomers one is first. Schedules with
+``overlap`` ``allow`` never come here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from chalicelib.core import execution as journal
+from chalicelib.core import limits, overlap
+from chalicelib.core.errors import Conflict, Unavailable
+from chalicelib.core.execution import Execution
+from chalicelib.core.overlap import Turn
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import executions
+from chalicelib.usecases.outcomes import update_surely
+from chalicelib.usecases.sequel import follow, wake
+from chalicelib.workers.claim import Claimed
+
+log = logging.getLogger(__name__)
+
+ADMIT_ROUNDS = 12
+
+
+def admit(s: Services, claimed: Claimed) -> bool:
+    """Whether a claimed firing may be sent now. If not, it is ended, handed back, or was no longer ours.
+
+    Raises Unavailable when that could not be found out; the claim then stays, for whoever finds it expired.
+    """
+    for _ in range(ADMIT_ROUNDS):
+        try:
+            answer = _try_admit(s, claimed)
+        except Unavailable as problem:
+            log.info("looking again whose turn it is: %s", problem)
+            s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
+            continue
+        if answer is not None:
+            return answer
+    raise Unavailable("the slot of a schedule is contended")
+
+
+def _try_admit(s: Services, claimed: Claimed) -> bool | None:
+    """One look; None when another writer was faster, or the one that ran has just been cancelled."""
+    newcomer, policy = claimed.execution, claimed.definition.overlap
+    state = s.schedules.states([claimed.key]).get(claimed.key)
+    if state is None or state.running == overlap.ref_of(newcomer):
+        return True
+    records = s.executions.get(list(dict.fromkeys([newcomer.key, *overlap.refs(state)])))
+    mine = records.get(newcomer.key)
+    if mine is None or mine.rev != newcomer.rev:
+        return False  # cancelled, or taken over by somebody else
+    decision = overlap.decide(policy, newcomer, state, records)
+    if decision.turn is Turn.SKIP:
+        _end(s, claimed, decision.reason)
+        return False
+    if decision.turn is Turn.REPLACE:
+        assert state.running is not None
+        _cancel(s, records[overlap.key_of(state, state.running)], decision.reason)
+        return None
+    if decision.state is not None and not s.schedules.write_states([(decision.state, state.rev)])[0]:
+        return None
+    if decision.turn is Turn.RUN:
+        return True
+    _wait(s, newcomer)
+    return False
+
+
+def _end(s: Services, claimed: Claimed, reason: str) -> None:
+    newcomer = claimed.execution
+    ended = journal.settle(newcomer, overlap.end_state(newcomer), s.clock.now_ms(), reason)
+    if update_surely(s, [(ended, newcomer.rev)])[0]:
+        follow(s, ended, claimed.definition)
+
+
+def _cancel(s: Services, running: Execution, reason: str) -> None:
+    try:
+        executions.cancel_running(s, Caller(running.tenant, "chronowatch"), running.id, reason)
+    except Conflict:
+        log.debug("what was to be replaced has ended")  # as good
+
+
+def _wait(s: Services, newcomer: Execution) -> None:
+    """Hand the claim back. The one that ran may have ended before anybody could see us waiting: so look once more."""
+    waiting = journal.hand_back(newcomer, s.clock.now_ms() + limits.WAITER_LOOK_MS)
+    if update_surely(s, [(waiting, newcomer.rev)])[0]:
+        wake(s, newcomer.key_of_schedule)

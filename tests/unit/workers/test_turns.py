@@ -1,0 +1,206 @@
+"""Runs that must not overlap, in virtual time: a target of three seconds on a schedule of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from chalicelib.core.errors import Conflict
+from chalicelib.core.schedule import RetryPolicy
+from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.usecases import backfill, executions, schedules
+from tests.unit.workers.plant import CALLER, Plant
+
+T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
+WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
+
+
+def slow(plant: Plant, ms: int) -> Callable[[Delivery], Outcome]:
+    """A target that answers after ``ms``."""
+
+    def answer(_: Delivery) -> Outcome:
+        plant.clock.sleep_until(plant.clock.now_ms() + ms)
+        return Outcome("completed", http_status=200)
+
+    return answer
+
+
+def busy(plant: Plant, overlap: str, ms: int = 3_000, until_ms: int = T0 + 30_500) -> str:
+    plant.hook.answer = slow(plant, ms)
+    schedule_id = plant.create(type="RATE", expr="rate:1s", target=WEBHOOK, overlap=overlap)
+    plant.run_until(until_ms)
+    return schedule_id
+
+
+def most_at_once(plant: Plant, schedule_id: str, now_ms: int) -> int:
+    """The largest number of attempts of a schedule that ran at one time, by its own journal."""
+    edges = Counter[int]()
+    for execution in plant.executions(schedule_id):
+        for attempt in execution.attempts:
+            edges[attempt.started_ms] += 1
+            edges[attempt.finished_ms or now_ms] -= 1
+    at_once = most = 0
+    for _, change in sorted(edges.items()):
+        at_once += change
+        most = max(most, at_once)
+    return most
+
+
+def test_allow_lets_runs_overlap() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "allow")
+    assert most_at_once(plant, beat, T0 + 30_500) == 3
+
+
+def test_forbid_skips_while_one_runs() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "forbid")
+    found = plant.executions(beat)
+    # The run of second 1 ends exactly at second 4, when the next newcomer finds the slot free or just not yet.
+    ran = [e.firing_ms - T0 for e in found if e.attempts]
+    assert all(later - earlier in (3_000, 4_000) for earlier, later in pairwise(ran))
+    assert most_at_once(plant, beat, T0 + 30_500) == 1
+    assert len(found) == 30
+    skipped = [e for e in found if e.state == "skipped"]
+    assert len(skipped) + len(ran) == 30
+    assert all("was still running" in str(e.history[-1].reason) for e in skipped)
+
+
+def test_replace_cancels_the_one_that_runs() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "replace")
+    found = plant.executions(beat)
+    assert len(found) == 30
+    assert [e.state for e in found] == ["cancelled"] * 29 + ["in_progress"]
+    assert [e.history[-1].reason for e in found[:-1]] == [f"replaced by {e.id}" for e in found[1:]]
+    assert most_at_once(plant, beat, T0 + 30_500) == 1
+    assert plant.hook.cancelled == [e.id for e in found[:-1]]
+
+
+def test_queue_lets_one_wait_and_skips_the_others() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "queue")
+    found = plant.executions(beat)
+    assert len(found) == 30
+    ran = [e for e in found if e.attempts]
+    assert most_at_once(plant, beat, T0 + 30_500) == 1
+    starts = [e.attempts[0].started_ms - T0 for e in ran]
+    # Back to back: whoever waited begins when the one before has ended, give or take the queue's next look.
+    assert all(3_000 <= later - earlier <= 3_400 for earlier, later in pairwise(starts))
+    assert {e.state for e in found} == {"completed", "in_progress", "skipped", "pending"}
+    assert sum(e.waits for e in found) == 1
+    assert all("waits already" in str(e.history[-1].reason) for e in found if e.state == "skipped")
+    assert [e.attempt for e in ran] == [1] * len(ran)
+    tokens = [e.fencing_token for e in ran]
+    assert tokens == sorted(set(tokens))
+
+
+def test_a_waiter_runs_though_nobody_woke_it() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 3_000)
+    once = plant.create(type="RATE", expr="rate:30s", target=WEBHOOK, overlap="queue", max_runs=1)
+    plant.run_until(T0 + 31_000)
+    waiter = schedules.trigger(plant.services, CALLER, once, None, None)
+    plant.run_until(T0 + 32_000)
+    assert executions.get(plant.services, CALLER, waiter.id).waits
+    plant.skip(T0 + 50_000)  # the wake-up goes out and is lost
+    plant.queue._letters.clear()
+    plant.run_until(T0 + 200_000)
+    assert executions.get(plant.services, CALLER, waiter.id).state == "completed"
+
+
+def test_a_retry_keeps_the_slot() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = lambda d: Outcome("failed", error_type="http_error") if d.attempt < 3 else Outcome("completed")
+    policy = RetryPolicy(base_ms=5_000, backoff="fixed", jitter=False)
+    beat = plant.create(type="RATE", expr="rate:4s", target=WEBHOOK, overlap="forbid", retry_policy=policy)
+    plant.run_until(T0 + 15_500)
+    states = [e.state for e in plant.executions(beat)]
+    assert states == ["completed", "skipped", "skipped"]  # 4 s + two waits of 5 s = 14 s
+
+
+def test_a_slot_whose_worker_died_is_freed_by_reconcile() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "forbid", ms=10_000_000, until_ms=T0 + 5_500)
+    assert plant.executions(beat)[0].state == "in_progress"
+    plant.hook.answer = lambda _: Outcome("completed")
+    plant.run_until(T0 + 200_500)
+    found = plant.executions(beat)
+    assert found[0].state == "completed"
+    assert [a.outcome for a in found[0].attempts][-1] == "completed"
+    assert found[-1].state == "completed"
+
+
+def test_triggers_by_hand_take_part() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 5_000)
+    quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="forbid")
+    first = schedules.trigger(plant.services, CALLER, quiet, None, None)
+    plant.run_until(T0 + 1_000)
+    second = schedules.trigger(plant.services, CALLER, quiet, None, None)
+    plant.run_until(T0 + 6_000)
+    assert executions.get(plant.services, CALLER, first.id).state == "completed"
+    ended = executions.get(plant.services, CALLER, second.id)
+    assert (ended.state, ended.history[-1].reason) == ("skipped", f"{first.id} was still running")
+    executions.retry(plant.services, CALLER, second.id)
+    plant.run_until(T0 + 12_000)
+    assert executions.get(plant.services, CALLER, second.id).state == "completed"
+
+
+def test_cancelling_the_running_one_lets_the_waiter_go() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 20_000)
+    quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="queue")
+    first = schedules.trigger(plant.services, CALLER, quiet, None, None)
+    plant.run_until(T0 + 1_000)
+    second = schedules.trigger(plant.services, CALLER, quiet, None, None)
+    plant.run_until(T0 + 2_000)
+    executions.cancel(plant.services, CALLER, first.id, "enough")
+    plant.run_until(T0 + 2_600)
+    assert executions.get(plant.services, CALLER, second.id).state == "in_progress"
+
+
+def test_a_waiter_can_be_cancelled_and_the_next_one_waits() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 5_000)
+    quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="queue")
+    ids = []
+    for second in range(3):
+        plant.run_until(T0 + second * 1_000)
+        ids.append(schedules.trigger(plant.services, CALLER, quiet, None, None).id)
+        plant.run_until(T0 + second * 1_000 + 500)
+        if second == 1:
+            executions.cancel(plant.services, CALLER, ids[1], None)
+    plant.run_until(T0 + 12_000)
+    assert [executions.get(plant.services, CALLER, i).state for i in ids] == ["completed", "cancelled", "completed"]
+
+
+def test_a_delay_goes_on_after_a_run_that_was_skipped() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 5_000)
+    chained = plant.create(type="DELAY", expr="delay:10s", target=WEBHOOK, overlap="forbid")
+    plant.run_until(T0 + 8_000)
+    schedules.trigger(plant.services, CALLER, chained, None, None)
+    plant.run_until(T0 + 40_000)
+    grid = [e for e in plant.executions(chained) if not e.manual]
+    assert [(e.firing_ms - T0, e.state) for e in grid[:2]] == [(10_000, "skipped"), (20_000, "completed")]
+
+
+def test_replace_lets_the_latest_of_late_instants_win() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = slow(plant, 60_000)
+    beat = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="replace")
+    assert backfill.backfill(plant.services, CALLER, beat, T0 - 4 * 3_600_000, T0) == 5
+    plant.run_until(T0 + 70_000)
+    assert [e.state for e in plant.executions(beat)][-1] == "completed"
+    assert {e.state for e in plant.executions(beat)[:-1]} <= {"skipped", "cancelled"}
+
+
+def test_what_is_over_cannot_be_cancelled() -> None:
+    plant = Plant(T0)
+    beat = busy(plant, "forbid", until_ms=T0 + 4_500)
+    with pytest.raises(Conflict, match="already"):
+        executions.cancel(plant.services, CALLER, plant.executions(beat)[0].id, None)
