@@ -136,6 +136,7 @@ def _schedules(stage: str) -> Table:
                 KeyPart("list_sk"),
                 include=("owner", "enabled", "type", "name", "tags"),
             ),
+            Index("jobs", KeyPart("job_pk"), KeyPart("job_sk")),
         ),
     )
 

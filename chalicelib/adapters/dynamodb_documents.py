@@ -17,6 +17,7 @@ from chalicelib.core import limits
 from chalicelib.core.execution import Attempt, Execution, ExecutionKey, Transition
 from chalicelib.core.recurrence import Exclusion
 from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.ports.stores import LogLine
 
 R = TypeVar("R")
 
@@ -43,6 +44,11 @@ class _StateDoc(
         "queued_ms": "q",
         "running": "ru",
         "waiting": "wa",
+        "outcome": "oc",
+        "outcome_ms": "om",
+        "chained": "ch",
+        "counted": "k",
+        "weight_bytes": "wb",
         "hlc": "h",
         "origin": "o",
     },
@@ -59,6 +65,11 @@ class _StateDoc(
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
+    outcome: str = ""
+    outcome_ms: int = 0
+    chained: bool = False
+    counted: int = -1
+    weight_bytes: int = 0
     hlc: str = ""
     origin: str = ""
 
@@ -111,6 +122,7 @@ class _ExecutionDoc(
         "retry_at_ms": "ra",
         "asynchronous": "as",
         "waits": "wt",
+        "mends": "me",
         "first_started_ms": "fs",
         "sla_ms": "sl",
         "trace_id": "ti",
@@ -141,6 +153,7 @@ class _ExecutionDoc(
     retry_at_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
+    mends: bool = False
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""
@@ -262,6 +275,14 @@ _decode_values = msgspec.json.Decoder(dict[str, int]).decode
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
     return _decode_values(doc)
+
+
+def encode_line(line: LogLine) -> str:
+    """The ``doc`` of a log line."""
+    return _encode(line).decode()
+
+
+decode_line = msgspec.json.Decoder(LogLine).decode
 
 
 def escaped(part: str) -> str:

@@ -14,7 +14,7 @@ from chalicelib.adapters.dynamodb import Database, Statement, Value, check_size,
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Key
-from chalicelib.ports.stores import ExecutionPage, in_open_index
+from chalicelib.ports.stores import ExecutionPage, in_failed_index, in_open_index
 
 SHARD_READERS: Final = 8
 # Sorts after every suffix that an instant's text can have in a sort key.
@@ -115,6 +115,19 @@ class DynamoExecutionStore:
         )
         return [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in answer["Items"]]
 
+    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
+        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="open",
+            KeyConditionExpression="open_shard = :s AND open_until >= :f",
+            ExpressionAttributeValues={":s": text(_failed_shard(shard)), ":f": number(from_ms)},
+            Select="COUNT",
+            Limit=limit,
+        )
+        return int(answer["Count"])
+
     def _recent_of(self, tenant: str, shard: int, lowest: str, highest: str, limit: int, after: str | None) -> _Shard:
         answer = self._db.read(
             "query",
@@ -190,10 +203,16 @@ def _recent_pk(tenant: str, shard: int) -> str:
 
 
 def _open_attributes(execution: Execution) -> tuple[str, int] | None:
-    """What puts a record into the ``open`` index, or None."""
+    """What puts a record into the ``open`` index, or None. What ended badly lies in it too, under another key."""
+    if in_failed_index(execution) and execution.finished_ms is not None:
+        return _failed_shard(execution.shard), execution.finished_ms
     if not in_open_index(execution) or execution.open_until_ms is None:
         return None
     return str(execution.shard), execution.open_until_ms
+
+
+def _failed_shard(shard: int) -> str:
+    return f"bad#{shard}"
 
 
 def _merged(parts: Sequence[_Shard], limit: int) -> ExecutionPage:

@@ -9,19 +9,31 @@ from chalicelib.adapters import aws
 from chalicelib.adapters import dynamodb_documents as documents
 from chalicelib.adapters.dynamodb import Database, Item, Statement, Value, check_size, key, number, text
 from chalicelib.adapters.system import pause, token
-from chalicelib.core import limits
+from chalicelib.core import jobs, limits
+from chalicelib.core.capacity import Move, Used
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.schedule import Definition, Key, Schedule, State
-from chalicelib.ports.stores import Change, Due, KeyPage, NameTaken, RevisionLost, ScheduleFilter, Versioned
+from chalicelib.ports.stores import (
+    Change,
+    Due,
+    KeyPage,
+    NameTaken,
+    NoRoom,
+    RevisionLost,
+    ScheduleFilter,
+    Versioned,
+)
 
 if TYPE_CHECKING:
     from pynamodb.expressions.condition import Condition
+    from pynamodb.expressions.update import Action
 
-    from chalicelib.adapters.dynamodb_tables import ScheduleItem
+    from chalicelib.adapters.dynamodb_tables import RegistryItem, ScheduleItem
 
 GET_MAX: Final = limits.BATCH_GET_MAX // 2
 # States and definitions read apart from each other are read again this often before the reader is told to come back.
 TORN_READS_MAX: Final = 6
+CAPACITY_PK: Final = "#capacity"
 
 
 class DynamoScheduleStore:
@@ -33,21 +45,26 @@ class DynamoScheduleStore:
         self._table = database.names.schedules
         self._retention_s = retention_s
         self._model: type[ScheduleItem] | None = None
+        self._counters: type[RegistryItem] | None = None
 
     # -- the API's calls
 
-    def create(self, schedule: Schedule) -> None:
-        """Write state, definition and name guard in one transaction. Raises NameTaken or RevisionLost."""
+    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
+        """Write state, definition, name guard and counters in one transaction.
+
+        Raises RevisionLost when the id exists, NameTaken, NoRoom.
+        """
         model, definition = self._bound_model(), schedule.definition
         transaction = _Transaction(model)
         transaction.save(self._state_item(schedule.state, None), model.pk.does_not_exist(), RevisionLost)
         transaction.save(self._definition_item(definition), model.pk.does_not_exist(), RevisionLost)
         if definition.name is not None:
             self._take_name(transaction, definition.key, (definition.owner, definition.name))
+        self._move(transaction, moves)
         transaction.commit()
 
     def change(self, change: Change) -> None:
-        """Write a change in one transaction. Raises NameTaken or RevisionLost."""
+        """Write a change in one transaction. Raises RevisionLost, NameTaken or NoRoom."""
         model, at = self._bound_model(), change.state.key
         transaction = _Transaction(model)
         superseded = self._expiry(change.state)
@@ -68,7 +85,39 @@ class DynamoScheduleStore:
             self._free_name(transaction, at, change.old_name)
             if change.new_name is not None:
                 self._take_name(transaction, at, change.new_name)
+        self._move(transaction, change.moves)
         transaction.commit()
+
+    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
+        """Replace at most 25 states and move counters in one transaction; False when any rev was not the given one."""
+        check_size(writes, limits.STATEMENTS_MAX)
+        if not writes and not moves:
+            return True  # a transaction of nothing is refused
+        model = self._bound_model()
+        transaction = _Transaction(model)
+        for state, rev in writes:
+            transaction.save(self._state_item(state, None), model.rev == rev, RevisionLost)
+        self._move(transaction, moves)
+        try:
+            transaction.commit()
+        except RevisionLost:
+            return False
+        return True
+
+    def used(self) -> dict[int, Used]:
+        """Every counter that was ever moved."""
+        answer = self._db.read(
+            "query",
+            TableName=self._db.names.registry,
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": text(CAPACITY_PK)},
+            ConsistentRead=True,
+        )
+        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in answer["Items"]}
+
+    def _move(self, transaction: _Transaction, moves: Sequence[Move]) -> None:
+        for move in moves:
+            transaction.update(*_counter_update(self._bound_counters(), move), NoRoom)
 
     # -- what workers do, without pynamodb
 
@@ -159,6 +208,44 @@ class DynamoScheduleStore:
         )
         return [Due(int(i["next_run"]["N"]), documents.key_of_partition(i["pk"]["S"])) for i in answer["Items"]]
 
+    def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The ids of the schedules that hold at most 100 (owner, name) pairs."""
+        guards = {documents.name_partition(tenant, *name): name for name in names}
+        found = self._db.get_many(self._table, [key(pk, "name") for pk in guards], "pk,holder")
+        return {guards[i["pk"]["S"]]: i["holder"]["S"] for i in found}
+
+    def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
+        """Ids of a tenant's schedules in a group, newest first."""
+        values = {":p": text(_job_pk(tenant, group))}
+        condition = "job_pk = :p"
+        if after is not None:
+            values[":a"] = text(after)
+            condition += " AND job_sk < :a"
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="jobs",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=False,
+            Limit=limit + 1,
+        )
+        ids = [i["job_sk"]["S"] for i in answer["Items"]]
+        more = len(ids) > limit or "LastEvaluatedKey" in answer
+        return KeyPage(ids[:limit], ids[:limit][-1] if more and ids else None)
+
+    def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :s AND next_run <= :u",
+            ExpressionAttributeValues={":s": text(_spent_shard(shard)), ":u": number(until_ms)},
+            Limit=limit,
+        )
+        return [documents.key_of_partition(i["pk"]["S"]) for i in answer["Items"]]
+
     # -- items
 
     def _items(self, wanted: Sequence[tuple[Key, str]], attributes: str = "") -> dict[tuple[Key, str], Item]:
@@ -175,6 +262,12 @@ class DynamoScheduleStore:
         else:
             index = "SET due_shard=? SET next_run=?"
             values += [text(due[0]), number(due[1])]
+        group = jobs.group(state)
+        if group is None:
+            index += " REMOVE job_pk REMOVE job_sk"
+        else:
+            index += " SET job_pk=? SET job_sk=?"
+            values += [text(_job_pk(state.tenant, group)), text(state.id)]
         where = [text(documents.partition(*state.key)), text(documents.STATE_SK), number(expected_rev)]
         fields = f"SET doc=? SET rev=? SET epoch=? {index}"
         return Statement(f'UPDATE "{self._table}" {fields} WHERE pk=? AND sk=? AND rev=?', (*values, *where))
@@ -186,8 +279,17 @@ class DynamoScheduleStore:
             self._model = dynamodb_tables.bound(dynamodb_tables.ScheduleItem, self._table, self._db.client())
         return self._model
 
+    def _bound_counters(self) -> type[RegistryItem]:
+        if self._counters is None:
+            from chalicelib.adapters import dynamodb_tables
+
+            registry = self._db.names.registry
+            self._counters = dynamodb_tables.bound(dynamodb_tables.RegistryItem, registry, self._db.client())
+        return self._counters
+
     def _state_item(self, state: State, ttl: int | None) -> ScheduleItem:
         due_shard, next_run = _due_attributes(state) or (None, None)
+        group = jobs.group(state)
         return self._bound_model()(
             hash_key=documents.partition(*state.key),
             range_key=documents.STATE_SK,
@@ -196,6 +298,8 @@ class DynamoScheduleStore:
             epoch=state.epoch,
             due_shard=due_shard,
             next_run=next_run,
+            job_pk=None if group is None else _job_pk(state.tenant, group),
+            job_sk=None if group is None else state.id,
             ttl=ttl,
         )
 
@@ -274,6 +378,7 @@ class _Transaction:
         self._model = model
         self._deletes: list[tuple[ScheduleItem, Condition | None, type[Exception]]] = []
         self._saves: list[tuple[ScheduleItem, Condition | None, type[Exception]]] = []
+        self._updates: list[tuple[RegistryItem, list[Action], Condition | None, type[Exception]]] = []
 
     def save(self, item: ScheduleItem, condition: Condition | None, lost: type[Exception]) -> None:
         """Put ``item`` when ``condition`` holds of what is stored; else raise ``lost``."""
@@ -282,6 +387,12 @@ class _Transaction:
     def delete(self, item: ScheduleItem, condition: Condition | None, lost: type[Exception]) -> None:
         """Delete ``item`` when ``condition`` holds of what is stored; else raise ``lost``."""
         self._deletes.append((item, condition, lost))
+
+    def update(
+        self, item: RegistryItem, actions: list[Action], condition: Condition | None, lost: type[Exception]
+    ) -> None:
+        """Do ``actions`` to ``item`` when ``condition`` holds of what is stored; else raise ``lost``."""
+        self._updates.append((item, actions, condition, lost))
 
     def commit(self) -> None:
         """Write all or nothing, under one token: repeating it after a lost answer changes nothing more."""
@@ -302,15 +413,14 @@ class _Transaction:
                 transaction.delete(item, condition)
             for item, condition, _ in self._saves:
                 transaction.save(item, condition)
+            for counter, actions, condition, _ in self._updates:
+                transaction.update(counter, actions, condition)
 
     def _raise_meaning(self, reasons: Sequence[str]) -> None:
-        """Reasons come in the order in which pynamodb sends the items: deletes, then puts."""
-        lost = [
-            meaning
-            for reason, (_, _, meaning) in zip(reasons, [*self._deletes, *self._saves], strict=False)
-            if reason == "ConditionalCheckFailed"
-        ]
-        for meaning in (RevisionLost, NameTaken):
+        """Reasons come in the order in which pynamodb sends the items: deletes, puts, updates."""
+        meanings = [sent[-1] for sent in (*self._deletes, *self._saves, *self._updates)]
+        lost = [m for reason, m in zip(reasons, meanings, strict=False) if reason == "ConditionalCheckFailed"]
+        for meaning in (RevisionLost, NameTaken, NoRoom):
             if meaning in lost:
                 raise meaning
 
@@ -320,10 +430,48 @@ def _definition(at: Key, item: Item) -> Definition:
 
 
 def _due_attributes(state: State) -> tuple[str, int] | None:
-    """What puts a state into the ``due`` index; None for one that is not to be swept."""
+    """What puts a state into the ``due`` index; None for one that is not to be swept.
+
+    One that has no more instants and still counts lies in it too, under another key, for whoever takes it off the
+    counter.
+    """
+    if state.spent_ms is not None:
+        return _spent_shard(state.shard), state.spent_ms
     if state.status != "active" or state.next_run_ms is None:
         return None
     return str(state.shard), state.next_run_ms
+
+
+def _spent_shard(shard: int) -> str:
+    return f"spent#{shard}"
+
+
+def _job_pk(tenant: str, group: str) -> str:
+    return f"{documents.escaped(tenant)}#{group}"
+
+
+def _counter_update(model: type[RegistryItem], move: Move) -> tuple[RegistryItem, list[Action], Condition | None]:
+    """The update of a counter, and the condition that it has room for what is added."""
+    actions: list[Action] = [model.jobs.add(move.jobs), model.weight.add(move.weight_bytes)]
+    fits: Condition | None = None
+    room = move.room
+    if room is not None and room.jobs is not None:
+        fits = model.jobs <= room.jobs - move.jobs
+    if room is not None and room.weight_bytes is not None:
+        lighter = model.weight <= room.weight_bytes - move.weight_bytes
+        fits = lighter if fits is None else fits & lighter
+    if fits is not None and _holds_first(move):
+        fits = model.pk.does_not_exist() | fits
+    return model(hash_key=CAPACITY_PK, range_key=f"{move.counter:03d}"), actions, fits
+
+
+def _holds_first(move: Move) -> bool:
+    """Whether an empty counter has room for it."""
+    room = move.room
+    if room is None:
+        return True
+    few = room.jobs is None or move.jobs <= room.jobs
+    return few and (room.weight_bytes is None or move.weight_bytes <= room.weight_bytes)
 
 
 def _due_position(shard: int, after: Due) -> dict[str, Value]:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from chalicelib.adapters.aws import ClientFactory
 from chalicelib.adapters.dynamodb import Database, Names
 from chalicelib.adapters.dynamodb_executions import DynamoExecutionStore
-from chalicelib.adapters.dynamodb_registry import DynamoCursorStore, DynamoIdempotencyStore, DynamoLeaseStore
+from chalicelib.adapters.dynamodb_registry import (
+    DynamoCursorStore,
+    DynamoIdempotencyStore,
+    DynamoLeaseStore,
+    DynamoLogStore,
+)
 from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
 from chalicelib.core import limits
 
@@ -16,6 +21,7 @@ __all__ = [
     "DynamoExecutionStore",
     "DynamoIdempotencyStore",
     "DynamoLeaseStore",
+    "DynamoLogStore",
     "DynamoScheduleStore",
     "Stores",
     "open_stores",
@@ -31,12 +37,13 @@ class Stores:
     cursors: DynamoCursorStore
     leases: DynamoLeaseStore
     idempotency: DynamoIdempotencyStore
+    logs: DynamoLogStore
 
 
 def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HISTORY_RETENTION_S) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, and versions of schedules, are kept.
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
     """
     database = Database(client, Names.of_stage(stage))
     return Stores(
@@ -45,4 +52,5 @@ def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HIS
         cursors=DynamoCursorStore(database),
         leases=DynamoLeaseStore(database),
         idempotency=DynamoIdempotencyStore(database),
+        logs=DynamoLogStore(database, retention_s),
     )

@@ -20,7 +20,8 @@ M = TypeVar("M", bound=Model)
 
 
 class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Active schedules by shard and the first instant not yet queued; only these have the two attributes."""
+    """Active schedules by shard and the first instant not yet queued, and under ``spent#`` and the shard those that
+    have none left and still count; only these have the two attributes."""
 
     class Meta:
         index_name = "due"
@@ -39,6 +40,17 @@ class TenantIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
     list_pk = UnicodeAttribute(hash_key=True)
     list_sk = UnicodeAttribute(range_key=True)
+
+
+class JobsIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """States by tenant and group of core.jobs, and id."""
+
+    class Meta:
+        index_name = "jobs"
+        projection = KeysOnlyProjection()
+
+    job_pk = UnicodeAttribute(hash_key=True)
+    job_sk = UnicodeAttribute(range_key=True)
 
 
 class ScheduleItem(Model):
@@ -60,6 +72,8 @@ class ScheduleItem(Model):
     next_run = NumberAttribute(null=True)
     list_pk = UnicodeAttribute(null=True)
     list_sk = UnicodeAttribute(null=True)
+    job_pk = UnicodeAttribute(null=True)
+    job_sk = UnicodeAttribute(null=True)
     owner = UnicodeAttribute(null=True)
     enabled = BooleanAttribute(null=True)
     type = UnicodeAttribute(null=True)
@@ -69,6 +83,7 @@ class ScheduleItem(Model):
     ttl = NumberAttribute(null=True)
     due = DueIndex()
     by_tenant = TenantIndex()
+    jobs = JobsIndex()
 
 
 class RecentIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
@@ -83,7 +98,8 @@ class RecentIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class OpenIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Executions that stay open longer than a delivery takes; only these have the two attributes."""
+    """Executions that stay open longer than a delivery takes, and under ``bad#`` and the shard those that ended badly;
+    only these have the two attributes."""
 
     class Meta:
         index_name = "open"
@@ -113,7 +129,7 @@ class ExecutionItem(Model):
 
 
 class RegistryItem(Model):
-    """A cursor, a lease or an idempotency record."""
+    """A cursor, a lease, an idempotency record, a log line or a counter of capacity."""
 
     class Meta:
         table_name = "registry"
@@ -126,6 +142,8 @@ class RegistryItem(Model):
     seed = UnicodeAttribute(null=True)
     started = NumberAttribute(null=True)
     answer = UnicodeAttribute(null=True)
+    jobs = NumberAttribute(null=True)
+    weight = NumberAttribute(null=True)
     ttl = NumberAttribute(null=True)
 
 

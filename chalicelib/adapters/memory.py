@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from chalicelib.core import limits
+from chalicelib.core import jobs, limits
+from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores import (
@@ -22,11 +23,14 @@ from chalicelib.ports.stores import (
     Due,
     ExecutionPage,
     KeyPage,
+    LogLine,
     NameTaken,
+    NoRoom,
     Remembered,
     RevisionLost,
     ScheduleFilter,
     Versioned,
+    in_failed_index,
     in_open_index,
 )
 
@@ -70,21 +74,25 @@ class MemoryScheduleStore:
         self._names: dict[tuple[str, str, str], str] = {}
         self._due = _Sorted()
         self._ids = _Sorted()
+        self._jobs = _Sorted()
+        self._spent = _Sorted()
+        self._used: dict[int, Used] = {}
 
-    def create(self, schedule: Schedule) -> None:
-        """Write state, definition and name. Raises NameTaken, or RevisionLost when the id exists."""
+    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
+        """Write state, definition, name and counters. Raises RevisionLost when the id exists, NameTaken, NoRoom."""
         definition, at = schedule.definition, schedule.state.key
         name = None if definition.name is None else (definition.owner, definition.name)
         with self._lock:
             if at in self._states or at in self._definitions:
                 raise RevisionLost
             self._check_free(at, name)
+            self._move(moves)
             self._move_name(at, None, name)
             self._put_state(schedule.state)
             self._put_definition(at, definition)
 
     def change(self, change: Change) -> None:
-        """Write a change. Raises NameTaken or RevisionLost."""
+        """Write a change. Raises RevisionLost, NameTaken or NoRoom."""
         at = change.state.key
         with self._lock:
             stored = self._states.get(at)
@@ -94,6 +102,8 @@ class MemoryScheduleStore:
                 if change.old_name is not None and self._names.get((at.tenant, *change.old_name), at.id) != at.id:
                     raise RevisionLost
                 self._check_free(at, change.new_name)
+            self._move(change.moves)
+            if change.old_name != change.new_name:
                 self._move_name(at, change.old_name, change.new_name)
             self._put_state(change.state)
             self._put_definition(at, change.definition)
@@ -157,6 +167,56 @@ class MemoryScheduleStore:
             return KeyPage(ids[:limit], ids[limit - 1])
         return KeyPage(ids, looked_at[-1] if end > bound else None)
 
+    def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The ids of the schedules that hold at most 100 (owner, name) pairs."""
+        _check_size(names, limits.BATCH_GET_MAX)
+        with self._lock:
+            return {name: self._names[(tenant, *name)] for name in names if (tenant, *name) in self._names}
+
+    def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
+        """Ids of a tenant's schedules in a group, newest first."""
+        with self._lock:
+            entries = self._jobs.of((tenant, group))
+            end = len(entries) if after is None else bisect_left(entries, after)
+            ids = entries[max(0, end - limit) : end][::-1]
+        return KeyPage(ids, ids[-1] if end > limit else None)
+
+    def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        with self._lock:
+            entries = self._spent.of(shard)
+            return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
+
+    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
+        """Replace at most 25 states and move counters, all or nothing."""
+        _check_size(writes, limits.STATEMENTS_MAX)
+        with self._lock:
+            stored = [(self._states.get(state.key), rev) for state, rev in writes]
+            if any(old is None or old.rev != rev for old, rev in stored):
+                return False
+            for state, _ in writes:
+                self._put_state(state)
+            self._move(moves)
+            return True
+
+    def used(self) -> dict[int, Used]:
+        """Every counter that was ever moved."""
+        with self._lock:
+            return dict(self._used)
+
+    def _move(self, moves: Sequence[Move]) -> None:
+        """Move all counters, or none and raise NoRoom."""
+        moved = {}
+        for move in moves:
+            old = self._used.get(move.counter, Used(0, 0))
+            new = moved[move.counter] = Used(old.jobs + move.jobs, old.weight_bytes + move.weight_bytes)
+            room = move.room
+            if room is not None and room.jobs is not None and new.jobs > room.jobs:
+                raise NoRoom
+            if room is not None and room.weight_bytes is not None and new.weight_bytes > room.weight_bytes:
+                raise NoRoom
+        self._used |= moved
+
     def _found(self, items: Mapping[Key, V], keys: Sequence[Key]) -> dict[Key, V]:
         _check_size(keys, limits.BATCH_GET_MAX)
         with self._lock:
@@ -173,10 +233,21 @@ class MemoryScheduleStore:
     def _put_state(self, state: State) -> None:
         old = self._states.get(state.key)
         self._states[state.key] = state
+        self._list_job(old, state)
         if old is not None and old.shard != state.shard:
             self._due.move(old.shard, _due_entry(old), None)
+            self._spent.move(old.shard, _spent_entry(old), None)
             old = None
         self._due.move(state.shard, None if old is None else _due_entry(old), _due_entry(state))
+        self._spent.move(state.shard, None if old is None else _spent_entry(old), _spent_entry(state))
+
+    def _list_job(self, old: State | None, new: State) -> None:
+        before, after = (None if old is None else jobs.group(old)), jobs.group(new)
+        if before != after:
+            if before is not None:
+                self._jobs.move((new.tenant, before), new.id, None)
+            if after is not None:
+                self._jobs.move((new.tenant, after), None, new.id)
 
     def _put_definition(self, at: Key, definition: Definition | None) -> None:
         old = self._definitions.pop(at, None)
@@ -201,6 +272,10 @@ def _due_entry(state: State) -> Due | None:
     return Due(state.next_run_ms, state.key)
 
 
+def _spent_entry(state: State) -> tuple[int, Key] | None:
+    return None if state.spent_ms is None else (state.spent_ms, state.key)
+
+
 def _matches(definition: Definition, wanted: ScheduleFilter) -> bool:
     return (
         (wanted.owner is None or definition.owner == wanted.owner)
@@ -220,6 +295,7 @@ class MemoryExecutionStore:
         self._of_schedule = _Sorted()
         self._recent = _Sorted()
         self._open = _Sorted()
+        self._failed = _Sorted()
 
     def insert(self, executions: Sequence[Execution]) -> list[bool]:
         """Write at most 25 new records; False for each whose key exists already."""
@@ -274,6 +350,12 @@ class MemoryExecutionStore:
             entries = self._open.of(shard)
             return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
 
+    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
+        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
+        with self._lock:
+            entries = self._failed.of(shard)
+            return min(limit, len(entries) - bisect_left(entries, (from_ms,)))
+
     def _insert(self, execution: Execution) -> bool:
         at = execution.key
         with self._lock:
@@ -283,6 +365,7 @@ class MemoryExecutionStore:
             self._of_schedule.move(execution.key_of_schedule, None, (_instant(at.firing_ms) + "-m" * at.manual, at))
             self._recent.move((at.tenant, execution.shard), None, (f"{_instant(at.firing_ms)}#{at.id}", at))
             self._open.move(execution.shard, None, _open_entry(execution))
+            self._failed.move(execution.shard, None, _failed_entry(execution))
             return True
 
     def _update(self, execution: Execution, expected_rev: int) -> bool:
@@ -292,6 +375,7 @@ class MemoryExecutionStore:
                 return False
             self._records[execution.key] = execution
             self._open.move(execution.shard, _open_entry(stored), _open_entry(execution))
+            self._failed.move(execution.shard, _failed_entry(stored), _failed_entry(execution))
             return True
 
 
@@ -304,6 +388,12 @@ def _open_entry(execution: Execution) -> tuple[int, ExecutionKey] | None:
     if not in_open_index(execution) or execution.open_until_ms is None:
         return None
     return execution.open_until_ms, execution.key
+
+
+def _failed_entry(execution: Execution) -> tuple[int, ExecutionKey] | None:
+    if not in_failed_index(execution) or execution.finished_ms is None:
+        return None
+    return execution.finished_ms, execution.key
 
 
 class MemoryCursorStore:
@@ -400,6 +490,34 @@ def _expiry_s(record: Remembered) -> int:
     return record.started_ms // 1000 + limits.IDEMPOTENCY_RETENTION_S
 
 
+class MemoryLogStore:
+    """``LogStore`` in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[ExecutionKey, dict[int, LogLine]] = defaultdict(dict)
+
+    def append(self, execution: ExecutionKey, line: LogLine) -> bool:
+        """Write a line unless its number is taken."""
+        with self._lock:
+            if line.number in self._lines[execution]:
+                return False
+            self._lines[execution][line.number] = line
+            return True
+
+    def last(self, execution: ExecutionKey) -> int:
+        """The highest number; 0 when there is no line."""
+        with self._lock:
+            return max(self._lines.get(execution, {}), default=0)
+
+    def page(self, execution: ExecutionKey, limit: int, after: int) -> tuple[list[LogLine], int | None]:
+        """Lines in order, after a number."""
+        with self._lock:
+            lines = sorted(self._lines.get(execution, {}).items())
+        found = [line for number, line in lines if number > after]
+        return found[:limit], found[limit - 1].number if len(found) > limit else None
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """One of each."""
@@ -409,6 +527,7 @@ class Stores:
     cursors: MemoryCursorStore
     leases: MemoryLeaseStore
     idempotency: MemoryIdempotencyStore
+    logs: MemoryLogStore
 
 
 def open_stores() -> Stores:
@@ -419,4 +538,5 @@ def open_stores() -> Stores:
         cursors=MemoryCursorStore(),
         leases=MemoryLeaseStore(),
         idempotency=MemoryIdempotencyStore(),
+        logs=MemoryLogStore(),
     )

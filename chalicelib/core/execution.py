@@ -96,7 +96,8 @@ class Execution:
     ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it;
     ``request_id`` names the call, so that the same call run again finds what it made.
     ``offset_ms`` is its jitter: what it was meant to wait past its instant. ``waits`` says that it waits for its turn:
-    ``retry_at_ms`` is then only when to look again should nobody wake it.
+    ``retry_at_ms`` is then only when to look again should nobody wake it. ``mends`` says that the execution before it
+    had ended badly when this one was claimed, so that a good end takes the schedule's mark away (core.jobs).
     """
 
     tenant: str
@@ -121,6 +122,7 @@ class Execution:
     retry_at_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
+    mends: bool = False
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""

@@ -131,6 +131,10 @@ class State:
     ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end
     (and is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
     overlaps than ``allow``: see core.overlap. ``rev`` orders all writes.
+
+    ``outcome`` is how the last execution ended when it ended badly (failed, timeout, cancelled), at ``outcome_ms``: see
+    core.jobs. ``counted`` is the counter that the schedule counts in, with ``weight_bytes`` (-1: in none): see
+    core.capacity. ``chained`` says that it is a DELAY schedule, whose next run follows the end of the last.
     """
 
     tenant: str
@@ -147,6 +151,11 @@ class State:
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
+    outcome: str = ""
+    outcome_ms: int = 0
+    chained: bool = False
+    counted: int = -1
+    weight_bytes: int = 0
     hlc: str = ""
     origin: str = ""
 
@@ -157,6 +166,15 @@ class State:
     @property
     def current(self) -> VersionRef:
         return self.versions[-1]
+
+    @property
+    def spent_ms(self) -> int | None:
+        """When the schedule will have had (or had) its last instant, while it still counts; None while it has more."""
+        if self.status != "active" or self.next_run_ms is not None or self.counted < 0:
+            return None
+        if self.chained:
+            return 0 if self.queued_ms is None else None
+        return self.queued_ms or 0
 
     def in_force_at(self, instant_ms: int) -> VersionRef | None:
         """The version in force at ``instant_ms``, or None when it is older than the versions kept here."""

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from chalicelib.core.execution import Execution, ExecutionKey
+from chalicelib.core.capacity import Move, Used
+from chalicelib.core.execution import FAILED, TIMEOUT, Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, Schedule, State
 
 
@@ -41,7 +42,8 @@ class Change:
     ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
     ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
     definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
-    are (owner, name) pairs to free and to take; equal pairs are left alone.
+    are (owner, name) pairs to free and to take; equal pairs are left alone. ``moves`` are what it does to the counters
+    of capacity.
     """
 
     state: State
@@ -50,6 +52,7 @@ class Change:
     snapshot: Definition | None
     old_name: tuple[str, str] | None
     new_name: tuple[str, str] | None
+    moves: tuple[Move, ...] = ()
 
 
 class NameTaken(Exception):
@@ -58,6 +61,10 @@ class NameTaken(Exception):
 
 class RevisionLost(Exception):
     """Raised by ``create`` when the id exists and by ``change`` when ``rev`` moved on; nothing was written."""
+
+
+class NoRoom(Exception):
+    """Raised by ``create`` and ``change`` when a counter of capacity has no room; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +88,16 @@ class KeyPage(NamedTuple):
 class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
-    def create(self, schedule: Schedule) -> None:
-        """Write both items, and the name guard when it has a name, in one transaction.
+    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
+        """Write both items, the name guard when it has a name, and the counters that ``moves`` name, in one
+        transaction.
 
-        Raises NameTaken, or RevisionLost when the id exists.
+        Raises NameTaken, NoRoom, or RevisionLost when the id exists; the last before the others.
         """
         ...
 
     def change(self, change: Change) -> None:
-        """Write a change in one transaction. Raises NameTaken or RevisionLost."""
+        """Write a change in one transaction. Raises RevisionLost, else NameTaken, else NoRoom."""
         ...
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
@@ -130,6 +138,27 @@ class ScheduleStore(Protocol):
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """*Index*: ids of a tenant's schedules that match, newest first, after the id ``after``; bounded work."""
+        ...
+
+    def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The ids of the schedules that hold at most 100 (owner, name) pairs; free names are left out."""
+        ...
+
+    def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
+        """*Index*: ids of a tenant's schedules in a group of ``core.jobs``, newest first, after the id ``after``."""
+        ...
+
+    def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*Index*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        ...
+
+    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
+        """Replace at most 25 states and move counters, all in one transaction; False, and nothing written, when any
+        stored ``rev`` is not the given one."""
+        ...
+
+    def used(self) -> dict[int, Used]:
+        """Every counter of capacity that was ever moved, by its number."""
         ...
 
 
@@ -174,6 +203,11 @@ class ExecutionStore(Protocol):
         """
         ...
 
+    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
+        """*Index*: how many records of a shard ended as failed or timeout at or after ``from_ms``; counts no further
+        than ``limit``."""
+        ...
+
 
 def in_open_index(execution: Execution) -> bool:
     """Whether a record is listed among the open ones, which costs a write when it enters and one when it leaves.
@@ -186,6 +220,11 @@ def in_open_index(execution: Execution) -> bool:
         return False
     quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
     return not quick
+
+
+def in_failed_index(execution: Execution) -> bool:
+    """Whether a record is listed among those that ended badly: one write for each of these, none for the others."""
+    return execution.state in (FAILED, TIMEOUT) and execution.finished_ms is not None
 
 
 class Cursor(NamedTuple):
@@ -253,4 +292,30 @@ class LeaseStore(Protocol):
 
     def list(self, tenant: str, limit: int, after: str | None) -> tuple[list[str], str | None]:
         """Documents of a tenant's leases by name, after a name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What somebody wrote about an execution; ``number`` counts from 1 within it."""
+
+    number: int
+    at_ms: int
+    level: str
+    message: str
+
+
+class LogStore(Protocol):
+    """Log lines of executions, each an item of its own."""
+
+    def append(self, execution: ExecutionKey, line: LogLine) -> bool:
+        """Write a line unless its number is taken: False then."""
+        ...
+
+    def last(self, execution: ExecutionKey) -> int:
+        """The highest number; 0 when there is no line."""
+        ...
+
+    def page(self, execution: ExecutionKey, limit: int, after: int) -> tuple[list[LogLine], int | None]:
+        """Lines in order, after a number, and the number to go on from (None: the end)."""
         ...

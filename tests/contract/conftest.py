@@ -20,7 +20,14 @@ from chalicelib.adapters.dynamodb_stores import open_stores
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.adapters.system import SystemIds
 from chalicelib.core.schedule import Key
-from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
+from chalicelib.ports.stores import (
+    CursorStore,
+    ExecutionStore,
+    IdempotencyStore,
+    LeaseStore,
+    LogStore,
+    ScheduleStore,
+)
 from infra.create import create_all, delete_tables
 from infra.state import State, state
 from tests.contract.emulator import running_emulator
@@ -40,6 +47,7 @@ class Stores:
     cursors: CursorStore
     leases: LeaseStore
     idempotency: IdempotencyStore
+    logs: LogStore
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +83,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "emulator":
         mine, _ = request.getfixturevalue("resources")
         opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
-    return Stores(opened.schedules, opened.executions, opened.cursors, opened.leases, opened.idempotency)
+    return Stores(opened.schedules, opened.executions, opened.cursors, opened.leases, opened.idempotency, opened.logs)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 from chalicelib.adapters import memory
 from chalicelib.adapters.aws import Clients
 from chalicelib.adapters.dynamodb_stores import open_stores
+from chalicelib.core.capacity import Move, Room
 from chalicelib.core.execution import (
     COMPLETED,
     FAILED,
@@ -29,7 +30,17 @@ from chalicelib.core.execution import (
     Transition,
 )
 from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
-from chalicelib.ports.stores import Change, Due, NameTaken, Remembered, RevisionLost, ScheduleFilter, Versioned
+from chalicelib.ports.stores import (
+    Change,
+    Due,
+    LogLine,
+    NameTaken,
+    NoRoom,
+    Remembered,
+    RevisionLost,
+    ScheduleFilter,
+    Versioned,
+)
 from tests.contract.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
@@ -62,6 +73,7 @@ class Walk:
         self.fake: Any = memory.open_stores()
         self.real = real
         self.keys = [Key(self.tenant, f"{n:026d}") for n in range(5)]
+        self.counters = [10_000 + shard_base + n for n in range(2)]
         self.story: list[str] = []
         self.states: dict[Key, State] = {}
 
@@ -107,16 +119,31 @@ class Walk:
             next_run_ms=r.choice((None, *INSTANTS)),
             fence=r.randrange(5),
             claims=r.choice(((), ((1, 2),))),
+            queued_ms=r.choice((None, *INSTANTS)),
+            outcome=r.choice(("", "", "failed", "timeout")),
+            chained=r.random() < 0.2,
+            counted=r.choice((-1, self.counters[0])),
+            weight_bytes=r.randrange(9),
         )
+
+    def moves(self) -> tuple[Move, ...]:
+        """Changes of some of this walk's counters, with and without room."""
+        r = self.r
+        room = r.choice((None, None, Room(r.randrange(4), None), Room(None, r.randrange(40)), Room(3, 30)))
+        counters = r.sample(self.counters, r.randrange(3))
+        return tuple(Move(c, r.choice((1, 1, 1, 0, -1)), r.randrange(-9, 20), room) for c in counters)
 
     # -- operations on schedules
 
     def create(self) -> None:
         at = self.key()
         made = self.definition(at)
-        made_state = self.state(at, made.version, 1)
+        made_state, moves = self.state(at, made.version, 1), self.moves()
         if (
-            self.both(f"create {at.id[-1]} {made.name}", lambda s: s.schedules.create(Schedule(made, made_state)))
+            self.both(
+                f"create {at.id[-1]} {made.name} {moves}",
+                lambda s: s.schedules.create(Schedule(made, made_state), moves),
+            )
             is None
         ):
             self.states[at] = made_state
@@ -136,7 +163,7 @@ class Walk:
         snapshot = before if before is not None and self.r.random() < 0.7 else None
         if known is None:
             old = None
-        written = Change(after, self.rev_near(rev), made, snapshot, old, new)
+        written = Change(after, self.rev_near(rev), made, snapshot, old, new, self.moves())
         if self.both(f"change {at.id[-1]} {old} to {new}", lambda s: s.schedules.change(written)) is None:
             self.states[at] = after
 
@@ -150,6 +177,37 @@ class Walk:
             writes.append((after, self.rev_near(known.rev)))
         answers = self.both(f"write_states {len(writes)}", lambda s: s.schedules.write_states(writes))
         self.states.update({w.key: w for (w, _), won in zip(writes, answers, strict=True) if won})
+
+    def release(self) -> None:
+        known = [s for s in self.states.values() if self.r.random() < 0.5]
+        writes = [(replace(s, rev=s.rev + 1, counted=-1), self.rev_near(s.rev)) for s in known]
+        moves = tuple(replace(m, room=None) for m in self.moves())
+        if self.both(f"release {len(writes)}", lambda s: s.schedules.release(writes, moves)) is True:
+            self.states.update({state.key: state for state, _ in writes})
+
+    def read_jobs(self) -> None:
+        r = self.r
+        r_limit = r.randrange(1, 5)
+        group, limit = r.choice(("fresh", "ran", "failed", "timeout")), r.randrange(1, 4)
+        self.both(f"jobs {group}", lambda s: pages(lambda after: s.schedules.jobs(self.tenant, group, limit, after)))
+        shard, until_ms = self.shard_base + r.randrange(SHARDS), r.choice(INSTANTS)
+        self.both("spent", lambda s: sorted(s.schedules.spent(shard, until_ms, 100)))
+        self.both("used", self.used)
+        names = [(owner, name) for owner in OWNERS for name in ("n", "m", "n#m", "name")]
+        self.both("named", lambda s: s.schedules.named(self.tenant, names))
+        self.both("ended_badly", lambda s: s.executions.ended_badly(shard, until_ms, r_limit))
+
+    def used(self, stores: Any) -> Any:
+        used = stores.schedules.used()
+        return {c: used[c] for c in self.counters if c in used}
+
+    def log(self) -> None:
+        at, number = self.execution_key(), self.r.randrange(1, 6)
+        line = LogLine(number, self.r.choice(INSTANTS), self.r.choice(("info", "error")), self.r.choice(("a", "ä\n")))
+        self.both(f"log {number}", lambda s: s.logs.append(at, line))
+        limit = self.r.randrange(1, 4)
+        self.both("last line", lambda s: s.logs.last(at))
+        self.both("lines", lambda s: pages(lambda after: s.logs.page(at, limit, after or 0)))
 
     def read_schedules(self) -> None:
         wanted = self.r.sample(self.keys, self.r.randrange(1, 5))
@@ -271,8 +329,8 @@ class Walk:
 
     def run(self) -> None:
         """Random steps, then everything that can be read."""
-        writes = (self.create, self.change, self.write_states, self.insert, self.update)
-        reads = (self.read_schedules, self.read_due, self.read_list, self.read_executions)
+        writes = (self.create, self.change, self.write_states, self.insert, self.update, self.release)
+        reads = (self.read_schedules, self.read_due, self.read_list, self.read_executions, self.read_jobs, self.log)
         others = (self.cursor, self.lease, self.idempotency)
         for _ in range(STEPS):
             self.r.choice((*writes, *writes, *reads, *others))()
@@ -290,12 +348,17 @@ class Walk:
             shard = self.shard_base + n
             self.both("due", lambda s, shard=shard: sorted(s.schedules.due(shard, START_MS * 2, 100)))
             self.both("open", lambda s, shard=shard: sorted(s.executions.open_until(shard, START_MS * 2, 100)))
+            self.both("spent", lambda s, shard=shard: sorted(s.schedules.spent(shard, START_MS * 2, 100)))
+            self.both("bad", lambda s, shard=shard: s.executions.ended_badly(shard, 0, 1000))
+        for group in ("fresh", "ran", "failed", "timeout", "cancelled"):
+            self.both(group, lambda s, group=group: s.schedules.jobs(self.tenant, group, 100, None))
+        self.both("used", self.used)
 
 
 def _outcome(call: Callable[[Any], Any], stores: Any) -> Any:
     try:
         return call(stores)
-    except (NameTaken, RevisionLost) as refused:
+    except (NameTaken, NoRoom, RevisionLost) as refused:
         return type(refused).__name__
 
 

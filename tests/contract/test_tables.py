@@ -16,7 +16,7 @@ from chalicelib.adapters.dynamodb_stores import open_stores
 from chalicelib.adapters.dynamodb_tables import ExecutionItem, RegistryItem, ScheduleItem
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution, Result, finish
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, State, VersionRef
+from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.ports.stores import Change
 from infra.create import create_all, delete_tables
 from infra.state import state as resources_of
@@ -114,10 +114,16 @@ class TestSizes:
             fence=10**9,
             claims=((START_MS, START_MS),) * 3,
             queued_ms=START_MS,
+            running=RunRef(START_MS),
+            outcome="cancelled",
+            outcome_ms=START_MS,
+            counted=255,
+            weight_bytes=2 * limits.PAYLOAD_MAX_BYTES,
             hlc="1795252800000000000.65535",
             origin="production",
         )
-        others = len("pkskdocrevepochdue_shardnext_runstate") + len(documents.partition(*KEY)) + 3 + 3 * 21
+        names = len("pkskdocrevepochdue_shardnext_runjob_pkjob_skstate")
+        others = names + len(documents.partition(*KEY)) + 3 + 3 * 21 + len("default#cancelled") + len(KEY.id)
         assert others + len(documents.encode_state(full)) < 1024
 
 
