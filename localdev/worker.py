@@ -1,4 +1,4 @@
-"""The worker of ``scripts/dev``: the rules and event sources that AWS would run, calling the Lambda handlers."""
+"""The worker of ``scripts/dev``: a node with shards of its own, and the event sources that AWS would run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib import bootstrap
     from chalicelib.adapters import telemetry
     from chalicelib.adapters.aws import Clients
-    from chalicelib.functions import deliver, feed, reconcile, sweep
+    from chalicelib.functions import deliver, feed
+    from chalicelib.workers import reconcile, sweep
     from infra import state
-    from localdev.minute_rule import MinuteRule
     from localdev.server import warn_on_terminal
+    from localdev.shard_rules import ShardRules
     from localdev.sqs_source import SqsSource
     from localdev.stream_source import StreamSource
 
@@ -37,8 +38,9 @@ def prepare() -> Callable[[threading.Event], None]:
         return str(described["Table"]["LatestStreamArn"])
 
     def run(stopping: threading.Event) -> None:
-        for name, handler in (("sweep", sweep.handle), ("reconcile", reconcile.handle)):
-            MinuteRule(name, handler, chosen.region, stopping).start()
+        works = {sweep.WORK: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
+        rules = ShardRules(bootstrap.services, works, sweep.prepare, stopping)
+        rules.start()
         sqs = clients.get("sqs")
         queue = resources.queue("work")
         source = SqsSource(
@@ -54,6 +56,7 @@ def prepare() -> Callable[[threading.Event], None]:
         source.start()
         StreamSource(clients.get("dynamodbstreams"), find_stream, feed.handle, stopping).start()
         stopping.wait()
+        rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)
         if left:
             _log.info("stopped with %d messages under way; they will come again", left)

@@ -281,6 +281,31 @@ class HealthView(msgspec.Struct):
     checks: dict[str, Check]
 
 
+class NodeView(msgspec.Struct):
+    """A worker that stays, kept alive by a lease."""
+
+    node_id: str
+    role: str
+    since_unix_ms: Instant
+    expires_at_unix_ms: Instant
+
+
+class ShardView(msgspec.Struct):
+    """Who sweeps a shard (null: nobody at the moment), and the highest token that any owner of it had."""
+
+    shard: int
+    owner: str | None
+    fencing_token: int
+
+
+class ClusterView(msgspec.Struct):
+    """The workers. `sweep_lag_ms`: how long ago the shard was swept whose last sweep is the oldest (null: never)."""
+
+    nodes: list[NodeView]
+    shards: list[ShardView]
+    sweep_lag_ms: int | None
+
+
 class ProblemField(msgspec.Struct):
     """One wrong field, by its dotted name."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chalicelib.api import docs, executions, health, leases, schedules, time
+from chalicelib.api import cluster, docs, executions, health, leases, schedules, time
 from chalicelib.api.operations import Operation, Table
 
 
@@ -20,5 +20,6 @@ def table() -> Table:
     operations += leases.operations()
     operations += time.operations()
     operations += health.operations()
+    operations += cluster.operations()
     operations += docs.operations(everything)
     return Table(operations)

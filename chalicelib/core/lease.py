@@ -268,6 +268,14 @@ def decide_acquire(
     return _grant(item, waiters, request, now_ms)
 
 
+def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> Decision[Granted | Waiting]:
+    """Grant whatever the item says of its holder: for whoever knows by other means that it is gone.
+
+    The token moves on as with every grant, so a holder that was believed gone too early changes nothing.
+    """
+    return _grant(item or LeaseItem(request.tenant, request.name), (), request, now_ms)
+
+
 def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> Decision[Granted]:
     """Extend what the holder has; also after its expiry, as long as nobody else took it.
 

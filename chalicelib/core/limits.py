@@ -90,6 +90,14 @@ LEASE_HELD_CALLS_MAX = 96  # acquire calls that one process holds open; further 
 LEASE_POLL_MS = 250  # how often the first waiter looks for a release that nobody told it of
 ITEM_MAX_BYTES = 400 * 1024  # DynamoDB's
 
+# -- workers that stay
+NODES_MAX = 64  # worker processes of one deployment that run for longer than a call
+NODE_TTL_MS = 3_000  # a node that was not heard of for this long is dead, and its shards are taken over
+NODE_HEARTBEAT_MS = 1_000
+SHARD_LOOK_MS = 5_000  # how often a node looks at all shards although no node came or went
+SHARD_CALL_LEASE_MS = 30_000  # half the minute rule's period: what a dead call held is free again by the next
+SHARD_NODE_LEASE_MS = 600_000  # a node's shards are judged by the node's life; this is for who cannot see nodes
+
 # -- ticks
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
 TICK_RESERVE_AHEAD_MS = 60_000  # how far ahead of their instants second ticks get their numbers
@@ -100,6 +108,9 @@ assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a f
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
 assert LEASE_POLL_MS < LEASE_WAIT_MAX_MS
+assert NODE_TTL_MS >= 3 * NODE_HEARTBEAT_MS, "one heartbeat may be lost and the next be late"
+assert NODE_TTL_MS + NODE_HEARTBEAT_MS < 5_000, "a dead node's shards are swept again within five seconds"
+assert SHARD_CALL_LEASE_MS <= SWEEP_PERIOD_MS // 2
 assert (
     LEASE_WAITERS_MAX * 4 * (LEASE_HOLDER_MAX_CHARS + OWNER_MAX_CHARS + 64) + LEASE_METADATA_MAX_BYTES < ITEM_MAX_BYTES
 )

@@ -18,10 +18,11 @@ from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.owed import enqueue
-from chalicelib.workers.shards import each_shard, stamp
+from chalicelib.workers.shards import Held, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
+WORK = "reconcile"
 PAGE_ITEMS = 100
 SHARD_MAX_PAGES = 200
 TENANTS = ("default",)  # one tenant until authentication brings others
@@ -34,18 +35,23 @@ INDEX_LAG_MS = 120_000
 
 def run(s: Services) -> None:
     """Reconcile every shard whose lease is free. One shard's trouble does not stop the others."""
-    for shard in each_shard(s, "reconcile"):
-        try:
-            reconcile_shard(s, shard)
-        except ChronoError as problem:
-            log.warning("shard %d was not reconciled to its end: %s", shard, problem)
+    for held in each_shard(s, WORK):
+        run_shard(s, held)
 
 
-def reconcile_shard(s: Services, shard: int) -> None:
+def run_shard(s: Services, held: Held) -> None:
+    """Reconcile a shard that is held."""
+    try:
+        reconcile_shard(s, held)
+    except ChronoError as problem:
+        log.warning("shard %d was not reconciled to its end: %s", held.shard, problem)
+
+
+def reconcile_shard(s: Services, held: Held) -> None:
     """Queue the next step of everything open in a shard that nobody works on."""
-    _overdue(s, shard)
+    _overdue(s, held.shard)
     for tenant in TENANTS:
-        _abandoned(s, tenant, shard)
+        _abandoned(s, tenant, held)
 
 
 def _overdue(s: Services, shard: int) -> None:
@@ -57,8 +63,9 @@ def _overdue(s: Services, shard: int) -> None:
             return
 
 
-def _abandoned(s: Services, tenant: str, shard: int) -> None:
+def _abandoned(s: Services, tenant: str, held: Held) -> None:
     """Scan the instants since the last scan, less the lag of the index, for records that should be over and are not."""
+    shard = held.shard
     name = f"reconcile#{tenant}#{shard}"
     cursor = s.cursors.load(name)
     now_ms = s.clock.now_ms()
@@ -70,7 +77,7 @@ def _abandoned(s: Services, tenant: str, shard: int) -> None:
         _requeue(s, page.keys, now_ms)
         after = page.after
         if after is None:
-            stamp(s, name, scanned_ms=max(until_ms, cursor.values.get("scanned_ms", 0)))
+            stamp(s, name, held.fencing_token, scanned_ms=max(until_ms, cursor.values.get("scanned_ms", 0)))
             return
     log.warning("shard %d has more recent executions than one scan reads; the next one goes on", shard)
 

@@ -19,26 +19,38 @@ from chalicelib.ports.stores import Due, Versioned
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.owed import Owed, hand_over
 from chalicelib.workers import replan
-from chalicelib.workers.shards import each_shard, stamp
+from chalicelib.workers.shards import Held, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
+WORK = "sweep"
 PAGE_SCHEDULES = 100
 SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is the next sweep's
 
 
 def run(s: Services) -> None:
     """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
+    prepare(s)
+    for held in each_shard(s, WORK):
+        run_shard(s, held)
+
+
+def prepare(s: Services) -> None:
+    """What comes before the shards."""
     try:
         replan.run(s)
     except ChronoError as problem:
         log.warning("the new zone data waits for the next sweep: %s", problem)
-    for shard in each_shard(s, "sweep"):
-        try:
-            sweep_shard(s, shard)
-            stamp(s, f"sweep#{shard}")
-        except ChronoError as problem:
-            log.warning("shard %d was not swept to its end: %s", shard, problem)
+
+
+def run_shard(s: Services, held: Held) -> None:
+    """Sweep a shard that is held, and note when."""
+    try:
+        sweep_shard(s, held.shard)
+        if not stamp(s, f"sweep#{held.shard}", held.fencing_token):
+            log.warning("shard %d was swept under token %d, which is another's by now", *held)
+    except ChronoError as problem:
+        log.warning("shard %d was not swept to its end: %s", held.shard, problem)
 
 
 def sweep_shard(s: Services, shard: int) -> None:

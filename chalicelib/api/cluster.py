@@ -1,0 +1,57 @@
+"""The cluster as an operator looks at it: which workers live, who has which shard, how long ago each was swept."""
+
+from __future__ import annotations
+
+from chalicelib.api import answers
+from chalicelib.api.operations import Call, Operation
+from chalicelib.api.requests import Body, Query
+from chalicelib.api.wire import Reply
+from chalicelib.core.lease import LeaseItem
+from chalicelib.workers import shards, sweep
+
+
+def get(call: Call[Body, Query]) -> Reply:
+    """Nodes, shards and the sweep's lag."""
+    s = call.services
+    nodes = shards.live_nodes(s)
+    items = shards.shard_items(s, sweep.WORK)
+    now_ms = s.clock.now_ms()
+    swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+    ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
+    view = answers.ClusterView(
+        nodes=[_node(item) for _, item in sorted(nodes.items())],
+        shards=[
+            answers.ShardView(
+                shard=shard,
+                owner=shards.owner_of(s, items.get(shard), nodes),
+                fencing_token=items[shard].fencing_token if shard in items else 0,
+            )
+            for shard in range(s.config.shards)
+        ],
+        sweep_lag_ms=max(ages) if len(ages) == len(swept) else None,
+    )
+    return Reply(200, view)
+
+
+def _node(item: LeaseItem) -> answers.NodeView:
+    return answers.NodeView(
+        node_id=str(item.holder_id),
+        role=str(item.metadata.get("role", "worker")),
+        since_unix_ms=item.acquired_at_unix_ms,
+        expires_at_unix_ms=item.expires_at_unix_ms,
+    )
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path="/debug/cluster",
+            summary="Which workers live, who has which shard, and how old the oldest sweep is",
+            tag="operations",
+            handler=get,
+            answers={200: answers.ClusterView},
+            description="Workers on Lambda are no nodes: they own a shard for half a minute.",
+        )
+    ]

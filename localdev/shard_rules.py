@@ -1,0 +1,96 @@
+"""The minute rules of a process that stays: it owns shards as a node, and works on each once a minute.
+
+A shard that comes to this node is worked on at once: whoever had it may have died before its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from chalicelib.core.errors import ChronoError
+from chalicelib.ports.services import Services
+from chalicelib.workers.ownership import Node, NoRoom
+from chalicelib.workers.shards import Held
+from localdev.backoff import Backoff
+
+PERIOD_S = 60.0
+LOOK_S = 1.0  # how long a shard that was lost goes unnoticed at the most
+
+_log = logging.getLogger(__name__)
+
+Work = Callable[[Services, Held], None]
+
+
+class ShardRules:
+    """Keeps a node alive, and runs each kind of work over the node's shards on a thread of its own."""
+
+    def __init__(
+        self,
+        services: Callable[[], Services],
+        works: Mapping[str, Work],
+        before_each_minute: Callable[[Services], None],
+        stopping: threading.Event,
+    ) -> None:
+        """``works`` by the name that its shards are held under."""
+        self._services = services
+        self._works = works
+        self._before_each_minute = before_each_minute
+        self._stopping = stopping
+        self._node = Node(tuple(works), {"role": "worker"})
+        self._changed = {name: threading.Event() for name in works}
+
+    def start(self) -> None:
+        """Begin."""
+        threading.Thread(target=self._keep, name="node", daemon=True).start()
+        for name, work in self._works.items():
+            threading.Thread(target=self._run, args=(name, work), name=f"rule-{name}", daemon=True).start()
+
+    def leave(self) -> None:
+        """Let others have the shards at once."""
+        try:
+            self._node.leave(self._services())
+        except ChronoError as problem:
+            _log.warning("the shards are free only when this node's lease expires: %s", problem)
+
+    def _keep(self) -> None:
+        backoff = Backoff("keeping this node's shards", _log, self._stopping)
+        prepared = -PERIOD_S
+        while not self._stopping.is_set():
+            try:
+                s = self._services()
+                before = {name: self._node.owned(s, name) for name in self._works}
+                again_ms = self._node.tick(s)
+            except (ChronoError, NoRoom) as problem:
+                backoff.failed(problem)
+                continue
+            backoff.succeeded()
+            for name, event in self._changed.items():
+                if self._node.owned(s, name) != before[name]:
+                    event.set()
+            if time.monotonic() - prepared >= PERIOD_S:
+                prepared = time.monotonic()
+                threading.Thread(target=self._before_each_minute, args=(s,), name="minute", daemon=True).start()
+            self._stopping.wait(max(0, again_ms - s.clock.now_ms()) / 1000)
+
+    def _run(self, name: str, work: Work) -> None:
+        done: dict[Held, float] = {}
+        while not self._stopping.is_set():
+            s = self._services()
+            held = [Held(shard, token) for shard, token in self._node.owned(s, name).items()]
+            done = {each: at for each, at in done.items() if each in held}
+            due = [each for each in held if time.monotonic() - done.get(each, -PERIOD_S) >= PERIOD_S]
+            if not due:
+                self._changed[name].wait(LOOK_S)
+                self._changed[name].clear()
+                continue
+            done[due[0]] = time.monotonic()
+            self._work_safely(name, work, s, due[0])
+
+    def _work_safely(self, name: str, work: Work, s: Services, held: Held) -> None:
+        try:
+            work(s, held)
+        except Exception:  # one shard's trouble does not stop the others
+            _log.exception("%s of shard %d failed", name, held.shard)
