@@ -6,9 +6,10 @@ import argparse
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.report import line, machine
+from bench.report import Report, line, machine
 from bench.root import ROOT
 from localdev import environments
 
@@ -23,8 +24,7 @@ def main(arguments: list[str]) -> int:
     options, rest = _parser().parse_known_args(arguments)
     _enter_environment(arguments)
     if options.name in SCRIPTS:
-        passed = [*rest, *(["--json"] if options.json else [])]
-        return subprocess.run([sys.executable, ROOT / SCRIPTS[options.name], *passed], check=False).returncode  # noqa: S603
+        return _run_script(ROOT / SCRIPTS[options.name], rest, options.json)
     if rest:
         print(f"scripts/bench: unknown: {' '.join(rest)}", file=sys.stderr)
         return 2
@@ -37,9 +37,18 @@ def main(arguments: list[str]) -> int:
     return 1 if report.faults or missed else 0
 
 
-def load(name: str):  # type: ignore[no-untyped-def]
+def _run_script(path: Path, rest: list[str], only_json: bool) -> int:
+    """Run a script whose last line is its JSON object."""
+    ran = subprocess.run([sys.executable, path, *rest], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    lines = ran.stdout.splitlines()
+    print("\n".join(lines[-1:] if only_json else lines), flush=True)
+    return ran.returncode
+
+
+def load(name: str) -> Callable[[argparse.Namespace], Report]:
     """The ``run`` of a bench."""
-    return importlib.import_module(f"bench.{name.replace('-', '_')}").run
+    found: Callable[[argparse.Namespace], Report] = importlib.import_module(f"bench.{name.replace('-', '_')}").run
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,7 +32,8 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
     if kind == "S":
         return len(content.encode())
     if kind == "N":
-        return len(content.strip("-").replace(".", "").strip("0")) // 2 + 2
+        digits = len(content.strip("-").replace(".", "").strip("0"))
+        return (digits + 1) // 2 + 1  # two significant digits a byte, and one more
     if kind in ("BOOL", "NULL"):
         return 1
     if kind in ("SS", "NS"):
