@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.adapters import aws_failures
-from chalicelib.core.cloudevent import TYPE
 from chalicelib.core.limits import EVENTS_BATCH_MAX, SQS_BATCH_MAX
 from chalicelib.ports.target import COMPLETED, Delivery, Outcome
 
@@ -97,7 +96,12 @@ class EventBridgeTarget(_AwsTarget):
     def _send(self, batch: Sequence[Delivery]) -> list[Outcome]:
         bus = self._group(batch[0])
         entries = [
-            {"EventBusName": bus, "Source": SOURCE, "DetailType": TYPE, "Detail": delivery.event.decode()}
+            {
+                "EventBusName": bus,
+                "Source": SOURCE,
+                "DetailType": delivery.event_type,
+                "Detail": delivery.event.decode(),
+            }
             for delivery in batch
         ]
         answers = self._client().put_events(Entries=entries)["Entries"]
@@ -186,7 +190,7 @@ def _cut(group: Sequence[tuple[int, Delivery]], max_count: int) -> Iterator[_Bat
     batch: list[tuple[int, Delivery]] = []
     size_bytes = 0
     for item in group:
-        item_bytes = len(item[1].event) + len(SOURCE) + len(TYPE)
+        item_bytes = len(item[1].event) + len(SOURCE) + len(item[1].event_type)
         if batch and (len(batch) == max_count or size_bytes + item_bytes > REQUEST_MAX_BYTES):
             yield batch
             batch, size_bytes = [], 0

@@ -14,6 +14,7 @@ from chalicelib.adapters.dynamodb_registry import (
     DynamoLogStore,
 )
 from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
+from chalicelib.adapters.dynamodb_ticks import DynamoTickStore
 from chalicelib.core import limits
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DynamoLeaseStore",
     "DynamoLogStore",
     "DynamoScheduleStore",
+    "DynamoTickStore",
     "Stores",
     "open_stores",
 ]
@@ -38,6 +40,7 @@ class Stores:
     leases: DynamoLeaseStore
     idempotency: DynamoIdempotencyStore
     logs: DynamoLogStore
+    ticks: DynamoTickStore
 
 
 def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HISTORY_RETENTION_S) -> Stores:
@@ -53,4 +56,5 @@ def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HIS
         leases=DynamoLeaseStore(database),
         idempotency=DynamoIdempotencyStore(database),
         logs=DynamoLogStore(database, retention_s),
+        ticks=DynamoTickStore(database, retention_s),
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from chalicelib.adapters.memory_ticks import MemoryTickStore
 from chalicelib.core import jobs, limits
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import Execution, ExecutionKey
@@ -528,6 +529,7 @@ class Stores:
     leases: MemoryLeaseStore
     idempotency: MemoryIdempotencyStore
     logs: MemoryLogStore
+    ticks: MemoryTickStore
 
 
 def open_stores() -> Stores:
@@ -539,4 +541,5 @@ def open_stores() -> Stores:
         leases=MemoryLeaseStore(),
         idempotency=MemoryIdempotencyStore(),
         logs=MemoryLogStore(),
+        ticks=MemoryTickStore(),
     )

@@ -1,6 +1,7 @@
 """What travels on the delay queue: hints that point at the tables, which hold the truth.
 
 ``Firings`` names instants queued under a version; ``Run`` names an existing execution whose next attempt is due.
+``Ticks`` are no hints: ticks are queued after they were numbered, and the message holds all there is to publish.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from chalicelib.core import limits
+from chalicelib.core import limits, ticks
 from chalicelib.core.execution import ExecutionKey
 from chalicelib.core.schedule import Key
+from chalicelib.core.ticks import Tick
+
+BUS: Final = "bus"  # every tick goes there
+TARGET: Final = "target"  # and to its stream's own target, where it has one
 
 
 class Firing(NamedTuple):
@@ -49,22 +54,60 @@ class Run:
     due_ms: int
 
 
-Message = Firings | Run
+class DueTick(NamedTuple):
+    """A numbered tick and where it still has to go: ``BUS``, ``TARGET``."""
+
+    tick: Tick
+    to: tuple[str, ...] = (BUS,)
+
+    @property
+    def due_ms(self) -> int:
+        """Its instant."""
+        return self.tick.timestamp // 1_000_000
 
 
-def pack(firings: Iterable[Firing]) -> list[Firings]:
-    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning at most MESSAGE_SPAN_MS, in order of time."""
-    messages: list[Firings] = []
-    group: list[Firing] = []
-    for firing in sorted(firings, key=lambda f: f.due_ms):
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Some ticks, of any frequencies, that are due close together, in order of time."""
+
+    ticks: tuple[DueTick, ...]
+
+    @property
+    def due_ms(self) -> int:
+        return self.ticks[0].due_ms
+
+
+Message = Firings | Run | Ticks
+
+
+class _Due(Protocol):
+    @property
+    def due_ms(self) -> int: ...
+
+
+D = TypeVar("D", bound=_Due)
+
+
+def pack(firings: Iterable[Firing], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[Firings]:
+    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time."""
+    return [Firings(group) for group in _grouped(firings, span_ms)]
+
+
+def pack_ticks(due: Iterable[DueTick]) -> list[Ticks]:
+    """The same for ticks: those of all frequencies at one boundary come together, and leave in one call."""
+    return [Ticks(group) for group in _grouped(due)]
+
+
+def _grouped(items: Iterable[D], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[tuple[D, ...]]:
+    groups: list[tuple[D, ...]] = []
+    group: list[D] = []
+    for item in sorted(items, key=lambda i: i.due_ms):
         full = len(group) == limits.MESSAGE_MAX_INSTANTS
-        if group and (full or firing.due_ms - group[0].due_ms >= limits.MESSAGE_SPAN_MS):
-            messages.append(Firings(tuple(group)))
+        if group and (full or item.due_ms - group[0].due_ms >= span_ms):
+            groups.append(tuple(group))
             group = []
-        group.append(firing)
-    if group:
-        messages.append(Firings(tuple(group)))
-    return messages
+        group.append(item)
+    return [*groups, tuple(group)] if group else groups
 
 
 def delay_s(due_ms: int, now_ms: int, lead_ms: int) -> int:
@@ -73,7 +116,9 @@ def delay_s(due_ms: int, now_ms: int, lead_ms: int) -> int:
 
 
 def encode(message: Message) -> str:
-    """The message as JSON; firings of one schedule and version share their names."""
+    """The message as JSON; firings of one schedule and version, and ticks of one stream, share their names."""
+    if isinstance(message, Ticks):
+        return _encode_ticks(message)
     if isinstance(message, Run):
         return json.dumps({"run": [*message.execution], "attempt": message.attempt, "due": message.due_ms})
     groups: dict[tuple[str, str, str], list[int | list[int]]] = {}
@@ -91,6 +136,9 @@ def decode(body: str) -> Message:
             tenant, schedule_id, firing_ms, manual = data["run"]
             key = ExecutionKey(str(tenant), str(schedule_id), int(firing_ms), bool(manual))
             return Run(key, int(data["attempt"]), int(data["due"]))
+        if "ticks" in data:
+            due = [found for stream in data["ticks"] for found in _ticks_of(*stream)]
+            return Ticks(tuple(sorted(due, key=lambda d: d.due_ms)))
         firings = [
             Firing(Key(str(tenant), str(schedule_id)), str(version), *_instant(instant))
             for tenant, schedule_id, version, instants in data["fire"]
@@ -99,6 +147,23 @@ def decode(body: str) -> Message:
         return Firings(tuple(sorted(firings, key=lambda f: f.due_ms)))
     except (KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
+
+
+def _encode_ticks(message: Ticks) -> str:
+    streams: dict[tuple[str, str, str, tuple[str, ...]], list[list[int]]] = {}
+    for tick, to in message.ticks:
+        numbered = [tick.timestamp // 1_000_000_000, tick.sequence, *([1] if tick.caught_up else [])]
+        streams.setdefault((tick.frequency, tick.producer_version, tick.instance_id, to), []).append(numbered)
+    return json.dumps({"ticks": [[*names, numbered] for names, numbered in streams.items()]}, separators=(",", ":"))
+
+
+def _ticks_of(frequency: Any, version: Any, instance: Any, to: Any, numbered: Any) -> Iterable[DueTick]:
+    """The ticks of one stream in a message. Raises ValueError, TypeError."""
+    if frequency not in ticks.FREQUENCIES or not to or not set(to) <= {BUS, TARGET}:
+        raise ValueError("no such stream or destination")
+    for at_s, sequence, *late in numbered:
+        tick = ticks.build(frequency, int(at_s) * 1_000_000_000, int(sequence), str(version), str(instance), bool(late))
+        yield DueTick(tick, tuple(to))
 
 
 def _instant(encoded: Any) -> tuple[int, int]:

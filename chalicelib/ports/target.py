@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from chalicelib.core import cloudevent
+
 COMPLETED = "completed"
 ACCEPTED = "accepted"
 FAILED = "failed"
@@ -32,6 +34,7 @@ class Delivery:
     event: bytes  # the CloudEvents object, serialised JSON in UTF-8
     traceparent: str
     timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
+    event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from chalicelib.core import limits, message
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.message import Firing, Firings, Run
+from chalicelib.core.message import Firing, Firings, Run, Ticks
 from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.workers.claim import Claims, claim_firings, claim_runs
 from chalicelib.workers.fire import Ready, fire, make_ready
+from chalicelib.workers.publish import Publication
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +34,37 @@ UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
     """Handle a batch of messages; returns the receipts of those that the queue must deliver again."""
     items: dict[Firing | Run, list[str]] = defaultdict(list)
+    ticks: dict[str, Ticks] = {}
     again: set[str] = set()
     for incoming in batch:
         try:
-            for item in _items(message.decode(incoming.body)):
-                items[item].append(incoming.receipt)
+            decoded = message.decode(incoming.body)
         except ValueError as problem:
             log.error("poisoned message: %s", problem)
             again.add(incoming.receipt)  # the queue's own dead-letter queue takes it after some deliveries
+            continue
+        if isinstance(decoded, Ticks):
+            ticks[incoming.receipt] = decoded
+            continue
+        for item in _items(decoded):
+            items[item].append(incoming.receipt)
+    publication = _publish(s, list(ticks.values()))  # timers first: no firing may make a tick late
     for item in _handle(s, list(items)):
         again.update(items[item])
+    if publication is None or not publication.finish():
+        again.update(ticks)
     return [incoming.receipt for incoming in batch if incoming.receipt in again]
+
+
+def _publish(s: Services, ticks: Sequence[Ticks]) -> Publication | None:
+    """Set the timers of ticks; None when the tables or the queue are away."""
+    publication = Publication(s)
+    try:
+        publication.start(ticks)
+    except Unavailable as problem:
+        log.warning("could not publish: %s", problem)
+        return None
+    return publication
 
 
 def _items(decoded: Firings | Run) -> Sequence[Firing | Run]:

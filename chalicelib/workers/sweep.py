@@ -16,9 +16,10 @@ from chalicelib.core.schedule import Key, Schedule, Window
 from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Due, Versioned
+from chalicelib.usecases import ticks
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.owed import Owed, hand_over
-from chalicelib.workers import replan
+from chalicelib.workers import clock_watch, replan
 from chalicelib.workers.shards import Held, each_shard, stamp
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,12 @@ def run(s: Services) -> None:
 
 
 def prepare(s: Services) -> None:
-    """What comes before the shards."""
-    try:
-        replan.run(s)
-    except ChronoError as problem:
-        log.warning("the new zone data waits for the next sweep: %s", problem)
+    """What comes before the shards: ticks first, which wait for nothing."""
+    for name, work in (("ticks", ticks.produce), ("the clock watch", clock_watch.run), ("new zone data", replan.run)):
+        try:
+            work(s)
+        except ChronoError as problem:
+            log.warning("left to the next sweep: %s: %s", name, problem)
 
 
 def run_shard(s: Services, held: Held) -> None:

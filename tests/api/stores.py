@@ -40,6 +40,8 @@ def make_services() -> Services:
         cursors=stores.cursors,
         leases=stores.leases,
         idempotency=stores.idempotency,
+        logs=stores.logs,
+        ticks=stores.ticks,
         queue=MemoryQueue(clock.now_ms),
         targets={},
         signals=ManualSignals(clock),

@@ -199,10 +199,11 @@ def test_counting_is_listing(tz: str, frequency: Frequency) -> None:
 # -- numbering
 
 NOON = nanos("2026-11-21T12:00:00")
+MINUTE_AHEAD = Policy(ahead_nanos=60 * S)
 
 
 def second(cursor: Cursor, now: int, policy: Policy | None = None, limit: int = 1000) -> Reservation:
-    return reserve(cursor, now, "second", UTC_ZONE, limit, policy or Policy())
+    return reserve(cursor, now, "second", UTC_ZONE, limit, policy or MINUTE_AHEAD)
 
 
 def test_seconds_are_numbered_a_minute_ahead_from_one() -> None:

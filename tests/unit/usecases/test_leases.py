@@ -89,6 +89,8 @@ class Deployment:
             cursors=stores.cursors,
             leases=self.store,
             idempotency=stores.idempotency,
+            logs=stores.logs,
+            ticks=stores.ticks,
             queue=MemoryQueue(self.clock.now_ms),
             targets={},
             signals=Ringer(self.clock),

@@ -1,0 +1,255 @@
+"""Numbering ticks, and what callers can ask of them.
+
+Reserve, queue, mark. One conditional write of the book gives numbers to boundaries and so decides between producers;
+then the ticks go onto the delay queue; then the book says that they are there. Whoever dies in between leaves numbers
+that are not marked, and the next producer, a minute later and still early enough, queues the same ticks again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from chalicelib import VERSION
+from chalicelib.core import clock_bound, limits, message, tick_book, zones
+from chalicelib.core.clock_bound import Reading
+from chalicelib.core.errors import Forbidden, NotFound, TooMany
+from chalicelib.core.message import BUS, TARGET, DueTick
+from chalicelib.core.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
+from chalicelib.core.ticks import FREQUENCIES, Frequency, Policy, Reserved, Tick, next_boundary
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases.owed import enqueue
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 8
+HISTORY_PAGES = 4
+
+
+# -- the producer
+
+
+def produce(s: Services) -> None:
+    """Number and queue what is due within TICK_RESERVE_AHEAD_MS, and finish what another producer left behind.
+
+    Raises Unavailable when the tables or the queue are away; what was numbered by then, the next call queues.
+    """
+    maker = Maker(VERSION, s.config.instance)
+    for _ in range(ROUNDS):
+        if not is_sane(s):
+            return
+        kept = s.ticks.load()
+        step = tick_book.advance(kept.book, s.clock.now_ms(), terms_of(s), maker)
+        _enqueue(s, kept.book, step.left)  # before the write that says so
+        if step.book == kept.book:
+            return
+        if not s.ticks.save(step.book, step.pages, kept.rev):
+            continue  # another producer was faster: look again
+        if step.new:
+            _enqueue(s, step.book, step.new)
+            _mark(s, step.book, step.new)
+        if not step.more:
+            return
+
+
+def terms_of(s: Services) -> Terms:
+    """What this deployment chose."""
+    return Terms(
+        zones.zone(s.config.default_timezone),
+        Policy(catch_up_max=s.config.tick_catch_up),
+        frozenset(f for f in FREQUENCIES if f in s.config.ticks),
+    )
+
+
+def is_sane(s: Services) -> bool:
+    """Whether this instance's clock may number ticks: not when others prove that it is far ahead of true time.
+
+    A cursor that such a clock had moved would silence its stream until that time. A clock that is behind does no harm:
+    it numbers nothing that is not ahead of the cursor.
+    """
+    before, now = s.clock.read(), s.clock.read()
+    reading = Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
+    proven = clock_bound.estimate(s.time_sources.observations(), reading, limits.QUARTZ_PPM)
+    if proven is None or proven.drift_nanos <= limits.TICK_CLOCK_AHEAD_MAX_MS * NANOS_PER_MS:
+        return True
+    log.error("no ticks are numbered: the clock is at least %d ms ahead", proven.drift_nanos // NANOS_PER_MS)
+    return False
+
+
+def _enqueue(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
+    due = [DueTick(t, (BUS, TARGET) if book.stream(t.frequency).target else (BUS,)) for t in ticks]
+    enqueue(s, message.pack_ticks(due))
+
+
+def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
+    """Say that these are on the queue. Where that cannot be said, the next producer queues them once more."""
+    queued = {t.frequency: t.sequence for t in ticks}
+    for _ in range(ROUNDS):
+        kept = s.ticks.load()
+        marked = kept.book
+        for frequency, sequence in queued.items():
+            marked = marked.with_stream(frequency, tick_book.marked(marked.stream(frequency), sequence))
+        if marked == kept.book or s.ticks.save(marked, (), kept.rev):
+            return
+
+
+# -- switching
+
+
+def enable(s: Services, caller: Caller, frequency: str, target: str | None = None) -> View:
+    """Start a stream, or leave it running. ``target``: a further destination beside the bus, as JSON; None keeps what
+    there is. Raises Forbidden, NotFound, TooMany, Unavailable."""
+    terms = terms_of(s)
+
+    def started(name: Frequency, stream: Stream) -> Stream:
+        running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))
+        return running if target is None else replace(running, target=target)
+
+    _switch(s, caller, frequency, started)
+    produce(s)
+    return view(s, frequency)
+
+
+def disable(s: Services, caller: Caller, frequency: str) -> View:
+    """Stop giving numbers. What has one by now is still published: the numbers would otherwise have a hole.
+
+    Raises Forbidden, NotFound, TooMany, Unavailable.
+    """
+    _switch(s, caller, frequency, lambda _, stream: replace(stream, enabled=False))
+    return view(s, frequency)
+
+
+def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
+    if "admin" not in caller.roles:
+        raise Forbidden("only an admin may switch ticks on or off")
+    name = frequency_of(frequency)
+    for _ in range(ROUNDS):
+        kept = s.ticks.load()
+        changed = change(name, kept.book.stream(name))
+        if changed == kept.book.stream(name) or s.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
+            return
+    raise TooMany("the streams are being changed by others", code="contended")
+
+
+# -- reading
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where a stream stands; boundaries in unix nanoseconds.
+
+    ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none),
+    ``reserved_sequence`` is the last number given, ``next_nanos`` the next boundary that gets a tick, None while the
+    stream stands still.
+    """
+
+    frequency: Frequency
+    enabled: bool
+    last_sequence: int
+    last_nanos: int | None
+    reserved_sequence: int
+    next_nanos: int | None
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now."""
+
+    ticks: tuple[Tick, ...]
+    gaps: tuple[Skipped, ...]
+    more: bool
+
+
+def frequency_of(text: str) -> Frequency:
+    """The frequency of this name. Raises NotFound."""
+    for frequency in FREQUENCIES:
+        if frequency == text:
+            return frequency
+    raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
+
+
+def views(s: Services) -> list[View]:
+    """Where each stream stands."""
+    book = s.ticks.load().book
+    return [_view(s, book, frequency) for frequency in FREQUENCIES]
+
+
+def view(s: Services, frequency: str) -> View:
+    """Where one stream stands. Raises NotFound."""
+    return _view(s, s.ticks.load().book, frequency_of(frequency))
+
+
+def _view(s: Services, book: Book, frequency: Frequency) -> View:
+    stream, terms = book.stream(frequency), terms_of(s)
+    now_nanos = s.clock.now_ms() * NANOS_PER_MS
+    last, running = tick_book.last_passed(stream.runs, now_nanos), terms.runs(frequency, stream)
+    return View(
+        frequency,
+        running,
+        last.sequence if last else _number_before(stream),
+        last.boundary_nanos if last else None,
+        stream.cursor.sequence,
+        _next_nanos(stream, frequency, now_nanos, terms, running),
+        stream.target,
+    )
+
+
+def _number_before(stream: Stream) -> int:
+    """The number before all that the tail holds."""
+    return stream.runs[0].first_sequence - 1 if stream.runs else stream.cursor.sequence
+
+
+def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Terms, running: bool) -> int | None:
+    coming = tick_book.first_coming(stream.runs, now_nanos)
+    if coming is not None:
+        return coming.boundary_nanos
+    return next_boundary(max(now_nanos, stream.cursor.boundary_nanos), frequency, terms.zone) if running else None
+
+
+def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None) -> History:
+    """At most ``limit`` ticks whose boundaries have passed, after a number; the oldest kept when that one has expired.
+
+    ``book`` may be one that was read a moment ago: ticks are reserved long before their instants.
+    """
+    stream = (book or s.ticks.load().book).stream(frequency)
+    runs, gaps, complete = _since(s, frequency, stream, after_sequence)
+    now_nanos = s.clock.now_ms() * NANOS_PER_MS
+    found: list[Tick] = []
+    more = not complete
+    for tick in tick_book.ticks_of(frequency, runs, after_sequence, now_nanos):
+        if len(found) == limit:
+            more = True
+            break
+        found.append(tick)
+    end = found[-1].sequence if found and more else stream.cursor.sequence + 1
+    passed = tuple(g for g in gaps if after_sequence <= g.after_sequence < end)
+    return History(tuple(found), passed, more and bool(found))
+
+
+def _since(
+    s: Services, frequency: Frequency, stream: Stream, after_sequence: int
+) -> tuple[Sequence[Run], Sequence[Skipped], bool]:
+    """Runs and gaps after a number, and whether they reach up to now. The book was read before the pages: a page that
+    was made in between holds what the tail still holds, and is left out."""
+    first = _number_before(stream) + 1
+    if after_sequence + 1 >= first:
+        return stream.runs, stream.gaps, True
+    pages = s.ticks.pages(frequency, after_sequence, HISTORY_PAGES)
+    old = [p for p in pages if p.last_sequence < first]
+    runs, gaps = [r for p in old for r in p.runs], [g for p in old for g in p.gaps]
+    if len(old) == HISTORY_PAGES:
+        return runs, gaps, False
+    return [*runs, *stream.runs], [*gaps, *stream.gaps], True
+
+
+def newest(s: Services, frequency: Frequency, book: Book) -> Reserved | None:
+    """The newest tick whose boundary has passed, as far as the tail tells."""
+    return tick_book.last_passed(book.stream(frequency).runs, s.clock.now_ms() * NANOS_PER_MS)
+
+
+def wakes_at_ms(s: Services, frequency: Frequency, book: Book) -> int | None:
+    """When the next reserved tick of a stream is due, unix milliseconds; None when none is reserved."""
+    coming = tick_book.first_coming(book.stream(frequency).runs, s.clock.now_ms() * NANOS_PER_MS)
+    return None if coming is None else coming.boundary_nanos // NANOS_PER_MS
