@@ -77,7 +77,7 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     claims.unknown.extend(f for f in wanted if Versioned(f.schedule, f.version) not in definitions)
     known = [(f, definitions[v]) for f in wanted if (v := Versioned(f.schedule, f.version)) in definitions]
     now_ms = s.clock.now_ms()  # read once: an instant must not be in time for the one test and too late for the other
-    _settle(s, known, verdicts, states, now_ms)
+    _settle(s, known, verdicts, states, now_ms, claims)
     fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not owed.too_late(d, f.at_ms, now_ms)]
     soon_ms = now_ms + s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
     owed.enqueue(s, message.pack(f for f, _ in fire if f.due_ms > soon_ms))  # jitter beyond what the queue can hold
@@ -102,17 +102,21 @@ def _settle(
     verdicts: Mapping[Firing, Verdict],
     states: Mapping[Key, State],
     now_ms: int,
+    claims: Claims,
 ) -> None:
     """Write down the instants that are owed and will not be delivered: too late, or of a deleted schedule."""
-    records = []
+    records: list[tuple[Firing, Execution]] = []
     for f, definition in firings:
         shard = states[f.schedule].shard
         if verdicts[f] is Verdict.DELETED:
             reason = "the schedule was deleted"
-            records.append(owed.settled_record(s, definition, shard, f.at_ms, now_ms, journal.CANCELLED, reason))
+            records.append((f, owed.settled_record(s, definition, shard, f.at_ms, now_ms, journal.CANCELLED, reason)))
         elif owed.too_late(definition, f.at_ms, now_ms):
-            records.append(owed.missed_record(s, definition, shard, f.at_ms, now_ms))
-    written(s.executions.insert, records, limits.STATEMENTS_MAX)
+            records.append((f, owed.missed_record(s, definition, shard, f.at_ms, now_ms)))
+    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    taken = [item for item, new in zip(records, answers, strict=True) if not new]
+    if taken:
+        _meet(s, taken, claims)
 
 
 def _take(
@@ -170,10 +174,21 @@ def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims
         if found is None:
             claims.redeliver.add(f)
         elif found.state == journal.SKIPPED and found.version != f.version:
-            # An edit took the instant out and a later one put it back in: the later one owes it again.
-            _attempt(s, f, journal.reopen(found, s.clock.now_ms()), found.rev, claims)
+            _owe_again(s, f, record, found, claims)
         else:
             _resume(s, f, found, claims)
+
+
+def _owe_again(s: Services, f: Firing, record: Execution, found: Execution, claims: Claims) -> None:
+    """An edit took the instant out and a later one put it back in: it ends, or runs, as the later one wants."""
+    now_ms = s.clock.now_ms()
+    reopened = replace(journal.reopen(found, now_ms), version=f.version)
+    if record.is_open:
+        _attempt(s, f, reopened, found.rev, claims)
+        return
+    ended = replace(journal.settle(reopened, record.state, now_ms, record.history[-1].reason), rev=found.rev + 1)
+    if not s.executions.update([(ended, found.rev)])[0]:
+        claims.redeliver.add(f)
 
 
 def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:

@@ -70,14 +70,15 @@ def _abandoned(s: Services, tenant: str, held: Held) -> None:
     cursor = s.cursors.load(name)
     now_ms = s.clock.now_ms()
     until_ms = now_ms - SETTLED_AFTER_MS - s.config.max_drift_ms
-    from_ms = cursor.values.get("scanned_ms", until_ms - 2 * INDEX_LAG_MS) - INDEX_LAG_MS
+    # An instance whose clock is ahead scans up to a moment that has not come: the next one must not trust that.
+    from_ms = min(cursor.values.get("scanned_ms", until_ms - INDEX_LAG_MS), until_ms) - INDEX_LAG_MS
     after: str | None = None
     for _ in range(SHARD_MAX_PAGES):
         page = s.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
         _requeue(s, page.keys, now_ms)
         after = page.after
         if after is None:
-            stamp(s, name, held.fencing_token, scanned_ms=max(until_ms, cursor.values.get("scanned_ms", 0)))
+            stamp(s, name, held.fencing_token, scanned_ms=until_ms)
             return
     log.warning("shard %d has more recent executions than one scan reads; the next one goes on", shard)
 
