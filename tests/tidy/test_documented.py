@@ -1,0 +1,45 @@
+"""Documents cannot rot: what exists has a line in them, and what they name exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from chalicelib import settings
+from tests.tidy.sources import ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+_PATH = re.compile(
+    r"`((?:chalicelib|infra|localdev|scripts|tests|examples|docs|\.chalice)/[A-Za-z0-9_./-]*[A-Za-z0-9_])`"
+)
+_LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def test_every_setting_has_a_row_and_every_row_is_a_setting() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(settings.VARIABLES)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_points_at_exists(document: object) -> None:
+    text = document.read_text()  # type: ignore[attr-defined]
+    folder = document.parent  # type: ignore[attr-defined]
+    missing = [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    missing += [link for link in _LINK.findall(text) if not (folder / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["dev", "test", "check", "package"])
+def test_scripts_are_short_and_documented(name: str) -> None:
+    script = ROOT / "scripts" / name
+    assert len(script.read_text().splitlines()) <= 20
+    assert script.stat().st_mode & 0o111
+    documents = "".join(path.read_text() for path in DOCUMENTS)
+    assert f"scripts/{name}" in documents
+
+
+def test_nothing_generated_is_committed() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not [path for path in listed if path.endswith((".pyc", ".zip")) or path.startswith((".venv", "build/"))]

@@ -1,0 +1,111 @@
+"""Which room may import which, and who may load what from outside: docs/architecture.md, checked."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.tidy.sources import ROOT, Source, product
+
+ALLOWED = {
+    "__init__": set(),
+    "core": set(),
+    "ports": {"core"},
+    "usecases": {"core", "ports"},
+    "workers": {"core", "ports", "usecases"},
+    "adapters": {"core", "ports"},
+    "api": {"core", "ports", "usecases", "workers"},
+    "functions": {"adapters", "bootstrap", "core", "ports", "usecases", "workers"},
+    "settings": {"core"},
+    "bootstrap": {"adapters", "core", "ports", "settings"},
+}
+AWS_AND_NETWORK = {"boto3", "botocore", "pynamodb", "aws_xray_sdk", "http", "socket", "ssl", "requests"}
+MAY_NOT_LOAD = {
+    "core": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "logging", "chalice"},
+    "ports": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
+    "usecases": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
+    "workers": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
+    "api": (AWS_AND_NETWORK - {"http"}) | {"time", "random", "secrets", "uuid", "os", "subprocess"},
+    "functions": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess"},
+    "adapters": {"chalice"},
+}
+
+
+@pytest.mark.parametrize("source", product(), ids=lambda source: source.path)
+def test_rooms_import_only_what_they_may(source: Source) -> None:
+    assert source.room in ALLOWED, "a new room: say here, and in docs/architecture.md, what it may import"
+    wrong = []
+    for name, line in source.imports():
+        parts = name.split(".")
+        if (
+            parts[0] == "chalicelib"
+            and len(parts) > 1
+            and parts[1] not in {source.room, "VERSION"} | ALLOWED[source.room]
+        ):
+            wrong.append(f"{source.path}:{line} imports {name}")
+        if parts[0] in MAY_NOT_LOAD.get(source.room, set()):
+            wrong.append(f"{source.path}:{line} imports {name}")
+        if parts[0] == "app" and source.path != "chalicelib/functions/api.py":
+            wrong.append(f"{source.path}:{line} imports the application")
+    assert not wrong
+
+
+CLOCKS = {
+    ("time", "time"), ("time", "time_ns"), ("time", "monotonic"), ("time", "monotonic_ns"), ("time", "perf_counter"),
+    ("time", "sleep"), ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
+    ("os", "urandom"), ("uuid", "uuid4"), ("uuid", "uuid1"),
+}  # fmt: skip
+READS_CLOCKS = {"chalicelib/adapters/system.py", "chalicelib/adapters/time_sources.py"}
+
+
+@pytest.mark.parametrize("source", product(), ids=lambda source: source.path)
+def test_only_one_place_reads_clocks_and_randomness(source: Source) -> None:
+    if source.path in READS_CLOCKS:
+        return
+    read = [
+        f"{source.path}:{node.lineno} uses {node.value.id}.{node.attr}"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        and ((node.value.id, node.attr) in CLOCKS or node.value.id == "random")
+    ]  # fmt: skip
+    assert not read
+
+
+@pytest.mark.parametrize("source", product(), ids=lambda source: source.path)
+def test_only_settings_reads_the_environment(source: Source) -> None:
+    if source.path == "chalicelib/settings.py":
+        return
+    names = {"environ", "getenv", "environb", "putenv"}
+    read = [
+        f"{source.path}:{node.lineno} uses os.{node.attr}"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and node.attr in names
+    ]
+    assert not read
+
+
+# Named by the templates and by the local processes, or loaded by tests and examples only.
+ENTRY_MODULES = {
+    "chalicelib.adapters.memory",
+    "chalicelib.adapters.memory_process",
+    "chalicelib.api.edge",
+    "chalicelib.functions.api",
+}
+
+
+def test_every_module_is_used() -> None:
+    application = (ROOT / "app.py").read_text()
+    named = {name for source in product() for name, _ in source.imports()}
+    named |= {name.rpartition(".")[0] for name in named}
+    modules = {
+        source.path.removesuffix(".py").replace("/", ".") for source in product() if "__init__" not in source.path
+    }
+    unused = {name for name in modules - named - ENTRY_MODULES if name.rpartition(".")[2] not in application}
+    assert not unused
+
+
+def test_nothing_is_mocked_by_patching() -> None:
+    here = ROOT / "tests" / "tidy"
+    texts = {path: path.read_text() for path in (ROOT / "tests").rglob("*.py") if here not in path.parents}
+    assert not [path for path, text in texts.items() if "mock.patch" in text or "monkeypatch.setattr" in text]
