@@ -26,7 +26,8 @@ def read_book(document: str) -> Book:
     try:
         stored: dict[str, Any] = json.loads(document)
         makers = [Maker(*m) for m in stored["m"]]
-        return Book({f: _read_stream(stored["s"][f], makers) for f in FREQUENCIES if f in stored["s"]})
+        found = {f: stored["s"].get(f) for f in FREQUENCIES}
+        return Book({f: _read_stream(s, makers) for f, s in found.items() if s is not None})
     except (KeyError, TypeError, IndexError, AttributeError) as wrong:
         raise ValueError("not a book of ticks") from wrong
 

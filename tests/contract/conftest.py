@@ -28,6 +28,7 @@ from chalicelib.ports.stores import (
     LogStore,
     ScheduleStore,
 )
+from chalicelib.ports.ticks import TickStore
 from infra.create import create_all, delete_tables
 from infra.state import State, state
 from tests.contract.emulator import running_emulator
@@ -48,6 +49,7 @@ class Stores:
     leases: LeaseStore
     idempotency: IdempotencyStore
     logs: LogStore
+    ticks: TickStore
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +85,8 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "emulator":
         mine, _ = request.getfixturevalue("resources")
         opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
-    return Stores(opened.schedules, opened.executions, opened.cursors, opened.leases, opened.idempotency, opened.logs)
+    first = (opened.schedules, opened.executions, opened.cursors, opened.leases)
+    return Stores(*first, opened.idempotency, opened.logs, opened.ticks)
 
 
 @pytest.fixture

@@ -8,8 +8,22 @@ from hypothesis import strategies as st
 
 from chalicelib.core import limits
 from chalicelib.core.execution import ExecutionKey
-from chalicelib.core.message import Firing, Firings, Run, decode, delay_s, encode, pack
+from chalicelib.core.message import (
+    BUS,
+    TARGET,
+    DueTick,
+    Firing,
+    Firings,
+    Run,
+    Ticks,
+    decode,
+    delay_s,
+    encode,
+    pack,
+    pack_ticks,
+)
 from chalicelib.core.schedule import Key
+from chalicelib.core.ticks import FREQUENCIES, build
 
 firings = st.builds(
     Firing,
@@ -41,6 +55,47 @@ def test_a_message_is_read_back_as_it_was_written(wanted: list[Firing]) -> None:
 def test_a_run_is_read_back() -> None:
     run = Run(ExecutionKey("default", "S", 5, True), 2, 17)
     assert decode(encode(run)) == run
+
+
+due_ticks = st.builds(
+    lambda frequency, at_s, sequence, instance, late, to: DueTick(
+        build(frequency, at_s * 1_000_000_000, sequence, "0.1.0", instance, late), to
+    ),
+    st.sampled_from(FREQUENCIES),
+    st.integers(1_000, 1_100),
+    st.integers(1, 1 << 40),
+    st.sampled_from(["a", "b"]),
+    st.booleans(),
+    st.sampled_from([(BUS,), (TARGET,), (BUS, TARGET)]),
+)
+
+
+@given(st.lists(due_ticks, min_size=1, max_size=60))
+def test_ticks_are_packed_by_time_and_read_back_as_they_were(wanted: list[DueTick]) -> None:
+    messages = pack_ticks(wanted)
+    for m in messages:
+        assert len(m.ticks) <= limits.MESSAGE_MAX_INSTANTS
+        assert m.ticks[-1].due_ms - m.due_ms < limits.MESSAGE_SPAN_MS
+    read = [decode(encode(m)) for m in messages]
+    assert sorted(map(repr, (d for m in read if isinstance(m, Ticks) for d in m.ticks))) == sorted(map(repr, wanted))
+    assert [m.due_ms for m in read] == [m.due_ms for m in messages]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"ticks":[["week","v","i",["bus"],[[1,1]]]]}',
+        '{"ticks":[["day","v","i",[],[[1,1]]]]}',
+        '{"ticks":[["day","v","i",["pigeon"],[[1,1]]]]}',
+        '{"ticks":[["day","v","i",["bus"],[["x",1]]]]}',
+        '{"ticks":[["day","v","i",["bus"],[[1]]]]}',
+        '{"ticks":[["day"]]}',
+        '{"ticks":7}',
+    ],
+)
+def test_poisoned_ticks_are_told_from_messages(body: str) -> None:
+    with pytest.raises(ValueError, match="not a ChronoWatch message"):
+        decode(body)
 
 
 @pytest.mark.parametrize(
