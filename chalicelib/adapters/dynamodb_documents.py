@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.core import limits
-from chalicelib.core.execution import Attempt, Execution, ExecutionKey, Transition
+from chalicelib.core.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
 from chalicelib.core.recurrence import Exclusion
 from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.ports.stores import LogLine
@@ -87,6 +87,7 @@ class _AttemptDoc(
         "http_status": "h",
         "error_type": "t",
         "error": "m",
+        "late_answer": "la",
     },
 ):
     number: int
@@ -97,6 +98,7 @@ class _AttemptDoc(
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None
+    late_answer: LateAnswer | None = None
 
 
 class _ExecutionDoc(
@@ -123,6 +125,7 @@ class _ExecutionDoc(
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
+        "notice": "nt",
         "first_started_ms": "fs",
         "sla_ms": "sl",
         "trace_id": "ti",
@@ -154,6 +157,7 @@ class _ExecutionDoc(
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
+    notice: int = 0
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""

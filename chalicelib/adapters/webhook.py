@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -129,7 +130,7 @@ class WebhookTarget:
             return self._exchange(delivery, call)
         except Exception as error:
             if call.cancelled:
-                return failed("connection_error", "the delivery was cancelled", permanent=True)
+                return replace(failed("connection_error", "the delivery was cancelled", permanent=True), closed=True)
             return _outcome_of_error(error, delivery.timeout_ms)
         finally:
             with self._lock:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from chalicelib.api.requests import Kind, Opt, Range, RetryPolicyBody, State, Target
 from chalicelib.core import schedule as schedules
-from chalicelib.core.execution import Attempt, Execution, Transition
+from chalicelib.core.execution import Attempt, Execution, LateAnswer, Transition
 from chalicelib.core.schedule import Definition, Schedule
 from chalicelib.core.trace import trace_id_of
 
@@ -88,6 +88,15 @@ class PreviewView(msgspec.Struct):
     dst: list[DstNote]
 
 
+class LateAnswerView(msgspec.Struct, kw_only=True):
+    """What the target still said of an attempt that had been ended. It had no effect."""
+
+    at_unix_ms: Instant
+    outcome: Literal["completed", "accepted", "failed", "timeout", "closed"]
+    http_status: Opt[int] = UNSET
+    error: Opt[str] = UNSET
+
+
 class AttemptView(msgspec.Struct, kw_only=True):
     """One try at delivering; `finished_unix_ms` and `outcome` are null while it runs."""
 
@@ -98,6 +107,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
     http_status: Opt[int] = UNSET
     error_type: Opt[str] = UNSET
     error: Opt[str] = UNSET
+    late_answer: Opt[LateAnswerView] = UNSET
 
 
 class TransitionView(msgspec.Struct, kw_only=True, rename={"source": "from", "target": "to"}):
@@ -410,6 +420,16 @@ def _attempt(attempt: Attempt) -> AttemptView:
         http_status=UNSET if attempt.http_status is None else attempt.http_status,
         error_type=UNSET if attempt.error_type is None else attempt.error_type,
         error=UNSET if attempt.error is None else attempt.error,
+        late_answer=UNSET if attempt.late_answer is None else _late_answer(attempt.late_answer),
+    )
+
+
+def _late_answer(answer: LateAnswer) -> LateAnswerView:
+    return LateAnswerView(
+        at_unix_ms=answer.at_ms,
+        outcome=cast("Any", answer.outcome),
+        http_status=UNSET if answer.http_status is None else answer.http_status,
+        error=UNSET if answer.error is None else answer.error,
     )
 
 

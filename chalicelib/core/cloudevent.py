@@ -7,11 +7,13 @@ So a firing is serialised ahead of time into a ``Template``; stamping it is one 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from chalicelib.core.instants import to_rfc3339
 
 TYPE = "chronowatch.firings.v1"
+CANCELLATION_TYPE = "chronowatch.cancellations.v1"
 CONTENT_TYPE = "application/cloudevents+json"
 
 
@@ -75,3 +77,29 @@ def build(
         payload_json=payload_json,
     )
     return template.render(hlc)
+
+
+def notice(
+    *,
+    type: str,
+    event_id: str,
+    schedule_id: str,
+    at_unix_ms: int,
+    traceparent: str,
+    hlc: str,
+    data: Mapping[str, object],
+) -> bytes:
+    """Something else than a firing that is to be told of a schedule: what was cancelled, late, or silent."""
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/chronowatch/schedules/{schedule_id}",
+        "type": type,
+        "subject": schedule_id,
+        "time": to_rfc3339(at_unix_ms),
+        "datacontenttype": "application/json",
+        "traceparent": traceparent,
+        "hlc": hlc,
+        "data": data,
+    }
+    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()

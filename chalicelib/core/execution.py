@@ -65,6 +65,19 @@ def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
     return ExecutionKey(tenant, parts[0], int(parts[1]), manual) if well_formed else None
 
 
+class LateAnswer(NamedTuple):
+    """What a target still said of an attempt that had been ended without it: kept, and of no effect.
+
+    ``outcome`` is ``completed``, ``accepted``, ``failed`` or ``timeout``, or ``closed`` when its connection was closed
+    before it could answer.
+    """
+
+    at_ms: int
+    outcome: str
+    http_status: int | None = None
+    error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs."""
@@ -77,6 +90,7 @@ class Attempt:
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None
+    late_answer: LateAnswer | None = None
 
 
 class Transition(NamedTuple):
@@ -98,6 +112,7 @@ class Execution:
     ``offset_ms`` is its jitter: what it was meant to wait past its instant. ``waits`` says that it waits for its turn:
     ``retry_at_ms`` is then only when to look again should nobody wake it. ``mends`` says that the execution before it
     had ended badly when this one was claimed, so that a good end takes the schedule's mark away (core.jobs).
+    ``notice`` counts the tries at telling a target that works on a cancelled execution (0: there is nothing to tell).
     """
 
     tenant: str
@@ -123,6 +138,7 @@ class Execution:
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
+    notice: int = 0
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
     trace_id: str = ""
@@ -299,13 +315,16 @@ def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
     """End an attempt whose lease expired: its worker died, or its asynchronous caller never completed it.
 
     A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault; an
-    attempt that was written down as running or accepted has used its time and is a ``timeout``.
+    attempt that was written down as running or accepted has used its time and is a ``timeout``: its target may still
+    be at work, and how often it may be asked is the policy's to say.
     """
     assert execution.lease_until_ms is not None
     assert execution.lease_until_ms <= now_ms
     started = execution.attempts[-1].started_ms if _attempt_began(execution) else execution.firing_ms
     if execution.asynchronous:
         result = Result("timeout", error_type="timeout", error="the target accepted the firing and never completed it")
+    elif _attempt_began(execution):
+        result = Result("timeout", error_type="timeout", error="no outcome was recorded within the time-out")
     else:
         result = Result("lost", error_type="internal_error", error="the worker stopped before it recorded an outcome")
     return finish(execution, result, policy, min(started, now_ms), now_ms)
@@ -325,7 +344,30 @@ def cancel(execution: Execution, now_ms: int, reason: str | None) -> Execution:
     """Cancel a pending or running execution; raises Conflict from any other state."""
     if not execution.is_open:
         raise Conflict(f"the execution is already {execution.state}", code="not_cancellable")
-    return settle(execution, CANCELLED, now_ms, reason)
+    settled = settle(execution, CANCELLED, now_ms, reason)
+    return replace(settled, notice=1) if execution.asynchronous else settled
+
+
+def told(execution: Execution, notice: int) -> Execution:
+    """A cancelled execution whose target was told (0), or is to be told again (the number of the next try)."""
+    return replace(execution, rev=execution.rev + 1, notice=notice)
+
+
+def note_late(execution: Execution, attempt: Attempt, answer: LateAnswer) -> Execution | None:
+    """An execution that is over, with what the target of ``attempt`` said after that; its state and times stay.
+
+    None when there is nothing to note: it is open (the next attempt owns the record), or has a note already. An attempt
+    that was cancelled before it was written down as running is written down here.
+    """
+    known = {a.number: a for a in execution.attempts}
+    stored = known.get(attempt.number)
+    if stored is None:
+        stored = replace(attempt, finished_ms=execution.finished_ms, outcome=execution.state)
+    if execution.is_open or stored.late_answer is not None or attempt.number > execution.attempt:
+        return None
+    known[attempt.number] = replace(stored, late_answer=answer)
+    attempts = tuple(known[number] for number in sorted(known))
+    return replace(execution, rev=execution.rev + 1, attempts=attempts)
 
 
 def settle(execution: Execution, state: str, now_ms: int, reason: str | None) -> Execution:
@@ -350,4 +392,4 @@ def reopen(execution: Execution, now_ms: int) -> Execution:
     if execution.state not in RETRYABLE:
         raise Conflict(f"an execution that is {execution.state} cannot be retried", code="not_retryable")
     moved = _move(execution, PENDING, now_ms, "retry requested")
-    return replace(moved, rev=execution.rev + 1, retry_at_ms=now_ms, finished_ms=None, error=None)
+    return replace(moved, rev=execution.rev + 1, retry_at_ms=now_ms, finished_ms=None, error=None, notice=0)

@@ -58,6 +58,8 @@ UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept thi
 ATTEMPT_LEASE_MS = 20_000  # how long past its instant a claim protects an attempt nobody has marked as running
 RUNNING_MARK_MS = 100  # a delivery still running after this is written down as in_progress
 SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
+WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is looked at for a cancel
+NOTICE_TIMEOUT_MS = 10_000  # how long a target may take to answer a cancel event
 WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
 
 # -- executions

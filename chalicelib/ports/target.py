@@ -52,6 +52,7 @@ class Outcome:
     retry_after_ms: int | None = None  # what the target asked for, from now; None when it said nothing
     permanent: bool = False
     pause_schedule: bool = False  # the target is gone for good (a webhook's 410)
+    closed: bool = False  # broken off by ``cancel``
 
 
 class Target(Protocol):

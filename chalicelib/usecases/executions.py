@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, NotFound, TooMany
-from chalicelib.core.execution import Execution, Result
+from chalicelib.core.execution import Execution, LateAnswer, Result
 from chalicelib.core.message import Run
 from chalicelib.core.schedule import Definition, Key
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Versioned
 from chalicelib.usecases.definitions import load_definitions
-from chalicelib.usecases.outcomes import Ended, write_outcomes
+from chalicelib.usecases.outcomes import Ended, note_late, write_outcomes
 from chalicelib.usecases.owed import enqueue
 from chalicelib.usecases.sequel import follow
 
@@ -89,45 +89,53 @@ def cancel(s: Services, caller: Caller, execution_id: str, reason: str | None) -
 def cancel_running(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
     """Cancel an execution that has begun; one that only was claimed may still be sent. Raises as ``cancel``.
 
-    The connection of a delivery under way in this process is closed; other processes look and close theirs.
+    The connection of a delivery under way in this process is closed; other processes look and close theirs. A target
+    that has accepted the firing is sent a cancel event.
     """
 
     def cancelled(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         return journal.cancel(execution, now_ms, reason)
 
-    done = _end(s, caller, execution_id, cancelled)
+    def announced(execution: Execution) -> None:
+        if execution.asynchronous:  # its target is at work and is to be told: queued first, owed by the record
+            enqueue(s, [Run(execution.key, execution.attempt + 1, s.clock.now_ms())])
+
+    done = _end(s, caller, execution_id, cancelled, announced)
     if done.attempts and done.target_type in s.targets:
         s.targets[done.target_type].cancel(done.id)
     return done
 
 
 def complete(s: Services, caller: Caller, execution_id: str, result: str | None) -> Execution:
-    """The end of an execution that its target accepted. ``result`` is JSON. Raises NotFound, Conflict(not_accepted)."""
+    """The end of an execution that its target accepted. ``result`` is JSON.
+
+    Raises NotFound, Conflict: not_accepted, or timed_out when its time was over. A report that comes too late is noted.
+    """
 
     def completed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
-        _must_be_accepted(execution)
+        _must_be_accepted(s, execution, now_ms)
         ended = Result("completed", result=result)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
-    return _end(s, caller, execution_id, completed)
+    return _reported(s, caller, execution_id, completed, LateAnswer(s.clock.now_ms(), "completed"))
 
 
 def fail(s: Services, caller: Caller, execution_id: str, error: str) -> Execution:
-    """The failure of an accepted execution; it is retried by its policy. Raises NotFound, Conflict(not_accepted)."""
+    """The failure of an accepted execution; it is retried by its policy. Raises as ``complete``."""
 
     def failed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
-        _must_be_accepted(execution)
+        _must_be_accepted(s, execution, now_ms)
         ended = Result("failed", error_type="http_error", error=error)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
-    return _end(s, caller, execution_id, failed)
+    return _reported(s, caller, execution_id, failed, LateAnswer(s.clock.now_ms(), "failed", error=error))
 
 
 def heartbeat(s: Services, caller: Caller, execution_id: str) -> Execution:
-    """Start the time-out of an accepted execution anew. Raises NotFound, Conflict(not_accepted)."""
+    """Start the time-out of an accepted execution anew. Raises NotFound, Conflict: not_accepted, timed_out."""
 
     def prolonged(execution: Execution, definition: Definition, now_ms: int) -> Execution:
-        _must_be_accepted(execution)
+        _must_be_accepted(s, execution, now_ms)
         until_ms = max(now_ms + definition.timeout_ms, execution.lease_until_ms or 0)
         return replace(execution, rev=execution.rev + 1, lease_until_ms=until_ms)
 
@@ -148,19 +156,45 @@ def retry(s: Services, caller: Caller, execution_id: str) -> Execution:
     raise TooMany("the execution is being changed by many callers at once", code="contended")
 
 
-def _must_be_accepted(execution: Execution) -> None:
+def _must_be_accepted(s: Services, execution: Execution, now_ms: int) -> None:
     if not (execution.is_open and execution.asynchronous):
         raise Conflict("only an execution that its target answered with 202 can be reported on", code="not_accepted")
+    assert execution.lease_until_ms is not None
+    if execution.lease_until_ms + s.config.max_drift_ms <= now_ms:
+        raise Conflict("the time-out of this attempt has passed", code="timed_out")
+
+
+def _reported(
+    s: Services,
+    caller: Caller,
+    execution_id: str,
+    ended: Callable[[Execution, Definition, int], Execution],
+    answer: LateAnswer,
+) -> Execution:
+    """``_end``; of an execution that was ended without the report, the report is noted."""
+    try:
+        return _end(s, caller, execution_id, ended)
+    except Conflict:
+        found = get(s, caller, execution_id)
+        if found.attempts and found.attempts[-1].outcome in (journal.TIMEOUT, journal.CANCELLED):
+            note_late(s, found.key, found.attempts[-1], answer)
+        raise
 
 
 def _end(
-    s: Services, caller: Caller, execution_id: str, ended: Callable[[Execution, Definition, int], Execution]
+    s: Services,
+    caller: Caller,
+    execution_id: str,
+    ended: Callable[[Execution, Definition, int], Execution],
+    announced: Callable[[Execution], None] = lambda _: None,
 ) -> Execution:
-    """Write what a caller reports of an open execution; for DELAY schedules the next run follows."""
+    """Write what a caller reports of an open execution; what follows from it follows. ``announced`` is called with the
+    record as it was, before the write."""
     for _ in range(CHANGE_ATTEMPTS):
         found = get(s, caller, execution_id)
         definition = _definition_of(s, found)
         after = replace(ended(found, definition, s.clock.now_ms()), hlc=s.ids.hlc())
+        announced(found)
         if definition.type == "DELAY" and not after.is_open:
             # Should this process die between the two writes below, the hint makes a worker chain the next run.
             enqueue(s, [Run(found.key, found.attempt, s.clock.now_ms() + CHAIN_HINT_MS)])

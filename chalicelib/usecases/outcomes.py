@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from chalicelib.core import execution as journal
 from chalicelib.core import limits
 from chalicelib.core.cloudevent import build
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.execution import Execution
+from chalicelib.core.execution import Attempt, Execution, ExecutionKey, LateAnswer
 from chalicelib.core.message import Run
 from chalicelib.core.schedule import Definition
 from chalicelib.core.trace import of_attempt
@@ -17,7 +18,10 @@ from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Services
 from chalicelib.usecases.owed import enqueue
 
+log = logging.getLogger(__name__)
+
 WRITE_ATTEMPTS = 4
+NOTE_ATTEMPTS = 4
 
 
 class Ended(NamedTuple):
@@ -32,9 +36,10 @@ def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
     """Write records whose attempt has ended; False where somebody else had ended it (the late result changes nothing).
 
     A record that waits for its next attempt has that attempt queued first; one that is out of attempts has its
-    CloudEvent on the dead-letter queue first. A crash in between repeats these, and loses neither.
+    CloudEvent on the dead-letter queue first. A crash in between repeats these, and loses neither. One that its target
+    accepted has the look at its time-out queued, so that it ends when its time is over and not at the next minute.
     """
-    enqueue(s, [_next_attempt(e) for e in ended if e.execution.retry_at_ms is not None])
+    enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
     for e in ended:
         if e.execution.state in (journal.FAILED, journal.TIMEOUT):
             s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
@@ -61,9 +66,30 @@ def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: 
     return [won or stored.get(e.key) == e for (e, _), won in zip(writes, answers, strict=True)]
 
 
-def _next_attempt(e: Ended) -> Run:
-    assert e.execution.retry_at_ms is not None
-    return Run(e.execution.key, e.execution.attempt + 1, e.execution.retry_at_ms)
+def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:
+    """Keep what the target said of an attempt that had been ended; of an execution that goes on, only the log tells."""
+    for _ in range(NOTE_ATTEMPTS):
+        found = s.executions.get([key]).get(key)
+        noted = None if found is None else journal.note_late(found, attempt, answer)
+        if found is None or noted is None:
+            break
+        if s.executions.update([(noted, found.rev)])[0]:
+            return
+    log.warning("a late answer changed nothing: %s of attempt %d", answer.outcome, attempt.number, extra=_about(key))
+
+
+def _about(key: ExecutionKey) -> dict[str, str]:
+    return {"schedule_id": key.schedule_id}
+
+
+def _next_attempt(s: Services, e: Ended) -> Run:
+    record = e.execution
+    if record.retry_at_ms is not None:
+        return Run(record.key, record.attempt + 1, record.retry_at_ms)
+    assert record.lease_until_ms is not None
+    # Messages come up to a second more than lead_ms early; this one is of use only when the time is over.
+    over_ms = record.lease_until_ms + s.config.max_drift_ms + s.config.lead_ms + limits.SECOND_MS
+    return Run(record.key, record.attempt + 1, over_ms)
 
 
 def _event(e: Ended) -> str:

@@ -47,12 +47,13 @@ class Claims:
     """What became of the firings and runs of a batch.
 
     ``redeliver``: somebody else's attempt may still live, or a write was lost too often: the queue must bring it again.
-    ``unknown``: the version or record is not written (yet).
+    ``unknown``: the version or record is not written (yet). ``notices``: cancelled, and their targets are to be told.
     """
 
     claimed: list[Claimed] = field(default_factory=list)
     redeliver: set[Firing | Run] = field(default_factory=set)
     unknown: list[Firing | Run] = field(default_factory=list)
+    notices: list[tuple[Firing | Run, Execution]] = field(default_factory=list)
 
 
 def claim_firings(s: Services, firings: Iterable[Firing]) -> Claims:
@@ -209,6 +210,8 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     """Go on with an existing record: nothing when it is over, the next attempt when one is due and none lives."""
     now_ms = s.clock.now_ms()
     if not found.is_open:
+        if found.notice:
+            claims.notices.append((item, found))
         follow(s, found, s.versions.find(found.version))
     elif found.retry_at_ms is not None:
         _retry_when_due(s, item, found, now_ms, claims)

@@ -14,12 +14,14 @@ from typing import TypeVar
 
 from chalicelib.core import limits, message
 from chalicelib.core.errors import Unavailable
+from chalicelib.core.execution import Execution
 from chalicelib.core.message import Firing, Firings, Run, Ticks
 from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.workers.claim import Claims, claim_firings, claim_runs
 from chalicelib.workers.fire import Ready, fire, make_ready
+from chalicelib.workers.notices import tell
 from chalicelib.workers.publish import Publication
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,8 @@ def _claim_and_start(
         groups[claimed.due_ms].append(make_ready(s, claimed))
     for due_ms, group in sorted(groups.items()):
         started.append(s.tasks.at(due_ms, partial(_fire_safely, s, group)))
+    for item, cancelled in claims.notices:
+        started.append(s.tasks.start(partial(_tell_safely, s, item, cancelled, again)))
     return claims.unknown
 
 
@@ -113,7 +117,12 @@ def _claim(s: Services, items: Sequence[Firing | Run], again: set[Firing | Run])
     runs = [item for item in items if isinstance(item, Run)]
     both = _claim_kind(s, claim_firings, firings, again)
     others = _claim_kind(s, claim_runs, runs, again)
-    return Claims(both.claimed + others.claimed, both.redeliver | others.redeliver, [*both.unknown, *others.unknown])
+    return Claims(
+        both.claimed + others.claimed,
+        both.redeliver | others.redeliver,
+        [*both.unknown, *others.unknown],
+        both.notices + others.notices,
+    )
 
 
 def _claim_kind(
@@ -136,3 +145,12 @@ def _fire_safely(s: Services, group: Sequence[Ready]) -> None:
         fire(s, group)
     except Unavailable as problem:
         log.warning("firings are left to reconcile: %s", problem)
+
+
+def _tell_safely(s: Services, item: Firing | Run, cancelled: Execution, again: set[Firing | Run]) -> None:
+    """Send a cancel event; when it could not be written down that it was sent, the message comes again."""
+    try:
+        tell(s, cancelled)
+    except Unavailable as problem:
+        log.warning("a cancel event will be sent again: %s", problem)
+        again.add(item)

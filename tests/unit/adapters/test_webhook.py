@@ -402,7 +402,9 @@ def test_a_cancel_closes_the_running_delivery(target: WebhookTarget, receiver: R
     assert target.cancel("01KB-1") is True
     outcome = outcomes.get(timeout=GUARD_S)
     thread.join()
-    assert outcome == Outcome("failed", None, "connection_error", "the delivery was cancelled", permanent=True)
+    assert outcome == Outcome(
+        "failed", None, "connection_error", "the delivery was cancelled", permanent=True, closed=True
+    )
     receiver.closed.get(timeout=GUARD_S)
     assert target.cancel("01KB-1") is False
     assert send(target, url_of(receiver)).kind == "completed"

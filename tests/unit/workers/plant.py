@@ -88,6 +88,9 @@ class Job:
         return self._done
 
 
+COMPLETED = Outcome("completed", http_status=200)
+
+
 class Recorder:
     """A target that remembers what it was sent, and answers as it is told."""
 
@@ -107,7 +110,20 @@ class Recorder:
 
     def cancel(self, execution_id: str) -> bool:
         self.cancelled.append(execution_id)
-        return False
+        return True
+
+    def slowly(self, ms: int, outcome: Outcome = COMPLETED) -> Callable[[Delivery], Outcome]:
+        """An answer that takes ``ms``, unless the delivery is broken off before."""
+
+        def answer(delivery: Delivery) -> Outcome:
+            until_ms = self._clock.now_ms() + ms
+            while self._clock.now_ms() < until_ms:
+                if delivery.execution_id in self.cancelled:
+                    return Outcome("failed", error_type="connection_error", permanent=True, closed=True)
+                self._clock.sleep_until(min(until_ms, self._clock.now_ms() + 20))
+            return outcome
+
+        return answer
 
     def instants(self, schedule_id: str) -> list[int]:
         return [d.firing_unix_ms for _, d in self.sent if d.schedule_id == schedule_id]

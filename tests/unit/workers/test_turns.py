@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 from chalicelib.core.errors import Conflict
 from chalicelib.core.schedule import RetryPolicy
-from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 
@@ -18,18 +17,8 @@ T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
 
 
-def slow(plant: Plant, ms: int) -> Callable[[Delivery], Outcome]:
-    """A target that answers after ``ms``."""
-
-    def answer(_: Delivery) -> Outcome:
-        plant.clock.sleep_until(plant.clock.now_ms() + ms)
-        return Outcome("completed", http_status=200)
-
-    return answer
-
-
 def busy(plant: Plant, overlap: str, ms: int = 3_000, until_ms: int = T0 + 30_500) -> str:
-    plant.hook.answer = slow(plant, ms)
+    plant.hook.answer = plant.hook.slowly(ms)
     schedule_id = plant.create(type="RATE", expr="rate:1s", target=WEBHOOK, overlap=overlap)
     plant.run_until(until_ms)
     return schedule_id
@@ -100,7 +89,7 @@ def test_queue_lets_one_wait_and_skips_the_others() -> None:
 
 def test_a_waiter_runs_though_nobody_woke_it() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 3_000)
+    plant.hook.answer = plant.hook.slowly(3_000)
     once = plant.create(type="RATE", expr="rate:30s", target=WEBHOOK, overlap="queue", max_runs=1)
     plant.run_until(T0 + 31_000)
     waiter = schedules.trigger(plant.services, CALLER, once, None, None)
@@ -136,7 +125,7 @@ def test_a_slot_whose_worker_died_is_freed_by_reconcile() -> None:
 
 def test_triggers_by_hand_take_part() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 5_000)
+    plant.hook.answer = plant.hook.slowly(5_000)
     quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="forbid")
     first = schedules.trigger(plant.services, CALLER, quiet, None, None)
     plant.run_until(T0 + 1_000)
@@ -152,7 +141,7 @@ def test_triggers_by_hand_take_part() -> None:
 
 def test_cancelling_the_running_one_lets_the_waiter_go() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 20_000)
+    plant.hook.answer = plant.hook.slowly(20_000)
     quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="queue")
     first = schedules.trigger(plant.services, CALLER, quiet, None, None)
     plant.run_until(T0 + 1_000)
@@ -165,7 +154,7 @@ def test_cancelling_the_running_one_lets_the_waiter_go() -> None:
 
 def test_a_waiter_can_be_cancelled_and_the_next_one_waits() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 5_000)
+    plant.hook.answer = plant.hook.slowly(5_000)
     quiet = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="queue")
     ids = []
     for second in range(3):
@@ -180,7 +169,7 @@ def test_a_waiter_can_be_cancelled_and_the_next_one_waits() -> None:
 
 def test_a_delay_goes_on_after_a_run_that_was_skipped() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 5_000)
+    plant.hook.answer = plant.hook.slowly(5_000)
     chained = plant.create(type="DELAY", expr="delay:10s", target=WEBHOOK, overlap="forbid")
     plant.run_until(T0 + 8_000)
     schedules.trigger(plant.services, CALLER, chained, None, None)
@@ -191,7 +180,7 @@ def test_a_delay_goes_on_after_a_run_that_was_skipped() -> None:
 
 def test_replace_lets_the_latest_of_late_instants_win() -> None:
     plant = Plant(T0)
-    plant.hook.answer = slow(plant, 60_000)
+    plant.hook.answer = plant.hook.slowly(60_000)
     beat = plant.create(type="RATE", expr="rate:1h", target=WEBHOOK, overlap="replace")
     assert backfill.backfill(plant.services, CALLER, beat, T0 - 4 * 3_600_000, T0) == 5
     plant.run_until(T0 + 70_000)
