@@ -54,15 +54,26 @@ class Environment:
         return self.python.exists() and self._stamp.exists() and self._stamp.read_text() == self.digest()
 
     def make(self) -> None:
-        """Make it from nothing; the stamp comes last, so a half-made one is made again. Raises EnvironmentFailed."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        venv.create(self.directory, with_pip=True)
+        """Make it, or bring it up to date under whoever runs in it; the stamp comes last, so that what was left half
+        made is gone on with. Raises EnvironmentFailed."""
+        self._stamp.unlink(missing_ok=True)
+        if not self._works():
+            shutil.rmtree(self.directory, ignore_errors=True)
+            venv.create(self.directory, with_pip=True)
         command = [str(self.python), "-m", "pip", "install", "--quiet", "--no-input", "-r", self.requirements[0]]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
         if ran.returncode != 0:
             lines = [line for line in ran.stderr.splitlines() if "ERROR" in line] or ran.stderr.splitlines()
             raise EnvironmentFailed(f"{self.name}: {' / '.join(lines[-2:]) or 'pip failed'}")
         self._stamp.write_text(self.digest())
+
+    def _works(self) -> bool:
+        """Whether there is a Python of this release with pip in it."""
+        if not self.python.exists():
+            return False
+        program = "import pip, sys; print(*sys.version_info[:2])"
+        ran = subprocess.run([str(self.python), "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+        return ran.returncode == 0 and ran.stdout.split() == [str(part) for part in sys.version_info[:2]]
 
 
 PRODUCT = Environment(".venv", ("requirements-dev.txt", "requirements.txt"))

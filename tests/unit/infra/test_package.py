@@ -1,0 +1,154 @@
+"""The package as it is handed to AWS: reproducible, small, complete. Nothing is deployed here: see tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.package import Package, PackageFailed, package
+from infra.state import DELIVER_TIMEOUT_S, state
+
+pytestmark = pytest.mark.slow
+
+SIZE_MAX_BYTES = 6_000_000
+FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return package("prod", "cloudformation", tmp_path_factory.mktemp("package") / "out")
+
+
+@pytest.fixture(scope="module")
+def template(made: Package) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(made.template.read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    made = package("prod", "terraform", tmp_path_factory.mktemp("package") / "out")
+    document: dict[str, Any] = json.loads(made.template.read_text())
+    return document
+
+
+def test_the_same_sources_give_the_same_bytes(made: Package, tmp_path: Path) -> None:
+    again = package("prod", "cloudformation", tmp_path / "out")
+    assert again.zip.read_bytes() == made.zip.read_bytes()
+    assert again.template.read_bytes() == made.template.read_bytes()
+
+
+def test_the_zip_is_small_and_holds_no_leftovers(made: Package) -> None:
+    assert made.zip.stat().st_size < SIZE_MAX_BYTES
+    with zipfile.ZipFile(made.zip) as archive:
+        names = archive.namelist()
+    assert not [name for name in names if name.endswith(".pyc") or name.startswith(("tests/", "localdev/", "infra/"))]
+    assert {"app.py", "chalicelib/functions/deliver.py", "chalice/app.py"} <= set(names)
+    assert not [name for name in names if name.startswith(("pip/", "inquirer/", "click/"))]
+
+
+def _run_from(folder: Path, program: str) -> str:
+    """What the program prints as an error when it runs with nothing but the standard library and the zip's files."""
+    start = f"import sys; sys.path[:] = [{str(folder)!r}, *(p for p in sys.path if 'site-packages' not in p)]\n"
+    ran = subprocess.run([sys.executable, "-I", "-c", start + program], capture_output=True, text=True, check=False)
+    return ran.stderr
+
+
+@pytest.fixture(scope="module")
+def unpacked(made: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(made.zip) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_every_handler_loads_from_the_zip_alone(unpacked: Path, template: dict[str, Any]) -> None:
+    for name in sorted(FUNCTIONS):
+        module, _, function = template["Resources"][name]["Properties"]["Handler"].rpartition(".")
+        assert _run_from(unpacked, f"import {module}; assert callable({module}.{function})") == ""
+
+
+@pytest.mark.parametrize("name", ["deliver", "sweep", "reconcile", "feed"])
+def test_workers_load_neither_the_api_nor_aws(unpacked: Path, name: str) -> None:
+    unwanted = ("chalicelib.api", "app", "botocore", "boto3", "pynamodb")
+    program = f"import chalicelib.functions.{name}\nsys.exit([m for m in sys.modules if m.startswith({unwanted})] or 0)"
+    assert _run_from(unpacked, program) == ""
+
+
+def test_the_template_says_what_chalice_has_no_words_for(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    (queue,) = resources["Deliver"]["Properties"]["Events"].values()
+    assert queue["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
+    (stream,) = resources["Feed"]["Properties"]["Events"].values()
+    assert stream["Properties"]["Stream"] == {"Fn::GetAtt": ["ExecutionsTable", "StreamArn"]}
+    for name in ("Sweep", "Reconcile"):
+        (rule,) = resources[name]["Properties"]["Events"].values()
+        assert rule["Properties"]["Schedule"] == "rate(1 minute)"
+    assert resources["Deliver"]["Properties"]["Timeout"] == DELIVER_TIMEOUT_S
+    assert resources["WorkQueue"]["Properties"]["VisibilityTimeout"] >= resources["Deliver"]["Properties"]["Timeout"]
+    assert resources["WorkQueue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"] == {
+        "Fn::GetAtt": ["PoisonQueue", "Arn"]
+    }
+
+
+def test_every_resource_that_holds_state_is_in_both_templates(
+    template: dict[str, Any], terraform: dict[str, Any]
+) -> None:
+    wanted = state("prod")
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for resource in template["Resources"].values():
+        by_type.setdefault(resource["Type"], []).append(resource["Properties"])
+    names = {table.name for table in wanted.tables}
+    assert {table["TableName"] for table in by_type["AWS::DynamoDB::Table"]} == names
+    assert {table["name"] for table in terraform["resource"]["aws_dynamodb_table"].values()} == names
+    names = {queue.name for queue in wanted.queues}
+    assert {queue["QueueName"] for queue in by_type["AWS::SQS::Queue"]} == names
+    assert {queue["name"] for queue in terraform["resource"]["aws_sqs_queue"].values()} == names
+    assert [bus["Name"] for bus in by_type["AWS::Events::EventBus"]] == [wanted.event_bus]
+
+
+def test_a_deployed_stage_is_closed_and_its_secret_is_nowhere(
+    template: dict[str, Any], terraform: dict[str, Any]
+) -> None:
+    for name in FUNCTIONS:
+        variables = template["Resources"][name]["Properties"]["Environment"]["Variables"]
+        assert (variables["CHRONO_AUTH"], variables["CHRONO_STAGE"]) == ("deny", "prod")
+        assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name == "APIHandler")
+    assert template["Parameters"]["PageTokenSecret"]["NoEcho"] is True
+    assert "Default" not in template["Parameters"]["PageTokenSecret"]
+    assert terraform["variable"]["page_token_secret"]["sensitive"] is True
+
+
+def test_the_gateway_leaves_every_path_and_method_to_the_service(template: dict[str, Any]) -> None:
+    body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    assert all("x-amazon-apigateway-any-method" in operations for operations in body["paths"].values())
+    assert "/{proxy+}" in body["paths"]
+    for answer in body["x-amazon-apigateway-gateway-responses"].values():
+        assert answer["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        text = answer["responseTemplates"]["application/json"]
+        problem = json.loads(text.replace("$context.error.messageString", '""').replace("$context.status", "0"))
+        assert set(problem) == {"type", "title", "status", "detail", "code", "trace_id"}
+
+
+def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> None:
+    assert "null_data_source" not in terraform["data"]
+    assert set(terraform["terraform"]["required_providers"]) == {"aws"}
+    deployment = terraform["resource"]["aws_api_gateway_deployment"]["rest_api"]
+    assert "stage_name" not in deployment
+    mappings = terraform["resource"]["aws_lambda_event_source_mapping"].values()
+    assert {m["event_source_arn"] for m in mappings} == {
+        "${aws_sqs_queue.work.arn}",
+        "${aws_dynamodb_table.executions.stream_arn}",
+    }
+
+
+def test_a_stage_that_is_not_configured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackageFailed, match="no such stage: nowhere"):
+        package("nowhere", "cloudformation", tmp_path)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localdev.processes import PidFile, command_of, end_stray
+
+SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)  # localdev.sleeper"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)",
+]
+
+
+@contextmanager
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(SLEEPER, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_pid_file_is_believed_only_while_its_process_is_what_it_says(tmp_path: Path) -> None:
+    file = PidFile(tmp_path / "x.pid", "localdev.sleeper")
+    assert file.living() is None
+    with sleeper() as process:
+        file.write(process.pid)
+        assert file.living() == process.pid
+        assert PidFile(file.path, "something else").living() is None
+    assert file.living() is None
+    file.path.write_text("not a number")
+    assert file.living() is None
+    file.write(os.getpid())
+    assert file.living() is None
+
+
+def test_a_stray_process_is_ended_even_when_it_does_not_listen(tmp_path: Path) -> None:
+    file = PidFile(tmp_path / "x.pid", "signal.SIG_IGN")
+    with subprocess.Popen(DEAF, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        file.write(process.pid)
+        end_stray(file, timeout_s=0.2)
+        assert process.wait(5) == -9
+    assert not file.path.exists()
+
+
+def test_the_command_of_nobody_is_empty() -> None:
+    with sleeper() as process:
+        assert "localdev.sleeper" in command_of(process.pid)
+    assert command_of(process.pid) == ""

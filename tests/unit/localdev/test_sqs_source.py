@@ -1,0 +1,215 @@
+"""The local event source against a queue in memory that keeps SQS's rules about visibility."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from localdev.sqs_source import BATCH_MAX, CALL_MAX, SqsSource
+
+
+class FakeSqs:
+    """A queue: received messages are hidden until their time is up or they are deleted."""
+
+    def __init__(self, bodies: list[str]) -> None:
+        self._lock = threading.Condition()
+        self._visible_at = dict.fromkeys(bodies, 0.0)
+        self._receives = dict.fromkeys(bodies, 0)
+        self.fail_next = 0
+        self.extended = 0
+
+    def put(self, body: str) -> None:
+        with self._lock:
+            self._visible_at[body] = 0.0
+            self._receives[body] = 0
+            self._lock.notify_all()
+
+    def left(self) -> set[str]:
+        with self._lock:
+            return set(self._visible_at)
+
+    def visible(self) -> set[str]:
+        with self._lock:
+            return {body for body, at in self._visible_at.items() if at <= time.monotonic()}
+
+    def receive_message(
+        self, *, MaxNumberOfMessages: int, WaitTimeSeconds: float, VisibilityTimeout: float, **_: object
+    ) -> dict[str, Any]:
+        assert MaxNumberOfMessages <= CALL_MAX
+        with self._lock:
+            if self.fail_next:
+                self.fail_next -= 1
+                raise ConnectionError("away")
+            until = time.monotonic() + min(WaitTimeSeconds, 0.2)
+            while not (found := self._take(MaxNumberOfMessages, VisibilityTimeout)) and time.monotonic() < until:
+                self._lock.wait(0.01)
+            return {"Messages": found} if found else {}
+
+    def _take(self, most: int, visibility_s: float) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        bodies = [body for body, at in self._visible_at.items() if at <= now][:most]
+        for body in bodies:
+            self._visible_at[body] = now + visibility_s
+            self._receives[body] += 1
+        return [
+            {
+                "MessageId": f"id-{body}",
+                "ReceiptHandle": body,
+                "Body": body,
+                "Attributes": {"ApproximateReceiveCount": str(self._receives[body])},
+            }
+            for body in bodies
+        ]
+
+    def delete_message_batch(self, *, Entries: list[dict[str, str]], **_: object) -> dict[str, Any]:
+        assert len(Entries) <= CALL_MAX
+        with self._lock:
+            for entry in Entries:
+                self._visible_at.pop(entry["ReceiptHandle"], None)
+        return {}
+
+    def change_message_visibility_batch(self, *, Entries: list[dict[str, Any]], **_: object) -> dict[str, Any]:
+        with self._lock:
+            for entry in Entries:
+                if entry["ReceiptHandle"] in self._visible_at:
+                    self._visible_at[entry["ReceiptHandle"]] = time.monotonic() + entry["VisibilityTimeout"]
+            self.extended += 1
+        return {}
+
+
+@contextmanager
+def running(
+    sqs: FakeSqs, handler: Callable[[dict[str, Any], Any], Any], visibility_s: float = 30
+) -> Iterator[SqsSource]:
+    stopping = threading.Event()
+    source = SqsSource(
+        sqs,
+        "url",
+        "arn:aws:sqs:here:0:work",
+        handler,
+        timeout_s=60,
+        visibility_s=visibility_s,  # type: ignore[arg-type]
+        region="here",
+        stopping=stopping,
+    )
+    source.start()
+    try:
+        yield source
+    finally:
+        stopping.set()
+        source.drain(time.monotonic() + 5)
+
+
+def until(look: Callable[[], object]) -> None:
+    ends = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+def test_messages_arrive_as_lambda_would_hand_them_over_and_are_deleted() -> None:
+    sqs = FakeSqs(["a"])
+    events: list[dict[str, Any]] = []
+    with running(sqs, lambda event, context: events.append((event, context))):  # type: ignore[arg-type, func-returns-value]
+        until(lambda: not sqs.left())
+    (record,) = events[0][0]["Records"]  # type: ignore[index]
+    assert (record["messageId"], record["body"], record["eventSource"]) == ("id-a", "a", "aws:sqs")
+    assert record["attributes"]["ApproximateReceiveCount"] == "1"
+    assert events[0][1].get_remaining_time_in_millis() <= 60_000  # type: ignore[index]
+
+
+def test_only_the_reported_failures_stay() -> None:
+    sqs = FakeSqs(["good", "bad"])
+    done = threading.Event()
+
+    def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+        if {record["body"] for record in event["Records"]} >= {"bad"}:
+            done.set()
+        return {"batchItemFailures": [{"itemIdentifier": "id-bad"}]}
+
+    with running(sqs, handler):
+        assert done.wait(5)
+        until(lambda: sqs.left() == {"bad"})
+    assert sqs.visible() == set()  # it comes again when its time is up, not at once
+
+
+def test_when_the_function_raises_all_messages_come_again() -> None:
+    sqs = FakeSqs(["a", "b"])
+    calls: list[list[str]] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.append([record["body"] for record in event["Records"]])
+        if sum(map(len, calls)) <= 2:
+            raise RuntimeError("broken")
+
+    with running(sqs, handler, visibility_s=0.3):
+        until(lambda: not sqs.left())
+    assert sorted(body for call in calls for body in call) == ["a", "a", "b", "b"]
+
+
+def test_a_herd_is_received_in_full_batches() -> None:
+    bodies = [str(number) for number in range(1000)]
+    sqs = FakeSqs(bodies)
+    sizes: list[int] = []
+    hold = threading.Event()
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        sizes.append(len(event["Records"]))
+        hold.wait(5)
+
+    began = time.monotonic()
+    with running(sqs, handler):
+        until(lambda: sum(sizes) == 1000)
+        took_s = time.monotonic() - began
+        hold.set()
+        until(lambda: not sqs.left())
+    assert max(sizes) == BATCH_MAX
+    assert len(sizes) < 50
+    assert took_s < 2
+
+
+def test_messages_of_a_long_invocation_stay_invisible() -> None:
+    sqs = FakeSqs(["slow"])
+    finish = threading.Event()
+    calls: list[object] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.append(event)
+        finish.wait(5)
+
+    with running(sqs, handler, visibility_s=0.6):
+        until(lambda: sqs.extended >= 3)
+        finish.set()
+        until(lambda: not sqs.left())
+    assert len(calls) == 1
+
+
+def test_what_a_stop_leaves_behind_is_visible_again_at_once() -> None:
+    sqs = FakeSqs(["asleep"])
+    called, finish = threading.Event(), threading.Event()
+
+    def handler(_event: object, _context: object) -> None:
+        called.set()
+        finish.wait(5)
+
+    stopping = threading.Event()
+    source = SqsSource(sqs, "url", "arn", handler, timeout_s=60, visibility_s=30, region="here", stopping=stopping)
+    source.start()
+    assert called.wait(5)
+    stopping.set()
+    assert source.drain(time.monotonic() + 0.5) == 1
+    assert sqs.visible() == {"asleep"}
+    finish.set()
+
+
+def test_an_endpoint_that_was_away_is_used_again() -> None:
+    sqs = FakeSqs([])
+    sqs.fail_next = 4
+    got: list[str] = []
+    with running(sqs, lambda event, _: got.extend(record["body"] for record in event["Records"])):
+        until(lambda: sqs.fail_next == 0)
+        sqs.put("late")
+        until(lambda: got == ["late"])
