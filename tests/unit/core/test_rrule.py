@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import zones
@@ -127,6 +127,8 @@ def rules(draw: st.DrawFn) -> str:
 @settings(max_examples=150, deadline=None)
 @given(rules(), st.datetimes(datetime(1999, 1, 1), datetime(2030, 1, 1)).map(lambda d: d.replace(microsecond=0)))  # noqa: DTZ001
 def test_equal_to_dateutil(rule: str, start: datetime) -> None:
+    # dateutil counts BYSETPOS of a first week from its start day on; RFC 5545 counts over the whole week.
+    assume(not ("FREQ=WEEKLY" in rule and "BYSETPOS" in rule))
     horizon = start + timedelta(days=365 * 8)
     try:
         expected = list(islice(rrulestr(rule + f";UNTIL={horizon:%Y%m%dT%H%M%S}", dtstart=start), 12))
