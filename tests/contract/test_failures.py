@@ -114,10 +114,17 @@ class TestReads:
         assert [len(a["RequestItems"]["s"]["Keys"]) for _, a in client.asked] == [3, 2, 2]
 
     def test_of_keys_that_are_never_read_end_as_unavailable(self) -> None:
-        keys = [key("p", "1")]
+        keys = [key("p", "1"), key("p", "2")]
         client = Scripted(*[{"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys}}}] * aws.ATTEMPTS_MAX)
-        with pytest.raises(Unavailable, match="1 of 1"):
+        with pytest.raises(Unavailable, match="2 of 2"):
             Database(lambda: client, NAMES).get_many("s", keys)
+
+    def test_of_one_key_are_plain(self) -> None:
+        client = Scripted({"Item": {"n": 0}}, {})
+        database = Database(lambda: client, NAMES)
+        assert [database.get_many("s", [key("p", "1")], "n") for _ in range(2)] == [[{"n": 0}], []]
+        wanted = {"TableName": "s", "Key": key("p", "1"), "ConsistentRead": True, "ProjectionExpression": "n"}
+        assert client.asked == [("get_item", wanted)] * 2
 
 
 class TestConsistency:
@@ -131,11 +138,11 @@ class TestConsistency:
     @pytest.mark.parametrize(
         "read",
         [
-            lambda s: s.schedules.states([Key("t", "i")]),
-            lambda s: s.schedules.epochs([Key("t", "i")]),
-            lambda s: s.schedules.definitions([Key("t", "i")]),
+            lambda s: s.schedules.states([Key("t", "i"), Key("t", "j")]),
+            lambda s: s.schedules.epochs([Key("t", "i"), Key("t", "j")]),
+            lambda s: s.schedules.definitions([Key("t", "i"), Key("t", "j")]),
             lambda s: s.schedules.get([Key("t", "i")]),
-            lambda s: s.executions.get([ExecutionKey("t", "i", 1)]),
+            lambda s: s.executions.get([ExecutionKey("t", "i", 1), ExecutionKey("t", "i", 2)]),
         ],
     )
     def test_batches_ask_for_it(self, read: Callable[[Any], object]) -> None:
@@ -145,6 +152,10 @@ class TestConsistency:
     @pytest.mark.parametrize(
         "read",
         [
+            lambda s: s.schedules.states([Key("t", "i")]),
+            lambda s: s.schedules.epochs([Key("t", "i")]),
+            lambda s: s.schedules.definitions([Key("t", "i")]),
+            lambda s: s.executions.get([ExecutionKey("t", "i", 1)]),
             lambda s: s.schedules.history(Key("t", "i")),
             lambda s: s.executions.of_schedule(Key("t", "i"), 0, 1, 1, None),
             lambda s: s.cursors.load("c"),

@@ -238,7 +238,7 @@ class TestItems:
         assert stores.schedules.epochs([key]) == {key: 1}
         done = [finish(r, Result("completed"), RetryPolicy(), r.firing_ms, r.firing_ms + 3) for r in records]
         assert all(stores.executions.update([(r, 1) for r in done]))
-        assert meter.calls == {"BatchExecuteStatement": 3, "BatchGetItem": 1}
+        assert meter.calls == {"BatchExecuteStatement": 3, "GetItem": 1}
 
     def test_an_update_of_a_state_leaves_the_lists_index_alone(self) -> None:
         listed = set(resources_of("x").table("schedules").indexes[1].include) | {"list_pk", "list_sk"}
