@@ -1,4 +1,4 @@
-"""Running the APScheduler peer: its environment, made once, and one process for each measurement."""
+"""Peers: an environment for each, made once; and running APScheduler, one process for each measurement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from typing import Any
 
 from bench.root import ROOT
 
-REQUIREMENTS = ROOT / "bench" / "peers" / "apscheduler.txt"
 SCRIPT = ROOT / "bench" / "peers" / "apscheduler_peer.py"
 INSTALL_TIMEOUT_S = 300
 RUN_TIMEOUT_S = 240
@@ -55,16 +54,22 @@ def at_instants(instants_unix_ms: Sequence[int], post_port: int) -> PeerRun:
 
 
 def python() -> Path:
-    """The interpreter of the peer's environment, which is made when it is missing or its requirements changed."""
-    home = Path(os.environ.get("CHRONO_DATA_DIR") or ROOT / ".chronowatch").resolve() / "bench" / "apscheduler"
+    """The interpreter of APScheduler's environment."""
+    return environment("apscheduler")
+
+
+def environment(name: str) -> Path:
+    """The interpreter of a peer's environment, which is made when it is missing or ``peers/NAME.txt`` changed."""
+    requirements = ROOT / "bench" / "peers" / f"{name}.txt"
+    home = Path(os.environ.get("CHRONO_DATA_DIR") or ROOT / ".chronowatch").resolve() / "bench" / name
     found, stamp = home / "bin" / "python", home / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     if found.exists() and stamp.exists() and stamp.read_text() == wanted:
         return found
     print("making the peer's environment (once) …", file=sys.stderr, flush=True)
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, with_pip=True)
-    command = [str(found), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(REQUIREMENTS)]
+    command = [str(found), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(requirements)]
     subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S)  # noqa: S603
     stamp.write_text(wanted)
     return found

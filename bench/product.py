@@ -153,6 +153,11 @@ class Product:
             if (used := cpu_of(_pid(self._data / "run" / f"{name}.pid"))) is not None
         }
 
+    @property
+    def endpoint(self) -> str:
+        """Where its emulator listens."""
+        return f"http://127.0.0.1:{self._emulator_port}"
+
     def pid(self, name: str) -> int | None:
         """The process id in ``run/NAME.pid``."""
         return _pid(self._data / "run" / f"{name}.pid")

@@ -84,7 +84,8 @@ def override(other: Services, chosen: Settings | None = None) -> Iterator[Servic
 def build(chosen: Settings) -> Services:
     """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
     from chalicelib.adapters.aws import Clients
-    from chalicelib.adapters.dynamodb_stores import open_stores
+    from chalicelib.adapters.dynamodb import Database, Names
+    from chalicelib.adapters.dynamodb_stores import DynamoLeaseStore, open_stores
     from chalicelib.adapters.hlc_clock import HlcClock
     from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.sqs import SqsQueue
@@ -96,7 +97,7 @@ def build(chosen: Settings) -> Services:
     among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
-    clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
+    clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources, traced=chosen.tracing)
     stores = open_stores(clients.factory("dynamodb"), chosen.stage)
     config = Config(
         origin=chosen.stage,
@@ -116,7 +117,7 @@ def build(chosen: Settings) -> Services:
         schedules=stores.schedules,
         executions=stores.executions,
         cursors=stores.cursors,
-        leases=stores.leases,
+        leases=DynamoLeaseStore(Database(clients.quick_dynamodb(), Names.of_stage(chosen.stage))),
         idempotency=stores.idempotency,
         queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
         targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
