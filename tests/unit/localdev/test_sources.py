@@ -1,29 +1,11 @@
-"""The minute rule and the stream source, with handlers that say when they were called."""
+"""The stream source, with a handler that says when it was called."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from localdev.minute_rule import MinuteRule
 from localdev.stream_source import StreamSource
-
-
-def test_a_rule_calls_at_once_and_again_soon_after_a_failure() -> None:
-    stopping, twice = threading.Event(), threading.Event()
-    events: list[dict[str, Any]] = []
-
-    def handler(event: dict[str, Any], _context: object) -> None:
-        events.append(event)
-        if len(events) == 1:
-            raise ConnectionError("away")
-        twice.set()
-
-    MinuteRule("sweep", handler, "here", stopping).start()
-    assert twice.wait(10)
-    stopping.set()
-    assert len(events) == 2
-    assert events[0]["detail-type"] == "Scheduled Event"
 
 
 class FakeStreams:
