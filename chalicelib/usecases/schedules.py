@@ -20,6 +20,7 @@ from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Change, NameTaken, RevisionLost, ScheduleFilter
 from chalicelib.usecases import owed
+from chalicelib.usecases.chain import chain
 from chalicelib.usecases.owed import Owed, hand_over
 
 CHANGE_ATTEMPTS = 12
@@ -188,6 +189,8 @@ def settle(s: Services, found: Schedule) -> Schedule | None:
     """
     definition, state = found.definition, found.state
     now_ms = s.clock.now_ms()
+    if _went_on(s, found):
+        return None
     if state.next_run_ms is None or state.next_run_ms > now_ms:
         return found
     window = schedule.window(definition, state.next_run_ms, now_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
@@ -197,6 +200,26 @@ def settle(s: Services, found: Schedule) -> Schedule | None:
         return None
     unfinished = moved.next_run_ms is not None and moved.next_run_ms <= now_ms
     return settle(s, Schedule(definition, moved)) if unfinished else Schedule(definition, moved)
+
+
+def _went_on(s: Services, found: Schedule) -> bool:
+    """Set the next run of a DELAY schedule whose awaited run has ended, when its worker died before it could: that next
+    run may be on the queue or even in progress already, and a change must not begin another beside it."""
+    state = found.state
+    if found.definition.type != "DELAY" or state.status != "active" or state.next_run_ms is not None:
+        return False
+    record = _awaited_run(s, state)
+    if record is None or record.is_open:
+        return False
+    chain(s, record)
+    return True
+
+
+def _awaited_run(s: Services, state: State) -> Execution | None:
+    if state.queued_ms is None:
+        return None
+    key = ExecutionKey(state.tenant, state.id, state.queued_ms)
+    return s.executions.get([key]).get(key)
 
 
 def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule:
@@ -229,8 +252,7 @@ def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
     waits = found.definition.type == new.type == "DELAY" and state.next_run_ms is None
     if not waits or state.queued_ms is None or state.queued_ms >= new.since_ms:
         return None
-    key = ExecutionKey(state.tenant, state.id, state.queued_ms)
-    record = s.executions.get([key]).get(key)
+    record = _awaited_run(s, state)
     return state.queued_ms if record is None or record.is_open else None
 
 
