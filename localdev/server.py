@@ -11,7 +11,8 @@ from collections.abc import Callable
 from chalicelib.core import limits
 from localdev.processes import run_child
 
-THREADS = limits.LEASE_HELD_CALLS_MAX + 32  # so many acquire calls may each hold one for 25 s; the others go on
+# So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
+THREADS = limits.LEASE_HELD_CALLS_MAX + limits.TICK_STREAMS_MAX + 32
 CONNECTIONS_MAX = 1000
 
 
@@ -39,6 +40,7 @@ def prepare() -> Callable[[threading.Event], None]:
             ident=None,
             channel_request_lookahead=1,  # so that a held call learns that its caller hung up
             clear_untrusted_proxy_headers=True,
+            outbuf_high_watermark=256 * 1024,  # a subscriber that does not read holds up its own thread, not memory
             max_request_body_size=8 * 1024 * 1024,  # API Gateway's is 10 MB; the API itself answers 413 far below
             expose_tracebacks=False,
         )

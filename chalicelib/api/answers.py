@@ -12,6 +12,7 @@ from chalicelib.core import schedule as schedules
 from chalicelib.core.execution import Attempt, Execution, LateAnswer, Transition
 from chalicelib.core.schedule import Definition, Schedule
 from chalicelib.core.trace import trace_id_of
+from chalicelib.ports.stores import LogLine
 
 Ulid = Annotated[str, Meta(min_length=26, max_length=26, examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])]
 Instant = Annotated[int, Meta(description="Unix milliseconds.")]
@@ -238,6 +239,59 @@ class LeaseList(msgspec.Struct):
     next_page_token: str | None
 
 
+class TickView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A boundary of the calendar and its number. `timestamp` and `seed` need all 64 bits of an integer: JavaScript's
+    numbers have 53. `caught_up` is there when the tick came late, after an outage."""
+
+    id: Annotated[str, Meta(examples=["second-1795252805000000000-42"])]
+    timestamp: Annotated[int, Meta(description="Unix nanoseconds of the boundary.")]
+    frequency: Literal["second", "minute", "hour", "day"]
+    sequence: Annotated[int, Meta(ge=1)]
+    seed: Annotated[int, Meta(description="`timestamp` XOR `sequence`.")]
+    schema_version: int
+    producer_version: str
+    instance_id: str
+    caught_up: bool = False
+
+
+class TickGap(msgspec.Struct, kw_only=True):
+    """Boundaries that got no tick and no number: they lie between `after_sequence` and the next one."""
+
+    after_sequence: int
+    from_timestamp: int
+    to_timestamp: int
+    count: int
+
+
+class TickList(msgspec.Struct):
+    """Ticks, oldest first, and the gaps before or between them. Without a next page these are all by now; go on with
+    the last `sequence`."""
+
+    items: list[TickView]
+    gaps: list[TickGap]
+    next_page_token: str | None
+
+
+class TickStreamView(msgspec.Struct, kw_only=True):
+    """Where a stream stands. `sequence` and `timestamp` are its newest tick (0 and null before the first). Numbers are
+    given minutes ahead, up to `reserved_sequence`: these ticks come, also once the stream is disabled."""
+
+    frequency: Literal["second", "minute", "hour", "day"]
+    enabled: bool
+    sequence: int
+    timestamp: int | None
+    next_timestamp: int | None
+    reserved_sequence: int
+    target: Target | None
+
+
+class TickStreamList(msgspec.Struct):
+    """All streams."""
+
+    items: list[TickStreamView]
+    next_page_token: str | None
+
+
 class NowView(msgspec.Struct):
     """This instance's time, and a stamp greater than every one it gave out or was sent."""
 
@@ -274,6 +328,53 @@ class DriftView(msgspec.Struct, kw_only=True):
     sources_agreeing: int
 
 
+class LogLineView(msgspec.Struct):
+    """A line of an execution's log."""
+
+    at_unix_ms: Instant
+    level: str
+    message: str
+
+
+class LogList(msgspec.Struct):
+    """A page of a log, oldest line first."""
+
+    items: list[LogLineView]
+    next_page_token: str | None
+
+
+class JoinedView(msgspec.Struct):
+    """A registered node; it stays so until `expires_at_unix_ms`, and longer when it joins again before."""
+
+    node_id: str
+    address: str
+    fencing_token: int
+    expires_at_unix_ms: Instant
+
+
+class MemoryView(msgspec.Struct):
+    """What all schedules together weigh; `limit_bytes` null: there is no limit."""
+
+    used_bytes: int
+    limit_bytes: int | None
+    utilization_percent: float
+
+
+class JobsNumbers(msgspec.Struct):
+    """Schedules that are neither deleted nor completed; `limit` null: there is no limit."""
+
+    count: int
+    limit: int | None
+
+
+class ExecutionsNumbers(msgspec.Struct):
+    """Executions of the last hour, and how many of them ended as failed or timeout."""
+
+    total: int
+    failed: int
+    failure_ratio: float
+
+
 class Check(msgspec.Struct):
     """One thing that must work."""
 
@@ -288,6 +389,9 @@ class HealthView(msgspec.Struct):
     role: str
     version: str
     uptime_ms: int
+    memory: MemoryView
+    jobs: JobsNumbers
+    executions: ExecutionsNumbers
     checks: dict[str, Check]
 
 
@@ -409,6 +513,11 @@ def of_execution(found: Execution) -> ExecutionView:
         result=UNSET if found.result is None else Raw(found.result),
         error=UNSET if found.error is None else found.error,
     )
+
+
+def of_log_line(line: LogLine) -> LogLineView:
+    """A log line as its readers see it."""
+    return LogLineView(line.at_ms, line.level, line.message)
 
 
 def _attempt(attempt: Attempt) -> AttemptView:

@@ -1,12 +1,15 @@
-"""Whether the one who asked is still on the line: known where the server tells it, as waitress does.
+"""What the server knows of the caller's connection: whether it still stands, and whether an answer may be a stream.
 
-Kept beside the call, in the context of its thread, since Chalice's gateway hands on nothing but the request.
+Kept beside the call, in the context of its thread, since Chalice's gateway hands on nothing but the request, and takes
+nothing but whole answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
 
 
 def _always_here() -> bool:
@@ -24,3 +27,31 @@ def caller_is_gone() -> Callable[[], bool]:
 def watch(gone: Callable[[], bool] | None) -> None:
     """From here on, requests on this thread belong to a connection of which ``gone`` tells the end."""
     _gone.set(gone or _always_here)
+
+
+class Chunks(Protocol):
+    """A body in pieces; ``close`` is called in the end, also when nobody ever asked for a piece."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class StreamSlot:
+    """Where a call leaves the body that is to be streamed in the place of its answer's own."""
+
+    chunks: Chunks | None = None
+
+
+_slot: ContextVar[StreamSlot | None] = ContextVar("slot", default=None)
+
+
+def stream_slot() -> StreamSlot | None:
+    """The present request's slot; None where answers must be whole, as on API Gateway."""
+    return _slot.get()
+
+
+def offer_stream(slot: StreamSlot | None) -> None:
+    """From here on, requests on this thread may leave a stream in ``slot`` (None: they may not)."""
+    _slot.set(slot)

@@ -49,10 +49,21 @@ class Edge:
         """One WSGI request."""
         raw_path, query = _target(environ)
         method = str(environ["REQUEST_METHOD"])
+        slot = connection.StreamSlot()
         connection.watch(environ.get("waitress.client_disconnected"))
+        connection.offer_stream(None if method == "HEAD" else slot)
         status, headers, body = self.handle(method, raw_path, query, _headers(environ), lambda: _read(environ))
+        connection.offer_stream(None)
+        if slot.chunks is None:
+            start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
+            return [body]
+        if status != HTTPStatus.OK:  # something went wrong after the stream was made
+            slot.chunks.close()
+            slot.chunks = None
+        else:
+            del headers["Content-Length"]
         start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
-        return [body]
+        return slot.chunks or [body]
 
     def handle(
         self,

@@ -266,6 +266,22 @@ class BreakBody(Body, kw_only=True):
     name: LeaseName
 
 
+class LogBody(Body, kw_only=True):
+    """What happened."""
+
+    message: Annotated[str, Meta(min_length=1, max_length=limits.LOG_MESSAGE_MAX_CHARS)]
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class JoinBody(Body, kw_only=True):
+    """A worker node of yours."""
+
+    node_id: Annotated[
+        str, Meta(min_length=1, max_length=limits.LEASE_HOLDER_MAX_CHARS, pattern=r"^[A-Za-z0-9._:/-]+$")
+    ]
+    address: Annotated[str, Meta(min_length=1, max_length=256, examples=["10.0.0.7:7000"])]
+
+
 class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""
 
@@ -315,6 +331,22 @@ class ExecutionsQuery(ScheduleExecutionsQuery, kw_only=True):
     owner: Opt[Owner] = UNSET
 
 
+class TicksQuery(PageQuery, kw_only=True):
+    """Which ticks: those after a number, oldest first. With `text/event-stream`, without a number, from now on."""
+
+    after_sequence: Opt[
+        Annotated[
+            int, Meta(ge=0, le=limits.SEQUENCE_MAX, description="The last number that the caller has; 0 for none.")
+        ]
+    ] = UNSET
+
+
+class EnableTicksBody(Body, kw_only=True):
+    """Where the ticks of this stream go beside the bus. Left out: as it is; null: nowhere else."""
+
+    target: Opt[Target | None] = UNSET
+
+
 class NowQuery(Query, kw_only=True):
     """Which clock."""
 
@@ -346,14 +378,19 @@ def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[st
     return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
 
 
+def target_of(body: Body) -> dict[str, object]:
+    """A target as it is stored, its defaults filled in."""
+    target: Mapping[str, object] = msgspec.to_builtins(body)
+    return draft.normal_target(target)
+
+
 def _domain(value: object) -> object:
     if isinstance(value, Raw):
         return json_text(value)
     if isinstance(value, RetryPolicyBody):
         return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
     if isinstance(value, Body):
-        target: Mapping[str, object] = msgspec.to_builtins(value)
-        return draft.normal_target(target)
+        return target_of(value)
     if isinstance(value, list):
         return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)
     return value

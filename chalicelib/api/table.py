@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chalicelib.api import cluster, docs, executions, health, leases, schedules, time
+from chalicelib.api import bulk, cluster, docs, executions, files, health, jobs, leases, schedules, ticks, time
 from chalicelib.api.operations import Operation, Table
 
 
@@ -16,8 +16,12 @@ def table() -> Table:
         return operations
 
     operations += schedules.operations()
+    operations += bulk.operations()
+    operations += files.operations()
+    operations += jobs.operations()
     operations += executions.operations()
     operations += leases.operations()
+    operations += ticks.operations()
     operations += time.operations()
     operations += health.operations()
     operations += cluster.operations()

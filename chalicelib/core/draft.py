@@ -56,6 +56,13 @@ def check_payload(text: str) -> None:
         raise TooLarge(detail, code="payload_too_large")
 
 
+def check_target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> None:
+    """Raise InvalidField with everything that is wrong with a target by itself."""
+    errors = list(_target(target, webhook_allow))
+    if errors:
+        raise InvalidField(errors)
+
+
 def normal_target(target: Mapping[str, object]) -> dict[str, object]:
     """The target as it is stored and shown: in the documented order, a webhook's defaults filled in.
 

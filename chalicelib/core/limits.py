@@ -42,6 +42,15 @@ WEBHOOK_TIMEOUT_DEFAULT_MS = 30_000
 WEBHOOK_TIMEOUT_MAX_MS = 900_000  # a Lambda cannot wait longer
 VERSIONS_INLINE_MAX = 8  # versions named in the state item; older ones are found by their snapshot
 
+# -- many schedules at once
+BATCH_MAX_OPERATIONS = 100
+TAG_CHANGE_MAX_SCHEDULES = 1_000  # schedules that one call by tag changes, or shows
+TAG_CHANGE_BUDGET_MS = 20_000  # API Gateway gives up at 29 s
+TAG_PREVIEW_RUNS = 3
+EXPORT_MAX_SCHEDULES = 1_000
+EXPORT_MAX_BYTES = 4 * 1024 * 1024  # a Lambda answers with 6 MB at most
+IMPORT_MAX_SCHEDULES = 500
+
 # -- the way of a firing
 HORIZON_MS = 120_000  # how far ahead of their instants firings are put on the queue
 SWEEP_PERIOD_MS = 60_000  # how often the minute rule calls
@@ -64,6 +73,8 @@ WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woke
 
 # -- executions
 ERROR_MAX_CHARS = 500
+LOG_LINES_MAX = 1_000  # of one execution
+LOG_MESSAGE_MAX_CHARS = 4_096
 RETRY_AFTER_MAX_MS = 86_400_000  # the longest wait that a target can ask for
 HISTORY_RETENTION_S = 30 * 86_400
 IDEMPOTENCY_RETENTION_S = 86_400
@@ -96,11 +107,13 @@ ITEM_MAX_BYTES = 400 * 1024  # DynamoDB's
 NODES_MAX = 64  # worker processes of one deployment that run for longer than a call
 NODE_TTL_MS = 3_000  # a node that was not heard of for this long is dead, and its shards are taken over
 NODE_HEARTBEAT_MS = 1_000
+NODE_JOIN_TTL_MS = 30_000  # a node of somebody else's that did not join again for this long is gone
 SHARD_LOOK_MS = 5_000  # how often a node looks at all shards although no node came or went
 SHARD_CALL_LEASE_MS = 30_000  # half the minute rule's period: what a dead call held is free again by the next
 SHARD_NODE_LEASE_MS = 600_000  # a node's shards are judged by the node's life; this is for who cannot see nodes
 
 # -- ticks
+SEQUENCE_MAX = 10**15 - 1  # thirty million years of seconds
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
 TICK_CATCH_UP_LIMIT_COUNT = 3_600  # the most that a deployment can ask for
 # How far ahead of their instants ticks get their numbers: a producer that died after numbering is followed by the next

@@ -7,12 +7,13 @@ that are not marked, and the next producer, a minute later and still early enoug
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chalicelib import VERSION
-from chalicelib.core import clock_bound, limits, message, tick_book, zones
+from chalicelib.core import clock_bound, draft, limits, message, tick_book, zones
 from chalicelib.core.clock_bound import Reading
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
 from chalicelib.core.message import BUS, TARGET, DueTick
@@ -97,14 +98,16 @@ def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
 # -- switching
 
 
-def enable(s: Services, caller: Caller, frequency: str, target: str | None = None) -> View:
-    """Start a stream, or leave it running. ``target``: a further destination beside the bus, as JSON; None keeps what
-    there is. Raises Forbidden, NotFound, TooMany, Unavailable."""
+def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | None = None) -> View:
+    """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: None leaves it as it is, an
+    empty one takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
+    if target:
+        draft.check_target(target, s.config.webhook_allow)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))
-        return running if target is None else replace(running, target=target)
+        return running if target is None else replace(running, target=json.dumps(target) if target else None)
 
     _switch(s, caller, frequency, started)
     produce(s)
@@ -150,7 +153,7 @@ class View:
     last_nanos: int | None
     reserved_sequence: int
     next_nanos: int | None
-    target: str | None
+    target: Mapping[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ def _view(s: Services, book: Book, frequency: Frequency) -> View:
         last.boundary_nanos if last else None,
         stream.cursor.sequence,
         _next_nanos(stream, frequency, now_nanos, terms, running),
-        stream.target,
+        json.loads(stream.target) if stream.target else None,
     )
 
 

@@ -415,7 +415,7 @@ class TestDestinations:
     def test_a_stream_has_a_target_of_its_own_beside_the_bus(self) -> None:
         plant = Plant(T0)
         hook = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
-        ticks.enable(plant.services, CALLER, "second", json.dumps(hook))
+        ticks.enable(plant.services, CALLER, "second", hook)
         plant.run_until(T0 + 10_500)
         assert len(check_stream(published(plant))) == 9
         events = [tick(d) for _, d in plant.hook.sent]
@@ -438,7 +438,7 @@ class TestDestinations:
             return Outcome("completed")
 
         plant.hook.answer = answer
-        ticks.enable(plant.services, CALLER, "second", json.dumps({"type": "webhook", "url": "http://127.0.0.1:9/"}))
+        ticks.enable(plant.services, CALLER, "second", {"type": "webhook", "url": "http://127.0.0.1:9/"})
         plant.run_until(T0 + 60 * S)
         sent = published(plant)
         assert len(sent) == len(check_stream(sent))

@@ -1,0 +1,98 @@
+"""Following a stream of ticks as they pass, for one subscriber.
+
+Ticks have their numbers minutes before their instants, so a follower that has read the book knows when the next one is
+due and sleeps until then: nobody is asked, nobody is woken, and a slow subscriber holds up only itself. Its window is
+TICK_STREAM_LAG_MAX_COUNT ticks; of what falls out of that, it is told the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import NamedTuple
+
+from chalicelib.core import limits
+from chalicelib.core.tick_book import Book
+from chalicelib.core.ticks import Frequency, Tick
+from chalicelib.ports.services import Services
+from chalicelib.usecases import ticks
+
+READ_ITEMS = 100
+BOOK_AGE_MAX_MS = 2_000  # how soon a follower learns of a stream that was switched on, or of ticks that were caught up
+LOOK_MS = 1_000  # how soon it notices that nobody listens any more
+
+
+class Dropped(NamedTuple):
+    """The subscriber fell behind: it did not get the ticks after one number up to another."""
+
+    after_sequence: int
+    until_sequence: int
+
+
+class Nothing(NamedTuple):
+    """Nothing has passed for a while; the line stands."""
+
+
+Item = Tick | Dropped | Nothing
+
+
+def follow(
+    s: Services, frequency: Frequency, after_sequence: int | None, until_ms: int, gone: Callable[[], bool]
+) -> Generator[Item, None, None]:
+    """Ticks after a number, each once and in order, as they pass, until ``until_ms`` or until the subscriber is gone.
+
+    With an ``until_ms`` in the past: those that have passed, READ_ITEMS at the most. Without a number it begins with
+    the newest tick. Everything that is still kept is sent to a subscriber that comes back; only one that was up to date
+    and then reads too slowly loses ticks.
+    """
+    reader = _Reader(s, frequency)
+    if after_sequence is None:
+        newest = ticks.newest(s, frequency, reader.book())
+        after_sequence = 0 if newest is None else newest.sequence - 1
+    position, live, spoke_ms = after_sequence, False, s.clock.now_ms()
+    while True:
+        found = reader.after(position, live)
+        for item in found:
+            position = item.until_sequence if isinstance(item, Dropped) else item.sequence
+            yield item
+        now_ms = s.clock.now_ms()
+        if now_ms >= until_ms or gone():
+            return
+        if found:
+            live, spoke_ms = live or len(found) < READ_ITEMS, now_ms
+            continue
+        live = True
+        if now_ms - spoke_ms >= limits.TICK_KEEPALIVE_MS:
+            spoke_ms = now_ms
+            yield Nothing()
+        s.clock.sleep_until(min(reader.wakes_at_ms(), now_ms + LOOK_MS, until_ms))
+
+
+class _Reader:
+    """Reads for one follower, from a book that it keeps for a moment."""
+
+    def __init__(self, s: Services, frequency: Frequency) -> None:
+        self._s = s
+        self._frequency = frequency
+        self._book: Book | None = None
+        self._read_ms = 0
+
+    def book(self) -> Book:
+        """The book, not older than BOOK_AGE_MAX_MS."""
+        now_ms = self._s.clock.now_ms()
+        if self._book is None or not 0 <= now_ms - self._read_ms < BOOK_AGE_MAX_MS:
+            self._book, self._read_ms = self._s.ticks.load().book, now_ms
+        return self._book
+
+    def after(self, position: int, live: bool) -> list[Tick | Dropped]:
+        """What has passed since a number; where a live follower lies too far behind, what it lost first."""
+        newest = ticks.newest(self._s, self._frequency, self.book()) if live else None
+        lost: list[Tick | Dropped] = []
+        if newest is not None and newest.sequence - position > limits.TICK_STREAM_LAG_MAX_COUNT:
+            lost.append(Dropped(position, newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT))
+            position = newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT
+        return [*lost, *ticks.history(self._s, self._frequency, position, READ_ITEMS, self.book()).ticks]
+
+    def wakes_at_ms(self) -> int:
+        """When the next tick is due; far away when none has a number."""
+        due_ms = ticks.wakes_at_ms(self._s, self._frequency, self.book())
+        return 1 << 62 if due_ms is None else due_ms
