@@ -104,6 +104,7 @@ def build(chosen: Settings) -> Services:
         instance=ids.ulid(own_clock.now_ms()),
         shards=chosen.shards,
         lead_ms=chosen.deliver_lead_ms,
+        catch_up_per_minute=chosen.catch_up_per_minute,
         max_drift_ms=chosen.max_drift_ms,
         default_timezone=chosen.timezone,
         zone_data=zone_data_version(),

@@ -32,6 +32,7 @@ VARIABLES = (
     "CHRONO_EVENT_BUS",
     "CHRONO_MAX_DRIFT_MS",
     "CHRONO_DELIVER_LEAD_MS",
+    "CHRONO_CATCH_UP_PER_MINUTE",
     "CHRONO_WEBHOOK_ALLOW",
     "CHRONO_AUTH",
     "CHRONO_PAGE_TOKEN_SECRET",
@@ -70,6 +71,7 @@ class Settings:
     event_bus: str
     max_drift_ms: int
     deliver_lead_ms: int
+    catch_up_per_minute: int
     webhook_allow: tuple[str, ...]
     auth: str
     page_token_secret: str | None
@@ -112,6 +114,9 @@ def load(env: Mapping[str, str]) -> Settings:
         event_bus=_name(env, "CHRONO_EVENT_BUS", "chronowatch", 256),
         max_drift_ms=_integer(env, "CHRONO_MAX_DRIFT_MS", 20, 0, 10_000),
         deliver_lead_ms=_integer(env, "CHRONO_DELIVER_LEAD_MS", 1000, 0, 15_000),
+        catch_up_per_minute=_integer(
+            env, "CHRONO_CATCH_UP_PER_MINUTE", limits.CATCH_UP_PER_MINUTE, 1, limits.CATCH_UP_PER_MINUTE_MAX
+        ),
         webhook_allow=_webhook_allow(env, loopback),
         auth=_auth(env, loopback),
         page_token_secret=_page_token_secret(env, loopback),

@@ -44,6 +44,7 @@ class _StateDoc(
         "queued_ms": "q",
         "running": "ru",
         "waiting": "wa",
+        "paced_ms": "pm",
         "outcome": "oc",
         "outcome_ms": "om",
         "chained": "ch",
@@ -65,6 +66,7 @@ class _StateDoc(
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
+    paced_ms: int | None = None
     outcome: str = ""
     outcome_ms: int = 0
     chained: bool = False

@@ -69,6 +69,9 @@ RUNNING_MARK_MS = 100  # a delivery still running after this is written down as 
 SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
 WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is looked at for a cancel
 NOTICE_TIMEOUT_MS = 10_000  # how long a target may take to answer a cancel event
+CATCH_UP_LATE_MS = 2_000  # a firing later than this at its claim is caught up: it waits for a slot
+CATCH_UP_PER_MINUTE = 60
+CATCH_UP_PER_MINUTE_MAX = 60_000
 WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
 
 # -- executions

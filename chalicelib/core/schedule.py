@@ -130,7 +130,8 @@ class State:
     the claim still stands. ``claims`` are the spans of the last claims, from which the last run is told.
     ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end
     (and is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
-    overlaps than ``allow``: see core.overlap. ``rev`` orders all writes.
+    overlaps than ``allow``: see core.overlap. ``paced_ms`` is the last slot given to a late instant: see core.catch_up.
+    ``rev`` orders all writes.
 
     ``outcome`` is how the last execution ended when it ended badly (failed, timeout, cancelled), at ``outcome_ms``: see
     core.jobs. ``counted`` is the counter that the schedule counts in, with ``weight_bytes`` (-1: in none): see
@@ -151,6 +152,7 @@ class State:
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
+    paced_ms: int | None = None
     outcome: str = ""
     outcome_ms: int = 0
     chained: bool = False

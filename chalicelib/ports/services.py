@@ -25,6 +25,7 @@ class Config:
     shards: int = limits.SHARDS_DEFAULT
     horizon_ms: int = limits.HORIZON_MS
     lead_ms: int = 1000
+    catch_up_per_minute: int = limits.CATCH_UP_PER_MINUTE  # late instants of one schedule delivered in a minute
     max_drift_ms: int = 20
     default_timezone: str = "UTC"
     zone_data: str = ""

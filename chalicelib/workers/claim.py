@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from chalicelib.core import catch_up, limits, message
 from chalicelib.core import execution as journal
-from chalicelib.core import limits, message
-from chalicelib.core.execution import Execution
+from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Firing, Run
 from chalicelib.core.schedule import Definition, Key, State, Verdict, judge, judge_snapshot
 from chalicelib.ports.batches import gathered, written
@@ -82,7 +82,21 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not owed.too_late(d, f.at_ms, now_ms)]
     soon_ms = now_ms + s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
     owed.enqueue(s, message.pack(f for f, _ in fire if f.due_ms > soon_ms))  # jitter beyond what the queue can hold
-    return _take(s, [(f, d) for f, d in fire if f.due_ms <= soon_ms], states, claims)
+    due = [(f, d) for f, d in fire if f.due_ms <= soon_ms]
+    return _take(s, _without_known(s, due, now_ms, claims), states, claims)
+
+
+def _without_known(
+    s: Services, due: Sequence[tuple[Firing, Definition]], now_ms: int, claims: Claims
+) -> list[tuple[Firing, Definition]]:
+    """Without those late ones that have a record already (a repeated message), which must not take up slots."""
+    late = {ExecutionKey(*f.schedule, f.at_ms): f for f, d in due if catch_up.is_late(d, f.due_ms, now_ms)}
+    if not late:
+        return list(due)
+    known = gathered(s.executions.get, list(late), limits.BATCH_GET_MAX)
+    for key, found in known.items():
+        _resume(s, late[key], found, claims)
+    return [(f, d) for f, d in due if ExecutionKey(*f.schedule, f.at_ms) not in known]
 
 
 def _verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State]) -> dict[Firing, Verdict]:
@@ -127,20 +141,58 @@ def _take(
     by_schedule: dict[Key, list[tuple[Firing, Definition]]] = defaultdict(list)
     for f, definition in sorted(fire, key=lambda item: item[0].at_ms):
         by_schedule[f.schedule].append((f, definition))
-    moved = {
-        key: states[key].claimed(len(group), group[0][0].at_ms, group[-1][0].at_ms)
-        for key, group in by_schedule.items()
-    }
-    writes = [(state, states[key].rev) for key, state in moved.items()]
-    won = dict(zip(moved, written(s.schedules.write_states, writes, limits.STATEMENTS_MAX), strict=True))
+    now_ms = s.clock.now_ms()
+    shares = {key: _share(s, states[key], group, now_ms) for key, group in by_schedule.items()}
+    writes = [(share.moved, states[key].rev) for key, share in shares.items()]
+    won = dict(zip(shares, written(s.schedules.write_states, writes, limits.STATEMENTS_MAX), strict=True))
     records = [
         (f, _first_attempt(s, definition, states[key], states[key].fence + 1 + number, f.at_ms))
-        for key, group in by_schedule.items()
+        for key, share in shares.items()
         if won[key]
-        for number, (f, definition) in enumerate(group)
+        for number, (f, definition) in enumerate(share.now)
     ]
     _insert(s, records, dict(fire), states, claims)
+    _hold_back(s, [(held, states[key]) for key, share in shares.items() if won[key] for held in share.held], claims)
     return [f for key, group in by_schedule.items() if not won[key] for f, _ in group]
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The firings of one schedule in a batch: those to claim now, the late ones to hold back until their slots, and the
+    state to write first."""
+
+    now: Sequence[tuple[Firing, Definition]]
+    held: Sequence[tuple[Firing, Definition, int]]
+    moved: State
+
+
+def _share(s: Services, state: State, group: Sequence[tuple[Firing, Definition]], now_ms: int) -> _Share:
+    late = [item for item in group if catch_up.is_late(item[1], item[0].due_ms, now_ms)]
+    if not late:
+        return _Share(group, (), state.claimed(len(group), group[0][0].at_ms, group[-1][0].at_ms))
+    slots = catch_up.slots(len(late), state.paced_ms, now_ms, s.config.catch_up_per_minute)
+    held = [(f, d, slot_ms) for (f, d), slot_ms in zip(late, slots, strict=True) if slot_ms > now_ms]
+    waiting = {f for f, _, _ in held}
+    now = [(f, d) for f, d in group if f not in waiting]
+    moved = state.claimed(len(now), now[0][0].at_ms, now[-1][0].at_ms) if now else replace(state, rev=state.rev + 1)
+    return _Share(now, held, replace(moved, paced_ms=slots[-1]))
+
+
+def _hold_back(s: Services, held: Sequence[tuple[tuple[Firing, Definition, int], State]], claims: Claims) -> None:
+    """Write late instants down as pending and queue them for their slots. The slots are taken already: should this
+    process die, the message that brought the instants comes again, and they get later ones."""
+    if not held:
+        return
+    now_ms = s.clock.now_ms()
+    records = [
+        (f, replace(owed.new_record(s, definition, state.shard, f.at_ms, now_ms), retry_at_ms=slot_ms))
+        for (f, definition, slot_ms), state in held
+    ]
+    owed.enqueue(s, [Run(record.key, 1, record.due_ms) for _, record in records])
+    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    taken = [item for item, new in zip(records, answers, strict=True) if not new]
+    if taken:
+        _meet(s, taken, claims)
 
 
 def _first_attempt(s: Services, definition: Definition, state: State, token: int, at_ms: int) -> Execution:

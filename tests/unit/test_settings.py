@@ -39,6 +39,7 @@ def test_set_but_empty_means_the_default_except_for_the_allow_list() -> None:
         ("CHRONO_SHARDS", "257", "1 to 256"),
         ("CHRONO_MAX_DRIFT_MS", "1.5", "whole number"),
         ("CHRONO_DELIVER_LEAD_MS", "15001", "0 to 15000"),
+        ("CHRONO_CATCH_UP_PER_MINUTE", "0", "1 to 60000"),
         ("CHRONO_EVENT_BUS", "a bus", "letters"),
         ("CHRONO_TRACING", "yes", "off, xray"),
         ("CHRONO_AUTH", "none", "off, deny"),
