@@ -109,6 +109,8 @@ def build(chosen: Settings) -> Services:
         default_timezone=chosen.timezone,
         zone_data=zone_data_version(),
         webhook_allow=chosen.webhook_allow,
+        ticks=chosen.ticks,
+        tick_catch_up=chosen.ticks_catch_up,
     )
     return Services(
         config=config,
@@ -120,6 +122,7 @@ def build(chosen: Settings) -> Services:
         cursors=stores.cursors,
         leases=DynamoLeaseStore(Database(clients.quick_dynamodb(), Names.of_stage(chosen.stage))),
         idempotency=stores.idempotency,
+        ticks=stores.ticks,
         queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
         targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
         signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),

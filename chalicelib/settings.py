@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.core import limits
 from chalicelib.core.errors import SettingsError
+from chalicelib.core.ticks import FREQUENCIES, Frequency
 
 VARIABLES = (
     "CHRONO_STAGE",
@@ -34,6 +35,8 @@ VARIABLES = (
     "CHRONO_DELIVER_LEAD_MS",
     "CHRONO_CATCH_UP_PER_MINUTE",
     "CHRONO_WEBHOOK_ALLOW",
+    "CHRONO_TICKS",
+    "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
@@ -73,6 +76,8 @@ class Settings:
     deliver_lead_ms: int
     catch_up_per_minute: int
     webhook_allow: tuple[str, ...]
+    ticks: tuple[Frequency, ...]
+    ticks_catch_up: int
     auth: str
     page_token_secret: str | None
     tracing: bool
@@ -118,6 +123,10 @@ def load(env: Mapping[str, str]) -> Settings:
             env, "CHRONO_CATCH_UP_PER_MINUTE", limits.CATCH_UP_PER_MINUTE, 1, limits.CATCH_UP_PER_MINUTE_MAX
         ),
         webhook_allow=_webhook_allow(env, loopback),
+        ticks=_ticks(env, on_lambda),
+        ticks_catch_up=_integer(
+            env, "CHRONO_TICKS_CATCH_UP", limits.TICK_CATCH_UP_MAX_COUNT, 0, limits.TICK_CATCH_UP_LIMIT_COUNT
+        ),
         auth=_auth(env, loopback),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
@@ -203,6 +212,18 @@ def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:
                 "CHRONO_WEBHOOK_ALLOW", f"must list host names, addresses or networks, not {entry[:80]!r}"
             )
     return entries
+
+
+def _ticks(env: Mapping[str, str], on_lambda: bool) -> tuple[Frequency, ...]:
+    """The streams of ticks that run until somebody switches them; set but empty = none. Unset: all; on Lambda, where a
+    stream of seconds keeps a function running all the time, all but that one."""
+    text = env.get("CHRONO_TICKS")
+    if text is None:
+        return FREQUENCIES[1:] if on_lambda else FREQUENCIES
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if names - set(FREQUENCIES):
+        raise SettingsError("CHRONO_TICKS", f"must list some of {', '.join(FREQUENCIES)}, not {text[:80]!r}")
+    return tuple(f for f in FREQUENCIES if f in names)
 
 
 def _auth(env: Mapping[str, str], loopback: bool) -> str:

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.core import limits
+from chalicelib.core.clock_memory import ClockMemory
 from chalicelib.core.held_calls import HeldCalls
 from chalicelib.core.lease_memory import LeaseMemory
 from chalicelib.core.version_cache import VersionCache
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, Signals, Tasks, TimeSources
 from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
 from chalicelib.ports.target import Target
+from chalicelib.ports.ticks import TickStore
 from chalicelib.ports.work_queue import WorkQueue
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
-    should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules."""
+    should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
+    ``ticks`` names the streams that run until somebody switches them; of what one missed, the newest ``tick_catch_up``
+    are emitted late."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -30,6 +34,8 @@ class Config:
     default_timezone: str = "UTC"
     zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
+    ticks: tuple[str, ...] = ()
+    tick_catch_up: int = limits.TICK_CATCH_UP_MAX_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,15 @@ class Services:
     cursors: CursorStore
     leases: LeaseStore
     idempotency: IdempotencyStore
+    ticks: TickStore
     queue: WorkQueue
     targets: Mapping[str, Target]
     signals: Signals
     versions: VersionCache = field(default_factory=VersionCache)
     lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
     held_calls: HeldCalls = field(default_factory=HeldCalls)
+    tick_streams: HeldCalls = field(default_factory=lambda: HeldCalls(limits.TICK_STREAMS_MAX))
+    clock_memory: ClockMemory = field(default_factory=ClockMemory)
     time_sources: TimeSources = field(default_factory=NoTimeSources)
 
 

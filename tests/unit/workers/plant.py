@@ -147,6 +147,7 @@ class Plant:
             cursors=stores.cursors,
             leases=stores.leases,
             idempotency=stores.idempotency,
+            ticks=stores.ticks,
             queue=self.queue,
             targets={"eventbridge": self.bus, "webhook": self.hook},
             signals=ThreadSignals(self.clock.now_ms),
