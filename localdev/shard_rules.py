@@ -72,8 +72,14 @@ class ShardRules:
                     event.set()
             if time.monotonic() - prepared >= PERIOD_S:
                 prepared = time.monotonic()
-                threading.Thread(target=self._before_each_minute, args=(s,), name="minute", daemon=True).start()
+                threading.Thread(target=self._prepare_safely, args=(s,), name="minute", daemon=True).start()
             self._stopping.wait(max(0, again_ms - s.clock.now_ms()) / 1000)
+
+    def _prepare_safely(self, s: Services) -> None:
+        try:
+            self._before_each_minute(s)
+        except Exception:
+            _log.exception("what comes before each minute failed")
 
     def _run(self, name: str, work: Work) -> None:
         done: dict[Held, float] = {}

@@ -61,7 +61,7 @@ class DevServer:
 
     @property
     def _printed(self) -> Path:
-        return self.data_dir.with_suffix(".printed")
+        return self.data_dir.with_name(f"printed-{self.http_port}")
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it, and leave it to the caller to wait for something."""
@@ -71,6 +71,7 @@ class DevServer:
             "CHRONO_EMULATOR_PORT": str(self.emulator_port),
             "CHRONO_DATA_DIR": str(self.data_dir),
         }
+        self._printed.parent.mkdir(parents=True, exist_ok=True)
         with open(self._printed, "w") as printed:
             self.process = subprocess.Popen(
                 [ROOT / "scripts" / "dev", *self.arguments],

@@ -132,11 +132,10 @@ def test_a_data_directory_is_served_once(new_server: NewServer) -> None:
     server = new_server()
     server.start()
     other = new_server(data_dir=server.data_dir)
-    printed = server.output()
     assert other.launch().wait(60) == 1
     assert f"is served by process {server.pids()['dev']}" in other.output()
     assert server.call("GET", "/health")[0] == 200
-    assert printed.count("ChronoWatch serves on") == 1
+    wait_for("the greeting", lambda: server.output().count("ChronoWatch serves on") == 1)
 
 
 def test_a_stale_pid_file_is_nobody(new_server: NewServer) -> None:

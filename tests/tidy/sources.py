@@ -39,5 +39,12 @@ def product() -> tuple[Source, ...]:
     )
 
 
+@cache
+def beside() -> tuple[Source, ...]:
+    """What runs the product on one machine or describes its deployment."""
+    paths = sorted(path for room in ("localdev", "infra") for path in (ROOT / room).rglob("*.py"))
+    return tuple(Source(str(path.relative_to(ROOT)), path.parent.name, _parse(path)) for path in paths)
+
+
 def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
