@@ -1,0 +1,171 @@
+"""The delay queue and its mapping to ``deliver``: at least once, in any order, any time after the delay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chalicelib.core import message
+from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.workers import deliver
+from tests.simulation.actors.tables import Gate
+from tests.simulation.checkers import history
+from tests.simulation.faults import Fault
+from tests.simulation.world import World
+
+BATCH_MAX = 10
+RECEIVES_MAX = 10
+DELIVER_LIMIT_MS = 60_000
+
+
+class Letter:
+    """One message in the queue. ``flight`` counts its deliveries: an old one's end changes nothing of a newer one."""
+
+    __slots__ = ("body", "deleted", "flight", "number", "poisoned", "ready")
+
+    def __init__(self, number: int, body: str, poisoned: bool) -> None:
+        self.number = number
+        self.body = body
+        self.poisoned = poisoned
+        self.deleted = False
+        self.ready = False
+        self.flight = 0
+
+
+class Mailroom:
+    """The queue itself; ``Queue`` is its face for instances."""
+
+    def __init__(self, world: World, instances: Any, visibility_ms: int) -> None:
+        self._world = world
+        self._instances = instances
+        self._visibility_ms = visibility_ms
+        self._ready: list[Letter] = []
+        self._pumping = False
+        self.letters: dict[int, Letter] = {}
+
+    def post(self, body: str, delay_ms: int, poisoned: bool = False) -> Letter:
+        """Take a message; it becomes visible after its delay."""
+        world = self._world
+        world.serial += 1
+        letter = Letter(world.serial, body, poisoned)
+        self.letters[letter.number] = letter
+        self._show_at(letter, world.now + delay_ms + int(world.random.random() ** 4 * 40))
+        return letter
+
+    def accept(self, outgoing: Outgoing) -> None:
+        """A message that an instance has sent, with what may happen to it on the way."""
+        faults = self._world.faults
+        body = message.encode(outgoing.message)
+        delay_ms = outgoing.delay_s * 1000
+        if faults.late:
+            fault = faults.late.pop()
+            self._world.hit(f"fault:{fault.kind}")
+            self._world.tell("queue", f"{fault}: message {self._world.serial + 1} comes late")
+            delay_ms += fault.amount_ms if fault.kind == "message_late" else self._to_the_edge(outgoing, delay_ms)
+        letter = self.post(body, delay_ms)
+        if self._world.told is not None:
+            who = self._world.current.instance.name
+            self._world.tell(who, f"queued message {letter.number} for +{delay_ms} ms: {body}")
+        if faults.double:
+            faults.double.pop()
+            self._world.hit("fault:message_double")
+            self.post(body, delay_ms + int(self._world.random.random() * 3000))
+
+    def _to_the_edge(self, outgoing: Outgoing, delay_ms: int) -> int:
+        """How much later a message has to come to arrive when the catch-up window of its last instant ends."""
+        sent = outgoing.message
+        if not isinstance(sent, message.Firings):
+            return 0
+        last = sent.firings[-1]
+        stored = self._world.record.schedules.get(last.schedule)
+        limit_ms = history.current_definition(stored).late_limit_ms if stored else None
+        if limit_ms is None:
+            return 0
+        edge_ms = last.due_ms + limit_ms - 30 + int(self._world.random.random() * 30)
+        return max(0, edge_ms - self._world.now - delay_ms)
+
+    def in_work(self) -> list[Letter]:
+        """Messages that some worker holds."""
+        return [letter for letter in self.letters.values() if letter.flight and not letter.ready]
+
+    def bring_back(self, letter: Letter) -> None:
+        """Make a message in work visible again, before its time."""
+        self._show(letter)
+
+    def _show_at(self, letter: Letter, at_ms: int) -> None:
+        flight = letter.flight
+
+        def show() -> None:
+            if letter.flight == flight:
+                self._show(letter)
+
+        self._world.call_at(at_ms, show)
+
+    def _show(self, letter: Letter) -> None:
+        if letter.deleted or letter.ready:
+            return
+        if letter.poisoned and letter.flight >= RECEIVES_MAX:
+            letter.deleted = True  # the redrive policy moves it to the poison queue
+            return
+        letter.ready = True
+        self._ready.append(letter)
+        self._pump_soon(int(self._world.random.random() * 15))
+
+    def _pump_soon(self, in_ms: int) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._world.call_at(self._world.now + in_ms, self._pump)
+
+    def _pump(self) -> None:
+        """Hand what is visible to workers, in batches."""
+        self._pumping = False
+        world = self._world
+        while self._ready:
+            instance = self._instances.any_alive()
+            if instance is None:
+                self._pump_soon(500)
+                return
+            size = 1 + int(world.random.random() * BATCH_MAX)
+            batch, self._ready = self._ready[:size], self._ready[size:]
+            batch = [letter for letter in batch if not letter.deleted]
+            if batch:
+                world.random.shuffle(batch)
+                self._deliver(instance, batch)
+
+    def _deliver(self, instance: Any, batch: Sequence[Letter]) -> None:
+        world = self._world
+        flights = {}
+        for letter in batch:
+            letter.ready = False
+            letter.flight += 1
+            flights[letter.number] = letter.flight
+            self._show_at(letter, world.now + self._visibility_ms)
+        incoming = [Incoming(str(letter.number), letter.body, letter.flight) for letter in batch]
+        world.tell(instance.name, f"deliver messages {[letter.number for letter in batch]}")
+
+        def work() -> None:
+            again = set(deliver.run(instance.services, incoming))
+            for letter in batch:
+                if str(letter.number) not in again:
+                    letter.deleted = True
+                    self.letters.pop(letter.number, None)
+            world.tell(instance.name, f"answered messages {[x.number for x in batch]}, again: {sorted(again)}")
+
+        world.invoke(instance, work, DELIVER_LIMIT_MS)
+
+
+class Queue:
+    """``ports.work_queue.WorkQueue``."""
+
+    def __init__(self, gate: Gate, mailroom: Mailroom) -> None:
+        self._gate = gate
+        self._mailroom = mailroom
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        for outgoing in self._gate.each("send", messages):
+            self._mailroom.accept(outgoing)
+
+    def send_dead(self, execution_id: str, event: str, reason: str) -> None:
+        fault: Fault | None = self._gate.enter("send_dead")
+        self._gate.world.record.dead.add(execution_id)
+        self._gate.leave(fault)

@@ -1,0 +1,92 @@
+"""Invariant 2: one execution id, one state machine; no two live attempts, no second success, no step off the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chalicelib.core.execution import COMPLETED, PENDING, TRANSITIONS, Execution, ExecutionKey
+from tests.simulation.world import Dispatch, ExecutionWrite
+
+
+def check(play: Any) -> Iterable[str]:
+    """Every stored write of every record, and every dispatch against the record that allowed it."""
+    world = play.world
+    for key, writes in world.record.executions.items():
+        yield from _steps(world, key, writes)
+        yield from _attempts(world, key, writes[-1].record)
+    yield from _takeovers(world)
+    yield from _dispatches(world)
+
+
+def _steps(world: Any, key: ExecutionKey, writes: Sequence[ExecutionWrite]) -> Iterable[str]:
+    before: Execution | None = None
+    for write in writes:
+        after = write.record
+        yield from _history(key, before, after)
+        if before is not None and after.rev != before.rev + 1:
+            yield f"{key.id} went from rev {before.rev} to {after.rev}"
+        handed_back = after.waits and before is not None and after.attempt == before.attempt - 1  # it was never sent
+        if before is not None and after.attempt - before.attempt not in (0, 1) and not handed_back:
+            yield f"{key.id} went from attempt {before.attempt} to {after.attempt}"
+        before = after
+    if before is not None and sum(step.target == COMPLETED for step in before.history) > 1:
+        yield f"{key.id} succeeded twice"
+
+
+def _history(key: ExecutionKey, before: Execution | None, after: Execution) -> Iterable[str]:
+    kept = before.history if before is not None else ()
+    if after.history[: len(kept)] != kept:
+        yield f"{key.id} lost a part of its history: {kept} became {after.history}"
+        return
+    state = before.state if before is not None else PENDING
+    for step in after.history[len(kept) :]:
+        if step.source != state or step.target not in TRANSITIONS[step.source]:
+            yield f"{key.id} went from {state} by {step}"
+        state = step.target
+    if state != after.state:
+        yield f"{key.id} is {after.state} but its history ends in {state}"
+
+
+def _attempts(world: Any, key: ExecutionKey, record: Execution) -> Iterable[str]:
+    """No more attempts than the policy allows, those that were lost with their worker aside."""
+    if any(step.reason == "retry requested" for step in record.history):
+        return
+    policies = [
+        w.definition.retry_policy.max_attempts
+        for w in world.record.schedules.get(record.key_of_schedule, ())
+        if w.definition is not None
+    ]
+    counted = sum(a.outcome != "lost" for a in record.attempts)
+    if policies and counted > max(policies):
+        yield f"{key.id} had {counted} attempts, of {max(policies)} allowed"
+
+
+def _takeovers(world: Any) -> Iterable[str]:
+    """An attempt that its owner may still believe in must not be followed by another."""
+    for t in world.record.takeovers:
+        if t.owner_clock_ms is not None and t.owner_clock_ms + t.wrong_ms < t.lease_until_ms:
+            yield (
+                f"{t.key.id}: {t.by} took attempt {t.attempt} over while {t.owner} believed in its lease for "
+                f"{t.lease_until_ms - t.owner_clock_ms} ms more"
+            )
+
+
+def _dispatches(world: Any) -> Iterable[str]:
+    seen: set[tuple[ExecutionKey, int]] = set()
+    for d in world.record.dispatches:
+        if (d.key, d.attempt) in seen:
+            yield f"{d.key.id} was sent twice as attempt {d.attempt}"
+        seen.add((d.key, d.attempt))
+        if not _was_claimed(world, d):
+            yield f"{d.key.id} was sent as attempt {d.attempt}, token {d.token}, by {d.instance.name} without a claim"
+
+
+def _was_claimed(world: Any, d: Dispatch) -> bool:
+    return any(
+        w.record.attempt == d.attempt
+        and w.record.fencing_token == d.token
+        and w.record.claimed_by == d.instance.name
+        and w.at_ms <= d.started_ms
+        for w in world.record.executions.get(d.key, ())
+    )

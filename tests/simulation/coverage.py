@@ -1,0 +1,66 @@
+"""What a run of many seeds has met: faults, steps of the state machine, branches of claim and reconcile, answers.
+
+A fault or a step that no seed of a long run meets is a hole in the simulation, and fails it; so does a branch in a run
+that is long enough for the rarest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from chalicelib.core.execution import TRANSITIONS
+from tests.simulation.faults import KINDS
+from tests.simulation.world import World
+
+# Branches that worlds cannot reach, each with its reason.
+UNREACHABLE: Mapping[str, str] = {
+    "claim._meet: if found is None": "records outlive every world: only their expiry, after a month, removes them",
+    "claim._take_over: if definition is None": "versions outlive every world",
+    "claim.bind: if definition is None": "versions outlive every world",
+    "reconcile._overdue: if not (len(keys) < PAGE_ITEMS)": "worlds are smaller than a page of 100",
+}
+
+
+def note_steps(world: World) -> None:
+    """Count the steps that the world's executions took."""
+    for writes in world.record.executions.values():
+        for step in writes[-1].record.history:
+            world.hit(f"step:{step.source} > {step.target}")
+
+
+def wanted() -> list[str]:
+    """The points that every long run must hit, branches aside."""
+    steps = [f"step:{source} > {target}" for source, targets in TRANSITIONS.items() for target in sorted(targets)]
+    return [*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *steps]
+
+
+def missing(hits: Mapping[str, int]) -> list[str]:
+    """Faults and steps that were never hit."""
+    return [point for point in wanted() if not hits.get(point)]
+
+
+def cold_branches(branches: Mapping[str, int]) -> list[str]:
+    """Branches of claim and reconcile that were never taken, the unreachable ones aside."""
+    return [f"branch:{label}" for label, count in branches.items() if not count and label not in UNREACHABLE]
+
+
+def table(hits: Mapping[str, int], branches: Mapping[str, int]) -> Iterator[str]:
+    """Every point with its count, in groups."""
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for point in sorted({*hits, *wanted()}):
+        kind, _, name = point.partition(":")
+        groups.setdefault(kind, []).append((name.strip(), hits.get(point, 0)))
+    groups["branch"] = sorted(branches.items())
+    for kind, points in groups.items():
+        yield f"{kind}:"
+        width = max(len(name) for name, _ in points)
+        yield from (f"  {name:<{width}}  {count:>9}" for name, count in points)
+
+
+def merged(parts: list[Mapping[str, int]]) -> Counter[str]:
+    """The sum of counts."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total

@@ -1,0 +1,247 @@
+"""Plays one seed: builds the world, lets it run, then lets everything come to rest under a good sky, and judges."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.adapters.memory import open_stores
+from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
+from tests.simulation import checkers, coverage, scenario
+from tests.simulation.actors.clients import Clients
+from tests.simulation.actors.instance import Fleet
+from tests.simulation.actors.queue import Mailroom, Queue
+from tests.simulation.actors.rules import MinuteRule
+from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, Schedules, Ticks
+from tests.simulation.actors.targets import Targets
+from tests.simulation.faults import Fault, Faults
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import World
+
+MINUTE = 60_000
+REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
+ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by then
+POISON = "01POISON"
+GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
+
+
+@dataclass(slots=True)
+class Played:
+    """A seed's end: what broke, what was hit, and the story if it was wanted."""
+
+    seed: int
+    problems: list[str]
+    hits: dict[str, int]
+    story: list[tuple[int, str, str]]
+    scenario: Scenario
+    steps: int
+
+
+class Play:
+    """One world with everything in it. ``left_out`` names ops and faults that the shrinker takes away."""
+
+    def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
+        self.scenario = plan = scenario.draw(seed)
+        self.world = world = World(seed, plan.start_ms, tell)
+        self.left_out = left_out
+        self._reported: Any = None
+        gate = Gate(world)
+        self.inner = open_stores()
+        self.tables = Schedules(gate, self.inner.schedules)
+        world.faults = self.faults = Faults(world, self._kept_faults(), self._acts())
+        services: dict[str, Any] = {
+            "schedules": self.tables,
+            "executions": Executions(gate, self.inner.executions),
+            "cursors": Cursors(gate, self.inner.cursors),
+            "leases": Leases(gate, self.inner.leases),
+            "ticks": Ticks(gate, self.inner.ticks),
+            "idempotency": self.inner.idempotency,
+            "logs": self.inner.logs,
+        }
+        self.fleet = Fleet(world, plan.instances, services, self._config())
+        self.mailroom = Mailroom(world, self.fleet, plan.visibility_ms)
+        services["queue"] = Queue(gate, self.mailroom)
+        self.clients = Clients(world, self.fleet, plan, left_out)
+        services["targets"] = {
+            "webhook": Targets(gate, 1, self.clients),
+            "eventbridge": Targets(gate, 10, self.clients),
+        }
+        self.fleet.begin()
+        self.rule = MinuteRule(world, self.fleet, self._minute)
+        self.resting_since_ms: int | None = None
+        self._closing: set[Key] = set()
+        world.call_at(plan.end_ms, self._rest)
+
+    def _config(self) -> Mapping[str, Any]:
+        plan = self.scenario
+        return {"shards": plan.shards, "horizon_ms": plan.horizon_ms, "max_drift_ms": plan.max_drift_ms}
+
+    def _kept_faults(self) -> list[Fault]:
+        return [f for f in self.scenario.faults if f"fault {f.number}" not in self.left_out]
+
+    # -- faults of the world
+
+    def _acts(self) -> dict[str, Any]:
+        return {
+            "crash": self._crash,
+            "outage": self._outage,
+            "no_rule": self._no_rule,
+            "storm": lambda fault: self.faults.storm(fault),
+            "clock_forward": self._clock,
+            "clock_backward": self._clock,
+            "index_lag": self._index_lag,
+            "message_late": lambda fault: self.faults.late.extend([fault] * (1 + fault.slot // 3)),
+            "message_edge": lambda fault: self.faults.late.extend([fault] * (1 + fault.slot // 3)),
+            "message_double": lambda fault: self.faults.double.extend([fault] * (1 + fault.slot // 2)),
+            "message_returns": self._message_returns,
+            "poison_message": self._poison_message,
+            "poison_schedule": self._poison_schedule,
+        }
+
+    def _crash(self, fault: Fault) -> None:
+        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        if instance.alive:
+            self.world.hit("fault:crash")
+            self.world.crash(instance)
+
+    def _outage(self, fault: Fault) -> None:
+        self.world.hit("fault:outage")
+        self.fleet.closed_until_ms = self.world.now + fault.amount_ms
+        for instance in self.fleet.slots:
+            self.world.crash(instance)
+
+    def _no_rule(self, fault: Fault) -> None:
+        self.faults.silent_until_ms = self.world.now + fault.amount_ms
+
+    def _clock(self, fault: Fault) -> None:
+        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        step_ms = fault.amount_ms if fault.kind == "clock_forward" else -fault.amount_ms
+        if not instance.alive:
+            return
+        self.world.hit(f"fault:{fault.kind}")
+        instance.clock.step(step_ms)
+        self.faults.wrong_most_ms = max(self.faults.wrong_most_ms, abs(instance.clock.wrong_ms))
+        if fault.slot % 2:
+            self.world.call_at(self.world.now + 40_000 + fault.slot * 9_000, lambda: instance.clock.mend())
+
+    def _index_lag(self, fault: Fault) -> None:
+        self.faults.lag_ms = fault.amount_ms
+        self.faults.lag_until_ms = self.world.now + 150_000
+
+    def _message_returns(self, fault: Fault) -> None:
+        letters = self.mailroom.in_work()
+        if letters:
+            self.world.hit("fault:message_returns")
+            self.mailroom.bring_back(letters[fault.slot % len(letters)])
+
+    def _poison_message(self, fault: Fault) -> None:
+        self.world.hit("fault:poison_message")
+        self.mailroom.post(GARBAGE[fault.slot % len(GARBAGE)], 0, poisoned=True)
+
+    def _poison_schedule(self, fault: Fault) -> None:
+        """A definition that an older release let in and nobody can read any more."""
+        self.world.hit("fault:poison_schedule")
+        now = self.world.now
+        schedule_id = f"{POISON}{fault.number:018d}"
+        definition = Definition(
+            tenant="default", id=schedule_id, version=f"{schedule_id}v", since_ms=now, type="CRON", expr="soon",
+            shard_key=schedule_id, created_at_ms=now, updated_at_ms=now, target={"type": "eventbridge", "bus": "good"},
+        )  # fmt: skip
+        state = State(
+            tenant="default", id=schedule_id, shard=shard_of(str(fault.number), self.scenario.shards),
+            versions=(VersionRef(definition.version, now, True),), next_run_ms=now + 1000,
+        )  # fmt: skip
+        self.inner.schedules.create(Schedule(definition, state))
+
+    # -- coming to rest
+
+    def _rest(self) -> None:
+        """From here on nothing goes wrong; schedules go on until each has shown that it lives."""
+        world = self.world
+        world.tell("world", "everything goes well from here on")
+        self.faults.end()
+        self.fleet.reopen()
+        self.fleet.mend_clocks()
+        self.resting_since_ms = world.now
+        world.resting = True
+
+    def _minute(self) -> None:
+        """Called once a minute: close what has shown that it lives, and end the world when all is quiet."""
+        if self.resting_since_ms is None:
+            return
+        if all(self._is_closed(key) for key in self.world.record.schedules) and self._is_quiet():
+            self.world.over = True
+
+    def _is_quiet(self) -> bool:
+        record = self.world.record
+        if any(writes[-1].record.is_open for writes in record.executions.values()):
+            return False
+        return not any(not letter.deleted and not letter.poisoned for letter in self.mailroom.letters.values())
+
+    def _is_closed(self, key: Key) -> bool:
+        """Whether a schedule fires no more; one that lives is paused here once it has shown it."""
+        state = self.world.record.schedules[key][-1].state
+        if key.id.startswith(POISON) or state.status != "active":
+            return True
+        definition = checkers.history.current_definition(self.world.record.schedules[key])
+        if state.next_run_ms is None and (state.queued_ms is None or definition.type != "DELAY"):
+            return state.queued_ms is None or state.queued_ms <= self.world.now
+        assert self.resting_since_ms is not None
+        owed_ms = self._next_owed(key, definition, state)
+        waited_ms = self.world.now - max(owed_ms, self.resting_since_ms)
+        if key not in self._closing and (self._lives(key) or waited_ms > ALIVE_WITHIN_MS or waited_ms < -3 * MINUTE):
+            if not self._lives(key) and waited_ms > ALIVE_WITHIN_MS and not self._awaits_open(key, state):
+                self.world.record.stalled.append(f"{key.id} owed {owed_ms} and nothing came: {state}")
+            elif self._awaits_open(key, state) and not self._lives(key):
+                return False
+            self._closing.add(key)
+            self.clients.pause(key, lambda op: self._closing.discard(key), must=True)
+        return False
+
+    def _next_owed(self, key: Key, definition: Definition, state: State) -> int:
+        assert self.resting_since_ms is not None
+        if definition.type == "DELAY":
+            return state.next_run_ms or state.queued_ms or 0
+        found = definition.compiled().next_after(max(self.resting_since_ms, definition.since_ms - 1))
+        return found if found is not None else state.next_run_ms or 0
+
+    def _awaits_open(self, key: Key, state: State) -> bool:
+        """A DELAY schedule whose last run has not ended waits rightly."""
+        if state.queued_ms is None or state.next_run_ms is not None:
+            return False
+        return any(
+            k.schedule_id == key.id and k.firing_ms == state.queued_ms and writes[-1].record.is_open
+            for k, writes in self.world.record.executions.items()
+        )
+
+    def _lives(self, key: Key) -> bool:
+        since_ms = self.resting_since_ms or 0
+        return any(
+            k.schedule_id == key.id and k.firing_ms > since_ms and not k.manual and not writes[0].record.requested
+            for k, writes in self.world.record.executions.items()
+        )
+
+    # -- the whole
+
+    def run(self) -> Played:
+        """Play to the end and judge."""
+        world = self.world
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            world.run(self.scenario.end_ms + REST_MOST_MS)
+            problems = checkers.judge(self)
+            coverage.note_steps(world)
+            story = world.told or []
+        finally:
+            world.close(self.fleet.all)
+            if collecting:
+                gc.enable()
+        return Played(self.scenario.seed, problems, world.hits, story, self.scenario, world.steps)
+
+
+def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:
+    """Play a seed."""
+    return Play(seed, left_out, tell).run()

@@ -1,0 +1,68 @@
+"""A fixed slice of the simulation, and proof that it still catches what it should: see docs/simulation.md."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import faults, instrument, mutants, scenario
+from tests.simulation.instrument import Edit
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKLY_CAUGHT = ("state-rev-ignored", "token-reused", "lease-ignored", "no-look-at-the-instant", "shard-skipped")
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.simulation.run", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ})
+
+
+def test_a_fixed_slice_of_seeds_breaks_nothing() -> None:
+    done = simulate("--seeds", "400")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "400 seeds" in done.stdout
+
+
+@pytest.mark.slow
+def test_two_thousand_seeds_break_nothing_and_meet_every_fault() -> None:
+    done = simulate("--seeds", "2000")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_a_seed_is_the_same_story_every_time() -> None:
+    first, second = (simulate("--seed", "7", "--story").stdout for _ in range(2))
+    assert first == second
+    assert first.count("\n") > 20
+
+
+@pytest.mark.parametrize("name", QUICKLY_CAUGHT)
+def test_a_planted_bug_is_caught_and_told(name: str) -> None:
+    done = simulate("--mutant", name, "--seeds", "60")
+    assert done.returncode == 1, f"{name} escaped:\n{done.stdout[-2000:]}"
+    assert "shortened:" in done.stdout
+    assert "BROKEN" in done.stdout
+    assert "replay with: scripts/simulate --seed" in done.stdout
+
+
+def test_every_mutant_still_finds_its_text() -> None:
+    for name, mutant in mutants.MUTANTS.items():
+        by_module: dict[str, list[Edit]] = defaultdict(list)
+        for edit in mutant.edits:
+            by_module[edit.module].append(edit)
+        for module, edits in by_module.items():
+            spec = importlib.util.find_spec(module)
+            assert spec is not None, f"{name}: no module {module}"
+            assert spec.origin is not None
+            compile(instrument.edited(Path(spec.origin).read_text(), edits), module, "exec")
+
+
+def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
+    assert scenario.draw(11) == scenario.draw(11)
+    kinds = {f.kind for seed in range(400) for f in scenario.draw(seed).faults}
+    assert kinds == set(faults.KINDS)

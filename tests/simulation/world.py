@@ -1,0 +1,356 @@
+"""One simulated world: true time, the scheduler of its greenlets, and the record that the checkers judge.
+
+Every port call of every instance is a point at which somebody else may run: the caller sleeps for a drawn latency, and
+the heap of events tells who is next. All choices come from the seed, so a seed is a story that can be told again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from chalicelib.core.errors import ChronoError
+from chalicelib.core.execution import Execution, ExecutionKey
+from chalicelib.core.schedule import Definition, Key, State
+
+# Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.
+LATENCIES_MS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12)
+
+
+class Simulated(Exception):
+    """Raised when the simulator itself is used wrongly; never a fault of the product."""
+
+
+class Job:
+    """A greenlet of an instance, and the handle that others wait on (``ports.clock.Handle``)."""
+
+    __slots__ = ("call", "done", "error", "greenlet", "instance", "look_ms", "op", "ticket", "waiters", "work", "world")
+
+    def __init__(
+        self, world: World, instance: Any, work: Callable[[], Any], look_ms: int, op: Any, call: dict[Job, None]
+    ) -> None:
+        self.world = world
+        self.instance = instance
+        self.work = work
+        self.look_ms = look_ms  # when this line of work last read a schedule's state or epoch
+        self.op = op  # the client operation it belongs to
+        self.call = call  # all jobs of the invocation it belongs to
+        self.ticket = 0
+        self.done = False
+        self.error: Exception | None = None
+        self.waiters: list[Job] = []
+        self.greenlet: greenlet | None = None
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except Exception as error:
+            self.error = error
+            self.world.raised(self, error)
+        self.done = True
+        self.instance.jobs.pop(self, None)
+        self.call.pop(self, None)
+        for waiter in self.waiters:
+            self.world.wake(waiter, 0)
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        """True when the job has ended, False when the clock says ``until_ms`` first; re-raises its error."""
+        if not self.done:
+            world = self.world
+            me = world.current
+            if until_ms is not None:
+                left = until_ms - me.instance.clock.now_ms()
+                if left <= 0:
+                    return False
+                world.wake(me, left)
+            self.waiters.append(me)
+            world.park()
+            if not self.done:
+                self.waiters.remove(me)
+                return False
+        if self.error is not None:
+            raise self.error
+        return True
+
+
+class StateWrite(NamedTuple):
+    """A schedule's state as stored from ``at_ms`` on; ``definition`` only with a create or change."""
+
+    at_ms: int
+    state: State
+    kind: str  # create, change, delete, state
+    definition: Definition | None
+    instance: Any
+    op: Any
+
+
+class ExecutionWrite(NamedTuple):
+    """An execution as stored from ``at_ms`` on, and what the writer's clock said."""
+
+    at_ms: int
+    record: Execution
+    instance: Any
+    clock_ms: int
+    op: Any
+
+
+class Takeover(NamedTuple):
+    """An attempt that followed another whose lease was still written down. ``owner_clock_ms``: the time by the clock of
+    the earlier attempt's owner, None when that one is dead or the attempt was its target's to end."""
+
+    key: ExecutionKey
+    attempt: int
+    by: str
+    owner: str
+    lease_until_ms: int
+    owner_clock_ms: int | None
+    wrong_ms: int
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One attempt as its target saw it. ``look_ms`` is when its worker last looked at the schedule."""
+
+    key: ExecutionKey
+    attempt: int
+    token: int
+    started_ms: int
+    clock_ms: int
+    look_ms: int
+    instance: Any
+    kind: str
+    ended_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What the world saw, independent of what the product says of itself."""
+
+    schedules: dict[Key, list[StateWrite]] = field(default_factory=dict)
+    executions: dict[ExecutionKey, list[ExecutionWrite]] = field(default_factory=dict)
+    dispatches: list[Dispatch] = field(default_factory=list)
+    operations: list[Any] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
+    unexpected: list[str] = field(default_factory=list)
+    stamps_backward: list[str] = field(default_factory=list)
+    takeovers: list[Takeover] = field(default_factory=list)
+    stalled: list[str] = field(default_factory=list)
+
+
+class World:
+    """Greenlets, true time and the record. ``told`` collects the story when one is wanted."""
+
+    def __init__(self, seed: int, start_ms: int, tell: bool = False) -> None:
+        self.seed = seed
+        self.now = start_ms
+        self.start_ms = start_ms
+        self.random = random.Random(f"run/{seed}")
+        self._draw = self.random.random
+        self._heap: list[tuple[int, float, int, Any, int]] = []
+        self._count = 0
+        self._hub = getcurrent()
+        self._dying: list[Any] = []
+        self.current: Job = None  # type: ignore[assignment]
+        self.record = Record()
+        self.hits: dict[str, int] = {}
+        self.told: list[tuple[int, str, str]] | None = [] if tell else None
+        self.steps = 0
+        self.over = False
+        self.resting = False
+        self.faults: Any = None
+        self.serial = 0
+
+    # -- story and coverage
+
+    def tell(self, who: str, text: str) -> None:
+        """Add a line to the story; callers guard with ``told is not None`` where building the text costs."""
+        if self.told is not None:
+            self.told.append((self.now, who, text))
+
+    def hit(self, point: str) -> None:
+        """Count a coverage point."""
+        self.hits[point] = self.hits.get(point, 0) + 1
+
+    def raised(self, job: Job, error: Exception) -> None:
+        """Errors of the domain are ordinary; anything else that leaves the product is a bug."""
+        if not isinstance(error, ChronoError):
+            import traceback
+
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self.record.unexpected.append(f"{type(error).__name__}: {error} at {where.name}:{where.lineno}")
+        if self.told is not None:
+            self.told.append((self.now, job.instance.name, f"raised {type(error).__name__}: {error}"))
+
+    # -- the scheduler
+
+    def call_at(self, at_ms: int, what: Callable[[], None]) -> None:
+        """Have the world itself do something at a true time."""
+        self._count += 1
+        heapq.heappush(self._heap, (max(at_ms, self.now), self._draw(), self._count, what, -1))
+
+    def spawn(self, instance: Any, work: Callable[[], Any], delay_ms: int = 0, op: Any = None) -> Job:
+        """Begin a line of work on an instance; it inherits what its parent has seen."""
+        parent = self.current
+        inherits = parent is not None and parent.instance is instance
+        if inherits:
+            job = Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
+        else:
+            job = Job(self, instance, work, 0, op, {})
+        job.call[job] = None
+        job.greenlet = greenlet(job.run, self._hub)
+        instance.jobs[job] = None
+        self.wake(job, delay_ms)
+        return job
+
+    def wake(self, job: Job, delay_ms: int) -> None:
+        """Let a parked job go on after ``delay_ms`` (unless something else wakes it first)."""
+        self._count += 1
+        heapq.heappush(self._heap, (self.now + delay_ms, self._draw(), self._count, job, job.ticket))
+
+    def park(self) -> None:
+        """Stop the current job until it is woken."""
+        self._hub.switch()
+
+    def pause(self, ms: int) -> None:
+        """Sleep for ``ms`` of true time. When nobody else has anything to do until then, time just passes."""
+        until = self.now + ms
+        heap = self._heap
+        if heap and heap[0][0] <= until:
+            self._count += 1
+            me = self.current
+            heapq.heappush(heap, (until, self._draw(), self._count, me, me.ticket))
+            self._hub.switch()
+        else:
+            self.now = until
+
+    def latency(self) -> None:
+        """One way of a port call."""
+        self.pause(LATENCIES_MS[int(self._draw() * 22)])
+
+    def run(self, until_ms: int) -> None:
+        """Let events happen until there are none before ``until_ms``, or the world is over."""
+        heap = self._heap
+        pop = heapq.heappop
+        while heap and not self.over:
+            if heap[0][0] > until_ms:
+                break
+            at_ms, _, _, what, ticket = pop(heap)
+            if ticket < 0:
+                self.now = at_ms
+                self.current = None  # type: ignore[assignment]
+                what()
+            elif what.ticket == ticket and not what.done:
+                self.now = at_ms
+                what.ticket += 1
+                self.current = what
+                self.steps += 1
+                what.greenlet.switch()
+            while self._dying:
+                self._bury(self._dying.pop())
+        self.current = None  # type: ignore[assignment]
+
+    def crash(self, instance: Any) -> None:
+        """The process dies: everything it was doing ends at once, and what it held in memory is gone."""
+        if not instance.alive:
+            return
+        instance.alive = False
+        self._dying.append(instance)
+        self.tell(instance.name, "CRASH")
+
+    def invoke(self, instance: Any, work: Callable[[], Any], limit_ms: int, delay_ms: int = 0, op: Any = None) -> Job:
+        """Begin an invocation of a function. When its time limit ends, all that it does is ended by force."""
+        job = self.spawn(instance, work, delay_ms, op)
+        self.call_at(self.now + delay_ms + limit_ms, lambda: self._end_call(job))
+        return job
+
+    def _end_call(self, first: Job) -> None:
+        if not first.call or not first.instance.alive:
+            return
+        self.hit("fault:time_limit")
+        self.tell(first.instance.name, "an invocation reached its time limit")
+        for job in list(first.call):
+            first.instance.jobs.pop(job, None)
+            self._kill(job)
+        first.call.clear()
+
+    def _kill(self, job: Job) -> None:
+        job.done = True
+        job.ticket += 1
+        if job.greenlet is not None and not job.greenlet.dead:
+            self.current = job
+            job.greenlet.throw(GreenletExit)
+
+    def die(self) -> None:
+        """End the current greenlet, whose process has died."""
+        raise GreenletExit
+
+    def _bury(self, instance: Any) -> None:
+        for job in list(instance.jobs):
+            self._kill(job)
+        instance.jobs.clear()
+        instance.buried()
+
+    def close(self, instances: list[Any]) -> None:
+        """End what still runs, so that nothing outlives the world."""
+        self.over = True
+        for instance in instances:
+            instance.alive = False
+            instance.restarts = False
+            self._bury(instance)
+        self._heap.clear()
+
+    # -- the record
+
+    def saw_state(self, state: State, kind: str, definition: Definition | None = None) -> None:
+        """A schedule's state was stored."""
+        job = self.current
+        write = StateWrite(self.now, state, kind, definition, job.instance, job.op)
+        self.record.schedules.setdefault(state.key, []).append(write)
+
+    def saw_execution(self, record: Execution) -> None:
+        """An execution's record was stored."""
+        job = self.current
+        write = ExecutionWrite(self.now, record, job.instance, job.instance.clock.now_ms(), job.op)
+        stored = self.record.executions.setdefault(record.key, [])
+        if stored:
+            before = stored[-1].record
+            if record.attempt > before.attempt and before.lease_until_ms is not None:
+                self._note_takeover(stored, record, job.instance)
+        stored.append(write)
+        if self.told is not None:
+            lease = f" lease until {record.lease_until_ms - self.start_ms}" if record.lease_until_ms else ""
+            self.told.append(
+                (
+                    self.now,
+                    job.instance.name,
+                    f"stored {short(record.key)} rev {record.rev} {record.state} "
+                    f"attempt {record.attempt} token {record.fencing_token}{lease}",
+                )
+            )
+
+    def _note_takeover(self, stored: list[ExecutionWrite], record: Execution, by: Any) -> None:
+        before = stored[-1].record
+        owner = next(w.instance for w in stored if w.record.attempt == before.attempt)
+        believes = owner.alive and not before.asynchronous
+        self.hit("takeover: owner alive" if believes else "takeover: owner dead")
+        self.record.takeovers.append(
+            Takeover(
+                record.key,
+                record.attempt,
+                by.name,
+                owner.name,
+                before.lease_until_ms or 0,
+                owner.clock.now_ms() if believes else None,
+                abs(owner.clock.wrong_ms) + abs(by.clock.wrong_ms),
+            )
+        )
+
+
+def short(key: ExecutionKey) -> str:
+    """A name for the story."""
+    return f"{key.schedule_id[-4:]}@{key.firing_ms}{'-m' if key.manual else ''}"
