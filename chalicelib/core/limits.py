@@ -132,7 +132,7 @@ TICK_TARGET_TIMEOUT_MS = 5_000  # a target of ticks that takes longer to answer 
 TICK_CLOCK_AHEAD_MAX_MS = 60_000  # a clock further ahead of what the tables say must not number ticks
 TICK_STREAMS_MAX = 24  # subscriptions that one server process holds open
 TICK_STREAM_MAX_MS = 300_000  # how long one lives; the subscriber then comes back with its last number
-TICK_STREAM_LAG_MAX_COUNT = 600  # a slow subscriber that lies further behind loses the oldest, and is told
+TICK_STREAM_LAG_MAX_COUNT = 60  # a slow subscriber that lies further behind loses the oldest, and is told
 TICK_KEEPALIVE_MS = 15_000  # a subscription is never silent for longer
 CLOCK_JUMP_MS = 100  # between two sweeps a wall clock that is slewed moves by a third of this; more is a jump
 

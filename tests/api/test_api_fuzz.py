@@ -58,6 +58,7 @@ def paths(house: House) -> dict[str, str]:
             o.path: o.path.replace("{schedule_id}", execution_id[:26])
             .replace("{execution_id}", execution_id)
             .replace("{name}", "a%3Ab")
+            .replace("{frequency}", "second")
             for o in OPERATIONS
         }
     return house.known_paths  # type: ignore[attr-defined,no-any-return]

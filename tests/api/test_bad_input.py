@@ -139,6 +139,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ReleaseBody": {"name": LEASE_NAME, "holder_id": HOLDER, "fencing_token": [*TOKEN, 0]},
     "ValidateBody": {"name": LEASE_NAME, "fencing_token": TOKEN},
     "BreakBody": {"name": LEASE_NAME},
+    "EnableTicksBody": {"target": [v for v in SCHEDULE["target"] if v is not None]},
     "Body": {},
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
@@ -154,6 +155,7 @@ QUERIES: dict[str, list[str]] = {
     "state": ["", "done", "null"],
     "from_unix_ms": ["", "x", "-1", str(FAR), "1.5", "1795252800001&to_unix_ms=1795252800000"],
     "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
+    "after_sequence": ["", "x", "-1", "1.5", str(limits.SEQUENCE_MAX + 1), "null", "1&after_sequence=1"],
     "consistency": ["", "strong", "Cluster", "null"],
 }
 
@@ -171,7 +173,7 @@ def _path(house: House, operation: Operation) -> str:
         return operation.path.replace("{schedule_id}", house.make()["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
-    return operation.path.replace("{name}", "a%2Fb")
+    return operation.path.replace("{name}", "a%2Fb").replace("{frequency}", "second")
 
 
 def _name(operation: Operation) -> str:
