@@ -98,7 +98,7 @@ def build(chosen: Settings) -> Services:
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources, traced=chosen.tracing)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, quick=clients.quick_dynamodb())
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
