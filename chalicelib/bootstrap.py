@@ -98,7 +98,8 @@ def build(chosen: Settings) -> Services:
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources, traced=chosen.tracing)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, quick=clients.quick_dynamodb())
+    retention_s = chosen.retention_ms // 1000
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, clients.quick_dynamodb())
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -109,6 +110,13 @@ def build(chosen: Settings) -> Services:
         default_timezone=chosen.timezone,
         zone_data=zone_data_version(),
         webhook_allow=chosen.webhook_allow,
+        webhook_timeout_ms=chosen.webhook_timeout_ms,
+        attempt_timeout_ms=chosen.attempt_timeout_ms,
+        max_attempts=chosen.max_attempts,
+        job_limit=chosen.job_limit,
+        memory_limit_bytes=chosen.memory_limit_bytes,
+        failure_threshold=chosen.failure_threshold,
+        slot_gap_ms=chosen.slot_gap_ms,
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
     )
@@ -122,6 +130,7 @@ def build(chosen: Settings) -> Services:
         cursors=stores.cursors,
         leases=DynamoLeaseStore(Database(clients.quick_dynamodb(), Names.of_stage(chosen.stage))),
         idempotency=stores.idempotency,
+        logs=stores.logs,
         ticks=stores.ticks,
         queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
         targets=LazyTargets(_target_makers(chosen, own_clock, clients)),

@@ -40,6 +40,15 @@ VARIABLES = (
     "CHRONO_AUTH",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
+    "JOB_EXECUTION_TIMEOUT",
+    "JOB_INPROGRESS_TIMEOUT",
+    "MAX_EXECUTION_ATTEMPTS",
+    "EXECUTION_HISTORY_RETENTION",
+    "HEALTH_FAILURE_THRESHOLD",
+    "QUEUE_MEMORY_LIMIT",
+    "QUEUE_MEMORY_PERCENT",
+    "QUEUE_JOB_LIMIT",
+    "SLOT_GAP",
     "LOG_LEVEL",
 )
 
@@ -47,6 +56,11 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
+DAY_MS = 86_400_000
+UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
+UNITS_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+JOB_LIMIT_DEFAULT = 100_000
+MEMORY_PERCENT_DEFAULT = 50
 # Callers on this machine can read everything anyway, and several instances over one endpoint must accept each other's
 # page tokens: so instances bound to loopback share a secret that is none.
 LOCAL_PAGE_TOKEN_SECRET = "chronowatch-on-loopback-needs-no-secret"  # noqa: S105
@@ -59,6 +73,7 @@ class Settings:
     ``loopback`` says that nobody but this machine can reach the service; ``auth`` is ``off`` (everybody is admin, only
     ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
+    ``job_limit`` and ``memory_limit_bytes`` are None where there is no limit.
     """
 
     stage: str
@@ -81,6 +96,14 @@ class Settings:
     auth: str
     page_token_secret: str | None
     tracing: bool
+    webhook_timeout_ms: int
+    attempt_timeout_ms: int
+    max_attempts: int
+    retention_ms: int
+    failure_threshold: float
+    memory_limit_bytes: int | None
+    job_limit: int | None
+    slot_gap_ms: int
     log_level: str
     loopback: bool
 
@@ -130,6 +153,20 @@ def load(env: Mapping[str, str]) -> Settings:
         auth=_auth(env, loopback),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
+        webhook_timeout_ms=_duration(
+            env, "JOB_EXECUTION_TIMEOUT", limits.WEBHOOK_TIMEOUT_DEFAULT_MS, 1, limits.WEBHOOK_TIMEOUT_MAX_MS
+        ),
+        attempt_timeout_ms=_duration(
+            env, "JOB_INPROGRESS_TIMEOUT", limits.TIMEOUT_DEFAULT_MS, 1, limits.DURATION_MAX_MS
+        ),
+        max_attempts=_integer(env, "MAX_EXECUTION_ATTEMPTS", 3, 1, limits.RETRY_MAX_ATTEMPTS),
+        retention_ms=_duration(
+            env, "EXECUTION_HISTORY_RETENTION", limits.HISTORY_RETENTION_S * 1000, 60_000, 3660 * DAY_MS
+        ),
+        failure_threshold=_ratio(env, "HEALTH_FAILURE_THRESHOLD", 0.1),
+        memory_limit_bytes=_memory_limit(env, on_lambda),
+        job_limit=_integer(env, "QUEUE_JOB_LIMIT", 0 if on_lambda else JOB_LIMIT_DEFAULT, 0, 999_999_999) or None,
+        slot_gap_ms=_duration(env, "SLOT_GAP", limits.MESSAGE_SPAN_MS, 1000, limits.MESSAGE_SPAN_MS),
         log_level=_choice({"LOG_LEVEL": env.get("LOG_LEVEL", "").upper()}, "LOG_LEVEL", "INFO", LOG_LEVELS),
         loopback=loopback,
     )
@@ -159,6 +196,60 @@ def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: in
     if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise SettingsError(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}")
     return int(text)
+
+
+def _duration(env: Mapping[str, str], name: str, default_ms: int, low_ms: int, high_ms: int) -> int:
+    """Milliseconds of ``500ms``, ``90s``, ``5m``, ``1h30m`` or ``30d``."""
+    text = env.get(name, "").strip()
+    if not text:
+        return default_ms
+    parts = re.findall(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise SettingsError(name, f"must be a duration such as 500ms, 30s, 5m, 1h30m or 30d, not {text[:40]!r}")
+    found = round(sum(float(number) * UNITS_MS[unit] for number, unit in parts))
+    if not low_ms <= found <= high_ms:
+        raise SettingsError(name, f"must be from {_spoken(low_ms)} to {_spoken(high_ms)}, not {text[:40]!r}")
+    return found
+
+
+def _spoken(duration_ms: int) -> str:
+    """A duration in the largest unit that it is whole in."""
+    unit = next(u for u in reversed(UNITS_MS) if duration_ms % UNITS_MS[u] == 0)
+    return f"{duration_ms // UNITS_MS[unit]}{unit}"
+
+
+def _size(env: Mapping[str, str], name: str) -> int | None:
+    """Bytes of ``2GB``, ``500MB``, ``1.5GB`` or ``1048576`` (units of 1024); None when nothing is set."""
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s?([KMGT]?B)?", text, re.IGNORECASE)
+    if found is None or not float(found[1]):
+        raise SettingsError(name, f"must be a size such as 2GB, 500MB or 65536, not {text[:40]!r}")
+    return max(1, int(float(found[1]) * UNITS_BYTES[(found[2] or "B").upper()]))
+
+
+def _ratio(env: Mapping[str, str], name: str, default: float, most: float = 1.0) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) or float(text) > most:
+        raise SettingsError(name, f"must be a number from 0 to {most:g}, not {text[:40]!r}")
+    return float(text)
+
+
+def _memory_limit(env: Mapping[str, str], on_lambda: bool) -> int | None:
+    """What all schedules together may weigh: a size, or a percentage of the memory of this machine. On Lambda there is
+    no machine that they would fill, and no limit unless one is given."""
+    size = _size(env, "QUEUE_MEMORY_LIMIT")
+    percent = _ratio(env, "QUEUE_MEMORY_PERCENT", 0 if on_lambda else MEMORY_PERCENT_DEFAULT, 100)
+    if size is not None:
+        return size
+    return int(_machine_memory_bytes() * percent / 100) or None
+
+
+def _machine_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:

@@ -1,12 +1,15 @@
-"""The cluster as an operator looks at it: which workers live, who has which shard, how long ago each was swept."""
+"""The cluster as an operator looks at it: which workers live, who has which shard, how long ago each was swept; and
+nodes of others, which tell us of themselves."""
 
 from __future__ import annotations
 
-from chalicelib.api import answers
+from chalicelib.api import answers, requests
 from chalicelib.api.operations import Call, Operation
 from chalicelib.api.requests import Body, Query
 from chalicelib.api.wire import Reply
+from chalicelib.core import limits
 from chalicelib.core.lease import LeaseItem
+from chalicelib.usecases import nodes as joined
 from chalicelib.workers import shards, sweep
 
 
@@ -19,7 +22,7 @@ def get(call: Call[Body, Query]) -> Reply:
     swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
     view = answers.ClusterView(
-        nodes=[_node(item) for _, item in sorted(nodes.items())],
+        nodes=[_node(item) for _, item in sorted(nodes.items())] + [_node(item) for item in joined.joined(s)],
         shards=[
             answers.ShardView(
                 shard=shard,
@@ -42,6 +45,13 @@ def _node(item: LeaseItem) -> answers.NodeView:
     )
 
 
+def join(call: Call[requests.JoinBody, Query]) -> Reply:
+    """Register a node."""
+    item = joined.join(call.services, call.body.node_id, call.body.address)
+    address = str(item.metadata.get("address", call.body.address))
+    return Reply(200, answers.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
+
+
 def operations() -> list[Operation]:
     """The calls of this noun."""
     return [
@@ -53,5 +63,18 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: answers.ClusterView},
             description="Workers on Lambda are no nodes: they own a shard for half a minute.",
-        )
+        ),
+        Operation(
+            method="POST",
+            path="/join",
+            summary="Register a worker node of yours, or keep it registered",
+            tag="operations",
+            handler=join,
+            body=requests.JoinBody,
+            answers={200: answers.JoinedView},
+            errors=(409,),
+            description=f"It counts as alive for {limits.NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
+            "a fencing token, and shows up in `/debug/cluster`. It owns no shards.",
+            example={"node_id": "worker-7", "address": "10.0.0.7:7000"},
+        ),
     ]

@@ -9,10 +9,11 @@ from chalicelib.api.operations import Call, Handler, Operation
 from chalicelib.api.requests import Body, Query, given, json_text
 from chalicelib.api.schedules import execution_filter
 from chalicelib.api.wire import Reply
-from chalicelib.core import draft
+from chalicelib.core import draft, limits
 from chalicelib.core.errors import NotFound
 from chalicelib.core.execution import Execution
 from chalicelib.usecases import executions
+from chalicelib.usecases import logs as log_lines
 
 COLLECTION = "/api/v1/executions"
 ONE = COLLECTION + "/{execution_id}"
@@ -61,6 +62,22 @@ def heartbeat(call: Call[Body, Query]) -> Reply:
     return _shown(executions.heartbeat(call.services, call.caller, _id(call)))
 
 
+def logs(call: Call[Body, requests.PageQuery]) -> Reply:
+    """A page of log lines, in the order of their writing."""
+    after = call.after(call.query)
+    start = 0 if after is None else int(after)
+    lines, more = log_lines.page(call.services, call.caller, _id(call), call.query.limit, start)
+    return call.page([answers.of_log_line(line) for line in lines], None if more is None else str(more))
+
+
+def log(call: Call[requests.LogBody, Query]) -> Reply:
+    """Add a log line."""
+    body, run = call.body, call.run
+    since_ms = int(run.seed.partition("@")[2]) if run is not None and run.again else None
+    line = log_lines.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
+    return Reply(201, answers.of_log_line(line))
+
+
 def _shown(found: Execution) -> Reply:
     return Reply(200, answers.of_execution(found))
 
@@ -107,6 +124,29 @@ def operations() -> list[Operation]:
         ),
         _verb("fail", "Report the failure of such an execution", fail, requests.FailBody, {"error": "disk full"}),
         _verb("heartbeat", "Start the time-out of such an execution anew", heartbeat),
+        Operation(
+            method="GET",
+            path=ONE + "/logs",
+            summary="The log of an execution, oldest line first",
+            tag="executions",
+            handler=logs,
+            query=requests.PageQuery,
+            answers={200: answers.LogList},
+            errors=(400, 404),
+        ),
+        Operation(
+            method="POST",
+            path=ONE + "/logs",
+            summary="Add a line to the log of an execution",
+            tag="executions",
+            handler=log,
+            body=requests.LogBody,
+            answers={201: answers.LogLineView},
+            errors=(404, 409),
+            creates=True,
+            description=f"At most {limits.LOG_LINES_MAX} lines, kept as long as executions are.",
+            example={"message": "12 of 40 rows done", "level": "info"},
+        ),
     ]
 
 

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
+from chalicelib.api import yaml_text
 from chalicelib.api.operations import Call, Operation, Table
-from chalicelib.api.wire import Reply, problem, read_body, read_query
+from chalicelib.api.wire import JSON, Reply, check_size, problem, read_body, read_query
 from chalicelib.core import hlc, trace
 from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
 from chalicelib.core.trace import TraceContext
@@ -68,7 +69,7 @@ class Face:
     def run(self, request: Request, context: TraceContext) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
-        body_bytes = _raw_body(request) if operation.takes_body else b""
+        body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
@@ -79,7 +80,7 @@ class Face:
             operation=operation,
             params=params,
             headers=request.headers,
-            body=read_body(operation.body, body_bytes, request.headers.get("content-type")),
+            body=read_body(operation.body, body_bytes, content_type),
             query=read_query(operation.query, query),
             base=_base(request),
         )
@@ -188,6 +189,17 @@ def _base(request: Request) -> str:
     for name, value in (request.uri_params or {}).items():
         ours = ours.replace("{" + name + "}", value)
     return path.removesuffix(ours) if path.endswith(ours) else ""
+
+
+def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
+    """The body and its content type; YAML as the JSON that says the same, where it is taken."""
+    if not operation.takes_body:
+        return b"", None
+    raw, content_type = _raw_body(request), request.headers.get("content-type")
+    check_size(raw)
+    if operation.yaml and yaml_text.is_yaml(content_type):
+        return yaml_text.to_json(raw), JSON
+    return raw, content_type
 
 
 def _raw_body(request: Request) -> bytes:

@@ -13,16 +13,19 @@ from chalicelib.api.wire import Reply, problem
 from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.ports.services import Services
+from chalicelib.usecases.vitals import Vitals, vitals
 
 SWEEP_MAX_AGE_MS = 3 * limits.SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
+NUMBERS_MAX_AGE_MS = 2_000
 
 
 class Health:
-    """The handler, and when it was first asked for its services."""
+    """The handler, when it was first asked for its services, and the numbers it last found."""
 
     def __init__(self) -> None:
         self._since_ms: int | None = None
+        self._numbers: tuple[int, Vitals] | None = None
 
     def get(self, call: Call[Body, Query]) -> Reply:
         """How things are."""
@@ -34,7 +37,29 @@ class Health:
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
             return problem(error, call.trace_id, checks)
-        return Reply(200, answers.HealthView("ok", "api", VERSION, max(0, now_ms - since_ms), checks))
+        return Reply(200, _view(s, self._vitals(s, now_ms), max(0, now_ms - since_ms), checks))
+
+    def _vitals(self, s: Services, now_ms: int) -> Vitals:
+        """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
+        known = self._numbers
+        if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
+            known = self._numbers = (now_ms, vitals(s))
+        return known[1]
+
+
+def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> answers.HealthView:
+    degraded = found.failure_ratio > s.config.failure_threshold
+    used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
+    return answers.HealthView(
+        status="degraded" if degraded else "ok",
+        role="api",
+        version=VERSION,
+        uptime_ms=uptime_ms,
+        memory=answers.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
+        jobs=answers.JobsNumbers(found.used.jobs, s.config.job_limit),
+        executions=answers.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
+        checks=checks,
+    )
 
 
 def _checked(look: Callable[[], object]) -> Check:
@@ -69,6 +94,7 @@ def operations() -> list[Operation]:
             handler=Health().get,
             answers={200: answers.HealthView},
             errors=(503,),
-            description="503 carries the same `checks` in its problem document.",
+            description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "
+            "last hour more failed than HEALTH_FAILURE_THRESHOLD allows.",
         )
     ]

@@ -14,6 +14,7 @@ from chalicelib.api.answers import Problem
 from chalicelib.api.operations import Operation
 from chalicelib.api.requests import NewSchedule, ScheduleChanges
 from chalicelib.api.wire import JSON, PROBLEM_JSON
+from chalicelib.api.yaml_text import YAML
 from chalicelib.core import errors as core_errors
 from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
@@ -98,7 +99,8 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         media: dict[str, Any] = {"schema": refs[operation.body]}
         if operation.example is not None:
             media["example"] = operation.example
-        described["requestBody"] = {"required": required, "content": {JSON: media}}
+        kinds = {JSON: media, YAML: {"schema": media["schema"]}} if operation.yaml else {JSON: media}
+        described["requestBody"] = {"required": required, "content": kinds}
     return described
 
 

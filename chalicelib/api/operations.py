@@ -51,7 +51,7 @@ class Call(Generic[B_co, Q_co]):
         """What If-Match allows; None = any version."""
         return if_match(self.headers.get("if-match"))
 
-    def after(self, query: requests.PageQuery | requests.LedgerQuery) -> str | None:
+    def after(self, query: requests.PageQuery | requests.LedgerQuery | requests.TokenQuery) -> str | None:
         """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""
         token = requests.given(query.page_token)
         return None if token is None else page_token.unseal(self.page_secret(), self._scope(), token)
@@ -79,8 +79,8 @@ Handler = Callable[[Any], Reply]
 class Operation:
     """One call of the API. ``answers`` maps success statuses to the model of their body (None: no body, str: text).
 
-    ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``errors``: problem statuses of its own,
-    beside those that every call can meet.
+    ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
+    ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
     method: str
@@ -94,6 +94,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False
+    yaml: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)

@@ -295,6 +295,12 @@ class PageQuery(Query, kw_only=True):
     page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
+class TokenQuery(Query, kw_only=True):
+    """One part of something long."""
+
+    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the call before.")] = UNSET
+
+
 class SchedulesQuery(PageQuery, kw_only=True):
     """Which schedules."""
 

@@ -173,19 +173,26 @@ def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:
-    """The schedule that the path names; what cannot be an id is not found, and never reaches a table."""
-    schedule_id = call.params["schedule"]
+    return known_form(call.params["schedule"])
+
+
+def known_form(schedule_id: str) -> str:
+    """A schedule's id as a path names it; what cannot be one is not found, and never reaches a table."""
     if not _ULID.fullmatch(schedule_id):
         raise NotFound("there is no such schedule")
     return schedule_id
 
 
 def _expected(call: Call[msgspec.Struct, Query]) -> str | None:
+    return expected_version(call, _id(call))
+
+
+def expected_version(call: Call[msgspec.Struct, Query], schedule_id: str) -> str | None:
     """The one version that If-Match allows; of several, the one that is current. None = any."""
     versions = call.versions
     if versions is None or len(versions) == 1:
         return versions[0] if versions else None
-    current = schedules.get(call.services, call.caller, _id(call)).definition.version
+    current = schedules.get(call.services, call.caller, schedule_id).definition.version
     if current not in versions:
         raise PreconditionFailed(f"the schedule is at version {current}")
     return current
@@ -212,7 +219,7 @@ def operations() -> list[Operation]:
             handler=create,
             body=requests.NewSchedule,
             answers={201: _VIEW},
-            errors=(409,),
+            errors=(409, 507),
             creates=True,
             example=_EXAMPLE,
             answer_headers={"Location": "The schedule's path.", "ETag": "Its version."},

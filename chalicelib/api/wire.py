@@ -95,10 +95,8 @@ def _error_headers(error: ChronoError) -> dict[str, str]:
 def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
     """The body as ``model``. No body at all counts as an empty object where the model requires nothing.
 
-    Raises TooLarge, UnsupportedMedia, BadRequest (not JSON) and InvalidField (JSON of another shape).
+    Raises UnsupportedMedia, BadRequest (not JSON) and InvalidField (JSON of another shape).
     """
-    if len(raw) > limits.BODY_MAX_BYTES:
-        raise too_large()
     if not raw:
         if any(f.required for f in msgspec.structs.fields(model)):
             raise BadRequest("the body is empty; a JSON object is needed")
@@ -110,6 +108,12 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as error:
         raise InvalidField([field_error(str(error), model)]) from None
+
+
+def check_size(raw: bytes) -> None:
+    """Refuse a body over the limit. Raises TooLarge."""
+    if len(raw) > limits.BODY_MAX_BYTES:
+        raise too_large()
 
 
 def too_large() -> TooLarge:

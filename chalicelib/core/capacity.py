@@ -51,10 +51,15 @@ def weight_bytes(definition: Definition) -> int:
 
 def counts(definition: Definition, state: State) -> bool:
     """Whether a schedule in this state counts: it may still have something to do."""
-    if state.status == "deleted":
+    if state.status == "deleted" or is_cancelled(definition, state):
         return False
     exhausted = definition.active and state.next_run_ms is None and state.queued_ms is None
     return not exhausted
+
+
+def is_cancelled(definition: Definition, state: State) -> bool:
+    """Whether the schedule was cancelled as a job, and not resumed since."""
+    return state.outcome == "cancelled" and not definition.active
 
 
 def moves(before: Schedule | None, after: Schedule, room: Room | None) -> tuple[Move, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from chalicelib.core import schedule as schedules
+from chalicelib.core.capacity import is_cancelled
 from chalicelib.core.execution import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution
 from chalicelib.core.schedule import Schedule, State
 
@@ -42,11 +43,6 @@ def group(state: State) -> str | None:
     return RAN if state.fence or over else FRESH
 
 
-def is_cancelled(found: Schedule) -> bool:
-    """Whether the job itself was cancelled, and not resumed since."""
-    return found.state.outcome == CANCELLED and not found.definition.active
-
-
 def last_run_ms(found: Schedule, now_ms: int) -> int | None:
     """The instant of the last execution that was attempted, as the state tells it."""
     return schedules.progress(found, now_ms).last_run_ms
@@ -54,7 +50,7 @@ def last_run_ms(found: Schedule, now_ms: int) -> int | None:
 
 def status(found: Schedule, last: Execution | None, now_ms: int) -> str:
     """The status of a job whose last attempted execution is ``last`` (None: there is none, or it has expired)."""
-    if is_cancelled(found):
+    if is_cancelled(found.definition, found.state):
         return CANCELLED
     if last is not None and last.state in ATTEMPTED:
         return last.state

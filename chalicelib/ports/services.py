@@ -11,7 +11,7 @@ from chalicelib.core.held_calls import HeldCalls
 from chalicelib.core.lease_memory import LeaseMemory
 from chalicelib.core.version_cache import VersionCache
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, Signals, Tasks, TimeSources
-from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, ScheduleStore
+from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, LogStore, ScheduleStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.ticks import TickStore
 from chalicelib.ports.work_queue import WorkQueue
@@ -22,7 +22,12 @@ class Config:
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
     should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
     ``ticks`` names the streams that run until somebody switches them; of what one missed, the newest ``tick_catch_up``
-    are emitted late."""
+    are emitted late.
+
+    ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
+    get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
+    is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
+    instants that one message carries."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -34,6 +39,13 @@ class Config:
     default_timezone: str = "UTC"
     zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
+    webhook_timeout_ms: int = limits.WEBHOOK_TIMEOUT_DEFAULT_MS
+    attempt_timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    max_attempts: int = 3
+    job_limit: int | None = None
+    memory_limit_bytes: int | None = None
+    failure_threshold: float = 0.1
+    slot_gap_ms: int = limits.MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = limits.TICK_CATCH_UP_MAX_COUNT
 
@@ -51,6 +63,7 @@ class Services:
     cursors: CursorStore
     leases: LeaseStore
     idempotency: IdempotencyStore
+    logs: LogStore
     ticks: TickStore
     queue: WorkQueue
     targets: Mapping[str, Target]

@@ -16,6 +16,7 @@ from chalicelib.core.schedule import Definition
 from chalicelib.core.trace import of_attempt
 from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Services
+from chalicelib.usecases import job_outcomes
 from chalicelib.usecases.owed import enqueue
 
 log = logging.getLogger(__name__)
@@ -36,15 +37,20 @@ def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
     """Write records whose attempt has ended; False where somebody else had ended it (the late result changes nothing).
 
     A record that waits for its next attempt has that attempt queued first; one that is out of attempts has its
-    CloudEvent on the dead-letter queue first. A crash in between repeats these, and loses neither. One that its target
-    accepted has the look at its time-out queued, so that it ends when its time is over and not at the next minute.
+    CloudEvent on the dead-letter queue first, and its schedule marked. A crash in between repeats these and loses none.
+    One that its target accepted has the look at its time-out queued, so that it ends when its time is over and not at
+    the next minute.
     """
     enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
     for e in ended:
         if e.execution.state in (journal.FAILED, journal.TIMEOUT):
             s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
+    job_outcomes.note(s, [e.execution for e in ended])
     writes = [(e.execution, e.expected_rev) for e in ended]
-    return [answer for group in chunks(writes, limits.STATEMENTS_MAX) for answer in update_surely(s, group)]
+    answers = [answer for group in chunks(writes, limits.STATEMENTS_MAX) for answer in update_surely(s, group)]
+    late = [e.execution.key for e, won in zip(ended, answers, strict=True) if not won]
+    job_outcomes.note_stored(s, late)
+    return answers
 
 
 def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[bool]:

@@ -47,7 +47,7 @@ def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
                 missed.append(missed_record(s, item.definition, item.shard, at_ms, now_ms))
             else:
                 firings.append(firing_of(item.definition, at_ms))
-    enqueue(s, message.pack(firings))
+    enqueue(s, message.pack(firings, s.config.slot_gap_ms))
     written(s.executions.insert, missed, limits.STATEMENTS_MAX)  # False: it has a record already, and needs no other
 
 

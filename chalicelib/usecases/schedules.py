@@ -11,45 +11,66 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.core import draft, limits, schedule, trace
+from chalicelib.core import capacity, draft, limits, schedule, trace
+from chalicelib.core.capacity import Room
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.execution import Execution, ExecutionKey
+from chalicelib.core.execution import CANCELLED, Execution, ExecutionKey
 from chalicelib.core.message import Run
-from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.core.schedule import Definition, Key, RetryPolicy, Schedule, State, VersionRef
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import Change, NameTaken, RevisionLost, ScheduleFilter
+from chalicelib.ports.stores import Change, NameTaken, NoRoom, RevisionLost, ScheduleFilter
 from chalicelib.usecases import owed
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.owed import Owed, hand_over
+from chalicelib.usecases.room import counted, exhausted, uncounted
 
 CHANGE_ATTEMPTS = 12
 
 
-def create(s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str) -> Schedule:
-    """Make a schedule under the given new id.
+def create(
+    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+) -> Schedule:
+    """Make a schedule under the given new id. ``allow_past`` takes an AT that has passed: it never fires.
 
-    Raises InvalidField, TooLarge, Conflict(name_taken). When the id exists already (the same call ran before and its
-    answer was lost), the schedule it made is returned.
+    Raises InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already (the same call
+    ran before and its answer was lost), the schedule it made is returned.
     """
-    now_ms = s.clock.now_ms()
-    definition = _new_definition(s, caller, fields, schedule_id, now_ms)
-    draft.check(definition, now_ms, s.config.webhook_allow)
-    state = _begin(s, definition, _blank_state(s, definition), None)
-    made = Schedule(definition, state)
+    definition = draft_new(s, caller, fields, schedule_id, allow_past)
+    blank, room = _counted(s, None, definition, _blank_state(s, definition), None)
+    made = _only_if_it_counts(definition, _begin(s, definition, blank, None))
     try:
-        s.schedules.create(made)
+        s.schedules.create(made, capacity.moves(None, made, room))
     except NameTaken:
         raise _name_taken(definition) from None
+    except NoRoom:
+        raise exhausted(s) from None
     except RevisionLost:
         return get(s, caller, schedule_id)
     return made
 
 
+def draft_new(
+    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+) -> Definition:
+    """The definition that ``create`` would make, judged and not written. Raises InvalidField, TooLarge."""
+    now_ms = s.clock.now_ms()
+    definition = _new_definition(s, caller, fields, schedule_id, now_ms)
+    draft.check(definition, now_ms, s.config.webhook_allow, allow_past)
+    return definition
+
+
 def _new_definition(
     s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, now_ms: int
 ) -> Definition:
-    given = {"owner": caller.subject, "shard_key": schedule_id, "timezone": s.config.default_timezone, **fields}
+    given = {
+        "owner": caller.subject,
+        "shard_key": schedule_id,
+        "timezone": s.config.default_timezone,
+        "timeout_ms": s.config.attempt_timeout_ms,
+        "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
+        **fields,
+    }
     active = bool(given.pop("enabled", True))
     return Definition(
         **given,
@@ -72,6 +93,7 @@ def _blank_state(s: Services, definition: Definition) -> State:
         id=definition.id,
         shard=schedule.shard_of(definition.shard_key, s.config.shards),
         versions=(VersionRef(definition.version, definition.since_ms, definition.active),),
+        chained=definition.type == "DELAY",
         hlc=definition.hlc,
         origin=definition.origin,
     )
@@ -119,8 +141,18 @@ def page(
     return [schedules[key] for key in keys if key in schedules], after
 
 
-def edit(s: Services, caller: Caller, schedule_id: str, fields: Mapping[str, Any], if_match: str | None) -> Schedule:
-    """Change fields. Raises InvalidField, NotFound, PreconditionFailed, Conflict(name_taken)."""
+def edit(
+    s: Services,
+    caller: Caller,
+    schedule_id: str,
+    fields: Mapping[str, Any],
+    if_match: str | None,
+    allow_past: bool = False,
+) -> Schedule:
+    """Change fields; ``allow_past`` takes an AT that has passed.
+
+    Raises InvalidField, NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted.
+    """
 
     def edited(definition: Definition) -> Definition:
         given = dict(fields)
@@ -128,7 +160,7 @@ def edit(s: Services, caller: Caller, schedule_id: str, fields: Mapping[str, Any
         changed = replace(definition, **given, active=active)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
-        draft.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=not moved)
+        draft.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
         return changed
 
     if "shard_key" in fields:
@@ -148,6 +180,11 @@ def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) 
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
 
 
+def cancel(s: Services, caller: Caller, schedule_id: str, reason: str | None, if_match: str | None) -> Schedule:
+    """Stop firing, and count as cancelled until it is resumed. ``reason`` becomes the note. Raises as ``pause``."""
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=reason), outcome=CANCELLED)
+
+
 def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:
     """Plan the schedule anew under the zone rules now in use: an edit that changes nothing else. Instants that the new
     rules keep stay what they are (an execution's id is its instant), the others are taken back."""
@@ -160,19 +197,21 @@ def _change(
     schedule_id: str,
     if_match: str | None,
     edited: Callable[[Definition], Definition],
+    outcome: str | None = None,
 ) -> Schedule:
-    """Load, settle, decide, queue, write; from the top again when another writer was faster."""
+    """Load, settle, decide, queue, write; from the top again when another writer was faster. ``outcome`` marks the
+    schedule so (None: the mark stays)."""
     for _ in range(CHANGE_ATTEMPTS):
         found = get(s, caller, schedule_id)
         _check_match(found.definition, if_match)
         changed = edited(found.definition)
-        if changed == found.definition:
+        if changed == found.definition and outcome in (None, found.state.outcome):
             return found
         settled = settle(s, found)
         if settled is None:
             continue
-        made = _next_version(s, settled, changed)
-        if _write_change(s, settled, made):
+        made, room = _next_version(s, settled, changed, outcome)
+        if _write_change(s, settled, made, room):
             return made
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
@@ -222,9 +261,11 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
     return s.executions.get([key]).get(key)
 
 
-def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule:
-    """The changed definition under a new version, its first instants queued. ``since`` never goes back, whatever the
-    clock does, so that versions keep their order."""
+def _next_version(
+    s: Services, found: Schedule, changed: Definition, outcome: str | None
+) -> tuple[Schedule, Room | None]:
+    """The changed definition under a new version, its first instants queued, and the room it needs. ``since`` never
+    goes back, whatever the clock does, so that versions keep their order."""
     definition, state = found.definition, found.state
     now_ms = s.clock.now_ms()
     since_ms = max(now_ms, state.current.since_ms + 1)
@@ -238,10 +279,32 @@ def _next_version(s: Services, found: Schedule, changed: Definition) -> Schedule
         origin=s.config.origin,
     )
     taken_back = schedule.queued_after(definition, state, since_ms)
+    resumed = new.active and not definition.active and state.outcome == CANCELLED
     moved = state.with_version(
-        VersionRef(new.version, since_ms, new.active), run_count=state.run_count - taken_back, hlc=new.hlc
+        VersionRef(new.version, since_ms, new.active),
+        run_count=state.run_count - taken_back,
+        outcome="" if resumed else state.outcome if outcome is None else outcome,
+        outcome_ms=now_ms if outcome else state.outcome_ms,
+        chained=new.type == "DELAY",
+        hlc=new.hlc,
     )
-    return Schedule(new, _begin(s, new, moved, _awaited(s, found, new)))
+    awaited = _awaited(s, found, new)
+    placed, room = _counted(s, found, new, moved, awaited)
+    return _only_if_it_counts(new, _begin(s, new, placed, awaited)), room
+
+
+def _counted(
+    s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None
+) -> tuple[State, Room | None]:
+    """Room for a schedule that has anything to do from now on; what has not needs none."""
+    idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
+    if idle or capacity.is_cancelled(new, state):
+        return uncounted(state), None
+    return counted(s, before, new, state)
+
+
+def _only_if_it_counts(definition: Definition, state: State) -> Schedule:
+    return Schedule(definition, state if capacity.counts(definition, state) else uncounted(state))
 
 
 def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
@@ -256,7 +319,7 @@ def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
     return state.queued_ms if record is None or record.is_open else None
 
 
-def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
+def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | None) -> bool:
     old, new = before.definition, after.definition
     change = Change(
         state=after.state,
@@ -265,11 +328,14 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
         snapshot=_superseded(before, new.since_ms),
         old_name=_guard(old),
         new_name=_guard(new),
+        moves=capacity.moves(before, after, room),
     )
     try:
         s.schedules.change(change)
     except NameTaken:
         raise _name_taken(new) from None
+    except NoRoom:
+        raise exhausted(s) from None
     except RevisionLost:
         return False
     return True
@@ -315,6 +381,8 @@ def _write_deletion(s: Services, found: Schedule) -> bool:
         next_run_ms=None,
         queued_ms=None,
         run_count=state.run_count - taken_back,
+        counted=-1,
+        weight_bytes=0,
         hlc=s.ids.hlc(),
     )
     change = Change(
@@ -324,6 +392,7 @@ def _write_deletion(s: Services, found: Schedule) -> bool:
         snapshot=_superseded(found, since_ms),
         old_name=_guard(old),
         new_name=None,
+        moves=capacity.moves(found, replace(found, state=gone), None),
     )
     try:
         s.schedules.change(change)

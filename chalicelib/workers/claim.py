@@ -198,7 +198,7 @@ def _hold_back(s: Services, held: Sequence[tuple[tuple[Firing, Definition, int],
 def _first_attempt(s: Services, definition: Definition, state: State, token: int, at_ms: int) -> Execution:
     now_ms = s.clock.now_ms()
     record = owed.new_record(s, definition, state.shard, at_ms, now_ms)
-    return replace(journal.claim(record, s.config.instance, token, now_ms), rev=1)
+    return replace(journal.claim(record, s.config.instance, token, now_ms), rev=1, mends=bool(state.outcome))
 
 
 def _insert(
@@ -321,7 +321,8 @@ def _attempt(s: Services, item: Firing | Run, record: Execution, expected_rev: i
             token = state.fence + 1
             if not s.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[0]:
                 continue  # another claim of the schedule was faster: the token after its own is as good
-            won = _begin_attempt(s, binding, token, state.epoch, record, expected_rev, claims)
+            mending = replace(record, mends=record.mends or bool(state.outcome))
+            won = _begin_attempt(s, binding, token, state.epoch, mending, expected_rev, claims)
         if not won:
             claims.redeliver.add(item)
         return

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from chalicelib.core import limits
+from chalicelib.core import limits, traffic
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Run
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
+from chalicelib.usecases import room
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.owed import enqueue
 from chalicelib.workers.shards import Held, each_shard, stamp
@@ -48,10 +49,11 @@ def run_shard(s: Services, held: Held) -> None:
 
 
 def reconcile_shard(s: Services, held: Held) -> None:
-    """Queue the next step of everything open in a shard that nobody works on."""
+    """Queue the next step of everything open in a shard that nobody works on, and count completed schedules no more."""
     _overdue(s, held.shard)
     for tenant in TENANTS:
         _abandoned(s, tenant, held)
+    room.release_spent(s, held.shard)
 
 
 def _overdue(s: Services, shard: int) -> None:
@@ -72,13 +74,16 @@ def _abandoned(s: Services, tenant: str, held: Held) -> None:
     until_ms = now_ms - SETTLED_AFTER_MS - s.config.max_drift_ms
     # An instance whose clock is ahead scans up to a moment that has not come: the next one must not trust that.
     from_ms = min(cursor.values.get("scanned_ms", until_ms - INDEX_LAG_MS), until_ms) - INDEX_LAG_MS
+    scanned_ms = min(cursor.values.get("scanned_ms", 0), until_ms)
     after: str | None = None
+    seen: list[int] = []  # instants that no scan before this one has counted
     for _ in range(SHARD_MAX_PAGES):
         page = s.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
         _requeue(s, page.keys, now_ms)
+        seen += [key.firing_ms for key in page.keys if key.firing_ms > scanned_ms]
         after = page.after
         if after is None:
-            stamp(s, name, held.fencing_token, scanned_ms=until_ms)
+            stamp(s, name, held.fencing_token, scanned_ms=until_ms, **traffic.counted(cursor.values, seen))
             return
     log.warning("shard %d has more recent executions than one scan reads; the next one goes on", shard)
 

@@ -56,6 +56,7 @@ def paths(house: House) -> dict[str, str]:
         execution_id = house.fire()
         house.known_paths = {  # type: ignore[attr-defined]
             o.path: o.path.replace("{schedule_id}", execution_id[:26])
+            .replace("{job_id}", execution_id[:26])
             .replace("{execution_id}", execution_id)
             .replace("{name}", "a%3Ab")
             .replace("{frequency}", "second")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from chalicelib.core.capacity import Move
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.schedule import Schedule
 from tests.api.conftest import RATE, House
@@ -76,10 +78,10 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def create(self, schedule: Schedule) -> None:
+    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
         error, self._error = self._error, None
         if error is None or self._happens:
-            self._inner.create(schedule)
+            self._inner.create(schedule, moves)
         if error is not None:
             raise error
 

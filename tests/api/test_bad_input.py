@@ -140,6 +140,51 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ValidateBody": {"name": LEASE_NAME, "fencing_token": TOKEN},
     "BreakBody": {"name": LEASE_NAME},
     "EnableTicksBody": {"target": [v for v in SCHEDULE["target"] if v is not None]},
+    "NewJob": {
+        "type": [*NOT_TEXT, None, "", "RATE", "Unico"],
+        "timestamp": [
+            *[*NOT_TEXT, "", "x" * 65, "tomorrow", "2026-12-25", "2026-12-25T10:00:00", "2026-13-01T00:00:00Z"],
+            "2020-01-01T00:00:00Z",
+        ],
+        "cron_expression": [*NOT_TEXT, "", "x" * 1025, ("* * * * *", "cron_expression")],
+        "last_date": [*NOT_TEXT, "", "x" * 65, ("2027-01-01T00:00:00Z", "last_date")],
+        "webhook_url": [*NOT_TEXT, "", "x" * 2049, "example.com", "http://10.0.0.1/", "file:///etc/passwd"],
+    },
+    "LogBody": {"message": [*NOT_TEXT, None, "", "x" * 4097], "level": [*NOT_TEXT, None, "", "INFO", "fatal"]},
+    "JoinBody": {
+        "node_id": [*NOT_TEXT, None, "", "x" * 129, "a b", "é", "a#b"],
+        "address": [*NOT_TEXT, None, "", "x" * 257],
+    },
+    "TagBody": {"tag": [*NOT_TEXT, None, "", "x" * 65]},
+    "TagPauseBody": {"tag": [*NOT_TEXT, None, "", "x" * 65], "note": [*NOT_TEXT, "x" * 513]},
+    "BatchBody": {
+        "operations": [
+            *[1, True, "x", {}, None, [], [{"op": "resume", "id": "0" * 26}] * 101],
+            *[([v], "operations.0") for v in (1, None, True, "x", [])],
+            *[([{"op": v}], "operations.0.op") for v in (1, None, "drop", "")],
+            ([{}], "operations.0.op"),
+            *[([{"op": op}], "operations.0.id") for op in ("patch", "pause", "resume", "delete")],
+            *[([{"op": "delete", "id": v}], "operations.0.id") for v in [*NOT_TEXT, None, "", "x"]],
+            ([{"op": "delete", "id": "0" * 26, "if_match": "x"}], "operations.0.if_match"),
+            ([{"op": "pause", "id": "0" * 26, "note": 1}], "operations.0.note"),
+            ([{"op": "create"}], "operations.0.schedule"),
+            ([{"op": "create", "schedule": {"type": "RATE"}}], "operations.0.schedule.expr"),
+            ([{"op": "create", "schedule": RATE | {"exprr": "x"}}], "operations.0.schedule.exprr"),
+            ([{"op": "patch", "id": "0" * 26, "changes": {"sla_ms": -1}}], "operations.0.changes.sla_ms"),
+        ]
+    },
+    "ImportBody": {
+        "version": [*NOT_INT, None, 0, 2],
+        "schedules": [
+            *[1, True, "x", {}, None, [RATE] * 501],
+            *[([v], "schedules.0") for v in (1, None, True, "x", [])],
+            ([{"type": "RATE"}], "schedules.0.expr"),
+            ([RATE | {"exprr": 1}], "schedules.0.exprr"),
+            *[([RATE | {"id": v}], "schedules.0.id") for v in (1, None, "", "x")],
+            ([RATE | {"name": "a"}, RATE | {"name": "a"}], "schedules.1.name"),
+            ([RATE | {"id": "0" * 26}] * 2, "schedules.1.id"),
+        ],
+    },
     "Body": {},
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
@@ -157,11 +202,24 @@ QUERIES: dict[str, list[str]] = {
     "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
     "after_sequence": ["", "x", "-1", "1.5", str(limits.SEQUENCE_MAX + 1), "null", "1&after_sequence=1"],
     "consistency": ["", "strong", "Cluster", "null"],
+    "status": ["", "done", "null", "missed"],
+    "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
+}
+SPECIAL: dict[str, dict[str, Any]] = {
+    "NewJob": {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"},
+    "LogBody": {"message": "x"},
+    "JoinBody": {"node_id": "n", "address": "a"},
+    "TagBody": {"tag": "t"},
+    "TagPauseBody": {"tag": "t"},
+    "BatchBody": {"operations": [{"op": "resume", "id": "0" * 26}]},
+    "ImportBody": {"schedules": []},
 }
 
 
 def _minimum(operation: Operation) -> dict[str, Any]:
     """A body that is right but for the field under test."""
+    if operation.body.__name__ in SPECIAL:
+        return dict(SPECIAL[operation.body.__name__])
     needed = {f.name for f in msgspec.structs.fields(operation.body) if f.required}
     right = RATE | {"error": "x", "from_unix_ms": 1_795_252_800_000, "to_unix_ms": 1_795_252_800_000}
     right |= {"name": "a/b", "holder_id": "h", "ttl_ms": 1000, "fencing_token": 1}
@@ -171,6 +229,8 @@ def _minimum(operation: Operation) -> dict[str, Any]:
 def _path(house: House, operation: Operation) -> str:
     if "{schedule_id}" in operation.path:
         return operation.path.replace("{schedule_id}", house.make()["id"])
+    if "{job_id}" in operation.path:
+        return operation.path.replace("{job_id}", house.make()["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
     return operation.path.replace("{name}", "a%2Fb").replace("{frequency}", "second")
@@ -331,8 +391,9 @@ def _wrong_queries() -> Iterator[Any]:
 @pytest.mark.parametrize(("operation", "name"), list(_wrong_queries()))
 def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: str) -> None:
     path = _path(shared, operation)
+    body = _minimum(operation) if operation.takes_body else None
     for value in QUERIES[name]:
-        answer = shared.call(operation.method, path, query=f"{name}={value}")
+        answer = shared.call(operation.method, path, body, query=f"{name}={value}")
         assert answer.status == 422, (value, answer.body)
         assert answer.fields == ["to_unix_ms" if "&to_unix_ms" in value else name], (value, answer.body)
 

@@ -71,7 +71,8 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     house.accept(accepted)
 
     def check(method: str, path: str, body: Any = None, execution_id: str = failed, status: int = 200) -> None:
-        where = path.replace("{schedule_id}", made["id"]).replace("{execution_id}", execution_id)
+        where = path.replace("{schedule_id}", made["id"]).replace("{job_id}", made["id"])
+        where = where.replace("{execution_id}", execution_id)
         answer = house.call(method, where, body)
         assert answer.status == status, answer.body
         conforms(document, path, method, answer)
@@ -98,6 +99,24 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     check("GET", "/api/v1/time/now")
     check("GET", "/api/v1/time/drift")
     check("GET", "/health", status=503)
+    job = "/jobs/{job_id}"
+    check("POST", "/jobs", {"type": "unico", "timestamp": "2026-12-25T10:00:00Z", "payload": [1]}, status=201)
+    check("POST", "/jobs", {"type": "unico"}, status=422)
+    check("GET", "/jobs")
+    check("GET", job)
+    check("GET", job + "/status")
+    check("GET", job + "/executions")
+    check("POST", run + "/logs", {"message": "x"}, status=201)
+    check("GET", run + "/logs")
+    check("POST", "/join", {"node_id": "n", "address": "a"})
+    check("GET", "/debug/cluster")
+    batch = [{"op": "create", "schedule": RATE}, {"op": "delete", "id": "0" * 26}, {"op": "pause", "id": made["id"]}]
+    check("POST", "/api/v1/schedules:batch", {"operations": batch})
+    check("POST", "/api/v1/schedules:resume", {"tag": "a"})
+    file = [RATE | {"name": "f"}, RATE | {"name": "n", "sla_ms": 5}, RATE]
+    check("POST", "/api/v1/schedules:import", {"schedules": file})
+    check("POST", job + "/cancel", {"reason": "x"})
+    check("POST", job + "/cancel", status=409)
     check("GET", "/api/v1/openapi.json")
     check("DELETE", one)
     check("DELETE", one, status=404)
@@ -109,7 +128,8 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
             continue
         execution_id = house.fire()
         house.accept(execution_id)
-        path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{execution_id}", execution_id)
+        path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
+        path = path.replace("{execution_id}", execution_id)
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]

@@ -147,6 +147,7 @@ class Plant:
             cursors=stores.cursors,
             leases=stores.leases,
             idempotency=stores.idempotency,
+            logs=stores.logs,
             ticks=stores.ticks,
             queue=self.queue,
             targets={"eventbridge": self.bus, "webhook": self.hook},

@@ -1,0 +1,169 @@
+"""Many schedules at once: a batch of changes each with its own result, and changes of all that carry a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.core import limits, schedule
+from chalicelib.core.errors import ChronoError, NotFound
+from chalicelib.core.schedule import Definition, Schedule
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.usecases import schedules
+
+CREATE, PATCH, PAUSE, RESUME, DELETE = "create", "patch", "pause", "resume", "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change. ``schedule_id`` is the new id for a create. ``fields`` are those of the domain."""
+
+    op: str
+    schedule_id: str
+    fields: dict[str, Any]
+    note: str | None = None
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one change: the schedule as it stands then (None: deleted), or why nothing was written."""
+
+    operation: Operation
+    schedule: Schedule | None = None
+    error: ChronoError | None = None
+
+
+def run(s: Services, caller: Caller, operations: Sequence[Operation], again: bool) -> list[Result]:
+    """Run changes in their order; one that is refused does not stop the others.
+
+    ``again`` says that the same batch may have run before: what it made is found, what it deleted may be gone.
+    """
+    return [_run_one(s, caller, operation, again) for operation in operations]
+
+
+def _run_one(s: Services, caller: Caller, operation: Operation, again: bool) -> Result:
+    try:
+        return Result(operation, _verbs[operation.op](s, caller, operation, again))
+    except ChronoError as refused:
+        return Result(operation, error=refused)
+
+
+def _create(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+    if again:
+        try:
+            return schedules.get(s, caller, o.schedule_id)
+        except NotFound:
+            pass
+    return schedules.create(s, caller, o.fields, o.schedule_id)
+
+
+def _patch(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+    return schedules.edit(s, caller, o.schedule_id, o.fields, o.if_match)
+
+
+def _pause(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+    return schedules.pause(s, caller, o.schedule_id, o.note, o.if_match)
+
+
+def _resume(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+    return schedules.resume(s, caller, o.schedule_id, o.if_match)
+
+
+def _delete(s: Services, caller: Caller, o: Operation, again: bool) -> None:
+    try:
+        schedules.delete(s, caller, o.schedule_id, o.if_match)
+    except NotFound:
+        if not again:
+            raise
+
+
+_verbs: dict[str, Callable[[Services, Caller, Operation, bool], Schedule | None]] = {
+    CREATE: _create,
+    PATCH: _patch,
+    PAUSE: _pause,
+    RESUME: _resume,
+    DELETE: _delete,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change by tag does to one schedule. ``runs_ms`` are its next runs if it is resumed, and those that will
+    not be if it is paused or deleted."""
+
+    before: Schedule
+    changed: bool
+    runs_ms: list[int]
+    error: ChronoError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """The schedules of a page, and the id to go on after (None: all were reached)."""
+
+    changes: list[Change]
+    after: str | None
+
+
+def by_tag(
+    s: Services, caller: Caller, op: str, tag: str, note: str | None, dry_run: bool, after: str | None
+) -> TagChange:
+    """Pause, resume or delete all schedules with a tag, newest first; a dry run tells the same and writes nothing.
+
+    Bounded in number and time: what is left is told by ``after``. Repeating it changes nothing more.
+    """
+    until_ms = s.clock.now_ms() + limits.TAG_CHANGE_BUDGET_MS
+    wanted = ScheduleFilter(tag=tag)
+    done: list[Change] = []
+    while len(done) < limits.TAG_CHANGE_MAX_SCHEDULES and s.clock.now_ms() < until_ms:
+        room = min(limits.PAGE_MAX_ITEMS, limits.TAG_CHANGE_MAX_SCHEDULES - len(done))
+        page, following = schedules.page(s, caller, wanted, room, after)
+        for found in page:
+            if tag in found.definition.tags:  # the index lags
+                done.append(_change(s, caller, op, found, note, dry_run))
+            after = found.definition.id
+            if s.clock.now_ms() >= until_ms:
+                return TagChange(done, after)
+        after = following
+        if after is None:
+            break
+    return TagChange(done, after)
+
+
+def _change(s: Services, caller: Caller, op: str, found: Schedule, note: str | None, dry_run: bool) -> Change:
+    definition = found.definition
+    changed = op == DELETE or definition.active == (op == PAUSE)
+    runs = next_runs(s, definition if op != RESUME else replace(definition, active=True), found)
+    if dry_run or not changed:
+        return Change(found, changed, runs)
+    try:
+        _verbs[op](s, caller, Operation(op, definition.id, {}, note), True)
+    except NotFound:
+        return Change(found, False, [])  # somebody deleted it meanwhile
+    except ChronoError as refused:
+        return Change(found, False, [], refused)
+    return Change(found, True, runs)
+
+
+def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:
+    """The next few runs of a definition from now on, as far as they are known: a DELAY schedule tells one."""
+    if not definition.active:
+        return []
+    now_ms = s.clock.now_ms()
+    if definition.type == "DELAY":
+        waiting = None if found is None else schedule.progress(found, now_ms).next_run_ms
+        first = waiting if waiting is not None else schedule.first_from(definition, now_ms)
+        return [] if first is None else [first]
+    count = 0 if found is None else schedule.progress(found, now_ms).run_count
+    left = schedule.runs_left(definition, count)
+    most = limits.TAG_PREVIEW_RUNS if left is None else min(limits.TAG_PREVIEW_RUNS, left)
+    runs: list[int] = []
+    after_ms: int | None = max(now_ms, definition.since_ms - 1)
+    compiled = definition.compiled()
+    while after_ms is not None and len(runs) < most:
+        after_ms = compiled.next_after(after_ms)
+        runs += [] if after_ms is None else [after_ms]
+    return runs

@@ -1,0 +1,134 @@
+"""Schedules as a file in version control: what such a file would change, and changing it.
+
+A file says how schedules shall be; a schedule is known by its owner and name (one without a name by its id). Importing
+the same file twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from chalicelib.core import draft, limits
+from chalicelib.core.errors import ChronoError, InvalidField
+from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.core.ulid import derived, is_ulid
+from chalicelib.ports.batches import chunks, gathered
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import schedules
+
+CREATE, UPDATE, UNCHANGED, REFUSED = "create", "update", "unchanged", "refused"
+
+# What a file says of a schedule; the rest is kept by the service.
+COMPARED: Final = frozenset(f.name for f in fields(Definition)) - {
+    *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data"),
+    *("created_at_ms", "updated_at_ms", "hlc", "origin", "shard_key"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One schedule of a file: the fields that it names, and its id when it says one."""
+
+    fields: Mapping[str, Any]
+    schedule_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an entry does (or did): ``before`` and ``after`` are the definitions, None where there is none."""
+
+    action: str
+    before: Definition | None = None
+    after: Definition | None = None
+    changed: frozenset[str] = frozenset()
+    error: ChronoError | None = None
+
+
+def apply(s: Services, caller: Caller, entries: Sequence[Entry], seed: str, dry_run: bool) -> list[Step]:
+    """Make schedules as the file says; with ``dry_run`` tell what that would do, and write nothing.
+
+    An entry that is refused does not stop the others. New schedules have ids that follow from ``seed``, so that the
+    same call run again makes the same. Raises InvalidField when two entries mean the same schedule.
+    """
+    _check_distinct(caller, entries)
+    existing = _existing(s, caller, entries)
+    return [_step(s, caller, entry, existing[n], derived(seed, n), dry_run) for n, entry in enumerate(entries)]
+
+
+def _identity(caller: Caller, entry: Entry) -> tuple[str, str] | str | None:
+    """(owner, name), or the id of a nameless one."""
+    name = entry.fields.get("name")
+    if name is not None:
+        return str(entry.fields.get("owner", caller.subject)), str(name)
+    return entry.schedule_id
+
+
+def _check_distinct(caller: Caller, entries: Sequence[Entry]) -> None:
+    seen: set[object] = set()
+    for number, entry in enumerate(entries):
+        identity = _identity(caller, entry)
+        if identity is not None and identity in seen:
+            field = "id" if isinstance(identity, str) else "name"
+            raise InvalidField.of(f"schedules.{number}.{field}", "is another schedule's of this file")
+        seen.add(identity)
+
+
+def _existing(s: Services, caller: Caller, entries: Sequence[Entry]) -> list[Schedule | None]:
+    """The schedules that the entries mean, where they exist."""
+    identities = [_identity(caller, entry) for entry in entries]
+    names = list(dict.fromkeys(i for i in identities if isinstance(i, tuple)))
+    held: dict[tuple[str, str], str] = {}
+    for group in chunks(names, limits.BATCH_GET_MAX):
+        held |= s.schedules.named(caller.tenant, group)
+    ids = [i if isinstance(i, str) else None if i is None else held.get(i) for i in identities]
+    keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
+    found = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2) if keys else {}
+    return [None if i is None else found.get(Key(caller.tenant, i)) for i in ids]
+
+
+def _step(s: Services, caller: Caller, entry: Entry, existing: Schedule | None, new_id: str, dry_run: bool) -> Step:
+    before = None if existing is None else existing.definition
+    try:
+        if entry.fields.get("name") is None and entry.schedule_id is None:
+            raise InvalidField.of("name", "is required: a file knows its schedules by owner and name, or by id")
+        if entry.schedule_id is not None and not is_ulid(entry.schedule_id):
+            raise InvalidField.of("id", "must be a ULID")
+        if before is None:
+            return _create(s, caller, entry, entry.schedule_id or new_id, dry_run)
+        return _update(s, caller, entry, before, dry_run)
+    except ChronoError as refused:
+        return Step(REFUSED, before, error=refused)
+
+
+def _create(s: Services, caller: Caller, entry: Entry, schedule_id: str, dry_run: bool) -> Step:
+    wanted = schedules.draft_new(s, caller, entry.fields, schedule_id, allow_past=True)
+    if not dry_run:
+        wanted = schedules.create(s, caller, entry.fields, schedule_id, allow_past=True).definition
+    return Step(CREATE, None, wanted, COMPARED)
+
+
+def _update(s: Services, caller: Caller, entry: Entry, before: Definition, dry_run: bool) -> Step:
+    wanted = schedules.draft_new(s, caller, {"shard_key": before.shard_key, **entry.fields}, before.id, allow_past=True)
+    if wanted.shard_key != before.shard_key:
+        raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
+    changed = frozenset(name for name in COMPARED if _differ(name, before, wanted))
+    after = replace(before, **{name: getattr(wanted, name) for name in changed})
+    if not changed:
+        return Step(UNCHANGED, before, before)
+    draft.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    if not dry_run:
+        values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}
+        after = schedules.edit(s, caller, before.id, values, None, allow_past=True).definition
+    return Step(UPDATE, before, after, changed)
+
+
+def _differ(name: str, before: Definition, wanted: Definition) -> bool:
+    old, new = getattr(before, name), getattr(wanted, name)
+    if name == "payload":
+        return bool(json.loads(old) != json.loads(new))  # 1.10 is 1.1, and the order of keys says nothing
+    if name == "target":
+        return draft.normal_target(old) != draft.normal_target(new)
+    return bool(old != new)

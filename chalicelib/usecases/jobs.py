@@ -1,0 +1,225 @@
+"""Jobs: Scheduled-DB's way of asking for schedules. A job is a schedule, and its id the schedule's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.core import jobs, limits
+from chalicelib.core import schedule as course
+from chalicelib.core.capacity import is_cancelled
+from chalicelib.core.errors import Conflict, FieldError, InvalidField
+from chalicelib.core.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
+from chalicelib.core.instants import parse_rfc3339, to_rfc3339
+from chalicelib.core.schedule import Key, Schedule
+from chalicelib.ports.batches import gathered
+from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.usecases import executions, schedules
+
+PAGE_SCAN_MAX = 10  # index pages read for one page of jobs: entries that have just moved on leave gaps
+OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs looks at
+LAST_SCAN_MAX = 20  # executions looked at for the last one that was attempted
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A schedule, its last attempted execution (None: there is none, or it has expired), and the status of both."""
+
+    schedule: Schedule
+    last: Execution | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a caller wants, as it was sent. ``payload`` is serialised JSON."""
+
+    type: str
+    timestamp: str | None = None
+    cron_expression: str | None = None
+    last_date: str | None = None
+    webhook_url: str | None = None
+    payload: str | None = None
+
+
+def create(s: Services, caller: Caller, wanted: NewJob, job_id: str) -> Job:
+    """Make a job under the given new id.
+
+    Raises InvalidField (a ``timestamp`` or ``last_date`` in the past among it), TooLarge, CapacityExhausted.
+    """
+    fields = _fields(s, wanted)
+    try:
+        made = schedules.create(s, caller, fields, job_id)
+    except InvalidField as refused:
+        raise _in_terms_of_jobs(wanted, refused) from None
+    return _job(s, made, None)
+
+
+def _fields(s: Services, wanted: NewJob) -> dict[str, object]:
+    """A job's fields as a schedule's. Raises InvalidField."""
+    timing = _once(wanted) if wanted.type == jobs.UNICO else _again_and_again(s, wanted)
+    if wanted.payload is not None:
+        timing["payload"] = wanted.payload
+    if wanted.webhook_url is not None:
+        timing["target"] = {
+            "type": "webhook",
+            "url": wanted.webhook_url,
+            "method": "POST",
+            "timeout_ms": s.config.webhook_timeout_ms,
+        }
+    return timing
+
+
+def _once(wanted: NewJob) -> dict[str, object]:
+    _forbid(wanted, "cron_expression", "last_date")
+    if wanted.timestamp is None:
+        raise InvalidField.of("timestamp", "is required of a job of type unico")
+    at_ms = _instant("timestamp", wanted.timestamp)
+    return {"type": "AT", "expr": f"at:{to_rfc3339(at_ms)}"}
+
+
+def _again_and_again(s: Services, wanted: NewJob) -> dict[str, object]:
+    _forbid(wanted, "timestamp")
+    if wanted.cron_expression is None:
+        raise InvalidField.of("cron_expression", "is required of a job of type recurrente")
+    fields: dict[str, object] = {"type": "CRON", "expr": wanted.cron_expression}
+    if wanted.last_date is not None:
+        last_ms = _instant("last_date", wanted.last_date)
+        if last_ms < s.clock.now_ms():
+            raise InvalidField.of("last_date", "lies in the past")
+        fields["end_at_ms"] = last_ms
+    return fields
+
+
+def _forbid(wanted: NewJob, *names: str) -> None:
+    given = [name for name in names if getattr(wanted, name) is not None]
+    if given:
+        raise InvalidField([FieldError(name, f"is no field of a job of type {wanted.type}") for name in given])
+
+
+def _instant(field: str, text: str) -> int:
+    try:
+        return parse_rfc3339(text)
+    except ValueError as problem:
+        raise InvalidField.of(field, str(problem)) from None
+
+
+def _in_terms_of_jobs(wanted: NewJob, refused: InvalidField) -> InvalidField:
+    """The same errors under the names that the caller used."""
+    names = {"expr": "timestamp" if wanted.type == jobs.UNICO else "cron_expression"}
+    names |= {"target.url": "webhook_url", "end_at_unix_ms": "last_date"}
+    errors = [FieldError(names.get(e.field, e.field), e.message) for e in refused.errors]
+    return InvalidField(errors, code=refused.code)
+
+
+def get(s: Services, caller: Caller, job_id: str) -> Job:
+    """One job, by its last execution as the journal has it. Raises NotFound."""
+    found = schedules.get(s, caller, job_id)
+    return _job(s, found, _last_of(s, found.definition.key))
+
+
+def page(
+    s: Services, caller: Caller, status: str | None, limit: int, after: str | None
+) -> tuple[list[Job], str | None]:
+    """Jobs with a status (None: all), newest first, and the id to go on after (None: the end).
+
+    An index finds them, however many others there are; what has just changed its status may be missing from a page.
+    """
+    if status is None:
+        found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
+        return _jobs(s, found), more
+    if status == IN_PROGRESS:
+        return _running(s, caller, limit, after)
+    items: list[Job] = []
+    for _ in range(PAGE_SCAN_MAX):
+        listed = s.schedules.jobs(caller.tenant, jobs.GROUP_OF[status], limit - len(items), after)
+        items += [job for job in _of_ids(s, caller, listed.ids) if job.status == status]
+        after = listed.after
+        if after is None or len(items) >= limit:
+            break
+    return items, after
+
+
+def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
+    """Jobs with an execution under way, by the index of open executions: their number bounds the work."""
+    until_ms = limits.INSTANT_MAX_MS
+    keys = [k for n in range(s.config.shards) for k in s.executions.open_until(n, until_ms, OPEN_SCAN_MAX)]
+    ids = sorted({k.schedule_id for k in keys if k.tenant == caller.tenant}, reverse=True)
+    left = [i for i in ids if after is None or i < after]
+    items: list[Job] = []
+    for start in range(0, len(left), limit):
+        group = left[start : start + limit]
+        for job in _of_ids(s, caller, group):
+            if job.status == IN_PROGRESS:
+                items.append(job)
+                if len(items) == limit:
+                    last = job.schedule.definition.id
+                    return items, last if last != left[-1] else None
+    return items, None
+
+
+def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
+    keys = [Key(caller.tenant, i) for i in ids]
+    found = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2) if keys else {}
+    return _jobs(s, [found[key] for key in keys if key in found])
+
+
+def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
+    """Jobs with their last executions, which their states name: one read for all of them."""
+    now_ms = s.clock.now_ms()
+    named = {f.definition.key: keys for f in found if (keys := _last_keys(f, now_ms))}
+    wanted = [key for keys in named.values() for key in keys]
+    records = gathered(s.executions.get, wanted, limits.BATCH_GET_MAX) if wanted else {}
+    last = {key: [records[k] for k in keys if k in records] for key, keys in named.items()}
+    return [_job(s, f, _newest(last.get(f.definition.key, ()))) for f in found]
+
+
+def _last_keys(found: Schedule, now_ms: int) -> list[ExecutionKey]:
+    """What the last attempted execution may be called: its instant is known, not whether it was fired by hand."""
+    at_ms = jobs.last_run_ms(found, now_ms)
+    if at_ms is None:
+        return []
+    return [ExecutionKey(*found.definition.key, at_ms, manual) for manual in (False, True)]
+
+
+def _newest(records: Sequence[Execution]) -> Execution | None:
+    attempted = [r for r in records if r.state in jobs.ATTEMPTED]
+    return max(attempted, key=lambda r: r.created_ms, default=None)
+
+
+def _last_of(s: Services, key: Key) -> Execution | None:
+    """The last attempted execution of a schedule, by the journal."""
+    found, _ = s.executions.of_schedule(key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
+    return next((e for e in found if e.state in jobs.ATTEMPTED), None)
+
+
+def _job(s: Services, found: Schedule, last: Execution | None) -> Job:
+    return Job(found, last, jobs.status(found, last, s.clock.now_ms()))
+
+
+def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_match: str | None) -> Job:
+    """Stop a job for good, or until its schedule is resumed: no further run begins, and one under way is cancelled.
+
+    Raises NotFound, PreconditionFailed, Conflict (``not_cancellable``) when it is over or was cancelled.
+    """
+    job = get(s, caller, job_id)
+    over = course.progress(job.schedule, s.clock.now_ms()).state == "completed" and job.status not in OPEN
+    if over or is_cancelled(job.schedule.definition, job.schedule.state):
+        raise Conflict(f"the job is already {job.status}", code="not_cancellable")
+    stopped = schedules.cancel(s, caller, job_id, reason, if_match)
+    for execution in _open_of(s, stopped.definition.key):
+        _cancel_execution(s, caller, execution, reason)
+    return get(s, caller, job_id)
+
+
+def _open_of(s: Services, key: Key) -> list[Execution]:
+    found, _ = s.executions.of_schedule(key, 0, s.clock.now_ms(), limits.PAGE_MAX_ITEMS, None)
+    return [e for e in found if e.is_open]
+
+
+def _cancel_execution(s: Services, caller: Caller, execution: Execution, reason: str | None) -> None:
+    try:
+        executions.cancel(s, caller, execution.id, reason)
+    except Conflict:
+        return  # it ended meanwhile, which is as good

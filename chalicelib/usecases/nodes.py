@@ -1,0 +1,47 @@
+"""Worker nodes that others run and that tell us of themselves: each is a lease, alive while it joins again in time.
+
+They own no shards: those are divided among the workers that sweep (``workers.ownership``).
+"""
+
+from __future__ import annotations
+
+from chalicelib.core import lease, lease_document, limits
+from chalicelib.core.errors import Conflict
+from chalicelib.core.lease import LeaseItem
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import leases
+
+JOINED = "#joined"  # the tenant under which they are kept; no caller's tenant begins so
+SUBJECT = "chronowatch"
+LIST_MAX_PAGES = 20  # a node that is gone leaves its lease behind, which keeps its token
+
+
+def join(s: Services, node_id: str, address: str) -> LeaseItem:
+    """Register a node, or keep it registered for another NODE_JOIN_TTL_MS. A node that joins again keeps its token
+    while it was alive all the time. Raises Conflict when many join under one id at once."""
+    caller = Caller(JOINED, SUBJECT)
+    fields = {
+        "name": node_id,
+        "holder_id": node_id,
+        "ttl_ms": limits.NODE_JOIN_TTL_MS,
+        "metadata": {"address": address, "role": "worker"},
+    }
+    leases.acquire(s, caller, fields, None)
+    found = leases.get(s, caller, node_id)
+    if found.holder_id != node_id:
+        raise Conflict("the node is joining from several places at once")
+    return found
+
+
+def joined(s: Services) -> list[LeaseItem]:
+    """The nodes that are alive, by id."""
+    now_ms = s.clock.now_ms()
+    found: list[LeaseItem] = []
+    after: str | None = None
+    for _ in range(LIST_MAX_PAGES):
+        documents, after = s.leases.list(JOINED, limits.PAGE_MAX_ITEMS, after)
+        items = [lease_document.read(document) for document in documents]
+        found += [item for item in items if lease.is_taken(item, now_ms, margin_ms=0)]
+        if after is None:
+            break
+    return found
