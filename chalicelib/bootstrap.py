@@ -84,8 +84,7 @@ def override(other: Services, chosen: Settings | None = None) -> Iterator[Servic
 def build(chosen: Settings) -> Services:
     """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
     from chalicelib.adapters.aws import Clients
-    from chalicelib.adapters.dynamodb import Database, Names
-    from chalicelib.adapters.dynamodb_stores import DynamoLeaseStore, open_stores
+    from chalicelib.adapters.dynamodb_stores import open_stores
     from chalicelib.adapters.hlc_clock import HlcClock
     from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.sqs import SqsQueue
@@ -97,9 +96,9 @@ def build(chosen: Settings) -> Services:
     among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
-    clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources, traced=chosen.tracing)
+    clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     retention_s = chosen.retention_ms // 1000
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, clients.quick_dynamodb())
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -128,7 +127,7 @@ def build(chosen: Settings) -> Services:
         schedules=stores.schedules,
         executions=stores.executions,
         cursors=stores.cursors,
-        leases=DynamoLeaseStore(Database(clients.quick_dynamodb(), Names.of_stage(chosen.stage))),
+        leases=stores.leases,
         idempotency=stores.idempotency,
         logs=stores.logs,
         ticks=stores.ticks,

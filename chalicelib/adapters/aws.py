@@ -68,8 +68,6 @@ REFUSALS = frozenset(
     }
 )
 
-QUICK = "dynamodb over the wire"
-
 
 def resource_name(stage: str, part: str) -> str:
     """The name of a table, queue or rule of a stage."""
@@ -93,14 +91,12 @@ class Clients:
         endpoint_url: str | None = None,
         meter: Meter | None = None,
         listener: Listener | None = None,
-        traced: bool = False,
     ) -> None:
         """``endpoint_url`` replaces every service's own (an emulator's); ``meter`` counts all calls; ``listener`` is
-        attached to every client too. ``traced``: X-Ray follows every call."""
+        attached to every client too."""
         self._region = region
         self._endpoint_url = endpoint_url
         self._listeners = [each for each in (meter, listener) if each is not None]
-        self._followed = meter is not None or traced
         self._lock = threading.RLock()
         self._session: Any = None
         self._made: dict[tuple[str, float], Client] = {}
@@ -118,45 +114,6 @@ class Clients:
     def factory(self, service: str, read_timeout_s: float = READ_TIMEOUT_S) -> ClientFactory:
         """The same, as a function that makes the client when first called."""
         return lambda: self.get(service, read_timeout_s)
-
-    def quick_dynamodb(self, read_timeout_s: float = READ_TIMEOUT_S) -> ClientFactory:
-        """As ``factory("dynamodb")``, for calls on single items: past most of botocore, at a third of its CPU time.
-
-        Where a proxy stands between, or calls are traced or metered, it is botocore's client after all: these follow
-        botocore alone.
-        """
-
-        def get() -> Client:
-            found = self._made.get((QUICK, read_timeout_s))
-            if found is not None:
-                return found
-            with self._lock:
-                if (QUICK, read_timeout_s) not in self._made:
-                    self._made[QUICK, read_timeout_s] = self._make_quick(read_timeout_s)
-                return self._made[QUICK, read_timeout_s]
-
-        return get
-
-    def _make_quick(self, read_timeout_s: float) -> Client:
-        from botocore.httpsession import where
-        from botocore.utils import get_environ_proxies
-
-        from chalicelib.adapters.aws_wire import Endpoint, WireClient
-
-        client = self.get("dynamodb", read_timeout_s)
-        url = client.meta.endpoint_url
-        credentials = self._session.get_credentials()
-        if self._followed or credentials is None or get_environ_proxies(url):
-            return client
-        endpoint = Endpoint(
-            url=url,
-            region=client.meta.region_name,
-            credentials=credentials.get_frozen_credentials,
-            ca_bundle=self._session.get_config_variable("ca_bundle") or where(),
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=read_timeout_s,
-        )
-        return WireClient(endpoint)
 
     def _make(self, service: str, read_timeout_s: float) -> Client:
         from botocore.config import Config

@@ -77,22 +77,19 @@ class _Tally:
 class Database:
     """One client, and the names of the tables; safe to share between threads."""
 
-    def __init__(self, client: aws.ClientFactory, names: Names, quick: aws.ClientFactory | None = None) -> None:
-        """``quick``: a client for the calls made here, which take and give plain JSON; ``client`` is botocore's, for
-        models and transactions."""
+    def __init__(self, client: aws.ClientFactory, names: Names) -> None:
         self.client = client
-        self._quick = client if quick is None else quick
         self.names = names
 
     def read(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call a reading operation (``get_item``, ``query``). Raises Unavailable."""
-        method = getattr(self._quick(), operation)
+        method = getattr(self.client(), operation)
         answer: dict[str, Any] = aws.read(lambda: method(**arguments))
         return answer
 
     def write(self, operation: str, **arguments: Any) -> bool:
         """Call a conditional write; False when its condition failed. Raises Unavailable, OutcomeUnknown."""
-        method = getattr(self._quick(), operation)
+        method = getattr(self.client(), operation)
         try:
             aws.write(lambda: method(**arguments))
         except Exception as error:
@@ -145,7 +142,7 @@ class Database:
     def _execute_once(self, statements: Sequence[Statement], tally: _Tally) -> None:
         places, tally.waiting = tally.waiting, []
         batch = [{"Statement": statements[i].text, "Parameters": statements[i].values} for i in places]
-        client = self._quick()
+        client = self.client()
         try:
             responses = aws.write(lambda: client.batch_execute_statement(Statements=batch))["Responses"]
         except OutcomeUnknown as error:

@@ -43,22 +43,15 @@ class Stores:
     ticks: DynamoTickStore
 
 
-def open_stores(
-    client: ClientFactory,
-    stage: str,
-    retention_s: int = limits.HISTORY_RETENTION_S,
-    quick: ClientFactory | None = None,
-) -> Stores:
+def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HISTORY_RETENTION_S) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, versions of schedules and ticks are kept. ``quick``: a client for
-    what every firing calls. The rest stays with ``client``, whose answers also tell the time (adapters.time_sources).
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
     """
     database = Database(client, Names.of_stage(stage))
-    firing = Database(client, Names.of_stage(stage), quick)
     return Stores(
-        schedules=DynamoScheduleStore(firing, retention_s),
-        executions=DynamoExecutionStore(firing, retention_s),
+        schedules=DynamoScheduleStore(database, retention_s),
+        executions=DynamoExecutionStore(database, retention_s),
         cursors=DynamoCursorStore(database),
         leases=DynamoLeaseStore(database),
         idempotency=DynamoIdempotencyStore(database),

@@ -86,4 +86,3 @@ def _pages(frequency: Frequency) -> str:
 def _digits(sequence: int) -> str:
     """A number as text that sorts as it does."""
     return f"{sequence:0{_SEQUENCE_DIGITS}d}"
-

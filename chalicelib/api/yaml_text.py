@@ -37,7 +37,7 @@ def is_yaml(content_type: str | None) -> bool:
 
 
 def to_json(raw: bytes) -> bytes:
-    """The JSON text that says the same; ``raw`` is bounded by the caller. Raises BadRequest for what JSON cannot say."""
+    """The JSON text that says the same; the caller bounds ``raw``. Raises BadRequest for what JSON cannot say."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -17,8 +17,10 @@ LIST_MAX_PAGES = 20  # a node that is gone leaves its lease behind, which keeps 
 
 
 def join(s: Services, node_id: str, address: str) -> LeaseItem:
-    """Register a node, or keep it registered for another NODE_JOIN_TTL_MS. A node that joins again keeps its token
-    while it was alive all the time. Raises Conflict when many join under one id at once."""
+    """Register a node, or keep it registered for another NODE_JOIN_TTL_MS. Joining again keeps its token.
+
+    Raises Conflict when many join under one id at once.
+    """
     caller = Caller(JOINED, SUBJECT)
     fields = {
         "name": node_id,

@@ -63,17 +63,15 @@ class Node:
 
         Raises NoRoom, Unavailable, OutcomeUnknown; calling again is right after each.
         """
-        asked_ms = _monotonic_ms(s)
-        lapsed = asked_ms >= self._believed_until_ms
+        asked_ms, believed_until_ms = _monotonic_ms(s), self._believed_until_ms
         self._beat(s)
+        lapsed = _monotonic_ms(s) >= believed_until_ms  # by the time it was written, others may have seen us dead
         nodes = shards.live_nodes(s)
         seen = frozenset(nodes)
-        if s.config.instance not in seen:
-            seen |= {s.config.instance}
         changed = lapsed or seen != self._seen
         for work in self._works.values():
             if changed or not work.settled or s.clock.now_ms() >= work.look_ms:
-                self._divide(s, work, seen)
+                self._divide(s, work, lapsed)
         self._seen = seen
         with self._lock:
             self._owned = {w.name: {n: i.fencing_token for n, i in w.leases.items()} for w in self._works.values()}
@@ -132,25 +130,45 @@ class Node:
 
     # -- its shards
 
-    def _divide(self, s: Services, work: _Work, nodes: frozenset[str]) -> None:
+    def _divide(self, s: Services, work: _Work, lapsed: bool) -> None:
         """Look at all shards of a work, and do our part of the plan."""
         work.settled = False
         items = shards.shard_items(s, work.name)
+        # After the shards: whoever had taken one by then is registered by now, and must not look dead.
+        nodes = {*shards.live_nodes(s), s.config.instance}
         owners = [shards.owner_of(s, items.get(shard), nodes) for shard in range(s.config.shards)]
         mine = {shard: items[shard] for shard, owner in enumerate(owners) if owner == s.config.instance}
         following = plan(owners, sorted(nodes), s.config.instance)
         for shard in following.release:
+            with self._lock:
+                self._owned[work.name].pop(shard, None)  # before others can take it
             _give_up(s, mine.pop(shard))
-        had = set(mine)
-        for shard in following.take:
-            taken = shards.take(s, work.name, shard, items.get(shard), shards.NODE, limits.SHARD_NODE_LEASE_MS)
-            if taken is not None:
-                mine[shard] = taken
-        if mine.keys() != had:
-            log.info("%s: took shards %s", work.name, sorted(mine.keys() - had))
-        work.leases = {shard: _kept(s, item) for shard, item in sorted(mine.items())}
+        kept = {shard: _kept(s, work.name, shard, item, lapsed) for shard, item in sorted(mine.items())}
+        taken = {
+            shard: shards.take(s, work.name, shard, items.get(shard), shards.NODE, limits.SHARD_NODE_LEASE_MS)
+            for shard in following.take
+        }
+        if taken:
+            log.info("%s: took shards %s", work.name, [shard for shard, item in taken.items() if item is not None])
+        work.leases = {shard: item for shard, item in (kept | taken).items() if item is not None}
         work.settled = following.settled
         work.look_ms = s.clock.now_ms() + limits.SHARD_LOOK_MS
+
+
+def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> LeaseItem | None:
+    """A shard of ours, still ours; None when somebody else was faster.
+
+    A node that others may have seen dead takes its shards anew: whoever looked then and writes only now must lose.
+    Otherwise a lease is renewed when half of it is over.
+    """
+    if lapsed:
+        return shards.take(s, work, shard, item, shards.NODE, limits.SHARD_NODE_LEASE_MS)
+    now_ms = s.clock.now_ms()
+    if item.expires_at_unix_ms - now_ms > limits.SHARD_NODE_LEASE_MS // 2:
+        return item
+    request = RenewRequest(item.tenant, item.name, s.config.instance, SUBJECT, item.fencing_token)
+    renewed = lease.decide_renew(item, request, now_ms).item_to_write
+    return renewed if renewed is not None and shards.write(s, item, renewed) else None
 
 
 def _give_up(s: Services, item: LeaseItem) -> None:
@@ -158,18 +176,6 @@ def _give_up(s: Services, item: LeaseItem) -> None:
     freed = lease.decide_release(item, request).item_to_write
     assert freed is not None
     shards.write(s, item, freed)
-
-
-def _kept(s: Services, item: LeaseItem) -> LeaseItem:
-    """The lease, renewed when half of it is over. Should the write lose, the next look shows who has it."""
-    now_ms = s.clock.now_ms()
-    if item.expires_at_unix_ms - now_ms > limits.SHARD_NODE_LEASE_MS // 2:
-        return item
-    request = RenewRequest(item.tenant, item.name, s.config.instance, SUBJECT, item.fencing_token)
-    renewed = lease.decide_renew(item, request, now_ms).item_to_write
-    if renewed is not None and shards.write(s, item, renewed):
-        return renewed
-    return item
 
 
 def _monotonic_ms(s: Services) -> int:

@@ -84,8 +84,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     opened: Any = memory.open_stores()
     if request.param == "emulator":
         mine, _ = request.getfixturevalue("resources")
-        made = request.getfixturevalue("clients")
-        opened = open_stores(made.factory("dynamodb"), mine.stage, quick=made.quick_dynamodb())  # as bootstrap does
+        opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
     first = (opened.schedules, opened.executions, opened.cursors, opened.leases)
     return Stores(*first, opened.idempotency, opened.logs, opened.ticks)
 

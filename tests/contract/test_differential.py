@@ -386,7 +386,7 @@ def pages_of_due(stores: Any, shard: int, until_ms: int, limit: int) -> list[Due
 
 @pytest.mark.parametrize("seed", chosen_seeds())
 def test_memory_and_dynamodb_agree(seed: int, clients: Clients, resources: Any) -> None:
-    real = open_stores(clients.factory("dynamodb"), resources[0].stage, quick=clients.quick_dynamodb())
+    real = open_stores(clients.factory("dynamodb"), resources[0].stage)
     try:
         Walk(seed, real, shard_base=1000 + seed * SHARDS).run()
     except AssertionError as problem:

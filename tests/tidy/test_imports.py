@@ -59,7 +59,6 @@ CLOCKS = {
 READS_CLOCKS = {
     "chalicelib/adapters/system.py",
     "chalicelib/adapters/time_sources.py",  # hears what the time is elsewhere, and when it heard it
-    "chalicelib/adapters/aws_wire.py",  # a signature carries the machine's own time, right or wrong
 }
 
 
