@@ -35,7 +35,8 @@ def export(call: Call[Body, file_models.ExportQuery]) -> Reply:
     """The schedules that match, as one file; where they are too many, the first part of it."""
     q, s = call.query, call.services
     wanted = ScheduleFilter(given(q.owner), given(q.enabled), given(q.type), given(q.tag), given(q.name_prefix))
-    after, entries, size = call.after(q), list[str](), 0
+    after, size = call.after(q), 0
+    entries: list[tuple[str, str, str]] = []  # owner, name or id, and what is said: in an order that diffs can follow
     while True:
         room = min(limits.PAGE_MAX_ITEMS, limits.EXPORT_MAX_SCHEDULES - len(entries))
         found, following = schedules.page(s, call.caller, wanted, room, after)
@@ -44,15 +45,15 @@ def export(call: Call[Body, file_models.ExportQuery]) -> Reply:
             size += len(text.encode())
             if size > limits.EXPORT_MAX_BYTES and entries:
                 return _file(entries, call.token(after))
-            entries.append(text)
+            entries.append((each.definition.owner, each.definition.name or each.definition.id, text))
             after = each.definition.id
         after = following
         if after is None or len(entries) >= limits.EXPORT_MAX_SCHEDULES:
             return _file(entries, call.token(after))
 
 
-def _file(entries: list[str], token: str | None) -> Reply:
-    listed = "schedules:\n" + "".join(entries) if entries else "schedules: []\n"
+def _file(entries: list[tuple[str, str, str]], token: str | None) -> Reply:
+    listed = "schedules:\n" + "".join(text for *_, text in sorted(entries)) if entries else "schedules: []\n"
     rest = "" if token is None else f"# There are more: ask again with page_token={token}\n"
     headers = {} if token is None else {NEXT_TOKEN: token}
     return Reply(200, f"{HEAD}{rest}version: 1\n{listed}", headers, f"{yaml_text.YAML}; charset=utf-8")
