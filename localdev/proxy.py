@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 from localdev.processes import run_child
@@ -32,6 +33,10 @@ class Server(ThreadingHTTPServer):
         parts = urlsplit(endpoint)
         self.upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.prefix = prefix
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that hung up is no error of ours."""
+        _log.debug("a connection ended early", exc_info=True)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -22,10 +22,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 
 def test_a_deployed_schedule_fires_each_instant_once(deployed: DevServer, receiver: Receiver) -> None:
     beat = deployed.create(type="RATE", expr="rate:1s", payload={"hello": "world"}, target=receiver.target())
-    wait_for("five firings", lambda: len(receiver.of(beat)) >= 5, 40)
-    came = receiver.of(beat)
     first = beat["created_at_unix_ms"] + 1000
-    assert sorted(receiver.counts(beat)) == [first + 1000 * k for k in range(len(came))]
+    owed = [first + 1000 * k for k in range(5)]
+    # The first ones wait for Lambda's cold starts, on a busy machine for seconds; so the order is not asked for.
+    wait_for("five firings", lambda: receiver.counts(beat).keys() >= set(owed), 60)
+    came = receiver.of(beat)
+    assert [receiver.counts(beat)[instant] for instant in owed] == [1] * len(owed)
     assert came[0].event["data"] == {"hello": "world"}
     status, execution = deployed.call("GET", f"/api/v1/executions/{came[0].event['id']}")
     assert (status, execution["delivery_state"]) == (200, "completed")
