@@ -69,7 +69,16 @@ def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[
 def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: Sequence[bool]) -> list[bool]:
     """After a repeated write, "lost" may mean that the unanswered first one won: the stored record tells."""
     stored = s.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
-    return [won or stored.get(e.key) == e for (e, _), won in zip(writes, answers, strict=True)]
+    return [won or _shows(stored.get(e.key), e) for (e, _), won in zip(writes, answers, strict=True)]
+
+
+def _shows(stored: Execution | None, e: Execution) -> bool:
+    """Whether a record is ``e``, or has gone on from ``e``, which ended its attempt: no other ends it the same way."""
+    if stored is None or stored == e:
+        return stored is not None
+    ended = e.lease_until_ms is None and e.attempts and e.attempts[-1].number == e.attempt
+    went_on = stored.attempts[: len(e.attempts)] == e.attempts and stored.history[: len(e.history)] == e.history
+    return bool(ended) and stored.rev > e.rev and went_on
 
 
 def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:

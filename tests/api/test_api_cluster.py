@@ -59,4 +59,5 @@ def test_with_nodes_one_of_which_dies(house: House) -> None:
     assert [node["node_id"] for node in found["nodes"]] == ["n1"]
     assert {shard["owner"] for shard in found["shards"]} == {"n1"}
     after = {shard["shard"]: shard["fencing_token"] for shard in found["shards"]}
-    assert sorted(after[n] - before[n] for n in after) == [0] * 8 + [1] * 8
+    # Its own as well: it had been silent for so long that others may have seen it dead.
+    assert {after[n] - before[n] for n in after} == {1}

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core import limits
 from tests.e2e.dev_server import DevServer, free_port, wait_for
 
 RATE_MS = 1_000
@@ -267,7 +268,9 @@ def test_ninety_seconds_without_anybody(
     found = server.executions(beat["id"])
     silent = {at: e for at, e in found.items() if stopped_ms < at <= started_ms}
     missed = [at for at, e in silent.items() if e["delivery_state"] == "missed"]
-    late = [c.at_ms for c in hook.calls if c.at_ms - int(c.event["id"].split("-")[1]) > 2_000]
+    # What had been claimed before the kill, a message's span at most, is taken up at once: the rest waits for slots.
+    paced = [c for c in hook.calls if int(c.event["id"].split("-")[1]) > stopped_ms + limits.MESSAGE_SPAN_MS]
+    late = [c.at_ms for c in paced if c.at_ms - int(c.event["id"].split("-")[1]) > 2_000]
     most = max(sum(start <= at < start + 60_000 for at in late) for start in late)
     print(
         len(silent), "instants in the silence:", len(missed), "missed,", len(late), "late,", most, "in a minute at most"
@@ -280,7 +283,7 @@ def test_ninety_seconds_without_anybody(
     ids = [c.event["id"] for c in hook.calls]
     doubled = {i for i in ids if ids.count(i) > 1}
     assert all(int(i.split("-")[1]) < stopped_ms + 3_000 for i in doubled), "only what was under way at the kill"
-    assert most <= 62
+    assert 45 <= most <= 61  # one a second, and a fence-post
 
 
 def _is_caught_up(server: DevServer, schedule_id: str, until_ms: float) -> bool:

@@ -750,7 +750,7 @@ def test_https_trickle_and_cancel(make_target, receiver: Receiver, certificates:
     serve_tls(receiver, certificates.good)
     target = make_target(ca_file=str(certificates.ca_file), resolver=Names(["127.0.0.1"]))
     receiver.answers = [lambda _sock: None, lambda _sock: None]
-    assert send(target, url_of(receiver, "hook.test", "https"), timeout_ms=200).error_type == "timeout"
+    assert send(target, url_of(receiver, "hook.test", "https"), timeout_ms=1_500).error_type == "timeout"
     receiver.arrived.get(timeout=GUARD_S)
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     url = url_of(receiver, "hook.test", "https")
@@ -779,5 +779,5 @@ def test_an_idle_connection_counts_as_open_until_it_holds_unread_bytes(receiver:
         connection.begin(call)
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         with connection.makefile("rb") as stream:
-            assert stream.read(len(OK)) == OK
+            assert stream.read() == OK  # with the end, which may come after the last byte
         assert not connection.is_open()
