@@ -16,9 +16,11 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from bench.arrivals import Receiver
 from bench.counting_proxy import CountingProxy, Ledger
@@ -338,7 +340,7 @@ def _world() -> Iterator[World]:
             )
             create.create_all(dynamodb, sqs, events, resources)
             with CountingProxy(port, resources, _scanner(dynamodb)) as proxy:
-                services = bootstrap.build(replace(chosen, endpoint_url=proxy.endpoint))
+                services = bootstrap.build(chosen._replace(endpoint_url=proxy.endpoint))
                 clock = VirtualClock(now_ms())
                 queue = VirtualQueue(services.queue, clock)
                 virtual = replace(services, clock=clock, tasks=VirtualTasks(clock), queue=queue)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from chalicelib import settings as environment
 from chalicelib.ports.clock import Clock
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct):
     """What this process has made so far."""
 
     settings: Settings | None = None

@@ -11,12 +11,12 @@ import os
 import re
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chalicelib.core import limits
 from chalicelib.core.errors import SettingsError
-from chalicelib.core.ticks import FREQUENCIES, Frequency
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
 
 VARIABLES = (
     "CHRONO_STAGE",
@@ -66,8 +66,7 @@ MEMORY_PERCENT_DEFAULT = 50
 LOCAL_PAGE_TOKEN_SECRET = "chronowatch-on-loopback-needs-no-secret"  # noqa: S105
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything is installed
     """The validated choices of one process. Durations are milliseconds.
 
     ``loopback`` says that nobody but this machine can reach the service; ``auth`` is ``off`` (everybody is admin, only

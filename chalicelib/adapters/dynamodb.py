@@ -7,8 +7,9 @@ statements in one call, each atomic and conditional by itself, each billed as th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
 
 from chalicelib.adapters import aws
 from chalicelib.adapters.system import pause
@@ -29,8 +30,7 @@ class Statement(NamedTuple):
     values: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """The tables of one stage."""
 
     schedules: str
@@ -64,8 +64,7 @@ def check_size(items: Sequence[object], most: int) -> None:
         raise ValueError(f"at most {most} items at once, not {len(items)}")
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """What became of a batch of statements so far."""
 
     answers: list[bool | None]

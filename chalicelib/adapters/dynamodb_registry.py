@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from chalicelib.adapters import dynamodb_documents as documents
 from chalicelib.adapters.aws import write_idempotent

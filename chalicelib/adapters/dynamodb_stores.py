@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chalicelib.adapters.aws import ClientFactory
 from chalicelib.adapters.dynamodb import Database, Names
@@ -30,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Stores:
+class Stores(Struct, frozen=True):
     """One of each, over the same tables."""
 
     schedules: DynamoScheduleStore

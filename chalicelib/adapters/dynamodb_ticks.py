@@ -9,8 +9,8 @@ from chalicelib.adapters import aws
 from chalicelib.adapters.dynamodb import Database, Value, key, number, text
 from chalicelib.adapters.system import token
 from chalicelib.core import limits, tick_document
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.tick_book import Book, Page
-from chalicelib.core.ticks import Frequency
 from chalicelib.ports.ticks import KeptBook
 
 _BOOK_KEY: Final = key("#ticks", "book")

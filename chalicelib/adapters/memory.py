@@ -10,8 +10,10 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.adapters.memory_ticks import MemoryTickStore
 from chalicelib.core import jobs, limits
@@ -519,8 +521,7 @@ class MemoryLogStore:
         return found[:limit], found[limit - 1].number if len(found) > limit else None
 
 
-@dataclass(frozen=True, slots=True)
-class Stores:
+class Stores(Struct, frozen=True):
     """One of each."""
 
     schedules: MemoryScheduleStore

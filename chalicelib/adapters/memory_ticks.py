@@ -7,8 +7,8 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Sequence
 
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.tick_book import Book, Page
-from chalicelib.core.ticks import Frequency
 from chalicelib.ports.ticks import KeptBook
 
 

@@ -11,8 +11,9 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
+
+from msgspec import Struct, field
 
 _LOOPBACK = "127.0.0.1"
 _DATAGRAM_MAX_BYTES = 4096
@@ -34,8 +35,7 @@ class ThreadBell:
         self.event.clear()
 
 
-@dataclass(slots=True)
-class _Turnstile:
+class _Turnstile(Struct):
     lock: Lock = field(default_factory=Lock)
     users: int = 0
 

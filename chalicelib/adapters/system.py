@@ -10,7 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.core.errors import InvalidField
@@ -227,8 +228,7 @@ class _Worker:
                 self._wake.acquire()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Entry:
+class _Entry(Struct, frozen=True, order=True):
     due_ms: int
     order: int
     job: _Job

@@ -13,9 +13,10 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from chalicelib.adapters.aws_failures import failed
 from chalicelib.adapters.http_connection import Call, Cancelled, Connection, Peer, Pool, connect

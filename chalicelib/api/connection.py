@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 def _always_here() -> bool:
@@ -37,8 +38,7 @@ class Chunks(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
-class StreamSlot:
+class StreamSlot(Struct):
     """Where a call leaves the body that is to be streamed in the place of its answer's own."""
 
     chunks: Chunks | None = None

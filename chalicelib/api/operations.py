@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 from chalicelib.api import requests
 from chalicelib.api.wire import Reply, decode_path, if_match
@@ -27,8 +27,7 @@ _PARAMETER = re.compile(r"\{(\w+?)_id\}")
 _VERB = re.compile(r"(?<=\}):(\w+)$")
 
 
-@dataclass(slots=True)
-class Call(Generic[B_co, Q_co]):
+class Call(Struct, Generic[B_co, Q_co]):
     """One request to one operation, read and validated. ``run`` is set under an Idempotency-Key.
 
     ``base`` is what stands before our paths in the URL that the caller used.
@@ -75,8 +74,7 @@ class Call(Generic[B_co, Q_co]):
 Handler = Callable[[Any], Reply]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """One call of the API. ``answers`` maps success statuses to the model of their body (None: no body, str: text).
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.

@@ -16,8 +16,9 @@ from chalicelib.api.requests import Body, Query
 from chalicelib.api.wire import Reply
 from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, TooMany
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.tick_book import Skipped
-from chalicelib.core.ticks import Frequency, Tick
+from chalicelib.core.ticks import Tick
 from chalicelib.ports.services import Services
 from chalicelib.usecases import tick_feed, ticks
 from chalicelib.usecases.tick_feed import Dropped, Nothing

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+from msgspec import Struct, field
 
 from chalicelib.api.answers import Check, Problem, ProblemField
 from chalicelib.core import limits
@@ -49,8 +49,7 @@ _PLACE = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """An answer before it is written: ``body`` is anything that msgspec encodes, or the text itself."""
 
     status: int

@@ -1,1 +1,1 @@
-"""Pure rules of the domain: standard library only; no clock, randomness or I/O. now is an argument."""
+"""Pure rules of the domain: no I/O, clock or randomness; standard library and msgspec only. now is an argument."""

@@ -8,9 +8,10 @@ and then 31 March: an error never adds up.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.cron import EPOCH_DAY, LAST_DAY, NEVER, month_length
 from chalicelib.core.instants import parse_rfc3339
@@ -28,8 +29,7 @@ _SLACK_MS: Final = 6 * _DAY_MS  # how far any month is from k average ones, with
 UNBOUNDED: Final = 1 << 60
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Struct, frozen=True):
     """An ISO 8601 duration: ``months`` and ``days`` on the wall clock, then ``time_ms`` of elapsed time."""
 
     months: int
@@ -42,8 +42,7 @@ class Period:
         return self.months * _MONTH_MS + self.days * _DAY_MS + self.time_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Repetition:
+class Repetition(Struct, frozen=True):
     """How often (None: without end), from when (None: the schedule's own anchor) and how far apart."""
 
     times: int | None

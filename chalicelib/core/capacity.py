@@ -8,8 +8,9 @@ where none is set they count in the counter of their shard, so that nothing is h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.schedule import Definition, Schedule, State
 
@@ -31,8 +32,7 @@ class Room(NamedTuple):
     weight_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A change of one counter, made in the transaction of the schedule that causes it. ``room`` is judged on the spot:
     without room nothing of the transaction is written."""
 

@@ -11,8 +11,9 @@ finding where intervals agree; Corbett et al., "Spanner" (OSDI 2012), for time a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from chalicelib.core.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
 
@@ -20,8 +21,7 @@ _NANOS_PER_S = 1_000_000_000
 _PPM = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Interval:
+class Interval(Struct, frozen=True, order=True):
     """All values from ``low`` to ``high``, both included. Raises ValueError when there are none."""
 
     low: int
@@ -62,8 +62,7 @@ class Interval:
 # -- the wall clock beside the monotonic clock
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The wall clock (unix nanoseconds), read between two readings of the monotonic clock.
 
     A process that is put to sleep between two clocks would otherwise see a drift that is none.
@@ -84,16 +83,14 @@ class Reading:
         return Interval(self.wall_nanos - self.after_nanos, self.wall_nanos - self.before_nanos)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """The wall clock jumped by at least ``nanos`` (signed) before the reading at ``wall_nanos``."""
 
     wall_nanos: int
     nanos: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """How far the wall clock moved against the monotonic one since the oldest reading: at least ``nanos``, signed."""
 
     nanos: int
@@ -127,8 +124,7 @@ def moved(earlier: Reading, later: Reading) -> int:
 # -- what sources of true time say
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """``source`` proved that true time minus monotonic time lay in ``interval`` at ``monotonic_nanos``."""
 
     source: str
@@ -185,8 +181,7 @@ def narrowed(observations: Sequence[Observation], now: Reading, drift_ppm: int) 
 # -- where they agree
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True):
     """The smallest interval that the largest number of intervals share, and that number."""
 
     interval: Interval
@@ -227,8 +222,7 @@ def _edges(intervals: Iterable[Interval]) -> list[tuple[int, int, int]]:
 # -- the bound
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """True time minus wall time lies in ``offset``. ``agreeing`` of ``sources`` say so; without a majority it is
     the hull of what all of them say."""
 

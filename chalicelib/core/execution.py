@@ -11,8 +11,10 @@ and start the next. Every function here is pure and returns the record to write 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import limits, retry
 from chalicelib.core.errors import Conflict
@@ -78,8 +80,7 @@ class LateAnswer(NamedTuple):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs."""
 
     number: int
@@ -102,8 +103,7 @@ class Transition(NamedTuple):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(Struct, frozen=True, kw_only=True):
     """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
 
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
@@ -264,8 +264,7 @@ def _begun(execution: Execution, started_ms: int) -> Execution:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """How an attempt ended, in the terms of the journal."""
 
     outcome: str  # completed, failed, timeout, lost, cancelled

@@ -8,7 +8,8 @@ the last stamp is ``adapters/hlc_clock.py``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.limits import HLC_GRACE_MS, HLC_LOGICAL_MAX
@@ -28,8 +29,7 @@ _TEXT = re.compile(r"([0-9]{1,19})\.([0-9]{1,5})")
 assert HLC_LOGICAL_MAX == (1 << _LOGICAL_BITS) - 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Stamp:
+class Stamp(Struct, frozen=True, order=True):
     """One point of hybrid time; stamps compare by ``physical_nanos`` (unix nanoseconds), then by ``logical``."""
 
     physical_nanos: int

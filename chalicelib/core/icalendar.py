@@ -8,8 +8,9 @@ not read: the name decides. As the RFC has it, DTEND is the first moment that is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from chalicelib.core import zones
 from chalicelib.core.calendar_periods import Period, parse_period
@@ -37,8 +38,7 @@ class Property(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(Struct, frozen=True):
     """A date or date-time: seconds on the wall clock of ``zone``."""
 
     wall_s: int
@@ -51,8 +51,7 @@ class When:
         return self.zone.resolve(self.wall_s)
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     properties: list[Property] = field(default_factory=list)
 
     def one(self, name: str) -> Property | None:
@@ -122,8 +121,7 @@ def end_of(start_s: int, zone: Zone, length: Period) -> int:
     return start_s * 1000 + length.time_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """What a calendar covers: single stretches (both ends included, unix ms) and recurring events."""
 
     ranges: tuple[tuple[int, int], ...]

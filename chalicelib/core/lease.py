@@ -21,8 +21,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, TooMany
 from chalicelib.core.limits import (
@@ -44,16 +46,14 @@ _TICKET_SPARE_SHARE = 4
 _TICKET_SPARE_MAX_MS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """Who asks: the caller's own name for itself and, with authentication, the subject it may not choose."""
 
     holder_id: str
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(Struct, frozen=True):
     """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again.
 
     ``wake_at`` is where the instance that holds its call open can be told of a release; empty: nowhere.
@@ -71,8 +71,7 @@ class Waiter:
         return Party(self.holder_id, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseItem:
+class LeaseItem(Struct, frozen=True):
     """All that is stored of one lease. ``holder_id`` None: nobody holds it, and the item keeps the token."""
 
     tenant: str
@@ -103,8 +102,7 @@ class LeaseItem:
         return Party(self.holder_id, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class AcquireRequest:
+class AcquireRequest(Struct, frozen=True):
     """``:acquire``. Raises InvalidField naming every wrong field."""
 
     tenant: str
@@ -130,16 +128,14 @@ class AcquireRequest:
         return Party(self.holder_id, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The caller stays on the line: it is asking for as long as its call is held open, by an instance that can be woken
     at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every look."""
 
     wake_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewRequest:
+class RenewRequest(Struct, frozen=True):
     """``:renew``; without ``ttl_ms`` the lease's own. Raises InvalidField naming every wrong field."""
 
     tenant: str
@@ -163,8 +159,7 @@ class RenewRequest:
         return Party(self.holder_id, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRequest:
+class ReleaseRequest(Struct, frozen=True):
     """``:release``. Raises InvalidField naming every wrong field."""
 
     tenant: str
@@ -186,8 +181,7 @@ class ReleaseRequest:
         return Party(self.holder_id, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class ValidateRequest:
+class ValidateRequest(Struct, frozen=True):
     """``:validate``, asked by the resource's side. Raises InvalidField naming every wrong field."""
 
     tenant: str
@@ -198,16 +192,14 @@ class ValidateRequest:
         _raise_any(name_problem(self.name), _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX))
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     """The caller holds the lease until ``expires_at_unix_ms`` of the service's clock."""
 
     fencing_token: int
     expires_at_unix_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """The caller stands in the queue, first is 1.
 
     ``holder_id`` and ``expires_at_unix_ms`` are None while the lease is free and kept for the first in the queue.
@@ -218,30 +210,26 @@ class Waiting:
     expires_at_unix_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(Struct, frozen=True):
     """The caller no longer holds the lease."""
 
     released: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(Struct, frozen=True):
     """Whether the token is the live holder's, and the highest token ever granted for the name (0: none)."""
 
     valid: bool
     highest_fencing_token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """Nobody holds the lease now."""
 
     broken: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[A_co]):
+class Decision(Struct, Generic[A_co], frozen=True):
     """The answer, and the item to write before giving it (None: nothing changes)."""
 
     item_to_write: LeaseItem | None

@@ -7,7 +7,8 @@ trace shows as ``lost``, and the count of these is the service's own measure of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution
@@ -16,8 +17,7 @@ from chalicelib.core.schedule import Definition
 LOST, PAUSED, EXCLUDED, PENDING = "lost", "paused", "excluded", "pending"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One instant and its answer. ``expected`` says whether the schedule owed it."""
 
     firing_ms: int
@@ -27,8 +27,7 @@ class Line:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(Struct, frozen=True):
     """Lines in order of time; ``next_ms`` is where to go on (None: the span is covered)."""
 
     lines: tuple[Line, ...]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from chalicelib.core import limits, ticks
+from msgspec import Struct
+
+from chalicelib.core import frequencies, limits, ticks
 from chalicelib.core.execution import ExecutionKey
 from chalicelib.core.schedule import Key
 from chalicelib.core.ticks import Tick
@@ -34,8 +35,7 @@ class Firing(NamedTuple):
         return self.at_ms + self.offset_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Firings:
+class Firings(Struct, frozen=True):
     """Some firings that are due close together, in order of time."""
 
     firings: tuple[Firing, ...]
@@ -45,8 +45,7 @@ class Firings:
         return self.firings[0].due_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """The next attempt of an execution: attempt number ``attempt`` is due at ``due_ms``."""
 
     execution: ExecutionKey
@@ -66,8 +65,7 @@ class DueTick(NamedTuple):
         return self.tick.timestamp // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Ticks:
+class Ticks(Struct, frozen=True):
     """Some ticks, of any frequencies, that are due close together, in order of time."""
 
     ticks: tuple[DueTick, ...]
@@ -159,7 +157,7 @@ def _encode_ticks(message: Ticks) -> str:
 
 def _ticks_of(frequency: Any, version: Any, instance: Any, to: Any, numbered: Any) -> Iterable[DueTick]:
     """The ticks of one stream in a message. Raises ValueError, TypeError."""
-    if frequency not in ticks.FREQUENCIES or not to or not set(to) <= {BUS, TARGET}:
+    if frequency not in frequencies.FREQUENCIES or not to or not set(to) <= {BUS, TARGET}:
         raise ValueError("no such stream or destination")
     for at_s, sequence, *late in numbered:
         tick = ticks.build(frequency, int(at_s) * 1_000_000_000, int(sequence), str(version), str(instance), bool(late))

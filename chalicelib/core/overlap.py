@@ -8,8 +8,10 @@ execution ends: whoever comes next looks at the record. Retries belong to the ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.execution import CANCELLED, IN_PROGRESS, SKIPPED, Execution, ExecutionKey
 from chalicelib.core.schedule import RunRef, State
@@ -24,8 +26,7 @@ class Turn(StrEnum):
     WAIT = "wait"  # it is handed back until the slot is free
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """``state`` is what to write (under its old ``rev``) before acting; None when nothing changes."""
 
     turn: Turn

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from chalicelib.core import limits, recurrence
 
@@ -23,8 +25,7 @@ class Key(NamedTuple):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How often and how long apart a failed delivery is tried again; durations in milliseconds."""
 
     max_attempts: int = 3
@@ -34,8 +35,7 @@ class RetryPolicy:
     jitter: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True):
     """What the owner asked for. Never changed in place: an edit makes another under a new version id.
 
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
@@ -120,8 +120,7 @@ class RunRef(NamedTuple):
     manual: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True):
     """The part of a schedule that firings write: kept under 1 KB, since an update is billed by the item's size.
 
     ``next_run_ms`` is the first instant that is not on the queue yet (None: there is none). ``run_count`` counts the
@@ -208,11 +207,10 @@ class State:
     def with_version(self, ref: VersionRef, **changes: object) -> State:
         """This state under a new version; only the newest versions are kept inline."""
         versions = (*self.versions, ref)[-limits.VERSIONS_INLINE_MAX :]
-        return replace(self, rev=self.rev + 1, epoch=self.epoch + 1, versions=versions, **changes)  # type: ignore[arg-type]
+        return replace(self, rev=self.rev + 1, epoch=self.epoch + 1, versions=versions, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """Both items of a schedule, as read together."""
 
     definition: Definition
@@ -274,8 +272,7 @@ def runs_left(definition: Definition, run_count: int) -> int | None:
     return None if definition.max_runs is None else max(0, definition.max_runs - run_count)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The instants to queue now, and the first one after them (None: the grid ends)."""
 
     instants: tuple[int, ...]
@@ -302,8 +299,7 @@ def window(definition: Definition, from_ms: int, until_ms: int, run_count: int, 
     return Window(found, compiled.next_after(max(after, from_ms - 1)))
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What a caller sees of a schedule's course: instants in unix milliseconds."""
 
     state: str

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+
+class Plan(Struct, frozen=True):
     """What one node does next: shards to give up, and free ones to take. ``settled``: nobody has anything to do."""
 
     release: tuple[int, ...]

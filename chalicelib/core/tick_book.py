@@ -12,23 +12,14 @@ older part moves to a page in the same transaction. Pure: the clock's reading is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from chalicelib.core import limits
-from chalicelib.core.ticks import (
-    FREQUENCIES,
-    Cursor,
-    Frequency,
-    Gap,
-    Policy,
-    Reservation,
-    Reserved,
-    Tick,
-    build,
-    reserve,
-    skip_to,
-)
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks import Cursor, Gap, Policy, Reservation, Reserved, Tick, build, reserve, skip_to
 from chalicelib.core.zones import Zone
 
 NANOS_PER_S: Final = 1_000_000_000
@@ -46,8 +37,7 @@ class Maker(NamedTuple):
     instance_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Consecutive numbers whose boundaries lie ``step_s`` apart, from ``first_s`` (unix seconds) on."""
 
     first_sequence: int
@@ -88,8 +78,7 @@ class Skipped(NamedTuple):
     gap: Gap
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(Struct, frozen=True):
     """One frequency. ``enabled`` None leaves it to the deployment's configuration.
 
     ``queued_sequence``: every number up to it is on the queue. ``reserved_ms`` is when numbers were last given (unix
@@ -105,8 +94,7 @@ class Stream:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """An older part of a stream's history: at least one run, ascending, and the gaps before its last number."""
 
     frequency: Frequency
@@ -118,8 +106,7 @@ class Page:
         return self.runs[-1].last_sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(Struct, frozen=True):
     """All streams; those that nobody touched are missing from ``streams``."""
 
     streams: Mapping[Frequency, Stream] = field(default_factory=dict)
@@ -133,8 +120,7 @@ class Book:
         return Book({f: s for f in FREQUENCIES if (s := {**self.streams, frequency: stream}.get(f)) is not None})
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a deployment chose: the zone of its boundaries, the policy, and which streams run until somebody decides."""
 
     zone: Zone
@@ -146,8 +132,7 @@ class Terms:
         return frequency in self.enabled if stream.enabled is None else stream.enabled
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(Struct, frozen=True):
     """A book after one step of a producer.
 
     ``left``: reserved earlier, perhaps never queued; to be queued *before* the book is written, since it marks them.

@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.tick_book import NANOS_PER_S, Book, Maker, Page, Run, Skipped, Stream
-from chalicelib.core.ticks import FREQUENCIES, Cursor, Frequency, Gap
+from chalicelib.core.ticks import Cursor, Gap
 
 
 def write_book(book: Book) -> str:

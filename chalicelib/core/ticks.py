@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Literal, get_args
+from typing import Final
 
+from msgspec import Struct
+
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.limits import (
     TICK_CATCH_UP_MAX_COUNT,
     TICK_GRACE_MS,
@@ -29,8 +31,6 @@ from chalicelib.core.limits import (
 )
 from chalicelib.core.zones import Segment, Zone
 
-Frequency = Literal["second", "minute", "hour", "day"]
-FREQUENCIES: Final[tuple[Frequency, ...]] = get_args(Frequency)
 SCHEMA_VERSION: Final = 1
 
 _SIZE_S: Final[dict[Frequency, int]] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
@@ -42,8 +42,7 @@ _LONGEST_JUMP_S: Final = 26 * 3600  # Samoa jumped 24 hours; no zone more
 # -- a tick
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """One emitted boundary. ``timestamp`` is in unix nanoseconds; ``caught_up`` marks one emitted after an outage."""
 
     id: str
@@ -166,16 +165,14 @@ def _count_on_wall(after_s: int, until_s: int, size: int, zone: Zone) -> int:
 # -- numbering
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """The last boundary (unix nanoseconds) that was numbered or recorded as a gap, and the last number given."""
 
     boundary_nanos: int = 0
     sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What becomes of boundaries that passed more than ``grace_nanos`` ago without a tick.
 
     The newest ``catch_up_max`` of them are emitted late and say so; the others become one gap record (0: all of them).
@@ -187,8 +184,7 @@ class Policy:
     ahead_nanos: int = TICK_RESERVE_AHEAD_MS * _NANOS_PER_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(Struct, frozen=True):
     """A numbered boundary, to be published at its instant (at once when ``caught_up``)."""
 
     boundary_nanos: int
@@ -196,8 +192,7 @@ class Reserved:
     caught_up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """Boundaries that get no tick and no number: ``count`` of them, from the first to the last (unix nanoseconds)."""
 
     from_nanos: int
@@ -205,8 +200,7 @@ class Gap:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What to publish and record, and the cursor that makes it true once it is written."""
 
     ticks: tuple[Reserved, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from chalicelib.core import limits
 from chalicelib.core.clock_memory import ClockMemory
@@ -17,8 +18,7 @@ from chalicelib.ports.ticks import TickStore
 from chalicelib.ports.work_queue import WorkQueue
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
     should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
     ``ticks`` names the streams that run until somebody switches them; of what one missed, the newest ``tick_catch_up``
@@ -50,8 +50,7 @@ class Config:
     tick_catch_up: int = limits.TICK_CATCH_UP_MAX_COUNT
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """Everything from outside, as ports."""
 
     config: Config
@@ -76,8 +75,7 @@ class Services:
     time_sources: TimeSources = field(default_factory=NoTimeSources)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks: every use case takes one. While authentication is off everybody is ``anonymous`` and admin."""
 
     tenant: str = "default"

@@ -13,8 +13,9 @@ Common contract of all methods:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import FAILED, TIMEOUT, Execution, ExecutionKey
@@ -35,8 +36,7 @@ class Versioned(NamedTuple):
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A change of a schedule: everything it writes, in one transaction.
 
     ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
@@ -67,8 +67,7 @@ class NoRoom(Exception):
     """Raised by ``create`` and ``change`` when a counter of capacity has no room; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleFilter:
+class ScheduleFilter(Struct, frozen=True):
     """Which schedules a list wants; None = any. ``tag`` matches one of the tags exactly."""
 
     owner: str | None = None
@@ -246,8 +245,7 @@ class CursorStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """An idempotency record. ``answer`` is None while the first call still runs.
 
     ``seed`` is the id that the call gives to what it creates: running it again after a crash creates the same thing.
@@ -295,8 +293,7 @@ class LeaseStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """What somebody wrote about an execution; ``number`` counts from 1 within it."""
 
     number: int

@@ -8,8 +8,9 @@ take the rest of a batch with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from chalicelib.core import cloudevent
 
@@ -20,8 +21,7 @@ FAILED = "failed"
 ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error", "rejected", "internal_error"})
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """One attempt to hand one firing to its target."""
 
     execution_id: str
@@ -37,8 +37,7 @@ class Delivery:
     event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one delivery.
 
     ``completed``: the target took it. ``accepted``: the target answered that it will report by ``:complete`` later.

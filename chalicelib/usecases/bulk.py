@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import limits, schedule
 from chalicelib.core.errors import ChronoError, NotFound
@@ -16,8 +18,7 @@ from chalicelib.usecases import schedules
 CREATE, PATCH, PAUSE, RESUME, DELETE = "create", "patch", "pause", "resume", "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One change. ``schedule_id`` is the new id for a create. ``fields`` are those of the domain."""
 
     op: str
@@ -27,8 +28,7 @@ class Operation:
     if_match: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What became of one change: the schedule as it stands then (None: deleted), or why nothing was written."""
 
     operation: Operation
@@ -89,8 +89,7 @@ _verbs: dict[str, Callable[[Services, Caller, Operation, bool], Schedule | None]
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a change by tag does to one schedule. ``runs_ms`` are its next runs if it is resumed, and those that will
     not be if it is paused or deleted."""
 
@@ -100,8 +99,7 @@ class Change:
     error: ChronoError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TagChange:
+class TagChange(Struct, frozen=True):
     """The schedules of a page, and the id to go on after (None: all were reached)."""
 
     changes: list[Change]

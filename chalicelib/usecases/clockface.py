@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core import clock_bound, limits
 from chalicelib.core.clock_bound import Observation, Reading, Step
@@ -17,8 +18,7 @@ ASSUMED = "assumed"  # the source that CHRONO_MAX_DRIFT_MS is: the deployment's 
 _NANOS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """One look at the clocks, in nanoseconds. ``error_bound``: the wall is at most this wrong, as far as sources and
     the deployment can say. ``drift``: it has moved, or is proven wrong, by at least this much; positive is fast.
     ``agreeing`` of ``sources`` support the bound."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
@@ -24,8 +26,7 @@ PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gi
 CHAIN_HINT_MS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFilter:
+class ExecutionFilter(Struct, frozen=True):
     """Which executions a list wants; None = any. The range is of firing instants, both ends included; without
     ``to_ms`` it ends now, since firings are claimed some seconds before their instants."""
 

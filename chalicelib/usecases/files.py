@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import draft, limits
 from chalicelib.core.errors import ChronoError, InvalidField
@@ -22,22 +24,20 @@ from chalicelib.usecases import schedules
 CREATE, UPDATE, UNCHANGED, REFUSED = "create", "update", "unchanged", "refused"
 
 # What a file says of a schedule; the rest is kept by the service.
-COMPARED: Final = frozenset(f.name for f in fields(Definition)) - {
+COMPARED: Final = frozenset(Definition.__struct_fields__) - {
     *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data"),
     *("created_at_ms", "updated_at_ms", "hlc", "origin", "shard_key"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One schedule of a file: the fields that it names, and its id when it says one."""
 
     fields: Mapping[str, Any]
     schedule_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What an entry does (or did): ``before`` and ``after`` are the definitions, None where there is none."""
 
     action: str

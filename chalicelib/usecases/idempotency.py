@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
@@ -19,16 +21,14 @@ from chalicelib.ports.stores import Remembered
 HEADER = "Idempotency-Key"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """What a call is told: the seed of what it creates, and whether an earlier run may have created it already."""
 
     seed: str
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the call answered, and whether that is the answer of an earlier one."""
 
     text: str

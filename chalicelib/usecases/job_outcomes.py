@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from chalicelib.core import jobs
 from chalicelib.core.execution import CANCELLED, COMPLETED, Execution, ExecutionKey

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core import jobs, limits
 from chalicelib.core import schedule as course
@@ -22,8 +23,7 @@ OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs 
 LAST_SCAN_MAX = 20  # executions looked at for the last one that was attempted
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A schedule, its last attempted execution (None: there is none, or it has expired), and the status of both."""
 
     schedule: Schedule
@@ -31,8 +31,7 @@ class Job:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(Struct, frozen=True):
     """What a caller wants, as it was sent. ``payload`` is serialised JSON."""
 
     type: str

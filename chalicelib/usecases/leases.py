@@ -8,8 +8,9 @@ memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from chalicelib.core import lease, lease_document, limits
 from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany

@@ -7,7 +7,9 @@ and never loses one. A repeated message is harmless, since an execution's id is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import jitter, limits, message, trace
 from chalicelib.core.execution import MISSED, Execution, Transition
@@ -20,8 +22,7 @@ from chalicelib.ports.work_queue import Outgoing
 TOO_LATE = "older than the catch-up window"
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True):
     """Some instants of one schedule that must be handed over."""
 
     definition: Definition

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from chalicelib.core import capacity, limits
 from chalicelib.core.capacity import LIMITED_COUNTER, Move, Room, Used

@@ -8,8 +8,9 @@ between leaves orphan messages, which nobody's version will ever bless.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from chalicelib.core import capacity, draft, limits, schedule, trace
 from chalicelib.core.capacity import Room

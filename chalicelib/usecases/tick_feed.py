@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from chalicelib.core import limits
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.tick_book import Book
-from chalicelib.core.ticks import Frequency, Tick
+from chalicelib.core.ticks import Tick
 from chalicelib.ports.services import Services
 from chalicelib.usecases import ticks
 

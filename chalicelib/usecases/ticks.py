@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib import VERSION
 from chalicelib.core import clock_bound, draft, limits, message, tick_book, zones
 from chalicelib.core.clock_bound import Reading
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.message import BUS, TARGET, DueTick
 from chalicelib.core.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
-from chalicelib.core.ticks import FREQUENCIES, Frequency, Policy, Reserved, Tick, next_boundary
+from chalicelib.core.ticks import Policy, Reserved, Tick, next_boundary
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases.owed import enqueue
 
@@ -138,8 +141,7 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
 # -- reading
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """Where a stream stands; boundaries in unix nanoseconds.
 
     ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none),
@@ -156,8 +158,7 @@ class View:
     target: Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now."""
 
     ticks: tuple[Tick, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chalicelib.core import traffic
 from chalicelib.core.capacity import Used
@@ -15,8 +15,7 @@ FAILED_MAX = 10_000  # failures of one shard that are counted
 EXACT_BELOW = 10_000  # above so many executions the youngest are left out: they no longer matter
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """``total`` and ``failed`` are of the last WINDOW_MS of ``core.traffic``."""
 
     used: Used

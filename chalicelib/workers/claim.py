@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from chalicelib.core import catch_up, limits, message
 from chalicelib.core import execution as journal
@@ -28,8 +30,7 @@ CLAIM_ROUNDS = 8
 SUPERSEDED = "superseded by an edit"
 
 
-@dataclass(slots=True)
-class Claimed:
+class Claimed(Struct):
     """One attempt that this worker owns, to be sent at ``due_ms``. ``epoch`` is the schedule's when it was claimed."""
 
     execution: Execution
@@ -42,8 +43,7 @@ class Claimed:
         return self.definition.key
 
 
-@dataclass(slots=True)
-class Claims:
+class Claims(Struct):
     """What became of the firings and runs of a batch.
 
     ``redeliver``: somebody else's attempt may still live, or a write was lost too often: the queue must bring it again.
@@ -156,8 +156,7 @@ def _take(
     return [f for key, group in by_schedule.items() if not won[key] for f, _ in group]
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(Struct, frozen=True):
     """The firings of one schedule in a batch: those to claim now, the late ones to hold back until their slots, and the
     state to write first."""
 

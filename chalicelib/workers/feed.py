@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core import execution as journal
 from chalicelib.core.execution import Execution
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """Ends by state; the lateness of those that started, in milliseconds; how many were late, or dead letters."""
 
     ended: Mapping[str, int]

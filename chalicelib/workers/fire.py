@@ -6,8 +6,9 @@ Everything else was done before: what is left here is one batch read, the send, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
@@ -32,8 +34,7 @@ LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, s
 LANDING_LOOK_MS = 20  # deliveries that land within this of each other share a write
 
 
-@dataclass(slots=True)
-class Ready:
+class Ready(Struct):
     """A claimed firing with everything prepared that can be before its instant."""
 
     claimed: Claimed
@@ -60,8 +61,7 @@ def dispatches(s: Services, standing: Sequence[Ready]) -> list[Callable[[], None
     return jobs
 
 
-@dataclass(slots=True)
-class _Flight:
+class _Flight(Struct):
     """One delivery on its way: when its dispatch began and ended, and how. ``fenced``: the attempt is not ours to end
     any more."""
 

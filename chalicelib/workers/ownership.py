@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from chalicelib.core import lease, lease_document, limits
 from chalicelib.core.lease import LeaseItem, ReleaseRequest, RenewRequest
@@ -31,8 +32,7 @@ class NoRoom(Exception):
     """Raised when as many nodes live as there are places for."""
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """A node's shards of one kind of work."""
 
     name: str

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from chalicelib.core import limits, message, tick_event
 from chalicelib.core.errors import Unavailable
+from chalicelib.core.frequencies import Frequency
 from chalicelib.core.message import BUS, DueTick, Ticks
-from chalicelib.core.ticks import Frequency, Tick
+from chalicelib.core.ticks import Tick
 from chalicelib.core.trace import of_attempt
 from chalicelib.ports.batches import chunks
 from chalicelib.ports.clock import Handle

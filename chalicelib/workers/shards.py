@@ -9,8 +9,9 @@ one can write no cursor any more.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from chalicelib.core import lease, lease_document, limits
 from chalicelib.core.lease import AcquireRequest, LeaseItem

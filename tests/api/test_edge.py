@@ -7,12 +7,12 @@ import json
 import logging
 import re
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from chalice.config import Config
 from chalice.local import LocalGateway
+from msgspec.structs import replace
 
 from chalicelib.core import hlc, limits
 from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters import memory
 from chalicelib.adapters.aws import Clients

@@ -122,7 +122,7 @@ def test_the_receiver_refuses_forgeries_and_recordings(receive: str, make_target
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"time": "soon", "id": "a", "attempt": 1}'])
 def test_the_receiver_survives_signed_nonsense(receive: str, make_target, body: bytes):
     given = delivery(1, now_ms(), receive)
-    nonsense = Delivery(*(body if name == "event" else getattr(given, name) for name in Delivery.__slots__))
+    nonsense = Delivery(*(body if name == "event" else getattr(given, name) for name in Delivery.__struct_fields__))
     target = make_target(KEY)
     assert target.dispatch([nonsense])[0].http_status == 400
     assert target.dispatch([given])[0].kind == "completed"

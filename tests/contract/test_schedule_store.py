@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core import limits
 from chalicelib.core.schedule import Definition, Key, RetryPolicy, Schedule, VersionRef

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters import dynamodb_documents as documents
 from chalicelib.adapters.aws import Clients, Meter
@@ -71,7 +71,7 @@ class TestDescriptions:
     def test_no_field_of_a_record_is_left_out_of_its_document(
         self, codec: Any, record: Any, elsewhere: set[str]
     ) -> None:
-        assert set(codec.fields) | elsewhere == {f.name for f in fields(record)}
+        assert set(codec.fields) | elsewhere == set(record.__struct_fields__)
 
     def test_documents_of_another_release_are_read(self) -> None:
         doc = json.loads(documents.encode_state(state(KEY)))

@@ -10,13 +10,13 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from moto import mock_aws
+from msgspec.structs import replace
 
 from chalicelib.adapters.aws_targets import (
     EventBridgeTarget,

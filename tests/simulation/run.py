@@ -100,7 +100,8 @@ def _tell(seed: int, left_out: frozenset[str]) -> None:
 def _many(options: argparse.Namespace) -> int:
     began = time.monotonic()
     total = Chunk([], Counter(), Counter(), 0)
-    with multiprocessing.get_context("fork").Pool(options.jobs, _prepare) as pool:
+    _prepare()
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         starts = range(options.first_seed, options.first_seed + options.seeds, CHUNK_SEEDS)
         ends = options.first_seed + options.seeds
         results = pool.imap(_chunk, [(start, min(start + CHUNK_SEEDS, ends)) for start in starts])
@@ -118,7 +119,8 @@ def _many(options: argparse.Namespace) -> int:
 
 
 def _prepare() -> None:
-    """Import the product in the worker, once, and keep the collector away from what stays."""
+    """Import the product before the processes part (one that cannot start would be started again for ever), and keep
+    the collector away from what stays."""
     import tests.simulation.play
 
     assert tests.simulation.play

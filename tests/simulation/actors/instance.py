@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from typing import Any
+
+from msgspec.structs import fields
 
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.core import hlc
@@ -74,9 +75,7 @@ class Silence:
 
 DECLARED = {f.name for f in fields(Services)}
 # Ports that no actor uses yet: whoever calls one fails loudly.
-UNUSED: dict[str, Any] = {
-    f.name: None for f in fields(Services) if f.default is MISSING and f.default_factory is MISSING
-}
+UNUSED: dict[str, Any] = {f.name: None for f in fields(Services) if f.required}
 
 
 class Instance:

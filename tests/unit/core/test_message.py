@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core import limits
 from chalicelib.core.execution import ExecutionKey
+from chalicelib.core.frequencies import FREQUENCIES
 from chalicelib.core.message import (
     BUS,
     TARGET,
@@ -23,7 +24,7 @@ from chalicelib.core.message import (
     pack_ticks,
 )
 from chalicelib.core.schedule import Key
-from chalicelib.core.ticks import FREQUENCIES, build
+from chalicelib.core.ticks import build
 
 firings = st.builds(
     Firing,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core import limits, tick_document
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.tick_book import (
     Advance,
@@ -29,7 +30,7 @@ from chalicelib.core.tick_book import (
     ticks_of,
     unqueued,
 )
-from chalicelib.core.ticks import FREQUENCIES, Cursor, Frequency, Gap, Policy, Reserved, boundaries, skip_to
+from chalicelib.core.ticks import Cursor, Gap, Policy, Reserved, boundaries, skip_to
 from chalicelib.core.zones import zone
 
 NOW_MS = parse_rfc3339("2026-11-21T09:20:00Z")

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from chalicelib.core.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks import (
-    FREQUENCIES,
     Cursor,
-    Frequency,
     Gap,
     Policy,
     Reservation,

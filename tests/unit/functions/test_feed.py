@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb_documents import encode_execution, execution_sk, partition
 from chalicelib.adapters.telemetry import VALUES_MAX, Metric, emf_lines

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.clock_bound import Interval, Observation
 from chalicelib.core.limits import DRIFT_SAMPLES_MAX

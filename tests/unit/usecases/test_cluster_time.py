@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters.memory_process import CountingIds
 from chalicelib.adapters.signals import ThreadSignals

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters.memory import open_stores
 from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue

@@ -8,10 +8,10 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from greenlet import getcurrent, greenlet
+from msgspec.structs import replace
 
 from chalicelib.adapters.memory import open_stores
 from chalicelib.adapters.memory_process import CountingIds, ManualClock, MemoryQueue

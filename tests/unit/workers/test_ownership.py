@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core import lease_document, limits
 from chalicelib.core.errors import OutcomeUnknown

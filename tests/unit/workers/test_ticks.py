@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.adapters.memory_process import MemoryQueue
 from chalicelib.core import limits
 from chalicelib.core.clock_bound import Interval, Observation
+from chalicelib.core.frequencies import FREQUENCIES
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.ticks import FREQUENCIES
 from chalicelib.ports.clock import Handle, Reading
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome

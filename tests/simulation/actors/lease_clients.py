@@ -1,0 +1,332 @@
+"""Those who take leases: clients that stall, lose answers and repeat calls, a resource that keeps the highest token,
+and nodes that share shards. What they see goes into a record of its own, which ``checkers.leases`` judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from chalicelib.core import hlc, lease_document
+from chalicelib.core.errors import ChronoError, Conflict, InvalidField
+from chalicelib.core.hlc import Stamp
+from chalicelib.core.lease import Granted, LeaseItem
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import leases
+from chalicelib.workers import shards
+from chalicelib.workers.ownership import Node, NoRoom
+from tests.simulation.actors.tables import Gate, Leases
+from tests.simulation.clock import InstanceClock
+from tests.simulation.world import Job, World
+
+NAMES = ("one", "two")
+TTLS_MS = (200, 500, 1_000, 3_000)
+PATIENCE_MS = 2_000
+CALLER = Caller()
+WORK = "sweep"
+
+
+class Written(NamedTuple):
+    """A lease as stored from ``at_ms`` on, and what it was before."""
+
+    at_ms: int
+    before: LeaseItem | None
+    after: LeaseItem
+
+
+class Belief(NamedTuple):
+    """A client took itself for the holder from one true time to another."""
+
+    client: str
+    name: str
+    token: int
+    from_ms: int
+    until_ms: int
+
+
+@dataclass(slots=True)
+class LeaseRecord:
+    """What the world saw of leases."""
+
+    written: list[Written] = field(default_factory=list)
+    beliefs: list[Belief] = field(default_factory=list)
+    accepted: list[tuple[str, str, int]] = field(default_factory=list)  # (lease, client, token), in order
+    refused: int = 0
+    faults: list[str] = field(default_factory=list)  # what an actor itself saw to be wrong
+    grants: dict[str, int] = field(default_factory=dict)
+
+
+class WatchedLeases(Leases):
+    """The gated store; what it confirmed is put into the record."""
+
+    def __init__(self, gate: Gate, inner: Any, world: World, record: LeaseRecord) -> None:
+        super().__init__(gate, inner)
+        self._world = world
+        self._record = record
+
+    def save(self, tenant: str, name: str, document: str, rev: int, expected_rev: int) -> bool:
+        stored = self._inner.load(tenant, name)
+        fault = self._gate.enter("lease_save")
+        stored = self._inner.load(tenant, name)
+        won = self._inner.save(tenant, name, document, rev, expected_rev)
+        if won and tenant == CALLER.tenant:
+            before = None if stored is None else lease_document.read(stored[0])
+            self._record.written.append(Written(self._world.now, before, lease_document.read(document)))
+        self._gate.leave(fault)
+        return won  # type: ignore[no-any-return]
+
+
+# -- waking
+
+
+class _Bell:
+    __slots__ = ("_job", "_rung", "_world")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rung = False
+        self._job: Job | None = None
+
+    def wait(self, until_ms: int) -> None:
+        """Until rung, or ``until_ms`` by the instance's clock."""
+        job = self._world.current
+        left_ms = until_ms - job.instance.clock.now_ms()
+        if not self._rung and left_ms > 0:
+            self._job = job
+            self._world.wake(job, left_ms)
+            self._world.park()
+            self._job = None
+        self._rung = False
+
+    def ring(self) -> None:
+        self._rung = True
+        if self._job is not None:
+            self._world.wake(self._job, 0)
+
+
+class WorldSignals:
+    """``ports.clock.Signals`` between greenlets of all instances; some rings are lost on the way."""
+
+    def __init__(self, world: World, name: str, everywhere: dict[str, WorldSignals], lossy: bool) -> None:
+        self.address = name
+        self._world = world
+        self._bells: dict[str, list[_Bell]] = {}
+        self._everywhere = everywhere
+        self._lossy = lossy
+        everywhere[name] = self
+
+    @contextmanager
+    def bell(self, name: str) -> Iterator[_Bell]:
+        hung = _Bell(self._world)
+        self._bells.setdefault(name, []).append(hung)
+        try:
+            yield hung
+        finally:
+            self._bells[name].remove(hung)
+
+    def ring(self, name: str, at: str = "") -> None:
+        if self._lossy and self._world.random.random() < 0.2:
+            self._world.hit("lease: lost ring")
+            return
+        for hung in self._everywhere[at or self.address]._bells.get(name, ()):
+            hung.ring()
+
+    def turn(self, name: str) -> Any:
+        """Everybody passes: the worst case."""
+        return nullcontext()
+
+
+# -- clients
+
+
+class ClientProcess:
+    """What the world needs of a process that is no instance of the product."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.name = name
+        self.clock = InstanceClock(world, 0, 0)
+        self.alive = True
+        self.restarts = False
+        self.jobs: dict[Job, None] = {}
+
+    def buried(self) -> None:
+        """Nothing is left of it."""
+
+
+class NoAnswer(Exception):
+    """Raised to a client whose call was lost, or its answer."""
+
+
+class LeaseClient:
+    """One holder: takes a lease, uses the resource, renews, lets go; and does all of that badly now and then."""
+
+    def __init__(self, world: World, fleet: Any, record: LeaseRecord, number: int, lossy: bool) -> None:
+        self.name = f"c{number}"
+        self.process = ClientProcess(world, self.name)
+        self._world = world
+        self._fleet = fleet
+        self._record = record
+        self._lossy = lossy
+        self._seen = hlc.ZERO
+        self.stopping = False
+        world.spawn(self.process, self._live, delay_ms=int(world.random.random() * 500))
+
+    def _live(self) -> None:
+        world = self._world
+        while not self.stopping:
+            name = NAMES[int(world.random.random() * len(NAMES))]
+            ttl_ms = TTLS_MS[int(world.random.random() * len(TTLS_MS))]
+            token = self._acquire(name, ttl_ms)
+            if token is not None:
+                self._hold(name, token, ttl_ms)
+            world.pause(int(world.random.random() * 400))
+
+    def _acquire(self, name: str, ttl_ms: int) -> tuple[int, int] | None:
+        """(token, true time until which it may be believed)."""
+        world = self._world
+        wait_ms = (0, 0, 300, 2_000)[int(world.random.random() * 4)]
+        fields = {"name": name, "holder_id": self.name, "ttl_ms": ttl_ms, "wait_ms": wait_ms}
+        for _ in range(30):
+            if self.stopping:
+                return None
+            asked_ms = world.now
+            try:
+                answer = self._call(lambda s: leases.acquire(s, CALLER, dict(fields)), wait_ms + PATIENCE_MS)
+            except (ChronoError, NoAnswer):
+                answer = None
+            if isinstance(answer, Granted):
+                self._record.grants[self.name] = self._record.grants.get(self.name, 0) + 1
+                return answer.fencing_token, asked_ms + ttl_ms
+            world.pause(min(ttl_ms // 4, 200))
+        return None
+
+    def _hold(self, name: str, grant: tuple[int, int], ttl_ms: int) -> None:
+        world = self._world
+        token, until_ms = grant
+        begun_ms = world.now
+        for _ in range(1 + int(world.random.random() * 6)):
+            stalls = world.random.random() < 0.1
+            world.pause(5_000 if stalls else int(world.random.random() * ttl_ms / 2))
+            self._use(name, token)  # it does not look at the clock first: only the token protects the resource
+            asked_ms = world.now
+            try:
+                fields = {"name": name, "holder_id": self.name, "fencing_token": token, "ttl_ms": ttl_ms}
+                self._call(lambda s, f=fields: leases.renew(s, CALLER, dict(f)), PATIENCE_MS)
+            except Conflict:
+                break
+            except (ChronoError, NoAnswer):
+                continue
+            if asked_ms >= until_ms:  # it had stopped believing: it begins anew
+                self._believed(name, token, begun_ms, until_ms)
+                begun_ms = world.now
+            until_ms = max(until_ms, asked_ms + ttl_ms)
+        self._believed(name, token, begun_ms, until_ms)
+        if world.random.random() < 0.85:
+            self._release(name, token, ttl_ms)
+
+    def _believed(self, name: str, token: int, begun_ms: int, until_ms: int) -> None:
+        until = min(until_ms, self._world.now)
+        if begun_ms < until:
+            self._record.beliefs.append(Belief(self.name, name, token, begun_ms, until))
+
+    def _release(self, name: str, token: int, ttl_ms: int) -> None:
+        fields = {"name": name, "holder_id": self.name, "fencing_token": token}
+        released = False
+        for _ in range(4):
+            try:
+                self._call(lambda s: leases.release(s, CALLER, dict(fields)), PATIENCE_MS)
+            except Conflict:
+                return
+            except (ChronoError, NoAnswer):
+                continue
+            released = True
+            break
+        if released and self._world.random.random() < 0.4:  # a heartbeat that was still under way
+            try:
+                self._call(lambda s: leases.renew(s, CALLER, {**fields, "ttl_ms": ttl_ms}), PATIENCE_MS)
+            except (ChronoError, NoAnswer):
+                return
+            self._record.faults.append(f"{self.name}'s heartbeat revived token {token} of {name} after its release")
+
+    def _use(self, name: str, token: int) -> None:
+        """Write to the resource, which keeps the highest token it has seen."""
+        highest = max((t for n, _, t in self._record.accepted if n == name), default=0)
+        if token < highest:
+            self._record.refused += 1
+            self._world.hit("lease: resource refused")
+            return
+        self._record.accepted.append((name, self.name, token))
+
+    def _call(self, work: Callable[[Services], Any], patience_ms: int) -> Any:
+        """One call of the service; raises what it raised, or NoAnswer."""
+        world = self._world
+        instance = self._fleet.any_alive()
+        if instance is None:
+            world.pause(50)
+            raise NoAnswer
+        seen, found = self._seen, list[tuple[Any, Stamp]]()
+
+        def serve() -> None:
+            s = instance.services
+            if seen != hlc.ZERO:
+                try:
+                    s.ids.observe(str(seen))
+                except InvalidField:
+                    world.hit("lease: stamp refused")
+                    raise
+            answer = work(s)
+            found.append((answer, hlc.parse(s.ids.hlc())))
+
+        job = world.spawn(instance, serve, 1 + int(world.random.random() * 3))
+        ended = job.wait(world.now + patience_ms)
+        if not ended or not found or (self._lossy and world.random.random() < 0.05):
+            world.hit("lease: lost answer")
+            raise NoAnswer
+        answer, stamp = found[0]
+        if stamp <= seen:
+            self._record.faults.append(f"{self.name} sent stamp {seen} and was answered {stamp}")
+        self._seen = stamp
+        return answer
+
+
+# -- nodes
+
+
+class NodeActor:
+    """The node of one life of an instance: ticks, and stamps the cursors of the shards it owns."""
+
+    def __init__(self, world: World, instance: Any, play: Any) -> None:
+        self.instance = instance
+        self.node = Node([WORK])
+        self._world = world
+        self._play = play
+        world.spawn(instance, self._keep)
+        world.spawn(instance, self._work)
+
+    @property
+    def owned(self) -> dict[int, int]:
+        """What it takes for its own now; nothing once its process is dead."""
+        return self.node.owned(self.instance.services, WORK) if self.instance.alive else {}
+
+    def _keep(self) -> None:
+        s = self.instance.services
+        while True:
+            try:
+                again_ms = self.node.tick(s)
+            except (ChronoError, NoRoom):
+                again_ms = s.clock.now_ms() + 300
+            self._play.look_at_nodes()
+            s.clock.sleep_until(again_ms)
+
+    def _work(self) -> None:
+        s, world = self.instance.services, self._world
+        while True:
+            for shard, token in self.owned.items():
+                world.pause(int(world.random.random() * 200))  # the work itself; the shard may be lost meanwhile
+                try:
+                    shards.stamp(s, f"{WORK}#{shard}", token)
+                except ChronoError:
+                    continue
+            world.pause(1 + int(world.random.random() * 1_000))
+            self._play.look_at_nodes()
