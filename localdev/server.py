@@ -7,19 +7,23 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.core import limits
 from localdev.processes import run_child
 
+if TYPE_CHECKING:
+    from chalicelib.api.edge import Edge
+
 # So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
 THREADS = limits.LEASE_HELD_CALLS_MAX + limits.TICK_STREAMS_MAX + 32
 CONNECTIONS_MAX = 1000
+# The API answers 413 far below, and API Gateway at 10 MB; past this nobody wants to read a body in order to refuse it.
+BODY_READ_MAX_BYTES = 64 * 1024 * 1024
 
 
 def prepare() -> Callable[[threading.Event], None]:
     """Load the API; what is returned serves it."""
-    import waitress
-
     from app import app
     from chalicelib import bootstrap
     from chalicelib.adapters import telemetry
@@ -31,25 +35,52 @@ def prepare() -> Callable[[threading.Event], None]:
     application = edge.application(app)
 
     def serve(stopping: threading.Event) -> None:
-        server = waitress.create_server(
-            application,
-            host=chosen.http_host,
-            port=chosen.http_port,
-            threads=THREADS,
-            connection_limit=CONNECTIONS_MAX,
-            ident=None,
-            channel_request_lookahead=1,  # so that a held call learns that its caller hung up
-            clear_untrusted_proxy_headers=True,
-            outbuf_high_watermark=256 * 1024,  # a subscriber that does not read holds up its own thread, not memory
-            max_request_body_size=8 * 1024 * 1024,  # API Gateway's is 10 MB; the API itself answers 413 far below
-            expose_tracebacks=False,
-        )
+        server = listen(application, chosen.http_host, chosen.http_port)
         threading.Thread(target=server.run, name="server", daemon=True).start()
         stopping.wait()
         server.close()
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
 
     return serve
+
+
+def listen(application: Edge, host: str, port: int) -> Any:
+    """A waitress server for ``application``, bound and not yet running; what it refuses by itself is problem+json."""
+    import waitress
+
+    server = waitress.create_server(
+        application,
+        host=host,
+        port=port,
+        threads=THREADS,
+        connection_limit=CONNECTIONS_MAX,
+        ident=None,
+        channel_request_lookahead=1,  # so that a held call learns that its caller hung up
+        clear_untrusted_proxy_headers=True,
+        outbuf_high_watermark=256 * 1024,  # a subscriber that does not read holds up its own thread, not memory
+        max_request_body_size=BODY_READ_MAX_BYTES,
+        expose_tracebacks=False,
+    )
+    server.channel_class = _channel(application)
+    return server
+
+
+def _channel(application: Edge) -> type[Any]:
+    """Waitress's channel, which answers what it cannot read as the API would."""
+    from waitress.channel import HTTPChannel
+    from waitress.task import ErrorTask
+
+    class Refusal(ErrorTask):  # type: ignore[misc] # waitress has no types
+        def execute(self) -> None:
+            error = self.request.error
+            status, headers, body = application.refuse_unread(error.code, str(error.body))
+            self.status = f"{status} {error.reason if status == error.code else 'Bad Request'}"
+            self.response_headers.extend(headers.items())
+            self.set_close_on_finish()
+            self.content_length = len(body)
+            self.write(body)
+
+    return type("Channel", (HTTPChannel,), {"error_task_class": Refusal})
 
 
 def warn_on_terminal() -> None:

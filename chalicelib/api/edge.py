@@ -21,17 +21,16 @@ from chalicelib.api import connection
 from chalicelib.api.face import FaceApp
 from chalicelib.api.wire import check_percent, too_large
 from chalicelib.core import limits
-from chalicelib.core.errors import BadRequest, NotFound
+from chalicelib.core.errors import BadRequest, ChronoError, NotFound, Unavailable
 
 Answer = tuple[int, dict[str, str], bytes]
-Wsgi = Callable[[Mapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _COLON = re.compile("%3a", re.IGNORECASE)
 _NO_BODY = frozenset({204, 304})
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
-def application(app: FaceApp) -> Wsgi:
+def application(app: FaceApp) -> Edge:
     """The WSGI callable that serves ``app`` on this machine. Any number of threads may call it."""
     return Edge(app)
 
@@ -81,6 +80,13 @@ class Edge:
         if status not in _NO_BODY:
             answered["Content-Length"] = str(len(text))
         return status, answered, b"" if method == "HEAD" else text
+
+    def refuse_unread(self, status: int, detail: str) -> Answer:
+        """The answer to what was no request at all, in the words of the server that could not read it."""
+        kinds: dict[int, Callable[[], ChronoError]] = {413: too_large, 503: lambda: Unavailable(detail)}
+        error = kinds.get(status, lambda: BadRequest(detail))()
+        code, headers, body = self._refuse({}, error)
+        return code, {**headers, "Content-Length": str(len(body))}, body
 
     def _through(
         self, method: str, raw_path: str, query: str, headers: Mapping[str, str], body: bytes | Callable[[], bytes]

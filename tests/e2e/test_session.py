@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import statistics
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -119,6 +122,30 @@ def test_errors_are_problem_json_with_a_trace(server: DevServer, path: str, expe
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["traceparent"].split("-")[1] == problem["trace_id"]
         assert (answer.code, problem["status"]) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nbroken header\r\n\r\n", 400),
+        (b"NOT HTTP AT ALL\r\n\r\n", 400),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n" + b" " * 10_000_000, 413),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n", 400),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
+    ],
+    ids=["header", "no-http", "10-mb", "100-mb", "long-header", "chunk"],
+)
+def test_what_is_no_request_is_refused_as_problem_json(server: DevServer, request_bytes: bytes, expected: int) -> None:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as sock:
+        with suppress(ConnectionError):  # it need not read all of what it refuses
+            sock.sendall(request_bytes)
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        problem = json.loads(answer.read())
+    assert (answer.status, problem["status"]) == (expected, expected)
+    assert answer.getheader("content-type") == "application/problem+json"
+    assert answer.getheader("traceparent", "").split("-")[1] == problem["trace_id"]
 
 
 def test_the_documentation_is_served(server: DevServer) -> None:
