@@ -14,7 +14,6 @@ from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
 from tests.e2e.receiver import Receiver
 
 SECOND_START_S = 3.0
-BUSY_MACHINE = 3  # how much slower than alone a start may be while the rest of the suite keeps both cores busy
 
 NewServer = Callable[..., DevServer]
 
@@ -31,9 +30,15 @@ def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
     _check_stop(server, signal.SIGTERM)
 
     before = len(receiver.of(beat))
-    assert server.start() < SECOND_START_S * BUSY_MACHINE
+    took_s = server.start()
+    assert took_s < SECOND_START_S * (1 + _others_at_work())
     assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
     wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)
+
+
+def _others_at_work() -> float:
+    """How many processes of others wait for each core: so much slower than alone everything is."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def test_ctrl_c_stops_as_well(new_server: NewServer) -> None:
