@@ -383,11 +383,12 @@ class Check(msgspec.Struct):
 
 
 class HealthView(msgspec.Struct):
-    """Whether schedules fire."""
+    """Whether schedules fire. ``zone_data`` is the release of the IANA zone rules that instants are planned with."""
 
     status: Literal["ok", "degraded"]
     role: str
     version: str
+    zone_data: str
     uptime_ms: int
     memory: MemoryView
     jobs: JobsNumbers

@@ -54,6 +54,7 @@ def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) 
         status="degraded" if degraded else "ok",
         role="api",
         version=VERSION,
+        zone_data=s.config.zone_data,
         uptime_ms=uptime_ms,
         memory=answers.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
         jobs=answers.JobsNumbers(found.used.jobs, s.config.job_limit),

@@ -465,6 +465,7 @@ class TestHealth:
         self.well(house)
         found = house.call("GET", "/health").json
         assert (found["status"], found["role"]) == ("ok", "api")
+        assert found["zone_data"] == house.services.config.zone_data
         assert found["jobs"] == {"count": 1, "limit": 5}
         used = room.used(house.services).weight_bytes
         assert found["memory"] == {

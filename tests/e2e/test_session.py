@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import tzdata
 
 from chalicelib.adapters.aws import Clients
 from tests.e2e.dev_server import DevServer, wait_for
@@ -146,6 +147,10 @@ def test_what_is_no_request_is_refused_as_problem_json(server: DevServer, reques
     assert (answer.status, problem["status"]) == (expected, expected)
     assert answer.getheader("content-type") == "application/problem+json"
     assert answer.getheader("traceparent", "").split("-")[1] == problem["trace_id"]
+
+
+def test_health_names_the_zone_rules_in_use(server: DevServer) -> None:
+    assert server.call("GET", "/health")[1]["zone_data"] == tzdata.IANA_VERSION
 
 
 def test_the_documentation_is_served(server: DevServer) -> None:
