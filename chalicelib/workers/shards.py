@@ -55,9 +55,12 @@ def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:
 
 
 def live_nodes(s: Services) -> dict[str, LeaseItem]:
-    """The nodes that are alive by their leases, by instance."""
-    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)
+    """The nodes that are alive by their leases, by instance.
+
+    As of before they were read: whoever stands still after reading must not take those for dead who beat meanwhile.
+    """
     now_ms = s.clock.now_ms()
+    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)
     items = [lease_document.read(document) for document in documents]
     return {
         item.holder_id: item

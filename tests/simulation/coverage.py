@@ -6,10 +6,10 @@ that is long enough for the rarest.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.execution import TRANSITIONS
+from tests.simulation import lease_plan, tick_plan
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
 
@@ -29,15 +29,24 @@ def note_steps(world: World) -> None:
             world.hit(f"step:{step.source} > {step.target}")
 
 
-def wanted() -> list[str]:
-    """The points that every long run must hit, branches aside."""
-    steps = [f"step:{source} > {target}" for source, targets in TRANSITIONS.items() for target in sorted(targets)]
-    return [*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *steps]
+STEPS = tuple(f"step:{source} > {target}" for source, targets in TRANSITIONS.items() for target in sorted(targets))
+
+# What every long run must hit in each kind of world, branches aside.
+WANTED: Mapping[str, tuple[str, ...]] = {
+    "firings": (*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *STEPS),
+    "leases": (*(f"fault:{kind}" for kind in lease_plan.KINDS), *lease_plan.POINTS),
+    "ticks": (*(f"fault:{kind}" for kind in tick_plan.KINDS), "fault:time_limit", *tick_plan.POINTS),
+}
 
 
-def missing(hits: Mapping[str, int]) -> list[str]:
+def wanted(worlds: Iterable[str]) -> list[str]:
+    """The points that a long run of these kinds of world must hit, each with its world before it."""
+    return [f"{world} {point}" for world in worlds for point in WANTED[world]]
+
+
+def missing(worlds: Iterable[str], hits: Mapping[str, int]) -> list[str]:
     """Faults and steps that were never hit."""
-    return [point for point in wanted() if not hits.get(point)]
+    return [point for point in wanted(worlds) if not hits.get(point)]
 
 
 def cold_branches(branches: Mapping[str, int]) -> list[str]:
@@ -45,22 +54,15 @@ def cold_branches(branches: Mapping[str, int]) -> list[str]:
     return [f"branch:{label}" for label, count in branches.items() if not count and label not in UNREACHABLE]
 
 
-def table(hits: Mapping[str, int], branches: Mapping[str, int]) -> Iterator[str]:
+def table(worlds: Iterable[str], hits: Mapping[str, int], branches: Mapping[str, int]) -> Iterator[str]:
     """Every point with its count, in groups."""
     groups: dict[str, list[tuple[str, int]]] = {}
-    for point in sorted({*hits, *wanted()}):
+    for point in sorted({*hits, *wanted(worlds)}):
         kind, _, name = point.partition(":")
         groups.setdefault(kind, []).append((name.strip(), hits.get(point, 0)))
-    groups["branch"] = sorted(branches.items())
+    if branches:
+        groups["branch"] = sorted(branches.items())
     for kind, points in groups.items():
         yield f"{kind}:"
         width = max(len(name) for name, _ in points)
         yield from (f"  {name:<{width}}  {count:>9}" for name, count in points)
-
-
-def merged(parts: list[Mapping[str, int]]) -> Counter[str]:
-    """The sum of counts."""
-    total: Counter[str] = Counter()
-    for part in parts:
-        total.update(part)
-    return total

@@ -34,16 +34,25 @@ MEMORY = "chalicelib.adapters.memory"
 CORE = "chalicelib.core.schedule"
 JOURNAL = "chalicelib.core.execution"
 HLC = "chalicelib.core.hlc"
+LEASE, LEASES = "chalicelib.core.lease", "chalicelib.usecases.leases"
+OWNERSHIP = "chalicelib.workers.ownership"
+TICKS, BOOK, PRODUCER = "chalicelib.core.ticks", "chalicelib.core.tick_book", "chalicelib.usecases.ticks"
+FEED, PUBLISH, MEMORY_TICKS = (
+    "chalicelib.usecases.tick_feed",
+    "chalicelib.workers.publish",
+    "chalicelib.adapters.memory_ticks",
+)
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
 
 
 class Mutant(NamedTuple):
-    """One planted bug and what it stands for."""
+    """One planted bug, what it stands for, and the kind of world that must catch it."""
 
     says: str
     edits: tuple[Edit, ...]
+    world: str = "firings"
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -240,7 +249,218 @@ MUTANTS: dict[str, Mutant] = {
         "a stalled worker sends late what promised never to be",
         (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
     ),
+    # -- leases
+    "no-margin": Mutant(
+        "a lease is over when this clock says so, however wrong it may be",
+        (Edit(LEASE, "now_ms < item.expires_at_unix_ms + margin_ms", "now_ms < item.expires_at_unix_ms"),),
+        "leases",
+    ),
+    "shorten": Mutant(
+        "a renewal takes back what the holder was promised before",
+        (Edit(LEASE, "max(item.expires_at_unix_ms, now_ms + ttl_ms)", "now_ms + ttl_ms"),),
+        "leases",
+    ),
+    "barge": Mutant(
+        "whoever asks just when a lease is free is served before those who wait",
+        (Edit(LEASE, "    if waiters and waiters[0].party != me:\n", "    if False:\n"),),
+        "leases",
+    ),
+    "place-lost": Mutant(
+        "asking again is asking anew, at the end of the queue",
+        (Edit(LEASE, "        kept = replace(waiters[place], asks_until_ms=until_ms, wake_at=wake_at)\n        changed = replace(item, rev=item.rev + 1, waiters=(*waiters[:place], kept, *waiters[place + 1 :]))\n",
+              "        changed = _with_new_waiter(item, (*waiters[:place], *waiters[place + 1 :]), request, until_ms, wake_at)\n"),),
+        "leases",
+    ),
+    "resurrect": Mutant(
+        "a heartbeat that comes after the release holds the lease again",
+        (Edit(LEASE, "    return item.holder == party and item.fencing_token == fencing_token\n",
+              "    return item.fencing_token == fencing_token and item.holder_id in (None, party.holder_id)\n"),),
+        "leases",
+    ),
+    "token-stays": Mutant(
+        "the next holder gets the token of the one before",
+        (Edit(LEASE, "        fencing_token=item.fencing_token + 1,\n", ""),),
+        "leases",
+    ),
+    "break-starts-anew": Mutant(
+        "a broken lease forgets its token",
+        (Edit(LEASE, "Decision(None if item.holder_id is None else _freed(item), Broken())",
+              "Decision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
+        "leases",
+    ),
+    "write-over": Mutant(
+        "a lease is written over whatever is stored",
+        (Edit(MEMORY, '            if self._leases.get((tenant, name), ("", 0))[1] != expected_rev:\n                return False\n', ""),),
+        "leases",
+    ),
+    "believe-memory": Mutant(
+        "an answer is given from memory although nothing was written that proves it",
+        (Edit(LEASES, "    if decision.item_to_write is None:\n        return None\n    return _written(s, remembered",
+              "    if decision.item_to_write is None:\n        return _Decided(decision.answer, remembered)\n"
+              "    return _written(s, remembered"),),
+        "leases",
+    ),
+    "merge-nothing": Mutant(
+        "a stamp takes no notice of the stamps that its caller has seen",
+        (Edit(HLC, "    return tick(max(last, remote), wall_nanos)\n", "    return tick(last, wall_nanos)\n"),),
+        "leases",
+    ),
+    "stamp-goes-back": Mutant(
+        "an instance's stamps go back with its wall clock",
+        (Edit(HLC, "    if wall_nanos > last.physical_nanos:", "    if wall_nanos != last.physical_nanos:"),),
+        "leases",
+    ),
+    # -- nodes
+    "believe-for-ever": Mutant(
+        "a node takes its shards for its own however long it was not heard of",
+        (Edit(OWNERSHIP, "return dict(self._owned[work]) if _monotonic_ms(s) < self._believed_until_ms else {}",
+              "return dict(self._owned[work])"),),
+        "leases",
+    ),
+    "believe-from-answer": Mutant(
+        "a node counts its life from the answer to its heartbeat, not from its sending",
+        (Edit(OWNERSHIP, "self._believed_until_ms = asked_ms + limits.NODE_TTL_MS",
+              "self._believed_until_ms = _monotonic_ms(s) + limits.NODE_TTL_MS"),),
+        "leases",
+    ),
+    "unfenced-cursor": Mutant(
+        "a former owner writes a shard's cursor after its successor",
+        (Edit(SHARDS, 'if cursor.values.get("fencing_token", 0) > fencing_token:', "if False:"),),
+        "leases",
+    ),
+    "nodes-before-shards": Mutant(
+        "the nodes are read before the shards: one that came in between looks dead",
+        (Edit(OWNERSHIP, "        nodes = {*shards.live_nodes(s), s.config.instance}\n", "        nodes = {*seen, s.config.instance}\n"),
+         Edit(OWNERSHIP, "_divide(s, work, lapsed)", "_divide(s, work, lapsed, seen)"),
+         Edit(OWNERSHIP, "work: _Work, lapsed: bool)", "work: _Work, lapsed: bool, seen: frozenset[str])")),
+        "leases",
+    ),
+    "back-as-if-never-gone": Mutant(
+        "a node that others may have seen dead keeps its shards under the old tokens",
+        (Edit(OWNERSHIP, "    if lapsed:\n        return shards.take(s, work, shard, item, shards.NODE, limits.SHARD_NODE_LEASE_MS)\n", ""),),
+        "leases",
+    ),
+    "released-while-owned": Mutant(
+        "a node works on in a shard that it has given up",
+        (Edit(OWNERSHIP, "                self._owned[work.name].pop(shard, None)  # before others can take it\n", "                pass\n"),),
+        "leases",
+    ),
+    "dead-keep-shards": Mutant(
+        "a dead node's shards are its own until their leases expire",
+        (Edit(SHARDS, "    if _is_node(item) and item.holder_id not in nodes:\n        return None\n", ""),),
+        "leases",
+    ),
+    "dead-noticed-late": Mutant(
+        "nodes look at the shards now and then, not when one of them has died",
+        (Edit(OWNERSHIP, "        changed = lapsed or seen != self._seen\n", "        changed = lapsed\n"),),
+        "leases",
+    ),
+    "dead-by-a-later-clock": Mutant(
+        "found by the simulator: a node that stood still after it had read the others' leases takes all of them for dead",
+        (Edit(SHARDS, "    now_ms = s.clock.now_ms()\n    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)\n",
+              "    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)\n    now_ms = s.clock.now_ms()\n"),),
+        "leases",
+    ),
+    # -- ticks
+    "published-before-reserved": Mutant(
+        "ticks are queued before their numbers are written",
+        (Edit(PRODUCER, "        if not s.ticks.save(step.book, step.pages, kept.rev):\n",
+              "        if step.new:\n            _enqueue(s, step.book, step.new)\n        if not s.ticks.save(step.book, step.pages, kept.rev):\n"),),
+        "ticks",
+    ),
+    "cursor-not-conditional": Mutant(
+        "the book is written over whatever is stored",
+        (Edit(MEMORY_TICKS, "            if self._rev != expected_rev:\n", "            if False:\n"),),
+        "ticks",
+    ),
+    "sequence-from-memory": Mutant(
+        "a process goes on from the number that it gave last itself",
+        (Edit(PRODUCER, "        step = tick_book.advance(kept.book,", "        step = tick_book.advance(_remembered(s, kept.book),"),
+         Edit(PRODUCER, "        if step.new:\n            _enqueue",
+              "        _numbers(s).update({t.frequency: t.sequence for t in step.new})\n"
+              "        if step.new:\n            _enqueue"),
+         Edit(PRODUCER, "HISTORY_PAGES = 4\n",
+              "HISTORY_PAGES = 4\n_numbers = lambda s: s.tasks.__dict__.setdefault('numbers', {})\ndef _remembered(s, book):\n"
+              "    for name, last in _numbers(s).items():\n"
+              "        stream = book.stream(name)\n"
+              "        book = book.with_stream(name, replace(stream, cursor=replace(stream.cursor, sequence=last)))\n"
+              "    return book\n")),
+        "ticks",
+    ),
+    "numbered-from-the-clock": Mutant(
+        "boundaries are numbered from what the clock says, not from the cursor",
+        (Edit(TICKS, "boundaries(max(cursor.boundary_nanos, overdue_nanos), now", "boundaries(overdue_nanos, now"),),
+        "ticks",
+    ),
+    "resumed-from-the-clock": Mutant(
+        "a stream that is started again begins where the clock is, also when that was set back",
+        (Edit(TICKS, "    return Cursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
+              "    return Cursor(now_nanos, cursor.sequence)\n"),),
+        "ticks",
+    ),
+    "gap-not-declared": Mutant(
+        "what an outage swallowed is not written down",
+        (Edit(BOOK, "        gaps=stream.gaps if got.gap is None else _skipping(stream, got.gap),\n", ""),),
+        "ticks",
+    ),
+    "late-in-silence": Mutant(
+        "ticks that are caught up do not say so",
+        (Edit(TICKS, "    slots = [(b, True) for b in missed[:limit]]", "    slots = [(b, False) for b in missed[:limit]]"),),
+        "ticks",
+    ),
+    "marked-before-queued": Mutant(
+        "ticks are marked as queued before they are",
+        (Edit(PRODUCER, "            _enqueue(s, step.book, step.new)\n            _mark(s, step.book, step.new)\n",
+              "            _mark(s, step.book, step.new)\n            _enqueue(s, step.book, step.new)\n"),),
+        "ticks",
+    ),
+    "left-behind": Mutant(
+        "what another producer had numbered and not queued is taken for queued",
+        (Edit(PRODUCER, "        _enqueue(s, kept.book, step.left)  # before the write that says so\n", ""),),
+        "ticks",
+    ),
+    "refused-forgotten": Mutant(
+        "a tick that the bus did not take is not sent again",
+        (Edit(PUBLISH, "        if not self._failed:\n            return True\n", "        return True\n"),),
+        "ticks",
+    ),
+    "sent-as-it-comes": Mutant(
+        "ticks are sent when their message comes, not at their instants",
+        (Edit(PUBLISH, "self._s.tasks.at(at_ms, partial(self._send, group))", "self._s.tasks.start(partial(self._send, group))"),),
+        "ticks",
+    ),
+    "publisher-signs": Mutant(
+        "a tick that is taken over names whoever took it, not who numbered it",
+        (Edit(BOOK, "        left += unqueued(frequency, stream)\n",
+              "        left += [build(frequency, t.timestamp, t.sequence, *maker, t.caught_up) for t in unqueued(frequency, stream)]\n"),),
+        "ticks",
+    ),
+    "insane-clock": Mutant(
+        "an instance whose clock is proven wrong numbers ticks",
+        (Edit(PRODUCER, "        if not is_sane(s):\n            return\n", ""),),
+        "ticks",
+    ),
+    "page-forgotten": Mutant(
+        "older ticks leave the book and are kept nowhere",
+        (Edit(PRODUCER, "s.ticks.save(step.book, step.pages, kept.rev)", "s.ticks.save(step.book, (), kept.rev)"),),
+        "ticks",
+    ),
+    "page-and-tail": Mutant(
+        "a page that was made while somebody read shows its ticks twice",
+        (Edit(PRODUCER, "    old = [p for p in pages if p.last_sequence < first]\n", "    old = list(pages)\n"),),
+        "ticks",
+    ),
+    "dropped-in-silence": Mutant(
+        "a slow follower is not told what it lost",
+        (Edit(FEED, "            lost.append(Dropped(position, newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT))\n", ""),),
+        "ticks",
+    ),
 }  # fmt: skip
+
+
+def world_of(name: str | None) -> str:
+    """The kind of world that must catch a mutant; all kinds for None."""
+    return MUTANTS[name].world if name in MUTANTS else "all"
 
 
 def edits(name: str | None) -> Sequence[Edit]:
@@ -288,14 +508,19 @@ def main() -> int:
     options = parser.parse_args()
     names = options.names or list(MUTANTS)
     width = max(len(name) for name in names)
-    print(f"{'mutant':<{width}}  {'seeds':>18}  {'median':>6}  caught by   what is planted")
+    print(f"{'mutant':<{width}}  world    caught  {'seeds':>18}  {'median':>6}  by          what is planted")
     escaped = 0
     with ThreadPoolExecutor(options.jobs) as pool:
         for found in pool.map(hunt, names):
             shown = " ".join("-" if n is None else str(n) for n in found.seeds)
             median = statistics.median(n if n is not None else WITHIN_SEEDS for n in found.seeds)
-            says = MUTANTS[found.name].says
-            print(f"{found.name:<{width}}  {shown:>18}  {median:>6.0f}  {found.caught_by:<10}  {says}", flush=True)
+            says, world = MUTANTS[found.name].says, MUTANTS[found.name].world
+            caught = "yes" if found.is_caught else "no"
+            print(
+                f"{found.name:<{width}}  {world:<7}  {caught:<6}  {shown:>18}  {median:>6.0f}  "
+                f"{found.caught_by:<10}  {says}",
+                flush=True,
+            )
             escaped += not found.is_caught
     print(
         f"{len(names) - escaped} of {len(names)} caught within {WITHIN_SEEDS} seeds from each of {len(FIRST_SEEDS)} places"

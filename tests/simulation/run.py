@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.simulation import instrument, mutants
+from tests.simulation import instrument, mutants, worlds
+from tests.simulation.played import Played
 
 CHUNK_SEEDS = 25
 LONG_RUN_SEEDS = 2_000  # from here on, every fault and every step must have been hit
@@ -24,9 +25,9 @@ COLLECT_EVERY_SEEDS = 25
 
 
 class Chunk(NamedTuple):
-    """What some seeds gave: failures as (seed, problems), counts, and how many seeds."""
+    """What some seeds gave: failures as (seed, world, problems), counts by world and point, and how many seeds."""
 
-    failures: list[tuple[int, list[str]]]
+    failures: list[tuple[int, str, list[str]]]
     hits: Counter[str]
     branches: Counter[str]
     seeds: int
@@ -42,6 +43,7 @@ def main() -> int:
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
     options = _options()
+    options.worlds = worlds.chosen(options.world or mutants.world_of(options.mutant))
     logging.disable(logging.CRITICAL)
     instrument.install(mutants.edits(options.mutant))
     if options.seed is not None:
@@ -51,8 +53,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="scripts/simulate", description="Deterministic simulation of the way of a firing."
+        prog="scripts/simulate", description="Deterministic simulation of firings, leases and ticks."
     )
+    parser.add_argument("--world", choices=("all", *worlds.KINDS), help="default: all, or a mutant's own")
     parser.add_argument("--seeds", type=int, default=2_000, help="how many seeds to play")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -70,27 +73,34 @@ def _options() -> argparse.Namespace:
 
 
 def _one(options: argparse.Namespace) -> int:
-    from tests.simulation.play import play
-    from tests.simulation.shrink import shrink
-
     left_out = frozenset(part.strip() for part in options.without.split(",") if part.strip())
-    played = play(options.seed, left_out)
+    return max([_one_in(options, world, left_out) for world in options.worlds])
+
+
+def _one_in(options: argparse.Namespace, world: str, left_out: frozenset[str]) -> int:
+    played = worlds.play(world, options.seed, left_out, tell=options.story)
     if options.shrink and played.problems:
-        left_out = shrink(options.seed, played)
+        left_out = _shrunk(world, played)
         print(f"fails still without: {', '.join(sorted(left_out)) or 'nothing'}")
-        played = play(options.seed, left_out)
+        played = worlds.play(world, options.seed, left_out, tell=options.story)
     if options.story:
-        _tell(options.seed, left_out)
+        _tell(played)
     else:
-        print("\n".join(played.problems) or f"seed {options.seed}: all is well after {played.steps} steps")
+        well = f"seed {options.seed}: all is well in a world of {world} after {played.steps} steps"
+        print("\n".join(played.problems) or well)
     return 1 if played.problems else 0
 
 
-def _tell(seed: int, left_out: frozenset[str]) -> None:
-    from tests.simulation import story
-    from tests.simulation.play import play
+def _shrunk(world: str, played: Played) -> frozenset[str]:
+    from tests.simulation.shrink import shrink
 
-    for line in story.lines(play(seed, left_out, tell=True), left_out):
+    return shrink(lambda seed, left_out: worlds.play(world, seed, left_out), played)
+
+
+def _tell(played: Played) -> None:
+    from tests.simulation import story
+
+    for line in story.lines(played):
         print(line)
 
 
@@ -100,11 +110,12 @@ def _tell(seed: int, left_out: frozenset[str]) -> None:
 def _many(options: argparse.Namespace) -> int:
     began = time.monotonic()
     total = Chunk([], Counter(), Counter(), 0)
-    _prepare()
+    _prepare(options.worlds)
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         starts = range(options.first_seed, options.first_seed + options.seeds, CHUNK_SEEDS)
         ends = options.first_seed + options.seeds
-        results = pool.imap(_chunk, [(start, min(start + CHUNK_SEEDS, ends)) for start in starts])
+        chunks = [(range(start, min(start + CHUNK_SEEDS, ends)), options.worlds) for start in starts]
+        results = pool.imap(_chunk, chunks)
         for part in _watched(results, options.seeds, began):
             total.failures.extend(part.failures)
             total.hits.update(part.hits)
@@ -118,34 +129,37 @@ def _many(options: argparse.Namespace) -> int:
     return _report(options, total, time.monotonic() - began)
 
 
-def _prepare() -> None:
+def _prepare(names: tuple[str, ...]) -> None:
     """Import the product before the processes part (one that cannot start would be started again for ever), and keep
     the collector away from what stays."""
-    import tests.simulation.play
-
-    assert tests.simulation.play
+    worlds.prepare(names)
     gc.collect()
     gc.freeze()
 
 
-def _chunk(seeds: tuple[int, int]) -> Chunk:
-    from tests.simulation.play import play
-
+def _chunk(given: tuple[range, tuple[str, ...]]) -> Chunk:
+    seeds, names = given
     hits: Counter[str] = Counter()
     failures = []
     before = instrument.branches()
-    for seed in range(*seeds):
-        try:
-            played = play(seed)
-        except Exception:
-            failures.append((seed, [f"simulator: {traceback.format_exc()}"]))
-            continue
-        hits.update(played.hits)
-        if played.problems:
-            failures.append((seed, played.problems))
+    for seed in seeds:
+        for world in worlds.plays_of(seed, names):
+            problems = _played(world, seed, hits)
+            if problems:
+                failures.append((seed, world, problems))
     gc.collect()
     branches = Counter({label: n - before.get(label, 0) for label, n in instrument.branches().items()})
-    return Chunk(failures, hits, branches, seeds[1] - seeds[0])
+    return Chunk(failures, hits, branches, len(seeds))
+
+
+def _played(world: str, seed: int, hits: Counter[str]) -> list[str]:
+    """What broke; adds to ``hits`` what was met."""
+    try:
+        played = worlds.play(world, seed)
+    except Exception:
+        return [f"simulator: {traceback.format_exc()}"]
+    hits.update({f"{world} {point}": count for point, count in played.hits.items()})
+    return played.problems
 
 
 def _watched(results: Any, seeds: int, began: float) -> Iterator[Chunk]:
@@ -172,7 +186,7 @@ def _caught(options: argparse.Namespace, total: Chunk) -> int:
     if not total.failures:
         print(f"not caught within {total.seeds}")
         return 1
-    seed, problems = min(total.failures)
+    seed, _, problems = min(total.failures)
     print(f"{seed - options.first_seed + 1} {problems[0][:150]}")
     return 0
 
@@ -181,15 +195,15 @@ def _report(options: argparse.Namespace, total: Chunk, took_s: float) -> int:
     from tests.simulation import coverage
 
     if options.coverage:
-        print("\n".join(coverage.table(total.hits, total.branches)))
-    for seed, problems in total.failures[:SHOWN_FAILURES]:
-        print(f"seed {seed}:")
+        print("\n".join(coverage.table(options.worlds, total.hits, total.branches)))
+    for seed, world, problems in total.failures[:SHOWN_FAILURES]:
+        print(f"seed {seed} in a world of {world}:")
         print("".join(f"  {problem}\n" for problem in problems[:4]), end="")
     cold = _cold(options, total)
     for point in cold:
         print(f"never hit in {options.seeds} seeds: {point}")
     if total.failures:
-        _tell_first(options, total.failures[0][0])
+        _tell_first(options, *total.failures[0][:2])
     verdict = f"{len(total.failures)} broke something" if total.failures else "nothing broke"
     print(f"{total.seeds} seeds in {took_s:.1f} s ({took_s * 1000 / max(total.seeds, 1):.1f} ms each): {verdict}")
     return 1 if total.failures or cold else 0
@@ -201,30 +215,27 @@ def _cold(options: argparse.Namespace, total: Chunk) -> list[str]:
 
     if options.mutant or options.seeds < LONG_RUN_SEEDS:
         return []
-    branches = coverage.cold_branches(total.branches)
+    branches = coverage.cold_branches(total.branches) if "firings" in options.worlds else []
     if options.seeds < VERY_LONG_RUN_SEEDS:
         print("".join(f"not hit yet: {label}\n" for label in branches), end="")
         branches = []
-    return [*coverage.missing(total.hits), *branches]
+    return [*coverage.missing(options.worlds, total.hits), *branches]
 
 
-def _tell_first(options: argparse.Namespace, seed: int) -> None:
-    from tests.simulation.play import play
-    from tests.simulation.shrink import shrink
-
+def _tell_first(options: argparse.Namespace, seed: int, world: str) -> None:
     try:
-        played = play(seed)
+        played = worlds.play(world, seed)
     except Exception:
         return
     if not played.problems:
         print(f"seed {seed} does not fail when played alone: the simulator is not deterministic")
         return
-    left_out = shrink(seed, played)
+    left_out = _shrunk(world, played)
     print(f"\nseed {seed}, shortened:")
-    _tell(seed, left_out)
+    _tell(worlds.play(world, seed, left_out, tell=True))
     without = f" --without '{','.join(sorted(left_out))}'" if left_out else ""
     mutant = f" --mutant {options.mutant}" if options.mutant else ""
-    print(f"\nreplay with: scripts/simulate --seed {seed} --story{without}{mutant}")
+    print(f"\nreplay with: scripts/simulate --world {world} --seed {seed} --story{without}{mutant}")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import faults, instrument, mutants, scenario
+from tests.simulation import faults, instrument, lease_plan, mutants, scenario, tick_plan, worlds
 from tests.simulation.instrument import Edit
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICKLY_CAUGHT = ("state-rev-ignored", "token-reused", "lease-ignored", "no-look-at-the-instant", "shard-skipped")
+QUICKLY_CAUGHT = (
+    "state-rev-ignored",
+    "token-reused",
+    "lease-ignored",
+    "no-look-at-the-instant",
+    "shard-skipped",
+    "token-stays",
+    "dead-keep-shards",
+    "published-before-reserved",
+    "left-behind",
+)
 
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,9 +34,11 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_fixed_slice_of_seeds_breaks_nothing() -> None:
-    done = simulate("--seeds", "400")
+    done = simulate("--seeds", "400", "--coverage")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "400 seeds" in done.stdout
+    for world in worlds.KINDS:
+        assert f"{world} fault:" in done.stdout
 
 
 @pytest.mark.slow
@@ -35,8 +47,9 @@ def test_two_thousand_seeds_break_nothing_and_meet_every_fault() -> None:
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-def test_a_seed_is_the_same_story_every_time() -> None:
-    first, second = (simulate("--seed", "7", "--story").stdout for _ in range(2))
+@pytest.mark.parametrize("world", worlds.KINDS)
+def test_a_seed_is_the_same_story_every_time(world: str) -> None:
+    first, second = (simulate("--world", world, "--seed", "7", "--story").stdout for _ in range(2))
     assert first == second
     assert first.count("\n") > 20
 
@@ -47,7 +60,7 @@ def test_a_planted_bug_is_caught_and_told(name: str) -> None:
     assert done.returncode == 1, f"{name} escaped:\n{done.stdout[-2000:]}"
     assert "shortened:" in done.stdout
     assert "BROKEN" in done.stdout
-    assert "replay with: scripts/simulate --seed" in done.stdout
+    assert f"replay with: scripts/simulate --world {mutants.MUTANTS[name].world} --seed" in done.stdout
 
 
 def test_every_mutant_still_finds_its_text() -> None:
@@ -66,3 +79,13 @@ def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
     assert scenario.draw(11) == scenario.draw(11)
     kinds = {f.kind for seed in range(400) for f in scenario.draw(seed).faults}
     assert kinds == set(faults.KINDS)
+    assert lease_plan.draw(11) == lease_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in lease_plan.draw(seed).faults} == set(lease_plan.KINDS)
+    assert tick_plan.draw(11) == tick_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in tick_plan.draw(seed).faults} == set(tick_plan.KINDS)
+
+
+def test_all_kinds_of_world_are_played_and_each_has_mutants() -> None:
+    played = [world for seed in range(400) for world in worlds.plays_of(seed, worlds.chosen("all"))]
+    assert {world: played.count(world) for world in worlds.KINDS} == {"firings": 400, "leases": 100, "ticks": 100}
+    assert {mutant.world for mutant in mutants.MUTANTS.values()} == set(worlds.KINDS)

@@ -1,5 +1,5 @@
 """Those who take leases: clients that stall, lose answers and repeat calls, a resource that keeps the highest token,
-and nodes that share shards. What they see goes into a record of its own, which ``checkers.leases`` judges."""
+and an admin who breaks leases. What they see goes into a record of its own, which ``checkers.leases`` judges."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from chalicelib.core.hlc import Stamp
 from chalicelib.core.lease import Granted, LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
-from chalicelib.workers import shards
-from chalicelib.workers.ownership import Node, NoRoom
 from tests.simulation.actors.tables import Gate, Leases
 from tests.simulation.clock import InstanceClock
 from tests.simulation.world import Job, World
@@ -23,8 +21,9 @@ from tests.simulation.world import Job, World
 NAMES = ("one", "two")
 TTLS_MS = (200, 500, 1_000, 3_000)
 PATIENCE_MS = 2_000
+GIVES_UP_AFTER = 30  # askings; in quiet worlds nobody gives up, so that turns can be compared
+PLACED_WITHIN_MS = 500  # a call that is held has its place by then, while nothing goes wrong
 CALLER = Caller()
-WORK = "sweep"
 
 
 class Written(NamedTuple):
@@ -45,6 +44,16 @@ class Belief(NamedTuple):
     until_ms: int
 
 
+class Turn(NamedTuple):
+    """A client asked for a lease from ``asked_ms`` on, had its place in the queue by ``known_ms``, and was granted."""
+
+    client: str
+    name: str
+    asked_ms: int
+    known_ms: int
+    token: int
+
+
 @dataclass(slots=True)
 class LeaseRecord:
     """What the world saw of leases."""
@@ -52,9 +61,10 @@ class LeaseRecord:
     written: list[Written] = field(default_factory=list)
     beliefs: list[Belief] = field(default_factory=list)
     accepted: list[tuple[str, str, int]] = field(default_factory=list)  # (lease, client, token), in order
-    refused: int = 0
+    turns: list[Turn] = field(default_factory=list)
+    stamps: list[tuple[str, Stamp, Stamp]] = field(default_factory=list)  # (client, newest it had seen, answered)
+    breaks: int = 0
     faults: list[str] = field(default_factory=list)  # what an actor itself saw to be wrong
-    grants: dict[str, int] = field(default_factory=dict)
 
 
 class WatchedLeases(Leases):
@@ -66,15 +76,25 @@ class WatchedLeases(Leases):
         self._record = record
 
     def save(self, tenant: str, name: str, document: str, rev: int, expected_rev: int) -> bool:
-        stored = self._inner.load(tenant, name)
         fault = self._gate.enter("lease_save")
         stored = self._inner.load(tenant, name)
         won = self._inner.save(tenant, name, document, rev, expected_rev)
         if won and tenant == CALLER.tenant:
             before = None if stored is None else lease_document.read(stored[0])
-            self._record.written.append(Written(self._world.now, before, lease_document.read(document)))
+            written = Written(self._world.now, before, lease_document.read(document))
+            self._record.written.append(written)
+            if self._world.told is not None:
+                self._world.tell(self._world.current.instance.name, _told(written.after))
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
+
+
+def _told(item: LeaseItem) -> str:
+    waiters = ",".join(w.holder_id for w in item.waiters)
+    return (
+        f"stored {item.name} rev {item.rev} token {item.fencing_token} holder {item.holder_id} "
+        f"until {item.expires_at_unix_ms} waiting [{waiters}]"
+    )
 
 
 # -- waking
@@ -187,17 +207,21 @@ class LeaseClient:
         world = self._world
         wait_ms = (0, 0, 300, 2_000)[int(world.random.random() * 4)]
         fields = {"name": name, "holder_id": self.name, "ttl_ms": ttl_ms, "wait_ms": wait_ms}
-        for _ in range(30):
-            if self.stopping:
-                return None
+        first_ms, known_ms = world.now, world.now + PLACED_WITHIN_MS
+        asked = 0
+        while not self.stopping and (asked < GIVES_UP_AFTER or not self._lossy):
+            asked += 1
             asked_ms = world.now
             try:
                 answer = self._call(lambda s: leases.acquire(s, CALLER, dict(fields)), wait_ms + PATIENCE_MS)
             except (ChronoError, NoAnswer):
                 answer = None
             if isinstance(answer, Granted):
-                self._record.grants[self.name] = self._record.grants.get(self.name, 0) + 1
+                self._record.turns.append(Turn(self.name, name, first_ms, known_ms, answer.fencing_token))
+                world.tell(self.name, f"has {name} under token {answer.fencing_token}")
                 return answer.fencing_token, asked_ms + ttl_ms
+            if answer is not None:
+                known_ms = min(known_ms, world.now)
             world.pause(min(ttl_ms // 4, 200))
         return None
 
@@ -253,7 +277,6 @@ class LeaseClient:
         """Write to the resource, which keeps the highest token it has seen."""
         highest = max((t for n, _, t in self._record.accepted if n == name), default=0)
         if token < highest:
-            self._record.refused += 1
             self._world.hit("lease: resource refused")
             return
         self._record.accepted.append((name, self.name, token))
@@ -284,49 +307,34 @@ class LeaseClient:
             world.hit("lease: lost answer")
             raise NoAnswer
         answer, stamp = found[0]
-        if stamp <= seen:
-            self._record.faults.append(f"{self.name} sent stamp {seen} and was answered {stamp}")
+        self._record.stamps.append((self.name, seen, stamp))
         self._seen = stamp
         return answer
 
 
-# -- nodes
+class Breaker:
+    """An admin who breaks leases now and then. Until a holder hears of it, only its token protects the resource."""
 
-
-class NodeActor:
-    """The node of one life of an instance: ticks, and stamps the cursors of the shards it owns."""
-
-    def __init__(self, world: World, instance: Any, play: Any) -> None:
-        self.instance = instance
-        self.node = Node([WORK])
+    def __init__(self, world: World, fleet: Any, record: LeaseRecord) -> None:
+        self.process = ClientProcess(world, "admin")
         self._world = world
-        self._play = play
-        world.spawn(instance, self._keep)
-        world.spawn(instance, self._work)
+        self._fleet = fleet
+        self._record = record
+        world.spawn(self.process, self._live)
 
-    @property
-    def owned(self) -> dict[int, int]:
-        """What it takes for its own now; nothing once its process is dead."""
-        return self.node.owned(self.instance.services, WORK) if self.instance.alive else {}
-
-    def _keep(self) -> None:
-        s = self.instance.services
+    def _live(self) -> None:
+        world = self._world
         while True:
+            world.pause(500 + int(world.random.random() * 5_000))
+            instance = self._fleet.any_alive()
+            if instance is None:
+                continue
+            name = NAMES[int(world.random.random() * len(NAMES))]
+            world.tell("admin", f"breaks {name}")
+            job = world.spawn(instance, lambda s=instance.services, n=name: leases.break_(s, CALLER, n))
             try:
-                again_ms = self.node.tick(s)
-            except (ChronoError, NoRoom):
-                again_ms = s.clock.now_ms() + 300
-            self._play.look_at_nodes()
-            s.clock.sleep_until(again_ms)
-
-    def _work(self) -> None:
-        s, world = self.instance.services, self._world
-        while True:
-            for shard, token in self.owned.items():
-                world.pause(int(world.random.random() * 200))  # the work itself; the shard may be lost meanwhile
-                try:
-                    shards.stamp(s, f"{WORK}#{shard}", token)
-                except ChronoError:
-                    continue
-            world.pause(1 + int(world.random.random() * 1_000))
-            self._play.look_at_nodes()
+                if job.wait(world.now + PATIENCE_MS):
+                    world.hit("lease: broken")
+                    self._record.breaks += 1
+            except ChronoError:
+                continue

@@ -323,7 +323,7 @@ class Leases:
 
 
 class Ticks:
-    """``ports.ticks.TickStore``; no stream runs in these worlds, but every sweep looks."""
+    """``ports.ticks.TickStore``; in worlds of firings no stream runs, but every sweep looks."""
 
     def __init__(self, gate: Gate, inner: Any) -> None:
         self._gate = gate
@@ -340,6 +340,12 @@ class Ticks:
         won = self._inner.save(book, pages, expected_rev)
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
+
+    def pages(self, frequency: Any, after_sequence: int, limit: int) -> Any:
+        fault = self._gate.enter("ticks_pages")
+        found = self._inner.pages(frequency, after_sequence, limit)
+        self._gate.leave(fault)
+        return found
 
 
 def past(world: World) -> int | None:

@@ -5,6 +5,7 @@ Each has ``check(play) -> Iterable[str]``: one line for each thing that broke.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.checkers import (
@@ -19,17 +20,22 @@ from tests.simulation.checkers import (
     obeyed,
     progress,
     runs,
+    shards,
+    stamps,
+    ticks,
     turns,
 )
 
-ALL = (lost, machine, fencing, leases, clocks, durable, obeyed, progress, delays, runs, turns)
-__all__ = ["ALL", "history", "judge"]
+FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns)
+LEASES = (leases, shards, stamps)
+TICKS = (ticks,)
+__all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]
 
 
-def judge(play: Any) -> list[str]:
-    """What every checker found, each line beginning with the checker's name."""
+def judge(play: Any, these: Sequence[Any]) -> list[str]:
+    """What these checkers found, each line beginning with the checker's name."""
     problems = [f"unexpected: {text}" for text in dict.fromkeys(play.world.record.unexpected)]
-    for checker in ALL:
+    for checker in these:
         name = checker.__name__.rpartition(".")[2]
         problems += [f"{name}: {text}" for text in checker.check(play)]
     return problems

@@ -1,13 +1,13 @@
-"""Plays one seed: builds the world, lets it run, then lets everything come to rest under a good sky, and judges."""
+"""Plays one seed in a world of firings: lets it run, lets everything come to rest, and judges."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.adapters.memory import open_stores
+from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
 from tests.simulation import checkers, coverage, scenario
 from tests.simulation.actors.clients import Clients
@@ -17,7 +17,7 @@ from tests.simulation.actors.rules import MinuteRule
 from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, Schedules, Ticks
 from tests.simulation.actors.targets import Targets
 from tests.simulation.faults import Fault, Faults
-from tests.simulation.scenario import Scenario
+from tests.simulation.played import Played, clock
 from tests.simulation.world import World
 
 MINUTE = 60_000
@@ -25,18 +25,6 @@ REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
 ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by then
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
-
-
-@dataclass(slots=True)
-class Played:
-    """A seed's end: what broke, what was hit, and the story if it was wanted."""
-
-    seed: int
-    problems: list[str]
-    hits: dict[str, int]
-    story: list[tuple[int, str, str]]
-    scenario: Scenario
-    steps: int
 
 
 class Play:
@@ -232,14 +220,35 @@ class Play:
         gc.disable()
         try:
             world.run(self.scenario.end_ms + REST_MOST_MS)
-            problems = checkers.judge(self)
+            problems = checkers.judge(self, checkers.FIRINGS)
             coverage.note_steps(world)
             story = world.told or []
         finally:
             world.close(self.fleet.all)
             if collecting:
                 gc.enable()
-        return Played(self.scenario.seed, problems, world.hits, story, self.scenario, world.steps)
+        plan, parts = _plan_line(self.scenario), self._parts()
+        return Played(world.seed, problems, world.hits, story, world.start_ms, [plan], parts, world.steps)
+
+    def _parts(self) -> dict[str, str]:
+        """Everything that can be left out and is not, with a line for the story."""
+        plan = self.scenario
+        parts = {
+            f"schedule {s.number}": f"at {clock(s.at_ms - plan.start_ms)} create {s.id}: {dict(s.fields)}"
+            for s in plan.schedules
+        }
+        for what in (*plan.ops, *plan.faults):
+            parts[str(what).partition(":")[0]] = f"at {clock(what.at_ms - plan.start_ms)} {what}"
+        return {name: line for name, line in parts.items() if name not in self.left_out}
+
+
+def _plan_line(plan: scenario.Scenario) -> str:
+    mood = ", calm" if plan.calm else f", theme {plan.theme}" if plan.theme else ""
+    return (
+        f"seed {plan.seed}: {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
+        f"{plan.instances} instances, {plan.shards} shards, horizon {plan.horizon_ms // 1000} s, "
+        f"drift {plan.max_drift_ms} ms, visibility {plan.visibility_ms // 1000} s{mood}"
+    )
 
 
 def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:

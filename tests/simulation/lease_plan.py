@@ -1,0 +1,75 @@
+"""What happens in a world of leases, drawn from its seed: how many clients, and what goes wrong."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.simulation.faults import UNANSWERED, Fault
+
+START_MS = 1_795_252_800_000
+PLAY_MS = 40_000
+
+CRASHES = ("crash", "crash", "crash_before", "crash_after")
+KINDS = (
+    "throttle",
+    "unknown_lost",
+    "unknown_done",
+    "crash_before",
+    "crash_after",
+    "stall_before",
+    "stall_after",
+    "crash",
+    "storm",
+    "clock_forward",
+    "clock_backward",
+)
+POINTS = (
+    "lease: broken",
+    "lease: lost answer",
+    "lease: lost ring",
+    "lease: resource refused",
+    "lease: stamp refused",
+    "node: takeover judged",
+    "node: fenced off",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePlan:
+    """A seed's plan. Moods: ``quiet`` (nothing goes wrong: everybody is served, in order), ``deaths`` (processes die
+    and nothing else goes wrong: shards change hands in time), ``breaks`` (an admin breaks leases), ``rough``."""
+
+    seed: int
+    mood: str
+    instances: int
+    clients: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def quiet(self) -> bool:
+        return self.mood == "quiet"
+
+
+def draw(seed: int) -> LeasePlan:
+    """The plan of a seed."""
+    r = random.Random(f"leases/{seed}")
+    mood = r.choice(("quiet", "deaths", "breaks", "rough", "rough", "rough", "rough", "rough"))
+    if mood == "quiet":
+        kinds: list[str] = []
+    elif mood == "deaths":
+        kinds = list(CRASHES)
+    else:
+        kinds = r.sample((*KINDS, "crash"), r.choice((1, 2, 3, 4)))
+    count = r.choice((2, 5)) if mood == "deaths" else r.choice((2, 5, 10, 20))
+    faults = tuple(_fault(r, number, r.choice(kinds)) for number in range(count if kinds else 0))
+    return LeasePlan(seed, mood, r.choice((2, 3)), r.choice((3, 4, 6)), faults)
+
+
+def _fault(r: random.Random, number: int, kind: str) -> Fault:
+    amount_ms = r.choice((30, 150, 900, 3_500, 8_000)) if kind != "storm" else r.choice((500, 3_000))
+    if kind.startswith("clock"):
+        amount_ms = r.choice((25, 200, 2_000, 30_000))
+    method = "lease_save" if kind in UNANSWERED else r.choice((None, "lease_save", "lease_load", "lease_list"))
+    skip = int(r.expovariate(0.1))
+    return Fault(number, kind, START_MS + r.randrange(PLAY_MS), amount_ms, skip, method, r.randrange(8))
