@@ -14,7 +14,7 @@ from bench.root import ROOT
 from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
-BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api")
+BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs")
 # These are scripts of their own, which print in the same way.
 SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
 

@@ -42,6 +42,7 @@ THREADS = 32
 CONTENDED_S = 10.0
 TTL_MS = 30_000
 CONTENDED_TTL_MS = 5_000
+PEER_RETRY_MS = 20
 PEER_SCRIPT = ROOT / "bench" / "peers" / "dynamodb_lock_peer.py"
 # Requests that left this process so long apart reach the service in that order.
 IN_ORDER_S = 0.1
@@ -81,6 +82,8 @@ def run(options: Namespace) -> Report:
         _report_rates(report, rates, calls)
         for name in ways:
             _report_crowd(report, name, _crowd(name, product, crowd_s))
+        if options.peer:
+            _report_peer_crowd(report, product, crowd_s)
     return report
 
 
@@ -98,9 +101,13 @@ def _cycles(way: Way, count: int) -> float:
 
 
 def _peer_cycles(endpoint: str, count: int) -> float:
+    return count / float(_ask_peer({"endpoint": endpoint, "cycles": count})["took_s"])
+
+
+def _ask_peer(what: dict[str, Any]) -> dict[str, Any]:
     ran = subprocess.run(  # noqa: S603
         [peer.environment("dynamodb_lock"), PEER_SCRIPT],
-        input=json.dumps({"endpoint": endpoint, "cycles": count}),
+        input=json.dumps(what),
         capture_output=True,
         text=True,
         timeout=300,
@@ -108,7 +115,8 @@ def _peer_cycles(endpoint: str, count: int) -> float:
     )
     if ran.returncode != 0:
         raise RuntimeError(f"the peer failed: {ran.stderr.strip().splitlines()[-1:]}")
-    return float(count / json.loads(ran.stdout)["took_s"])
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
 
 
 def _calls(product: Product, with_peer: bool) -> dict[str, float]:
@@ -148,7 +156,7 @@ def _report_rates(report: Report, rates: dict[str, list[float]], calls: dict[str
     report.targets.append(Target("use case: AWS calls of an uncontended cycle", 2, calls["use case"]))
     if "python-dynamodb-lock" in medians:
         ratio = round(medians["python-dynamodb-lock"] / medians["use case"], 3)
-        report.targets.append(Target("python-dynamodb-lock's cycles/s as a part of ours", 0.5, ratio))
+        report.targets.append(Target("one caller: python-dynamodb-lock's cycles/s as a part of ours", 0.5, ratio))
     report.notes.append("HTTP makes the AWS calls of the use case, in the server")
 
 
@@ -297,6 +305,24 @@ def _report_crowd(report: Report, name: str, crowd: Crowd) -> None:
     columns = [f"{THREADS} threads", "holdings", "per s", "at once", "wait p50 ms", "handover p50 ms", "p99 ms"]
     report.tables.append(table(columns, rows))
     report.faults += [f"{name}: {problem}" for problem in crowd.problems[:5]]
+
+
+def _report_peer_crowd(report: Report, product: Product, seconds: float) -> None:
+    """The same crowd with the peer: its waiters look again after a pause, by default 5 s; also with a short one."""
+    rates, rows = [], []
+    for label, retry_ms in (
+        ("python-dynamodb-lock", None),
+        (f"the same, looking every {PEER_RETRY_MS} ms", PEER_RETRY_MS),
+    ):
+        asked = {"endpoint": product.endpoint, "threads": THREADS, "seconds": seconds, "retry_ms": retry_ms}
+        answer = _ask_peer(asked)
+        rates.append(round(answer["holdings"] / answer["took_s"], 1))
+        report.results[f"{THREADS} threads, {label}"] = {**answer, "holdings_per_s": rates[-1]}
+        rows.append([label, answer["holdings"], rates[-1], answer["gave_up"]])
+    report.tables.append(table([f"{THREADS} threads", "holdings", "per s", "gave up"], rows))
+    ours = report.results[f"{THREADS} threads, use case"]["holdings_per_s"]
+    ratio = round(max(rates) / ours, 3)
+    report.targets.append(Target(f"{THREADS} threads: python-dynamodb-lock's cycles/s as a part of ours", 0.5, ratio))
 
 
 # -- ways to the leases

@@ -1,39 +1,77 @@
-"""python-dynamodb-lock taking and giving back one lock, over and over, in its own environment.
+"""python-dynamodb-lock in its own environment: one caller over and over, or a crowd of threads that want one lock.
 
-Standard input: ``{"endpoint", "cycles"}``. Standard output: one JSON object. Defaults are the library's own.
+Standard input: ``{"endpoint", "cycles"}``, or ``{"endpoint", "threads", "seconds", "retry_ms"}``, where ``retry_ms``
+null is the library's own pause between two looks, 5 s. Standard output: one JSON object. All else is as the library has
+it by default.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import logging
 import sys
+import threading
 import time
+from typing import Any
 
 import boto3
-from python_dynamodb_lock.python_dynamodb_lock import DynamoDBLockClient  # type: ignore[import-not-found]
+from botocore.config import Config
+from python_dynamodb_lock.python_dynamodb_lock import (  # type: ignore[import-not-found]
+    DynamoDBLockClient,
+    DynamoDBLockError,
+)
 
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
 WARM_CYCLES = 10
 
 
 def main() -> None:
-    """Make the table if it is missing, warm up, run, print."""
+    """Make the table if it is missing, run, print."""
     asked = json.load(sys.stdin)
     logging.disable(logging.CRITICAL)
-    dynamodb = boto3.resource("dynamodb", endpoint_url=asked["endpoint"], **KEYS)
+    config = Config(max_pool_connections=64)
+    dynamodb = boto3.resource("dynamodb", endpoint_url=asked["endpoint"], config=config, **KEYS)
     client = dynamodb.meta.client
     if DynamoDBLockClient._DEFAULT_TABLE_NAME not in client.list_tables()["TableNames"]:
         DynamoDBLockClient.create_dynamodb_table(client)
     locks = DynamoDBLockClient(dynamodb)
+    answer = _crowd(locks, asked) if "threads" in asked else _alone(locks, asked["cycles"])
+    locks.close()
+    print(json.dumps(answer))
+
+
+def _alone(locks: Any, cycles: int) -> dict[str, float]:
     for _ in range(WARM_CYCLES):
         locks.acquire_lock("bench").release()
     begun, cpu_begun = time.monotonic(), time.process_time()
-    for _ in range(asked["cycles"]):
+    for _ in range(cycles):
         locks.acquire_lock("bench").release(best_effort=False)
-    took_s, cpu_s = time.monotonic() - begun, time.process_time() - cpu_begun
-    locks.close()
-    print(json.dumps({"took_s": took_s, "cpu_s": cpu_s}))
+    return {"took_s": time.monotonic() - begun, "cpu_s": time.process_time() - cpu_begun}
+
+
+def _crowd(locks: Any, asked: dict[str, Any]) -> dict[str, float]:
+    """How many turns the threads had in time, and how often an acquire gave up."""
+    pause = None if asked["retry_ms"] is None else datetime.timedelta(milliseconds=asked["retry_ms"])
+    counted, counter = {"holdings": 0, "gave_up": 0}, threading.Lock()
+    until = time.monotonic() + asked["seconds"]
+
+    def member() -> None:
+        while time.monotonic() < until:
+            what = "gave_up"
+            with contextlib.suppress(DynamoDBLockError):
+                locks.acquire_lock("crowd", retry_period=pause).release(best_effort=False)
+                what = "holdings"
+            with counter:
+                counted[what] += time.monotonic() < until  # what sleeps beyond the end is waited for, not counted
+
+    threads = [threading.Thread(target=member) for _ in range(asked["threads"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {**counted, "took_s": asked["seconds"]}
 
 
 if __name__ == "__main__":
