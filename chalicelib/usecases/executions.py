@@ -16,6 +16,7 @@ from chalicelib.core.schedule import Definition, Key
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Versioned
+from chalicelib.usecases.chain import chain
 from chalicelib.usecases.definitions import load_definitions
 from chalicelib.usecases.outcomes import Ended, note_late, write_outcomes
 from chalicelib.usecases.owed import enqueue
@@ -151,6 +152,8 @@ def retry(s: Services, caller: Caller, execution_id: str) -> Execution:
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
         if s.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
+        # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
+        chain(s, found)
         enqueue(s, [Run(found.key, found.attempt + 1, now_ms)])
         if s.executions.update([(reopened, found.rev)])[0]:
             return reopened

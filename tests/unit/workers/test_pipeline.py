@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
 
-from chalicelib.core.errors import InvalidField
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.core.errors import InvalidField, OutcomeUnknown
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.schedule import progress
 from chalicelib.ports.target import Outcome
+from chalicelib.ports.work_queue import Outgoing, WorkQueue
 from chalicelib.usecases import backfill, executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
+
+
+class OnceUnanswered:
+    """A queue that takes the first messages and does not say so."""
+
+    def __init__(self, inner: WorkQueue) -> None:
+        self._inner = inner
+        self.send_dead = inner.send_dead
+        self._answers = False
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        self._inner.send(messages)
+        answers, self._answers = self._answers, True
+        if not answers:
+            raise OutcomeUnknown("no answer")
 
 
 def test_every_instant_of_a_rate_fires_once_at_its_time() -> None:
@@ -123,6 +142,19 @@ def test_a_delay_counts_from_the_end_of_the_last_run() -> None:
     ends = [e.finished_ms for e in plant.executions(chained)]
     assert plant.bus.instants(chained) == [T0 + 30_000, *(end + 30_000 for end in ends[:3] if end)]
     assert len(ends) == 4
+
+
+def test_a_retry_begins_no_run_beside_the_one_that_its_first_end_had_queued() -> None:
+    plant = Plant(T0)
+    plant.hook.answer = lambda _: Outcome("failed", error_type="http_error", permanent=True)
+    chained = plant.create(type="DELAY", expr="delay:10s", max_runs=2, target=WEBHOOK)
+    plant.services = replace(plant.services, queue=OnceUnanswered(plant.services.queue))
+    plant.run_until(T0 + 25_000)
+    first, second = plant.executions(chained)
+    assert (first.state, second.firing_ms) == ("failed", T0 + 20_000)
+    executions.retry(plant.services, CALLER, first.id)
+    plant.run_until(T0 + 300_000)
+    assert [e.firing_ms for e in plant.executions(chained)] == [T0 + 10_000, T0 + 20_000]
 
 
 def test_an_accepted_delivery_is_completed_by_its_caller() -> None:
