@@ -12,12 +12,15 @@ from chalicelib.core import execution as journal
 from chalicelib.core import limits, overlap
 from chalicelib.core.errors import Conflict, Unavailable
 from chalicelib.core.execution import Execution
+from chalicelib.core.message import Run
 from chalicelib.core.overlap import Turn
+from chalicelib.core.schedule import State
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import executions
 from chalicelib.usecases.outcomes import update_surely
+from chalicelib.usecases.owed import enqueue
 from chalicelib.usecases.sequel import follow, wake
-from chalicelib.workers.claim import Claimed
+from chalicelib.workers.claim import Claimed, bind, settled
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +32,9 @@ def admit(s: Services, claimed: Claimed) -> bool:
 
     Raises Unavailable when that could not be found out; the claim then stays, for whoever finds it expired.
     """
-    for _ in range(ADMIT_ROUNDS):
+    for tried in range(ADMIT_ROUNDS):
         try:
-            answer = _try_admit(s, claimed)
+            answer = _try_admit(s, claimed, fresh=tried == 0)
         except Unavailable as problem:
             log.info("looking again whose turn it is: %s", problem)
             s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
@@ -41,16 +44,26 @@ def admit(s: Services, claimed: Claimed) -> bool:
     raise Unavailable("the slot of a schedule is contended")
 
 
-def _try_admit(s: Services, claimed: Claimed) -> bool | None:
-    """One look; None when another writer was faster, or the one that ran has just been cancelled."""
+def _try_admit(s: Services, claimed: Claimed, fresh: bool) -> bool | None:
+    """One look; None when another writer was faster, or the one that ran has just been cancelled.
+
+    ``fresh``: nothing was tried before, so that the claim cannot have been handed back. After that a slot in our name
+    may be that of whoever claimed the execution next.
+    """
     newcomer, policy = claimed.execution, claimed.definition.overlap
     state = s.schedules.states([claimed.key]).get(claimed.key)
-    if state is None or state.running == overlap.ref_of(newcomer):
+    unchanged = state is not None and state.epoch == claimed.epoch
+    if fresh and unchanged and _has_slot(state, newcomer):
         return True
-    records = s.executions.get(list(dict.fromkeys([newcomer.key, *overlap.refs(state)])))
+    records = s.executions.get(list(dict.fromkeys([newcomer.key, *(overlap.refs(state) if state else ())])))
     mine = records.get(newcomer.key)
     if mine is None or mine.rev != newcomer.rev:
         return False  # cancelled, or taken over by somebody else
+    if not unchanged and not _still_owed(s, claimed, state):
+        return False
+    assert state is not None
+    if _has_slot(state, newcomer):
+        return True
     decision = overlap.decide(policy, newcomer, state, records)
     if decision.turn is Turn.SKIP:
         _end(s, claimed, decision.reason)
@@ -64,6 +77,25 @@ def _try_admit(s: Services, claimed: Claimed) -> bool | None:
     if decision.turn is Turn.RUN:
         return True
     _wait(s, newcomer)
+    return False
+
+
+def _has_slot(state: State | None, newcomer: Execution) -> bool:
+    return state is not None and state.running == overlap.ref_of(newcomer)
+
+
+def _still_owed(s: Services, claimed: Claimed, state: State | None) -> bool:
+    """Judge a firing whose schedule was changed since the claim. One that runs under another version now is handed
+    back, to be claimed under that."""
+    newcomer, now_ms = claimed.execution, s.clock.now_ms()
+    binding = bind(s, state, newcomer)
+    if isinstance(binding, str):
+        update_surely(s, [(settled(newcomer, binding, now_ms), newcomer.rev)])
+        return False
+    if binding.version == claimed.definition.version:
+        return True
+    if update_surely(s, [(journal.hand_back(newcomer, now_ms), newcomer.rev)])[0]:
+        enqueue(s, [Run(newcomer.key, newcomer.attempt, now_ms)])
     return False
 
 

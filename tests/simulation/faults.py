@@ -95,6 +95,8 @@ THEME_KINDS = {
     "race": ("unknown_lost", "crash_before", "stall_before", "throttle"),
     "flip": ("clock_backward", "stall_before", "crash_after", "message_late"),
     "double": ("message_double", "message_returns", "crash_after", "unknown_done", "message_edge"),
+    "again": ("message_double",),
+    "brink": ("message_edge", "message_edge", "stall_before", "stall_after"),
 }
 
 

@@ -11,6 +11,7 @@ START_MS = 1_795_252_800_000
 PLAY_MS = 40_000
 
 CRASHES = ("crash", "crash", "crash_before", "crash_after")
+STALLS = ("stall_before", "stall_after")
 KINDS = (
     "throttle",
     "unknown_lost",
@@ -38,7 +39,8 @@ POINTS = (
 @dataclass(frozen=True, slots=True)
 class LeasePlan:
     """A seed's plan. Moods: ``quiet`` (nothing goes wrong: everybody is served, in order), ``deaths`` (processes die
-    and nothing else goes wrong: shards change hands in time), ``breaks`` (an admin breaks leases), ``rough``."""
+    and nothing else goes wrong: shards change hands in time), ``stalls`` (processes stand still until others take them
+    for dead, and go on), ``breaks`` (an admin breaks leases), ``rough``."""
 
     seed: int
     mood: str
@@ -54,11 +56,13 @@ class LeasePlan:
 def draw(seed: int) -> LeasePlan:
     """The plan of a seed."""
     r = random.Random(f"leases/{seed}")
-    mood = r.choice(("quiet", "deaths", "breaks", "rough", "rough", "rough", "rough", "rough"))
+    mood = r.choice(("quiet", "deaths", "stalls", "breaks", "rough", "rough", "rough", "rough"))
     if mood == "quiet":
         kinds: list[str] = []
     elif mood == "deaths":
         kinds = list(CRASHES)
+    elif mood == "stalls":
+        kinds = list(STALLS)
     else:
         kinds = r.sample((*KINDS, "crash"), r.choice((1, 2, 3, 4)))
     count = r.choice((2, 5)) if mood == "deaths" else r.choice((2, 5, 10, 20))

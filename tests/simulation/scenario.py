@@ -68,13 +68,15 @@ class Scenario:
         return self.start_ms + self.active_ms
 
 
-# Operations that go together: pairs of kinds, the second soon after the first, on one schedule. Their faults:
+# Operations that go together: kinds, each soon after the one before, on one schedule. Their faults:
 # ``faults.THEME_KINDS``.
-THEMES: dict[str, tuple[tuple[str, str], ...]] = {
+THEMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "stall": (("trigger", "cancel"), ("retry", "retry")),
     "race": (("edit", "edit"), ("edit", "pause"), ("resume", "edit"), ("pause", "delete"), ("edit", "trigger")),
-    "flip": (("pause", "resume"), ("edit", "back"), ("edit", "back")),
+    "flip": (("pause", "resume"), ("edit", "back"), ("edit", "back"), ("pause", "trigger", "resume")),
     "double": (("cancel", "trigger"), ("cancel", "retry"), ("delete", "cancel"), ("retry", "cancel")),
+    "again": (("cancel", "cancel"), ("cancel", "retry")),
+    "brink": (("trigger",), ("edit",)),
 }
 
 
@@ -121,7 +123,7 @@ def draw(seed: int) -> Scenario:
     calm = r.random() < 0.15
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
-    theme = r.choices((None, *THEMES), (8, 1, 1, 1, 1))[0]
+    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 1))[0]
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
     ops = [_op(r, n, schedules, start_ms, active_ms, moment, zone) for n in range(ops_count)]
@@ -255,7 +257,7 @@ def _visibility_ms(r: random.Random, theme: str | None) -> int:
 def _theme_ops(
     r: random.Random,
     number: int,
-    pairs: tuple[tuple[str, str], ...],
+    groups: tuple[tuple[str, ...], ...],
     schedules: tuple[PlannedSchedule, ...],
     start_ms: int,
     active_ms: int,
@@ -267,7 +269,8 @@ def _theme_ops(
         schedule = r.choice(schedules)
         at_ms = r.randrange(schedule.at_ms, start_ms + active_ms)
         gap_ms = r.choice((0, 3, 10, 400, 5_000, 30_000))
-        for kind, when_ms in zip(r.choice(pairs), (at_ms, at_ms + gap_ms), strict=True):
+        for place, kind in enumerate(r.choice(groups)):
+            when_ms = at_ms + place * gap_ms
             fields: dict[str, Any] = {}
             if kind == "edit":
                 fields = _edit(r, schedule, when_ms, start_ms + active_ms, moment, zone)

@@ -15,6 +15,7 @@ from tests.simulation.world import World
 
 BATCH_MAX = 10
 RECEIVES_MAX = 10
+EDGE_MOST_MS = 200_000  # later than that, and the world would end before the message comes
 DELIVER_LIMIT_MS = 60_000
 
 
@@ -67,9 +68,10 @@ class Mailroom:
             who = self._world.current.instance.name
             self._world.tell(who, f"queued message {letter.number} for +{delay_ms} ms: {body}")
         if faults.double:
-            faults.double.pop()
+            fault = faults.double.pop()
             self._world.hit("fault:message_double")
-            self.post(body, delay_ms + int(self._world.random.random() * 3000))
+            after_ms = 3_000 if fault.slot % 2 else fault.amount_ms
+            self.post(body, delay_ms + int(self._world.random.random() * after_ms))
 
     def _to_the_edge(self, outgoing: Outgoing, delay_ms: int) -> int:
         """How much later a message has to come to arrive when the catch-up window of its last instant ends."""
@@ -82,7 +84,8 @@ class Mailroom:
         if limit_ms is None:
             return 0
         edge_ms = last.due_ms + limit_ms - 30 + int(self._world.random.random() * 30)
-        return max(0, edge_ms - self._world.now - delay_ms)
+        more_ms = edge_ms - self._world.now - delay_ms
+        return more_ms if 0 < more_ms < EDGE_MOST_MS else 0
 
     def in_work(self) -> list[Letter]:
         """Messages that some worker holds."""

@@ -44,7 +44,7 @@ def _claim(record: Any, d: Dispatch) -> Execution | None:
 def _allowed(d: Dispatch, claim: Execution, writes: Sequence[StateWrite]) -> Iterable[str]:
     seen = history.spans(writes, d.look_ms)
     if not seen or seen[-1].definition is None:
-        yield f"{d.key.id} was sent at {d.started_ms} by {d.instance.name}, of a schedule deleted before it looked"
+        yield f"{d.key.id} was sent at {d.started_ms}, of a schedule that {d.instance.name} saw deleted at {d.look_ms}"
         return
     if claim.requested or any(
         step.reason == "retry requested" or step.target == "in_progress" for step in claim.history

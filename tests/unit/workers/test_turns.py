@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict
+from chalicelib.core.errors import Conflict, Unavailable
+from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import RetryPolicy
+from chalicelib.ports.services import Services
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
+
+
+class Watched:
+    """A store or queue; ``then`` is told what a method of it was called with, after every call."""
+
+    def __init__(self, inner: Any, method: str, then: Callable[..., object]) -> None:
+        self._inner, self._method, self._then = inner, method, then
+
+    def __getattr__(self, name: str) -> Any:
+        return self._watched if name == self._method else getattr(self._inner, name)
+
+    def _watched(self, *arguments: Any) -> Any:
+        answer = getattr(self._inner, self._method)(*arguments)
+        self._then(*arguments)
+        return answer
 
 
 def busy(plant: Plant, overlap: str, ms: int = 3_000, until_ms: int = T0 + 30_500) -> str:
@@ -193,3 +214,49 @@ def test_what_is_over_cannot_be_cancelled() -> None:
     beat = busy(plant, "forbid", until_ms=T0 + 4_500)
     with pytest.raises(Conflict, match="already"):
         executions.cancel(plant.services, CALLER, plant.executions(beat)[0].id, None)
+
+
+CHANGES: dict[str, tuple[Callable[[Services, str], object], list[str]]] = {
+    "deleted": (lambda s, key: schedules.delete(s, CALLER, key, None), []),
+    "paused": (lambda s, key: schedules.pause(s, CALLER, key, None, None), []),
+    "edited": (lambda s, key: schedules.edit(s, CALLER, key, {"payload": '"new"'}, None), ["new"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_while_the_turn_is_looked_at_is_obeyed(change: str) -> None:
+    plant = Plant(T0)
+    plain, (act, sent) = plant.services, CHANGES[change]
+    beat = plant.create(type="RATE", expr="rate:60s", target=WEBHOOK, overlap="forbid", payload='"old"')
+    once = iter([act])
+    watched = Watched(plain.schedules, "epochs", lambda _: [act(plain, beat) for act in once])
+    plant.services = replace(plain, schedules=watched)
+    plant.run_until(T0 + 110_000)
+    assert [json.loads(d.event)["data"] for _, d in plant.hook.sent] == sent
+
+
+def test_a_claim_that_was_handed_back_is_not_sent_by_whoever_held_it() -> None:
+    plant = Plant(T0)
+    plain = plant.services
+    plant.hook.answer = lambda _: Outcome("accepted", http_status=202)
+    beat = plant.create(type="RATE", expr="rate:5s", target=WEBHOOK, overlap="queue", max_runs=2)
+    refusals: list[Unavailable] = []
+
+    def handed_back(items: Sequence[tuple[Execution, int]]) -> None:
+        """The one that ran ends just now, and wakes the waiter; the waiter's own call to be woken will be refused."""
+        if items[0][0].waits:
+            executions.complete(plain, CALLER, f"{beat}-{T0 + 5_000}", None)
+            refusals.append(Unavailable("throttled"))
+
+    def refuse(_: object) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    plant.services = replace(
+        plain,
+        executions=Watched(plain.executions, "update", handed_back),
+        queue=Watched(plain.queue, "send", refuse),
+    )
+    plant.run_until(T0 + 15_000)
+    assert [d.firing_unix_ms - T0 for _, d in plant.hook.sent] == [5_000, 10_000]
+    assert not refusals
