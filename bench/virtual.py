@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core import message
-from chalicelib.ports.clock import Handle, Reading
+from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
 
 
@@ -50,6 +50,28 @@ class _Job:
         return True
 
 
+class _HeldJob:
+    """A job that is over as soon as it begins."""
+
+    def __init__(self, clock: VirtualClock, job: Callable[[], None]) -> None:
+        self._clock = clock
+        self._job = job
+        self._begun: _Job | None = None
+
+    def go(self) -> None:
+        """Run it now."""
+        self._begun = _Job(self._clock, self._clock.now_ms(), self._job)
+        self._begun.wait()
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        """Whether it has begun, and so is over; the clock moves to ``until_ms`` if not."""
+        if self._begun is not None:
+            return self._begun.wait(until_ms)
+        if until_ms is not None:
+            self._clock.sleep_until(until_ms)
+        return False
+
+
 class VirtualTasks:
     """One job after the other, each when somebody waits for it; jobs begun at once are over at once."""
 
@@ -65,6 +87,10 @@ class VirtualTasks:
         handle = _Job(self._clock, self._clock.now_ms(), job)
         handle.wait()
         return handle
+
+    def hold(self, job: Callable[[], None]) -> Held:
+        """The job runs when it is told to go."""
+        return _HeldJob(self._clock, job)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from chalicelib import settings as environment
+from chalicelib.core.backpressure import Caps
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.services import Config, Services
 from chalicelib.ports.target import Target
@@ -118,6 +119,12 @@ def build(chosen: Settings) -> Services:
         slot_gap_ms=chosen.slot_gap_ms,
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
+        caps=Caps(
+            owner_flights=chosen.max_inflight_per_owner,
+            target_flights=chosen.max_inflight_per_target,
+            owner_rate=chosen.max_rate_per_owner,
+            target_rate=chosen.max_rate_per_target,
+        ),
     )
     return Services(
         config=config,

@@ -34,6 +34,10 @@ VARIABLES = (
     "CHRONO_MAX_DRIFT_MS",
     "CHRONO_DELIVER_LEAD_MS",
     "CHRONO_CATCH_UP_PER_MINUTE",
+    "CHRONO_MAX_INFLIGHT_PER_OWNER",
+    "CHRONO_MAX_INFLIGHT_PER_TARGET",
+    "CHRONO_MAX_RATE_PER_OWNER",
+    "CHRONO_MAX_RATE_PER_TARGET",
     "CHRONO_WEBHOOK_ALLOW",
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
@@ -72,7 +76,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``loopback`` says that nobody but this machine can reach the service; ``auth`` is ``off`` (everybody is admin, only
     ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
-    ``job_limit`` and ``memory_limit_bytes`` are None where there is no limit.
+    ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
     """
 
     stage: str
@@ -89,6 +93,10 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     max_drift_ms: int
     deliver_lead_ms: int
     catch_up_per_minute: int
+    max_inflight_per_owner: int | None
+    max_inflight_per_target: int | None
+    max_rate_per_owner: int | None
+    max_rate_per_target: int | None
     webhook_allow: tuple[str, ...]
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
@@ -144,6 +152,10 @@ def load(env: Mapping[str, str]) -> Settings:
         catch_up_per_minute=_integer(
             env, "CHRONO_CATCH_UP_PER_MINUTE", limits.CATCH_UP_PER_MINUTE, 1, limits.CATCH_UP_PER_MINUTE_MAX
         ),
+        max_inflight_per_owner=_bound(env, "CHRONO_MAX_INFLIGHT_PER_OWNER"),
+        max_inflight_per_target=_bound(env, "CHRONO_MAX_INFLIGHT_PER_TARGET"),
+        max_rate_per_owner=_bound(env, "CHRONO_MAX_RATE_PER_OWNER"),
+        max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(
@@ -288,6 +300,11 @@ def _timezone(env: Mapping[str, str]) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingsError("CHRONO_TZ", f"must be an IANA time zone such as Europe/Paris, not {name[:40]!r}") from None
     return name
+
+
+def _bound(env: Mapping[str, str], name: str) -> int | None:
+    """A limit of deliveries; None for 0."""
+    return _integer(env, name, 0, 0, limits.IN_FLIGHT_LIMIT_MAX) or None
 
 
 def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
 RECEIVERS = 4  # enough that 1,000 messages which become visible together are received within a second
-CONCURRENCY = 256  # invocations at once; most of them sleep until their instant
+CONCURRENCY = 512  # invocations at once; most of them sleep until their instant, or wait for a slow target's answer
 BATCH_MAX = 100
 CALL_MAX = 10  # what one SQS call takes
 LONG_POLL_S = 2  # also the longest that a stop waits for a receiver: a call left behind would swallow its messages

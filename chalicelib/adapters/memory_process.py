@@ -16,7 +16,7 @@ from typing import NamedTuple
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.adapters.system import encode_ulid, observe_text
 from chalicelib.core import limits, message
-from chalicelib.ports.clock import Handle, Reading
+from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 _NANOS_PER_MS = 1_000_000
@@ -105,6 +105,35 @@ class ManualTasks:
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` as soon as somebody waits or sleeps, after those started before it."""
         return self._clock._add(self._clock.now_ms(), job)
+
+    def hold(self, job: Callable[[], None]) -> Held:
+        """``job``, to be begun later."""
+        return _ManualHeld(self._clock, job)
+
+
+class _ManualHeld:
+    """A job that has yet to begin."""
+
+    def __init__(self, clock: ManualClock, job: Callable[[], None]) -> None:
+        self._clock = clock
+        self._job = job
+        self._begun: _Job | None = None
+
+    def go(self) -> None:
+        """Begin as soon as somebody waits or sleeps."""
+        self._begun = self._clock._add(self._clock.now_ms(), self._job)
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        """Let time pass until the job has ended, or until ``until_ms``."""
+        clock = self._clock
+        while self._begun is None:
+            if not clock._heap and until_ms is None:
+                raise RuntimeError("waiting for a job that nobody begins")
+            if until_ms is not None and (not clock._heap or clock._heap[0].due_ms > until_ms):
+                clock.sleep_until(until_ms)
+                return False
+            clock._run_next()
+        return self._begun.wait(until_ms)
 
 
 class _ManualBell:

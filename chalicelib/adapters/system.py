@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import heapq
 import itertools
 import os
@@ -16,7 +17,7 @@ from msgspec import Struct
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.hlc import HEADER, parse
-from chalicelib.ports.clock import Handle, Reading
+from chalicelib.ports.clock import Handle, Held, Reading
 
 _NANOS_PER_MS = 1_000_000
 # A sleeper looks at the wall clock at least this often, so that a stepped clock wakes it soon.
@@ -24,7 +25,7 @@ _RECHECK_S = 0.5
 # A job is handed to its thread this long before it is due, and the thread sleeps the rest: the handing over, which
 # takes a tenth of a millisecond and more under load, then costs no lateness.
 _HAND_OVER_MS = 2
-_THREADS_MAX = 256
+_THREADS_MAX = 1024
 _IDLE_S = 30.0
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -129,9 +130,10 @@ class _Job:
 
     def wait(self, until_ms: int | None = None) -> bool:
         """Wait for its end, or until the clock says ``until_ms``. True when it has ended; re-raises its error."""
-        timeout = None if until_ms is None else max(0.0, (until_ms - self._clock.now_ms()) / 1000)
-        if not self._done.wait(timeout):
-            return False
+        if not self._done.is_set():
+            timeout = None if until_ms is None else (until_ms - self._clock.now_ms()) / 1000
+            if (timeout is not None and timeout <= 0) or not self._done.wait(timeout):
+                return False
         if self._error is not None:
             raise self._error
         return True
@@ -177,7 +179,8 @@ class _Pool:
                 self._queue.append(work)
                 return
             self._count += 1
-        threading.Thread(target=_Worker(work).loop, args=(self,), daemon=True, name="chronowatch-task").start()
+        # threading.Thread would wait until the thread has begun: on a busy processor a long time for a timer.
+        _thread.start_new_thread(_Worker(work).loop, (self,))
 
     def next_for(self, worker: _Worker) -> Callable[[], None] | None:
         """Waiting work, or None after listing the worker as idle."""
@@ -228,6 +231,19 @@ class _Worker:
                 self._wake.acquire()
 
 
+class _Held(_Job):
+    """A job that has yet to begin, and the pool it will begin in."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, clock: SystemClock, run: Callable[[], None], pool: _Pool) -> None:
+        super().__init__(clock, run)
+        self._pool = pool
+
+    def go(self) -> None:
+        self._pool.run(self.execute)
+
+
 class _Entry(Struct, frozen=True, order=True):
     due_ms: int
     order: int
@@ -240,6 +256,7 @@ class SystemTasks:
     def __init__(self, clock: SystemClock, threads_max: int = _THREADS_MAX) -> None:
         self._clock = clock
         self._pool = _Pool(threads_max)
+        self._leaves = _Pool(threads_max)  # for jobs that wait for no others, wherever they were begun
         self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -250,6 +267,10 @@ class SystemTasks:
         handle = _Job(self._clock, job)
         self._pool_of_caller().run(handle.execute)
         return handle
+
+    def hold(self, job: Callable[[], None]) -> Held:
+        """``job``, to be begun later, on a thread of those for jobs that wait for no others."""
+        return _Held(self._clock, job, self._leaves)
 
     def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         """Run ``job`` on a thread of the pool when the clock reaches ``unix_ms``."""

@@ -144,27 +144,29 @@ class WebhookTarget:
         prepared = self._take(delivery)
         addresses = prepared.addresses if prepared else self._resolve(url, call)
         allowed = self._judge(url, addresses)
-        method = _method(delivery.target)
         peer, connection = self._open_kept(url, allowed, prepared)
         if connection is not None:
             try:
-                return self._converse(peer, connection, request, method, call)
+                return self._converse(peer, connection, request, delivery, call)
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, TimeoutError) or connection.received_bytes or call.cancelled:
                     raise
                 # The peer closed it while idle. The request carries an Idempotency-Key, so it may be sent once more
                 # on a new connection (RFC 9110, section 9.2.2; Go's net/http draws the same line).
+        if not all(peer.address.is_loopback for peer in allowed):
+            delivery.sent()  # a handshake takes a round trip or more, in which this process is idle
         peer, connection = self._connect(url, allowed, call)
-        return self._converse(peer, connection, request, method, call)
+        return self._converse(peer, connection, request, delivery, call)
 
-    def _converse(self, peer: Peer, connection: Connection, request: bytes, method: str, call: Call) -> Outcome:
+    def _converse(self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: Call) -> Outcome:
         """Send the request and read its answer; the connection is kept when it can serve another, else closed."""
         keep = False
         try:
             connection.begin(call)
             connection.sendall(request)
+            delivery.sent()
             # HTTPResponse asks its socket for nothing but makefile.
-            response = http.client.HTTPResponse(connection, method=method)  # type: ignore[arg-type]
+            response = http.client.HTTPResponse(connection, method=_method(delivery.target))  # type: ignore[arg-type]
             with contextlib.closing(response):
                 response.begin()
                 complete = _drain(response)

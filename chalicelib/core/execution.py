@@ -221,8 +221,9 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
     )
 
 
-def hand_back(execution: Execution, look_at_ms: int) -> Execution:
-    """Give up a claim that was never sent: the execution waits for its turn, which is looked at by ``look_at_ms``.
+def hand_back(execution: Execution, look_at_ms: int, *, waits: bool = True) -> Execution:
+    """Give up a claim that was never sent. The execution ``waits`` for its turn, which is looked at by ``look_at_ms``;
+    or else it is simply due then.
 
     The attempt was none, so its number is given out again; its fencing token is not.
     """
@@ -234,7 +235,7 @@ def hand_back(execution: Execution, look_at_ms: int) -> Execution:
         claimed_by=None,
         lease_until_ms=None,
         retry_at_ms=look_at_ms,
-        waits=True,
+        waits=waits,
     )
 
 

@@ -72,6 +72,16 @@ NOTICE_TIMEOUT_MS = 10_000  # how long a target may take to answer a cancel even
 CATCH_UP_LATE_MS = 2_000  # a firing later than this at its claim is caught up: it waits for a slot
 CATCH_UP_PER_MINUTE = 60
 CATCH_UP_PER_MINUTE_MAX = 60_000
+PREPARE_MAX_MS = 500  # of preparing one owner's firings of a batch; slow names must not make others late
+FLIGHTS_MAX = 512  # calls to targets that one process has under way; an owner never takes more than half
+PASSING_MAX = 2  # groups of firings looked at once more at the same moment, right before they depart
+SENDING_MAX = 3  # of them, those that are busy sending: more would only compete for the processor
+SENDING_MS = 5  # one that has not sent by then waits for the network, and is not counted as busy
+HOLD_MAX_MS = 10_000  # a delivery waits at most so long in a worker for its turn; then the queue holds it back
+HOLD_LOOK_MS = 1_000  # one that waited this long looks again whether its schedule was changed
+POSTPONE_MIN_MS = 2_000  # how long the queue holds back what had to wait too long, at least
+POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than it looked
+IN_FLIGHT_LIMIT_MAX = 100_000  # limits that deployments choose: deliveries at once, and beginnings in a second
 WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
 
 # -- executions
@@ -140,6 +150,9 @@ assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
+assert 2 * HOLD_MAX_MS <= ATTEMPT_LEASE_MS, "what waited its time has as long again until its claim runs out"
+assert HOLD_LOOK_MS < HOLD_MAX_MS
+assert POSTPONE_MIN_MS < POSTPONE_MAX_MS
 assert LEASE_POLL_MS < LEASE_WAIT_MAX_MS
 assert NODE_TTL_MS >= 3 * NODE_HEARTBEAT_MS, "one heartbeat may be lost and the next be late"
 assert NODE_TTL_MS + NODE_HEARTBEAT_MS < 5_000, "a dead node's shards are swept again within five seconds"

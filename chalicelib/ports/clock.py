@@ -76,6 +76,14 @@ class Handle(Protocol):
         ...
 
 
+class Held(Handle, Protocol):
+    """A job that has yet to begin; it can be waited for already."""
+
+    def go(self) -> None:
+        """Begin, beside the caller. Called at most once, by any thread."""
+        ...
+
+
 class Tasks(Protocol):
     """Runs jobs beside each other within one process."""
 
@@ -85,6 +93,10 @@ class Tasks(Protocol):
 
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` now, beside the caller."""
+        ...
+
+    def hold(self, job: Callable[[], None]) -> Held:
+        """``job``, to be begun later. It must not wait for other jobs: then it waits for none to get its thread."""
         ...
 
 

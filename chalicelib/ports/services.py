@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from chalicelib.core import limits
+from chalicelib.core.backpressure import Backpressure, Caps
 from chalicelib.core.clock_memory import ClockMemory
 from chalicelib.core.held_calls import HeldCalls
 from chalicelib.core.lease_memory import LeaseMemory
@@ -27,7 +28,7 @@ class Config(Struct, frozen=True):
     ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
     get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
-    instants that one message carries."""
+    instants that one message carries. ``caps`` bounds what this process delivers at once."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -48,6 +49,7 @@ class Config(Struct, frozen=True):
     slot_gap_ms: int = limits.MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = limits.TICK_CATCH_UP_MAX_COUNT
+    caps: Caps = Caps()
 
 
 class Services(Struct, frozen=True):
@@ -69,6 +71,8 @@ class Services(Struct, frozen=True):
     signals: Signals
     versions: VersionCache = field(default_factory=VersionCache)
     lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
+    backpressure: Backpressure = field(default_factory=Backpressure)
+    passages: Backpressure = field(default_factory=Backpressure)
     held_calls: HeldCalls = field(default_factory=HeldCalls)
     tick_streams: HeldCalls = field(default_factory=lambda: HeldCalls(limits.TICK_STREAMS_MAX))
     clock_memory: ClockMemory = field(default_factory=ClockMemory)

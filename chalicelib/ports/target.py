@@ -7,7 +7,7 @@ take the rest of a batch with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,6 +19,10 @@ ACCEPTED = "accepted"
 FAILED = "failed"
 
 ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error", "rejected", "internal_error"})
+
+
+def unheard() -> None:
+    """Nobody wants to know."""
 
 
 class Delivery(Struct, frozen=True):
@@ -35,6 +39,7 @@ class Delivery(Struct, frozen=True):
     traceparent: str
     timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
     event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
+    sent: Callable[[], None] = unheard  # a target that can tell calls it when only the answer is still to come
 
 
 class Outcome(Struct, frozen=True):

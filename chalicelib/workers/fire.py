@@ -23,15 +23,16 @@ from chalicelib.usecases.chain import chain
 from chalicelib.usecases.outcomes import update_surely
 from chalicelib.usecases.owed import TOO_LATE, given_up
 from chalicelib.workers.claim import Claimed, bind, settled
-from chalicelib.workers.flights import Ready as Ready
+from chalicelib.workers.departures import Ready as Ready
+from chalicelib.workers.departures import passing
 from chalicelib.workers.flights import dispatches
 from chalicelib.workers.turns import admit
 
 LOOK_ATTEMPTS = 5
 
 
-def make_ready(s: Services, claimed: Claimed) -> Ready:
-    """Serialise the event, and let the target resolve, connect and read its secret."""
+def make_ready(s: Services, claimed: Claimed, *, ahead: bool = True) -> Ready:
+    """Serialise the event, and ``ahead`` of the instant let the target resolve, connect and read its secret."""
     execution, definition = claimed.execution, claimed.definition
     traceparent = str(of_attempt(execution.id, execution.attempt))
     template = prepare(
@@ -55,7 +56,8 @@ def make_ready(s: Services, claimed: Claimed) -> Ready:
         traceparent=traceparent,
         timeout_ms=_deadline_ms(claimed),
     )
-    s.targets[str(definition.target["type"])].prepare(delivery)
+    if ahead:
+        s.targets[str(definition.target["type"])].prepare(delivery)
     return Ready(claimed, delivery, template)
 
 
@@ -67,8 +69,9 @@ def _deadline_ms(claimed: Claimed) -> int:
 def fire(s: Services, group: Sequence[Ready]) -> None:
     """Deliver firings that are due now. Raises Unavailable when the claims could not be looked at or ended:
     they stay leased, and whoever finds them expired goes on."""
-    standing = _standing(s, group)
-    jobs = dispatches(s, [r for r in standing if r.claimed.definition.overlap == "allow"])
+    with passing(s, group):
+        standing = _standing(s, group)
+        jobs = dispatches(s, [r for r in standing if r.claimed.definition.overlap == "allow"], partial(_standing, s))
     jobs += [partial(_in_turn, s, ready) for ready in standing if ready.claimed.definition.overlap != "allow"]
     handles = [s.tasks.start(job) for job in jobs[1:]]
     if jobs:
@@ -80,7 +83,7 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
 def _in_turn(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it is its turn."""
     if admit(s, ready.claimed):
-        for job in dispatches(s, [ready]):
+        for job in dispatches(s, [ready], partial(_standing, s)):
             job()
 
 

@@ -11,136 +11,119 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
-from chalicelib.core.cloudevent import Template
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.execution import Attempt, Execution, LateAnswer, Result
 from chalicelib.ports.batches import chunks, gathered
-from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Delivery, Outcome, Target
+from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome, Target
 from chalicelib.usecases import schedules
 from chalicelib.usecases.outcomes import Ended, note_late, update_surely, write_outcomes
 from chalicelib.usecases.sequel import follow
-from chalicelib.workers.claim import Claimed
+from chalicelib.workers.departures import Call, Flight, Look, Ready, depart, forsake, give_up_waiting, hand_back
 
 log = logging.getLogger(__name__)
 
 LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, so that its worker can still write
 LANDING_LOOK_MS = 20  # deliveries that land within this of each other share a write
+WAITING_LOOK_MS = 100  # while all wait for their turn: their landing is then noticed this much later at most
 
 
-class Ready(Struct):
-    """A claimed firing with everything prepared that can be before its instant."""
-
-    claimed: Claimed
-    delivery: Delivery
-    template: Template
-
-    @property
-    def target_type(self) -> str:
-        return str(self.claimed.definition.target["type"])
-
-
-def dispatches(s: Services, standing: Sequence[Ready]) -> list[Callable[[], None]]:
-    """The dispatches of firings that may go, in as few calls as their targets allow. Each also ends what it sent."""
+def dispatches(s: Services, standing: Sequence[Ready], look: Look) -> list[Callable[[], None]]:
+    """Let firings that may go depart, in as few calls as their targets allow. The jobs that are returned see them to
+    their end. ``look`` tells of those that had to wait whether they still may go."""
     jobs: list[Callable[[], None]] = []
     by_target: dict[str, list[Ready]] = defaultdict(list)
     for ready in standing:
         by_target[ready.target_type].append(ready)
     for name, several in by_target.items():
         target = s.targets[name]
-        if target.max_batch > 1:
-            jobs += [partial(_together, s, target, chunk) for chunk in chunks(several, target.max_batch)]
-        else:
-            jobs += [partial(_apart, s, target, chunk) for chunk in chunks(several, limits.STATEMENTS_MAX)]
+        calls = depart(s, target, several, look)
+        together = max(1, limits.STATEMENTS_MAX // target.max_batch)
+        jobs += [partial(_see_off, s, target, some) for some in chunks(calls, together)]
     return jobs
 
 
-class _Flight(Struct):
-    """One delivery on its way: when its dispatch began and ended, and how. ``fenced``: the attempt is not ours to end
-    any more."""
-
-    ready: Ready
-    started_ms: int | None = None
-    ended_ms: int = 0
-    outcome: Outcome | None = None
-    marked: bool = False
-    fenced: bool = False
-    looks: int = 0
-
-    def run(self, s: Services, target: Target) -> None:
-        """Dispatch it alone."""
-        self.started_ms = s.clock.now_ms()
-        (self.outcome,) = target.dispatch([_rendered(s, self.ready)])
-        self.ended_ms = s.clock.now_ms()
-
-    @property
-    def execution(self) -> Execution:
-        return self.ready.claimed.execution
-
-    def is_slow(self, now_ms: int) -> bool:
-        return self.started_ms is not None and now_ms - self.started_ms >= limits.RUNNING_MARK_MS
-
-    @property
-    def next_look_ms(self) -> int:
-        """When to look whether somebody cancelled it: after growing times."""
-        assert self.started_ms is not None
-        steps = limits.WATCH_STEPS_MS
-        beyond = max(0, self.looks + 1 - len(steps)) * steps[-1]
-        return self.started_ms + sum(steps[: self.looks + 1]) + beyond
-
-    def compare(self, stored: Execution | None) -> None:
-        """Go on from the stored record while the attempt is ours, else know that it is not."""
-        mine = self.execution
-        if stored is None:
-            return
-        same_attempt = stored.attempt == mine.attempt and stored.claimed_by == mine.claimed_by
-        if stored.is_open and same_attempt:
-            self.ready.claimed.execution = stored
-        else:
-            self.fenced = True
+def _is_slow(flight: Flight, now_ms: int) -> bool:
+    return flight.started_ms is not None and now_ms - flight.started_ms >= limits.RUNNING_MARK_MS
 
 
-def _rendered(s: Services, ready: Ready) -> Delivery:
-    return replace(ready.delivery, event=ready.template.render(s.ids.hlc()))
+def _next_look_ms(flight: Flight) -> int:
+    """When to look whether somebody cancelled it: after growing times."""
+    assert flight.started_ms is not None
+    steps = limits.WATCH_STEPS_MS
+    beyond = max(0, flight.looks + 1 - len(steps)) * steps[-1]
+    return flight.started_ms + sum(steps[: flight.looks + 1]) + beyond
 
 
-def _together(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
-    """Send one batch to a target that takes several at once, and write down what came of it."""
-    started_ms = s.clock.now_ms()
-    outcomes = target.dispatch([_rendered(s, ready) for ready in chunk])
-    ended_ms = s.clock.now_ms()
-    landed = zip(chunk, outcomes, strict=True)
-    _finish(s, [_Flight(ready, started_ms, ended_ms, outcome) for ready, outcome in landed])
+def _compare(flight: Flight, stored: Execution | None) -> None:
+    """Go on from the stored record while the attempt is ours, else know that it is not."""
+    mine = flight.execution
+    if stored is None:
+        return
+    same_attempt = stored.attempt == mine.attempt and stored.claimed_by == mine.claimed_by
+    if stored.is_open and same_attempt:
+        flight.ready.claimed.execution = stored
+    else:
+        flight.fenced = True
 
 
-def _apart(s: Services, target: Target, chunk: Sequence[Ready]) -> None:
-    """Send each by itself, side by side, to a target that may be slow. What has landed is written down together, at
-    most LANDING_LOOK_MS later; what is under way for RUNNING_MARK_MS is written down as in progress."""
-    flying = [(flight := _Flight(ready), s.tasks.start(partial(flight.run, s, target))) for ready in chunk]
-    while flying:
-        look_ms = _look_ms(s, flying)
-        seen = [(flight, handle, handle.wait(look_ms)) for flight, handle in flying]
-        _finish(s, [flight for flight, _, landed in seen if landed])
-        flying = [(flight, handle) for flight, handle, landed in seen if not landed]
-        now_ms = s.clock.now_ms()
-        _mark(s, [flight for flight, _ in flying if not flight.marked and flight.is_slow(now_ms)])
-        _watch(s, target, [flight for flight, _ in flying if flight.marked and flight.next_look_ms <= now_ms])
+def _see_off(s: Services, target: Target, calls: Sequence[Call]) -> None:
+    """Watch calls from their waiting to their end. What has landed is written down together, at most LANDING_LOOK_MS
+    later; what is under way for RUNNING_MARK_MS is written down as in progress; what waits in vain is handed back.
+
+    Raises Unavailable, when all is over, if the end of some could not be written down."""
+    problems: list[Unavailable] = []
+    try:
+        while calls:
+            given_up = give_up_waiting(s, calls)
+            calls = [call for call in calls if call not in given_up]
+            landed = _landed(s, calls)
+            calls = [call for call in calls if call not in landed]
+            _end(s, [flight for call in landed for flight in call.flights], problems)
+            watched = [call for call in calls if not call.waits and (target.max_batch == 1 or call.was_held)]
+            _look_after(s, target, [flight for call in watched for flight in call.flights])
+    finally:  # none are left, unless this line of work is ended by force
+        forsake(s.backpressure, [call.ticket for call in calls])
+    for problem in problems:
+        raise problem
 
 
-def _look_ms(s: Services, flying: Sequence[tuple[_Flight, Handle]]) -> int:
-    """When to look again: soon, unless the only one left has been written down as running."""
-    if len(flying) == 1 and flying[0][0].marked:
-        return max(flying[0][0].next_look_ms, s.clock.now_ms() + LANDING_LOOK_MS)
-    return s.clock.now_ms() + LANDING_LOOK_MS
+def _landed(s: Services, calls: Sequence[Call]) -> list[Call]:
+    """Those that have landed, or whose job came to nothing, within the time until the next look."""
+    if not calls:
+        return []
+    look_ms = _look_ms(s, calls)
+    return [call for call in calls if call.held.wait(look_ms)]
 
 
-def _mark(s: Services, slow: Sequence[_Flight]) -> None:
+def _end(s: Services, flights: Sequence[Flight], problems: list[Unavailable]) -> None:
+    hand_back(s, [(flight, 0) for flight in flights if flight.kept])
+    try:
+        _finish(s, [flight for flight in flights if flight.outcome is not None])
+    except Unavailable as problem:  # they stay leased; the others must not suffer
+        problems.append(problem)
+
+
+def _look_after(s: Services, target: Target, flying: Sequence[Flight]) -> None:
+    now_ms = s.clock.now_ms()
+    _mark(s, [flight for flight in flying if not flight.marked and _is_slow(flight, now_ms)])
+    _watch(s, target, [flight for flight in flying if flight.marked and _next_look_ms(flight) <= now_ms])
+
+
+def _look_ms(s: Services, calls: Sequence[Call]) -> int:
+    """When to look again: soon, unless the only one left has been written down as running, or none is under way."""
+    now_ms = s.clock.now_ms()
+    flying = [call for call in calls if not call.waits]
+    if len(calls) == len(flying) == 1 and all(flight.marked for flight in flying[0].flights):
+        return max(min(map(_next_look_ms, flying[0].flights)), now_ms + LANDING_LOOK_MS)
+    return now_ms + (LANDING_LOOK_MS if flying else WAITING_LOOK_MS)
+
+
+def _mark(s: Services, slow: Sequence[Flight]) -> None:
     """Write down that these are in progress, and lease them for as long as they may take."""
     writes = []
     for flight in slow:
@@ -162,7 +145,7 @@ def _mark(s: Services, slow: Sequence[_Flight]) -> None:
             flight.ready.claimed.execution = marked
 
 
-def _watch(s: Services, target: Target, due: Sequence[_Flight]) -> None:
+def _watch(s: Services, target: Target, due: Sequence[Flight]) -> None:
     """Break off those that somebody has ended meanwhile."""
     if not due:
         return
@@ -172,12 +155,12 @@ def _watch(s: Services, target: Target, due: Sequence[_Flight]) -> None:
         stored = {}
     for flight in due:
         flight.looks += 1
-        flight.compare(stored.get(flight.execution.key))
+        _compare(flight, stored.get(flight.execution.key))
         if flight.fenced:
             target.cancel(flight.execution.id)
 
 
-def _finish(s: Services, landed: Sequence[_Flight]) -> None:
+def _finish(s: Services, landed: Sequence[Flight]) -> None:
     """Write down how deliveries ended; what was ended by others is left as it is, but for a note."""
     ended = [(flight, _ended(s, flight)) for flight in landed]
     _doubt(s, [flight for flight, e in ended if _is_doubtful(flight, e.execution)])
@@ -193,21 +176,21 @@ def _finish(s: Services, landed: Sequence[_Flight]) -> None:
             _pause(s, flight.execution)
 
 
-def _is_doubtful(flight: _Flight, after: Execution) -> bool:
+def _is_doubtful(flight: Flight, after: Execution) -> bool:
     """Whether to look before writing: a failure of what was cancelled meanwhile must neither be tried again nor leave a
     dead letter, and both are queued before the write that would notice."""
     assert flight.outcome is not None
     return flight.outcome.kind == FAILED and (flight.marked or not after.is_open)
 
 
-def _doubt(s: Services, flights: Sequence[_Flight]) -> None:
+def _doubt(s: Services, flights: Sequence[Flight]) -> None:
     if flights:
         stored = gathered(s.executions.get, [flight.execution.key for flight in flights], limits.BATCH_GET_MAX)
         for flight in flights:
-            flight.compare(stored.get(flight.execution.key))
+            _compare(flight, stored.get(flight.execution.key))
 
 
-def _note(s: Services, flight: _Flight) -> None:
+def _note(s: Services, flight: Flight) -> None:
     execution, outcome = flight.execution, flight.outcome
     assert outcome is not None
     assert flight.started_ms is not None
@@ -216,7 +199,7 @@ def _note(s: Services, flight: _Flight) -> None:
     note_late(s, execution.key, Attempt(execution.attempt, execution.fencing_token, flight.started_ms), answer)
 
 
-def _ended(s: Services, flight: _Flight) -> Ended:
+def _ended(s: Services, flight: Flight) -> Ended:
     execution, definition = flight.execution, flight.ready.claimed.definition
     assert flight.outcome is not None
     assert flight.started_ms is not None

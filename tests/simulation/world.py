@@ -58,6 +58,11 @@ class Job:
         for waiter in self.waiters:
             self.world.wake(waiter, 0)
 
+    def go(self) -> None:
+        """Begin what was held (``ports.clock.Held``), unless it was ended by force before."""
+        if not self.done:
+            self.world.begin(self)
+
     def wait(self, until_ms: int | None = None) -> bool:
         """True when the job has ended, False when the clock says ``until_ms`` first; re-raises its error."""
         if not self.done:
@@ -124,6 +129,7 @@ class Dispatch:
     look_ms: int
     instance: Any
     kind: str
+    target: str = ""  # its destination
     ended_ms: int | None = None
 
 
@@ -195,17 +201,23 @@ class World:
 
     def spawn(self, instance: Any, work: Callable[[], Any], delay_ms: int = 0, op: Any = None) -> Job:
         """Begin a line of work on an instance; it inherits what its parent has seen."""
+        job = self.hold(instance, work, op)
+        self.begin(job, delay_ms)
+        return job
+
+    def hold(self, instance: Any, work: Callable[[], Any], op: Any = None) -> Job:
+        """A line of work that begins later, and belongs to whoever holds it."""
         parent = self.current
-        inherits = parent is not None and parent.instance is instance
-        if inherits:
-            job = Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
-        else:
-            job = Job(self, instance, work, 0, op, {})
+        if parent is not None and parent.instance is instance:
+            return Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
+        return Job(self, instance, work, 0, op, {})
+
+    def begin(self, job: Job, delay_ms: int = 0) -> None:
+        """Begin what was held."""
         job.call[job] = None
         job.greenlet = greenlet(job.run, self._hub)
-        instance.jobs[job] = None
+        job.instance.jobs[job] = None
         self.wake(job, delay_ms)
-        return job
 
     def wake(self, job: Job, delay_ms: int) -> None:
         """Let a parked job go on after ``delay_ms`` (unless something else wakes it first)."""

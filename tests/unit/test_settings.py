@@ -40,6 +40,8 @@ def test_set_but_empty_means_the_default_except_for_the_allow_list() -> None:
         ("CHRONO_MAX_DRIFT_MS", "1.5", "whole number"),
         ("CHRONO_DELIVER_LEAD_MS", "15001", "0 to 15000"),
         ("CHRONO_CATCH_UP_PER_MINUTE", "0", "1 to 60000"),
+        ("CHRONO_MAX_INFLIGHT_PER_OWNER", "-1", "0 to 100000"),
+        ("CHRONO_MAX_RATE_PER_TARGET", "100001", "0 to 100000"),
         ("CHRONO_EVENT_BUS", "a bus", "letters"),
         ("CHRONO_TRACING", "yes", "off, xray"),
         ("CHRONO_AUTH", "none", "off, deny"),
@@ -100,6 +102,17 @@ def test_a_lambda_on_an_emulator_on_loopback_counts_as_loopback() -> None:
 def test_the_allow_list_takes_names_addresses_and_networks() -> None:
     chosen = settings.load({"CHRONO_WEBHOOK_ALLOW": "Hooks.internal, 10.0.0.0/8,::1 ,"})
     assert chosen.webhook_allow == ("hooks.internal", "10.0.0.0/8", "::1")
+
+
+def test_deliveries_are_unlimited_unless_a_limit_is_given() -> None:
+    def bounds(env: dict[str, str]) -> tuple[int | None, ...]:
+        found = settings.load(env)
+        inflight = (found.max_inflight_per_owner, found.max_inflight_per_target)
+        return (*inflight, found.max_rate_per_owner, found.max_rate_per_target)
+
+    names = [f"CHRONO_MAX_{kind}_PER_{whose}" for kind in ("INFLIGHT", "RATE") for whose in ("OWNER", "TARGET")]
+    assert bounds({}) == bounds(dict.fromkeys(names, "0")) == (None, None, None, None)
+    assert bounds({name: str(number) for number, name in enumerate(names, 1)}) == (1, 2, 3, 4)
 
 
 def test_a_given_secret_is_used() -> None:

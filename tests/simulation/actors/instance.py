@@ -60,6 +60,9 @@ class Tasks:
     def start(self, job: Callable[[], None]) -> Job:
         return self._world.spawn(self._world.current.instance, job)
 
+    def hold(self, job: Callable[[], None]) -> Job:
+        return self._world.hold(self._world.current.instance, job)
+
 
 class Silence:
     """``ports.clock.Signals`` for worlds in which nobody waits for a lease."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
+from chalicelib.core.backpressure import place_of
 from chalicelib.core.execution import parse_id
 from chalicelib.ports.target import Delivery, Outcome
 from tests.simulation.actors.tables import Gate
@@ -61,6 +62,8 @@ class Targets:
             self._gate.leave(fault)
             return [Outcome("completed") for _ in deliveries]
         sent = [self._sent(d) for d in deliveries]
+        for delivery in deliveries:
+            delivery.sent()
         waits = [self._wait_ms(d, s.kind) for d, s in zip(deliveries, sent, strict=True)]
         alone = deliveries[0].execution_id if len(deliveries) == 1 else ""
         self._flying[alone] = world.current
@@ -87,8 +90,9 @@ class Targets:
             kind = "ok"
         clock_ms = job.instance.clock.now_ms()
         sent = Dispatch(
-            key, delivery.attempt, delivery.fencing_token, world.now, clock_ms, job.look_ms, job.instance, kind
-        )
+            key, delivery.attempt, delivery.fencing_token, world.now, clock_ms, job.look_ms, job.instance, kind,
+            place_of(delivery.target),
+        )  # fmt: skip
         world.record.dispatches.append(sent)
         if world.told is not None:
             world.tell(job.instance.name, f"SENT {key.id[-24:]} attempt {sent.attempt} token {sent.token}: {kind}")

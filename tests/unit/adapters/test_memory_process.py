@@ -47,6 +47,17 @@ def test_waiting_moves_the_clock_no_further_than_needed(clock: ManualClock, task
     assert clock.now_ms() == START_MS + 30
 
 
+def test_a_held_job_begins_when_it_is_told_to(clock: ManualClock, tasks: ManualTasks) -> None:
+    ran: list[int] = []
+    held = tasks.hold(lambda: ran.append(clock.now_ms() - START_MS))
+    assert held.wait(START_MS + 10) is False
+    with pytest.raises(RuntimeError):
+        held.wait()
+    tasks.at(START_MS + 30, held.go)
+    assert held.wait() is True
+    assert ran == [30]
+
+
 def test_jobs_may_sleep_while_others_run(clock: ManualClock, tasks: ManualTasks) -> None:
     ran: list[str] = []
 

@@ -193,6 +193,29 @@ class TestTasks:
         assert all(handle.wait() for handle in [*both, *waiting])
         assert sorted(ran) == list(range(20))
 
+    def test_a_held_job_begins_when_it_is_told_to(self, clock: SystemClock) -> None:
+        tasks, ran = SystemTasks(clock), list[int]()
+        held = tasks.hold(lambda: ran.append(clock.now_ms()))
+        assert not held.wait(clock.now_ms() + 20)
+        assert ran == []
+        held.go()
+        assert held.wait(clock.now_ms() + WITHIN_S * 1000)
+        assert len(ran) == 1
+
+    def test_a_held_job_gets_a_thread_though_all_others_wait_for_it(self, clock: SystemClock) -> None:
+        tasks = SystemTasks(clock, threads_max=2)
+        held = [tasks.hold(lambda: None) for _ in range(2)]
+        waiting = [tasks.start(lambda one=one: one.wait(clock.now_ms() + WITHIN_S * 1000)) for one in held]
+        for one in held:
+            one.go()
+        assert all(handle.wait(clock.now_ms() + WITHIN_S * 1000) for handle in [*held, *waiting])
+
+    def test_a_held_job_raises_what_went_wrong_where_it_is_waited_for(self, clock: SystemClock) -> None:
+        held = SystemTasks(clock).hold(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+        held.go()
+        with pytest.raises(ZeroDivisionError):
+            held.wait(clock.now_ms() + WITHIN_S * 1000)
+
     def test_jobs_that_wait_for_jobs_they_started_never_wait_for_each_other(self, clock: SystemClock) -> None:
         tasks, ended = SystemTasks(clock, threads_max=2), list[int]()
 

@@ -389,6 +389,22 @@ def test_a_trickle_does_not_move_the_deadline(target: WebhookTarget, receiver: R
     assert 0.24 < took_s < 5
 
 
+def test_it_tells_when_only_the_answer_is_still_to_come(target: WebhookTarget, receiver: Receiver):
+    told: list[float] = []
+
+    def late(sock: socket.socket) -> None:
+        time.sleep(0.2)
+        sock.sendall(OK)
+
+    receiver.answers.append(late)
+    asked = replace(delivery(url_of(receiver)), sent=lambda: told.append(time.monotonic()))
+    [outcome] = target.dispatch([asked])
+    ended = time.monotonic()
+    assert outcome.kind == "completed"
+    assert len(told) == 1
+    assert ended - told[0] >= 0.15
+
+
 def test_a_deadline_that_has_passed_sends_nothing(target: WebhookTarget, receiver: Receiver):
     assert send(target, url_of(receiver), timeout_ms=0).error_type == "timeout"
     assert receiver.requests == []

@@ -46,6 +46,12 @@ class VirtualTime(ManualClock):
             self._put(unix_ms, getcurrent())
             self._hub.switch()
 
+    def let_others_run(self) -> None:
+        """Go on after all that is due at this very millisecond."""
+        if getcurrent() is not self._hub:
+            self._put(self._now_ms, getcurrent())
+            self._hub.switch()
+
     def _put(self, due_ms: int, sleeper: greenlet) -> None:
         heapq.heappush(self._due, (due_ms, next(self._number), sleeper))
 
@@ -64,6 +70,9 @@ class VirtualTime(ManualClock):
     def start(self, job: Callable[[], object]) -> Job:
         return self.at(self._now_ms, job)
 
+    def hold(self, job: Callable[[], object]) -> HeldJob:
+        return HeldJob(self, job)
+
 
 class Job:
     """The handle of a task."""
@@ -81,11 +90,23 @@ class Job:
         self._done = True
 
     def wait(self, until_ms: int | None = None) -> bool:
+        self._time.let_others_run()
         while not self._done and (until_ms is None or self._time.now_ms() < until_ms):
             self._time.sleep_until(self._time.now_ms() + 1)
         if self._error is not None:
             raise self._error
         return self._done
+
+
+class HeldJob(Job):
+    """The handle of a task that has yet to begin."""
+
+    def __init__(self, time: VirtualTime, job: Callable[[], object]) -> None:
+        super().__init__(time)
+        self._job = job
+
+    def go(self) -> None:
+        self._time.start(lambda: self.run(self._job))
 
 
 COMPLETED = Outcome("completed", http_status=200)
@@ -106,6 +127,8 @@ class Recorder:
 
     def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         self.sent += [(self._clock.now_ms(), d) for d in deliveries]
+        for d in deliveries:
+            d.sent()
         return [self.answer(d) for d in deliveries]
 
     def cancel(self, execution_id: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.ports.clock import Handle
+from chalicelib.ports.clock import Handle, Held
 from tests.unit.workers.plant import Plant, VirtualTime
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -22,6 +22,9 @@ class _LandsAfterLook:
     def __init__(self, job: Callable[[], None], looks: int) -> None:
         self._job: Callable[[], None] | None = job
         self._looks = looks
+
+    def go(self) -> None:
+        """It begins when it is looked at."""
 
     def wait(self, until_ms: int | None = None) -> bool:
         self._looks -= 1
@@ -41,6 +44,9 @@ class _Tasks:
         return self._clock.at(unix_ms, job)
 
     def start(self, job: Callable[[], None]) -> Handle:
+        return self._clock.start(job)
+
+    def hold(self, job: Callable[[], None]) -> Held:
         return _LandsAfterLook(job, self._looks)
 
 

@@ -15,7 +15,7 @@ from chalicelib.core import limits
 from chalicelib.core.clock_bound import Interval, Observation
 from chalicelib.core.frequencies import FREQUENCIES
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.ports.clock import Handle, Reading
+from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Outgoing
@@ -314,6 +314,9 @@ class Skewed:
 
     def start(self, job: Callable[[], object]) -> Handle:
         return self._true.start(job)
+
+    def hold(self, job: Callable[[], object]) -> Held:
+        return self._true.hold(job)
 
 
 class Sources:
