@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.execution import TRANSITIONS
 from tests.simulation import lease_plan, tick_plan
+from tests.simulation.checkers import traffic
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
 
@@ -33,7 +34,7 @@ STEPS = tuple(f"step:{source} > {target}" for source, targets in TRANSITIONS.ite
 
 # What every long run must hit in each kind of world, branches aside.
 WANTED: Mapping[str, tuple[str, ...]] = {
-    "firings": (*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *STEPS),
+    "firings": (*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *STEPS, *traffic.POINTS),
     "leases": (*(f"fault:{kind}" for kind in lease_plan.KINDS), *lease_plan.POINTS),
     "ticks": (*(f"fault:{kind}" for kind in tick_plan.KINDS), "fault:time_limit", *tick_plan.POINTS),
 }

@@ -64,7 +64,12 @@ class Play:
 
     def _config(self) -> Mapping[str, Any]:
         plan = self.scenario
-        return {"shards": plan.shards, "horizon_ms": plan.horizon_ms, "max_drift_ms": plan.max_drift_ms}
+        return {
+            "shards": plan.shards,
+            "horizon_ms": plan.horizon_ms,
+            "max_drift_ms": plan.max_drift_ms,
+            "caps": plan.caps,
+        }
 
     def _kept_faults(self) -> list[Fault]:
         return [f for f in self.scenario.faults if f"fault {f.number}" not in self.left_out]

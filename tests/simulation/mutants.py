@@ -42,6 +42,8 @@ FEED, PUBLISH, MEMORY_TICKS = (
     "chalicelib.workers.publish",
     "chalicelib.adapters.memory_ticks",
 )
+BACKPRESSURE = "chalicelib.core.backpressure"
+DEPARTURES = "chalicelib.workers.departures"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -217,6 +219,24 @@ MUTANTS: dict[str, Mutant] = {
     "stamp-follows-the-wall": Mutant(
         "a stamp goes back with the wall clock",
         (Edit(HLC, "    if wall_nanos > last.physical_nanos:", "    if wall_nanos != last.physical_nanos:"),),
+    ),
+    # -- backpressure
+    "limit-ignored": Mutant(
+        "a destination gets as many at once as are due",
+        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_flights)\n", ""),),
+    ),
+    "rate-ignored": Mutant(
+        "a rate is never charged",
+        (Edit(BACKPRESSURE, "        if rate is None:\n            return\n", "        return\n"),),
+    ),
+    "held-and-forgotten": Mutant(
+        "what waited too long is taken out of the line and nobody's any more",
+        (Edit(DEPARTURES, "    hand_back(s, [(flight, call.comes_in_ms or 0) for call in given_up for flight in call.flights])\n", ""),
+         Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
+    ),
+    "sent-without-a-second-look": Mutant(
+        "what has waited is sent although it was changed meanwhile",
+        (Edit(DEPARTURES, "_still_standing(flights, look) if was_held else list(flights)", "list(flights)"),),
     ),
     # -- DELAY chains
     "chain-dropped": Mutant(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.core.backpressure import Caps
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedule import RetryPolicy
 from tests.simulation import faults as faults_module
@@ -62,6 +63,7 @@ class Scenario:
     schedules: tuple[PlannedSchedule, ...]
     ops: tuple[PlannedOp, ...]
     faults: tuple[Fault, ...]
+    caps: Caps
 
     @property
     def end_ms(self) -> int:
@@ -143,6 +145,21 @@ def draw(seed: int) -> Scenario:
         schedules=schedules,
         ops=tuple(ops),
         faults=tuple(planned_faults),
+        caps=_caps(seed),
+    )
+
+
+def _caps(seed: int) -> Caps:
+    """Limits of each instance, in one world of four; drawn apart, so that they change nothing else of a plan."""
+    r = random.Random(f"caps/{seed}")
+    if r.random() < 0.75:
+        return Caps()
+    return Caps(
+        owner_flights=r.choice((None, None, 1, 2, 3)),
+        target_flights=r.choice((None, 1, 1, 2)),
+        owner_rate=r.choice((None, None, 1, 5)),
+        target_rate=r.choice((None, None, 1, 3)),
+        sending=r.choice((1, 3)),
     )
 
 
@@ -173,6 +190,7 @@ def _schedule(
         fields["enabled"] = False
     if r.random() < 0.3:
         fields["name"] = r.choice(("a", "b"))
+    fields["owner"] = random.Random(f"owner/{seed}/{number}").choice(("ann", "bee"))
     return PlannedSchedule(number, at_ms, f"01SIM{seed:013d}{number:08d}", fields)
 
 

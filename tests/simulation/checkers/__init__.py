@@ -23,10 +23,11 @@ from tests.simulation.checkers import (
     shards,
     stamps,
     ticks,
+    traffic,
     turns,
 )
 
-FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns)
+FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic)
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 __all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]

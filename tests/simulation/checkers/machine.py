@@ -26,7 +26,8 @@ def _steps(world: Any, key: ExecutionKey, writes: Sequence[ExecutionWrite]) -> I
         yield from _history(key, before, after)
         if before is not None and after.rev != before.rev + 1:
             yield f"{key.id} went from rev {before.rev} to {after.rev}"
-        handed_back = after.waits and before is not None and after.attempt == before.attempt - 1  # it was never sent
+        waits = after.waits or after.retry_at_ms is not None
+        handed_back = waits and before is not None and after.attempt == before.attempt - 1  # it was never sent
         if before is not None and after.attempt - before.attempt not in (0, 1) and not handed_back:
             yield f"{key.id} went from attempt {before.attempt} to {after.attempt}"
         before = after

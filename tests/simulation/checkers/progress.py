@@ -21,7 +21,7 @@ def check(play: Any) -> Iterable[str]:
     for key, writes in world.record.executions.items():
         if any(w.record.state in (FAILED, TIMEOUT) for w in writes) and key.id not in world.record.dead:
             yield f"{key.id} is out of attempts and has no dead letter"
-    if play.scenario.calm:
+    if play.scenario.calm and not play.scenario.caps.limited:  # else it may have to wait for its turn
         yield from _punctual(play)
 
 
