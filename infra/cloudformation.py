@@ -20,7 +20,7 @@ WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed")
 API = "APIHandler"
 API_HANDLER = "chalicelib.functions.api.handle"
 FEED_BATCH_WINDOW_S = 5
-FEED_RETRIES = 3
+FEED_RETRIES = -1  # for as long as the stream keeps records, a day: policies rest on them
 
 # What API Gateway says itself, before the service is asked. The trace id is the gateway's own; $context is its syntax.
 _GATEWAY_PROBLEMS = {
@@ -138,7 +138,7 @@ def _feed_from_queue(function: Json) -> None:
 
 
 def _feed_from_stream(function: Json) -> None:
-    """Numbers that cannot be counted are not worth holding up the stream for."""
+    """What a batch sets off is done in order and never left out: a batch that cannot be done holds up its shard."""
     (source,) = function["Properties"]["Events"].values()
     source["Properties"].update(
         {

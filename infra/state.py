@@ -13,7 +13,7 @@ from chalicelib.adapters.aws import resource_name
 
 STRING, NUMBER = "S", "N"
 KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
-NEW_IMAGE = "NEW_IMAGE"
+NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
 TTL_ATTRIBUTE = "ttl"
 EVENT_BUS_DEFAULT = "chronowatch"
 
@@ -151,7 +151,7 @@ def _executions(stage: str) -> Table:
             Index("recent", KeyPart("recent_pk"), KeyPart("recent_sk")),
             Index("open", KeyPart("open_shard"), KeyPart("open_until", NUMBER)),
         ),
-        stream=NEW_IMAGE,
+        stream=NEW_AND_OLD_IMAGES,  # what a write changed tells whether there is anything to tell
     )
 
 

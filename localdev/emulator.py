@@ -20,6 +20,7 @@ from localdev import environments
 from localdev.processes import PidFile, command_of, wait_gone
 
 MARKER = "ministack"
+LAUNCHER = Path(__file__).with_name("ministack_with_streams.py")
 START_TIMEOUT_S = 30.0
 SAVE_TIMEOUT_S = 60.0  # state that took a day to make is worth a minute's wait
 
@@ -94,7 +95,7 @@ class Emulator:
         }
         with open(self._log, "ab") as output:
             self._process = subprocess.Popen(  # noqa: S603
-                [environments.EMULATOR.python, "-m", MARKER],
+                [environments.EMULATOR.python, "-P", str(LAUNCHER)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

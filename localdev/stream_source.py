@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
 POLL_S = 2.0
+REPLAY_S = 120.0  # what was written while nobody read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0
 SHARDS_EVERY_S = 60.0  # shards come and go rarely
@@ -20,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class StreamSource:
-    """Feeds one stream, from the present on, to one function."""
+    """Feeds one stream to one function: all of it, from a little before the start on, and at least once."""
 
     def __init__(
         self, streams: Any, find_stream: Callable[[], str], handler: Handler, stopping: threading.Event
@@ -32,7 +35,9 @@ class StreamSource:
         self._stream_arn = ""
         self._handler = handler
         self._stopping = stopping
+        self._handling = Backoff("handling what changed", _log, stopping)
         self._positions: dict[str, str | None] = {}  # shard -> iterator; None: read to its end
+        self._handled_s = time.time() - REPLAY_S  # of what was written before this, everything has been handled
 
     def start(self) -> None:
         """Begin reading."""
@@ -44,10 +49,11 @@ class StreamSource:
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= look_again:
-                    self._find_shards(first=not self._positions)
+                    self._find_shards()
                     look_again = time.monotonic() + SHARDS_EVERY_S
-                for shard in list(self._positions):
-                    self._read(shard)
+                drained = [self._read(shard) for shard in list(self._positions)]
+                if all(drained):
+                    self._handled_s = max(self._handled_s, time.time() - REPLAY_S)
             except Exception as problem:  # the endpoint is away, or an iterator is too old: begin anew
                 self._positions.clear()
                 look_again = 0.0
@@ -56,33 +62,46 @@ class StreamSource:
             backoff.succeeded()
             self._stopping.wait(POLL_S)
 
-    def _find_shards(self, first: bool) -> None:
-        if first:
+    def _find_shards(self) -> None:
+        if not self._positions:
             self._stream_arn = self._find_stream()
         described = self._streams.describe_stream(StreamArn=self._stream_arn)["StreamDescription"]
         for shard in described.get("Shards", []):
             name = shard["ShardId"]
             if name not in self._positions:
-                where = "LATEST" if first else "TRIM_HORIZON"  # a shard that appeared since is new from its beginning
                 answer = self._streams.get_shard_iterator(
-                    StreamArn=self._stream_arn, ShardId=name, ShardIteratorType=where
+                    StreamArn=self._stream_arn, ShardId=name, ShardIteratorType="TRIM_HORIZON"
                 )
                 self._positions[name] = answer["ShardIterator"]
 
-    def _read(self, shard: str) -> None:
+    def _read(self, shard: str) -> bool:
+        """Whether everything that a shard holds has been handled."""
         position = self._positions[shard]
         while position is not None and not self._stopping.is_set():
             answer = self._streams.get_records(ShardIterator=position, Limit=BATCH_MAX)
-            records = answer.get("Records", [])
-            if records:
-                self._call(records)
+            found = answer.get("Records", [])
+            records = [r for r in found if _written_s(r) >= self._handled_s]
+            if records and not self._call(records):
+                return False  # from the same position: these records come again
             position = self._positions[shard] = answer.get("NextShardIterator")
-            if not records:
-                return
+            if not found:
+                break
+        return True
 
-    def _call(self, records: list[dict[str, Any]]) -> None:
+    def _call(self, records: list[dict[str, Any]]) -> bool:
+        """Whether the function has done its work; when not, waits a little."""
         event = {"Records": [{**record, "eventSourceARN": self._stream_arn} for record in records]}
         try:
             self._handler(event, LocalContext("feed", TIMEOUT_S))
-        except Exception:
-            _log.exception("the feed failed on %d records; they are skipped", len(records))
+        except Exception as problem:
+            _log.debug("the feed failed", exc_info=True)
+            self._handling.failed(problem)
+            return False
+        self._handling.succeeded()
+        return True
+
+
+def _written_s(record: Mapping[str, Any]) -> float:
+    """When a record was written, in unix seconds; what does not say so counts as new."""
+    at = record.get("dynamodb", {}).get("ApproximateCreationDateTime", math.inf)
+    return float(at.timestamp() if isinstance(at, datetime) else at)

@@ -16,7 +16,7 @@ import msgspec
 from chalicelib.core import limits
 from chalicelib.core.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
 from chalicelib.core.recurrence import Exclusion
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.ports.stores import LogLine
 
 R = TypeVar("R")
@@ -198,6 +198,9 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     exclude: tuple[Exclusion, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
     timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    pause_after_failures: int | None = None
+    failures_from_ms: int = 0
+    failure_pauses: tuple[FailurePause, ...] = ()
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""

@@ -45,6 +45,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     exclude: list[Range | str]
     retry_policy: RetryPolicyBody
     timeout_ms: int
+    pause_after_failures: int | None
     tags: list[str]
     next_run_unix_ms: Instant | None
     last_run_unix_ms: Instant | None
@@ -476,6 +477,7 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
             jitter=policy.jitter,
         ),
         timeout_ms=d.timeout_ms,
+        pause_after_failures=d.pause_after_failures,
         tags=list(d.tags),
         next_run_unix_ms=course.next_run_ms,
         last_run_unix_ms=course.last_run_ms,

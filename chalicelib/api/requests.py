@@ -39,6 +39,14 @@ Owner = Annotated[str, Meta(min_length=1, max_length=limits.OWNER_MAX_CHARS)]
 Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_MAX_CHARS)]
 Tags = Annotated[list[Tag], Meta(max_length=limits.TAGS_MAX_COUNT)]
 MaxRuns = Annotated[int, Meta(ge=1, le=limits.RUNS_MAX, description="The schedule completes after so many runs.")]
+FailuresInRow = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=limits.FAILURES_IN_ROW_MAX,
+        description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
+    ),
+]
 TargetText = Annotated[str, Meta(min_length=1, max_length=limits.TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
 Overlap = Literal["once", "twice"]
@@ -141,6 +149,7 @@ class ScheduleChanges(Body, kw_only=True):
     exclude: Opt[Exclude] = UNSET
     retry_policy: Opt[RetryPolicyBody] = UNSET
     timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
+    pause_after_failures: Opt[FailuresInRow | None] = UNSET
     tags: Opt[Tags] = UNSET
 
 

@@ -114,6 +114,7 @@ def _numbers(definition: Definition) -> Iterable[FieldError]:
         ("catch_up_window_ms", d.catch_up_window_ms, 0, limits.DURATION_MAX_MS),
         ("jitter_ms", d.jitter_ms, 0, limits.JITTER_MAX_MS),
         ("timeout_ms", d.timeout_ms, 1, limits.DURATION_MAX_MS),
+        ("pause_after_failures", d.pause_after_failures, 1, limits.FAILURES_IN_ROW_MAX),
     )
     for field, value, least, most in ranges:
         if value is not None and not least <= value <= most:

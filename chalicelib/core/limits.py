@@ -37,6 +37,9 @@ DURATION_MAX_MS = 366 * 86_400_000
 RUNS_MAX = 1_000_000_000  # max_runs
 JITTER_MAX_MS = 86_400_000
 RETRY_MAX_ATTEMPTS = 100
+FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
+FAILURE_PAUSES_KEPT = 3  # of a schedule, so that each is told of though it was resumed at once
+FAILURES_LOOK_MAX_RECORDS = 5_000  # how far back one look counts: skipped instants lie between the failures
 TARGET_NAME_MAX_CHARS = 512  # buses, ARNs, group ids, secret names
 WEBHOOK_TIMEOUT_DEFAULT_MS = 30_000
 WEBHOOK_TIMEOUT_MAX_MS = 900_000  # a Lambda cannot wait longer
@@ -83,6 +86,7 @@ POSTPONE_MIN_MS = 2_000  # how long the queue holds back what had to wait too lo
 POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than it looked
 IN_FLIGHT_LIMIT_MAX = 100_000  # limits that deployments choose: deliveries at once, and beginnings in a second
 WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
+FEED_LAG_MAX_MS = 10_000  # by how much two clocks may disagree about what came before a pause
 
 # -- executions
 ERROR_MAX_CHARS = 500
@@ -149,6 +153,7 @@ CLOCK_JUMP_MS = 100  # between two sweeps a wall clock that is slewed moves by a
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
 assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES
+assert FAILURES_LOOK_MAX_RECORDS > FAILURES_IN_ROW_MAX
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
 assert 2 * HOLD_MAX_MS <= ATTEMPT_LEASE_MS, "what waited its time has as long again until its claim runs out"
 assert HOLD_LOOK_MS < HOLD_MAX_MS

@@ -35,11 +35,21 @@ class RetryPolicy(Struct, frozen=True):
     jitter: bool = True
 
 
+class FailurePause(Struct, frozen=True):
+    """That the service itself paused a schedule, after so many failures in a row; ``execution_id`` made it look."""
+
+    execution_id: str
+    failures: int
+    at_ms: int
+
+
 class Definition(Struct, frozen=True, kw_only=True):
     """What the owner asked for. Never changed in place: an edit makes another under a new version id.
 
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
     one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
+    ``pause_after_failures`` counts executions of instants from ``failures_from_ms`` on; ``failure_pauses``
+    are the last pauses that it brought about: see core.failures.
     """
 
     tenant: str
@@ -68,6 +78,9 @@ class Definition(Struct, frozen=True, kw_only=True):
     exclude: tuple[recurrence.Exclusion, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
     timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    pause_after_failures: int | None = None
+    failures_from_ms: int = 0
+    failure_pauses: tuple[FailurePause, ...] = ()
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""

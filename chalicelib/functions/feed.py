@@ -1,10 +1,13 @@
-"""``feed``: fed by the stream of the executions table; writes metrics, which CloudWatch takes out of the log."""
+"""``feed``: fed by the stream of the executions table; does what policies want to follow from what was written, and
+writes metrics, which CloudWatch takes out of the log."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from chalice.app import Blueprint, DynamoDBEvent
 
 from chalicelib import bootstrap
@@ -12,7 +15,10 @@ from chalicelib.adapters import telemetry
 from chalicelib.adapters.dynamodb_documents import decode_execution, execution_key
 from chalicelib.adapters.telemetry import Metric
 from chalicelib.core.execution import Execution
-from chalicelib.workers.feed import Tally, tally
+from chalicelib.workers import feed
+from chalicelib.workers.feed import Tally, Written
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 100
 
@@ -24,16 +30,28 @@ blueprint = Blueprint(__name__)
     stream_arn="arn:aws:dynamodb:::table/chronowatch-executions/stream/0", batch_size=BATCH_SIZE, name="feed"
 )
 def handle(event: DynamoDBEvent) -> None:
-    """Count what ended."""
-    found = metrics(tally(_executions(event.to_dict()["Records"])))
-    telemetry.emit(found, bootstrap.clock().now_ms())
+    """Do what follows, then count what ended: a batch that could not be done comes again whole."""
+    batch = list(_written(event.to_dict()["Records"]))
+    feed.run(bootstrap.services(), batch)
+    telemetry.emit(metrics(feed.tally(w.after for w in batch)), bootstrap.clock().now_ms())
 
 
-def _executions(records: Iterable[Mapping[str, Any]]) -> Iterator[Execution]:
+def _written(records: Iterable[Mapping[str, Any]]) -> Iterator[Written]:
     for record in records:
-        image = record["dynamodb"].get("NewImage")
-        if image is not None and "doc" in image:
-            yield decode_execution(execution_key(image["pk"]["S"], image["sk"]["S"]), image["doc"]["S"])
+        after = _execution(record["dynamodb"].get("NewImage"))
+        if after is not None:
+            yield Written(_execution(record["dynamodb"].get("OldImage")), after)
+
+
+def _execution(image: Mapping[str, Any] | None) -> Execution | None:
+    """The record of an image. One that nobody can read must not hold up the stream for a day."""
+    if image is None or "doc" not in image:
+        return None
+    try:
+        return decode_execution(execution_key(image["pk"]["S"], image["sk"]["S"]), image["doc"]["S"])
+    except (ValueError, msgspec.MsgspecError):
+        log.exception("a record of the stream cannot be read, and is passed over")
+        return None
 
 
 def metrics(counted: Tally) -> list[Metric]:

@@ -27,6 +27,7 @@ CREATE, UPDATE, UNCHANGED, REFUSED = "create", "update", "unchanged", "refused"
 COMPARED: Final = frozenset(Definition.__struct_fields__) - {
     *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data"),
     *("created_at_ms", "updated_at_ms", "hlc", "origin", "shard_key"),
+    *("failures_from_ms", "failure_pauses"),
 }
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.core import capacity, draft, limits, schedule, trace
+from chalicelib.core import capacity, draft, failures, limits, schedule, trace
 from chalicelib.core.capacity import Room
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.execution import CANCELLED, Execution, ExecutionKey
 from chalicelib.core.message import Run
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, State, VersionRef
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Change, NameTaken, NoRoom, RevisionLost, ScheduleFilter
@@ -176,6 +176,17 @@ def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_ma
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
 
 
+def pause_failing(s: Services, caller: Caller, judged: Definition, cause: FailurePause) -> Schedule:
+    """Pause because too many executions failed in a row. Raises PreconditionFailed when the schedule is no longer what
+    it was when that was judged, NotFound, TooMany."""
+
+    def paused(definition: Definition) -> Definition:
+        kept = (*definition.failure_pauses, cause)[-limits.FAILURE_PAUSES_KEPT :]
+        return replace(definition, active=False, note=failures.note(cause.failures), failure_pauses=kept)
+
+    return _change(s, caller, judged.id, judged.version, paused)
+
+
 def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> Schedule:
     """Go on in step with the grid; nothing is caught up for the time of the pause."""
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
@@ -279,6 +290,8 @@ def _next_version(
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
+    if new.active and not definition.active:
+        new = replace(new, failures_from_ms=since_ms)
     taken_back = schedule.queued_after(definition, state, since_ms)
     resumed = new.active and not definition.active and state.outcome == CANCELLED
     moved = state.with_version(

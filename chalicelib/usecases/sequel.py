@@ -1,7 +1,8 @@
-"""What the end of an execution sets off: the next run of a DELAY schedule, and the turn of whoever waits for it.
+"""What the end of an execution sets off: the next run of a DELAY schedule, the turn of whoever waits for it, and the
+pause of a schedule that keeps failing.
 
-Both are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
-and looks at the waiting execution when its own time to look has come.
+All are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
+and looks at the waiting execution when its own time to look has come; the feed judges every failure again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from chalicelib.core.message import Run
 from chalicelib.core.schedule import Definition, Key
 from chalicelib.ports.services import Services
 from chalicelib.usecases.chain import chain
+from chalicelib.usecases.failures import judge_promptly
 from chalicelib.usecases.owed import enqueue
 
 
@@ -23,6 +25,8 @@ def follow(s: Services, ended: Execution, definition: Definition | None) -> None
         chain(s, ended)
     if definition is None or definition.overlap == "queue":
         wake(s, ended.key_of_schedule)
+    if definition is not None:
+        judge_promptly(s, ended, definition)
 
 
 def wake(s: Services, key: Key) -> None:

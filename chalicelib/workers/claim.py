@@ -73,6 +73,7 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     states = gathered(s.schedules.states, list({f.schedule for f in firings}), limits.BATCH_GET_MAX)
     verdicts = _verdicts(s, firings, states)
     claims.unknown.extend(f for f in firings if verdicts[f] is Verdict.UNKNOWN)
+    _taken_back(s, [f for f in firings if verdicts[f] in (Verdict.DROP, Verdict.PAUSED)], claims)
     wanted = [f for f in firings if verdicts[f] in (Verdict.FIRE, Verdict.DELETED)]
     definitions = load_definitions(s, {Versioned(f.schedule, f.version) for f in wanted})
     claims.unknown.extend(f for f in wanted if Versioned(f.schedule, f.version) not in definitions)
@@ -84,6 +85,14 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     owed.enqueue(s, message.pack(f for f, _ in fire if f.due_ms > soon_ms))  # jitter beyond what the queue can hold
     due = [(f, d) for f, d in fire if f.due_ms <= soon_ms]
     return _take(s, _without_known(s, due, now_ms, claims), states, claims)
+
+
+def _taken_back(s: Services, firings: Sequence[Firing], claims: Claims) -> None:
+    """These must not fire. One that was claimed before that, and whose worker died since, is still to be ended."""
+    by_key = {ExecutionKey(*f.schedule, f.at_ms): f for f in firings}
+    for key, found in gathered(s.executions.get, list(by_key), limits.BATCH_GET_MAX).items():
+        if found.is_open:
+            _resume(s, by_key[key], found, claims)
 
 
 def _without_known(

@@ -1,5 +1,7 @@
-"""Feed: what the stream of executions tells; for now the numbers of what ended, counted off the path of the firings.
+"""Feed: what the stream of executions sets off, away from the path of the firings.
 
+The stream brings every record that was written, at least once and each schedule's in order, whoever died after writing
+it: so here stands what must be told of an execution and need not be told at its instant. It also counts what ended.
 Each execution ends once (a retry by a caller makes it end again, and count again), so counting the records that arrive
 in a final state counts ends. The numbers are telemetry, not truth: the tables are.
 """
@@ -7,12 +9,21 @@ in a final state counts ends. The numbers are telemetry, not truth: the tables a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from chalicelib.core import execution as journal
+from chalicelib.core import failures as rule
+from chalicelib.core import limits, policy_events
 from chalicelib.core.execution import Execution
+from chalicelib.core.policy_events import PolicyEvent
+from chalicelib.core.schedule import Definition, FailurePause, Key
+from chalicelib.ports.batches import gathered
+from chalicelib.ports.services import Services
+from chalicelib.usecases import failures
+from chalicelib.usecases.announce import announce
 
 
 class Tally(Struct, frozen=True):
@@ -22,6 +33,55 @@ class Tally(Struct, frozen=True):
     lateness_ms: tuple[int, ...]
     late: int
     dead_letters: int
+
+
+class Written(NamedTuple):
+    """A record as it was written, and as it was before: None when it is new, or the stream does not say."""
+
+    before: Execution | None
+    after: Execution
+
+    def became(self, states: Iterable[str]) -> bool:
+        """Whether this write put it into one of ``states``."""
+        return self.after.state in states and (self.before is None or self.before.state != self.after.state)
+
+
+def run(s: Services, batch: Sequence[Written]) -> None:
+    """Do what follows from a batch of writes, in the order in which they were made.
+
+    Raises Unavailable or TooMany when something could not be done: the whole batch must come again. Doing it again does
+    no harm; an event that is sent again has the same id.
+    """
+    events = _pauses(s, batch)
+    if events:
+        announce(s, events)
+
+
+def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
+    """Pause the schedules that keep failing; what is to be told of it. The journal is newer than any record of the
+    batch, so one look at each schedule is enough."""
+    failed = {w.after.key_of_schedule: w.after for w in batch if w.became(rule.FAILURES)}
+    told: list[PolicyEvent] = []
+    for key in _with_policy(s, list(failed)) if failed else ():
+        judged = failures.judge(s, failed[key])
+        if judged is not None:
+            pauses = [p for p in judged.failure_pauses if _had_part(failed[key], p, judged)]
+            told += [policy_events.paused_after_failures(judged, p) for p in pauses]
+    return told
+
+
+def _with_policy(s: Services, keys: Sequence[Key]) -> list[Key]:
+    found = gathered(s.schedules.definitions, keys, limits.BATCH_GET_MAX)
+    return [key for key, d in found.items() if d.pause_after_failures is not None or d.failure_pauses]
+
+
+def _had_part(failed: Execution, pause: FailurePause, judged: Definition) -> bool:
+    """Whether a failure can have had part in a pause, and so must tell of it. The worker that paused may have died
+    after that, and the schedule may have been resumed since; what failed long after the pause tells of nothing new."""
+    if failed.id == pause.execution_id:
+        return True
+    before = (failed.finished_ms or 0) <= pause.at_ms + limits.FEED_LAG_MAX_MS
+    return before and (not judged.active or failed.firing_ms < judged.failures_from_ms)
 
 
 def tally(records: Iterable[Execution]) -> Tally:

@@ -103,6 +103,7 @@ SCHEDULE: dict[str, list[Any]] = {
         ({"attempts": 3}, "retry_policy.attempts"),
     ],
     "timeout_ms": [*DURATION, 0],
+    "pause_after_failures": [*NOT_INT, 0, -1, 1001],
     "tags": [
         *[1, True, "x", {}, None, ["t"] * 21],
         *[(["fine", v], "tags.1") for v in [*NOT_TEXT, None, "", "x" * 65, "a\tb"]],

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from localdev.emulator import LAUNCHER
 from localdev.environments import EMULATOR
 
 START_WITHIN_S = 30
@@ -19,7 +20,7 @@ START_WITHIN_S = 30
 def emulator_command() -> list[str]:
     """The command that starts the emulator: CHRONO_EMULATOR_PYTHON's, or that of the checkout's own environment."""
     python = os.environ.get("CHRONO_EMULATOR_PYTHON") or str(EMULATOR.python)
-    return [python, "-m", "ministack"]
+    return [python, "-P", str(LAUNCHER)]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, Schedule, VersionRef
+from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, VersionRef
 from chalicelib.ports.stores import (
     Change,
     Due,
@@ -90,6 +90,9 @@ class TestCreate:
                 exclude=((1, 2), "0 0 * * *", (3, 4)),
                 retry_policy=RetryPolicy(5, "fixed", 1, 2, False),
                 timeout_ms=9,
+                pause_after_failures=4,
+                failures_from_ms=START_MS,
+                failure_pauses=(FailurePause("e-1", 4, LATER_MS),),
                 tags=("b", "a", "b"),
                 note="why",
                 zone_data="2026f",

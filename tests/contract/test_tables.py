@@ -17,7 +17,9 @@ from chalicelib.adapters.dynamodb_tables import ExecutionItem, RegistryItem, Sch
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution, Result, finish
 from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.functions.feed import _written
 from chalicelib.ports.stores import Change
+from chalicelib.workers.feed import Written
 from infra.create import create_all, delete_tables
 from infra.state import state as resources_of
 from tests.contract.conftest import REGION
@@ -224,6 +226,28 @@ class TestItems:
         assert int(self.item(clients, table, pk, documents.snapshot_sk("v1"))["ttl"]["N"]) == expiry
         assert self.item(clients, table, pk, "def") == {}
         assert self.item(clients, table, documents.name_partition(key.tenant, "anonymous", "n"), "name") == {}
+
+    def test_what_is_written_to_executions_comes_out_of_their_stream(
+        self, clients: Clients, resources: Any, key: Key
+    ) -> None:
+        mine, _ = resources
+        store = open_stores(clients.factory("dynamodb"), mine.stage).executions
+        record = execution(key, START_MS)
+        failed = replace(record, rev=2, state="failed", finished_ms=START_MS + 5)
+        assert store.insert([record]) == [True]
+        assert store.insert([record]) == [False]
+        assert store.update([(failed, 1)]) == [True]
+        assert store.update([(failed, 1)]) == [False]
+        table = mine.table("executions").name
+        arn = clients.get("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
+        streams = clients.get("dynamodbstreams")
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        where = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        position, found = streams.get_shard_iterator(**where)["ShardIterator"], []
+        while records := (answer := streams.get_records(ShardIterator=position))["Records"]:
+            found += list(_written(records))
+            position = answer["NextShardIterator"]
+        assert [w for w in found if w.after.key_of_schedule == key] == [Written(None, record), Written(record, failed)]
 
     def test_calls_of_an_ordinary_bundle_of_firings(self, endpoint: str, resources: Any, key: Key) -> None:
         """Claim, look, insert, finish: 25 firings in four calls."""

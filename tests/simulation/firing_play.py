@@ -14,6 +14,7 @@ from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
 from tests.simulation.actors.queue import Mailroom, Queue
 from tests.simulation.actors.rules import MinuteRule
+from tests.simulation.actors.stream import Stream
 from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, Schedules, Ticks
 from tests.simulation.actors.targets import Targets
 from tests.simulation.faults import Fault, Faults
@@ -58,6 +59,7 @@ class Play:
         }
         self.fleet.begin()
         self.rule = MinuteRule(world, self.fleet, self._minute)
+        self.stream = Stream(world, self.fleet)
         self.resting_since_ms: int | None = None
         self._closing: set[Key] = set()
         world.call_at(plan.end_ms, self._rest)
@@ -170,6 +172,8 @@ class Play:
     def _is_quiet(self) -> bool:
         record = self.world.record
         if any(writes[-1].record.is_open for writes in record.executions.values()):
+            return False
+        if not self.stream.is_drained:
             return False
         return not any(not letter.deleted and not letter.poisoned for letter in self.mailroom.letters.values())
 

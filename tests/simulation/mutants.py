@@ -34,6 +34,9 @@ MEMORY = "chalicelib.adapters.memory"
 CORE = "chalicelib.core.schedule"
 JOURNAL = "chalicelib.core.execution"
 HLC = "chalicelib.core.hlc"
+FAILURES = "chalicelib.core.failures"
+JUDGE = "chalicelib.usecases.failures"
+STREAM = "chalicelib.workers.feed"
 LEASE, LEASES = "chalicelib.core.lease", "chalicelib.usecases.leases"
 OWNERSHIP = "chalicelib.workers.ownership"
 TICKS, BOOK, PRODUCER = "chalicelib.core.ticks", "chalicelib.core.tick_book", "chalicelib.usecases.ticks"
@@ -268,6 +271,27 @@ MUTANTS: dict[str, Mutant] = {
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
         (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
+    ),
+    # -- pause_after_failures
+    "one-failure-too-few": Mutant(
+        "a schedule is paused one failure before it has failed as often as its policy allows",
+        (Edit(JUDGE, "count(s, found.definition, most) < most:", "count(s, found.definition, most) < most - 1:"),),
+    ),
+    "one-failure-too-many": Mutant(
+        "a schedule is paused one failure too late",
+        (Edit(JUDGE, "count(s, found.definition, most) < most:", "count(s, found.definition, most + 1) <= most:"),),
+    ),
+    "success-does-not-reset": Mutant(
+        "failures are counted across a success between them",
+        (Edit(FAILURES, "if failures >= most or execution.state == COMPLETED:", "if failures >= most:"),),
+    ),
+    "resume-does-not-reset": Mutant(
+        "a schedule that was resumed is paused again for its old failures",
+        (Edit(SCHEDULES, "new = replace(new, failures_from_ms=since_ms)", "new = replace(new)"),),
+    ),
+    "only-the-worker-judges": Mutant(
+        "whether a schedule keeps failing is judged by the worker alone, which may die before it has",
+        (Edit(STREAM, "        judged = failures.judge(s, failed[key])\n", "        judged = getattr(s.schedules.get([key]).get(key), 'definition', None)\n"),),
     ),
     # -- leases
     "no-margin": Mutant(

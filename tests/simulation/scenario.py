@@ -186,6 +186,8 @@ def _schedule(
         fields["jitter_ms"] = r.choice((500, 4_000, 15_000))
     if r.random() < 0.2:
         fields["overlap"] = r.choice(("forbid", "replace", "queue", "queue"))
+    if r.random() < 0.3:
+        fields["pause_after_failures"] = r.choice((1, 2, 2, 3))
     if r.random() < 0.05:
         fields["enabled"] = False
     if r.random() < 0.3:
@@ -313,6 +315,8 @@ def _edit(
         return {"payload": f'"{r.randrange(1000)}"'}
     if draw_ < 0.7:
         return {"target": _target(r)}
+    if draw_ < 0.74:
+        return {"pause_after_failures": r.choice((None, 1, 2, 3))}
     if draw_ < 0.8 and kind != "AT":
         return {"max_runs": r.choice((None, 2, 4, 7))}
     if draw_ < 0.9 and kind != "AT":

@@ -17,6 +17,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, State
+from chalicelib.workers.feed import Written
 
 # Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.
 LATENCIES_MS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12)
@@ -104,6 +105,15 @@ class ExecutionWrite(NamedTuple):
     op: Any
 
 
+class Told(NamedTuple):
+    """An event about a schedule, as the bus took it."""
+
+    at_ms: int
+    id: str
+    type: str
+    schedule_id: str
+
+
 class Takeover(NamedTuple):
     """An attempt that followed another whose lease was still written down. ``owner_clock_ms``: the time by the clock of
     the earlier attempt's owner, None when that one is dead or the attempt was its target's to end."""
@@ -140,6 +150,8 @@ class Record:
     schedules: dict[Key, list[StateWrite]] = field(default_factory=dict)
     executions: dict[ExecutionKey, list[ExecutionWrite]] = field(default_factory=dict)
     dispatches: list[Dispatch] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    stream: list[Written] = field(default_factory=list)
     operations: list[Any] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
     unexpected: list[str] = field(default_factory=list)
@@ -333,6 +345,7 @@ class World:
             before = stored[-1].record
             if record.attempt > before.attempt and before.lease_until_ms is not None:
                 self._note_takeover(stored, record, job.instance)
+        self.record.stream.append(Written(stored[-1].record if stored else None, record))
         stored.append(write)
         if self.told is not None:
             lease = f" lease until {record.lease_until_ms - self.start_ms}" if record.lease_until_ms else ""

@@ -10,7 +10,7 @@ from chalicelib.core.backpressure import place_of
 from chalicelib.core.execution import parse_id
 from chalicelib.ports.target import Delivery, Outcome
 from tests.simulation.actors.tables import Gate
-from tests.simulation.world import Dispatch, Job
+from tests.simulation.world import Dispatch, Job, Told
 
 # What a target does with a delivery, by the temper of its schedule; drawn from the execution id and attempt, so that
 # leaving out a fault does not change what other deliveries meet.
@@ -60,6 +60,7 @@ class Targets:
         world = self._gate.world
         if parse_id(deliveries[0].tenant, deliveries[0].execution_id) is None:  # a notice: a clock jumped, a run ended
             self._gate.leave(fault)
+            world.record.told += [Told(world.now, d.execution_id, d.event_type, d.schedule_id) for d in deliveries]
             return [Outcome("completed") for _ in deliveries]
         sent = [self._sent(d) for d in deliveries]
         for delivery in deliveries:

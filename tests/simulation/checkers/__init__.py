@@ -12,6 +12,7 @@ from tests.simulation.checkers import (
     clocks,
     delays,
     durable,
+    failures,
     fencing,
     history,
     leases,
@@ -27,7 +28,7 @@ from tests.simulation.checkers import (
     turns,
 )
 
-FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic)
+FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic, failures)
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 __all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]

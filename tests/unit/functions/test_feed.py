@@ -5,11 +5,13 @@ import json
 import pytest
 from msgspec.structs import replace
 
+from chalicelib import bootstrap
 from chalicelib.adapters.dynamodb_documents import encode_execution, execution_sk, partition
 from chalicelib.adapters.telemetry import VALUES_MAX, Metric, emf_lines
 from chalicelib.core.execution import Execution
 from chalicelib.functions import feed
 from chalicelib.workers.feed import tally
+from tests.unit.workers.plant import Plant
 
 BASE = Execution(
     tenant="default",
@@ -50,7 +52,10 @@ def test_only_what_ended_is_counted() -> None:
 
 def test_a_batch_of_the_stream_becomes_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     removed = {"eventName": "REMOVE", "dynamodb": {}, "eventSourceARN": "arn"}
-    feed.handle({"Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed]}, None)
+    unreadable = _record(DONE)
+    unreadable["dynamodb"]["NewImage"]["doc"] = {"S": "{"}  # type: ignore[index]
+    with bootstrap.override(Plant(1_000_000).services):
+        feed.handle({"Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["state"] for line in lines if "state" in line} == {"completed", "failed", "missed"}
     (lateness,) = (line for line in lines if "chronowatch_firing_lateness_ms" in line)
@@ -61,7 +66,8 @@ def test_a_batch_of_the_stream_becomes_metrics(capsys: pytest.CaptureFixture[str
 
 
 def test_nothing_that_ended_is_no_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    feed.handle({"Records": [_record(PENDING)]}, None)
+    with bootstrap.override(Plant(1_000_000).services):
+        feed.handle({"Records": [_record(PENDING)]}, None)
     assert capsys.readouterr().out == ""
 
 

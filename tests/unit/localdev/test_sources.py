@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from localdev.stream_source import StreamSource
@@ -22,7 +24,7 @@ class FakeStreams:
         return {"StreamDescription": {"Shards": [{"ShardId": f"shard of {StreamArn}"}]}}
 
     def get_shard_iterator(self, *, StreamArn: str, ShardIteratorType: str, **_: object) -> dict[str, str]:
-        assert ShardIteratorType == "LATEST"
+        assert ShardIteratorType == "TRIM_HORIZON"
         return {"ShardIterator": StreamArn}
 
     def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
@@ -49,3 +51,57 @@ def test_a_stream_is_followed_also_when_its_table_is_made_anew() -> None:
     assert both.wait(10)
     stopping.set()
     assert seen == [("first", "first"), ("second", "second")]
+
+
+class OneBatch(FakeStreams):
+    """One shard that answers with what lies behind the iterator it is asked with."""
+
+    def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
+        self.reads.append(ShardIterator)
+        if ShardIterator == "first":
+            return {"Records": [{"eventID": "only"}], "NextShardIterator": "after"}
+        return {"Records": [], "NextShardIterator": ShardIterator}
+
+
+def test_what_the_function_could_not_do_comes_again() -> None:
+    stopping, done = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.extend(record["eventID"] for record in event["Records"])
+        if len(calls) == 1:
+            raise RuntimeError("the bus is away")
+        done.set()
+
+    streams = OneBatch()
+    StreamSource(streams, streams.find, handler, stopping).start()
+    assert done.wait(10)
+    stopping.set()
+    assert calls == ["only", "only"]
+
+
+class Old(OneBatch):
+    """A shard that still holds what was written long ago."""
+
+    def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
+        if ShardIterator != "first":
+            return {"Records": [], "NextShardIterator": ShardIterator}
+        now_s = time.time()
+        written = [("long ago", now_s - 600), ("just before the start", datetime.fromtimestamp(now_s - 5, UTC))]
+        records = [{"eventID": name, "dynamodb": {"ApproximateCreationDateTime": at}} for name, at in written]
+        return {"Records": records, "NextShardIterator": "after"}
+
+
+def test_what_was_written_just_before_the_start_is_read_too() -> None:
+    stopping, done = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.extend(record["eventID"] for record in event["Records"])
+        done.set()
+
+    streams = Old()
+    StreamSource(streams, streams.find, handler, stopping).start()
+    assert done.wait(10)
+    stopping.set()
+    assert calls == ["just before the start"]

@@ -16,14 +16,17 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory import open_stores
 from chalicelib.adapters.memory_process import CountingIds, ManualClock, MemoryQueue
 from chalicelib.adapters.signals import ThreadSignals
+from chalicelib.core.errors import Unavailable
 from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import Schedule
 from chalicelib.ports.services import Caller, Config, Services
+from chalicelib.ports.stores import ExecutionStore
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.usecases import executions, schedules
 from chalicelib.usecases.executions import ExecutionFilter
-from chalicelib.workers import deliver, reconcile, sweep
+from chalicelib.workers import deliver, feed, reconcile, sweep
+from chalicelib.workers.feed import Written
 
 CALLER = Caller()
 MINUTE_MS = 60_000
@@ -152,21 +155,49 @@ class Recorder:
         return [d.firing_unix_ms for _, d in self.sent if d.schedule_id == schedule_id]
 
 
+class Streamed:
+    """The executions, and the stream of what was written to them."""
+
+    def __init__(self, inner: ExecutionStore) -> None:
+        self._inner = inner
+        self.written: list[Written] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def insert(self, executions: Sequence[Execution]) -> list[bool]:
+        answers = self._inner.insert(executions)
+        self.written += [Written(None, e) for e, won in zip(executions, answers, strict=True) if won]
+        return answers
+
+    def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
+        before = self._inner.get([e.key for e, _ in writes])
+        answers = self._inner.update(writes)
+        self.written += [Written(before[e.key], e) for (e, _), won in zip(writes, answers, strict=True) if won]
+        return answers
+
+
 class Plant:
-    """``run_until`` lets time pass; ``stop``ped workers leave the minute rule and the queue alone."""
+    """``run_until`` lets time pass; ``stop``ped workers leave the minute rule and the queue alone.
+
+    ``feed_every_ms`` is how often the stream is read, as AWS or scripts/dev would; None: never.
+    """
 
     def __init__(self, now_ms: int, **config: Any) -> None:
         self.clock = VirtualTime(now_ms)
         self.queue = MemoryQueue(self.clock.now_ms)
         self.bus, self.hook = Recorder(self.clock), Recorder(self.clock, max_batch=1)
         stores = open_stores()
+        self.stream = Streamed(stores.executions)
+        self.feed_every_ms: int | None = 2_000
+        self._fed_ms = now_ms
         self.services = Services(
             config=Config(shards=2, webhook_allow=("127.0.0.1",), **config),
             clock=self.clock,
             ids=CountingIds(self.clock),
             tasks=self.clock,
             schedules=stores.schedules,
-            executions=stores.executions,
+            executions=self.stream,
             cursors=stores.cursors,
             leases=stores.leases,
             idempotency=stores.idempotency,
@@ -208,6 +239,19 @@ class Plant:
                 self.clock.start(lambda: sweep.run(self.services))
                 self.clock.start(lambda: reconcile.run(self.services))
             self._receive()
+            self._feed()
+
+    def _feed(self) -> None:
+        """Give the feed what was written, again and again until it could do all of it."""
+        if self.feed_every_ms is None or self.clock.now_ms() < self._fed_ms + self.feed_every_ms:
+            return
+        self._fed_ms = self.clock.now_ms()
+        batch = self.stream.written[:100]
+        try:
+            feed.run(self.services, batch)
+        except Unavailable:
+            return
+        del self.stream.written[: len(batch)]
 
     def _receive(self) -> None:
         while batch := self.queue.receive():

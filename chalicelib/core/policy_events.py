@@ -1,0 +1,41 @@
+"""What policies tell of a schedule: CloudEvents about it, beside its firings.
+
+Their ids follow from what they tell, so that the same thing told twice has the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from chalicelib.core.schedule import Definition, FailurePause, Key
+
+ALERT_TYPE: Final = "chronowatch.alert.v1"
+
+
+class PolicyEvent(Struct, frozen=True):
+    """One event about ``schedule``; ``at_ms`` is when what it tells came about."""
+
+    type: str
+    id: str
+    schedule: Key
+    at_ms: int
+    data: Mapping[str, object]
+
+
+def paused_after_failures(definition: Definition, pause: FailurePause) -> PolicyEvent:
+    """That a schedule was paused because its executions failed."""
+    return _alert(
+        "paused_after_failures",
+        f"{pause.execution_id}-paused",
+        definition,
+        pause.at_ms,
+        {"execution_id": pause.execution_id, "failures": pause.failures},
+    )
+
+
+def _alert(kind: str, event_id: str, d: Definition, at_ms: int, more: Mapping[str, object]) -> PolicyEvent:
+    data = {"kind": kind, "schedule_id": d.id, "schedule_name": d.name, "owner": d.owner, "at_unix_ms": at_ms, **more}
+    return PolicyEvent(ALERT_TYPE, event_id, d.key, at_ms, data)
