@@ -10,9 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from chalicelib.core import sla
+from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import Definition, FailurePause, Key
 
 ALERT_TYPE: Final = "chronowatch.alert.v1"
+SLA_TYPE: Final = "chronowatch.sla.v1"
 
 
 class PolicyEvent(Struct, frozen=True):
@@ -23,6 +26,23 @@ class PolicyEvent(Struct, frozen=True):
     schedule: Key
     at_ms: int
     data: Mapping[str, object]
+
+
+def sla_missed(execution: Execution, schedule_name: str | None) -> PolicyEvent:
+    """That a firing was late, or given up, as its record shows."""
+    late_ms = sla.lateness_ms(execution)
+    data = {
+        "execution_id": execution.id,
+        "schedule_id": execution.schedule_id,
+        "schedule_name": schedule_name,
+        "owner": execution.owner,
+        "firing_time_unix_ms": execution.firing_ms,
+        "lateness_ms": late_ms,
+        "sla_ms": execution.sla_ms,
+        "delivery_state": execution.state,
+    }
+    at_ms = execution.firing_ms + execution.offset_ms + late_ms
+    return PolicyEvent(SLA_TYPE, f"{execution.id}-sla", execution.key_of_schedule, at_ms, data)
 
 
 def paused_after_failures(definition: Definition, pause: FailurePause) -> PolicyEvent:

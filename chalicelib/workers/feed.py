@@ -16,14 +16,16 @@ from msgspec import Struct
 
 from chalicelib.core import execution as journal
 from chalicelib.core import failures as rule
-from chalicelib.core import limits, policy_events
+from chalicelib.core import limits, policy_events, sla
 from chalicelib.core.execution import Execution
 from chalicelib.core.policy_events import PolicyEvent
 from chalicelib.core.schedule import Definition, FailurePause, Key
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores import Versioned
 from chalicelib.usecases import failures
 from chalicelib.usecases.announce import announce
+from chalicelib.usecases.definitions import load_definitions
 
 
 class Tally(Struct, frozen=True):
@@ -52,9 +54,22 @@ def run(s: Services, batch: Sequence[Written]) -> None:
     Raises Unavailable or TooMany when something could not be done: the whole batch must come again. Doing it again does
     no harm; an event that is sent again has the same id.
     """
-    events = _pauses(s, batch)
+    events = _sla_misses(s, batch) + _pauses(s, batch)
     if events:
         announce(s, events)
+
+
+def _sla_misses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
+    """What is to be told of executions whose record shows by one of these writes that they missed their SLA."""
+    missed = [w.after for w in batch if sla.is_missed(w.after) and not (w.before and sla.is_missed(w.before))]
+    latest = {e.key: e for e in missed}
+    definitions = load_definitions(s, {_version_of(e) for e in latest.values()})
+    names = {version: definition.name for version, definition in definitions.items()}
+    return [policy_events.sla_missed(e, names.get(_version_of(e))) for e in latest.values()]
+
+
+def _version_of(execution: Execution) -> Versioned:
+    return Versioned(execution.key_of_schedule, execution.version)
 
 
 def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:

@@ -37,6 +37,7 @@ HLC = "chalicelib.core.hlc"
 FAILURES = "chalicelib.core.failures"
 JUDGE = "chalicelib.usecases.failures"
 STREAM = "chalicelib.workers.feed"
+SLA = "chalicelib.core.sla"
 LEASE, LEASES = "chalicelib.core.lease", "chalicelib.usecases.leases"
 OWNERSHIP = "chalicelib.workers.ownership"
 TICKS, BOOK, PRODUCER = "chalicelib.core.ticks", "chalicelib.core.tick_book", "chalicelib.usecases.ticks"
@@ -271,6 +272,15 @@ MUTANTS: dict[str, Mutant] = {
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
         (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
+    ),
+    # -- what is told
+    "given-up-not-told": Mutant(
+        "an instant that was given up is no miss of its SLA",
+        (Edit(SLA, "return execution.late or any(", "return execution.late or False and any("),),
+    ),
+    "told-at-the-end-alone": Mutant(
+        "what a batch of the stream shows of an execution is passed over while the execution is open",
+        (Edit(STREAM, "if sla.is_missed(w.after) and", "if not w.after.is_open and sla.is_missed(w.after) and"),),
     ),
     # -- pause_after_failures
     "one-failure-too-few": Mutant(

@@ -18,6 +18,7 @@ from tests.simulation.checkers import (
     leases,
     lost,
     machine,
+    misses,
     obeyed,
     progress,
     runs,
@@ -28,7 +29,7 @@ from tests.simulation.checkers import (
     turns,
 )
 
-FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic, failures)
+FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic, failures, misses)
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 __all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]

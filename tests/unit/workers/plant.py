@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory import open_stores
 from chalicelib.adapters.memory_process import CountingIds, ManualClock, MemoryQueue
 from chalicelib.adapters.signals import ThreadSignals
+from chalicelib.core import cloudevent
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import Schedule
@@ -152,7 +153,11 @@ class Recorder:
         return answer
 
     def instants(self, schedule_id: str) -> list[int]:
-        return [d.firing_unix_ms for _, d in self.sent if d.schedule_id == schedule_id]
+        return [d.firing_unix_ms for _, d in self.firings(schedule_id)]
+
+    def firings(self, schedule_id: str) -> list[tuple[int, Delivery]]:
+        """What was sent of one schedule, without what policies tell of it."""
+        return [(at, d) for at, d in self.sent if d.schedule_id == schedule_id and d.event_type == cloudevent.TYPE]
 
 
 class Streamed:

@@ -16,7 +16,7 @@ T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 
 def late_ms(plant: Plant, schedule_id: str) -> list[int]:
     """When what was late was sent."""
-    sent = [(at, d) for at, d in plant.bus.sent if d.schedule_id == schedule_id]
+    sent = plant.bus.firings(schedule_id)
     return [at for at, d in sent if at - d.firing_unix_ms > 2_000]
 
 
