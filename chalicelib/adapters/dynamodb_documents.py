@@ -16,13 +16,15 @@ import msgspec
 from chalicelib.core import limits
 from chalicelib.core.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
 from chalicelib.core.recurrence import Exclusion
-from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.core.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.core.watch import Watch
 from chalicelib.ports.stores import LogLine
 
 R = TypeVar("R")
 
 STATE_SK = "state"
 DEFINITION_SK = "def"
+WATCH_SK = "watch"
 _INSTANT_DIGITS = 15
 _INSTANT_CEILING = 10**_INSTANT_DIGITS - 1
 
@@ -127,6 +129,7 @@ class _ExecutionDoc(
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
+        "monitored": "mo",
         "notice": "nt",
         "first_started_ms": "fs",
         "sla_ms": "sl",
@@ -159,6 +162,7 @@ class _ExecutionDoc(
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
+    monitored: bool = False
     notice: int = 0
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS
@@ -201,11 +205,23 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()
+    monitor: Monitor | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""
     hlc: str = ""
     origin: str = ""
+
+
+class _WatchDoc(msgspec.Struct, omit_defaults=True, frozen=True):
+    shard: int
+    rev: int
+    window_ms: int
+    since_ms: int
+    success_ms: int
+    look_ms: int
+    silent_ms: int = 0
+    told: bool = False
 
 
 class _Codec(Generic[R]):
@@ -235,6 +251,7 @@ _encode = msgspec.json.Encoder().encode
 STATE_CODEC = _Codec(_StateDoc, State)
 EXECUTION_CODEC = _Codec(_ExecutionDoc, Execution)
 DEFINITION_CODEC = _Codec(_DefinitionDoc, Definition)
+WATCH_CODEC = _Codec(_WatchDoc, Watch)
 
 
 def encode_state(state: State) -> str:
@@ -245,6 +262,16 @@ def encode_state(state: State) -> str:
 def decode_state(key: Key, doc: str) -> State:
     """The state of a ``doc``."""
     return STATE_CODEC.decode(doc, tenant=key.tenant, id=key.id)
+
+
+def encode_watch(watch: Watch) -> str:
+    """The ``doc`` of a watch."""
+    return WATCH_CODEC.encode(watch)
+
+
+def decode_watch(key: Key, doc: str) -> Watch:
+    """The watch of a ``doc``."""
+    return WATCH_CODEC.decode(doc, tenant=key.tenant, id=key.id)
 
 
 def encode_definition(definition: Definition) -> str:

@@ -13,6 +13,7 @@ from chalicelib.core import jobs, limits
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.schedule import Definition, Key, Schedule, State
+from chalicelib.core.watch import Watch
 from chalicelib.ports.stores import (
     Change,
     Due,
@@ -49,8 +50,8 @@ class DynamoScheduleStore:
 
     # -- the API's calls
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
-        """Write state, definition, name guard and counters in one transaction.
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+        """Write state, definition, watch, name guard and counters in one transaction.
 
         Raises RevisionLost when the id exists, NameTaken, NoRoom.
         """
@@ -58,6 +59,7 @@ class DynamoScheduleStore:
         transaction = _Transaction(model)
         transaction.save(self._state_item(schedule.state, None), model.pk.does_not_exist(), RevisionLost)
         transaction.save(self._definition_item(definition), model.pk.does_not_exist(), RevisionLost)
+        self._begin_watch(transaction, watch)
         if definition.name is not None:
             self._take_name(transaction, definition.key, (definition.owner, definition.name))
         self._move(transaction, moves)
@@ -81,6 +83,7 @@ class DynamoScheduleStore:
             transaction.save(self._definition_item(change.definition), None, RevisionLost)
         if change.snapshot is not None:
             transaction.save(self._snapshot_item(change.snapshot, superseded), None, RevisionLost)
+        self._begin_watch(transaction, change.watch)
         if change.old_name != change.new_name:
             self._free_name(transaction, at, change.old_name)
             if change.new_name is not None:
@@ -144,6 +147,18 @@ class DynamoScheduleStore:
             ConsistentRead=True,
         )
         return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in answer["Items"]}
+
+    def _begin_watch(self, transaction: _Transaction, watch: Watch | None) -> None:
+        if watch is not None:
+            item = self._bound_model()(
+                hash_key=documents.partition(*watch.key),
+                range_key=documents.WATCH_SK,
+                doc=documents.encode_watch(watch),
+                rev=watch.rev,
+                due_shard=_watch_shard(watch.shard),
+                next_run=watch.look_ms,
+            )
+            transaction.save(item, None, RevisionLost)
 
     def _move(self, transaction: _Transaction, moves: Sequence[Move]) -> None:
         for move in moves:
@@ -266,15 +281,44 @@ class DynamoScheduleStore:
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
         """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        return self._in_due(_spent_shard(shard), until_ms, limit)
+
+    def _in_due(self, partition: str, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules in another partition of the due index than a shard's own."""
         answer = self._db.read(
             "query",
             TableName=self._table,
             IndexName="due",
             KeyConditionExpression="due_shard = :s AND next_run <= :u",
-            ExpressionAttributeValues={":s": text(_spent_shard(shard)), ":u": number(until_ms)},
+            ExpressionAttributeValues={":s": text(partition), ":u": number(until_ms)},
             Limit=limit,
         )
         return [documents.key_of_partition(i["pk"]["S"]) for i in answer["Items"]]
+
+    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
+        """The watches of at most 100 monitored schedules."""
+        items = self._items([(k, documents.WATCH_SK) for k in keys])
+        return {at: documents.decode_watch(at, item["doc"]["S"]) for (at, _), item in items.items()}
+
+    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+        return self._in_due(_watch_shard(shard), until_ms, limit)
+
+    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
+        """Write a watch if its stored rev still is the given one."""
+        item = {
+            **key(documents.partition(*watch.key), documents.WATCH_SK),
+            "doc": text(documents.encode_watch(watch)),
+            "rev": number(watch.rev),
+            "due_shard": text(_watch_shard(watch.shard)),
+            "next_run": number(watch.look_ms),
+        }
+        return self._db.write("put_item", TableName=self._table, Item=item, **_if_rev(expected_rev))
+
+    def drop_watch(self, key_: Key, expected_rev: int) -> bool:
+        """Delete a watch if its stored rev still is the given one."""
+        at = key(documents.partition(*key_), documents.WATCH_SK)
+        return self._db.write("delete_item", TableName=self._table, Key=at, **_if_rev(expected_rev))
 
     # -- items
 
@@ -474,6 +518,14 @@ def _due_attributes(state: State) -> tuple[str, int] | None:
 
 def _spent_shard(shard: int) -> str:
     return f"spent#{shard}"
+
+
+def _watch_shard(shard: int) -> str:
+    return f"watch#{shard}"
+
+
+def _if_rev(expected_rev: int) -> dict[str, Any]:
+    return {"ConditionExpression": "rev = :r", "ExpressionAttributeValues": {":r": number(expected_rev)}}
 
 
 def _job_pk(tenant: str, group: str) -> str:

@@ -20,6 +20,7 @@ from chalicelib.core import jobs, limits
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, Schedule, State
+from chalicelib.core.watch import Watch
 from chalicelib.ports.stores import (
     Change,
     Cursor,
@@ -80,9 +81,11 @@ class MemoryScheduleStore:
         self._jobs = _Sorted()
         self._spent = _Sorted()
         self._used: dict[int, Used] = {}
+        self._watches: dict[Key, Watch] = {}
+        self._looks = _Sorted()
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
-        """Write state, definition, name and counters. Raises RevisionLost when the id exists, NameTaken, NoRoom."""
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+        """Write a new schedule. Raises RevisionLost when the id exists, NameTaken, NoRoom."""
         definition, at = schedule.definition, schedule.state.key
         name = None if definition.name is None else (definition.owner, definition.name)
         with self._lock:
@@ -93,6 +96,8 @@ class MemoryScheduleStore:
             self._move_name(at, None, name)
             self._put_state(schedule.state)
             self._put_definition(at, definition)
+            if watch is not None:
+                self._put_watch(at, watch)
 
     def change(self, change: Change) -> None:
         """Write a change. Raises RevisionLost, NameTaken or NoRoom."""
@@ -112,6 +117,8 @@ class MemoryScheduleStore:
             self._put_definition(at, change.definition)
             if change.snapshot is not None:
                 self._snapshots[at][change.snapshot.version] = change.snapshot
+            if change.watch is not None:
+                self._put_watch(at, change.watch)
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
         """Both items of at most 50 schedules; missing and deleted ones are left out."""
@@ -206,6 +213,40 @@ class MemoryScheduleStore:
         """Every counter that was ever moved."""
         with self._lock:
             return dict(self._used)
+
+    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
+        """The watches of at most 100 monitored schedules."""
+        return self._found(self._watches, keys)
+
+    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+        with self._lock:
+            entries = self._looks.of(shard)
+            return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
+
+    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
+        """Write a watch if its stored rev still is the given one."""
+        return self._replace_watch(watch.key, watch, expected_rev)
+
+    def drop_watch(self, key: Key, expected_rev: int) -> bool:
+        """Delete a watch if its stored rev still is the given one."""
+        return self._replace_watch(key, None, expected_rev)
+
+    def _replace_watch(self, at: Key, new: Watch | None, expected_rev: int) -> bool:
+        with self._lock:
+            old = self._watches.get(at)
+            if old is None or old.rev != expected_rev:
+                return False
+            self._put_watch(at, new)
+            return True
+
+    def _put_watch(self, at: Key, new: Watch | None) -> None:
+        old = self._watches.pop(at, None)
+        if old is not None:
+            self._looks.move(old.shard, (old.look_ms, at), None)
+        if new is not None:
+            self._watches[at] = new
+            self._looks.move(new.shard, None, (new.look_ms, at))
 
     def _move(self, moves: Sequence[Move]) -> None:
         """Move all counters, or none and raise NoRoom."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from chalicelib.api.requests import Kind, Opt, Range, RetryPolicyBody, State, Target
+from chalicelib.api.requests import Kind, MonitorBody, Opt, Range, RetryPolicyBody, State, Target
 from chalicelib.core import schedule as schedules
 from chalicelib.core.execution import Attempt, Execution, LateAnswer, Transition
 from chalicelib.core.schedule import Definition, Schedule
@@ -46,6 +46,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     retry_policy: RetryPolicyBody
     timeout_ms: int
     pause_after_failures: int | None
+    monitor: MonitorBody | None
     tags: list[str]
     next_run_unix_ms: Instant | None
     last_run_unix_ms: Instant | None
@@ -478,6 +479,7 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
         ),
         timeout_ms=d.timeout_ms,
         pause_after_failures=d.pause_after_failures,
+        monitor=None if d.monitor is None else MonitorBody(window_ms=d.monitor.window_ms),
         tags=list(d.tags),
         next_run_unix_ms=course.next_run_ms,
         last_run_unix_ms=course.last_run_ms,

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from chalicelib.core import draft, limits
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.schedule import Monitor, RetryPolicy
 
 T = TypeVar("T")
 Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
@@ -120,6 +120,14 @@ class RetryPolicyBody(Body, kw_only=True):
     jitter: bool = True
 
 
+class MonitorBody(Body, kw_only=True):
+    """A dead-man's switch: an alert when no execution succeeded for so long."""
+
+    window_ms: Annotated[
+        int, Meta(ge=limits.MONITOR_WINDOW_MIN_MS, le=limits.DURATION_MAX_MS, description="Milliseconds.")
+    ]
+
+
 Exclude = Annotated[
     list[Range | str],
     Meta(description="Spans, cron expressions whose minutes are left out, or iCalendar text."),
@@ -150,6 +158,7 @@ class ScheduleChanges(Body, kw_only=True):
     retry_policy: Opt[RetryPolicyBody] = UNSET
     timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
     pause_after_failures: Opt[FailuresInRow | None] = UNSET
+    monitor: Opt[MonitorBody | None] = UNSET
     tags: Opt[Tags] = UNSET
 
 
@@ -404,6 +413,8 @@ def _domain(value: object) -> object:
         return json_text(value)
     if isinstance(value, RetryPolicyBody):
         return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
+    if isinstance(value, MonitorBody):
+        return Monitor(value.window_ms)
     if isinstance(value, Body):
         return target_of(value)
     if isinstance(value, list):

@@ -119,6 +119,10 @@ def _numbers(definition: Definition) -> Iterable[FieldError]:
     for field, value, least, most in ranges:
         if value is not None and not least <= value <= most:
             yield FieldError(field, f"must be from {least} to {most}")
+    if d.monitor is not None:
+        least, most = limits.MONITOR_WINDOW_MIN_MS, limits.DURATION_MAX_MS
+        if not least <= d.monitor.window_ms <= most:
+            yield FieldError("monitor.window_ms", f"must be from {least} to {most}")
     for index, exclusion in enumerate(d.exclude):
         if not isinstance(exclusion, str):
             for name, at_ms in zip(("from_unix_ms", "to_unix_ms"), exclusion, strict=True):

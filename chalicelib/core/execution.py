@@ -112,6 +112,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     ``offset_ms`` is its jitter: what it was meant to wait past its instant. ``waits`` says that it waits for its turn:
     ``retry_at_ms`` is then only when to look again should nobody wake it. ``mends`` says that the execution before it
     had ended badly when this one was claimed, so that a good end takes the schedule's mark away (core.jobs).
+    ``monitored`` says that its success is to be noted (core.watch).
     ``notice`` counts the tries at telling a target that works on a cancelled execution (0: there is nothing to tell).
     """
 
@@ -138,6 +139,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
+    monitored: bool = False
     notice: int = 0
     first_started_ms: int | None = None
     sla_ms: int = limits.SLA_DEFAULT_MS

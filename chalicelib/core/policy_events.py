@@ -13,6 +13,7 @@ from msgspec import Struct
 from chalicelib.core import sla
 from chalicelib.core.execution import Execution
 from chalicelib.core.schedule import Definition, FailurePause, Key
+from chalicelib.core.watch import Watch
 
 ALERT_TYPE: Final = "chronowatch.alert.v1"
 SLA_TYPE: Final = "chronowatch.sla.v1"
@@ -54,6 +55,24 @@ def paused_after_failures(definition: Definition, pause: FailurePause) -> Policy
         pause.at_ms,
         {"execution_id": pause.execution_id, "failures": pause.failures},
     )
+
+
+def no_success(definition: Definition, watch: Watch) -> PolicyEvent:
+    """That no execution of a schedule succeeded within the window of its monitor; ``watch`` is silent."""
+    event_id = f"{definition.id}-{watch.silent_ms}-silent"
+    return _alert("no_success", event_id, definition, watch.silent_ms, _of_silence(watch))
+
+
+def recovered(definition: Definition, watch: Watch, success_ms: int) -> PolicyEvent:
+    """That one succeeded again, at ``success_ms``; ``watch`` is as it was during the silence."""
+    event_id = f"{definition.id}-{watch.silent_ms}-recovered"
+    lasted_ms = max(0, success_ms - watch.silent_ms)
+    return _alert("recovered", event_id, definition, success_ms, {**_of_silence(watch), "silent_for_ms": lasted_ms})
+
+
+def _of_silence(watch: Watch) -> dict[str, object]:
+    last = watch.success_ms if watch.success_ms > watch.since_ms else None
+    return {"window_ms": watch.window_ms, "silent_since_unix_ms": watch.silent_ms, "last_success_unix_ms": last}
 
 
 def _alert(kind: str, event_id: str, d: Definition, at_ms: int, more: Mapping[str, object]) -> PolicyEvent:

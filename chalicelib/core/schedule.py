@@ -35,6 +35,12 @@ class RetryPolicy(Struct, frozen=True):
     jitter: bool = True
 
 
+class Monitor(Struct, frozen=True):
+    """A dead-man's switch: an alert when no execution succeeded for ``window_ms``. See core.watch."""
+
+    window_ms: int
+
+
 class FailurePause(Struct, frozen=True):
     """That the service itself paused a schedule, after so many failures in a row; ``execution_id`` made it look."""
 
@@ -81,6 +87,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()
+    monitor: Monitor | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""

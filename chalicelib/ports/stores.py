@@ -20,6 +20,7 @@ from msgspec import Struct
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import FAILED, TIMEOUT, Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, Schedule, State
+from chalicelib.core.watch import Watch
 
 
 class Due(NamedTuple):
@@ -43,7 +44,7 @@ class Change(Struct, frozen=True):
     ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
     definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
     are (owner, name) pairs to free and to take; equal pairs are left alone. ``moves`` are what it does to the counters
-    of capacity.
+    of capacity. ``watch`` is the watch that begins with it, over whichever was there (None: that stays).
     """
 
     state: State
@@ -53,6 +54,7 @@ class Change(Struct, frozen=True):
     old_name: tuple[str, str] | None
     new_name: tuple[str, str] | None
     moves: tuple[Move, ...] = ()
+    watch: Watch | None = None
 
 
 class NameTaken(Exception):
@@ -87,9 +89,9 @@ class KeyPage(NamedTuple):
 class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
-        """Write both items, the name guard when it has a name, and the counters that ``moves`` name, in one
-        transaction.
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+        """Write both items, the watch, the name guard when it has a name, and the counters that ``moves`` name, in
+        one transaction.
 
         Raises NameTaken, NoRoom, or RevisionLost when the id exists; the last before the others.
         """
@@ -158,6 +160,22 @@ class ScheduleStore(Protocol):
 
     def used(self) -> dict[int, Used]:
         """Every counter of capacity that was ever moved, by its number."""
+        ...
+
+    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
+        """The watches of at most 100 monitored schedules; the others are left out."""
+        ...
+
+    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*Index*: schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+        ...
+
+    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
+        """Write a watch if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
+        ...
+
+    def drop_watch(self, key: Key, expected_rev: int) -> bool:
+        """Delete a watch if its stored rev still is the given one."""
         ...
 
 

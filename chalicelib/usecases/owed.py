@@ -89,6 +89,7 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
         owner=definition.owner,
         target_type=str(definition.target["type"]),
         sla_ms=definition.sla_ms,
+        monitored=definition.monitor is not None,
         trace_id=trace.trace_id_of(f"{definition.id}-{at_ms}"),
         created_ms=now_ms,
         hlc=s.ids.hlc(),

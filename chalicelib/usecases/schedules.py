@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.core import capacity, draft, failures, limits, schedule, trace
+from chalicelib.core import capacity, draft, failures, limits, schedule, trace, watch
 from chalicelib.core.capacity import Room
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.execution import CANCELLED, Execution, ExecutionKey
@@ -41,7 +41,7 @@ def create(
     blank, room = _counted(s, None, definition, _blank_state(s, definition), None)
     made = _only_if_it_counts(definition, _begin(s, definition, blank, None))
     try:
-        s.schedules.create(made, capacity.moves(None, made, room))
+        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))
     except NameTaken:
         raise _name_taken(definition) from None
     except NoRoom:
@@ -343,6 +343,7 @@ def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | N
         old_name=_guard(old),
         new_name=_guard(new),
         moves=capacity.moves(before, after, room),
+        watch=watch.to_begin(before, after),
     )
     try:
         s.schedules.change(change)

@@ -23,7 +23,7 @@ from chalicelib.core.schedule import Definition, FailurePause, Key
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Versioned
-from chalicelib.usecases import failures
+from chalicelib.usecases import failures, monitors
 from chalicelib.usecases.announce import announce
 from chalicelib.usecases.definitions import load_definitions
 
@@ -54,9 +54,14 @@ def run(s: Services, batch: Sequence[Written]) -> None:
     Raises Unavailable or TooMany when something could not be done: the whole batch must come again. Doing it again does
     no harm; an event that is sent again has the same id.
     """
+    monitors.note(s, [(w.after.key_of_schedule, w.after.finished_ms or 0) for w in batch if _is_watched_success(w)])
     events = _sla_misses(s, batch) + _pauses(s, batch)
     if events:
         announce(s, events)
+
+
+def _is_watched_success(written: Written) -> bool:
+    return written.after.monitored and written.became((journal.COMPLETED,))
 
 
 def _sla_misses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:

@@ -16,7 +16,7 @@ from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Run
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
-from chalicelib.usecases import room
+from chalicelib.usecases import monitors, room
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.owed import enqueue
 from chalicelib.workers.shards import Held, each_shard, stamp
@@ -54,6 +54,7 @@ def reconcile_shard(s: Services, held: Held) -> None:
     for tenant in TENANTS:
         _abandoned(s, tenant, held)
     room.release_spent(s, held.shard)
+    monitors.look(s, held.shard)
 
 
 def _overdue(s: Services, shard: int) -> None:

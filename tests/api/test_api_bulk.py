@@ -114,11 +114,11 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def create(self, schedule: Any, moves: Any = ()) -> None:
+    def create(self, schedule: Any, moves: Any = (), watch: Any = None) -> None:
         if not self._left:
             raise ProcessDied
         self._left -= 1
-        self._inner.create(schedule, moves)
+        self._inner.create(schedule, moves, watch)
 
 
 class Broken(Dying):

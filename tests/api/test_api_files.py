@@ -35,6 +35,7 @@ FULL = {
     "retry_policy": {"max_attempts": 9, "backoff": "fixed", "base_ms": 1, "max_ms": 2, "jitter": False},
     "timeout_ms": 1234,
     "pause_after_failures": 3,
+    "monitor": {"window_ms": 90_000},
     "tags": ["on", "1e5"],
 }
 KEPT = ("id", "version", "shard_key", "created_at_unix_ms", "updated_at_unix_ms", "tenant")

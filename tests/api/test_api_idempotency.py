@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from chalicelib.core.capacity import Move
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.schedule import Schedule
+from chalicelib.core.watch import Watch
 from tests.api.conftest import RATE, House
 
 SCHEDULES = "/api/v1/schedules"
@@ -78,10 +79,10 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
         error, self._error = self._error, None
         if error is None or self._happens:
-            self._inner.create(schedule, moves)
+            self._inner.create(schedule, moves, watch)
         if error is not None:
             raise error
 

@@ -14,7 +14,7 @@ FIELDS = [
     *["id", "name", "type", "expr", "timezone", "start_at_unix_ms", "end_at_unix_ms", "max_runs", "payload"],
     *["target", "enabled", "state", "owner", "tenant", "shard_key", "sla_ms", "overlap", "catch_up_window_ms"],
     *["jitter_ms", "dst_gap", "dst_overlap", "exclude", "retry_policy", "timeout_ms"],
-    *["pause_after_failures", "tags"],
+    *["pause_after_failures", "monitor", "tags"],
     *["next_run_unix_ms", "last_run_unix_ms", "run_count", "version", "created_at_unix_ms"],
     *["updated_at_unix_ms"],
 ]
@@ -64,6 +64,7 @@ def test_a_new_schedule_is_shown_whole_with_its_defaults(house: House) -> None:
         },
         "timeout_ms": 300000,
         "pause_after_failures": None,
+        "monitor": None,
         "tags": [],
         "next_run_unix_ms": NOW_MS + 5000,
         "last_run_unix_ms": None,

@@ -104,6 +104,12 @@ SCHEDULE: dict[str, list[Any]] = {
     ],
     "timeout_ms": [*DURATION, 0],
     "pause_after_failures": [*NOT_INT, 0, -1, 1001],
+    "monitor": [
+        *[1, True, "x", []],
+        *[({"window_ms": v}, "monitor.window_ms") for v in (*NOT_INT, None, 0, -1, 59_999, limits.DURATION_MAX_MS + 1)],
+        ({}, "monitor.window_ms"),
+        ({"window_ms": 60_000, "grace_ms": 1}, "monitor.grace_ms"),
+    ],
     "tags": [
         *[1, True, "x", {}, None, ["t"] * 21],
         *[(["fine", v], "tags.1") for v in [*NOT_TEXT, None, "", "x" * 65, "a\tb"]],

@@ -11,10 +11,13 @@ from msgspec.structs import replace
 from chalicelib.core.capacity import Move, Room, Used
 from chalicelib.core.execution import ExecutionKey
 from chalicelib.core.schedule import Key, Schedule, VersionRef
+from chalicelib.core.watch import Watch
 from chalicelib.ports.stores import Change, LogLine, NameTaken, NoRoom, RevisionLost
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, edited, execution, schedule, state
 from tests.contract.threads import run_together
+
+KeyMaker = Callable[[], Key]
 
 _counter = iter(range(500, 1000))
 
@@ -27,6 +30,69 @@ def counter() -> int:
 
 def group_of(stores: Stores, tenant: str, group: str) -> list[str]:
     return stores.schedules.jobs(tenant, group, 100, None).ids
+
+
+def watch(at: Key, shard: int, **fields: Any) -> Watch:
+    known: dict[str, Any] = {"rev": 1 << 20, "window_ms": 60_000, "since_ms": START_MS, "success_ms": START_MS}
+    return Watch(tenant=at.tenant, id=at.id, shard=shard, **{**known, "look_ms": START_MS + 60_600, **fields})
+
+
+class TestWatches:
+    def looked_for(self, stores: Stores, shard: int, until_ms: int) -> list[Key]:
+        return list(stores.schedules.due_watches(shard, until_ms, 100))
+
+    def test_one_begins_with_its_schedule_or_a_change_of_it(self, stores: Stores, key: Key, counter: int) -> None:
+        made = schedule(key, counter)
+        first, second = watch(key, counter), watch(key, counter, rev=2 << 20, since_ms=START_MS + 9, look_ms=START_MS)
+        stores.schedules.create(made, (), first)
+        assert stores.schedules.watches([key]) == {key: first}
+        after = edited(made, "v2", START_MS + 9)
+        with pytest.raises(RevisionLost):
+            stores.schedules.change(Change(after.state, 7, after.definition, None, None, None, (), second))
+        assert stores.schedules.watches([key]) == {key: first}
+        stores.schedules.change(Change(after.state, 1, after.definition, None, None, None, (), second))
+        assert stores.schedules.watches([key]) == {key: second}
+        assert stores.schedules.get([key]) == {key: after}
+
+    def test_a_change_without_one_leaves_it(self, stores: Stores, key: Key, counter: int) -> None:
+        made, known = schedule(key, counter), watch(key, counter)
+        stores.schedules.create(made, (), known)
+        after = edited(made, "v2", START_MS + 9)
+        stores.schedules.change(Change(after.state, 1, after.definition, None, None, None))
+        assert stores.schedules.watches([key]) == {key: known}
+
+    def test_a_refused_schedule_is_not_watched(self, stores: Stores, new_key: KeyMaker, counter: int) -> None:
+        first, second = new_key(), new_key()
+        stores.schedules.create(schedule(first, counter, name="n"))
+        with pytest.raises(NameTaken):
+            stores.schedules.create(schedule(second, counter, name="n"), (), watch(second, counter))
+        assert stores.schedules.watches([first, second]) == {}
+        assert self.looked_for(stores, counter, START_MS * 2) == []
+
+    def test_it_is_written_and_dropped_over_the_rev_that_was_read(self, stores: Stores, key: Key, counter: int) -> None:
+        known = watch(key, counter)
+        assert not stores.schedules.write_watch(known, known.rev)
+        stores.schedules.create(schedule(key, counter), (), known)
+        silent = replace(known, rev=known.rev + 1, silent_ms=START_MS + 60_000, told=True, look_ms=START_MS + 90_000)
+        assert stores.schedules.write_watch(silent, known.rev)
+        assert not stores.schedules.write_watch(replace(silent, told=False), known.rev)
+        assert stores.schedules.watches([key]) == {key: silent}
+        assert not stores.schedules.drop_watch(key, known.rev)
+        assert stores.schedules.drop_watch(key, silent.rev)
+        assert not stores.schedules.drop_watch(key, silent.rev)
+        assert stores.schedules.watches([key]) == {}
+
+    def test_those_to_look_at_come_earliest_first(self, stores: Stores, new_key: KeyMaker, counter: int) -> None:
+        keys = [new_key() for _ in range(4)]
+        for number, at in enumerate(keys):
+            stores.schedules.create(schedule(at, counter), (), watch(at, counter, look_ms=START_MS - number))
+        assert self.looked_for(stores, counter, START_MS - 1) == keys[:0:-1]
+        assert list(stores.schedules.due_watches(counter, START_MS, 2)) == keys[:1:-1]
+        stores.schedules.drop_watch(keys[3], 1 << 20)
+        stores.schedules.write_watch(watch(keys[2], counter, rev=2 << 20, look_ms=START_MS + 5), 1 << 20)
+        assert self.looked_for(stores, counter, START_MS) == [keys[1], keys[0]]
+        assert {due.key for due in stores.schedules.due(counter, START_MS + 9_000, 100)} == set(keys)
+        assert self.looked_for(stores, counter + 100_000, START_MS * 2) == []
 
 
 class TestJobs:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, VersionRef
+from chalicelib.core.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
 from chalicelib.ports.stores import (
     Change,
     Due,
@@ -93,6 +93,7 @@ class TestCreate:
                 pause_after_failures=4,
                 failures_from_ms=START_MS,
                 failure_pauses=(FailurePause("e-1", 4, LATER_MS),),
+                monitor=Monitor(60_000),
                 tags=("b", "a", "b"),
                 note="why",
                 zone_data="2026f",

@@ -17,6 +17,7 @@ from chalicelib.adapters.dynamodb_tables import ExecutionItem, RegistryItem, Sch
 from chalicelib.core import limits
 from chalicelib.core.execution import Execution, Result, finish
 from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
+from chalicelib.core.watch import Watch
 from chalicelib.functions.feed import _written
 from chalicelib.ports.stores import Change
 from chalicelib.workers.feed import Written
@@ -66,6 +67,7 @@ class TestDescriptions:
         ("codec", "record", "elsewhere"),
         [
             (documents.STATE_CODEC, State, {"tenant", "id"}),
+            (documents.WATCH_CODEC, Watch, {"tenant", "id"}),
             (documents.DEFINITION_CODEC, Definition, {"tenant", "id", "payload"}),
             (documents.EXECUTION_CODEC, Execution, {"tenant", "schedule_id", "firing_ms", "manual"}),
         ],

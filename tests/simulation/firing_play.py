@@ -188,6 +188,8 @@ class Play:
         assert self.resting_since_ms is not None
         owed_ms = self._next_owed(key, definition, state)
         waited_ms = self.world.now - max(owed_ms, self.resting_since_ms)
+        if self._has_untold_silence(key) and waited_ms < ALIVE_WITHIN_MS:
+            return False
         if key not in self._closing and (self._lives(key) or waited_ms > ALIVE_WITHIN_MS or waited_ms < -3 * MINUTE):
             if not self._lives(key) and waited_ms > ALIVE_WITHIN_MS and not self._awaits_open(key, state):
                 self.world.record.stalled.append(f"{key.id} owed {owed_ms} and nothing came: {state}")
@@ -196,6 +198,10 @@ class Play:
             self._closing.add(key)
             self.clients.pause(key, lambda op: self._closing.discard(key), must=True)
         return False
+
+    def _has_untold_silence(self, key: Key) -> bool:
+        watch = self.inner.schedules.watches([key]).get(key)
+        return watch is not None and watch.silent_ms > 0 and not watch.told
 
     def _next_owed(self, key: Key, definition: Definition, state: State) -> int:
         assert self.resting_since_ms is not None

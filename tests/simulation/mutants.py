@@ -38,6 +38,8 @@ FAILURES = "chalicelib.core.failures"
 JUDGE = "chalicelib.usecases.failures"
 STREAM = "chalicelib.workers.feed"
 SLA = "chalicelib.core.sla"
+WATCH = "chalicelib.core.watch"
+MONITORS = "chalicelib.usecases.monitors"
 LEASE, LEASES = "chalicelib.core.lease", "chalicelib.usecases.leases"
 OWNERSHIP = "chalicelib.workers.ownership"
 TICKS, BOOK, PRODUCER = "chalicelib.core.ticks", "chalicelib.core.tick_book", "chalicelib.usecases.ticks"
@@ -93,8 +95,8 @@ MUTANTS: dict[str, Mutant] = {
         "create, edit and resume write first and queue later",
         (Edit(SCHEDULES, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.schedules.create(made, capacity.moves(None, made, room))\n",
-              "        s.schedules.create(made, capacity.moves(None, made, room))\n        _now(s, definition)\n"),
+         Edit(SCHEDULES, "        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))\n",
+              "        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))\n        _now(s, definition)\n"),
          Edit(SCHEDULES, "    try:\n        s.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(SCHEDULES, "CHANGE_ATTEMPTS = 12\n",
@@ -302,6 +304,22 @@ MUTANTS: dict[str, Mutant] = {
     "only-the-worker-judges": Mutant(
         "whether a schedule keeps failing is judged by the worker alone, which may die before it has",
         (Edit(STREAM, "        judged = failures.judge(s, failed[key])\n", "        judged = getattr(s.schedules.get([key]).get(key), 'definition', None)\n"),),
+    ),
+    # -- monitor
+    "paused-is-silent": Mutant(
+        "a paused schedule counts as one that is silent",
+        (Edit(MONITORS, " or not watched.definition.active:\n", ":\n"),
+         Edit(MONITORS, '.state != "active":', '.state == "completed":'),),
+    ),
+    "resumed-and-not-watched": Mutant(
+        "a schedule that is resumed is watched as if it had never been paused, or no more",
+        (Edit(WATCH, "before.definition.monitor == definition.monitor and _is_active(before, after):", "before.definition.monitor == definition.monitor:"),),
+    ),
+    "not-armed-again": Mutant(
+        "after a silence the next one is not seen",
+        (Edit(WATCH, "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=0, told=False)\n",
+              "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=1, told=True)\n"),
+         Edit(WATCH, "        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return Turn.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
     ),
     # -- leases
     "no-margin": Mutant(

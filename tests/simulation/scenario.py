@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.core.backpressure import Caps
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.schedule import Monitor, RetryPolicy
 from tests.simulation import faults as faults_module
 from tests.simulation.faults import Fault
 
@@ -188,6 +188,8 @@ def _schedule(
         fields["overlap"] = r.choice(("forbid", "replace", "queue", "queue"))
     if r.random() < 0.3:
         fields["pause_after_failures"] = r.choice((1, 2, 2, 3))
+    if r.random() < 0.25:
+        fields["monitor"] = Monitor(r.choice((60, 60, 75, 120)) * SECOND)
     if r.random() < 0.05:
         fields["enabled"] = False
     if r.random() < 0.3:
@@ -317,7 +319,9 @@ def _edit(
         return {"target": _target(r)}
     if draw_ < 0.74:
         return {"pause_after_failures": r.choice((None, 1, 2, 3))}
-    if draw_ < 0.8 and kind != "AT":
+    if draw_ < 0.77:
+        return {"monitor": r.choice((None, Monitor(60 * SECOND), Monitor(90 * SECOND)))}
+    if draw_ < 0.82 and kind != "AT":
         return {"max_runs": r.choice((None, 2, 4, 7))}
     if draw_ < 0.9 and kind != "AT":
         return {"end_at_ms": r.choice((None, end_ms + r.randrange(-60, 60) * SECOND))}

@@ -17,6 +17,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, State
+from chalicelib.core.watch import Watch
 from chalicelib.workers.feed import Written
 
 # Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.
@@ -30,7 +31,10 @@ class Simulated(Exception):
 class Job:
     """A greenlet of an instance, and the handle that others wait on (``ports.clock.Handle``)."""
 
-    __slots__ = ("call", "done", "error", "greenlet", "instance", "look_ms", "op", "ticket", "waiters", "work", "world")
+    __slots__ = (
+        *("call", "done", "error", "greenlet", "instance", "journal_ms", "look_ms", "op", "ticket", "waiters", "work"),
+        "world",
+    )
 
     def __init__(
         self, world: World, instance: Any, work: Callable[[], Any], look_ms: int, op: Any, call: dict[Job, None]
@@ -39,6 +43,7 @@ class Job:
         self.instance = instance
         self.work = work
         self.look_ms = look_ms  # when this line of work last read a schedule's state or epoch
+        self.journal_ms = 0  # when it last began to read the executions of a schedule
         self.op = op  # the client operation it belongs to
         self.call = call  # all jobs of the invocation it belongs to
         self.ticket = 0
@@ -114,6 +119,18 @@ class Told(NamedTuple):
     schedule_id: str
 
 
+class WatchWrite(NamedTuple):
+    """A watch as stored at ``at_ms`` over ``before``, what the writer's clock said, and when the writer had last read
+    a schedule and begun to read a journal."""
+
+    at_ms: int
+    before: Watch | None
+    watch: Watch
+    clock_ms: int
+    look_ms: int
+    journal_ms: int
+
+
 class Takeover(NamedTuple):
     """An attempt that followed another whose lease was still written down. ``owner_clock_ms``: the time by the clock of
     the earlier attempt's owner, None when that one is dead or the attempt was its target's to end."""
@@ -151,6 +168,7 @@ class Record:
     executions: dict[ExecutionKey, list[ExecutionWrite]] = field(default_factory=dict)
     dispatches: list[Dispatch] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    watches: dict[Key, list[WatchWrite]] = field(default_factory=dict)
     stream: list[Written] = field(default_factory=list)
     operations: list[Any] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
@@ -357,6 +375,13 @@ class World:
                     f"attempt {record.attempt} token {record.fencing_token}{lease}",
                 )
             )
+
+    def saw_watch(self, before: Watch | None, watch: Watch) -> None:
+        """A watch was stored."""
+        job = self.current
+        write = WatchWrite(self.now, before, watch, job.instance.clock.now_ms(), job.look_ms, job.journal_ms)
+        self.record.watches.setdefault(watch.key, []).append(write)
+        self.tell(job.instance.name, f"stored the watch of {watch.id[-4:]}: {watch}")
 
     def _note_takeover(self, stored: list[ExecutionWrite], record: Execution, by: Any) -> None:
         before = stored[-1].record

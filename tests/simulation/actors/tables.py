@@ -13,6 +13,7 @@ from chalicelib.core import limits
 from chalicelib.core.capacity import Move, Used
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.schedule import Definition, Key, Schedule, State
+from chalicelib.core.watch import Watch
 from chalicelib.ports.stores import (
     Change,
     Cursor,
@@ -87,9 +88,9 @@ class Schedules:
     def _looked(self) -> None:
         self._world.current.look_ms = self._world.now
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = ()) -> None:
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
         fault = self._gate.enter("create")
-        self._inner.create(schedule, moves)
+        self._inner.create(schedule, moves, watch)
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
@@ -176,6 +177,36 @@ class Schedules:
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
+    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
+        fault = self._gate.enter("watches")
+        found = self._inner.watches(keys)
+        self._gate.leave(fault)
+        return found  # type: ignore[no-any-return]
+
+    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        fault = self._gate.enter("due_watches")
+        found = self._inner.due_watches(shard, until_ms, limit)
+        self._gate.leave(fault)
+        return found  # type: ignore[no-any-return]
+
+    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
+        fault = self._gate.enter("write_watch")
+        before = self._inner.watches([watch.key]).get(watch.key)
+        won = self._inner.write_watch(watch, expected_rev)
+        if won:
+            self._world.saw_watch(before, watch)
+        else:
+            self._world.hit("race:write_watch lost")
+        self._gate.leave(fault)
+        return won  # type: ignore[no-any-return]
+
+    def drop_watch(self, key: Key, expected_rev: int) -> bool:
+        fault = self._gate.enter("drop_watch")
+        won = self._inner.drop_watch(key, expected_rev)
+        self._world.hit("watch:dropped" if won else "race:drop_watch lost")
+        self._gate.leave(fault)
+        return won  # type: ignore[no-any-return]
+
     def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
         fault = self._gate.enter("release")
         won = self._inner.release(writes, moves)
@@ -237,6 +268,8 @@ class Executions:
         self, schedule: Key, from_ms: int, to_ms: int, limit: int, after: str | None, newest_first: bool = True
     ) -> tuple[list[Execution], str | None]:
         fault = self._gate.enter("of_schedule")
+        if after is None:
+            self._world.current.journal_ms = self._world.now
         found = self._inner.of_schedule(schedule, from_ms, to_ms, limit, after, newest_first)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]

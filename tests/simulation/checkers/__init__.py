@@ -23,13 +23,29 @@ from tests.simulation.checkers import (
     progress,
     runs,
     shards,
+    silences,
     stamps,
     ticks,
     traffic,
     turns,
 )
 
-FIRINGS = (lost, machine, fencing, clocks, durable, obeyed, progress, delays, runs, turns, traffic, failures, misses)
+FIRINGS = (
+    lost,
+    machine,
+    fencing,
+    clocks,
+    durable,
+    obeyed,
+    progress,
+    delays,
+    runs,
+    turns,
+    traffic,
+    failures,
+    misses,
+    silences,
+)
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 __all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]

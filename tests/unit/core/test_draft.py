@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core import draft, limits
 from chalicelib.core.errors import InvalidField, NotSupported, TooLarge
-from chalicelib.core.schedule import Definition, RetryPolicy
+from chalicelib.core.schedule import Definition, Monitor, RetryPolicy
 
 NOW_MS = 1_795_252_800_000
 GOOD = Definition(
@@ -47,6 +47,8 @@ def refused(definition: Definition, **options: bool) -> dict[str, str]:
         {"exclude": ((1, 1), "0 12 * * *")},
         {"pause_after_failures": 1},
         {"pause_after_failures": 1000},
+        {"monitor": Monitor(60_000)},
+        {"monitor": Monitor(limits.DURATION_MAX_MS)},
         {"target": WEBHOOK},
         {"target": WEBHOOK | {"headers": {"X-Mine": "1"}, "secret_ref": "ssm:/hooks/key", "method": "PUT"}},
         {"target": {"type": "eventbridge", "bus": "default"}},
@@ -99,6 +101,8 @@ def test_lets_through(changes: dict[str, object]) -> None:
         ({"timeout_ms": 0}, "timeout_ms"),
         ({"pause_after_failures": 0}, "pause_after_failures"),
         ({"pause_after_failures": 1001}, "pause_after_failures"),
+        ({"monitor": Monitor(59_999)}, "monitor.window_ms"),
+        ({"monitor": Monitor(limits.DURATION_MAX_MS + 1)}, "monitor.window_ms"),
         ({"overlap": "sometimes"}, "overlap"),
         ({"dst_gap": "twice"}, "dst_gap"),
         ({"dst_overlap": "skip"}, "dst_overlap"),
