@@ -8,6 +8,7 @@ conditional change, so only one of them pauses.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from chalicelib.core import failures, limits, schedule
 from chalicelib.core.errors import ChronoError, NotFound, PreconditionFailed, TooMany
@@ -44,7 +45,7 @@ def judge(s: Services, ended: Execution) -> Definition | None:
         if found is None:
             return None
         most = found.definition.pause_after_failures
-        if most is None or not _can_be_paused(s, found) or count(s, found.definition, most) < most:
+        if most is None or not _can_be_paused(s, found) or not _keeps_failing(s, found.definition, most):
             return found.definition
         try:
             return _pause(s, found.definition, most, ended.id)
@@ -78,4 +79,10 @@ def count(s: Services, definition: Definition, most: int) -> int:
 def _pause(s: Services, definition: Definition, number: int, execution_id: str) -> Definition:
     caller = Caller(definition.tenant, "chronowatch")
     cause = FailurePause(execution_id, number, s.clock.now_ms())
-    return schedules.pause_failing(s, caller, definition, cause).definition
+    # Looked at once more with every try to write: a worker that stood still would pause what has gone well since.
+    still_so = partial(_keeps_failing, s, definition, number)
+    return schedules.pause_failing(s, caller, definition, cause, still_so).definition
+
+
+def _keeps_failing(s: Services, definition: Definition, most: int) -> bool:
+    return count(s, definition, most) >= most

@@ -176,11 +176,15 @@ def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_ma
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
 
 
-def pause_failing(s: Services, caller: Caller, judged: Definition, cause: FailurePause) -> Schedule:
+def pause_failing(
+    s: Services, caller: Caller, judged: Definition, cause: FailurePause, still_so: Callable[[], bool]
+) -> Schedule:
     """Pause because too many executions failed in a row. Raises PreconditionFailed when the schedule is no longer what
-    it was when that was judged, NotFound, TooMany."""
+    it was when that was judged, or that is no longer so; NotFound, TooMany."""
 
     def paused(definition: Definition) -> Definition:
+        if not still_so():
+            raise PreconditionFailed("executions have gone well again")
         kept = (*definition.failure_pauses, cause)[-limits.FAILURE_PAUSES_KEPT :]
         return replace(definition, active=False, note=failures.note(cause.failures), failure_pauses=kept)
 
@@ -292,7 +296,8 @@ def _next_version(
     )
     if new.active and not definition.active:
         new = replace(new, failures_from_ms=since_ms)
-    taken_back = schedule.queued_after(definition, state, since_ms)
+    awaited = _awaited(s, found, new)
+    taken_back = 0 if awaited is not None else schedule.queued_after(definition, state, since_ms)
     resumed = new.active and not definition.active and state.outcome == CANCELLED
     moved = state.with_version(
         VersionRef(new.version, since_ms, new.active),
@@ -302,7 +307,6 @@ def _next_version(
         chained=new.type == "DELAY",
         hlc=new.hlc,
     )
-    awaited = _awaited(s, found, new)
     placed, room = _counted(s, found, new, moved, awaited)
     return _only_if_it_counts(new, _begin(s, new, placed, awaited)), room
 
@@ -327,9 +331,11 @@ def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
     moved on and the change begins anew; when after it, its end finds the new version waiting.)"""
     state = found.state
     waits = found.definition.type == new.type == "DELAY" and state.next_run_ms is None
-    if not waits or state.queued_ms is None or state.queued_ms >= new.since_ms:
+    if not waits or state.queued_ms is None:
         return None
     record = _awaited_run(s, state)
+    if state.queued_ms >= new.since_ms:  # not due yet by this clock: but by another it may have begun
+        return state.queued_ms if record is not None and record.is_open and record.attempts else None
     return state.queued_ms if record is None or record.is_open else None
 
 

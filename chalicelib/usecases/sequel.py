@@ -17,15 +17,19 @@ from chalicelib.usecases.failures import judge_promptly
 from chalicelib.usecases.owed import enqueue
 
 
-def follow(s: Services, ended: Execution, definition: Definition | None) -> None:
-    """Set off what follows ``ended``; does nothing while it is open. Idempotent. ``definition`` None: it is unknown."""
+def follow(s: Services, ended: Execution, definition: Definition | None, just_now: bool = True) -> None:
+    """Set off what follows ``ended``; does nothing while it is open. Idempotent. ``definition`` None: it is unknown.
+
+    ``just_now``: whoever asks has ended it. What ended earlier is left to the feed to judge, which tells of a pause as
+    it reads the failures: one that came after it had read them would be told to nobody.
+    """
     if ended.is_open:
         return
     if definition is None or definition.type == "DELAY":
         chain(s, ended)
     if definition is None or definition.overlap == "queue":
         wake(s, ended.key_of_schedule)
-    if definition is not None:
+    if definition is not None and just_now:
         judge_promptly(s, ended, definition)
 
 

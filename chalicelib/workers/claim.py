@@ -17,7 +17,7 @@ from chalicelib.core import catch_up, limits, message
 from chalicelib.core import execution as journal
 from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Firing, Run
-from chalicelib.core.schedule import Definition, Key, State, Verdict, judge, judge_snapshot
+from chalicelib.core.schedule import Definition, Key, State, Verdict, VersionRef, judge, judge_snapshot
 from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Versioned, in_open_index
@@ -272,7 +272,7 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     if not found.is_open:
         if found.notice:
             claims.notices.append((item, found))
-        follow(s, found, s.versions.find(found.version))
+        follow(s, found, s.versions.find(found.version), just_now=False)
     elif found.retry_at_ms is not None:
         _retry_when_due(s, item, found, now_ms, claims)
     elif found.leased(now_ms - s.config.max_drift_ms):
@@ -308,21 +308,30 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
         return
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
     if lost.is_open:
-        _attempt(s, item, lost, found.rev, claims)
+        _attempt(s, item, lost, found.rev, claims, judged=found)
     elif write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
         follow(s, lost, definition)
     else:
         claims.redeliver.add(item)
 
 
-def _attempt(s: Services, item: Firing | Run, record: Execution, expected_rev: int, claims: Claims) -> None:
-    """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``."""
+def _attempt(
+    s: Services,
+    item: Firing | Run,
+    record: Execution,
+    expected_rev: int,
+    claims: Claims,
+    judged: Execution | None = None,
+) -> None:
+    """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``. Whether it
+    is owed is judged by ``judged``, the record as stored: what only was claimed when its worker died has not begun."""
+    judged = judged or record
     key = record.key_of_schedule
     for _ in range(CLAIM_ROUNDS):
         state = s.schedules.states([key]).get(key)
-        binding = bind(s, state, record)
+        binding = bind(s, state, judged)
         if isinstance(binding, str):
-            ended = settled(record, binding, s.clock.now_ms())
+            ended = settled(judged, binding, s.clock.now_ms())
             won = s.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
         else:
             assert state is not None
@@ -369,7 +378,7 @@ def bind(s: Services, state: State | None, record: Execution) -> Definition | st
         return DELETED
     version = record.version
     if not (record.history or record.requested):
-        ref = state.in_force_at(record.firing_ms)
+        ref = _in_force_at(s, state, record.firing_ms)
         version = ref.id if ref is not None else version
         if ref is not None and not ref.active:
             return PAUSED
@@ -377,12 +386,33 @@ def bind(s: Services, state: State | None, record: Execution) -> Definition | st
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
         return DELETED
-    return definition if version == record.version or _owes(state, definition, record.firing_ms) else SUPERSEDED
+    owed = version == record.version or _owes(s, state, definition, record.firing_ms)
+    return definition if owed else SUPERSEDED
 
 
-def _owes(state: State, definition: Definition, at_ms: int) -> bool:
+def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:
+    """The version in force at an instant, also after more changes since than the state names."""
+    ref = state.in_force_at(at_ms)
+    if ref is not None:
+        return ref
+    earlier = [d for d in s.schedules.history(state.key) if d.since_ms <= at_ms]
+    return VersionRef(earlier[-1].version, earlier[-1].since_ms, earlier[-1].active) if earlier else None
+
+
+def _owes(s: Services, state: State, definition: Definition, at_ms: int) -> bool:
     """Whether a version owes an instant that another had queued. A DELAY schedule has no grid: it owes the one instant
-    that it waits for, and an edit, which begins a new wait, takes back the one before."""
+    that it waits for, and an edit, which begins a new wait, takes back the one before. A version that has spent its
+    ``max_runs`` owes nothing after its last instant, though its grid goes on."""
     if definition.type == "DELAY":
         return state.queued_ms == at_ms
-    return definition.compiled().next_after(at_ms - 1) == at_ms
+    if definition.compiled().next_after(at_ms - 1) != at_ms:
+        return False
+    if definition.version == state.current.id:
+        return state.next_run_ms is not None or state.queued_ms is None or at_ms <= state.queued_ms
+    return at_ms < _until_ms(s, Versioned(definition.key, definition.version), at_ms + 1)
+
+
+def _until_ms(s: Services, version: Versioned, otherwise_ms: int) -> int:
+    """When a version ceased to be in force, as stored: it may be known here from when it still was."""
+    found = s.schedules.snapshots([version]).get(version)
+    return otherwise_ms if found is None or found.until_ms is None else found.until_ms

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from chalicelib.core import limits, message
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.execution import Execution
+from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.core.message import Firing, Firings, Run, Ticks
 from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
@@ -105,10 +105,14 @@ def _claim_and_start(
     for ready in _prepared(s, claims.claimed):
         groups[ready.claimed.due_ms].append(ready)
     for due_ms, group in sorted(groups.items()):
-        started.append(s.tasks.at(due_ms, partial(_fire_safely, s, group)))
+        started.append(s.tasks.at(due_ms, partial(_fire_safely, s, group, items, again)))
     for item, cancelled in claims.notices:
         started.append(s.tasks.start(partial(_tell_safely, s, item, cancelled, again)))
     return claims.unknown
+
+
+def _execution(item: Firing | Run) -> ExecutionKey:
+    return item.execution if isinstance(item, Run) else ExecutionKey(*item.schedule, item.at_ms)
 
 
 def _prepared(s: Services, claims: Sequence[Claimed]) -> Iterator[Ready]:
@@ -149,12 +153,15 @@ def _claim_kind(
         return Claims()
 
 
-def _fire_safely(s: Services, group: Sequence[Ready]) -> None:
-    """Fire a group; what could not be ended stays leased, and reconcile goes on with it."""
+def _fire_safely(s: Services, group: Sequence[Ready], items: Sequence[Firing | Run], again: set[Firing | Run]) -> None:
+    """Fire a group. What could not be ended stays leased, and what could not be set off by an end is not: their
+    messages come again for both."""
     try:
         fire(s, group)
     except Unavailable as problem:
-        log.warning("firings are left to reconcile: %s", problem)
+        log.warning("firings are left to those who get their messages again: %s", problem)
+        claimed = {ready.claimed.execution.key for ready in group}
+        again.update(item for item in items if _execution(item) in claimed)
 
 
 def _tell_safely(s: Services, item: Firing | Run, cancelled: Execution, again: set[Firing | Run]) -> None:

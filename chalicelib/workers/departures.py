@@ -196,7 +196,7 @@ def _follow_the_end(s: Services, flight: Flight) -> None:
     """Somebody was faster: a caller cancelled it while it waited."""
     found = s.executions.get([flight.execution.key]).get(flight.execution.key)
     if found is not None:
-        follow(s, found, flight.ready.claimed.definition)
+        follow(s, found, flight.ready.claimed.definition, just_now=False)
 
 
 def forsake(line: Backpressure, tickets: Iterable[Ticket]) -> None:

@@ -80,12 +80,15 @@ def _version_of(execution: Execution) -> Versioned:
 def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
     """Pause the schedules that keep failing; what is to be told of it. The journal is newer than any record of the
     batch, so one look at each schedule is enough."""
-    failed = {w.after.key_of_schedule: w.after for w in batch if w.became(rule.FAILURES)}
+    failed: dict[Key, list[Execution]] = {}
+    for written in batch:
+        if written.became(rule.FAILURES):
+            failed.setdefault(written.after.key_of_schedule, []).append(written.after)
     told: list[PolicyEvent] = []
     for key in _with_policy(s, list(failed)) if failed else ():
-        judged = failures.judge(s, failed[key])
+        judged = failures.judge(s, failed[key][-1])
         if judged is not None:
-            pauses = [p for p in judged.failure_pauses if _had_part(failed[key], p, judged)]
+            pauses = [p for p in judged.failure_pauses if any(_had_part(e, p, judged) for e in failed[key])]
             told += [policy_events.paused_after_failures(judged, p) for p in pauses]
     return told
 

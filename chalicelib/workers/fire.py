@@ -22,6 +22,7 @@ from chalicelib.ports.target import Delivery
 from chalicelib.usecases.chain import chain
 from chalicelib.usecases.outcomes import update_surely
 from chalicelib.usecases.owed import TOO_LATE, given_up
+from chalicelib.usecases.sequel import follow
 from chalicelib.workers.claim import Claimed, bind, settled
 from chalicelib.workers.departures import Ready as Ready
 from chalicelib.workers.departures import passing
@@ -83,7 +84,7 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
 def _in_turn(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it is its turn."""
     if admit(s, ready.claimed):
-        for job in dispatches(s, [ready], partial(_standing, s)):
+        for job in dispatches(s, _in_time(s, [ready]), partial(_standing, s)):
             job()
 
 
@@ -104,9 +105,12 @@ def _in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
     late = [r for r in group if given_up(r.claimed.definition, r.claimed.execution, now_ms)]
     if not late:
         return group
-    ended = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in (r.claimed.execution for r in late)]
-    for several in chunks(ended, limits.STATEMENTS_MAX):
-        update_surely(s, several)
+    for several in chunks(late, limits.STATEMENTS_MAX):
+        records = [r.claimed.execution for r in several]
+        missed = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in records]
+        for ready, (record, _), won in zip(several, missed, update_surely(s, missed), strict=True):
+            if won:
+                follow(s, record, ready.claimed.definition)
     return [r for r in group if r not in late]
 
 

@@ -61,9 +61,10 @@ def _alone(play: Any, key: Key, writes: Sequence[StateWrite], stored: dict[int, 
     for at_ms, ws in stored.items():
         if at_ms in asked or ws[-1].record.finished_ms is None:
             continue
+        ended = next(w.at_ms for w in ws if w.record.finished_ms == ws[-1].record.finished_ms)
+        # What a stalled worker sends after that carries a token that fencing refuses.
         sent = [d.started_ms for d in play.world.record.dispatches if d.key == ws[-1].record.key]
-        if sent:
-            ended = next(w.at_ms for w in ws if w.record.finished_ms == ws[-1].record.finished_ms)
+        if sent and min(sent) <= ended:
             runs.append((min(sent), ended, at_ms))
     runs.sort()
     for before, after in itertools.pairwise(runs):
