@@ -76,7 +76,8 @@ def _shows(stored: Execution | None, e: Execution) -> bool:
     """Whether a record is ``e``, or has gone on from ``e``, which ended its attempt: no other ends it the same way."""
     if stored is None or stored == e:
         return stored is not None
-    ended = e.lease_until_ms is None and e.attempts and e.attempts[-1].number == e.attempt
+    ended_attempt = e.lease_until_ms is None and e.attempts and e.attempts[-1].number == e.attempt
+    ended = ended_attempt or (e.history and not e.is_open)  # cancelled, skipped or missed before any attempt was marked
     went_on = stored.attempts[: len(e.attempts)] == e.attempts and stored.history[: len(e.history)] == e.history
     return bool(ended) and stored.rev > e.rev and went_on
 

@@ -250,7 +250,7 @@ def test_two_that_judge_at_once_pause_once() -> None:
     judged = plant.get(beat).definition
     plant.run_until(T0 + 25_000)
     with pytest.raises(PreconditionFailed):
-        schedules.pause_failing(plant.services, CALLER, judged, FailurePause("x", 2, T0))
+        schedules.pause_failing(plant.services, CALLER, judged, FailurePause("x", 2, T0), lambda: True)
     first = plant.get(beat).definition
     again = failures.judge(plant.services, plant.executions(beat)[-1])
     assert again == first == plant.get(beat).definition
