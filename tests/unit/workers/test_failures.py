@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.core import limits
 from chalicelib.core.errors import PreconditionFailed, Unavailable
+from chalicelib.core.message import Run
 from chalicelib.core.schedule import FailurePause, RetryPolicy
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, failures, schedules
 from chalicelib.workers import feed
+from chalicelib.workers.claim import claim_runs
 from chalicelib.workers.feed import Written
 from tests.unit.workers.plant import CALLER, Plant
+from tests.unit.workers.test_turns import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
@@ -286,3 +290,60 @@ def test_the_feed_reads_nothing_for_what_went_well() -> None:
     blind = replace(plant.services, schedules=None, executions=None)  # whoever asks them anything stumbles
     feed.run(blind, plant.stream.written)
     assert all(isinstance(w, Written) for w in plant.stream.written)
+
+
+def test_a_pause_is_told_though_a_failure_long_after_it_came_to_the_feed_together_with_its_own() -> None:
+    plant = Plant(T0)
+    beat = failing(plant, 2)
+    plant.feed_every_ms = None
+    plant.run_until(T0 + 21_000 + 2 * limits.FEED_LAG_MAX_MS)
+    last = plant.executions(beat)[-1]
+    assert not plant.get(beat).definition.active
+    schedules.trigger(plant.services, CALLER, beat, None, None)
+    plant.run_until(T0 + 22_000 + 2 * limits.FEED_LAG_MAX_MS)
+    assert states(plant, beat) == ["failed"] * 3
+    plant.feed_every_ms = 2_000
+    plant.run_until(T0 + 60_000)
+    assert [a["data"]["execution_id"] for a in alerts(plant)] == [last.id]
+
+
+def test_a_message_that_comes_twice_leaves_it_to_the_feed_to_pause() -> None:
+    plant = Plant(T0)
+    beat = failing(plant, 2)
+    plain = plant.services
+    plant.services = replace(plain, schedules=Dying(plain.schedules))
+    plant.feed_every_ms = None
+    plant.run_until(T0 + 21_000)
+    plant.services = plain
+    last = plant.executions(beat)[-1]
+    claim_runs(plain, [Run(last.key, 1, last.firing_ms)])
+    assert plain.versions.find(last.version) is not None
+    assert plant.get(beat).definition.active
+    plant.feed_every_ms = 2_000
+    plant.run_until(T0 + 25_000)
+    assert not plant.get(beat).definition.active
+    assert [a["data"]["execution_id"] for a in alerts(plant)] == [last.id]
+
+
+def test_a_judge_that_stood_still_pauses_nothing_that_has_gone_well_since() -> None:
+    plant = Plant(T0)
+    beat = failing(plant, 2)
+    plain = plant.services
+    plant.services = replace(plain, schedules=Dying(plain.schedules))
+    plant.feed_every_ms = None
+    plant.run_until(T0 + 21_000)
+    plant.services, plant.hook.answer = plain, lambda _: Outcome("completed")
+    last = plant.executions(beat)[-1]
+    once = iter([executions.retry])
+
+    def gone_well(*_: object) -> None:
+        for retry in once:
+            retry(plain, CALLER, last.id)
+            plant.run_until(T0 + 23_000)
+
+    slow = replace(plain, executions=Watched(plain.executions, "of_schedule", gone_well))
+    judged = failures.judge(slow, last)
+    assert judged is not None
+    assert judged.active
+    assert plant.get(beat).definition == judged
+    assert states(plant, beat) == ["failed", "completed"]

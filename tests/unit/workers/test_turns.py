@@ -260,3 +260,39 @@ def test_a_claim_that_was_handed_back_is_not_sent_by_whoever_held_it() -> None:
     plant.run_until(T0 + 15_000)
     assert [d.firing_unix_ms - T0 for _, d in plant.hook.sent] == [5_000, 10_000]
     assert not refusals
+
+
+def stand_still(plant: Plant, after: str, from_ms: int, until_ms: int) -> None:
+    """Whoever first has called ``after`` of the tables of schedules, from a time on, stands still until a later one."""
+    once = iter([until_ms])
+
+    def wait(_: object) -> None:
+        if plant.clock.now_ms() >= from_ms:
+            for time_ms in once:
+                plant.clock.sleep_until(time_ms)
+
+    plant.services = replace(plant.services, schedules=Watched(plant.services.schedules, after, wait))
+
+
+@pytest.mark.parametrize("overlap", ["forbid", "queue", "replace"])
+def test_what_must_never_be_late_is_missed_when_its_worker_stands_still_as_it_looks_whose_turn_it_is(
+    overlap: str,
+) -> None:
+    plant = Plant(T0)
+    once = plant.create(
+        type="RATE", expr="rate:10s", target=WEBHOOK, overlap=overlap, max_runs=1, catch_up_window_ms=0, sla_ms=1_000
+    )
+    stand_still(plant, "states", T0 + 10_000, T0 + 13_000)
+    plant.run_until(T0 + 200_000)
+    assert [(e.state, e.finished_ms) for e in plant.executions(once)] == [("missed", T0 + 13_000)]
+    assert plant.hook.sent == []
+
+
+def test_a_firing_that_is_missed_on_its_turn_lets_the_waiter_go() -> None:
+    plant = Plant(T0)
+    beat = plant.create(
+        type="RATE", expr="rate:2s", target=WEBHOOK, overlap="queue", max_runs=2, catch_up_window_ms=0, sla_ms=1_000
+    )
+    stand_still(plant, "write_states", T0 + 2_000, T0 + 5_000)  # it has taken the slot
+    plant.run_until(T0 + 6_000)
+    assert [(e.firing_ms - T0, e.state) for e in plant.executions(beat)] == [(2_000, "missed"), (4_000, "completed")]
