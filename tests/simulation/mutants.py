@@ -247,7 +247,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- DELAY chains
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
-        (Edit(CLAIM, "        follow(s, found, s.versions.find(found.version))", "        pass"),
+        (Edit(CLAIM, "        follow(s, found, s.versions.find(found.version), just_now=False)", "        pass"),
          Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
     ),
     "chain-runs-two": Mutant(
@@ -287,11 +287,11 @@ MUTANTS: dict[str, Mutant] = {
     # -- pause_after_failures
     "one-failure-too-few": Mutant(
         "a schedule is paused one failure before it has failed as often as its policy allows",
-        (Edit(JUDGE, "count(s, found.definition, most) < most:", "count(s, found.definition, most) < most - 1:"),),
+        (Edit(JUDGE, "count(s, definition, most) >= most", "count(s, definition, most) >= most - 1"),),
     ),
     "one-failure-too-many": Mutant(
         "a schedule is paused one failure too late",
-        (Edit(JUDGE, "count(s, found.definition, most) < most:", "count(s, found.definition, most + 1) <= most:"),),
+        (Edit(JUDGE, "count(s, definition, most) >= most", "count(s, definition, most + 1) > most"),),
     ),
     "success-does-not-reset": Mutant(
         "failures are counted across a success between them",
@@ -303,7 +303,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "only-the-worker-judges": Mutant(
         "whether a schedule keeps failing is judged by the worker alone, which may die before it has",
-        (Edit(STREAM, "        judged = failures.judge(s, failed[key])\n", "        judged = getattr(s.schedules.get([key]).get(key), 'definition', None)\n"),),
+        (Edit(STREAM, "        judged = failures.judge(s, failed[key][-1])\n", "        judged = getattr(s.schedules.get([key]).get(key), 'definition', None)\n"),),
     ),
     # -- monitor
     "paused-is-silent": Mutant(
