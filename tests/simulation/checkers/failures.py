@@ -96,7 +96,8 @@ def _not_left_running(
     definition = next((w.definition for w in reversed(writes[: numbers[-1] + 1]) if w.kind != "state"), None)
     if definition is None or not definition.active or definition.pause_after_failures is None:
         return
-    if schedules.progress(Schedule(definition, writes[numbers[-1]].state), ended_ms + 60_000).state == "completed":
+    latest = [w.state for w in writes if w.at_ms <= ended_ms][-1]  # its last run may have ended meanwhile
+    if schedules.progress(Schedule(definition, latest), ended_ms + 60_000).state == "completed":
         return
     from_ms = counts_from(writes, numbers[-1])
     moments = [began_ms - 1, *(w.at_ms for s in runs.values() for w in s if began_ms <= w.at_ms <= ended_ms), ended_ms]
