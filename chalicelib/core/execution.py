@@ -389,9 +389,10 @@ def settle(execution: Execution, state: str, now_ms: int, reason: str | None) ->
     )
 
 
-def reopen(execution: Execution, now_ms: int) -> Execution:
-    """A caller's ``:retry``: a further attempt of the same id, due at once. Raises Conflict when it is not over."""
+def reopen(execution: Execution, now_ms: int, reason: str = "retry requested") -> Execution:
+    """A further attempt of the same id, due at once: a caller's ``:retry``, or what ``reason`` says. Raises Conflict
+    when it is not over."""
     if execution.state not in RETRYABLE:
         raise Conflict(f"an execution that is {execution.state} cannot be retried", code="not_retryable")
-    moved = _move(execution, PENDING, now_ms, "retry requested")
+    moved = _move(execution, PENDING, now_ms, reason)
     return replace(moved, rev=execution.rev + 1, retry_at_ms=now_ms, finished_ms=None, error=None, notice=0)

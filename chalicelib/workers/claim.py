@@ -243,7 +243,7 @@ def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims
 def _owe_again(s: Services, f: Firing, record: Execution, found: Execution, claims: Claims) -> None:
     """An edit took the instant out and a later one put it back in: it ends, or runs, as the later one wants."""
     now_ms = s.clock.now_ms()
-    reopened = replace(journal.reopen(found, now_ms), version=f.version)
+    reopened = replace(journal.reopen(found, now_ms, "owed again after an edit"), version=f.version)
     if record.is_open:
         _attempt(s, f, reopened, found.rev, claims)
         return

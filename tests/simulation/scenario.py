@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,6 +126,7 @@ def draw(seed: int) -> Scenario:
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
     theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 1))[0]
+    schedules = tuple(_suited(r, theme, s) for s in schedules)
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
     ops = [_op(r, n, schedules, start_ms, active_ms, moment, zone) for n in range(ops_count)]
@@ -196,6 +197,18 @@ def _schedule(
         fields["name"] = r.choice(("a", "b"))
     fields["owner"] = random.Random(f"owner/{seed}/{number}").choice(("ann", "bee"))
     return PlannedSchedule(number, at_ms, f"01SIM{seed:013d}{number:08d}", fields)
+
+
+def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> PlannedSchedule:
+    """A schedule in which what a theme is about has time to happen."""
+    suited: dict[str, Any]
+    if theme == "again":  # a run is only open between its claim and its instant: cancelled then, claimed again then
+        suited = {"expr": "rate:5s", "max_runs": 24, "target": {"type": "eventbridge", "bus": "good"}}
+    elif theme == "brink":  # several instants to a message, some beyond their window and the last one just within
+        suited = {"expr": "rate:3s", "max_runs": 16, "catch_up_window_ms": r.choice((3_000, 8_000, 20_000))}
+    else:
+        return schedule
+    return replace(schedule, fields={**schedule.fields, "type": "RATE", **suited})
 
 
 def _target(r: random.Random) -> dict[str, object]:

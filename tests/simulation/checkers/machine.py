@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import COMPLETED, PENDING, TRANSITIONS, Execution, ExecutionKey
+from chalicelib.core.execution import CANCELLED, COMPLETED, PENDING, TRANSITIONS, Execution, ExecutionKey
 from tests.simulation.world import Dispatch, ExecutionWrite
 
 
@@ -44,6 +44,8 @@ def _history(key: ExecutionKey, before: Execution | None, after: Execution) -> I
     for step in after.history[len(kept) :]:
         if step.source != state or step.target not in TRANSITIONS[step.source]:
             yield f"{key.id} went from {state} by {step}"
+        if step.source == CANCELLED and step.reason != "retry requested":
+            yield f"{key.id} was cancelled, and {step.reason} although no caller asked"
         state = step.target
     if state != after.state:
         yield f"{key.id} is {after.state} but its history ends in {state}"
