@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# The gate draws the same examples every time: a change is judged by what it changed. To look for new ones:
+# ``pytest --hypothesis-profile=default``.
+settings.register_profile("gate", derandomize=True)
+settings.load_profile("gate")
 
 FIRST = ("tests/e2e/test_crash.py", "tests/e2e/", "tests/contract/", "tests/simulation/")
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from croniter import croniter
-from cronsim import CronSim
-from hypothesis import given, settings
+from cronsim import CronSim, CronSimError
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.cron import NEVER, Cron, CronError, CronWithout, parse
@@ -145,10 +145,14 @@ def expressions(draw: st.DrawFn) -> str:
 
 
 @settings(max_examples=300, deadline=None)
+@example("0 0 30 2 *", wall("1999-01-01"))
 @given(expressions(), st.integers(wall("1999-01-01"), wall("2060-01-01")))
 def test_equal_to_cronsim_in_utc(expr: str, after: int) -> None:
     try:
         theirs = [int(m.timestamp()) for m, _ in zip(CronSim(expr, EPOCH + timedelta(seconds=after)), range(3))]  # noqa: B905
+    except CronSimError:  # it refuses some of the days that never come, and is silent about the others
+        theirs = []
+    try:
         cron = parse(expr)
     except CronError:
         assert not theirs
