@@ -20,6 +20,7 @@ from tests.simulation.actors.targets import Targets
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
+from tests.simulation.world_faults import WorldFaults
 
 MINUTE = 60_000
 REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
@@ -28,7 +29,7 @@ POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
 
-class Play:
+class Play(WorldFaults):
     """One world with everything in it. ``left_out`` names ops and faults that the shrinker takes away."""
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
@@ -80,35 +81,14 @@ class Play:
 
     def _acts(self) -> dict[str, Any]:
         return {
-            "crash": self._crash,
-            "outage": self._outage,
-            "no_rule": self._no_rule,
-            "storm": lambda fault: self.faults.storm(fault),
+            **self.common_acts(),
             "clock_forward": self._clock,
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
-            "message_late": lambda fault: self.faults.late.extend([fault] * (1 + fault.slot // 3)),
-            "message_edge": lambda fault: self.faults.late.extend([fault] * (1 + fault.slot // 3)),
-            "message_double": lambda fault: self.faults.double.extend([fault] * (1 + fault.slot // 2)),
-            "message_returns": self._message_returns,
+            "message_edge": self._message_late,
             "poison_message": self._poison_message,
             "poison_schedule": self._poison_schedule,
         }
-
-    def _crash(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        if instance.alive:
-            self.world.hit("fault:crash")
-            self.world.crash(instance)
-
-    def _outage(self, fault: Fault) -> None:
-        self.world.hit("fault:outage")
-        self.fleet.closed_until_ms = self.world.now + fault.amount_ms
-        for instance in self.fleet.slots:
-            self.world.crash(instance)
-
-    def _no_rule(self, fault: Fault) -> None:
-        self.faults.silent_until_ms = self.world.now + fault.amount_ms
 
     def _clock(self, fault: Fault) -> None:
         instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
@@ -124,12 +104,6 @@ class Play:
     def _index_lag(self, fault: Fault) -> None:
         self.faults.lag_ms = fault.amount_ms
         self.faults.lag_until_ms = self.world.now + 150_000
-
-    def _message_returns(self, fault: Fault) -> None:
-        letters = self.mailroom.in_work()
-        if letters:
-            self.world.hit("fault:message_returns")
-            self.mailroom.bring_back(letters[fault.slot % len(letters)])
 
     def _poison_message(self, fault: Fault) -> None:
         self.world.hit("fault:poison_message")

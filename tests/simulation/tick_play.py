@@ -30,6 +30,7 @@ from tests.simulation.actors.tick_clients import (
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
+from tests.simulation.world_faults import WorldFaults
 
 SECOND = 1000
 LIVE_MS = 150 * SECOND  # streams go on for so long after everything went wrong that will, and must be on time again
@@ -37,7 +38,7 @@ REST_MOST_MS = 3_600 * SECOND  # by then everything must have come to rest
 PAGE_ITEMS = 500
 
 
-class TickPlay:
+class TickPlay(WorldFaults):
     """One world. ``left_out`` names the operations and faults that the shrinker takes away."""
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
@@ -80,33 +81,12 @@ class TickPlay:
 
     def _acts(self) -> dict[str, Any]:
         return {
-            "crash": self._crash,
-            "outage": self._outage,
-            "no_rule": self._no_rule,
-            "storm": lambda fault: self.faults.storm(fault),
+            **self.common_acts(),
             "clock_forward": self._clock,
             "clock_backward": self._clock,
-            "message_late": lambda fault: self.faults.late.extend([fault] * (1 + fault.slot // 3)),
-            "message_double": lambda fault: self.faults.double.extend([fault] * (1 + fault.slot // 2)),
-            "message_returns": self._message_returns,
             "bus_away": self._bus_away,
             "bus_unsure": self._bus_unsure,
         }
-
-    def _crash(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        if instance.alive:
-            self.world.hit("fault:crash")
-            self.world.crash(instance)
-
-    def _outage(self, fault: Fault) -> None:
-        self.world.hit("fault:outage")
-        self.fleet.closed_until_ms = self.world.now + fault.amount_ms
-        for instance in self.fleet.slots:
-            self.world.crash(instance)
-
-    def _no_rule(self, fault: Fault) -> None:
-        self.faults.silent_until_ms = self.world.now + fault.amount_ms
 
     def _clock(self, fault: Fault) -> None:
         """One clock is stepped, or all of them."""
@@ -116,12 +96,6 @@ class TickPlay:
             if instance.alive:
                 self.world.hit(f"fault:{fault.kind}")
                 instance.clock.step(step_ms)
-
-    def _message_returns(self, fault: Fault) -> None:
-        letters = self.mailroom.in_work()
-        if letters:
-            self.world.hit("fault:message_returns")
-            self.mailroom.bring_back(letters[fault.slot % len(letters)])
 
     def _bus_away(self, fault: Fault) -> None:
         self.bus.away_until_ms = self.world.now + fault.amount_ms
