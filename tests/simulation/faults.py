@@ -96,7 +96,7 @@ THEME_KINDS = {
     "flip": ("clock_backward", "stall_before", "crash_after", "message_late"),
     "double": ("message_double", "message_returns", "crash_after", "unknown_done", "message_edge"),
     "again": ("message_double",),
-    "brink": ("message_edge", "message_edge", "stall_before", "stall_after"),
+    "brink": (*("message_edge",) * 12, "stall_before", "stall_after"),
 }
 
 

@@ -125,7 +125,7 @@ def draw(seed: int) -> Scenario:
     calm = r.random() < 0.15
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
-    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 1))[0]
+    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 2))[0]
     schedules = tuple(_suited(r, theme, s) for s in schedules)
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
