@@ -20,7 +20,7 @@ from localdev import environments
 from localdev.processes import PidFile, command_of, wait_gone
 
 MARKER = "ministack"
-LAUNCHER = Path(__file__).with_name("ministack_with_streams.py")
+LAUNCHER = Path(__file__).with_name("ministack_extended.py")
 START_TIMEOUT_S = 30.0
 SAVE_TIMEOUT_S = 60.0  # state that took a day to make is worth a minute's wait
 

@@ -1,0 +1,256 @@
+"""Starts the emulator with two things that it leaves out.
+
+- Stream records of PartiQL writes, which is how executions are written.
+- Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
+
+Runs in the emulator's own environment, by path: it imports nothing of ours. Should another release of the emulator have
+other insides, it starts as it is, and says so in its log.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+from typing import Any
+
+RETENTION_S = 120  # the emulator keeps records in memory; the reader comes every two seconds
+SORTED_FROM = 64  # members of a partition that is worth an order of its own
+
+log = logging.getLogger("ministack_extended")
+
+
+# -- streams
+
+
+def add_streams(dynamodb: Any) -> None:
+    """Let INSERT and UPDATE statements write stream records. Raises AttributeError when the emulator is another."""
+    insert, update, emit = dynamodb._partiql_insert, dynamodb._partiql_update, dynamodb._emit_stream_event
+    dynamodb._partiql_insert = _streaming(dynamodb, insert, emit)
+    dynamodb._partiql_update = _streaming(dynamodb, update, emit)
+    dynamodb._STREAM_RETENTION_SECONDS = RETENTION_S
+
+
+def _streaming(dynamodb: Any, write: Callable[..., Any], emit: Callable[..., None]) -> Callable[..., Any]:
+    def streaming(table: dict[str, Any], parsed: dict[str, Any], *more: Any) -> Any:
+        if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
+            return write(table, parsed, *more)
+        before = _stored(dynamodb, table, parsed)
+        answer = write(table, parsed, *more)
+        if answer[0] == 200:
+            after = _stored(dynamodb, table, parsed)
+            emit(table["TableName"], "INSERT" if before is None else "MODIFY", before, after)
+        return answer
+
+    return streaming
+
+
+def _stored(dynamodb: Any, table: dict[str, Any], parsed: dict[str, Any]) -> Any:
+    """A copy of the item that a statement names, as it lies in the table."""
+    if parsed["op"] == "INSERT":
+        item = parsed.get("item", {})
+        item = item["M"] if set(item) == {"M"} else item
+        pk, sk = (dynamodb._extract_key_val(item.get(table[name])) for name in ("pk_name", "sk_name"))
+    else:
+        pk, sk, _, wrong = dynamodb._partiql_key_target(table, parsed)
+        if wrong:
+            return None
+    return copy.deepcopy(table["items"].get(pk, {}).get(sk))
+
+
+# -- sorted partitions
+
+Place = tuple[Any, ...]  # where a member lies: its sort key, and in an index the table's keys
+
+# What our stores and pynamodb write; any other condition is answered as the emulator would.
+_CONDITION = re.compile(
+    r"\(?\s*(?P<hash>[#\w]+)\s*=\s*(?P<of>:\w+)"
+    r"(?:\s+AND\s+(?:"
+    r"(?P<sort>[#\w]+)\s*(?P<op><=|<|>=|>|=)\s*(?P<bound>:\w+)"
+    r"|(?P<between>[#\w]+)\s+BETWEEN\s+(?P<low>:\w+)\s+AND\s+(?P<high>:\w+)"
+    r"|begins_with\s*\(\s*(?P<begins>[#\w]+)\s*,\s*(?P<prefix>:\w+)\s*\)"
+    r"))?\s*\)?",
+    re.IGNORECASE,
+)
+_writing = threading.RLock()  # the emulator expires items in a thread of its own
+
+
+class _Sorted(dict[Any, Any]):
+    """The members of a partition, in order. While it has a ``window``, readers are shown those members only."""
+
+    def __init__(self, members: dict[Any, Any], place: Callable[[Any, Any], Place]) -> None:
+        super().__init__(members)
+        self.window: list[Any] | None = None
+        self._place = place
+        self._places = {key: place(key, value) for key, value in members.items()}
+        self.order = sorted((place, key) for key, place in self._places.items())
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with _writing:
+            super().__setitem__(key, value)
+            self._leave(key)
+            place = self._places[key] = self._place(key, value)
+            insort(self.order, (place, key))
+
+    def __delitem__(self, key: Any) -> None:
+        with _writing:
+            super().__delitem__(key)
+            self._leave(key)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        """As of any dict."""
+        with _writing:
+            self._leave(key)
+            return super().pop(key, *default)
+
+    def _leave(self, key: Any) -> None:
+        place = self._places.pop(key, None)
+        if place is not None:
+            del self.order[bisect_left(self.order, (place, key))]
+
+    def __iter__(self) -> Iterator[Any]:
+        return super().__iter__() if self.window is None else iter(self.window)
+
+    def values(self) -> Any:
+        """Of all members, or of those in the window."""
+        return super().values() if self.window is None else [self[key] for key in self.window if key in self]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
+        return copy.deepcopy(dict(self.items()), memo)
+
+
+def add_sorted_partitions(dynamodb: Any) -> None:
+    """Let queries read their page and not the partition. Raises AttributeError when the emulator is another."""
+    query = dynamodb._query
+    for name in ("_tables", "_index_members", "_index_def", "_index_key_lists", "_index_order_keys", "_sort_key_value"):
+        getattr(dynamodb, name)
+
+    def query_in_order(data: dict[str, Any]) -> Any:
+        with _writing:
+            found = _page(dynamodb, data)
+            if found is None:
+                return query(data)
+            partition, shown = found
+            partition.window = shown
+            try:
+                return query(data)
+            finally:
+                partition.window = None
+
+    dynamodb._query = query_in_order
+
+
+def _page(dynamodb: Any, data: dict[str, Any]) -> tuple[_Sorted, list[Any]] | None:
+    """The partition that a query asks for, and those of its members that its page can be made of; None: it is small,
+    or the question is not one of ours."""
+    table = dynamodb._tables.get(data.get("TableName"))
+    condition = _CONDITION.fullmatch(data.get("KeyConditionExpression") or "")
+    if not table or not condition:
+        return None
+    index = dynamodb._index_def(table, data["IndexName"]) if data.get("IndexName") else None
+    hashes, sorts = dynamodb._index_key_lists(index) if index else ([table["pk_name"]], [table["sk_name"]])
+    if len(hashes) != 1 or len(sorts) != 1 or sorts[0] is None or _name(data, condition["hash"]) != hashes[0]:
+        return None
+    order_keys = dynamodb._index_order_keys(table, sorts if index else sorts[0])
+
+    def place_of(item: Any) -> Place:
+        return tuple(dynamodb._index_order_value(item, name, kind) for name, kind in order_keys)
+
+    partition = _partition(dynamodb, data, table, condition, place_of)
+    if partition is None:
+        return None
+    bounds = _bounds(dynamodb, data, condition, partition.order, order_keys[0])
+    start, limit = data.get("ExclusiveStartKey"), data.get("Limit")
+    if bounds is None or not isinstance(start, dict | None) or not isinstance(limit, int | None):
+        return None
+    low, high = bounds
+    if data.get("ScanIndexForward", True):
+        if start is not None:
+            low = max(low, bisect_right(partition.order, place_of(start), key=_place_in))
+        if limit is not None:
+            high = min(high, low + limit)
+    else:
+        if start is not None:
+            high = min(high, bisect_left(partition.order, place_of(start), key=_place_in))
+        if limit is not None:
+            low = max(low, high - limit)
+    return partition, [key for _, key in partition.order[low:high]]
+
+
+def _partition(
+    dynamodb: Any,
+    data: dict[str, Any],
+    table: dict[str, Any],
+    condition: re.Match[str],
+    place_of: Callable[[Any], Place],
+) -> _Sorted | None:
+    """The partition, sorted from now on if it is large."""
+    items, index_name = table["items"], data.get("IndexName")
+    partitions = dynamodb._index_members(table).get(index_name) if index_name else items
+    value = dynamodb._extract_key_val((data.get("ExpressionAttributeValues") or {}).get(condition["of"]))
+    found = (partitions or {}).get(value)
+    if isinstance(found, _Sorted):
+        return found
+    if found is None or len(found) < SORTED_FROM:
+        return None
+    if index_name:
+        partitions[value] = _Sorted(found, lambda key, _: place_of(items[key[0]][key[1]]))
+    else:
+        partitions[value] = _Sorted(found, lambda _, item: place_of(item))
+    return partitions[value]  # type: ignore[no-any-return]
+
+
+def _bounds(
+    dynamodb: Any, data: dict[str, Any], condition: re.Match[str], order: list[Any], sort_key: tuple[str, str]
+) -> tuple[int, int] | None:
+    """From where to where the members lie that meet the condition on the sort key."""
+    named = condition["sort"] or condition["between"] or condition["begins"]
+    if named is None:
+        return 0, len(order)
+    name, kind = sort_key
+    if _name(data, named) != name:
+        return None
+
+    def at(placeholder: str, after: bool, more: str = "") -> int:
+        value = dynamodb._sort_key_value(data["ExpressionAttributeValues"].get(placeholder), kind)
+        return (bisect_right if after else bisect_left)(order, value + more if more else value, key=_sort_key_in)
+
+    if condition["between"]:
+        return at(condition["low"], False), at(condition["high"], True)
+    if condition["begins"]:
+        return (at(condition["prefix"], False), at(condition["prefix"], True, chr(0x10FFFF))) if kind == "S" else None
+    op, bound = condition["op"], condition["bound"]
+    low = at(bound, op == ">") if op in (">", ">=", "=") else 0
+    return low, at(bound, op != "<") if op in ("<", "<=", "=") else len(order)
+
+
+def _name(data: dict[str, Any], reference: str) -> Any:
+    return (data.get("ExpressionAttributeNames") or {}).get(reference, reference)
+
+
+def _place_in(entry: tuple[Place, Any]) -> Place:
+    return entry[0]
+
+
+def _sort_key_in(entry: tuple[Place, Any]) -> Any:
+    return entry[0][0]
+
+
+def main() -> None:
+    """Start it."""
+    from ministack.app import main as start
+    from ministack.services import dynamodb
+
+    for add in (add_streams, add_sorted_partitions):
+        try:
+            add(dynamodb)
+        except AttributeError:
+            log.exception("this release of the emulator is not known: %s could not be done", add.__name__)
+    start()
+
+
+if __name__ == "__main__":
+    main()
