@@ -7,13 +7,13 @@ it by default.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import logging
 import sys
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import boto3
@@ -52,26 +52,34 @@ def _alone(locks: Any, cycles: int) -> dict[str, float]:
 
 
 def _crowd(locks: Any, asked: dict[str, Any]) -> dict[str, float]:
-    """How many turns the threads had in time, and how often an acquire gave up."""
+    """How many turns the threads had in time, how many came after another thread's, and how many acquires gave up."""
     pause = None if asked["retry_ms"] is None else datetime.timedelta(milliseconds=asked["retry_ms"])
-    counted, counter = {"holdings": 0, "gave_up": 0}, threading.Lock()
+    turns: list[int] = []  # whose, in order: each is written down by the holder
+    gave_up: list[int] = []
     until = time.monotonic() + asked["seconds"]
 
-    def member() -> None:
+    def member(number: int) -> None:
         while time.monotonic() < until:
-            what = "gave_up"
-            with contextlib.suppress(DynamoDBLockError):
-                locks.acquire_lock("crowd", retry_period=pause).release(best_effort=False)
-                what = "holdings"
-            with counter:
-                counted[what] += time.monotonic() < until  # what sleeps beyond the end is waited for, not counted
+            try:
+                lock = locks.acquire_lock("crowd", retry_period=pause)
+            except DynamoDBLockError:
+                gave_up.append(number)
+                continue
+            if time.monotonic() < until:  # what sleeps beyond the end is waited for, not counted
+                turns.append(number)
+            lock.release(best_effort=False)
 
-    threads = [threading.Thread(target=member) for _ in range(asked["threads"])]
+    threads = [threading.Thread(target=member, args=(number,)) for number in range(asked["threads"])]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return {**counted, "took_s": asked["seconds"]}
+    return {
+        "holdings": len(turns),
+        "handovers": sum(one != other for one, other in pairwise(turns)),
+        "gave_up": len(gave_up),
+        "took_s": asked["seconds"],
+    }
 
 
 if __name__ == "__main__":
