@@ -1,4 +1,4 @@
-"""How botocore's requests reach the wire: kept connections, one write a request, answers parsed outside of Python.
+"""How botocore's requests reach the wire: kept connections, and one write a request.
 
 botocore sends through urllib3 and ``http.client``, which take two fifths of the CPU time of a call to DynamoDB, and
 calls are most of what a firing costs. A client asks its session only to ``send``; this one does that for direct
@@ -11,21 +11,21 @@ What goes wrong is raised as botocore's exceptions, by what is known: before any
 
 from __future__ import annotations
 
-import contextlib
 import io
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import httptools
 from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.utils import get_environ_proxies
 
-RECEIVE_BYTES = 64 * 1024
+from chalicelib.adapters.http_answer import RECEIVE_BYTES, UNREADABLE, Answer, is_open
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -51,64 +51,6 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
-class _Answer:
-    """An answer as its bytes come in; httptools calls the methods that begin with ``on_``."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.is_kept = False
-        self.is_complete = False
-        self._parts: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
-
-    def receive(self, sock: socket.socket) -> None:
-        """Read all of it. Raises OSError, HttpParserError."""
-        while not self.is_complete:
-            data = sock.recv(RECEIVE_BYTES)
-            if not data:
-                break
-            self._parser.feed_data(data)
-        # A body of no stated length lasts until the connection ends; any other must be complete by then.
-        stated = self.is_kept or not self.headers.keys().isdisjoint(("content-length", "transfer-encoding"))
-        if not self.is_complete and (stated or not self.status):
-            raise ConnectionError("the connection was closed before the answer was complete")
-
-    @property
-    def body(self) -> bytes:
-        """What was received."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-
-    def on_message_begin(self) -> None:
-        """Another answer than the one that was asked for leaves the connection of no more use."""
-        if self.is_complete:
-            self.is_kept = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        if not self.is_complete:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """The head is there."""
-        if not self.is_complete:
-            self.status = self._parser.get_status_code()
-            self.is_kept = self._parser.should_keep_alive()
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-        if not self.is_complete:
-            self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        """The end, unless it is of an interim answer: the one that counts follows."""
-        if self.status >= 200:
-            self.is_complete = True
-        else:
-            self.status, self.is_kept = 0, False
-            self.headers.clear()
-
-
 class HttpSession:
     """What a botocore client sends with. Safe to share between threads."""
 
@@ -122,26 +64,28 @@ class HttpSession:
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Address, list[socket.socket]] = {}
         self._places: dict[str, tuple[Address, str]] = {}
+        weakref.finalize(self, _close, self._idle)  # a client that is dropped is not closed by anybody
 
     def send(self, request: Any) -> AWSResponse:
         """Send a prepared request and read its answer to the end."""
         address, path = self._place(request.url)
         data = _encoded(request, address, path)
         sock = self._take(address) or self._connect(address, request.url)
-        answer = _Answer()
+        answer = Answer()
         try:
             sock.sendall(data)
-            answer.receive(sock)
+            while not answer.is_complete:
+                answer.feed(sock.recv(RECEIVE_BYTES))
         except TimeoutError as error:
             sock.close()
             raise exceptions.ReadTimeoutError(endpoint_url=request.url, error=error) from error
-        except (OSError, httptools.HttpParserError) as error:
+        except UNREADABLE as error:
             sock.close()
             raise exceptions.ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
         except BaseException:
             sock.close()
             raise
-        if answer.is_complete and answer.is_kept:
+        if answer.is_kept:
             self._keep(address, sock)
         else:
             sock.close()
@@ -150,10 +94,7 @@ class HttpSession:
     def close(self) -> None:
         """Close every idle connection."""
         with self._lock:
-            idle = [sock for several in self._idle.values() for sock in several]
-            self._idle.clear()
-        for sock in idle:
-            sock.close()
+            _close(self._idle)
 
     def _place(self, url: str) -> tuple[Address, str]:
         """Where a URL leads, and its path: of the few that a client's operations have, each is taken apart once."""
@@ -174,7 +115,7 @@ class HttpSession:
                 if not idle:
                     return None
                 sock = idle.pop()
-            if _is_open(sock):
+            if is_open(sock):
                 sock.settimeout(self._read_timeout_s)
                 return sock
             sock.close()
@@ -223,18 +164,10 @@ def is_direct(url: str) -> bool:
     return not get_environ_proxies(url)
 
 
-def _is_open(sock: socket.socket) -> bool:
-    """Whether an idle connection was neither closed by the peer nor holds bytes that nobody asked for.
-
-    Reading, not polling: TLS 1.3 tickets make a connection readable without there being anything to read.
-    """
-    sock.settimeout(0)
-    with contextlib.suppress(OSError):
-        try:
-            sock.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-    return False
+def _close(idle: dict[Address, list[socket.socket]]) -> None:
+    for several in idle.values():
+        while several:
+            several.pop().close()
 
 
 def _encoded(request: Any, address: Address, path: str) -> bytes:

@@ -2,24 +2,21 @@
 
 Why not urllib3, which botocore ships: a delivery must go to the very address that was judged, with the certificate
 checked against the name, never through a proxy; its deadline is for the whole exchange, where urllib3's read timeout
-starts anew with every byte; and a cancel must be able to close it from another thread. With ``http.client`` parsing
-the answers, what is left to write is this page.
+starts anew with every byte; and a cancel must be able to close it from another thread. With ``http_answer`` reading the
+answers, what is left to write is this page.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from chalicelib.adapters.http_answer import RECEIVE_BYTES, is_open
 from chalicelib.core.ssrf import Address
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 ANSWER_MAX_BYTES = 256 * 1024  # head, interim answers and body together, as they come over the wire
 
@@ -79,7 +76,7 @@ class Call:
 
 
 class Connection:
-    """A connected socket as ``http.client.HTTPResponse`` reads it, every operation ended by the call's deadline."""
+    """A connected socket, every operation ended by the call's deadline."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.received_bytes = 0
@@ -99,32 +96,18 @@ class Connection:
             self._arm()
             view = view[self._socket.send(view) :]
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """The reading side, for one answer; closing it leaves the connection open."""
-        return io.BufferedReader(_Reader(self))
-
-    def receive_into(self, buffer: WriteableBuffer) -> int:
-        """Read some bytes; 0 at the end. Raises TimeoutError, and OSError when the answer is endless."""
+    def receive(self) -> bytes:
+        """Read some bytes; none at the end. Raises TimeoutError, and OSError when the answer is endless."""
         self._arm()
-        count = self._socket.recv_into(buffer)
-        self.received_bytes += count
+        data = self._socket.recv(RECEIVE_BYTES)
+        self.received_bytes += len(data)
         if self.received_bytes > ANSWER_MAX_BYTES:
             raise OSError("the answer is too large")
-        return count
+        return data
 
     def is_open(self) -> bool:
-        """Whether an idle connection can still be used: neither closed by the peer nor holding bytes nobody asked for.
-
-        Reading, not polling: TLS 1.3 tickets make a fresh connection readable without there being anything to read.
-        """
-        try:
-            self._socket.settimeout(0)
-            self._socket.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-        except OSError:
-            return False
-        return False
+        """Whether an idle connection can still be used."""
+        return is_open(self._socket)
 
     def close(self) -> None:
         """Close it; whatever is wrong with it no longer matters."""
@@ -134,18 +117,6 @@ class Connection:
     def _arm(self) -> None:
         assert self._call is not None
         self._socket.settimeout(self._call.remaining_s())
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        return self._connection.receive_into(buffer)
 
 
 def connect(peer: Peer, call: Call, tls: ssl.SSLContext | None, timeout_s: float) -> Connection:

@@ -7,7 +7,6 @@ the sockets, ``core.webhook_signature`` signs. Here they become one delivery, an
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import ssl
 import threading
@@ -19,6 +18,7 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from chalicelib.adapters.aws_failures import failed
+from chalicelib.adapters.http_answer import UNREADABLE, Answer, BrokenOff
 from chalicelib.adapters.http_connection import Call, Cancelled, Connection, Peer, Pool, connect
 from chalicelib.adapters.resolver import Resolver, resolve_within, system_resolver
 from chalicelib.adapters.secrets import SecretUnavailable
@@ -148,7 +148,7 @@ class WebhookTarget:
         if connection is not None:
             try:
                 return self._converse(peer, connection, request, delivery, call)
-            except (OSError, http.client.HTTPException) as error:
+            except UNREADABLE as error:
                 if isinstance(error, TimeoutError) or connection.received_bytes or call.cancelled:
                     raise
                 # The peer closed it while idle. The request carries an Idempotency-Key, so it may be sent once more
@@ -165,13 +165,9 @@ class WebhookTarget:
             connection.begin(call)
             connection.sendall(request)
             delivery.sent()
-            # HTTPResponse asks its socket for nothing but makefile.
-            response = http.client.HTTPResponse(connection, method=_method(delivery.target))  # type: ignore[arg-type]
-            with contextlib.closing(response):
-                response.begin()
-                complete = _drain(response)
-                keep = complete and not response.will_close
-                return self._judge_answer(response)
+            answer = _read_answer(connection)
+            keep = answer.is_complete and answer.is_kept
+            return self._judge_answer(answer)
         finally:
             if call.detach() and keep:
                 self._pool.put(peer, connection)
@@ -208,15 +204,15 @@ class WebhookTarget:
             raise _Rejected("target.secret_ref: this deployment reads no secrets")
         return self._secrets.keys(str(secret_ref))
 
-    def _judge_answer(self, response: http.client.HTTPResponse) -> Outcome:
-        status = response.status
-        if status == 202 and (response.getheader("X-Chrono-Async") or "").strip().lower() == "true":
+    def _judge_answer(self, answer: Answer) -> Outcome:
+        status = answer.status
+        if status == 202 and answer.headers.get("x-chrono-async", "").strip().lower() == "true":
             return Outcome(ACCEPTED, status)
         if 200 <= status < 300:
             return Outcome(COMPLETED, status)
-        wait_ms = retry_after.parse(response.getheader("Retry-After"), self._now_ms())
+        wait_ms = retry_after.parse(answer.headers.get("retry-after"), self._now_ms())
         gone = status == 410
-        text = _status_text(status, response.reason)
+        text = _status_text(status, answer.reason)
         return Outcome(FAILED, status, "http_error", text, wait_ms, permanent=gone, pause_schedule=gone)
 
     # -- addresses and connections
@@ -325,19 +321,23 @@ def _method(target: Mapping[str, object]) -> str:
     return method
 
 
-def _drain(response: http.client.HTTPResponse) -> bool:
-    """Read the body, at most ``BODY_MAX_BYTES`` of it; True when that was all. Raises TimeoutError.
+def _read_answer(connection: Connection) -> Answer:
+    """Read an answer, and of its body no more than ``BODY_MAX_BYTES`` ask for. Raises what is UNREADABLE.
 
     A peer that closes early has given its answer, and its status stands. One that goes on past the deadline has not
     finished answering, and ends as ``timeout``.
     """
-    try:
-        response.read(BODY_MAX_BYTES)
-    except TimeoutError:
-        raise
-    except (OSError, http.client.HTTPException):
-        return False
-    return response.isclosed()
+    answer = Answer()
+    while not answer.is_complete and answer.body_bytes <= BODY_MAX_BYTES:
+        try:
+            answer.feed(connection.receive())
+        except TimeoutError:
+            raise
+        except UNREADABLE:
+            if not answer.status:
+                raise
+            break
+    return answer
 
 
 def _status_text(status: int, reason: str) -> str:
@@ -358,9 +358,9 @@ def _outcome_of_error(error: Exception, timeout_ms: int) -> Outcome:
         return failed("timeout", f"no complete answer within {timeout_ms} ms")
     if isinstance(error, ssl.SSLCertVerificationError):
         return failed("connection_error", f"the certificate is not trusted: {error.verify_message}")
-    if isinstance(error, http.client.RemoteDisconnected):
-        return failed("connection_error", "the connection was closed without an answer")
-    if isinstance(error, OSError | http.client.HTTPException | Cancelled):
+    if isinstance(error, BrokenOff):
+        return failed("connection_error", str(error))
+    if isinstance(error, (*UNREADABLE, Cancelled)):
         return failed("connection_error", f"{type(error).__name__}: {error}")
     return failed("internal_error", f"{type(error).__name__}: {error}")
 

@@ -97,6 +97,14 @@ def test_bodies(
     assert receiver.requests[0].headers.get("content-length") == length
 
 
+def test_a_session_that_is_dropped_closes_its_connections(receiver: Receiver) -> None:
+    session = HttpSession(connect_timeout_s=GUARD_S, read_timeout_s=GUARD_S, max_idle=8, ca_file="/nowhere")
+    send(session, receiver)
+    assert receiver.closed.empty()
+    del session
+    assert receiver.closed.get(timeout=GUARD_S) == 1
+
+
 def test_connections_are_kept(session: HttpSession, receiver: Receiver) -> None:
     for _ in range(5):
         send(session, receiver)
