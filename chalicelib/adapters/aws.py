@@ -161,19 +161,18 @@ def _session(endpoint_url: str | None) -> Any:
 
 
 def _send_directly(client: Client, session: Any, read_timeout_s: float) -> None:
-    """Give the client a session of ours, which takes a fraction of the time, unless it has to go through a proxy."""
+    """Give the client a session of ours to send with, which takes a fraction of the time."""
     from botocore.httpsession import get_cert_path
 
-    from chalicelib.adapters.aws_http import HttpSession, is_direct
+    from chalicelib.adapters.aws_http import HttpSession
 
-    if is_direct(client.meta.endpoint_url):
-        client._endpoint.http_session.close()
-        client._endpoint.http_session = HttpSession(
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=read_timeout_s,
-            max_idle=POOL_CONNECTIONS_MAX,
-            ca_file=session.get_config_variable("ca_bundle") or get_cert_path(True),
-        )
+    client._endpoint.http_session = HttpSession(
+        client._endpoint.http_session,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        read_timeout_s=read_timeout_s,
+        max_idle=POOL_CONNECTIONS_MAX,
+        ca_file=session.get_config_variable("ca_bundle") or get_cert_path(True),
+    )
 
 
 class Meter:

@@ -1,8 +1,8 @@
 """How botocore's requests reach the wire: kept connections, and one write a request.
 
 botocore sends through urllib3 and ``http.client``, which take two fifths of the CPU time of a call to DynamoDB, and
-calls are most of what a firing costs. A client asks its session only to ``send``; this one does that for direct
-connections. Through a proxy botocore's own session stays (``is_direct``).
+calls are most of what a firing costs. A client asks its session only to ``send`` and to ``close``; this one does that
+over direct connections, and leaves to botocore's own what has to go through a proxy.
 
 What goes wrong is raised as botocore's exceptions, by what is known: before anything was sent
 ``EndpointConnectionError``, ``ConnectTimeoutError`` or ``SSLError``; after that ``ReadTimeoutError`` or
@@ -27,6 +27,7 @@ from botocore.utils import get_environ_proxies
 from chalicelib.adapters.http_answer import RECEIVE_BYTES, UNREADABLE, Answer, is_open
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+PLACES_MAX = 256
 
 
 class Address(NamedTuple):
@@ -54,8 +55,12 @@ class _Body(io.BytesIO):
 class HttpSession:
     """What a botocore client sends with. Safe to share between threads."""
 
-    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float, max_idle: int, ca_file: str) -> None:
-        """``read_timeout_s`` is for each read; ``ca_file`` holds the certificates that are trusted."""
+    def __init__(
+        self, proxied: Any, *, connect_timeout_s: float, read_timeout_s: float, max_idle: int, ca_file: str
+    ) -> None:
+        """``proxied`` is botocore's own session, ``read_timeout_s`` for each read, ``ca_file`` what certificates are
+        trusted."""
+        self._proxied = proxied
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._max_idle = max_idle
@@ -63,12 +68,15 @@ class HttpSession:
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Address, list[socket.socket]] = {}
-        self._places: dict[str, tuple[Address, str]] = {}
+        self._places: dict[str, tuple[Address, str] | None] = {}
         weakref.finalize(self, _close, self._idle)  # a client that is dropped is not closed by anybody
 
     def send(self, request: Any) -> AWSResponse:
         """Send a prepared request and read its answer to the end."""
-        address, path = self._place(request.url)
+        place = self._place(request.url)
+        if place is None:
+            return self._proxied.send(request)
+        address, path = place
         data = _encoded(request, address, path)
         sock = self._take(address) or self._connect(address, request.url)
         answer = Answer()
@@ -95,16 +103,19 @@ class HttpSession:
         """Close every idle connection."""
         with self._lock:
             _close(self._idle)
+        self._proxied.close()
 
-    def _place(self, url: str) -> tuple[Address, str]:
-        """Where a URL leads, and its path: of the few that a client's operations have, each is taken apart once."""
-        found = self._places.get(url)
-        if found is None:
-            parts = urlsplit(url)
-            address = Address(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
-            found = address, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            if len(self._places) < self._max_idle:
-                self._places[url] = found
+    def _place(self, url: str) -> tuple[Address, str] | None:
+        """Where a URL leads, and its path; None when a proxy is set for it in the environment. Of the few that a
+        client's operations have, each is taken apart once."""
+        if url in self._places:
+            return self._places[url]
+        parts = urlsplit(url)
+        address = Address(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        found = None if get_environ_proxies(url) else (address, path)
+        if len(self._places) < PLACES_MAX:
+            self._places[url] = found
         return found
 
     def _take(self, address: Address) -> socket.socket | None:
@@ -157,11 +168,6 @@ class HttpSession:
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self._ca_file)
             return self._tls
-
-
-def is_direct(url: str) -> bool:
-    """Whether no proxy is set for ``url`` in the environment."""
-    return not get_environ_proxies(url)
 
 
 def _close(idle: dict[Address, list[socket.socket]]) -> None:

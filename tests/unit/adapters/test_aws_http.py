@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore import exceptions
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
 
 from chalicelib.adapters.aws import Clients, read
 from chalicelib.adapters.aws_http import HttpSession
@@ -20,14 +21,22 @@ from tests.unit.adapters.receivers import GUARD_S, OK, Answer, Certificates, Rec
 MakeSession = Callable[..., HttpSession]
 
 
+def session_of(ca_file: str, read_timeout_s: float, max_idle: int) -> HttpSession:
+    return HttpSession(
+        URLLib3Session(),
+        connect_timeout_s=GUARD_S,
+        read_timeout_s=read_timeout_s,
+        max_idle=max_idle,
+        ca_file=ca_file,
+    )
+
+
 @pytest.fixture
 def make_session() -> Iterator[MakeSession]:
     made: list[HttpSession] = []
 
     def make(ca_file: str = "/nowhere", read_timeout_s: float = GUARD_S, max_idle: int = 8) -> HttpSession:
-        made.append(
-            HttpSession(connect_timeout_s=GUARD_S, read_timeout_s=read_timeout_s, max_idle=max_idle, ca_file=ca_file)
-        )
+        made.append(session_of(ca_file, read_timeout_s, max_idle))
         return made[-1]
 
     yield make
@@ -98,7 +107,7 @@ def test_bodies(
 
 
 def test_a_session_that_is_dropped_closes_its_connections(receiver: Receiver) -> None:
-    session = HttpSession(connect_timeout_s=GUARD_S, read_timeout_s=GUARD_S, max_idle=8, ca_file="/nowhere")
+    session = session_of("/nowhere", GUARD_S, 8)
     send(session, receiver)
     assert receiver.closed.empty()
     del session
@@ -273,16 +282,19 @@ def test_streamed_payloads_are_read_as_ever(receiver: Receiver) -> None:
 
 def test_a_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{receiver.port}")
-    monkeypatch.setenv("NO_PROXY", "direct.test")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    receiver.answers = [answering({"TableNames": ["a"]})]
+    receiver.answers = [answering({"TableNames": ["a"]}), answering({"TableNames": []})]
     proxied = Clients("us-east-1", "http://dynamodb.test").get("dynamodb")
     assert proxied.list_tables()["TableNames"] == ["a"]
     assert receiver.requests[0].line == "POST http://dynamodb.test/ HTTP/1.1"
-    proxied.close()
-    direct = Clients("us-east-1", "http://direct.test").get("dynamodb")
-    assert isinstance(direct._endpoint.http_session, HttpSession)
+    proxied._endpoint.http_session.close()
+    direct = Clients("us-east-1", f"http://127.0.0.1:{receiver.port}").get("dynamodb")
+    assert direct.meta.endpoint_url.startswith("http://127.0.0.1")
+    direct.list_tables()
+    assert receiver.requests[1].line == "POST / HTTP/1.1"
+    direct._endpoint.http_session.close()
 
 
 def test_nobody_listening_is_unavailable() -> None:
