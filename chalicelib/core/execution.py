@@ -42,6 +42,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 STATES = tuple(TRANSITIONS)
 OPEN = frozenset({PENDING, IN_PROGRESS})
+RETRY_REQUESTED = "retry requested"  # the reason of a step that a caller asked for
 RETRYABLE = frozenset({FAILED, TIMEOUT, MISSED, CANCELLED, SKIPPED})
 LOST_MAX_ATTEMPTS = 20  # attempts whose worker died do not count against the policy, but are not tried for ever
 
@@ -167,6 +168,12 @@ class Execution(Struct, frozen=True, kw_only=True):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it keeps its version: it has begun, or a caller asked for it. Until then it is owed under the version
+        in force at its instant, whichever that is."""
+        return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)
 
     @property
     def lateness_ms(self) -> int | None:
@@ -389,7 +396,7 @@ def settle(execution: Execution, state: str, now_ms: int, reason: str | None) ->
     )
 
 
-def reopen(execution: Execution, now_ms: int, reason: str = "retry requested") -> Execution:
+def reopen(execution: Execution, now_ms: int, reason: str = RETRY_REQUESTED) -> Execution:
     """A further attempt of the same id, due at once: a caller's ``:retry``, or what ``reason`` says. Raises Conflict
     when it is not over."""
     if execution.state not in RETRYABLE:

@@ -12,10 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core import jitter, limits, message, trace
-from chalicelib.core.execution import MISSED, Execution, Transition
+from chalicelib.core.execution import MISSED, SKIPPED, Execution, Transition
 from chalicelib.core.message import Firing, Message
 from chalicelib.core.schedule import Definition
-from chalicelib.ports.batches import chunks, written
+from chalicelib.ports.batches import chunks, gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Outgoing
 
@@ -41,15 +41,34 @@ def enqueue(s: Services, messages: Sequence[Message]) -> None:
 def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
     """Queue the instants that may still be delivered; write those that are too old into the journal as missed."""
     firings: list[Firing] = []
-    missed: list[Execution] = []
+    missed: list[tuple[Execution, Definition]] = []
     for item in owed:
         for at_ms in item.instants:
             if too_late(item.definition, at_ms, now_ms):
-                missed.append(missed_record(s, item.definition, item.shard, at_ms, now_ms))
+                missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))
             else:
                 firings.append(firing_of(item.definition, at_ms))
     enqueue(s, message.pack(firings, s.config.slot_gap_ms))
-    written(s.executions.insert, missed, limits.STATEMENTS_MAX)  # False: it has a record already, and needs no other
+    answers = written(s.executions.insert, [record for record, _ in missed], limits.STATEMENTS_MAX)
+    _put_back(s, [item for item, new in zip(missed, answers, strict=True) if not new])
+
+
+def _put_back(s: Services, missed: Sequence[tuple[Execution, Definition]]) -> None:
+    """These have records already, which need no other; those that an edit took out are for a claim to end anew."""
+    if not missed:
+        return
+    existing = gathered(s.executions.get, [record.key for record, _ in missed], limits.BATCH_GET_MAX)
+    again = [
+        firing_of(definition, record.firing_ms)
+        for record, definition in missed
+        if (found := existing.get(record.key)) is not None and is_taken_out(found, definition.version)
+    ]
+    enqueue(s, message.pack(again))
+
+
+def is_taken_out(found: Execution, version: str) -> bool:
+    """Whether an edit took an instant out that another, which made ``version``, puts back in."""
+    return found.state == SKIPPED and found.version != version
 
 
 def firing_of(definition: Definition, at_ms: int) -> Firing:
@@ -72,7 +91,7 @@ def given_up(definition: Definition, record: Execution, now_ms: int) -> bool:
     ``catch_up_window_ms`` 0 promises that nothing is ever sent later than the SLA, also when its worker stalled or died
     after the claim. A longer window is judged at the claim alone.
     """
-    if definition.catch_up_window_ms != 0 or record.history or record.requested:
+    if definition.catch_up_window_ms != 0 or record.is_bound:
         return False
     return too_late(definition, record.firing_ms, now_ms)
 

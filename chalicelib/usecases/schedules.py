@@ -223,10 +223,11 @@ def _change(
         changed = edited(found.definition)
         if changed == found.definition and outcome in (None, found.state.outcome):
             return found
-        settled = settle(s, found)
+        since_ms = _next_since_ms(s, found.state)
+        settled = settle(s, found, since_ms)
         if settled is None:
             continue
-        made, room = _next_version(s, settled, changed, outcome)
+        made, room = _next_version(s, settled, changed, since_ms, outcome)
         if _write_change(s, settled, made, room):
             return made
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
@@ -237,24 +238,30 @@ def _check_match(definition: Definition, if_match: str | None) -> None:
         raise PreconditionFailed(f"the schedule is at version {definition.version}")
 
 
-def settle(s: Services, found: Schedule) -> Schedule | None:
-    """Hand over what is overdue before anything changes, so that no owed instant disappears with an edit.
+def _next_since_ms(s: Services, state: State) -> int:
+    """From when on the next version is in force. It never goes back, whatever the clock does, so that versions keep
+    their order; with a clock that was set back it lies ahead."""
+    return max(s.clock.now_ms(), state.current.since_ms + 1)
+
+
+def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
+    """Hand over what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
+    edit.
 
     Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).
     """
     definition, state = found.definition, found.state
-    now_ms = s.clock.now_ms()
     if _went_on(s, found):
         return None
-    if state.next_run_ms is None or state.next_run_ms > now_ms:
+    if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
-    window = schedule.window(definition, state.next_run_ms, now_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], now_ms)
+    window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     moved = state.advanced(window)
     if not s.schedules.write_states([(moved, state.rev)])[0]:
         return None
-    unfinished = moved.next_run_ms is not None and moved.next_run_ms <= now_ms
-    return settle(s, Schedule(definition, moved)) if unfinished else Schedule(definition, moved)
+    unfinished = moved.next_run_ms is not None and moved.next_run_ms < since_ms
+    return settle(s, Schedule(definition, moved), since_ms) if unfinished else Schedule(definition, moved)
 
 
 def _went_on(s: Services, found: Schedule) -> bool:
@@ -278,13 +285,11 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
 
 
 def _next_version(
-    s: Services, found: Schedule, changed: Definition, outcome: str | None
+    s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None
 ) -> tuple[Schedule, Room | None]:
-    """The changed definition under a new version, its first instants queued, and the room it needs. ``since`` never
-    goes back, whatever the clock does, so that versions keep their order."""
+    """The changed definition under a new version, its first instants queued, and the room it needs."""
     definition, state = found.definition, found.state
     now_ms = s.clock.now_ms()
-    since_ms = max(now_ms, state.current.since_ms + 1)
     new = replace(
         changed,
         version=s.ids.ulid(now_ms),
@@ -384,17 +389,16 @@ def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) 
     for _ in range(CHANGE_ATTEMPTS):
         found = get(s, caller, schedule_id)
         _check_match(found.definition, if_match)
-        settled = settle(s, found)
-        if settled is not None and _write_deletion(s, settled):
+        since_ms = _next_since_ms(s, found.state)
+        settled = settle(s, found, since_ms)
+        if settled is not None and _write_deletion(s, settled, since_ms):
             return
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
-def _write_deletion(s: Services, found: Schedule) -> bool:
+def _write_deletion(s: Services, found: Schedule, since_ms: int) -> bool:
     old, state = found.definition, found.state
-    now_ms = s.clock.now_ms()
-    since_ms = max(now_ms, state.current.since_ms + 1)
-    ref = VersionRef(s.ids.ulid(now_ms), since_ms, active=False)
+    ref = VersionRef(s.ids.ulid(s.clock.now_ms()), since_ms, active=False)
     taken_back = schedule.queued_after(old, state, since_ms)
     gone = state.with_version(
         ref,

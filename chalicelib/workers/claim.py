@@ -103,9 +103,10 @@ def _without_known(
     if not late:
         return list(due)
     known = gathered(s.executions.get, list(late), limits.BATCH_GET_MAX)
-    for key, found in known.items():
+    met = {key: found for key, found in known.items() if not owed.is_taken_out(found, late[key].version)}
+    for key, found in met.items():
         _resume(s, late[key], found, claims)
-    return [(f, d) for f, d in due if ExecutionKey(*f.schedule, f.at_ms) not in known]
+    return [(f, d) for f, d in due if ExecutionKey(*f.schedule, f.at_ms) not in met]
 
 
 def _verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State]) -> dict[Firing, Verdict]:
@@ -234,22 +235,25 @@ def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims
         found = existing.get(record.key)
         if found is None:
             claims.redeliver.add(f)
-        elif found.state == journal.SKIPPED and found.version != f.version:
+        elif owed.is_taken_out(found, f.version):
             _owe_again(s, f, record, found, claims)
         else:
             _resume(s, f, found, claims)
 
 
 def _owe_again(s: Services, f: Firing, record: Execution, found: Execution, claims: Claims) -> None:
-    """An edit took the instant out and a later one put it back in: it ends, or runs, as the later one wants."""
+    """It ends, or runs, as ``f``'s version wants, if that still is in force: this worker may have stood still since it
+    looked. A record that somebody changed meanwhile was decided by a later look than ours."""
+    states = s.schedules.states([f.schedule])
+    if _verdicts(s, [f], states)[f] not in (Verdict.FIRE, Verdict.DELETED):
+        return
     now_ms = s.clock.now_ms()
     reopened = replace(journal.reopen(found, now_ms, "owed again after an edit"), version=f.version)
     if record.is_open:
         _attempt(s, f, reopened, found.rev, claims)
         return
     ended = replace(journal.settle(reopened, record.state, now_ms, record.history[-1].reason), rev=found.rev + 1)
-    if not s.executions.update([(ended, found.rev)])[0]:
-        claims.redeliver.add(f)
+    s.executions.update([(ended, found.rev)])
 
 
 def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:
@@ -371,13 +375,13 @@ PAUSED = "the schedule was paused"
 def bind(s: Services, state: State | None, record: Execution) -> Definition | str:
     """The definition an open record runs under now, or the reason why it must not run.
 
-    A record that already began, was started by hand or was asked to be retried keeps its version, and runs unless the
-    schedule is deleted. One that only was claimed is owed under the version in force at its instant, whichever that is.
+    A record that is bound to its version runs unless the schedule is deleted. One that only was claimed is owed under
+    the version in force at its instant, whichever that is.
     """
     if state is None or state.status == "deleted":
         return DELETED
     version = record.version
-    if not (record.history or record.requested):
+    if not record.is_bound:
         ref = _in_force_at(s, state, record.firing_ms)
         version = ref.id if ref is not None else version
         if ref is not None and not ref.active:

@@ -97,6 +97,8 @@ THEME_KINDS = {
     "double": ("message_double", "message_returns", "crash_after", "unknown_done", "message_edge"),
     "again": ("message_double",),
     "brink": (*("message_edge",) * 12, "stall_before", "stall_after"),
+    "regret": ("clock_backward",),
+    "stale": ("stall_after",),
 }
 
 
@@ -105,21 +107,21 @@ def plan(r: random.Random, start_ms: int, end_ms: int, theme: str | None) -> lis
     kinds = list(THEME_KINDS[theme]) if theme else [k for k in KINDS if r.random() < 0.35]
     weights = [CALL_KINDS.get(k) or WORLD_KINDS[k] for k in kinds]
     count = r.choice((3, 4, 6)) if theme else r.choice((1, 1, 2, 3, 4, 6, 9))
-    return [_draw(r, number, r.choices(kinds, weights)[0], start_ms, end_ms) for number in range(count if kinds else 0)]
+    drawn = range(count if kinds else 0)
+    return [_draw(r, number, r.choices(kinds, weights)[0], theme, start_ms, end_ms) for number in drawn]
 
 
-def _draw(r: random.Random, number: int, kind: str, start_ms: int, end_ms: int) -> Fault:
+def _draw(r: random.Random, number: int, kind: str, theme: str | None, start_ms: int, end_ms: int) -> Fault:
     at_ms = r.randrange(start_ms, end_ms)
     skip = int(r.expovariate(0.25)) if kind in CALL_KINDS else 0
-    method = r.choice(METHODS)
+    method = "write_states" if theme == "stale" else r.choice(METHODS)
     if kind in ("partial", "crash_partial"):
         method = r.choice(BATCHES)
     elif kind in UNANSWERED and method not in WRITES:
         method = r.choice(sorted(WRITES))
     elif kind == "throttle" and method in ("dispatch", "prepare"):
         method = None
-    amount_ms = _amount(r, kind)
-    return Fault(number, kind, at_ms, amount_ms, skip, method, r.randrange(8))
+    return Fault(number, kind, at_ms, _amount(r, kind), skip, method, r.randrange(8))
 
 
 def _amount(r: random.Random, kind: str) -> int:

@@ -105,7 +105,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "edit-without-settling": Mutant(
         "an edit, pause or resume forgets what is overdue",
-        (Edit(SCHEDULES, "        settled = settle(s, found)\n        if settled is None:", "        settled = found\n        if settled is None:"),),
+        (Edit(SCHEDULES, "        settled = settle(s, found, since_ms)\n        if settled is None:", "        settled = found\n        if settled is None:"),),
     ),
     # -- versions
     "no-look-at-the-instant": Mutant(
@@ -140,8 +140,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "edit-in-the-past": Mutant(
         "a version begins when a clock that was set back says so, before the one it replaces",
-        (Edit(SCHEDULES, "    definition, state = found.definition, found.state\n    now_ms = s.clock.now_ms()\n    since_ms = max(now_ms, state.current.since_ms + 1)\n    new",
-              "    definition, state = found.definition, found.state\n    now_ms = s.clock.now_ms()\n    since_ms = now_ms\n    new"),),
+        (Edit(SCHEDULES, "    return max(s.clock.now_ms(), state.current.since_ms + 1)\n", "    return s.clock.now_ms()\n"),),
     ),
     # -- tokens and attempts
     "token-reused": Mutant(
@@ -162,7 +161,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
-        (Edit(CLAIM, "        elif found.state == journal.SKIPPED and found.version != f.version:",
+        (Edit(CLAIM, "        elif owed.is_taken_out(found, f.version):",
               "        elif found.state in (journal.SKIPPED, journal.CANCELLED):"),),
     ),
     "late-result-overwrites": Mutant(
@@ -203,7 +202,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "missed-not-recorded": Mutant(
         "instants beyond the catch-up window leave no trace",
-        (Edit(OWED, "                missed.append(missed_record(s, item.definition, item.shard, at_ms, now_ms))", "                pass"),),
+        (Edit(OWED, "                missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))", "                pass"),),
     ),
     "dead-letter-forgotten": Mutant(
         "an execution that is out of attempts leaves no dead letter",
@@ -270,6 +269,22 @@ MUTANTS: dict[str, Mutant] = {
     "paused-version-forgotten": Mutant(
         "the definition of a paused version is not kept",
         (Edit(SCHEDULES, "        snapshot=_superseded(before, new.since_ms),", "        snapshot=_superseded(before, new.since_ms) if old.active else None,"),),
+    ),
+    "put-back-by-a-stale-look": Mutant(
+        "a worker that stood still puts back an instant that was taken out since",
+        (Edit(CLAIM, "    if _verdicts(s, [f], states)[f] not in (Verdict.FIRE, Verdict.DELETED):\n", "    if False:\n"),),
+    ),
+    "put-back-for-good": Mutant(
+        "what was put back once runs, whatever edits come before its instant",
+        (Edit(JOURNAL, "return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)", "return self.requested or bool(self.history)"),),
+    ),
+    "put-back-too-late": Mutant(
+        "an instant that is put back after it was due stays skipped",
+        (Edit(CLAIM, "if not owed.is_taken_out(found, late[key].version)}", "}"),),
+    ),
+    "swept-too-late": Mutant(
+        "an instant that is put back after its catch-up window stays skipped",
+        (Edit(OWED, "    enqueue(s, message.pack(again))\n", ""),),
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",

@@ -75,11 +75,18 @@ class Scenario:
 THEMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "stall": (("trigger", "cancel"), ("retry", "retry")),
     "race": (("edit", "edit"), ("edit", "pause"), ("resume", "edit"), ("pause", "delete"), ("edit", "trigger")),
-    "flip": (("pause", "resume"), ("edit", "back"), ("edit", "back"), ("pause", "trigger", "resume")),
+    "flip": (
+        *(("pause", "resume"), ("edit", "back"), ("edit", "back"), ("pause", "trigger", "resume")),
+        *(("pause", "trigger", "burst"), ("pause", "trigger", "burst"), ("pause", "burst")),
+    ),
     "double": (("cancel", "trigger"), ("cancel", "retry"), ("delete", "cancel"), ("retry", "cancel")),
     "again": (("cancel", "cancel"), ("cancel", "retry")),
     "brink": (("trigger",), ("edit",)),
+    "regret": (("pause", "resume", "pause"), ("pause", "resume") * 3),
+    "stale": (("touch", "touch"), ("touch", "touch", "touch")),
 }
+
+PATIENT = ("regret", "stale")  # themes whose operations come seconds apart, and often
 
 
 def _at(text: str) -> int:
@@ -125,13 +132,13 @@ def draw(seed: int) -> Scenario:
     calm = r.random() < 0.15
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
-    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 2))[0]
+    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 2, 3, 1))[0]
     schedules = tuple(_suited(r, theme, s) for s in schedules)
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
     ops = [_op(r, n, schedules, start_ms, active_ms, moment, zone) for n in range(ops_count)]
     if theme is not None:
-        ops += _theme_ops(r, len(ops), THEMES[theme], schedules, start_ms, active_ms, moment, zone)
+        ops += _theme_ops(r, len(ops), theme, schedules, start_ms, active_ms, moment, zone)
     return Scenario(
         seed=seed,
         start_ms=start_ms,
@@ -206,6 +213,10 @@ def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> P
         suited = {"expr": "rate:5s", "max_runs": 24, "target": {"type": "eventbridge", "bus": "good"}}
     elif theme == "brink":  # several instants to a message, some beyond their window and the last one just within
         suited = {"expr": "rate:3s", "max_runs": 16, "catch_up_window_ms": r.choice((3_000, 8_000, 20_000))}
+    elif theme == "regret":  # claimed, taken out and put back, before the instant or long after it
+        suited = {"expr": "rate:3s", "max_runs": 48, "catch_up_window_ms": r.choice((0, 20_000, 600_000))}
+    elif theme == "stale":  # claimed under one version, and taken out under the next while its worker stands still
+        suited = {"expr": "rate:3s", "max_runs": 24, "overlap": "forbid", "target": _webhook("slow")}
     else:
         return schedule
     return replace(schedule, fields={**schedule.fields, "type": "RATE", **suited})
@@ -214,7 +225,11 @@ def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> P
 def _target(r: random.Random) -> dict[str, object]:
     if r.random() < 0.3:
         return {"type": "eventbridge", "bus": r.choice(BUS_TEMPERS)}
-    return {"type": "webhook", "url": f"https://example.com/{r.choice(TEMPERS)}"}
+    return _webhook(r.choice(TEMPERS))
+
+
+def _webhook(temper: str) -> dict[str, object]:
+    return {"type": "webhook", "url": f"https://example.com/{temper}"}
 
 
 def _when(r: random.Random, kind: str, at_ms: int, end_ms: int, moment: int, zone: str) -> dict[str, Any]:
@@ -292,7 +307,7 @@ def _visibility_ms(r: random.Random, theme: str | None) -> int:
 def _theme_ops(
     r: random.Random,
     number: int,
-    groups: tuple[tuple[str, ...], ...],
+    theme: str,
     schedules: tuple[PlannedSchedule, ...],
     start_ms: int,
     active_ms: int,
@@ -300,20 +315,21 @@ def _theme_ops(
     zone: str,
 ) -> list[PlannedOp]:
     ops: list[PlannedOp] = []
-    for _ in range(r.choice((1, 2, 4))):
+    for _ in range(r.choice((1, 2, 4) if theme not in PATIENT else (6, 9))):
         schedule = r.choice(schedules)
         at_ms = r.randrange(schedule.at_ms, start_ms + active_ms)
-        gap_ms = r.choice((0, 3, 10, 400, 5_000, 30_000))
-        for place, kind in enumerate(r.choice(groups)):
+        gap_ms = r.choice((0, 3, 10, 400, 5_000, 30_000) if theme not in PATIENT else (400, 1_500, 2_500, 4_000))
+        for place, kind in enumerate(r.choice(THEMES[theme])):
             when_ms = at_ms + place * gap_ms
             fields: dict[str, Any] = {}
             if kind == "edit":
                 fields = _edit(r, schedule, when_ms, start_ms + active_ms, moment, zone)
             elif kind == "back":
                 fields = {name: schedule.fields[name] for name in ("type", "expr")}
-            ops.append(
-                PlannedOp(number + len(ops), when_ms, "edit" if kind == "back" else kind, schedule, fields, r.random())
-            )
+            elif kind == "touch":
+                fields = {"payload": f'"{r.randrange(1000)}"'}
+            does = "edit" if kind in ("back", "touch") else kind
+            ops.append(PlannedOp(number + len(ops), when_ms, does, schedule, fields, r.random()))
     return ops
 
 

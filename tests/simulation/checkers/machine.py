@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, COMPLETED, PENDING, TRANSITIONS, Execution, ExecutionKey
+from chalicelib.core.execution import CANCELLED, COMPLETED, PENDING, SKIPPED, TRANSITIONS, Execution, ExecutionKey
 from tests.simulation.world import Dispatch, ExecutionWrite
 
 
@@ -46,6 +46,8 @@ def _history(key: ExecutionKey, before: Execution | None, after: Execution) -> I
             yield f"{key.id} went from {state} by {step}"
         if step.source == CANCELLED and step.reason != "retry requested":
             yield f"{key.id} was cancelled, and {step.reason} although no caller asked"
+        if step.source == SKIPPED and step.reason != "retry requested" and before and before.version == after.version:
+            yield f"{key.id} was skipped under {before.version}, and {step.reason} under the same"
         state = step.target
     if state != after.state:
         yield f"{key.id} is {after.state} but its history ends in {state}"

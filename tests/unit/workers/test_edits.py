@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory_process import ManualClock
 from chalicelib.core import limits
+from chalicelib.core.execution import Execution, ExecutionKey
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
 from chalicelib.usecases.owed import firing_of
-from chalicelib.workers.claim import claim_firings
+from chalicelib.workers.claim import PAUSED, claim_firings, settled
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -104,3 +108,121 @@ def test_an_edit_by_a_clock_that_was_set_back_begins_no_run_beside_the_one_in_pr
         executions.complete(plant.services, CALLER, plant.executions(chained)[-1].id, None)
     plant.run_until(T0 + 200_000)
     assert outcomes(plant, chained) == [(10_000, "completed"), (50_000, "completed")]
+
+
+# -- an instant that a pause took out, and that the next version owes again
+
+
+def only_record(plant: Plant, schedule_id: str) -> Execution:
+    """The record of second 10, also before its instant."""
+    (found,) = plant.services.executions.get([ExecutionKey(CALLER.tenant, schedule_id, T0 + 10_000)]).values()
+    return found
+
+
+def pause_and_skip(plant: Plant, schedule_id: str, now_ms: int) -> None:
+    """A pause, and a worker that obeys it: the one instant that was claimed is skipped."""
+    plant.skip(now_ms)
+    schedules.pause(plant.services, CALLER, schedule_id, None, None)
+    claimed = only_record(plant, schedule_id)
+    assert plant.services.executions.update([(settled(claimed, PAUSED, now_ms), claimed.rev)]) == [True]
+    assert only_record(plant, schedule_id).state == "skipped"
+
+
+def resume(plant: Plant, schedule_id: str, clock_ms: int) -> None:
+    """A resume by an instance whose clock says ``clock_ms``."""
+    schedules.resume(replace(plant.services, clock=ManualClock(clock_ms)), CALLER, schedule_id, None)
+
+
+@dataclass
+class Stalled:
+    """The executions of a worker that stands still before it writes its first records; ``meanwhile`` happens then."""
+
+    inner: Any
+    meanwhile: Callable[[], object]
+    stands: bool = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def insert(self, records: Sequence[Execution]) -> list[bool]:
+        if self.stands:
+            self.stands = False
+            self.meanwhile()
+        return list(self.inner.insert(records))
+
+
+def test_what_a_resume_puts_back_runs_once() -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    resume(plant, beat, T0 + 6_000)
+    plant.run_until(T0 + 200_000)
+    assert outcomes(plant, beat) == [(10_000, "completed")]
+    assert [at for at, _ in plant.bus.sent] == [T0 + 10_000]
+
+
+def test_what_another_pause_takes_out_again_before_its_instant_does_not_run() -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    resume(plant, beat, T0 + 6_000)
+    plant.run_until(T0 + 9_500)
+    assert only_record(plant, beat).state == "pending"
+    schedules.pause(plant.services, CALLER, beat, None, None)
+    plant.run_until(T0 + 200_000)
+    assert outcomes(plant, beat) == [(10_000, "skipped")]
+    assert plant.bus.sent == []
+
+
+def test_a_worker_that_stood_still_puts_nothing_back_that_was_taken_out_since() -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    resume(plant, beat, T0 + 6_000)
+    again = firing_of(plant.get(beat).definition, T0 + 10_000)
+    plant.skip(T0 + 7_000)
+    executions_of = Stalled(
+        plant.services.executions, lambda: schedules.pause(plant.services, CALLER, beat, None, None)
+    )
+    claims = claim_firings(replace(plant.services, executions=executions_of), [again])
+    assert (claims.claimed, claims.redeliver) == ([], set())
+    plant.run_until(T0 + 200_000)
+    assert outcomes(plant, beat) == [(10_000, "skipped")]
+    assert plant.bus.sent == []
+
+
+@pytest.mark.parametrize(("window_ms", "end"), [(600_000, "completed"), (20_000, "missed")])
+def test_what_is_put_back_late_runs_late_or_is_missed(window_ms: int, end: str) -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, catch_up_window_ms=window_ms)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    plant.skip(T0 + 70_000)
+    resume(plant, beat, T0 + 6_000)  # by a clock that was set back
+    plant.run_until(T0 + 300_000)
+    assert outcomes(plant, beat) == [(10_000, end)]
+
+
+def test_what_a_sweep_finds_too_late_is_missed_although_a_pause_had_skipped_it() -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, catch_up_window_ms=20_000)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    plant.skip(T0 + 70_000)
+    resume(plant, beat, T0 - 3_600_000)  # so far back that the instant lies beyond its horizon: a sweep hands it over
+    plant.run_until(T0 + 300_000)
+    assert outcomes(plant, beat) == [(10_000, "missed")]
+
+
+def test_changes_by_a_clock_that_was_set_back_lose_nothing_between_them() -> None:
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, catch_up_window_ms=3_600_000)
+    edit(plant, beat, T0 + 9_998, payload='"in force from 9,998 on"')
+    set_back = replace(plant.services, clock=ManualClock(T0 - 3_600_000))
+    for active in (False, True, False):  # from 9,999, 10,000 and 10,001 on: each begins after the one before
+        schedules.edit(set_back, CALLER, beat, {"enabled": active}, None)
+    plant.run_until(T0 + 1_000_000)  # by that clock it is an hour ahead, and the queue holds a message for 900 s
+    assert outcomes(plant, beat) == [(10_000, "completed")]
