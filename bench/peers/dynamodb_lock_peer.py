@@ -63,11 +63,11 @@ def _crowd(locks: Any, asked: dict[str, Any]) -> dict[str, float]:
             try:
                 lock = locks.acquire_lock("crowd", retry_period=pause)
             except DynamoDBLockError:
-                gave_up.append(number)
-                continue
+                lock = None
             if time.monotonic() < until:  # what sleeps beyond the end is waited for, not counted
-                turns.append(number)
-            lock.release(best_effort=False)
+                (gave_up if lock is None else turns).append(number)
+            if lock is not None:
+                lock.release(best_effort=False)
 
     threads = [threading.Thread(target=member, args=(number,)) for number in range(asked["threads"])]
     for thread in threads:

@@ -79,24 +79,21 @@ class HttpSession:
         address, path = place
         data = _encoded(request, address, path)
         sock = self._take(address) or self._connect(address, request.url)
-        answer = Answer()
+        answer, keep = Answer(), False
         try:
             sock.sendall(data)
             while not answer.is_complete:
                 answer.feed(sock.recv(RECEIVE_BYTES))
+            keep = answer.is_kept
         except TimeoutError as error:
-            sock.close()
             raise exceptions.ReadTimeoutError(endpoint_url=request.url, error=error) from error
         except UNREADABLE as error:
-            sock.close()
             raise exceptions.ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
-        except BaseException:
-            sock.close()
-            raise
-        if answer.is_kept:
-            self._keep(address, sock)
-        else:
-            sock.close()
+        finally:
+            if keep:
+                self._keep(address, sock)
+            else:
+                sock.close()
         return AWSResponse(request.url, answer.status, answer.headers, _Body(answer.body))
 
     def close(self) -> None:
@@ -140,27 +137,27 @@ class HttpSession:
         sock.close()
 
     def _connect(self, address: Address, url: str) -> socket.socket:
+        """A new connection. Raises ConnectTimeoutError, SSLError, EndpointConnectionError."""
         try:
             sock = socket.create_connection((address.host, address.port), self._connect_timeout_s)
+            try:
+                return self._prepared(sock, address)
+            except BaseException:
+                sock.close()
+                raise
         except TimeoutError as error:
-            raise exceptions.ConnectTimeoutError(endpoint_url=url, error=error) from error
-        except OSError as error:
-            raise exceptions.EndpointConnectionError(endpoint_url=url, error=error) from error
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if address.scheme == "https":
-                sock = self._context().wrap_socket(sock, server_hostname=address.host)
-            sock.settimeout(self._read_timeout_s)
-        except TimeoutError as error:
-            sock.close()
             raise exceptions.ConnectTimeoutError(endpoint_url=url, error=error) from error
         except ssl.SSLError as error:
-            sock.close()
             raise exceptions.SSLError(endpoint_url=url, error=error) from error
         except OSError as error:
-            sock.close()
             raise exceptions.EndpointConnectionError(endpoint_url=url, error=error) from error
+
+    def _prepared(self, sock: socket.socket, address: Address) -> socket.socket:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if address.scheme == "https":
+            sock = self._context().wrap_socket(sock, server_hostname=address.host)
+        sock.settimeout(self._read_timeout_s)
         return sock
 
     def _context(self) -> ssl.SSLContext:

@@ -128,6 +128,15 @@ def pause_and_skip(plant: Plant, schedule_id: str, now_ms: int) -> None:
     assert only_record(plant, schedule_id).state == "skipped"
 
 
+def taken_out(**fields: object) -> tuple[Plant, str]:
+    """A schedule whose only run, of second 10, was claimed in second 4 and skipped by a pause in second 5."""
+    plant = Plant(T0)
+    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, **fields)
+    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
+    pause_and_skip(plant, beat, T0 + 5_000)
+    return plant, beat
+
+
 def resume(plant: Plant, schedule_id: str, clock_ms: int) -> None:
     """A resume by an instance whose clock says ``clock_ms``."""
     schedules.resume(replace(plant.services, clock=ManualClock(clock_ms)), CALLER, schedule_id, None)
@@ -152,10 +161,7 @@ class Stalled:
 
 
 def test_what_a_resume_puts_back_runs_once() -> None:
-    plant = Plant(T0)
-    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
-    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
-    pause_and_skip(plant, beat, T0 + 5_000)
+    plant, beat = taken_out()
     resume(plant, beat, T0 + 6_000)
     plant.run_until(T0 + 200_000)
     assert outcomes(plant, beat) == [(10_000, "completed")]
@@ -163,10 +169,7 @@ def test_what_a_resume_puts_back_runs_once() -> None:
 
 
 def test_what_another_pause_takes_out_again_before_its_instant_does_not_run() -> None:
-    plant = Plant(T0)
-    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
-    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
-    pause_and_skip(plant, beat, T0 + 5_000)
+    plant, beat = taken_out()
     resume(plant, beat, T0 + 6_000)
     plant.run_until(T0 + 9_500)
     assert only_record(plant, beat).state == "pending"
@@ -177,10 +180,7 @@ def test_what_another_pause_takes_out_again_before_its_instant_does_not_run() ->
 
 
 def test_a_worker_that_stood_still_puts_nothing_back_that_was_taken_out_since() -> None:
-    plant = Plant(T0)
-    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)
-    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
-    pause_and_skip(plant, beat, T0 + 5_000)
+    plant, beat = taken_out()
     resume(plant, beat, T0 + 6_000)
     again = firing_of(plant.get(beat).definition, T0 + 10_000)
     plant.skip(T0 + 7_000)
@@ -196,10 +196,7 @@ def test_a_worker_that_stood_still_puts_nothing_back_that_was_taken_out_since() 
 
 @pytest.mark.parametrize(("window_ms", "end"), [(600_000, "completed"), (20_000, "missed")])
 def test_what_is_put_back_late_runs_late_or_is_missed(window_ms: int, end: str) -> None:
-    plant = Plant(T0)
-    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, catch_up_window_ms=window_ms)
-    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
-    pause_and_skip(plant, beat, T0 + 5_000)
+    plant, beat = taken_out(catch_up_window_ms=window_ms)
     plant.skip(T0 + 70_000)
     resume(plant, beat, T0 + 6_000)  # by a clock that was set back
     plant.run_until(T0 + 300_000)
@@ -207,10 +204,7 @@ def test_what_is_put_back_late_runs_late_or_is_missed(window_ms: int, end: str) 
 
 
 def test_what_a_sweep_finds_too_late_is_missed_although_a_pause_had_skipped_it() -> None:
-    plant = Plant(T0)
-    beat = plant.create(type="RATE", expr="rate:10s", max_runs=1, catch_up_window_ms=20_000)
-    claim_and_die(plant, beat, T0 + 10_000, now_ms=T0 + 4_000)
-    pause_and_skip(plant, beat, T0 + 5_000)
+    plant, beat = taken_out(catch_up_window_ms=20_000)
     plant.skip(T0 + 70_000)
     resume(plant, beat, T0 - 3_600_000)  # so far back that the instant lies beyond its horizon: a sweep hands it over
     plant.run_until(T0 + 300_000)
