@@ -23,7 +23,7 @@ from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Versioned, in_open_index
 from chalicelib.usecases import owed
 from chalicelib.usecases.definitions import load_definitions
-from chalicelib.usecases.outcomes import Ended, write_outcomes
+from chalicelib.usecases.outcomes import Ended, update_surely, write_outcomes
 from chalicelib.usecases.sequel import follow
 
 CLAIM_ROUNDS = 8
@@ -392,6 +392,15 @@ def bind(s: Services, state: State | None, record: Execution) -> Definition | st
         return DELETED
     owed = version == record.version or _owes(s, state, definition, record.firing_ms)
     return definition if owed else SUPERSEDED
+
+
+def rebind(s: Services, state: State | None, claimed: Execution) -> Definition | None:
+    """The definition a claimed record runs under after its schedule changed. None when it must not run: it is ended."""
+    binding = bind(s, state, claimed)
+    if not isinstance(binding, str):
+        return binding
+    update_surely(s, [(settled(claimed, binding, s.clock.now_ms()), claimed.rev)])
+    return None
 
 
 def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:

@@ -23,7 +23,7 @@ from chalicelib.usecases.chain import chain
 from chalicelib.usecases.outcomes import update_surely
 from chalicelib.usecases.owed import TOO_LATE, given_up
 from chalicelib.usecases.sequel import follow
-from chalicelib.workers.claim import Claimed, bind, settled
+from chalicelib.workers.claim import Claimed, rebind
 from chalicelib.workers.departures import Ready as Ready
 from chalicelib.workers.departures import passing
 from chalicelib.workers.flights import dispatches
@@ -133,9 +133,8 @@ def _reconsider(s: Services, ready: Ready) -> Ready | None:
             chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there
         return None
     state = s.schedules.states([claimed.key]).get(claimed.key)
-    binding = bind(s, state, mine)
-    if isinstance(binding, str):
-        update_surely(s, [(settled(mine, binding, s.clock.now_ms()), mine.rev)])
+    binding = rebind(s, state, mine)
+    if binding is None:
         return None
     if binding.version == claimed.definition.version:
         return ready

@@ -20,7 +20,7 @@ from chalicelib.usecases import executions
 from chalicelib.usecases.outcomes import update_surely
 from chalicelib.usecases.owed import enqueue
 from chalicelib.usecases.sequel import follow, wake
-from chalicelib.workers.claim import Claimed, bind, settled
+from chalicelib.workers.claim import Claimed, rebind
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +88,9 @@ def _still_owed(s: Services, claimed: Claimed, state: State | None) -> bool:
     """Judge a firing whose schedule was changed since the claim. One that runs under another version now is handed
     back, to be claimed under that."""
     newcomer, now_ms = claimed.execution, s.clock.now_ms()
-    binding = bind(s, state, newcomer)
-    if isinstance(binding, str):
-        update_surely(s, [(settled(newcomer, binding, now_ms), newcomer.rev)])
-        return False
-    if binding.version == claimed.definition.version:
-        return True
+    binding = rebind(s, state, newcomer)
+    if binding is None or binding.version == claimed.definition.version:
+        return binding is not None
     if update_surely(s, [(journal.hand_back(newcomer, now_ms), newcomer.rev)])[0]:
         enqueue(s, [Run(newcomer.key, newcomer.attempt, now_ms)])
     return False
