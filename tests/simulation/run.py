@@ -117,6 +117,8 @@ def _many(options: argparse.Namespace) -> int:
         chunks = [(range(start, min(start + CHUNK_SEEDS, ends)), options.worlds) for start in starts]
         results = pool.imap(_chunk, chunks)
         for part in _watched(results, options.seeds, began):
+            if not options.until_caught:
+                _show(part.failures[: max(0, SHOWN_FAILURES - len(total.failures))])
             total.failures.extend(part.failures)
             total.hits.update(part.hits)
             total.branches.update(part.branches)
@@ -191,14 +193,19 @@ def _caught(options: argparse.Namespace, total: Chunk) -> int:
     return 0
 
 
+def _show(failures: list[tuple[int, str, list[str]]]) -> None:
+    """Print failures as they are found: a run of an hour need not be waited for."""
+    below_bar = "\n" if sys.stderr.isatty() else ""
+    for seed, world, problems in failures:
+        print(f"{below_bar}seed {seed} in a world of {world}:")
+        print("".join(f"  {problem}\n" for problem in problems[:4]), end="", flush=True)
+
+
 def _report(options: argparse.Namespace, total: Chunk, took_s: float) -> int:
     from tests.simulation import coverage
 
     if options.coverage:
         print("\n".join(coverage.table(options.worlds, total.hits, total.branches)))
-    for seed, world, problems in total.failures[:SHOWN_FAILURES]:
-        print(f"seed {seed} in a world of {world}:")
-        print("".join(f"  {problem}\n" for problem in problems[:4]), end="")
     cold = _cold(options, total)
     for point in cold:
         print(f"never hit in {options.seeds} seeds: {point}")
