@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.dev_server import DevServer
 from tests.e2e.receiver import Receiver
+from tests.e2e.scripted import Script, Scripted
 
 HERE = Path(__file__).parent
 
@@ -25,6 +26,20 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
     made.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Script], Scripted]]:
+    """Makes webhooks that answer by a script."""
+    made: list[Scripted] = []
+
+    def make(script: Script) -> Scripted:
+        made.append(Scripted(script))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,12 +121,15 @@ class DevServer:
         assert self.process is not None
         self.process.wait(10)
 
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         """One request; its status and its JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=40)
         try:
             text = None if body is None else json.dumps(body)
-            connection.request(method, path, text, {"content-type": "application/json"} if text else {})
+            kind = {"content-type": "application/json"} if text else {}
+            connection.request(method, path, text, {**kind, **(headers or {})})
             answer = connection.getresponse()
             content = answer.read()
         finally:

@@ -22,6 +22,16 @@ class Received(NamedTuple):
         return int(str(self.event["id"]).split("-")[1])
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A thread for each connection, and no word of those that break."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        return  # whoever was killed in the middle of a request has hung up: that is what some tests are about
+
+
 class Receiver:
     """Answers 204, ``delay_s`` after the request came."""
 
@@ -45,14 +55,7 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                return  # whoever was killed in the middle of a request has hung up: that is what some tests are about
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

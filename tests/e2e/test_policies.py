@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import select
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -17,83 +11,9 @@ import pytest
 
 from chalicelib.core import limits
 from tests.e2e.dev_server import DevServer, free_port, wait_for
+from tests.e2e.scripted import Scripted
 
 RATE_MS = 1_000
-
-
-@dataclass
-class Call:
-    """One request: when it came (unix milliseconds), when it was answered or hung up on, and its CloudEvent."""
-
-    at_ms: float
-    event: dict[str, Any]
-    ended_ms: float | None = None
-    hung_up: bool = False
-
-
-@dataclass
-class Scripted:
-    """A webhook whose ``script`` says by the number of the call: status, seconds to wait, further headers."""
-
-    script: Callable[[int], tuple[int, float, dict[str, str]]] = lambda _: (204, 0.0, {})
-    calls: list[Call] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        lock, scripted = threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                call = Call(time.time() * 1000, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                with lock:
-                    scripted.calls.append(call)
-                    number = len(scripted.calls)
-                status, wait_s, headers = scripted.script(number)
-                call.hung_up = self._hangs_up_within(wait_s)
-                call.ended_ms = time.time() * 1000
-                if call.hung_up:
-                    self.close_connection = True
-                    return
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def _hangs_up_within(self, wait_s: float) -> bool:
-                readable, _, _ = select.select([self.connection], [], [], wait_s)
-                return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def target(self, **fields: object) -> dict[str, object]:
-        """The target of a schedule that fires here."""
-        return {"type": "webhook", "url": f"http://127.0.0.1:{self._server.server_port}/", **fields}
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def scripted() -> Iterator[Callable[..., Scripted]]:
-    """Makes webhooks that answer by a script."""
-    made: list[Scripted] = []
-
-    def make(script: Callable[[int], tuple[int, float, dict[str, str]]]) -> Scripted:
-        made.append(Scripted(script))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def fire(server: DevServer, target: dict[str, object], **fields: object) -> str:
@@ -126,7 +46,7 @@ def over(server: DevServer, execution_id: str, timeout_s: float = 20.0) -> dict[
 def test_a_receiver_that_fails_twice_gets_three_attempts_with_growing_waits(
     server: DevServer, scripted: Callable[..., Scripted]
 ) -> None:
-    hook = scripted(lambda number: (503 if number < 3 else 200, 0.0, {}))
+    hook = scripted(lambda call: (503 if call.number < 3 else 200, 0.0, {}))
     done = over(server, fire(server, hook.target()))
     waits = [later.at_ms - earlier.at_ms for earlier, later in pairwise(hook.calls)]
     print("attempts", [a["outcome"] for a in done["attempts"]], "waits", [round(w) for w in waits])
@@ -146,7 +66,7 @@ def test_a_receiver_that_fails_twice_gets_three_attempts_with_growing_waits(
 def test_a_receiver_that_hangs_is_timed_out_and_asked_again(
     server: DevServer, scripted: Callable[..., Scripted]
 ) -> None:
-    hook = scripted(lambda number: (200, 30.0 if number == 1 else 0.0, {}))
+    hook = scripted(lambda call: (200, 30.0 if call.number == 1 else 0.0, {}))
     done = over(server, fire(server, hook.target(timeout_ms=1_500)))
     first, second = done["attempts"]
     print([(a["outcome"], a.get("error_type"), a["finished_unix_ms"] - a["started_unix_ms"]) for a in done["attempts"]])

@@ -146,7 +146,8 @@ class Takeover(NamedTuple):
 
 @dataclass(slots=True)
 class Dispatch:
-    """One attempt as its target saw it. ``look_ms`` is when its worker last looked at the schedule."""
+    """One attempt as its target saw it. ``look_ms`` is when its worker last looked at the schedule. Who cannot tell
+    says when that was at the earliest, and in ``looks_ms`` all moments at which it may have seen something else."""
 
     key: ExecutionKey
     attempt: int
@@ -158,6 +159,7 @@ class Dispatch:
     kind: str
     target: str = ""  # its destination
     ended_ms: int | None = None
+    looks_ms: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

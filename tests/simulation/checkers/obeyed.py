@@ -29,7 +29,8 @@ def check(play: Any) -> Iterable[str]:
             yield f"{d.key.id} was sent, of a schedule or record that nobody stored"
             continue
         # What was stored in the very millisecond of the look may or may not have been seen.
-        yield from min((list(_allowed(d, claim, writes, seen)) for seen in (d.look_ms, d.look_ms + 1)), key=len)
+        looks_ms = d.looks_ms or (d.look_ms, d.look_ms + 1)
+        yield from min((list(_allowed(d, claim, writes, seen)) for seen in looks_ms), key=len)
         if d.key not in first:
             first.add(d.key)
             yield from _timely(play, d, claim, writes)
