@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.core.schedule import Definition, Key
 from tests.simulation.checkers import history
-from tests.simulation.world import ExecutionWrite, StateWrite
+from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 
 
 def check(play: Any) -> Iterable[str]:
@@ -63,10 +63,23 @@ def _alone(play: Any, key: Key, writes: Sequence[StateWrite], stored: dict[int, 
             continue
         ended = next(w.at_ms for w in ws if w.record.finished_ms == ws[-1].record.finished_ms)
         # What a stalled worker sends after that carries a token that fencing refuses.
-        sent = [d.started_ms for d in play.world.record.dispatches if d.key == ws[-1].record.key]
-        if sent and min(sent) <= ended:
-            runs.append((min(sent), ended, at_ms))
+        sent = [d for d in play.world.record.dispatches if d.key == ws[-1].record.key]
+        if sent and sent[0].started_ms <= ended and not _was_taken_out(writes, ws, sent[0]):
+            runs.append((sent[0].started_ms, ended, at_ms))
     runs.sort()
     for before, after in itertools.pairwise(runs):
         if after[0] < before[1]:
             yield f"{key.id}: {after[2]} began at {after[0]} while {before[2]} ran until {before[1]}"
+
+
+def _was_taken_out(writes: Sequence[StateWrite], runs: Sequence[ExecutionWrite], first: Dispatch) -> bool:
+    """Whether a change that takes this run out was made between its worker's look and the mark that it had begun:
+    neither could see the other, and the schedule began anew."""
+    marked_ms = next((w.at_ms for w in runs if w.record.attempts), first.started_ms)
+    return any(
+        w.kind == "change"
+        and w.state.current.since_ms <= first.key.firing_ms
+        and first.look_ms <= w.at_ms
+        and (w.at_ms if w.op is None else w.op.started_ms) <= marked_ms
+        for w in writes
+    )

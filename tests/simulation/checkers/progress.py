@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, FAILED, SKIPPED, TIMEOUT, ExecutionKey
+from chalicelib.core.execution import CANCELLED, FAILED, MISSED, SKIPPED, TIMEOUT, ExecutionKey
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch
 
@@ -49,7 +49,10 @@ def _on_time(play: Any, sent: dict[ExecutionKey, Dispatch], name: ExecutionKey, 
         return
     if span.definition is not None and span.definition.overlap != "allow":
         return  # it may have to wait for its turn
-    due_ms = max(name.firing_ms + stored[0].record.offset_ms, span.committed_ms)
+    due_ms = name.firing_ms + stored[0].record.offset_ms
+    if span.committed_ms > due_ms and stored[-1].record.state == MISSED:
+        return  # it was due, by a clock that lagged, before anybody could know of it (``lost`` judges by which clock)
+    due_ms = max(due_ms, span.committed_ms)
     most_ms = LATE_MOST_MS + play.scenario.max_drift_ms
     d = sent.get(name)
     if d is None:
