@@ -105,7 +105,7 @@ class Callers:
             body, fields = EDITS[int(draw * len(EDITS))]
             self._ask(Operation(kind, key, fields, _now_ms()), "PATCH", path, body)
         elif kind == "delete":
-            if draw < 0.3:  # the others are to live
+            if draw < 0.7:  # the others are to live
                 self._ask(Operation(kind, key, {}, _now_ms()), "DELETE", path)
         elif kind == "trigger":
             self._ask(Operation(kind, key, {}, _now_ms()), "POST", f"{path}:trigger", {})
