@@ -22,11 +22,24 @@ class Received(NamedTuple):
         return int(str(self.event["id"]).split("-")[1])
 
 
-class QuietServer(ThreadingHTTPServer):
-    """A thread for each connection, and no word of those that break."""
+class Webhook(ThreadingHTTPServer):
+    """Listens at a free port, a thread for each connection, and says no word of those that break."""
 
     daemon_threads = True
     request_queue_size = 256
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         return  # whoever was killed in the middle of a request has hung up: that is what some tests are about
@@ -55,12 +68,8 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        self._server = Webhook(Handler)
+        self.url = self._server.url
 
     def target(self) -> dict[str, str]:
         """The target of a schedule that fires here."""
@@ -77,8 +86,7 @@ class Receiver:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def _note(self, received: Received) -> None:
         with self._lock:

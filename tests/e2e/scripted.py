@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.e2e.receiver import QuietServer
+from tests.e2e.receiver import Webhook
 
 
 @dataclass
@@ -68,12 +68,8 @@ class Scripted:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        self._server = Webhook(Handler)
+        self.url = self._server.url
 
     def target(self, **fields: object) -> dict[str, object]:
         """The target of a schedule that fires here."""
@@ -81,5 +77,4 @@ class Scripted:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
