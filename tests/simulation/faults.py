@@ -91,7 +91,7 @@ class Fault:
 
 # Faults that go together, with the operations of ``scenario.THEMES``: what rarely meets by chance.
 THEME_KINDS = {
-    "stall": ("stall_before", "stall_after", "message_returns", "message_edge"),
+    "stall": ("stall_before", *("stall_after",) * 3, "message_returns"),
     "race": ("unknown_lost", "crash_before", "stall_before", "throttle"),
     "flip": ("clock_backward", "stall_before", "crash_after", "message_late"),
     "double": ("message_double", "message_returns", "crash_after", "unknown_done", "message_edge"),
@@ -99,6 +99,14 @@ THEME_KINDS = {
     "brink": (*("message_edge",) * 12, "stall_before", "stall_after"),
     "regret": ("clock_backward",),
     "stale": ("stall_after",),
+    "chain": ("crash_after", "stall_after"),
+}
+# Calls at which the faults of a theme strike, where any will not do.
+THEME_METHODS = {
+    "stall": (*("insert",) * 5, "prepare", "update", "write_states", "dispatch"),
+    "race": ("change", "change", "write_states", "send", None),
+    "stale": ("write_states",),
+    "chain": ("update", "update", "write_states", "insert", "send"),
 }
 
 
@@ -113,19 +121,22 @@ def plan(r: random.Random, start_ms: int, end_ms: int, theme: str | None) -> lis
 
 def _draw(r: random.Random, number: int, kind: str, theme: str | None, start_ms: int, end_ms: int) -> Fault:
     at_ms = r.randrange(start_ms, end_ms)
-    skip = int(r.expovariate(0.25)) if kind in CALL_KINDS else 0
-    method = "write_states" if theme == "stale" else r.choice(METHODS)
+    methods = THEME_METHODS.get(theme or "", ())
+    skip = int(r.expovariate(1 if methods else 0.25)) if kind in CALL_KINDS else 0
+    method = r.choice(methods or METHODS)
     if kind in ("partial", "crash_partial"):
         method = r.choice(BATCHES)
     elif kind in UNANSWERED and method not in WRITES:
         method = r.choice(sorted(WRITES))
     elif kind == "throttle" and method in ("dispatch", "prepare"):
         method = None
-    return Fault(number, kind, at_ms, _amount(r, kind), skip, method, r.randrange(8))
+    return Fault(number, kind, at_ms, _amount(r, kind, theme), skip, method, r.randrange(8))
 
 
-def _amount(r: random.Random, kind: str) -> int:
+def _amount(r: random.Random, kind: str, theme: str | None) -> int:
     if kind.startswith("stall"):
+        if theme == "stall":
+            return r.choice((3_000, 25_000, 25_000, 45_000))
         return r.choice((150, 900, 3_000, 8_000, 21_000, 45_000, 90_000))
     if kind.startswith("clock"):
         return r.choice((60, 500, 5_000, 30_000, 90_000, 200_000))

@@ -74,7 +74,10 @@ class Scenario:
 # ``faults.THEME_KINDS``.
 THEMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "stall": (("trigger", "cancel"), ("retry", "retry")),
-    "race": (("edit", "edit"), ("edit", "pause"), ("resume", "edit"), ("pause", "delete"), ("edit", "trigger")),
+    "race": (
+        *(("recast", "recast"),) * 4,
+        *(("edit", "pause"), ("resume", "edit"), ("pause", "delete"), ("edit", "trigger")),
+    ),
     "flip": (
         *(("pause", "resume"), ("edit", "back"), ("edit", "back"), ("pause", "trigger", "resume")),
         *(("pause", "trigger", "burst"), ("pause", "trigger", "burst"), ("pause", "burst")),
@@ -84,9 +87,12 @@ THEMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "brink": (("trigger",), ("edit",)),
     "regret": (("pause", "resume", "pause"), ("pause", "resume") * 3),
     "stale": (("touch", "touch"), ("touch", "touch", "touch")),
+    "chain": (("recast",), ("recast", "recast"), ("touch",), ("cancel",)),
 }
 
-PATIENT = ("regret", "stale")  # themes whose operations come seconds apart, and often
+PATIENT = ("regret", "stale", "chain")  # themes whose operations come seconds apart, and often
+
+DRIFTS = {"stall": (20, 3_000, 3_000, 3_000), "brink": (20,)}  # themes that need clocks far apart, or close together
 
 
 def _at(text: str) -> int:
@@ -132,7 +138,7 @@ def draw(seed: int) -> Scenario:
     calm = r.random() < 0.15
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
-    theme = r.choices((None, *THEMES), (8, 2, 1, 1, 1, 1, 2, 3, 1))[0]
+    theme = r.choices((None, *THEMES), (7, 3, 2, 1, 1, 1, 2, 3, 1, 2))[0]
     schedules = tuple(_suited(r, theme, s) for s in schedules)
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
@@ -147,7 +153,7 @@ def draw(seed: int) -> Scenario:
         theme=theme,
         shards=r.choice((1, 1, 2, 3)),
         horizon_ms=r.choice((120, 120, 120, 180)) * SECOND,
-        max_drift_ms=r.choice((20, 20, 20, 400, 3_000) if theme != "stall" else (20, 3_000)),
+        max_drift_ms=r.choice(DRIFTS.get(theme or "", (20, 20, 20, 400, 3_000))),
         instances=r.choice((2, 2, 3)),
         visibility_ms=180 * SECOND if calm else _visibility_ms(r, theme),
         schedules=schedules,
@@ -217,6 +223,11 @@ def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> P
         suited = {"expr": "rate:3s", "max_runs": 48, "catch_up_window_ms": r.choice((0, 20_000, 600_000))}
     elif theme == "stale":  # claimed under one version, and taken out under the next while its worker stands still
         suited = {"expr": "rate:3s", "max_runs": 24, "overlap": "forbid", "target": _webhook("slow")}
+    elif theme == "stall":  # claimed, and its worker stands still until its lease ends
+        suited = {"expr": "rate:7s", "max_runs": 24, "catch_up_window_ms": r.choice((0, 600_000, 600_000))}
+    elif theme == "chain":  # a run is replaced while it is claimed or in progress, or its worker dies before the next
+        suited = {"type": "DELAY", "expr": "delay:3s", "max_runs": 48, "timeout_ms": 12 * SECOND}
+        suited["target"] = _webhook(r.choice(("good", "slow", "mute")))
     else:
         return schedule
     return replace(schedule, fields={**schedule.fields, "type": "RATE", **suited})
@@ -300,7 +311,9 @@ def _op(
 
 def _visibility_ms(r: random.Random, theme: str | None) -> int:
     if theme == "stall":
-        return r.randrange(18_500, 24_000)  # a message comes again about when the lease of its claim ends
+        return r.randrange(20_300, 22_000)  # a message comes again about when the lease of its claim ends
+    if theme == "chain":
+        return 10 * SECOND  # a message comes again, and is answered, before a run of a target that hangs is over
     return r.choice((20, 30, 60, 180)) * SECOND
 
 
@@ -324,13 +337,25 @@ def _theme_ops(
             fields: dict[str, Any] = {}
             if kind == "edit":
                 fields = _edit(r, schedule, when_ms, start_ms + active_ms, moment, zone)
+            elif kind == "recast":
+                fields = _recast(r, schedule, when_ms, start_ms + active_ms, moment, zone)
             elif kind == "back":
                 fields = {name: schedule.fields[name] for name in ("type", "expr")}
             elif kind == "touch":
                 fields = {"payload": f'"{r.randrange(1000)}"'}
-            does = "edit" if kind in ("back", "touch") else kind
+            does = "edit" if kind in ("recast", "back", "touch") else kind
             ops.append(PlannedOp(number + len(ops), when_ms, does, schedule, fields, r.random()))
     return ops
+
+
+def _recast(
+    r: random.Random, schedule: PlannedSchedule, at_ms: int, end_ms: int, moment: int, zone: str
+) -> dict[str, Any]:
+    """An edit of when it fires."""
+    kind = schedule.fields["type"]
+    if kind not in ("AT", "DELAY") and r.random() < 0.3:
+        kind = r.choice(("RATE", "CRON", "ISO8601"))
+    return {"type": kind, "expr": _expr(r, kind, at_ms, end_ms, moment, zone)}
 
 
 def _edit(
@@ -339,9 +364,7 @@ def _edit(
     kind = schedule.fields["type"]
     draw_ = r.random()
     if draw_ < 0.45:
-        if kind not in ("AT", "DELAY") and r.random() < 0.3:
-            kind = r.choice(("RATE", "CRON", "ISO8601"))
-        return {"type": kind, "expr": _expr(r, kind, at_ms, end_ms, moment, zone)}
+        return _recast(r, schedule, at_ms, end_ms, moment, zone)
     if draw_ < 0.6:
         return {"payload": f'"{r.randrange(1000)}"'}
     if draw_ < 0.7:
