@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chalicelib.adapters.hlc_clock import HlcClock
-from chalicelib.adapters.system import encode_ulid, observe_text
-from chalicelib.core import limits, message
+from chalicelib.adapters.system import observe_text
+from chalicelib.core import limits, message, ulid
 from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
@@ -191,7 +191,7 @@ class CountingIds:
 
     def ulid(self, now_ms: int) -> str:
         """A ULID of this time and the next number."""
-        return encode_ulid(now_ms, next(self._count))
+        return ulid.encode(now_ms, next(self._count))
 
     def hlc(self) -> str:
         """A stamp above every one given out or seen."""

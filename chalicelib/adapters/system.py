@@ -15,6 +15,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chalicelib.adapters.hlc_clock import HlcClock
+from chalicelib.core import ulid
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.hlc import HEADER, parse
 from chalicelib.ports.clock import Handle, Held, Reading
@@ -28,9 +29,6 @@ _HAND_OVER_MS = 2
 _THREADS_MAX = 1024
 _IDLE_S = 30.0
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_RANDOM_BITS = 80
-
 
 def pause(ms: float) -> None:
     """Sleep about ``ms`` milliseconds: half of it certain, half random, so that clients do not come back in step."""
@@ -40,12 +38,6 @@ def pause(ms: float) -> None:
 def token() -> str:
     """32 random hexadecimal digits."""
     return os.urandom(16).hex()
-
-
-def encode_ulid(unix_ms: int, rest: int) -> str:
-    """The ULID of 48 bits of time and 80 further ones, in Crockford's base 32."""
-    value = unix_ms << _RANDOM_BITS | rest
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def observe_text(clock: HlcClock, stamp: str) -> None:
@@ -94,10 +86,10 @@ class SystemIds:
             if now_ms > self._last_ms:
                 self._last_ms = now_ms
                 # The top bit is left free, so that counting up within the millisecond does not overflow.
-                self._last_random = int.from_bytes(os.urandom(_RANDOM_BITS // 8)) >> 1
+                self._last_random = int.from_bytes(os.urandom(ulid.RANDOM_BITS // 8)) >> 1
             else:
                 self._last_random += 1
-            return encode_ulid(self._last_ms, self._last_random)
+            return ulid.encode(self._last_ms, self._last_random)
 
     def hlc(self) -> str:
         """A stamp above every one this process gave out or saw."""

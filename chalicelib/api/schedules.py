@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from chalicelib.api import answers, requests
@@ -15,13 +13,13 @@ from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedule import Schedule
+from chalicelib.core.ulid import is_ulid
 from chalicelib.ports.stores import ScheduleFilter
 from chalicelib.usecases import backfill, executions, preview, schedules
 from chalicelib.usecases.executions import ExecutionFilter
 
 COLLECTION = "/api/v1/schedules"
 ONE = COLLECTION + "/{schedule_id}"
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _PREVIEW_ONLY = frozenset({"after_unix_ms", "count"})
 
 
@@ -178,7 +176,7 @@ def _id(call: Call[msgspec.Struct, Query]) -> str:
 
 def known_form(schedule_id: str) -> str:
     """A schedule's id as a path names it; what cannot be one is not found, and never reaches a table."""
-    if not _ULID.fullmatch(schedule_id):
+    if not is_ulid(schedule_id):
         raise NotFound("there is no such schedule")
     return schedule_id
 

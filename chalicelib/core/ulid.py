@@ -1,4 +1,5 @@
-"""ULIDs that follow from another (github.com/ulid/spec): so that a call that is run again names the same things."""
+"""ULIDs (github.com/ulid/spec): their form, and those that follow from another, so that a call that is run again names
+the same things."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import hashlib
 import re
 from typing import Final
 
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TIME_CHARS: Final = 10
-_RANDOM_BITS: Final = 80
+ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+RANDOM_BITS: Final = 80
+_TIME_BITS: Final = 50  # ten characters, of which the first two bits are always 0
 _FORM: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 
 
@@ -17,9 +18,16 @@ def is_ulid(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
+def encode(unix_ms: int, rest: int) -> str:
+    """The ULID of 48 bits of time and 80 further ones."""
+    return _digits(unix_ms, _TIME_BITS) + _digits(rest, RANDOM_BITS)
+
+
 def derived(seed: str, number: int) -> str:
     """The ``number``-th id that follows from ``seed``: of the same millisecond, and otherwise as good as random."""
-    digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=_RANDOM_BITS // 8).digest()
-    value = int.from_bytes(digest)
-    rest = "".join(_ALPHABET[value >> shift & 31] for shift in range(_RANDOM_BITS - 5, -1, -5))
-    return seed[:_TIME_CHARS] + rest
+    digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=RANDOM_BITS // 8).digest()
+    return seed[: _TIME_BITS // 5] + _digits(int.from_bytes(digest), RANDOM_BITS)
+
+
+def _digits(value: int, bits: int) -> str:
+    return "".join([ALPHABET[value >> shift & 31] for shift in range(bits - 5, -1, -5)])

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import pytest
 
+from chalicelib.core import ulid
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedule import Definition, Key, State
 from localdev.processes import PidFile
@@ -38,7 +39,6 @@ HIDDEN_S = 75.0
 REST_MOST_S = 240.0
 SCHEDULES = 14
 FIRING = "chronowatch.firings.v1"
-ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 BOOT_MOST_MS = 15_000  # from a process's start to its first instant as an instance
 
 # All but those that need what no table holds: what a process believed, and what it had read before it wrote.
@@ -105,7 +105,7 @@ class Killer:
         """Whether a worker certainly lived at a millisecond, by when its instance was named."""
         born_ms = 0
         for digit in instance[:10]:
-            born_ms = born_ms * 32 + ULID_DIGITS.index(digit)
+            born_ms = born_ms * 32 + ulid.ALPHABET.index(digit)
         return not any(
             life.started_ms <= born_ms <= min(life.killed_ms, life.started_ms + BOOT_MOST_MS)
             and life.killed_ms <= at_ms
