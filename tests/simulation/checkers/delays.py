@@ -64,7 +64,7 @@ def _alone(play: Any, key: Key, writes: Sequence[StateWrite], stored: dict[int, 
         ended = next(w.at_ms for w in ws if w.record.finished_ms == ws[-1].record.finished_ms)
         # What a stalled worker sends after that carries a token that fencing refuses.
         sent = [d for d in play.world.record.dispatches if d.key == ws[-1].record.key]
-        if sent and sent[0].started_ms <= ended and not _was_taken_out(writes, ws, sent[0]):
+        if sent and sent[0].started_ms <= ended and not was_taken_out(writes, ws, sent[0]):
             runs.append((sent[0].started_ms, ended, at_ms))
     runs.sort()
     for before, after in itertools.pairwise(runs):
@@ -72,7 +72,7 @@ def _alone(play: Any, key: Key, writes: Sequence[StateWrite], stored: dict[int, 
             yield f"{key.id}: {after[2]} began at {after[0]} while {before[2]} ran until {before[1]}"
 
 
-def _was_taken_out(writes: Sequence[StateWrite], runs: Sequence[ExecutionWrite], first: Dispatch) -> bool:
+def was_taken_out(writes: Sequence[StateWrite], runs: Sequence[ExecutionWrite], first: Dispatch) -> bool:
     """Whether a change that takes this run out was made between its worker's look and the mark that it had begun:
     neither could see the other, and the schedule began anew."""
     marked_ms = next((w.at_ms for w in runs if w.record.attempts), first.started_ms)
