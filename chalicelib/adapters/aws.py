@@ -252,7 +252,9 @@ def cause_of(error: Exception) -> Exception:
     cause = getattr(error, "cause", None)
     if not isinstance(cause, Exception):
         return error
-    return cause.__cause__ if isinstance(cause.__cause__, Exception) else cause
+    # An answer's error was wrapped once more on its way; what stands behind an error without an answer is a socket's.
+    wrapped = cause.__cause__
+    return wrapped if isinstance(wrapped, Exception) and hasattr(wrapped, "response") else cause
 
 
 def code_of(error: Exception) -> str:

@@ -23,6 +23,7 @@ from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.execution import ExecutionKey
 from chalicelib.core.message import Run
 from chalicelib.core.schedule import Key
+from chalicelib.ports.stores import ScheduleFilter
 from chalicelib.ports.work_queue import Outgoing
 from tests.contract.records import definition, state
 
@@ -90,6 +91,12 @@ class TestReads:
             Database(lambda: client, NAMES).read("get_item")
         assert not isinstance(raised.value, OutcomeUnknown), "a read has no outcome to be unknown"
         assert client.left == 1
+
+    def test_through_pynamodb_end_as_unavailable_too(self) -> None:
+        """A real socket that is refused: pynamodb wraps what botocore raises, which itself stands on the socket's."""
+        schedules = open_stores(aws.Clients("eu-central-1", URL).factory("dynamodb"), "test").schedules
+        with pytest.raises(Unavailable, match="EndpointConnectionError"):
+            schedules.list("default", ScheduleFilter(), 10, None)
 
     def test_of_what_is_missing_are_not_repeated(self) -> None:
         client = Scripted(refused("ResourceNotFoundException"), "never")
