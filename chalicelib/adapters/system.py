@@ -17,7 +17,7 @@ from msgspec import Struct
 from chalicelib.adapters.hlc_clock import HlcClock
 from chalicelib.core import ulid
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.hlc import HEADER, parse
+from chalicelib.core.hlc import HEADER, BeyondRange, parse
 from chalicelib.ports.clock import Handle, Held, Reading
 
 _NANOS_PER_MS = 1_000_000
@@ -47,6 +47,8 @@ def observe_text(clock: HlcClock, stamp: str) -> None:
     """
     try:
         remote = parse(stamp)
+    except BeyondRange as problem:
+        raise InvalidField.of(HEADER, str(problem), code="clock_skew") from None
     except ValueError as problem:
         raise InvalidField.of(HEADER, str(problem)) from None
     clock.observe(remote)

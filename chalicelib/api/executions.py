@@ -8,7 +8,7 @@ from chalicelib.api import answers, requests
 from chalicelib.api.operations import Call, Handler, Operation
 from chalicelib.api.requests import Body, Query, given, json_text
 from chalicelib.api.schedules import execution_filter
-from chalicelib.api.wire import Reply
+from chalicelib.api.wire import Reply, entity_tag
 from chalicelib.core import draft, limits
 from chalicelib.core.errors import NotFound
 from chalicelib.core.execution import Execution
@@ -18,6 +18,7 @@ from chalicelib.usecases import logs as log_lines
 COLLECTION = "/api/v1/executions"
 ONE = COLLECTION + "/{execution_id}"
 _ID_MAX_CHARS = 48  # 26 of the schedule, 15 of the instant, two dashes and an m
+_TAGGED = {"ETag": "The version, for `If-Match`."}
 
 
 def get(call: Call[Body, Query]) -> Reply:
@@ -35,12 +36,12 @@ def page(call: Call[Body, requests.ExecutionsQuery]) -> Reply:
 
 def retry(call: Call[Body, Query]) -> Reply:
     """A further attempt."""
-    return _shown(executions.retry(call.services, call.caller, _id(call)))
+    return _shown(executions.retry(call.services, call.caller, _id(call), call.versions))
 
 
 def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
     """Cancel a pending or running execution."""
-    return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None))
+    return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None, call.versions))
 
 
 def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
@@ -49,17 +50,17 @@ def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
     result = None if raw is None else json_text(raw)
     if result is not None:
         draft.check_payload(result)
-    return _shown(executions.complete(call.services, call.caller, _id(call), result))
+    return _shown(executions.complete(call.services, call.caller, _id(call), result, call.versions))
 
 
 def fail(call: Call[requests.FailBody, Query]) -> Reply:
     """The failure of an execution that its target accepted."""
-    return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error))
+    return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error, call.versions))
 
 
 def heartbeat(call: Call[Body, Query]) -> Reply:
     """Start the time-out anew."""
-    return _shown(executions.heartbeat(call.services, call.caller, _id(call)))
+    return _shown(executions.heartbeat(call.services, call.caller, _id(call), call.versions))
 
 
 def logs(call: Call[Body, requests.PageQuery]) -> Reply:
@@ -79,7 +80,7 @@ def log(call: Call[requests.LogBody, Query]) -> Reply:
 
 
 def _shown(found: Execution) -> Reply:
-    return Reply(200, answers.of_execution(found))
+    return Reply(200, answers.of_execution(found), {"ETag": entity_tag(executions.version_of(found))})
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:
@@ -112,6 +113,7 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: answers.ExecutionView},
             errors=(404,),
+            answer_headers=_TAGGED,
         ),
         _verb("retry", "A further attempt of an execution that ended without success", retry),
         _verb("cancel", "Cancel a pending or running execution", cancel, requests.CancelBody, {"reason": "obsolete"}),
@@ -166,5 +168,7 @@ def _verb(
         body=body,
         answers={200: answers.ExecutionView},
         errors=(404, 409),
+        guarded=True,
         example=example,
+        answer_headers=_TAGGED,
     )

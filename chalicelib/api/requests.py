@@ -236,7 +236,8 @@ Holder = Annotated[
     Meta(min_length=1, max_length=limits.LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
 ]
 LeaseTtl = Annotated[int, Meta(ge=limits.LEASE_TTL_MIN_MS, le=limits.LEASE_TTL_MAX_MS, description="Milliseconds.")]
-FencingToken = Annotated[int, Meta(ge=1, le=limits.FENCING_TOKEN_MAX, description="As the grant gave it.")]
+# 0 was never granted: a caller that counts down from its first token is told that it holds nothing, not that it errs.
+FencingToken = Annotated[int, Meta(ge=0, le=limits.FENCING_TOKEN_MAX, description="As the grant gave it.")]
 
 
 class AcquireBody(Body, kw_only=True):
@@ -275,7 +276,7 @@ class ValidateBody(Body, kw_only=True):
     """The token that somebody presents to a resource."""
 
     name: LeaseName
-    fencing_token: Annotated[int, Meta(ge=0, le=limits.FENCING_TOKEN_MAX)]
+    fencing_token: FencingToken
 
 
 class BreakBody(Body, kw_only=True):

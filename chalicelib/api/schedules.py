@@ -111,8 +111,8 @@ def executions_of(call: Call[Body, requests.ScheduleExecutionsQuery]) -> Reply:
 
 def start_backfill(call: Call[requests.BackfillBody, Query]) -> Reply:
     """Fire what is missing."""
-    body = call.body
-    count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms)
+    body, version = call.body, _expected(call)
+    count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms, version)
     return Reply(202, answers.Backfilled(count))
 
 
@@ -353,6 +353,7 @@ def _verbs() -> list[Operation]:
             answers={202: answers.Backfilled},
             errors=(404,),
             creates=True,
+            guarded=True,
             description=f"At most {limits.BACKFILL_MAX_INSTANTS} instants, up to now; "
             "also such as lie before the schedule's creation. Repeating it repeats nothing.",
             example={"from_unix_ms": 1795248000000, "to_unix_ms": 1795251600000},

@@ -47,6 +47,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 
 
 class Reply(Struct):
@@ -160,10 +161,15 @@ def read_query(model: type[S], given: Mapping[str, Sequence[str]]) -> S:
     for name, values in given.items():
         if len(values) != 1:
             raise InvalidField.of(name, "is given more than once")
+    texts = {name: values[0] for name, values in given.items()}
     try:
-        return msgspec.convert({name: values[0] for name, values in given.items()}, type=model, strict=False)
+        query = msgspec.convert(texts, type=model, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidField([field_error(str(error), model, "parameter")]) from None
+    for name, text in texts.items():  # msgspec takes 1e1 for 10
+        if type(getattr(query, name)) is int and _INTEGER.fullmatch(text) is None:
+            raise InvalidField.of(name, "expected `int`, got `str`")
+    return query
 
 
 def field_error(message: str, model: type[msgspec.Struct], noun: str = "field") -> FieldError:

@@ -24,7 +24,7 @@ _PACKED_MAX = (1 << 64) - 1
 _PHYSICAL_MAX_NANOS = (1 << 63) - 1
 _NANOS_PER_MS = 1_000_000
 # [0-9] and not \d, which would also take other scripts' digits; the lengths stop int() before it works on a novel.
-_TEXT = re.compile(r"([0-9]{1,19})\.([0-9]{1,5})")
+_TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,5})")  # more digits than a stamp has: a far future is told as such
 
 assert HLC_LOGICAL_MAX == (1 << _LOGICAL_BITS) - 1
 
@@ -57,14 +57,19 @@ class Stamp(Struct, frozen=True, order=True):
 ZERO = Stamp(0, 0)
 
 
+class BeyondRange(ValueError):
+    """A stamp of a time that no stamp can name: however wrong this clock is, that is too far ahead of it."""
+
+
 def parse(text: str) -> Stamp:
-    """The stamp written as ``<physical_nanos>.<logical>``. Raises ValueError with what is wrong."""
+    """The stamp written as ``<physical_nanos>.<logical>``. Raises ValueError with what is wrong, and BeyondRange when
+    the time is too large."""
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError("must be <physical_nanos>.<logical>, such as 1795252805000412000.0")
     physical_nanos, logical = int(match[1]), int(match[2])
     if physical_nanos > _PHYSICAL_MAX_NANOS:
-        raise ValueError(f"physical_nanos must be at most {_PHYSICAL_MAX_NANOS}")
+        raise BeyondRange(f"physical_nanos must be at most {_PHYSICAL_MAX_NANOS}")
     if logical > HLC_LOGICAL_MAX:
         raise ValueError(f"logical must be at most {HLC_LOGICAL_MAX}")
     return Stamp(physical_nanos, logical)

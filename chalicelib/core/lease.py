@@ -149,7 +149,7 @@ class RenewRequest(Struct, frozen=True):
         _raise_any(
             name_problem(self.name),
             _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 1, FENCING_TOKEN_MAX),
+            _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX),
             None if self.ttl_ms is None else _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
         )
 
@@ -172,7 +172,7 @@ class ReleaseRequest(Struct, frozen=True):
         _raise_any(
             name_problem(self.name),
             _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 1, FENCING_TOKEN_MAX),
+            _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX),
         )
 
     @property

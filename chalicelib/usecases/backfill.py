@@ -20,14 +20,17 @@ from chalicelib.usecases import owed, schedules
 LEDGER_DEFAULT_MS = 86_400_000
 
 
-def backfill(s: Services, caller: Caller, schedule_id: str, from_ms: int, to_ms: int) -> int:
+def backfill(
+    s: Services, caller: Caller, schedule_id: str, from_ms: int, to_ms: int, if_match: str | None = None
+) -> int:
     """Fire the instants of [from_ms, to_ms] that have no execution, up to now; returns how many.
 
-    Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound, and
-    InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
+    Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound,
+    PreconditionFailed, and InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
     """
     found = schedules.get(s, caller, schedule_id)
     definition = found.definition
+    schedules.check_match(definition, if_match)
     _check(definition, from_ms, to_ms)
     now_ms = s.clock.now_ms()
     most = limits.BACKFILL_MAX_INSTANTS + 1

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core import execution as journal
 from chalicelib.core import limits
-from chalicelib.core.errors import Conflict, NotFound, TooMany
+from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.execution import Execution, LateAnswer, Result
 from chalicelib.core.message import Run
 from chalicelib.core.schedule import Definition, Key
@@ -50,6 +50,18 @@ def get(s: Services, caller: Caller, execution_id: str) -> Execution:
     return found
 
 
+def version_of(execution: Execution) -> str:
+    """What distinguishes two readings of one execution."""
+    return str(execution.rev)
+
+
+def _get_at(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None) -> Execution:
+    found = get(s, caller, execution_id)
+    if versions is not None and version_of(found) not in versions:
+        raise PreconditionFailed("the execution has another version")
+    return found
+
+
 def page(
     s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
 ) -> tuple[list[Execution], str | None]:
@@ -81,14 +93,21 @@ def _scan(
     return [records[key] for key in found.keys if key in records], found.after
 
 
-def cancel(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
-    """Cancel a pending or running execution. Raises NotFound, Conflict(not_cancellable)."""
-    done = cancel_running(s, caller, execution_id, reason)
+def cancel(
+    s: Services, caller: Caller, execution_id: str, reason: str | None, versions: Sequence[str] | None = None
+) -> Execution:
+    """Cancel a pending or running execution. ``versions``, here and below: those that it may have (None: any).
+
+    Raises NotFound, PreconditionFailed, Conflict(not_cancellable).
+    """
+    done = cancel_running(s, caller, execution_id, reason, versions)
     _announce(s, done)
     return done
 
 
-def cancel_running(s: Services, caller: Caller, execution_id: str, reason: str | None) -> Execution:
+def cancel_running(
+    s: Services, caller: Caller, execution_id: str, reason: str | None, versions: Sequence[str] | None = None
+) -> Execution:
     """Cancel an execution that has begun; one that only was claimed may still be sent. Raises as ``cancel``.
 
     The connection of a delivery under way in this process is closed; other processes look and close theirs. A target
@@ -102,16 +121,19 @@ def cancel_running(s: Services, caller: Caller, execution_id: str, reason: str |
         if execution.asynchronous:  # its target is at work and is to be told: queued first, owed by the record
             enqueue(s, [Run(execution.key, execution.attempt + 1, s.clock.now_ms())])
 
-    done = _end(s, caller, execution_id, cancelled, announced)
+    done = _end(s, caller, execution_id, versions, cancelled, announced)
     if done.attempts and done.target_type in s.targets:
         s.targets[done.target_type].cancel(done.id)
     return done
 
 
-def complete(s: Services, caller: Caller, execution_id: str, result: str | None) -> Execution:
+def complete(
+    s: Services, caller: Caller, execution_id: str, result: str | None, versions: Sequence[str] | None = None
+) -> Execution:
     """The end of an execution that its target accepted. ``result`` is JSON.
 
-    Raises NotFound, Conflict: not_accepted, or timed_out when its time was over. A report that comes too late is noted.
+    Raises NotFound, PreconditionFailed, Conflict: not_accepted, or timed_out when its time was over. A report that
+    comes too late is noted.
     """
 
     def completed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
@@ -119,10 +141,12 @@ def complete(s: Services, caller: Caller, execution_id: str, result: str | None)
         ended = Result("completed", result=result)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
-    return _reported(s, caller, execution_id, completed, LateAnswer(s.clock.now_ms(), "completed"))
+    return _reported(s, caller, execution_id, versions, completed, LateAnswer(s.clock.now_ms(), "completed"))
 
 
-def fail(s: Services, caller: Caller, execution_id: str, error: str) -> Execution:
+def fail(
+    s: Services, caller: Caller, execution_id: str, error: str, versions: Sequence[str] | None = None
+) -> Execution:
     """The failure of an accepted execution; it is retried by its policy. Raises as ``complete``."""
 
     def failed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
@@ -130,24 +154,27 @@ def fail(s: Services, caller: Caller, execution_id: str, error: str) -> Executio
         ended = Result("failed", error_type="http_error", error=error)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
-    return _reported(s, caller, execution_id, failed, LateAnswer(s.clock.now_ms(), "failed", error=error))
+    return _reported(s, caller, execution_id, versions, failed, LateAnswer(s.clock.now_ms(), "failed", error=error))
 
 
-def heartbeat(s: Services, caller: Caller, execution_id: str) -> Execution:
-    """Start the time-out of an accepted execution anew. Raises NotFound, Conflict: not_accepted, timed_out."""
+def heartbeat(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
+    """Start the time-out of an accepted execution anew. Raises as ``complete``."""
 
     def prolonged(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         _must_be_accepted(s, execution, now_ms)
         until_ms = max(now_ms + definition.timeout_ms, execution.lease_until_ms or 0)
         return replace(execution, rev=execution.rev + 1, lease_until_ms=until_ms)
 
-    return _end(s, caller, execution_id, prolonged)
+    return _end(s, caller, execution_id, versions, prolonged)
 
 
-def retry(s: Services, caller: Caller, execution_id: str) -> Execution:
-    """A further attempt of an execution that is over without success. Raises NotFound, Conflict(not_retryable)."""
+def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
+    """A further attempt of an execution that is over without success.
+
+    Raises NotFound, PreconditionFailed, Conflict(not_retryable).
+    """
     for _ in range(CHANGE_ATTEMPTS):
-        found = get(s, caller, execution_id)
+        found = _get_at(s, caller, execution_id, versions)
         now_ms = s.clock.now_ms()
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
         if s.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
@@ -172,12 +199,13 @@ def _reported(
     s: Services,
     caller: Caller,
     execution_id: str,
+    versions: Sequence[str] | None,
     ended: Callable[[Execution, Definition, int], Execution],
     answer: LateAnswer,
 ) -> Execution:
     """``_end``; of an execution that was ended without the report, the report is noted."""
     try:
-        return _end(s, caller, execution_id, ended)
+        return _end(s, caller, execution_id, versions, ended)
     except Conflict:
         found = get(s, caller, execution_id)
         if found.attempts and found.attempts[-1].outcome in (journal.TIMEOUT, journal.CANCELLED):
@@ -189,13 +217,14 @@ def _end(
     s: Services,
     caller: Caller,
     execution_id: str,
+    versions: Sequence[str] | None,
     ended: Callable[[Execution, Definition, int], Execution],
     announced: Callable[[Execution], None] = lambda _: None,
 ) -> Execution:
     """Write what a caller reports of an open execution; what follows from it follows. ``announced`` is called with the
     record as it was, before the write."""
     for _ in range(CHANGE_ATTEMPTS):
-        found = get(s, caller, execution_id)
+        found = _get_at(s, caller, execution_id, versions)
         definition = _definition_of(s, found)
         after = replace(ended(found, definition, s.clock.now_ms()), hlc=s.ids.hlc())
         announced(found)

@@ -219,7 +219,7 @@ def _change(
     schedule so (None: the mark stays)."""
     for _ in range(CHANGE_ATTEMPTS):
         found = get(s, caller, schedule_id)
-        _check_match(found.definition, if_match)
+        check_match(found.definition, if_match)
         changed = edited(found.definition)
         if changed == found.definition and outcome in (None, found.state.outcome):
             return found
@@ -233,7 +233,8 @@ def _change(
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
-def _check_match(definition: Definition, if_match: str | None) -> None:
+def check_match(definition: Definition, if_match: str | None) -> None:
+    """Refuse a version other than the one a caller names (None: any). Raises PreconditionFailed."""
     if if_match is not None and if_match != definition.version:
         raise PreconditionFailed(f"the schedule is at version {definition.version}")
 
@@ -388,7 +389,7 @@ def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) 
     """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
     for _ in range(CHANGE_ATTEMPTS):
         found = get(s, caller, schedule_id)
-        _check_match(found.definition, if_match)
+        check_match(found.definition, if_match)
         since_ms = _next_since_ms(s, found.state)
         settled = settle(s, found, since_ms)
         if settled is not None and _write_deletion(s, settled, since_ms):
@@ -440,7 +441,7 @@ def trigger(
     within one millisecond get neighbouring instants, since an execution's id is made of its instant.
     """
     found = get(s, caller, schedule_id)
-    _check_match(found.definition, if_match)
+    check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, instant, payload, request_id)

@@ -87,6 +87,26 @@ def test_cancel(house: House) -> None:
     assert (again.status, again.code) == (409, "not_cancellable")
 
 
+@pytest.mark.parametrize("verb", ["retry", "cancel", "complete", "fail", "heartbeat"])
+def test_if_match(house: House, verb: str) -> None:
+    execution_id = house.fire(retry_policy={"max_attempts": 1})
+    if verb == "retry":
+        house.end(execution_id, "failed")
+    else:
+        house.accept(execution_id)
+    path, body = f"{EXECUTIONS}/{execution_id}", {"error": "x"} if verb == "fail" else None
+    before = house.call("GET", path)
+    version = before.headers["ETag"].strip('"')
+    for wrong in ('"0"', f'W/"{version}"', '"a", "b"', ""):
+        refused = house.call("POST", f"{path}:{verb}", body, headers={"If-Match": wrong})
+        assert (refused.status, refused.code) == (412, "precondition_failed"), wrong
+    assert house.call("GET", path).json == before.json
+    done = house.call("POST", f"{path}:{verb}", body, headers={"If-Match": f'"a", "{version}"'})
+    assert (done.status, done.headers["ETag"] == before.headers["ETag"]) == (200, False)
+    stale = house.call("POST", f"{path}:{verb}", body, headers={"If-Match": before.headers["ETag"]})
+    assert stale.status == 412
+
+
 @pytest.mark.parametrize("verb", ["complete", "fail", "heartbeat"])
 def test_only_what_the_target_accepted_is_reported_on(house: House, verb: str) -> None:
     body = {"error": "x"} if verb == "fail" else None

@@ -116,6 +116,9 @@ def test_the_token_increases_for_ever(house: House) -> None:
 
 def test_validate_knows_the_live_token_and_the_highest(house: House) -> None:
     assert post(house, "validate", fencing_token=0).json == {"valid": False, "highest_fencing_token": 0}
+    for verb in ("renew", "release"):
+        refused = post(house, verb, holder_id="a", fencing_token=0)
+        assert (refused.status, refused.code) == (409, "lease_not_held"), "nobody was ever granted 0"
     acquire(house, "a")
     assert post(house, "validate", fencing_token=1).json == {"valid": True, "highest_fencing_token": 1}
     assert post(house, "validate", fencing_token=2).json == {"valid": False, "highest_fencing_token": 1}

@@ -192,7 +192,14 @@ def test_a_name_is_unique_within_an_owner(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("method", "suffix", "body"),
-    [("PATCH", "", {"sla_ms": 1}), ("DELETE", "", None), ("POST", ":pause", None), ("POST", ":trigger", None)],
+    [
+        ("PATCH", "", {"sla_ms": 1}),
+        ("DELETE", "", None),
+        ("POST", ":pause", None),
+        ("POST", ":resume", None),
+        ("POST", ":trigger", None),
+        ("POST", ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}),
+    ],
 )
 def test_if_match(house: House, method: str, suffix: str, body: Any) -> None:
     made = house.make()

@@ -116,6 +116,10 @@ class TestIds:
         with pytest.raises(InvalidField) as skewed:
             ids.observe(f"{NOW_MS * 1_000_000 + 10**12}.0")
         assert skewed.value.code == "clock_skew"
+        for beyond in ("9223372036854775808.0", "9" * 19 + ".0", "9" * 39 + ".0"):
+            with pytest.raises(InvalidField) as refused:
+                ids.observe(beyond)
+            assert refused.value.code == "clock_skew"
 
     def test_tokens_differ(self) -> None:
         assert len({token() for _ in range(100)}) == 100

@@ -346,7 +346,7 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], fields: list[str]) -> Non
     assert [e.field for e in invalid.value.errors] == fields
 
 
-@pytest.mark.parametrize("token", [0, -1, "1", True, 1 << 53])
+@pytest.mark.parametrize("token", [-1, "1", True, 1 << 53])
 def test_a_wrong_token_is_named(token: Any) -> None:
     for request in (RenewRequest, ReleaseRequest):
         with pytest.raises(InvalidField) as invalid:
