@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from chalicelib.core import limits
-from chalicelib.core.execution import Execution
+from chalicelib.core.execution import SKIPPED, Execution
 from chalicelib.core.schedule import Definition
 
 LOST, PAUSED, EXCLUDED, PENDING = "lost", "paused", "excluded", "pending"
@@ -86,7 +86,9 @@ def _line(at_ms: int, expected: str | None, execution: Execution | None, now_ms:
     owed = expected == "owed"
     if execution is not None:
         reason = execution.history[-1].reason if execution.history else None
-        return Line(at_ms, owed, execution.state, execution.lateness_ms, reason)
+        # Of the instants of a pause only those have a record that were queued before it: both are told alike.
+        idle = expected == PAUSED and execution.state == SKIPPED and not execution.attempts
+        return Line(at_ms, owed, PAUSED if idle else execution.state, execution.lateness_ms, reason)
     if expected in (PAUSED, EXCLUDED):
         return Line(at_ms, False, str(expected))
     due_ms = at_ms + jitter_ms if jitter_ms else at_ms

@@ -42,3 +42,13 @@ def test_two_versions_each_answer_for_their_own_time() -> None:
     new = definition(version="v2", since_ms=T0 + 12_000, expr="rate:3s")
     drawn = draw([old, new], [], T0, T0 + 20_000, T0 + 20_000, 100, None)
     assert [line.firing_ms - T0 for line in drawn.lines] == [5_000, 10_000, 12_000, 15_000, 18_000]
+
+
+def test_a_pause_is_told_alike_for_what_was_queued_before_it_and_for_what_was_not() -> None:
+    active = replace(definition(), until_ms=T0 + 7_000)
+    paused = definition(version="v2", since_ms=T0 + 7_000, active=False)
+    queued = replace(record(), firing_ms=T0 + 10_000, state="skipped", attempts=())
+    retried = replace(record(), firing_ms=T0 + 15_000, state="completed")
+    drawn = draw([active, paused], [queued, retried], T0, T0 + 20_000, T0 + 21_000, 100, None)
+    assert [line.outcome for line in drawn.lines] == ["pending", "paused", "completed", "paused"]
+    assert [line.expected for line in drawn.lines] == [True, False, False, False]
