@@ -95,6 +95,9 @@ class Edge:
         check_percent(raw_path)
         check_percent(query)
         path = _routable(raw_path)
+        found = self._face.open_route(path)
+        if found is not None:
+            path = found[0] + found[1].replace("/", "%2F")
         try:
             match = self._matcher.match_route(path)
         except ValueError:

@@ -96,6 +96,10 @@ class Face:
         """The methods that a path answers. Raises NotFound."""
         return sorted(self._table.methods(route, raw_params)[0])
 
+    def open_route(self, path: str) -> tuple[str, str, str] | None:
+        """As ``Table.open_route``."""
+        return self._table.open_route(path)
+
     def _trace(self, headers: Mapping[str, str]) -> TraceContext:
         """The caller's trace with a span of our own, or a new one."""
         try:

@@ -171,7 +171,8 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: answers.LeaseView},
             errors=(404,),
-            description="In the path, a name is percent-encoded: `reports%2Fnightly`.",
+            open_ended=True,
+            description="In the path, the slashes of a name may be plain or encoded: `reports%2Fnightly`.",
             answer_headers={"ETag": "The version, for `If-Match`."},
         ),
     ]

@@ -78,6 +78,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """One call of the API. ``answers`` maps success statuses to the model of their body (None: no body, str: text).
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
+    ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -93,6 +94,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     creates: bool = False
     guarded: bool = False
     yaml: bool = False
+    open_ended: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class Table:
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
+        self._open = tuple((op.route[: op.route.rindex("{")], op.route) for op in self.operations if op.open_ended)
         self._by_route: dict[str, dict[str, dict[str, Operation]]] = {}
         for operation in self.operations:
             verbs = self._by_route.setdefault(operation.route, {})
@@ -129,6 +132,14 @@ class Table:
         """Each route with the methods that any verb of it answers."""
         for route, verbs in self._by_route.items():
             yield route, sorted({method for methods in verbs.values() for method in methods})
+
+    def open_route(self, path: str) -> tuple[str, str, str] | None:
+        """Of a path that goes on where a route's last parameter may hold slashes: what comes before that parameter, the
+        parameter, and the route."""
+        for prefix, route in self._open:
+            if path.startswith(prefix) and "/" in path[len(prefix) :]:
+                return prefix, path[len(prefix) :], route
+        return None
 
     def find(self, method: str, route: str, raw_params: Mapping[str, str]) -> tuple[Operation, dict[str, str]]:
         """The operation of a request and its decoded parameters. Raises NotFound, MethodNotAllowed, BadRequest."""

@@ -18,23 +18,40 @@ Event = dict[str, Any]
 
 def handle(event: Event, context: Any) -> dict[str, Any]:
     """One request, as API Gateway's proxy integration describes it."""
+    return serve(app, event, context)
+
+
+def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
+    """``handle``, by any application."""
+    event = _routed(app, event)
     route, method = event["requestContext"]["resourcePath"], event["requestContext"]["httpMethod"]
     headers = CaseInsensitiveMapping({name: values[-1] for name, values in (event["multiValueHeaders"] or {}).items()})
     if route not in app.routes:
-        return _answer(headers, _no_such_route)
+        return _answer(app, headers, _no_such_route)
     if method == "OPTIONS":
         allow = ", ".join([*app.face.allowed(route, event["pathParameters"] or {}), method])
-        return _answer(headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
+        return _answer(app, headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
     if method == "HEAD":  # the gateway leaves the body out
         event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
     answer: dict[str, Any] = app(event, context)
     return answer
 
 
+def _routed(app: Any, event: Event) -> Event:
+    """The request under the route of ours that its path goes on from, where the gateway saw none."""
+    found = app.face.open_route("/" + (event["pathParameters"] or {}).get("proxy", ""))
+    if found is None:
+        return event
+    _, value, route = found
+    name = route[route.rindex("{") + 1 : -1]
+    context = {**event["requestContext"], "resourcePath": route}
+    return {**event, "requestContext": context, "pathParameters": {name: value}}
+
+
 def _no_such_route(_context: object) -> Response:
     raise NotFound("there is no such route")
 
 
-def _answer(headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
+def _answer(app: Any, headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
     answer: dict[str, Any] = app.face.respond(headers, call).to_dict()
     return answer

@@ -162,6 +162,9 @@ def test_several_wrong_fields_are_named_one_at_least(house: House) -> None:
     ("name", "path"),
     [
         ("reports/nightly", "reports%2Fnightly"),
+        ("reports/nightly", "reports/nightly"),
+        ("a/b/c", "a/b%2Fc"),
+        ("/a//", "/a//"),
         ("a:b", "a:b"),
         ("a:b", "a%3Ab"),
         ("a:b", "a%3ab"),

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from chalicelib.core import hlc, limits
 from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
+from chalicelib.functions.api import serve
 from tests.api.conftest import NOW_MS, RATE, House
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -163,6 +164,39 @@ def test_the_gateway_alone_answers_alike(house: House) -> None:
     assert call("POST", "/api/v1/schedules", b" " * (limits.BODY_MAX_BYTES + 1))[0] == 413
     status, problem, _ = call("GET", f"/api/v1/schedules/{made['id']}:nothing")
     assert (status, problem["code"]) == (404, "not_found")
+
+
+def test_what_the_gateway_of_aws_hands_on(house: House) -> None:
+    parent = f"00-{'1' * 32}-{'2' * 16}-01"
+    lease = {"name": "a/b", "holder_id": "h", "ttl_ms": 10_000}
+    assert house.call("POST", "/api/v1/leases:acquire", lease).status == 200
+
+    def call(method: str, route: str, params: dict[str, str] | None) -> tuple[int, Any, dict[str, str]]:
+        event = {
+            "requestContext": {"httpMethod": method, "resourcePath": route, "path": "/api/not/looked/at"},
+            "headers": {"traceparent": parent},
+            "multiValueHeaders": {"traceparent": [parent]},
+            "pathParameters": params,
+            "multiValueQueryStringParameters": None,
+            "stageVariables": None,
+            "isBase64Encoded": False,
+            "body": None,
+        }
+        answer = serve(house.app, event, None)
+        return answer["statusCode"], json.loads(answer["body"] or "null"), answer["headers"]
+
+    one = "/api/v1/leases/{name}"
+    for route, params in ((one, {"name": "a%2Fb"}), ("/{proxy+}", {"proxy": "api/v1/leases/a/b"})):
+        status, shown, headers = call("GET", route, params)
+        assert status == 200, shown
+        assert (shown["name"], headers["traceparent"][3:35]) == ("a/b", "1" * 32)
+        assert call("HEAD", route, params)[0] == 200
+        status, problem, headers = call("DELETE", route, params)
+        assert (status, problem["code"], headers["Allow"]) == (405, "method_not_allowed", "GET")
+        assert call("OPTIONS", route, params)[2]["Allow"] == "GET, OPTIONS"
+    for params in ({"proxy": "nowhere/a/b"}, {"proxy": "api/v1/leases/"}, None):
+        status, problem, _ = call("GET", "/{proxy+}" if params else "/", params)
+        assert (status, problem["code"], problem["trace_id"]) == (404, "not_found", "1" * 32)
 
 
 def test_location_holds_the_stage_that_the_caller_used(house: House) -> None:
