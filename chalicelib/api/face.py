@@ -141,7 +141,7 @@ class FaceApp(Chalice):
 
 def build(name: str, table: Table, services: Callable[[], Services], settings: Callable[[], Settings]) -> FaceApp:
     """The Chalice application with a view for every route of ``table``. Does no I/O."""
-    app = FaceApp(app_name=name)
+    app = FaceApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
     app.face = Face(table, services, settings)
     for route, methods in table.routes():
         app.route(route, methods=methods, content_types=[], name=_view_name(route))(_view(app))

@@ -134,6 +134,12 @@ def test_what_nobody_expected_is_told_in_general_and_logged_without_its_words(
     assert "secret" not in caplog.text
 
 
+def test_the_application_leaves_the_log_to_the_process(house: House) -> None:
+    """Chalice would give its logger a handler of its own: plain text, without a time or a trace."""
+    ours = house.app.log
+    assert (ours.handlers, ours.propagate, ours.level) == ([], True, logging.NOTSET)
+
+
 def test_services_that_cannot_be_made_are_a_problem_too(house: House) -> None:
     def broken() -> Any:
         raise RuntimeError("no such region")
