@@ -25,6 +25,7 @@ Client = Any
 ClientFactory = Callable[[], Client]
 
 ATTEMPTS_MAX = 4
+TIMEOUTS_MAX = 2  # of READ_TIMEOUT_S each: a third would outlast most callers
 PAUSE_FIRST_MS = 25
 CONNECT_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
@@ -230,14 +231,17 @@ def write_idempotent(call: Callable[[], T]) -> T:
 
 def _repeated(call: Callable[[], T], judge: Callable[[Exception], tuple[Exception, bool]]) -> T:
     unknown: Exception | None = None
+    timeouts = 0
     for attempt in range(ATTEMPTS_MAX):
         try:
             return call()
         except Exception as raised:
-            failure, repeat = judge(cause_of(raised))
+            cause = cause_of(raised)
+            failure, repeat = judge(cause)
+            timeouts += type(cause).__name__ == "ReadTimeoutError"
             if isinstance(failure, OutcomeUnknown):
                 unknown = failure
-            if not repeat or attempt == ATTEMPTS_MAX - 1:
+            if not repeat or attempt == ATTEMPTS_MAX - 1 or timeouts == TIMEOUTS_MAX:
                 # Once a try may have been written, a later refusal does not say that nothing was.
                 chosen = unknown if unknown is not None and isinstance(failure, Unavailable) else failure
                 if chosen is raised:

@@ -76,7 +76,6 @@ class TestReads:
             refused("ThrottlingException"),
             refused("ProvisionedThroughputExceededException"),
             refused("InternalServerError", 500),
-            ReadTimeoutError(endpoint_url=URL),
             ConnectionClosedError(endpoint_url=URL),
             EndpointConnectionError(endpoint_url=URL),
         ],
@@ -86,10 +85,20 @@ class TestReads:
         assert Database(lambda: client, NAMES).read("get_item") == {"Item": {}}
 
     def test_end_as_unavailable(self) -> None:
-        client = Scripted(*[ReadTimeoutError(endpoint_url=URL)] * aws.ATTEMPTS_MAX, "never")
+        client = Scripted(*[ConnectionClosedError(endpoint_url=URL)] * aws.ATTEMPTS_MAX, "never")
         with pytest.raises(Unavailable) as raised:
             Database(lambda: client, NAMES).read("get_item")
         assert not isinstance(raised.value, OutcomeUnknown), "a read has no outcome to be unknown"
+        assert client.left == 1
+
+    def test_are_repeated_after_one_time_out_but_not_after_two(self) -> None:
+        """Each takes five seconds of whoever waits for the answer."""
+        timeout = ReadTimeoutError(endpoint_url=URL)
+        client = Scripted(timeout, refused("ThrottlingException"), {"Item": {}})
+        assert Database(lambda: client, NAMES).read("get_item") == {"Item": {}}
+        client = Scripted(timeout, refused("ThrottlingException"), timeout, "never")
+        with pytest.raises(Unavailable, match="ReadTimeoutError"):
+            Database(lambda: client, NAMES).read("get_item")
         assert client.left == 1
 
     def test_through_pynamodb_end_as_unavailable_too(self) -> None:
