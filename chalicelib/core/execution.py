@@ -177,7 +177,7 @@ class Execution(Struct, frozen=True, kw_only=True):
 
     @property
     def lateness_ms(self) -> int | None:
-        """How long after its instant (and jitter) the first attempt started; None when none did."""
+        """How long after its instant (and jitter) the first attempt started that is not lost; None when none did."""
         if self.first_started_ms is None:
             return None
         return max(0, self.first_started_ms - self.firing_ms - self.offset_ms)
@@ -325,18 +325,20 @@ def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
 
     A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault; an
     attempt that was written down as running or accepted has used its time and is a ``timeout``: its target may still
-    be at work, and how often it may be asked is the policy's to say.
+    be at work, and how often it may be asked is the policy's to say. Whether a lost attempt was ever sent nobody knows:
+    the lateness of the execution is that of the first one that certainly was.
     """
     assert execution.lease_until_ms is not None
     assert execution.lease_until_ms <= now_ms
-    started = execution.attempts[-1].started_ms if _attempt_began(execution) else execution.firing_ms
+    if not _attempt_began(execution):
+        result = Result("lost", error_type="internal_error", error="the worker stopped before it recorded an outcome")
+        ended = finish(execution, result, policy, min(execution.due_ms, now_ms), now_ms)
+        return replace(ended, first_started_ms=execution.first_started_ms)
     if execution.asynchronous:
         result = Result("timeout", error_type="timeout", error="the target accepted the firing and never completed it")
-    elif _attempt_began(execution):
-        result = Result("timeout", error_type="timeout", error="no outcome was recorded within the time-out")
     else:
-        result = Result("lost", error_type="internal_error", error="the worker stopped before it recorded an outcome")
-    return finish(execution, result, policy, min(started, now_ms), now_ms)
+        result = Result("timeout", error_type="timeout", error="no outcome was recorded within the time-out")
+    return finish(execution, result, policy, min(execution.attempts[-1].started_ms, now_ms), now_ms)
 
 
 def _attempt_began(execution: Execution) -> bool:

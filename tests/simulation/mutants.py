@@ -291,6 +291,10 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
     ),
     # -- what is told
+    "lost-is-on-time": Mutant(
+        "a firing counts as begun with an attempt that nobody knows was sent",
+        (Edit(JOURNAL, "        return replace(ended, first_started_ms=execution.first_started_ms)\n", "        return ended\n"),),
+    ),
     "given-up-not-told": Mutant(
         "an instant that was given up is no miss of its SLA",
         (Edit(SLA, "return execution.late or any(", "return execution.late or False and any("),),

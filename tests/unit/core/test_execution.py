@@ -81,6 +81,19 @@ def test_a_lost_worker_does_not_count_against_the_policy() -> None:
     assert lost.retry_at_ms == T + limits.ATTEMPT_LEASE_MS
 
 
+def test_a_lost_attempt_says_nothing_about_lateness() -> None:
+    """Nobody knows whether it was sent: the one after it, or one that was written down as begun before it, does."""
+    end_ms = T + limits.ATTEMPT_LEASE_MS
+    lost = journal.lose(claimed(), POLICY, end_ms)
+    assert (lost.lateness_ms, lost.late) == (None, False)
+    taken_over = journal.claim(lost, "b", 9, end_ms)
+    done = journal.finish(taken_over, Result("completed"), POLICY, end_ms + 7, end_ms + 9)
+    assert (done.lateness_ms, done.late) == (end_ms + 7 - T, True)
+    failed = journal.finish(claimed(), Result("failed"), POLICY, T + 3, T + 10)
+    again = journal.claim(failed, "b", 9, end_ms)
+    assert journal.lose(again, POLICY, again.lease_until_ms or 0).lateness_ms == 3
+
+
 def test_an_accepted_attempt_that_is_never_completed_times_out() -> None:
     accepted = journal.accepted(claimed(), T + 1, T + 5000)
     assert accepted.asynchronous

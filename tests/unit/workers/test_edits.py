@@ -76,7 +76,7 @@ def test_a_claim_whose_worker_died_runs_under_the_version_in_force_at_its_instan
     edit_often(plant, once, later, T0 + 11_000)
     plant.run_until(T0 + 200_000)
     assert outcomes(plant, once) == [(10_000, "completed")]
-    assert [json.loads(d.event)["data"] for _, d in plant.bus.sent] == ["in force"]
+    assert [json.loads(d.event)["data"] for _, d in plant.bus.firings(once)] == ["in force"]
 
 
 @pytest.mark.parametrize("later", LATER_EDITS)
