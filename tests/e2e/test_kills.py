@@ -39,6 +39,7 @@ HIDDEN_S = 75.0
 REST_MOST_S = 240.0
 SCHEDULES = 14
 FIRING = "chronowatch.firings.v1"
+DRIFT_MS = 20  # CHRONO_MAX_DRIFT_MS by default
 BOOT_MOST_MS = 15_000  # from a process's start to its first instant as an instance
 
 # All but those that need what no table holds: what a process believed, and what it had read before it wrote.
@@ -257,7 +258,7 @@ class World:
         play = SimpleNamespace(
             world=world,
             faults=faults,
-            scenario=SimpleNamespace(calm=False),
+            scenario=SimpleNamespace(calm=False, max_drift_ms=DRIFT_MS),
             stream=SimpleNamespace(is_drained=True, done=[]),
         )
         return problems + checkers.judge(play, CHECKERS)
