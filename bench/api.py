@@ -131,11 +131,11 @@ def serve() -> None:
 
     from app import app
     from chalicelib import bootstrap, settings
-    from chalicelib.adapters import memory
-    from chalicelib.api import edge
+    from chalicelib.adapters.memory import stores
+    from chalicelib.api.http import edge
     from localdev.server import listen
 
-    stores = memory.open_stores()
+    stores = stores.open_stores()
     kinds = ("schedules", "executions", "cursors", "leases", "idempotency", "logs", "ticks")
     chosen = settings.load({})
     services = replace(bootstrap.build(chosen), **{kind: getattr(stores, kind) for kind in kinds})

@@ -218,7 +218,7 @@ def _completed(world: World, schedule_id: str, from_ms: int, to_ms: int) -> int:
 
 
 def _key(schedule_id: str) -> Any:
-    from chalicelib.core.schedule import Key as ScheduleKey
+    from chalicelib.core.schedules.schedule import Key as ScheduleKey
 
     return ScheduleKey(Caller().tenant, schedule_id)
 

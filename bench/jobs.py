@@ -127,6 +127,6 @@ def _batches(kinds: dict[str, tuple[str, Items]], numbers: Sequence[int]) -> Ite
 
 
 def _dynamodb(product: Product) -> Any:
-    from chalicelib.adapters.aws import Clients
+    from chalicelib.adapters.aws.clients import Clients
 
     return Clients("us-east-1", product.endpoint).get("dynamodb")

@@ -30,8 +30,8 @@ from bench.counting_proxy import CountingProxy
 from bench.product import Product
 from bench.report import Report, Target, spread, table
 from bench.root import ROOT
-from chalicelib.core import lease, lease_document
-from chalicelib.core.lease import Granted, LeaseItem
+from chalicelib.core.leases import lease, lease_document
+from chalicelib.core.leases.lease import Granted, LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import LeaseStore
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.core import message
+from chalicelib.core import queue_messages
 from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
 
@@ -113,7 +113,7 @@ class VirtualQueue:
         """As the port says."""
         self._real.send(messages)
         for outgoing in messages:
-            self._hold(outgoing.delay_s * 1000, message.encode(outgoing.message))
+            self._hold(outgoing.delay_s * 1000, queue_messages.encode(outgoing.message))
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         """As the port says."""

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from chalicelib import settings as environment
-from chalicelib.core.backpressure import Caps
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.services import Config, Services
 from chalicelib.ports.target import Target
+from chalicelib.process.admission import Caps
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.aws import ClientFactory, Clients
-    from chalicelib.adapters.system import SystemClock
+    from chalicelib.adapters.aws.clients import ClientFactory, Clients
+    from chalicelib.adapters.machine.system import SystemClock
 
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
 
@@ -61,7 +61,7 @@ def services() -> Services:
 
 def clock() -> Clock:
     """This machine's clock, for whoever needs nothing else."""
-    from chalicelib.adapters.system import SystemClock
+    from chalicelib.adapters.machine.system import SystemClock
 
     found = _made.services
     return SystemClock() if found is None else found.clock
@@ -84,14 +84,14 @@ def override(other: Services, chosen: Settings | None = None) -> Iterator[Servic
 
 def build(chosen: Settings) -> Services:
     """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
-    from chalicelib.adapters.aws import Clients
-    from chalicelib.adapters.dynamodb_stores import open_stores
-    from chalicelib.adapters.hlc_clock import HlcClock
-    from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
-    from chalicelib.adapters.sqs import SqsQueue
-    from chalicelib.adapters.system import SystemClock, SystemIds, SystemTasks
-    from chalicelib.adapters.time_sources import SystemTimeSources
-    from chalicelib.adapters.zone_data import zone_data_version
+    from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.aws.work_queue import SqsQueue
+    from chalicelib.adapters.dynamodb.stores import open_stores
+    from chalicelib.adapters.machine.hlc_clock import HlcClock
+    from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
+    from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
+    from chalicelib.adapters.machine.time_sources import SystemTimeSources
+    from chalicelib.adapters.machine.zone_data import zone_data_version
 
     own_clock = SystemClock()
     among_processes = chosen.loopback and not chosen.on_lambda
@@ -177,8 +177,8 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
         return own_clock.read().monotonic_nanos / 1e9
 
     def webhook() -> Target:
-        from chalicelib.adapters.secrets import AwsSecrets
-        from chalicelib.adapters.webhook import WebhookTarget
+        from chalicelib.adapters.aws.secrets import AwsSecrets
+        from chalicelib.adapters.targets.webhook import WebhookTarget
 
         secrets = AwsSecrets(client("secretsmanager"), client("ssm"), monotonic_s=monotonic_s)
         return WebhookTarget(
@@ -187,16 +187,16 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
 
     def aws(name: str) -> Callable[[], Target]:
         def make() -> Target:
-            from chalicelib.adapters import aws_targets
+            from chalicelib.adapters.targets import aws
 
             kinds = {
-                "sqs": aws_targets.SqsTarget,
-                "sns": aws_targets.SnsTarget,
-                "lambda": aws_targets.LambdaTarget,
-                "stepfunctions": aws_targets.StepFunctionsTarget,
+                "sqs": aws.SqsTarget,
+                "sns": aws.SnsTarget,
+                "lambda": aws.LambdaTarget,
+                "stepfunctions": aws.StepFunctionsTarget,
             }
             if name == "eventbridge":
-                return aws_targets.EventBridgeTarget(client("events"), default_bus=chosen.event_bus)
+                return aws.EventBridgeTarget(client("events"), default_bus=chosen.event_bus)
             return kinds[name](client(name))
 
         return make
@@ -208,12 +208,12 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
 def _prepare_process(chosen: Settings) -> None:
     """Plan with the zone rules that were shipped, wherever this runs. On Lambda also: logs as JSON lines, and traces
     when they are wanted; elsewhere whoever runs the process decides about these."""
-    from chalicelib.adapters.zone_data import use_packaged_zones
+    from chalicelib.adapters.machine.zone_data import use_packaged_zones
 
     use_packaged_zones()
     if not chosen.on_lambda:
         return
-    from chalicelib.adapters import telemetry
+    from chalicelib.adapters.aws import telemetry
 
     telemetry.configure_logging(chosen.log_level)
     if chosen.tracing:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.core import limits
 from chalicelib.core.errors import SettingsError
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 
 VARIABLES = (
     "CHRONO_STAGE",

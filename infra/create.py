@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chalicelib.adapters.system import pause
+from chalicelib.adapters.machine.system import pause
 from infra.state import Index, Queue, Rule, State, Table
 
 Client = Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chalicelib.adapters.aws import resource_name
+from chalicelib.adapters.aws.clients import resource_name
 
 STRING, NUMBER = "S", "N"
 KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.aws.clients import Clients
 from chalicelib.settings import LOCAL_PAGE_TOKEN_SECRET
 from infra.cloudformation import SECRET_PARAMETER
 from infra.package import package

@@ -13,7 +13,7 @@ from chalicelib.core import limits
 from localdev.processes import run_child
 
 if TYPE_CHECKING:
-    from chalicelib.api.edge import Edge
+    from chalicelib.api.http.edge import Edge
 
 # So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
 THREADS = limits.LEASE_HELD_CALLS_MAX + limits.TICK_STREAMS_MAX + 32
@@ -26,8 +26,8 @@ def prepare() -> Callable[[threading.Event], None]:
     """Load the API; what is returned serves it."""
     from app import app
     from chalicelib import bootstrap
-    from chalicelib.adapters import telemetry
-    from chalicelib.api import edge
+    from chalicelib.adapters.aws import telemetry
+    from chalicelib.api.http import edge
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.ports.services import Services
-from chalicelib.workers.ownership import Node, NoRoom
-from chalicelib.workers.shards import Held
+from chalicelib.workers.cluster.ownership import Node, NoRoom
+from chalicelib.workers.cluster.shards import Held
 from localdev.backoff import Backoff
 
 PERIOD_S = 60.0

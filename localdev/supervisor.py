@@ -21,7 +21,7 @@ from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
 from localdev.processes import Child, PidFile, end_stray
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.aws import Clients
+    from chalicelib.adapters.aws.clients import Clients
 
 DEPLOYED = "--deployed"
 CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
@@ -153,7 +153,7 @@ class Supervisor:
             raise CannotStart(str(problem)) from problem
 
     def _clients(self) -> Clients:
-        from chalicelib.adapters.aws import Clients
+        from chalicelib.adapters.aws.clients import Clients
 
         return Clients(self._chosen.region, self._endpoint)
 

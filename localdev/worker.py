@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 def prepare() -> Callable[[threading.Event], None]:
     """Load the functions; what is returned feeds them."""
     from chalicelib import bootstrap
-    from chalicelib.adapters import telemetry
-    from chalicelib.adapters.aws import Clients
+    from chalicelib.adapters.aws import telemetry
+    from chalicelib.adapters.aws.clients import Clients
     from chalicelib.functions import deliver, feed
     from chalicelib.workers import reconcile, sweep
     from infra import state

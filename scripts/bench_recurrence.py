@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from croniter import croniter
 from cronsim import CronSim
 
-from chalicelib.core.recurrence import Spec, compile_uncached
+from chalicelib.core.recurrence.expressions import Spec, compile_uncached
 
 ENGINES = ("chronowatch", "cronsim", "croniter")
 EXPRESSIONS = (

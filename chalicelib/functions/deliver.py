@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalice.app import Blueprint, SQSEvent
 
 from chalicelib import bootstrap
-from chalicelib.adapters.sqs import parse_event
+from chalicelib.adapters.aws.work_queue import parse_event
 from chalicelib.workers import deliver
 
 BATCH_SIZE = 10  # without a batching window, which would eat the run-up that a firing has before its instant

@@ -11,10 +11,10 @@ import msgspec
 from chalice.app import Blueprint, DynamoDBEvent
 
 from chalicelib import bootstrap
-from chalicelib.adapters import telemetry
-from chalicelib.adapters.dynamodb_documents import decode_execution, execution_key
-from chalicelib.adapters.telemetry import Metric
-from chalicelib.core.execution import Execution
+from chalicelib.adapters.aws import telemetry
+from chalicelib.adapters.aws.telemetry import Metric
+from chalicelib.adapters.dynamodb.documents import decode_execution, execution_key
+from chalicelib.core.executions.execution import Execution
 from chalicelib.workers import feed
 from chalicelib.workers.feed import Tally, Written
 

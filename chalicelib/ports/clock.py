@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from chalicelib.core.clock_bound import Observation
+from chalicelib.core.clock.clock_bound import Observation
 
 
 class Reading(NamedTuple):

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from chalicelib.core import limits
-from chalicelib.core.backpressure import Backpressure, Caps
-from chalicelib.core.clock_memory import ClockMemory
-from chalicelib.core.held_calls import HeldCalls
-from chalicelib.core.lease_memory import LeaseMemory
-from chalicelib.core.version_cache import VersionCache
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, Signals, Tasks, TimeSources
 from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, LogStore, ScheduleStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.ticks import TickStore
 from chalicelib.ports.work_queue import WorkQueue
+from chalicelib.process.admission import Backpressure, Caps
+from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.lease_memory import LeaseMemory
+from chalicelib.process.permits import HeldCalls
+from chalicelib.process.version_cache import VersionCache
 
 
 class Config(Struct, frozen=True):

@@ -17,10 +17,10 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chalicelib.core.capacity import Move, Used
-from chalicelib.core.execution import FAILED, TIMEOUT, Execution, ExecutionKey
-from chalicelib.core.schedule import Definition, Key, Schedule, State
-from chalicelib.core.watch import Watch
+from chalicelib.core.executions.execution import FAILED, TIMEOUT, Execution, ExecutionKey
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 
 
 class Due(NamedTuple):
@@ -296,7 +296,7 @@ class IdempotencyStore(Protocol):
 
 
 class LeaseStore(Protocol):
-    """Lease items: serialised by core.lease, replaced whole under their rev."""
+    """Lease items: serialised by core.leases.lease, replaced whole under their rev."""
 
     def load(self, tenant: str, name: str) -> tuple[str, int] | None:
         """(document, rev), or None when the lease was never asked for."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from chalicelib.core import cloudevent
+from chalicelib.core.targets import cloudevent
 
 COMPLETED = "completed"
 ACCEPTED = "accepted"

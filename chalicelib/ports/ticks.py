@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from chalicelib.core.frequencies import Frequency
-from chalicelib.core.tick_book import Book, Page
+from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.tick_book import Book, Page
 
 
 class KeptBook(NamedTuple):

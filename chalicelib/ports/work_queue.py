@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from chalicelib.core.message import Message
+from chalicelib.core.queue_messages import Message
 
 
 class Outgoing(NamedTuple):

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chalicelib.core import ledger as ledgers
 from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.execution import Execution
-from chalicelib.core.ledger import Ledger
-from chalicelib.core.message import Run
-from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.core.executions import ledger as ledgers
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.ledger import Ledger
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.engine import handoff
 from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Caller, Services
-from chalicelib.usecases import owed, schedules
+from chalicelib.usecases import schedules
 
 LEDGER_DEFAULT_MS = 86_400_000
 
@@ -56,14 +57,14 @@ def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int)
     """Queue and write up to ten requested records; the ones that got a record meanwhile are not repeated."""
     records = [
         replace(
-            owed.new_record(s, found.definition, found.state.shard, at_ms, now_ms),
+            handoff.new_record(s, found.definition, found.state.shard, at_ms, now_ms),
             requested=True,
             offset_ms=0,
             retry_at_ms=now_ms,
         )
         for at_ms in instants
     ]
-    owed.enqueue(s, [Run(record.key, 1, now_ms) for record in records])
+    handoff.enqueue(s, [Run(record.key, 1, now_ms) for record in records])
     return sum(s.executions.insert(records))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits, schedule
+from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, NotFound
-from chalicelib.core.schedule import Definition, Schedule
+from chalicelib.core.schedules import schedule
+from chalicelib.core.schedules.schedule import Definition, Schedule
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import ScheduleFilter
 from chalicelib.usecases import schedules

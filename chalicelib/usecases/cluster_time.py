@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from chalicelib.core import hlc
+from chalicelib.core.clock import hlc
+from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import InvalidField, TooMany
-from chalicelib.core.hlc import Stamp
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Cursor
 

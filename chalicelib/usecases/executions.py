@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import execution as journal
 from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.execution import Execution, LateAnswer, Result
-from chalicelib.core.message import Run
-from chalicelib.core.schedule import Definition, Key
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Execution, LateAnswer, Result
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import Definition, Key
+from chalicelib.engine.definitions import load_definitions
+from chalicelib.engine.delay_runs import chain
+from chalicelib.engine.follow_ups import follow
+from chalicelib.engine.handoff import enqueue
+from chalicelib.engine.outcomes import Ended, note_late, write_outcomes
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Versioned
-from chalicelib.usecases.chain import chain
-from chalicelib.usecases.definitions import load_definitions
-from chalicelib.usecases.outcomes import Ended, note_late, write_outcomes
-from chalicelib.usecases.owed import enqueue
-from chalicelib.usecases.sequel import follow
 
 CHANGE_ATTEMPTS = 12
 PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls

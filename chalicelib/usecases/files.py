@@ -13,9 +13,10 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import draft, limits
+from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, InvalidField
-from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.core.ulid import derived, is_ulid
 from chalicelib.ports.batches import chunks, gathered
 from chalicelib.ports.services import Caller, Services
@@ -119,7 +120,7 @@ def _update(s: Services, caller: Caller, entry: Entry, before: Definition, dry_r
     after = replace(before, **{name: getattr(wanted, name) for name in changed})
     if not changed:
         return Step(UNCHANGED, before, before)
-    draft.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    validation.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
     if not dry_run:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}
         after = schedules.edit(s, caller, before.id, values, None, allow_past=True).definition
@@ -131,5 +132,5 @@ def _differ(name: str, before: Definition, wanted: Definition) -> bool:
     if name == "payload":
         return bool(json.loads(old) != json.loads(new))  # 1.10 is 1.1, and the order of keys says nothing
     if name == "target":
-        return draft.normal_target(old) != draft.normal_target(new)
+        return validation.normal_target(old) != validation.normal_target(new)
     return bool(old != new)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chalicelib.core import jobs, limits
-from chalicelib.core import schedule as course
-from chalicelib.core.capacity import is_cancelled
+from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, FieldError, InvalidField
-from chalicelib.core.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
+from chalicelib.core.executions.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
-from chalicelib.core.schedule import Key, Schedule
+from chalicelib.core.jobs import job_status
+from chalicelib.core.schedules import schedule as course
+from chalicelib.core.schedules.capacity import is_cancelled
+from chalicelib.core.schedules.schedule import Key, Schedule
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import ScheduleFilter
@@ -57,7 +58,7 @@ def create(s: Services, caller: Caller, wanted: NewJob, job_id: str) -> Job:
 
 def _fields(s: Services, wanted: NewJob) -> dict[str, object]:
     """A job's fields as a schedule's. Raises InvalidField."""
-    timing = _once(wanted) if wanted.type == jobs.UNICO else _again_and_again(s, wanted)
+    timing = _once(wanted) if wanted.type == job_status.UNICO else _again_and_again(s, wanted)
     if wanted.payload is not None:
         timing["payload"] = wanted.payload
     if wanted.webhook_url is not None:
@@ -106,7 +107,7 @@ def _instant(field: str, text: str) -> int:
 
 def _in_terms_of_jobs(wanted: NewJob, refused: InvalidField) -> InvalidField:
     """The same errors under the names that the caller used."""
-    names = {"expr": "timestamp" if wanted.type == jobs.UNICO else "cron_expression"}
+    names = {"expr": "timestamp" if wanted.type == job_status.UNICO else "cron_expression"}
     names |= {"target.url": "webhook_url", "end_at_unix_ms": "last_date"}
     errors = [FieldError(names.get(e.field, e.field), e.message) for e in refused.errors]
     return InvalidField(errors, code=refused.code)
@@ -132,7 +133,7 @@ def page(
         return _running(s, caller, limit, after)
     items: list[Job] = []
     for _ in range(PAGE_SCAN_MAX):
-        listed = s.schedules.jobs(caller.tenant, jobs.GROUP_OF[status], limit - len(items), after)
+        listed = s.schedules.jobs(caller.tenant, job_status.GROUP_OF[status], limit - len(items), after)
         items += [job for job in _of_ids(s, caller, listed.ids) if job.status == status]
         after = listed.after
         if after is None or len(items) >= limit:
@@ -176,25 +177,25 @@ def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
 
 def _last_keys(found: Schedule, now_ms: int) -> list[ExecutionKey]:
     """What the last attempted execution may be called: its instant is known, not whether it was fired by hand."""
-    at_ms = jobs.last_run_ms(found, now_ms)
+    at_ms = job_status.last_run_ms(found, now_ms)
     if at_ms is None:
         return []
     return [ExecutionKey(*found.definition.key, at_ms, manual) for manual in (False, True)]
 
 
 def _newest(records: Sequence[Execution]) -> Execution | None:
-    attempted = [r for r in records if r.state in jobs.ATTEMPTED]
+    attempted = [r for r in records if r.state in job_status.ATTEMPTED]
     return max(attempted, key=lambda r: r.created_ms, default=None)
 
 
 def _last_of(s: Services, key: Key) -> Execution | None:
     """The last attempted execution of a schedule, by the journal."""
     found, _ = s.executions.of_schedule(key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
-    return next((e for e in found if e.state in jobs.ATTEMPTED), None)
+    return next((e for e in found if e.state in job_status.ATTEMPTED), None)
 
 
 def _job(s: Services, found: Schedule, last: Execution | None) -> Job:
-    return Job(found, last, jobs.status(found, last, s.clock.now_ms()))
+    return Job(found, last, job_status.status(found, last, s.clock.now_ms()))
 
 
 def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_match: str | None) -> Job:

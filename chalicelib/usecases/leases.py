@@ -1,4 +1,4 @@
-"""Leases: each call is one decision of core.lease and at most one conditional write.
+"""Leases: each call is one decision of core.leases.lease and at most one conditional write.
 
 A process remembers the last form of each lease it wrote, so that an uncontended acquire and release cost one write
 each: the write is conditional, and a stale memory only costs a read more. What changes nothing is never answered from
@@ -12,9 +12,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.core import lease, lease_document, limits
+from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.lease import (
+from chalicelib.core.leases import lease, lease_document
+from chalicelib.core.leases.lease import (
     AcquireRequest,
     Broken,
     Decision,

@@ -1,13 +1,14 @@
 """Worker nodes that others run and that tell us of themselves: each is a lease, alive while it joins again in time.
 
-They own no shards: those are divided among the workers that sweep (``workers.ownership``).
+They own no shards: those are divided among the workers that sweep (``workers.cluster.ownership``).
 """
 
 from __future__ import annotations
 
-from chalicelib.core import lease, lease_document, limits
+from chalicelib.core import limits
 from chalicelib.core.errors import Conflict
-from chalicelib.core.lease import LeaseItem
+from chalicelib.core.leases import lease, lease_document
+from chalicelib.core.leases.lease import LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from chalicelib.core import draft, schedule
-from chalicelib.core.schedule import Definition
+from chalicelib.core.schedules import schedule, validation
+from chalicelib.core.schedules.schedule import Definition
 from chalicelib.ports.services import Caller, Services
 
 
@@ -29,7 +29,7 @@ def preview(s: Services, caller: Caller, fields: Mapping[str, Any], after_ms: in
         created_at_ms=now_ms if after_ms is None else after_ms,
         updated_at_ms=now_ms,
     )
-    draft.check(definition, now_ms, s.config.webhook_allow, allow_past=True)
+    validation.check(definition, now_ms, s.config.webhook_allow, allow_past=True)
     runs = _runs(definition, now_ms if after_ms is None else after_ms, count)
     return Preview(runs, definition.compiled().dst_notes(runs))
 

@@ -12,19 +12,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.core import capacity, draft, failures, limits, schedule, trace, watch
-from chalicelib.core.capacity import Room
+from chalicelib.core import limits, trace
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.execution import CANCELLED, Execution, ExecutionKey
-from chalicelib.core.message import Run
-from chalicelib.core.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
+from chalicelib.core.policies import failures, monitor
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules import capacity, schedule, validation
+from chalicelib.core.schedules.capacity import Room
+from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.engine import handoff
+from chalicelib.engine.capacity import counted, exhausted, uncounted
+from chalicelib.engine.delay_runs import chain
+from chalicelib.engine.handoff import Owed, hand_over
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Change, NameTaken, NoRoom, RevisionLost, ScheduleFilter
-from chalicelib.usecases import owed
-from chalicelib.usecases.chain import chain
-from chalicelib.usecases.owed import Owed, hand_over
-from chalicelib.usecases.room import counted, exhausted, uncounted
 
 CHANGE_ATTEMPTS = 12
 
@@ -41,7 +43,7 @@ def create(
     blank, room = _counted(s, None, definition, _blank_state(s, definition), None)
     made = _only_if_it_counts(definition, _begin(s, definition, blank, None))
     try:
-        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))
+        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))
     except NameTaken:
         raise _name_taken(definition) from None
     except NoRoom:
@@ -57,7 +59,7 @@ def draft_new(
     """The definition that ``create`` would make, judged and not written. Raises InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, fields, schedule_id, now_ms)
-    draft.check(definition, now_ms, s.config.webhook_allow, allow_past)
+    validation.check(definition, now_ms, s.config.webhook_allow, allow_past)
     return definition
 
 
@@ -161,7 +163,7 @@ def edit(
         changed = replace(definition, **given, active=active)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
-        draft.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
+        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
         return changed
 
     if "shard_key" in fields:
@@ -355,7 +357,7 @@ def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | N
         old_name=_guard(old),
         new_name=_guard(new),
         moves=capacity.moves(before, after, room),
-        watch=watch.to_begin(before, after),
+        watch=monitor.to_begin(before, after),
     )
     try:
         s.schedules.change(change)
@@ -445,7 +447,7 @@ def trigger(
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, instant, payload, request_id)
-        owed.enqueue(s, [Run(record.key, 1, instant)])
+        handoff.enqueue(s, [Run(record.key, 1, instant)])
         if s.executions.insert([record])[0]:
             return record
         existing = s.executions.get([record.key]).get(record.key)
@@ -456,7 +458,7 @@ def trigger(
 
 
 def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None, request_id: str) -> Execution:
-    record = owed.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
+    record = handoff.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
     return replace(
         record,
         manual=True,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from chalicelib.core import limits
-from chalicelib.core.frequencies import Frequency
-from chalicelib.core.tick_book import Book
-from chalicelib.core.ticks import Tick
+from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.numbering import Tick
+from chalicelib.core.ticks.tick_book import Book
 from chalicelib.ports.services import Services
 from chalicelib.usecases import ticks
 

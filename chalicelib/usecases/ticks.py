@@ -15,15 +15,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib import VERSION
-from chalicelib.core import clock_bound, draft, limits, message, tick_book, zones
-from chalicelib.core.clock_bound import Reading
+from chalicelib.core import limits, queue_messages
+from chalicelib.core.clock import clock_bound
+from chalicelib.core.clock.clock_bound import Reading
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.message import BUS, TARGET, DueTick
-from chalicelib.core.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
-from chalicelib.core.ticks import Policy, Reserved, Tick, next_boundary
+from chalicelib.core.queue_messages import BUS, TARGET, DueTick
+from chalicelib.core.recurrence import zones
+from chalicelib.core.schedules import validation
+from chalicelib.core.ticks import tick_book
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
+from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
+from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Caller, Services
-from chalicelib.usecases.owed import enqueue
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +87,7 @@ def is_sane(s: Services) -> bool:
 
 def _enqueue(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
     due = [DueTick(t, (BUS, TARGET) if book.stream(t.frequency).target else (BUS,)) for t in ticks]
-    enqueue(s, message.pack_ticks(due))
+    enqueue(s, queue_messages.pack_ticks(due))
 
 
 def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
@@ -106,7 +110,7 @@ def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, obj
     empty one takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
     if target:
-        draft.check_target(target, s.config.webhook_allow)
+        validation.check_target(target, s.config.webhook_allow)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))

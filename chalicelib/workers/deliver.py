@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-from chalicelib.core import limits, message
+from chalicelib.core import limits, queue_messages
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.execution import Execution, ExecutionKey
-from chalicelib.core.message import Firing, Firings, Run, Ticks
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.queue_messages import Firing, Firings, Run, Ticks
+from chalicelib.engine.cancel_notices import tell
+from chalicelib.engine.claim import Claimed, Claims, claim_firings, claim_runs
+from chalicelib.engine.pipeline import Ready, fire, make_ready
 from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming
-from chalicelib.workers.claim import Claimed, Claims, claim_firings, claim_runs
-from chalicelib.workers.fire import Ready, fire, make_ready
-from chalicelib.workers.notices import tell
 from chalicelib.workers.publish import Publication
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
     again: set[str] = set()
     for incoming in batch:
         try:
-            decoded = message.decode(incoming.body)
+            decoded = queue_messages.decode(incoming.body)
         except ValueError as problem:
             log.error("poisoned message: %s", problem)
             again.add(incoming.receipt)  # the queue's own dead-letter queue takes it after some deliveries

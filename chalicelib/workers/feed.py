@@ -14,18 +14,19 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from chalicelib.core import execution as journal
-from chalicelib.core import failures as rule
-from chalicelib.core import limits, policy_events, sla
-from chalicelib.core.execution import Execution
-from chalicelib.core.policy_events import PolicyEvent
-from chalicelib.core.schedule import Definition, FailurePause, Key
+from chalicelib.core import limits
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.policies import failures as rule
+from chalicelib.core.policies import policy_events, sla
+from chalicelib.core.policies.policy_events import PolicyEvent
+from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
+from chalicelib.engine import failures, monitors
+from chalicelib.engine.definitions import load_definitions
+from chalicelib.engine.events import announce
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Versioned
-from chalicelib.usecases import failures, monitors
-from chalicelib.usecases.announce import announce
-from chalicelib.usecases.definitions import load_definitions
 
 
 class Tally(Struct, frozen=True):

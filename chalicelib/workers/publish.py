@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from chalicelib.core import limits, message, tick_event
+from chalicelib.core import limits, queue_messages
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.frequencies import Frequency
-from chalicelib.core.message import BUS, DueTick, Ticks
-from chalicelib.core.ticks import Tick
+from chalicelib.core.queue_messages import BUS, DueTick, Ticks
+from chalicelib.core.ticks import tick_event
+from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.trace import of_attempt
 from chalicelib.ports.batches import chunks
 from chalicelib.ports.clock import Handle
@@ -55,7 +56,7 @@ class Publication:
         soon_ms = self._s.clock.now_ms() + self._s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
         far = [d for d in due if d.due_ms > soon_ms]
         sendings = self._sendings([d for d in due if d.due_ms <= soon_ms])
-        _enqueue(self._s, [Outgoing(m, self._delay_s(m.due_ms)) for m in message.pack_ticks(far)])
+        _enqueue(self._s, [Outgoing(m, self._delay_s(m.due_ms)) for m in queue_messages.pack_ticks(far)])
         by_instant: dict[int, list[_Sending]] = defaultdict(list)
         for sending in sendings:
             by_instant[sending.tick.timestamp // 1_000_000].append(sending)
@@ -130,7 +131,7 @@ class Publication:
         _enqueue(self._s, again)
 
     def _delay_s(self, due_ms: int) -> int:
-        return message.delay_s(due_ms, self._s.clock.now_ms(), self._s.config.lead_ms)
+        return queue_messages.delay_s(due_ms, self._s.clock.now_ms(), self._s.config.lead_ms)
 
 
 def _enqueue(s: Services, outgoing: Sequence[Outgoing]) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from chalicelib.core import limits, traffic
+from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.execution import Execution, ExecutionKey
-from chalicelib.core.message import Run
+from chalicelib.core.executions import traffic
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.queue_messages import Run
+from chalicelib.engine import capacity, monitors
+from chalicelib.engine.delay_runs import chain
+from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
-from chalicelib.usecases import monitors, room
-from chalicelib.usecases.chain import chain
-from chalicelib.usecases.owed import enqueue
-from chalicelib.workers.shards import Held, each_shard, stamp
+from chalicelib.workers.cluster.shards import Held, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def reconcile_shard(s: Services, held: Held) -> None:
     _overdue(s, held.shard)
     for tenant in TENANTS:
         _abandoned(s, tenant, held)
-    room.release_spent(s, held.shard)
+    capacity.release_spent(s, held.shard)
     monitors.look(s, held.shard)
 
 

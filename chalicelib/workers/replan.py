@@ -11,7 +11,7 @@ import logging
 
 from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, NotFound
-from chalicelib.core.schedule import Definition
+from chalicelib.core.schedules.schedule import Definition
 from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores import Due

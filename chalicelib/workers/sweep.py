@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from chalicelib.core import limits, schedule
+from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.schedule import Key, Schedule, Window
+from chalicelib.core.schedules import schedule
+from chalicelib.core.schedules.schedule import Key, Schedule, Window
+from chalicelib.engine.definitions import load_definitions
+from chalicelib.engine.handoff import Owed, hand_over
 from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Due, Versioned
 from chalicelib.usecases import ticks
-from chalicelib.usecases.definitions import load_definitions
-from chalicelib.usecases.owed import Owed, hand_over
-from chalicelib.workers import clock_watch, replan
-from chalicelib.workers.shards import Held, each_shard, stamp
+from chalicelib.workers import replan
+from chalicelib.workers.cluster import clock_watch
+from chalicelib.workers.cluster.shards import Held, each_shard, stamp
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api import edge, face
-from chalicelib.api.table import table
-from chalicelib.core.execution import Execution, Result, accepted, claim, finish
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.api.http import app, edge
+from chalicelib.api.http.routes import table
+from chalicelib.core.executions.execution import Execution, Result, accepted, claim, finish
+from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from tests.api.stores import NOW_MS, MovableClock, make_services
 
@@ -63,7 +63,7 @@ class House:
     def __init__(self) -> None:
         self.services: Services = make_services()
         self.settings = TestSettings()
-        self.app = face.build("chronowatch", table(), lambda: self.services, lambda: self.settings)
+        self.app = app.build("chronowatch", table(), lambda: self.services, lambda: self.settings)
         self.edge = edge.Edge(self.app)
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chalicelib.adapters.memory import open_stores
-from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
+from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
+from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.services import Config, Services
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from chalicelib.core import limits
 from chalicelib.workers import sweep
-from chalicelib.workers.ownership import Node
+from chalicelib.workers.cluster.ownership import Node
 from tests.api.conftest import House
 
 

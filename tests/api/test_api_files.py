@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.yaml_text import to_json
+from chalicelib.api.http.yaml_text import to_json
 from chalicelib.core import limits
 from tests.api.conftest import NOW_MS, RATE, Answer, House
 

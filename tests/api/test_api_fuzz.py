@@ -9,8 +9,8 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.api.requests import AcquireBody, NewSchedule
-from chalicelib.api.table import table
+from chalicelib.api.http.requests import AcquireBody, NewSchedule
+from chalicelib.api.http.routes import table
 from tests.api.conftest import RATE, Answer, House
 
 OPERATIONS = table().operations

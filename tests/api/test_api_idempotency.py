@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.capacity import Move
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.schedule import Schedule
-from chalicelib.core.watch import Watch
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.capacity import Move
+from chalicelib.core.schedules.schedule import Schedule
 from tests.api.conftest import RATE, House
 
 SCHEDULES = "/api/v1/schedules"

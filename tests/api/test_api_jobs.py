@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits, message
-from chalicelib.core.capacity import Used
-from chalicelib.core.execution import Result, claim, finish
-from chalicelib.core.schedule import Key, RetryPolicy, State
+from chalicelib.core import limits, queue_messages
+from chalicelib.core.executions.execution import Result, claim, finish
+from chalicelib.core.schedules.capacity import Used
+from chalicelib.core.schedules.schedule import Key, RetryPolicy, State
+from chalicelib.engine import capacity
+from chalicelib.engine.handoff import new_record
+from chalicelib.engine.outcomes import Ended, write_outcomes
 from chalicelib.ports.stores import LogLine
 from chalicelib.ports.work_queue import Outgoing
-from chalicelib.usecases import room
-from chalicelib.usecases.outcomes import Ended, write_outcomes
-from chalicelib.usecases.owed import new_record
 from tests.api.conftest import NOW_MS, RATE, House
 
 UNICO = {"type": "unico", "timestamp": "2026-11-21T10:00:00Z"}
@@ -348,7 +348,7 @@ class Watched:
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self.sent: list[message.Message] = []
+        self.sent: list[queue_messages.Message] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -377,7 +377,7 @@ class TestCapacity:
         assert len(house.call("GET", "/jobs").json["items"]) == 10
         assert queue.sent == []
         assert house.services.schedules.named("default", [("anonymous", "n")]) == {}
-        assert room.used(house.services).jobs == 10
+        assert capacity.used(house.services).jobs == 10
 
     def test_a_refused_call_leaves_its_idempotency_key_free(self, house: House) -> None:
         limit(house, 1)
@@ -392,7 +392,7 @@ class TestCapacity:
         assert house.call("POST", "/jobs", UNICO).status == 507
         house.call("DELETE", f"/jobs/{a}")
         house.call("POST", f"/jobs/{b}/cancel")
-        assert room.used(house.services) == Used(0, 0)
+        assert capacity.used(house.services) == Used(0, 0)
         assert [house.call("POST", "/jobs", UNICO).status for _ in range(3)] == [201, 201, 507]
         assert house.call("POST", f"/api/v1/schedules/{b}:resume").code == "capacity_exhausted"
         assert status_of(house, b)["status"] == "cancelled"
@@ -405,7 +405,7 @@ class TestCapacity:
         fire(house, soon)
         assert house.call("POST", "/jobs", UNICO).status == 201
         assert state_of(house, soon).counted == -1
-        assert room.used(house.services).jobs == 1
+        assert capacity.used(house.services).jobs == 1
 
     def test_bringing_a_completed_one_back_needs_room(self, house: House) -> None:
         limit(house, 1)
@@ -419,7 +419,7 @@ class TestCapacity:
         assert house.call("PATCH", path, {"name": "kept"}).status == 200, "it still has nothing to do"
         house.call("DELETE", f"/jobs/{other}")
         assert house.call("PATCH", path, later).status == 200
-        assert room.used(house.services).jobs == 1
+        assert capacity.used(house.services).jobs == 1
 
     def test_memory_is_what_schedules_weigh(self, house: House) -> None:
         limit(house, memory=64 * 1024)
@@ -429,17 +429,17 @@ class TestCapacity:
         assert house.call("PATCH", f"/api/v1/schedules/{made['id']}", {"payload": "x" * 65_000}).status == 507
         assert house.call("PATCH", f"/api/v1/schedules/{made['id']}", {"payload": "x"}).status == 200
         make(house, payload="x" * 40_000)
-        used = room.used(house.services)
+        used = capacity.used(house.services)
         assert used.jobs == 2
         assert 42_000 < used.weight_bytes < 64 * 1024
 
     def test_pausing_and_naming_change_no_count(self, house: House) -> None:
         limit(house, 3)
         schedule_id = house.make()["id"]
-        before = room.used(house.services)
+        before = capacity.used(house.services)
         for verb in (":pause", ":resume"):
             assert house.call("POST", f"/api/v1/schedules/{schedule_id}{verb}").status == 200
-        assert room.used(house.services) == before
+        assert capacity.used(house.services) == before
 
     def test_schedules_from_before_there_was_a_limit_count_too(self, house: House) -> None:
         old = [house.make()["id"] for _ in range(3)]
@@ -448,7 +448,7 @@ class TestCapacity:
         assert [house.call("POST", "/jobs", UNICO).status for _ in range(2)] == [201, 507]
         house.call("DELETE", f"/jobs/{old[0]}")
         assert house.call("POST", "/jobs", UNICO).status == 201
-        assert room.used(house.services).jobs == 4
+        assert capacity.used(house.services).jobs == 4
 
 
 class TestHealth:
@@ -467,7 +467,7 @@ class TestHealth:
         assert (found["status"], found["role"]) == ("ok", "api")
         assert found["zone_data"] == house.services.config.zone_data
         assert found["jobs"] == {"count": 1, "limit": 5}
-        used = room.used(house.services).weight_bytes
+        used = capacity.used(house.services).weight_bytes
         assert found["memory"] == {
             "used_bytes": used,
             "limit_bytes": 1 << 20,
@@ -562,6 +562,8 @@ def test_slot_gap_is_the_span_of_a_message(house: House) -> None:
         queue = Watched(house.services.queue)
         house.services = replace(house.services, queue=queue)
         house.make(expr="rate:1s")
-        spans = [m.firings[-1].due_ms - m.firings[0].due_ms for m in queue.sent if isinstance(m, message.Firings)]
+        spans = [
+            m.firings[-1].due_ms - m.firings[0].due_ms for m in queue.sent if isinstance(m, queue_messages.Firings)
+        ]
         assert len(queue.sent) == messages
         assert max(spans) < gap_ms

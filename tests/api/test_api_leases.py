@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.signals import ThreadSignals
-from chalicelib.adapters.system import SystemClock
-from chalicelib.api import connection
+from chalicelib.adapters.machine.signals import ThreadSignals
+from chalicelib.adapters.machine.system import SystemClock
+from chalicelib.api.http import connection
 from chalicelib.core import limits
-from chalicelib.core.held_calls import HeldCalls
 from chalicelib.ports.services import Caller
+from chalicelib.process.permits import HeldCalls
 from chalicelib.usecases import leases
 from tests.api.conftest import Answer, House
 

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core.tick_book import Maker, Run, Stream
-from chalicelib.core.ticks import Cursor
+from chalicelib.core.ticks.numbering import Cursor
+from chalicelib.core.ticks.tick_book import Maker, Run, Stream
 from chalicelib.usecases import ticks as usecase
 from tests.api.conftest import NOW_MS, House
 from tests.api.test_openapi import conforms

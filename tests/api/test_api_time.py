@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from chalicelib.core import hlc
-from chalicelib.core.hlc import Stamp
+from chalicelib.core.clock import hlc
+from chalicelib.core.clock.hlc import Stamp
 from tests.api.conftest import House
 
 

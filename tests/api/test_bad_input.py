@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.api.operations import Operation
-from chalicelib.api.table import table
+from chalicelib.api.http.operations import Operation
+from chalicelib.api.http.routes import table
 from chalicelib.core import limits
 from tests.api.conftest import RATE, House
 

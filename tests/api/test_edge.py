@@ -14,7 +14,8 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 from msgspec.structs import replace
 
-from chalicelib.core import hlc, limits
+from chalicelib.core import limits
+from chalicelib.core.clock import hlc
 from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
 from chalicelib.functions.api import serve
 from tests.api.conftest import NOW_MS, RATE, House

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from chalicelib.api.table import table
+from chalicelib.api.http.routes import table
 from tests.api.conftest import RATE, Answer, House
 
 OPERATIONS = table().operations

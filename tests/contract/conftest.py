@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters import memory
-from chalicelib.adapters.aws import Clients
-from chalicelib.adapters.dynamodb_stores import open_stores
-from chalicelib.adapters.hlc_clock import HlcClock
-from chalicelib.adapters.system import SystemIds
-from chalicelib.core.schedule import Key
+from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.adapters.machine.hlc_clock import HlcClock
+from chalicelib.adapters.machine.system import SystemIds
+from chalicelib.adapters.memory.stores import open_stores as open_memory_stores
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.stores import (
     CursorStore,
     ExecutionStore,
@@ -81,7 +81,7 @@ def resources(clients: Clients) -> Iterator[tuple[State, dict[str, str]]]:
 @pytest.fixture(scope="module", params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Empty stores, once of each adapter."""
-    opened: Any = memory.open_stores()
+    opened: Any = open_memory_stores()
     if request.param == "emulator":
         mine, _ = request.getfixturevalue("resources")
         opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.core.execution import Execution
-from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 
 START_MS = 1_795_252_800_000
 

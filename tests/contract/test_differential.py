@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters import memory
-from chalicelib.adapters.aws import Clients
-from chalicelib.adapters.dynamodb_stores import open_stores
-from chalicelib.core.capacity import Move, Room
-from chalicelib.core.execution import (
+from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.adapters.memory import stores
+from chalicelib.core.executions.execution import (
     COMPLETED,
     FAILED,
     IN_PROGRESS,
@@ -30,7 +29,8 @@ from chalicelib.core.execution import (
     ExecutionKey,
     Transition,
 )
-from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.core.schedules.capacity import Move, Room
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.stores import (
     Change,
     Due,
@@ -71,7 +71,7 @@ class Walk:
         self.r = random.Random(f"differential/{seed}")
         self.tenant = f"walk#{seed}%{shard_base}"
         self.shard_base = shard_base
-        self.fake: Any = memory.open_stores()
+        self.fake: Any = stores.open_stores()
         self.real = real
         self.keys = [Key(self.tenant, f"{n:026d}") for n in range(5)]
         self.counters = [10_000 + shard_base + n for n in range(2)]

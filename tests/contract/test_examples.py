@@ -20,9 +20,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.adapters.aws_targets import EventBridgeTarget
-from chalicelib.adapters.webhook import WebhookTarget
-from chalicelib.core import cloudevent
+from chalicelib.adapters.targets.aws import EventBridgeTarget
+from chalicelib.adapters.targets.webhook import WebhookTarget
+from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import Delivery
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

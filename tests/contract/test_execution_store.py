@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.execution import (
+from chalicelib.core.executions.execution import (
     COMPLETED,
     IN_PROGRESS,
     Attempt,
@@ -20,7 +20,7 @@ from chalicelib.core.execution import (
     reopen,
     running,
 )
-from chalicelib.core.schedule import Key, RetryPolicy
+from chalicelib.core.schedules.schedule import Key, RetryPolicy
 from chalicelib.ports.stores import ExecutionStore, in_open_index
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, execution

@@ -14,15 +14,15 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from chalicelib.adapters import aws
-from chalicelib.adapters.dynamodb import Database, Names, Statement, key, text
-from chalicelib.adapters.dynamodb_schedules import DynamoScheduleStore
-from chalicelib.adapters.dynamodb_stores import open_stores
-from chalicelib.adapters.sqs import SqsQueue
+from chalicelib.adapters.aws import clients
+from chalicelib.adapters.aws.work_queue import SqsQueue
+from chalicelib.adapters.dynamodb.database import Database, Names, Statement, key, text
+from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
+from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.execution import ExecutionKey
-from chalicelib.core.message import Run
-from chalicelib.core.schedule import Key
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.stores import ScheduleFilter
 from chalicelib.ports.work_queue import Outgoing
 from tests.contract.records import definition, state
@@ -85,7 +85,7 @@ class TestReads:
         assert Database(lambda: client, NAMES).read("get_item") == {"Item": {}}
 
     def test_end_as_unavailable(self) -> None:
-        client = Scripted(*[ConnectionClosedError(endpoint_url=URL)] * aws.ATTEMPTS_MAX, "never")
+        client = Scripted(*[ConnectionClosedError(endpoint_url=URL)] * clients.ATTEMPTS_MAX, "never")
         with pytest.raises(Unavailable) as raised:
             Database(lambda: client, NAMES).read("get_item")
         assert not isinstance(raised.value, OutcomeUnknown), "a read has no outcome to be unknown"
@@ -103,7 +103,7 @@ class TestReads:
 
     def test_through_pynamodb_end_as_unavailable_too(self) -> None:
         """A real socket that is refused: pynamodb wraps what botocore raises, which itself stands on the socket's."""
-        schedules = open_stores(aws.Clients("eu-central-1", URL).factory("dynamodb"), "test").schedules
+        schedules = open_stores(clients.Clients("eu-central-1", URL).factory("dynamodb"), "test").schedules
         with pytest.raises(Unavailable, match="EndpointConnectionError"):
             schedules.list("default", ScheduleFilter(), 10, None)
 
@@ -131,7 +131,7 @@ class TestReads:
 
     def test_of_keys_that_are_never_read_end_as_unavailable(self) -> None:
         keys = [key("p", "1"), key("p", "2")]
-        client = Scripted(*[{"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys}}}] * aws.ATTEMPTS_MAX)
+        client = Scripted(*[{"Responses": {}, "UnprocessedKeys": {"s": {"Keys": keys}}}] * clients.ATTEMPTS_MAX)
         with pytest.raises(Unavailable, match="2 of 2"):
             Database(lambda: client, NAMES).get_many("s", keys)
 
@@ -203,8 +203,8 @@ class TestTornReads:
         return DynamoScheduleStore(Database(lambda: client, NAMES))
 
     def items(self, state_version: str | None, definition_version: str | None) -> dict[str, Any]:
-        from chalicelib.adapters import dynamodb_documents as documents
-        from chalicelib.core.schedule import VersionRef
+        from chalicelib.adapters.dynamodb import documents
+        from chalicelib.core.schedules.schedule import VersionRef
 
         found: list[Any] = []
         pk = documents.partition(*self.KEY)
@@ -262,7 +262,7 @@ class TestWrites:
         assert client.left == 1
 
     def test_that_stay_throttled_are_unavailable(self) -> None:
-        client = Scripted(*[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        client = Scripted(*[refused("ThrottlingException")] * clients.ATTEMPTS_MAX)
         with pytest.raises(Unavailable) as raised:
             Database(lambda: client, NAMES).write("put_item")
         assert not isinstance(raised.value, OutcomeUnknown)
@@ -274,26 +274,26 @@ class TestWrites:
     def test_with_a_token_are_repeated_also_without_an_answer(self) -> None:
         answers: list[Any] = [ReadTimeoutError(endpoint_url=URL), refused("TransactionInProgressException"), "done"]
         client = Scripted(*answers)
-        assert aws.write_idempotent(lambda: client.transact_write_items()) == "done"
+        assert clients.write_idempotent(lambda: client.transact_write_items()) == "done"
 
     def test_with_a_token_that_at_last_are_throttled_stay_unknown(self) -> None:
-        client = Scripted(ReadTimeoutError(endpoint_url=URL), *[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        client = Scripted(ReadTimeoutError(endpoint_url=URL), *[refused("ThrottlingException")] * clients.ATTEMPTS_MAX)
         with pytest.raises(OutcomeUnknown):
-            aws.write_idempotent(lambda: client.transact_write_items())
+            clients.write_idempotent(lambda: client.transact_write_items())
 
     def test_a_transaction_that_met_another_is_repeated(self) -> None:
         busy = refused(
             "TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}]
         )
         client = Scripted(busy, busy, "done")
-        assert aws.write_idempotent(lambda: client.transact_write_items()) == "done"
+        assert clients.write_idempotent(lambda: client.transact_write_items()) == "done"
 
     def test_a_transaction_whose_condition_failed_is_not_repeated(self) -> None:
         reasons = [{"Code": "ConditionalCheckFailed"}, {"Code": "TransactionConflict"}]
         client = Scripted(refused("TransactionCanceledException", CancellationReasons=reasons), "never")
         with pytest.raises(ClientError) as raised:
-            aws.write_idempotent(lambda: client.transact_write_items())
-        assert aws.reasons_of(raised.value) == ["ConditionalCheckFailed", "TransactionConflict"]
+            clients.write_idempotent(lambda: client.transact_write_items())
+        assert clients.reasons_of(raised.value) == ["ConditionalCheckFailed", "TransactionConflict"]
         assert client.left == 1
 
 
@@ -313,7 +313,7 @@ class TestBatchesOfStatements:
         assert sent == [[f"UPDATE {n}" for n in range(4)], ["UPDATE 1", "UPDATE 3"], ["UPDATE 1"]]
 
     def test_all_throttled_is_unavailable(self) -> None:
-        client = Scripted(*[responses("ThrottlingError", "ThrottlingError")] * aws.ATTEMPTS_MAX)
+        client = Scripted(*[responses("ThrottlingError", "ThrottlingError")] * clients.ATTEMPTS_MAX)
         with pytest.raises(Unavailable) as raised:
             execute(client, 2)
         assert not isinstance(raised.value, OutcomeUnknown), "nothing was written"
@@ -342,7 +342,7 @@ class TestBatchesOfStatements:
         assert client.left == 1
 
     def test_a_call_that_is_throttled_whole_is_unavailable(self) -> None:
-        client = Scripted(*[refused("ThrottlingException")] * aws.ATTEMPTS_MAX)
+        client = Scripted(*[refused("ThrottlingException")] * clients.ATTEMPTS_MAX)
         with pytest.raises(Unavailable) as raised:
             execute(client, 2)
         assert not isinstance(raised.value, OutcomeUnknown)
@@ -396,12 +396,12 @@ class TestSending:
             self.send(Scripted(fault, fault), 1)
 
     def test_a_second_call_that_cannot_be_made_after_some_were_taken_is_unknown(self) -> None:
-        client = Scripted(self.failed(1), *[EndpointConnectionError(endpoint_url=URL)] * aws.ATTEMPTS_MAX)
+        client = Scripted(self.failed(1), *[EndpointConnectionError(endpoint_url=URL)] * clients.ATTEMPTS_MAX)
         with pytest.raises(OutcomeUnknown):
             self.send(client, 2)
 
     def test_a_second_call_that_cannot_be_made_after_none_were_taken_is_unavailable(self) -> None:
-        client = Scripted(self.failed(0, 1), *[EndpointConnectionError(endpoint_url=URL)] * aws.ATTEMPTS_MAX)
+        client = Scripted(self.failed(0, 1), *[EndpointConnectionError(endpoint_url=URL)] * clients.ATTEMPTS_MAX)
         with pytest.raises(Unavailable) as raised:
             self.send(client, 2)
         assert not isinstance(raised.value, OutcomeUnknown)
@@ -414,8 +414,8 @@ class TestSending:
 class TestARealClient:
     """The same with sockets: nothing listens, or something listens and never answers."""
 
-    def clients(self, endpoint_url: str) -> aws.Clients:
-        return aws.Clients("us-east-1", endpoint_url)
+    def clients(self, endpoint_url: str) -> clients.Clients:
+        return clients.Clients("us-east-1", endpoint_url)
 
     def test_nothing_listens(self) -> None:
         database = Database(self.clients(URL).factory("dynamodb"), NAMES)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.capacity import Move, Room, Used
-from chalicelib.core.execution import ExecutionKey
-from chalicelib.core.schedule import Key, Schedule, VersionRef
-from chalicelib.core.watch import Watch
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.capacity import Move, Room, Used
+from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
 from chalicelib.ports.stores import Change, LogLine, NameTaken, NoRoom, RevisionLost
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, edited, execution, schedule, state

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.aws.clients import Clients
 from localdev.ministack_extended import SORTED_FROM
 
 pytestmark = pytest.mark.emulator

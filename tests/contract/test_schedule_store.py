@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
+from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
 from chalicelib.ports.stores import (
     Change,
     Due,
@@ -593,7 +593,7 @@ class TestList:
 
     def test_a_filtered_page_looks_at_no_more_than_its_bound(self, tenant: str, new_key: KeyMaker) -> None:
         """In memory only, where a thousand schedules cost nothing; the page is short and goes on."""
-        from chalicelib.adapters.memory import MemoryScheduleStore
+        from chalicelib.adapters.memory.stores import MemoryScheduleStore
 
         store = MemoryScheduleStore()
         oldest = new_key()

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters import dynamodb_documents as documents
-from chalicelib.adapters.aws import Clients, Meter
-from chalicelib.adapters.dynamodb import Names
-from chalicelib.adapters.dynamodb_stores import open_stores
-from chalicelib.adapters.dynamodb_tables import ExecutionItem, RegistryItem, ScheduleItem
+from chalicelib.adapters.aws.clients import Clients, Meter
+from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.dynamodb.database import Names
+from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
 from chalicelib.core import limits
-from chalicelib.core.execution import Execution, Result, finish
-from chalicelib.core.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
-from chalicelib.core.watch import Watch
+from chalicelib.core.executions.execution import Execution, Result, finish
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.functions.feed import _written
 from chalicelib.ports.stores import Change
 from chalicelib.workers.feed import Written

@@ -18,15 +18,9 @@ from botocore.config import Config
 from moto import mock_aws
 from msgspec.structs import replace
 
-from chalicelib.adapters.aws_targets import (
-    EventBridgeTarget,
-    LambdaTarget,
-    SnsTarget,
-    SqsTarget,
-    StepFunctionsTarget,
-)
-from chalicelib.adapters.secrets import AwsSecrets, SecretUnavailable
-from chalicelib.core import cloudevent
+from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
+from chalicelib.adapters.targets.aws import EventBridgeTarget, LambdaTarget, SnsTarget, SqsTarget, StepFunctionsTarget
+from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import COMPLETED, Delivery
 
 REGION = "eu-central-1"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib.core.frequencies import FREQUENCIES
-from chalicelib.core.tick_book import Book, Maker, Page, Run, Skipped, Stream
-from chalicelib.core.ticks import Cursor, Gap
+from chalicelib.core.ticks.frequencies import FREQUENCIES
+from chalicelib.core.ticks.numbering import Cursor, Gap
+from chalicelib.core.ticks.tick_book import Book, Maker, Page, Run, Skipped, Stream
 from chalicelib.ports.ticks import TickStore
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS

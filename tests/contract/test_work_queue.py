@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chalicelib.adapters.memory_process import ManualClock, MemoryQueue
-from chalicelib.adapters.sqs import SqsQueue, parse_event
-from chalicelib.core.execution import ExecutionKey
-from chalicelib.core.message import Firing, Firings, Message, Run, decode
-from chalicelib.core.schedule import Key
+from chalicelib.adapters.aws.work_queue import SqsQueue, parse_event
+from chalicelib.adapters.memory.machine import ManualClock, MemoryQueue
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.queue_messages import Firing, Firings, Message, Run, decode
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
 from tests.contract.records import START_MS
 

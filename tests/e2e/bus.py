@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.aws.clients import Clients
 
 BUS = "chronowatch"
 

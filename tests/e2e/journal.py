@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from chalicelib.adapters.aws import Clients, resource_name
-from chalicelib.adapters.dynamodb_documents import (
+from chalicelib.adapters.aws.clients import Clients, resource_name
+from chalicelib.adapters.dynamodb.documents import (
     STATE_SK,
     decode_definition,
     decode_execution,
@@ -23,8 +23,8 @@ from chalicelib.adapters.dynamodb_documents import (
     execution_key,
     key_of_partition,
 )
-from chalicelib.core.execution import Execution, parse_id
-from chalicelib.core.schedule import Definition, Key, State
+from chalicelib.core.executions.execution import Execution, parse_id
+from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.settings import LOCAL_STAGE
 from tests.simulation.world import Dispatch, ExecutionWrite, Record, StateWrite, Takeover, Told
 

@@ -20,7 +20,7 @@ import pytest
 
 from chalicelib.core import ulid
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedule import Definition, Key, State
+from chalicelib.core.schedules.schedule import Definition, Key, State
 from localdev.processes import PidFile
 from tests.e2e.bus import BusEar
 from tests.e2e.callers import Callers, settle_answers

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import tzdata
 
-from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.aws.clients import Clients
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
 

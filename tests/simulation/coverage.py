@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from chalicelib.core.execution import TRANSITIONS
+from chalicelib.core.executions.execution import TRANSITIONS
 from tests.simulation import lease_plan, tick_plan
 from tests.simulation.checkers import traffic
 from tests.simulation.faults import KINDS

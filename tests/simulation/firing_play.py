@@ -6,9 +6,9 @@ import gc
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.adapters.memory import open_stores
+from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
 from tests.simulation import checkers, coverage, scenario
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet

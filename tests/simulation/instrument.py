@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
-COUNTED = ("chalicelib.workers.claim", "chalicelib.workers.reconcile")
+COUNTED = ("chalicelib.engine.claim", "chalicelib.workers.reconcile")
 _COUNTS = "__branch_counts__"
 
 

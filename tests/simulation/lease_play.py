@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory import open_stores
+from chalicelib.adapters.memory.stores import open_stores
 from tests.simulation import checkers, lease_plan
 from tests.simulation.actors.instance import Fleet, Instance
 from tests.simulation.actors.lease_clients import Breaker, LeaseClient, LeaseRecord, WatchedLeases, WorldSignals

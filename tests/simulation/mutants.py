@@ -20,36 +20,40 @@ from typing import NamedTuple
 from tests.simulation.instrument import Edit
 
 SCHEDULES = "chalicelib.usecases.schedules"
-CHAIN = "chalicelib.usecases.chain"
-OWED = "chalicelib.usecases.owed"
-OUTCOMES = "chalicelib.usecases.outcomes"
+CHAIN = "chalicelib.engine.delay_runs"
+OWED = "chalicelib.engine.handoff"
+OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
-CLAIM = "chalicelib.workers.claim"
-FIRE = "chalicelib.workers.fire"
-FLIGHTS = "chalicelib.workers.flights"
+CLAIM = "chalicelib.engine.claim"
+FIRE = "chalicelib.engine.pipeline"
+FLIGHTS = "chalicelib.engine.dispatch.in_flight"
 DELIVER = "chalicelib.workers.deliver"
 RECONCILE = "chalicelib.workers.reconcile"
-SHARDS = "chalicelib.workers.shards"
-MEMORY = "chalicelib.adapters.memory"
-CORE = "chalicelib.core.schedule"
-JOURNAL = "chalicelib.core.execution"
-HLC = "chalicelib.core.hlc"
-FAILURES = "chalicelib.core.failures"
-JUDGE = "chalicelib.usecases.failures"
+SHARDS = "chalicelib.workers.cluster.shards"
+MEMORY = "chalicelib.adapters.memory.stores"
+CORE = "chalicelib.core.schedules.schedule"
+JOURNAL = "chalicelib.core.executions.execution"
+HLC = "chalicelib.core.clock.hlc"
+FAILURES = "chalicelib.core.policies.failures"
+JUDGE = "chalicelib.engine.failures"
 STREAM = "chalicelib.workers.feed"
-SLA = "chalicelib.core.sla"
-WATCH = "chalicelib.core.watch"
-MONITORS = "chalicelib.usecases.monitors"
-LEASE, LEASES = "chalicelib.core.lease", "chalicelib.usecases.leases"
-OWNERSHIP = "chalicelib.workers.ownership"
-TICKS, BOOK, PRODUCER = "chalicelib.core.ticks", "chalicelib.core.tick_book", "chalicelib.usecases.ticks"
+SLA = "chalicelib.core.policies.sla"
+WATCH = "chalicelib.core.policies.monitor"
+MONITORS = "chalicelib.engine.monitors"
+LEASE, LEASES = "chalicelib.core.leases.lease", "chalicelib.usecases.leases"
+OWNERSHIP = "chalicelib.workers.cluster.ownership"
+TICKS, BOOK, PRODUCER = (
+    "chalicelib.core.ticks.numbering",
+    "chalicelib.core.ticks.tick_book",
+    "chalicelib.usecases.ticks",
+)
 FEED, PUBLISH, MEMORY_TICKS = (
     "chalicelib.usecases.tick_feed",
     "chalicelib.workers.publish",
-    "chalicelib.adapters.memory_ticks",
+    "chalicelib.adapters.memory.ticks",
 )
-BACKPRESSURE = "chalicelib.core.backpressure"
-DEPARTURES = "chalicelib.workers.departures"
+BACKPRESSURE = "chalicelib.process.admission"
+DEPARTURES = "chalicelib.engine.dispatch.admission"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -95,8 +99,8 @@ MUTANTS: dict[str, Mutant] = {
         "create, edit and resume write first and queue later",
         (Edit(SCHEDULES, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))\n",
-              "        s.schedules.create(made, capacity.moves(None, made, room), watch.to_begin(None, made))\n        _now(s, definition)\n"),
+         Edit(SCHEDULES, "        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
+              "        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        _now(s, definition)\n"),
          Edit(SCHEDULES, "    try:\n        s.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(SCHEDULES, "CHANGE_ATTEMPTS = 12\n",
@@ -161,7 +165,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
-        (Edit(CLAIM, "        elif owed.is_taken_out(found, f.version):",
+        (Edit(CLAIM, "        elif handoff.is_taken_out(found, f.version):",
               "        elif found.state in (journal.SKIPPED, journal.CANCELLED):"),),
     ),
     "late-result-overwrites": Mutant(
@@ -280,11 +284,11 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-too-late": Mutant(
         "an instant that is put back after it was due stays skipped",
-        (Edit(CLAIM, "if not owed.is_taken_out(found, late[key].version)}", "}"),),
+        (Edit(CLAIM, "if not handoff.is_taken_out(found, late[key].version)}", "}"),),
     ),
     "swept-too-late": Mutant(
         "an instant that is put back after its catch-up window stays skipped",
-        (Edit(OWED, "    enqueue(s, message.pack(again))\n", ""),),
+        (Edit(OWED, "    enqueue(s, queue_messages.pack(again))\n", ""),),
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",

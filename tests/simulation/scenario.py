@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.core.backpressure import Caps
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedule import Monitor, RetryPolicy
+from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
+from chalicelib.process.admission import Caps
 from tests.simulation import faults as faults_module
 from tests.simulation.faults import Fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from tests.simulation.faults import BATCHES, CALL_KINDS, UNANSWERED, Fault
 from tests.simulation.scenario import MOMENTS
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory import open_stores
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
+from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.usecases import ticks
 from chalicelib.workers import sweep
 from tests.simulation import checkers, tick_plan

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.execution import Execution, ExecutionKey
-from chalicelib.core.schedule import Definition, Key, State
-from chalicelib.core.watch import Watch
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.workers.feed import Written
 
 # Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.

@@ -11,19 +11,23 @@ from tests.tidy.sources import ROOT, Source, beside, product
 ALLOWED = {
     "__init__": set(),
     "core": set(),
-    "ports": {"core"},
-    "usecases": {"core", "ports"},
-    "workers": {"core", "ports", "usecases"},
+    "process": {"core"},
+    "ports": {"core", "process"},
+    "engine": {"core", "process", "ports", "usecases"},
+    "usecases": {"core", "process", "ports", "engine"},
+    "workers": {"core", "process", "ports", "engine", "usecases"},
     "adapters": {"core", "ports"},
-    "api": {"core", "ports", "usecases", "workers"},
-    "functions": {"adapters", "bootstrap", "core", "ports", "usecases", "workers"},
+    "api": {"core", "process", "ports", "engine", "usecases", "workers"},
+    "functions": {"adapters", "bootstrap", "core", "ports", "engine", "usecases", "workers"},
     "settings": {"core"},
-    "bootstrap": {"adapters", "core", "ports", "settings"},
+    "bootstrap": {"adapters", "core", "process", "ports", "settings"},
 }
 AWS_AND_NETWORK = {"boto3", "botocore", "pynamodb", "aws_xray_sdk", "http", "socket", "ssl", "requests"}
 MAY_NOT_LOAD = {
     "core": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "logging", "chalice"},
     "ports": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
+    "process": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
+    "engine": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
     "usecases": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
     "workers": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "chalice"},
     "api": (AWS_AND_NETWORK - {"http"}) | {"time", "random", "secrets", "uuid", "os", "subprocess"},
@@ -57,8 +61,8 @@ CLOCKS = {
     ("os", "urandom"), ("uuid", "uuid4"), ("uuid", "uuid1"),
 }  # fmt: skip
 READS_CLOCKS = {
-    "chalicelib/adapters/system.py",
-    "chalicelib/adapters/time_sources.py",  # hears what the time is elsewhere, and when it heard it
+    "chalicelib/adapters/machine/system.py",
+    "chalicelib/adapters/machine/time_sources.py",  # hears what the time is elsewhere, and when it heard it
 }
 
 
@@ -90,9 +94,9 @@ def test_only_settings_reads_the_environment(source: Source) -> None:
 
 # Named by the templates and by the local processes, or loaded by tests and examples only.
 ENTRY_MODULES = {
-    "chalicelib.adapters.memory",
-    "chalicelib.adapters.memory_process",
-    "chalicelib.api.edge",
+    "chalicelib.adapters.memory.stores",
+    "chalicelib.adapters.memory.machine",
+    "chalicelib.api.http.edge",
     "chalicelib.functions.api",
 }
 

@@ -8,8 +8,8 @@ from typing import Any
 from zlib import crc32
 
 from chalicelib.core.errors import ChronoError, Unavailable
-from chalicelib.core.execution import OPEN, RETRYABLE, ExecutionKey
-from chalicelib.core.schedule import Key
+from chalicelib.core.executions.execution import OPEN, RETRYABLE, ExecutionKey
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.services import Caller
 from chalicelib.usecases import backfill, executions, schedules
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from chalicelib.adapters.hlc_clock import HlcClock
-from chalicelib.core import hlc
+from chalicelib.adapters.machine.hlc_clock import HlcClock
+from chalicelib.core.clock import hlc
 from chalicelib.ports.services import Config, Services
 from tests.simulation.clock import NANOS_PER_MS, InstanceClock
 from tests.simulation.world import Job, World

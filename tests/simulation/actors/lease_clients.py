@@ -8,10 +8,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from chalicelib.core import hlc, lease_document
+from chalicelib.core.clock import hlc
+from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
-from chalicelib.core.hlc import Stamp
-from chalicelib.core.lease import Granted, LeaseItem
+from chalicelib.core.leases import lease_document
+from chalicelib.core.leases.lease import Granted, LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
 from tests.simulation.actors.tables import Gate, Leases

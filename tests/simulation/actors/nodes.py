@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chalicelib.core.errors import ChronoError
-from chalicelib.workers import shards
-from chalicelib.workers.ownership import Node, NoRoom
+from chalicelib.workers.cluster import shards
+from chalicelib.workers.cluster.ownership import Node, NoRoom
 from tests.simulation.world import World
 
 WORK = "sweep"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chalicelib.core import message
+from chalicelib.core import queue_messages
 from chalicelib.ports.work_queue import Incoming, Outgoing
 from chalicelib.workers import deliver
 from tests.simulation.actors.tables import Gate
@@ -56,7 +56,7 @@ class Mailroom:
     def accept(self, outgoing: Outgoing) -> None:
         """A message that an instance has sent, with what may happen to it on the way."""
         faults = self._world.faults
-        body = message.encode(outgoing.message)
+        body = queue_messages.encode(outgoing.message)
         delay_ms = outgoing.delay_s * 1000
         if faults.late:
             fault = faults.late[-1]
@@ -79,7 +79,7 @@ class Mailroom:
     def _to_the_edge(self, outgoing: Outgoing, delay_ms: int) -> int:
         """How much later a message has to come to arrive when the catch-up window of its last instant ends."""
         sent = outgoing.message
-        if not isinstance(sent, message.Firings):
+        if not isinstance(sent, queue_messages.Firings):
             return 0
         last = sent.firings[-1]
         stored = self._world.record.schedules.get(last.schedule)

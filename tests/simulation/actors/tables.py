@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.core import limits
-from chalicelib.core.capacity import Move, Used
-from chalicelib.core.execution import Execution, ExecutionKey
-from chalicelib.core.schedule import Definition, Key, Schedule, State
-from chalicelib.core.watch import Watch
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores import (
     Change,
     Cursor,

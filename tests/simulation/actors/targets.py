@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from chalicelib.core.backpressure import place_of
-from chalicelib.core.execution import parse_id
+from chalicelib.core.executions.execution import parse_id
 from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.process.admission import place_of
 from tests.simulation.actors.tables import Gate
 from tests.simulation.world import Dispatch, Job, Told
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from chalicelib.core import tick_event
-from chalicelib.core.clock_bound import Interval, Observation
+from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.frequencies import Frequency
-from chalicelib.core.tick_book import Book, Page, Skipped
-from chalicelib.core.ticks import Tick
+from chalicelib.core.ticks import tick_event
+from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.numbering import Tick
+from chalicelib.core.ticks.tick_book import Book, Page, Skipped
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.usecases import tick_feed, ticks

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.schedule import Key, State
+from chalicelib.core.schedules.schedule import Key, State
 from tests.simulation.checkers import history
 from tests.simulation.world import StateWrite
 

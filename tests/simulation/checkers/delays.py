@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.schedule import Definition, Key
+from chalicelib.core.schedules.schedule import Definition, Key
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 

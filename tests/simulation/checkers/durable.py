@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, COMPLETED, MISSED, Execution, ExecutionKey
-from chalicelib.core.schedule import Schedule
+from chalicelib.core.executions.execution import CANCELLED, COMPLETED, MISSED, Execution, ExecutionKey
+from chalicelib.core.schedules.schedule import Schedule
 from tests.simulation.actors.clients import ACKNOWLEDGED, REFUSED, Operation
 
 CHANGES = frozenset({"create", "edit", "pause", "resume"})

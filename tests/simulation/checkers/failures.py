@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chalicelib.core import limits
-from chalicelib.core import schedule as schedules
-from chalicelib.core.execution import COMPLETED, FAILED, TIMEOUT, ExecutionKey
-from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.core.executions.execution import COMPLETED, FAILED, TIMEOUT, ExecutionKey
+from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from tests.simulation.actors.tables import as_of_execution
 from tests.simulation.world import ExecutionWrite, StateWrite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.schedule import Key
+from chalicelib.core.schedules.schedule import Key
 from tests.simulation.world import StateWrite
 
 

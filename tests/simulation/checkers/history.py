@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.schedule import Definition
+from chalicelib.core.schedules.schedule import Definition
 from tests.simulation.world import StateWrite
 
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, MISSED, SKIPPED, Execution, ExecutionKey
-from chalicelib.core.schedule import Definition, Key
+from chalicelib.core.executions.execution import CANCELLED, MISSED, SKIPPED, Execution, ExecutionKey
+from chalicelib.core.schedules.schedule import Definition, Key
 from tests.simulation.checkers import history, turns
 from tests.simulation.world import ExecutionWrite, StateWrite
 

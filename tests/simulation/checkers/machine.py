@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, COMPLETED, PENDING, SKIPPED, TRANSITIONS, Execution, ExecutionKey
+from chalicelib.core.executions.execution import (
+    CANCELLED,
+    COMPLETED,
+    PENDING,
+    SKIPPED,
+    TRANSITIONS,
+    Execution,
+    ExecutionKey,
+)
 from tests.simulation.world import Dispatch, ExecutionWrite
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.core.execution import COMPLETED, MISSED, Execution, ExecutionKey
+from chalicelib.core.executions.execution import COMPLETED, MISSED, Execution, ExecutionKey
 
 SLA = "chronowatch.sla.v1"
 

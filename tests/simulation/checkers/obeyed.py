@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import Execution, ExecutionKey
-from chalicelib.core.schedule import Key
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.schedules.schedule import Key
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch, StateWrite
 

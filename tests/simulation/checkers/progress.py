@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, FAILED, MISSED, SKIPPED, TIMEOUT, ExecutionKey
+from chalicelib.core.executions.execution import CANCELLED, FAILED, MISSED, SKIPPED, TIMEOUT, ExecutionKey
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch
 

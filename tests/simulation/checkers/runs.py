@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import CANCELLED, SKIPPED, Execution, ExecutionKey
+from chalicelib.core.executions.execution import CANCELLED, SKIPPED, Execution, ExecutionKey
 from tests.simulation.checkers import delays, history
 from tests.simulation.world import StateWrite
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from chalicelib.core import schedule as schedules
-from chalicelib.core.execution import COMPLETED
-from chalicelib.core.schedule import Definition, Key, Schedule
+from chalicelib.core.executions.execution import COMPLETED
+from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from tests.simulation.world import StateWrite, WatchWrite
 
 ALERT = "chronowatch.alert.v1"

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from chalicelib.core import limits
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.tick_book import Maker, Run, Skipped, Stream
-from chalicelib.core.ticks import Cursor, Gap, Tick
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.numbering import Cursor, Gap, Tick
+from chalicelib.core.ticks.tick_book import Maker, Run, Skipped, Stream
 from chalicelib.usecases.tick_feed import Dropped
 from tests.simulation.actors.tick_clients import TickWrite
 

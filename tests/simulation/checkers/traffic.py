@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from chalicelib.core import limits
-from chalicelib.core.backpressure import burst_of
-from chalicelib.core.schedule import Key
+from chalicelib.core.schedules.schedule import Key
+from chalicelib.process.admission import burst_of
 from tests.simulation.world import Dispatch
 
 # What a long run must have met.

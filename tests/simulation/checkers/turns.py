@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.execution import SKIPPED, ExecutionKey
-from chalicelib.core.schedule import Key
+from chalicelib.core.executions.execution import SKIPPED, ExecutionKey
+from chalicelib.core.schedules.schedule import Key
 from tests.simulation.actors.tables import as_of_execution
 from tests.simulation.world import Dispatch, ExecutionWrite
 

@@ -13,8 +13,8 @@ from botocore import exceptions
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 
-from chalicelib.adapters.aws import Clients, read
-from chalicelib.adapters.aws_http import HttpSession
+from chalicelib.adapters.aws.clients import Clients, read
+from chalicelib.adapters.aws.http_session import HttpSession
 from chalicelib.core.errors import Unavailable
 from tests.unit.adapters.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls
 

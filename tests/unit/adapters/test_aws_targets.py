@@ -15,7 +15,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from chalicelib.adapters.aws_targets import (
+from chalicelib.adapters.targets.aws import (
     EventBridgeTarget,
     LambdaTarget,
     SnsTarget,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chalicelib.adapters.combining import LANES, Combiner
+from chalicelib.adapters.dynamodb.combining import LANES, Combiner
 from chalicelib.core.errors import OutcomeUnknown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualTasks
+from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualTasks
 from chalicelib.core.errors import InvalidField
 
 START_MS = 1_795_252_800_000

@@ -6,7 +6,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from chalicelib.adapters.secrets import AwsSecrets, SecretUnavailable
+from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
 
 KEY = b"k" * 24
 TEXT = "whsec_" + base64.b64encode(KEY).decode()

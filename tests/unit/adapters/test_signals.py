@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.adapters import signals
-from chalicelib.adapters.signals import LoopbackSignals, ThreadSignals
+from chalicelib.adapters.machine import signals
+from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
 
 SOON_S = 10  # how long a failing test waits
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from chalicelib.adapters.hlc_clock import HlcClock
-from chalicelib.adapters.system import SystemClock, SystemIds, SystemTasks, pause, token
+from chalicelib.adapters.machine.hlc_clock import HlcClock
+from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks, pause, token
 from chalicelib.core.errors import InvalidField
 from chalicelib.ports.clock import Handle
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.adapters import telemetry
+from chalicelib.adapters.aws import telemetry
 
 
 @pytest.fixture

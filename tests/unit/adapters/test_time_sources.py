@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from chalicelib.adapters.aws import Clients
-from chalicelib.adapters.time_sources import SystemTimeSources
-from chalicelib.core.clock_bound import Interval
+from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.machine.time_sources import SystemTimeSources
+from chalicelib.core.clock.clock_bound import Interval
 from tests.unit.core.test_clockbound_segment import segment
 
 SECOND = 1_000_000_000

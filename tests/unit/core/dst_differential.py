@@ -24,9 +24,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim
 
-from chalicelib.core import recurrence, zones
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.recurrence import Spec
+from chalicelib.core.recurrence import expressions, zones
+from chalicelib.core.recurrence.expressions import Spec
 
 RUNS = 3
 TICKS_MAX = 200_000
@@ -150,7 +150,7 @@ def oracle_runs(expr: str, start_s: int, info: ZoneInfo) -> list[int]:
 def our_runs(expr: str, start_s: int, zone: str) -> list[int]:
     """This engine's next runs; none when it refuses an expression that never fires (31 April)."""
     try:
-        made = recurrence.compile(Spec("CRON", expr, zone))
+        made = expressions.compile(Spec("CRON", expr, zone))
     except InvalidField:
         return []
     found: list[int] = []

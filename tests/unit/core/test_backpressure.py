@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from chalicelib.core import limits
-from chalicelib.core.backpressure import Backpressure, Caps, Ticket, burst_of, place_of
+from chalicelib.process.admission import Backpressure, Caps, Ticket, burst_of, place_of
 
 DUE_MS = 1_795_252_800_000
 FREE = Caps(sending=1_000)

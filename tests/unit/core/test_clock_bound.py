@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.clock_bound import (
+from chalicelib.core.clock.clock_bound import (
     Agreement,
     Interval,
     Observation,

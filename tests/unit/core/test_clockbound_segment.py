@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import clockbound_segment
-from chalicelib.core.clock_bound import Interval, Reading, estimate
+from chalicelib.core.clock import clockbound_segment
+from chalicelib.core.clock.clock_bound import Interval, Reading, estimate
 
 SECOND = 1_000_000_000
 NOW = Reading(wall_nanos=1_795_252_800 * SECOND, before_nanos=500 * SECOND, after_nanos=500 * SECOND)

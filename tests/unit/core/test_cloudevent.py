@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import cloudevent
+from chalicelib.core.targets import cloudevent
 
 FIELDS = {
     "execution_id": "01KB0000000000000000000000-1795252805000",

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core import draft, limits
+from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, NotSupported, TooLarge
-from chalicelib.core.schedule import Definition, Monitor, RetryPolicy
+from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.schedule import Definition, Monitor, RetryPolicy
 
 NOW_MS = 1_795_252_800_000
 GOOD = Definition(
@@ -28,7 +29,7 @@ WEBHOOK = {"type": "webhook", "url": "https://example.com/", "method": "POST", "
 def refused(definition: Definition, **options: bool) -> dict[str, str]:
     """The wrong fields of a definition that must be refused."""
     with pytest.raises(InvalidField) as caught:
-        draft.check(definition, NOW_MS, (), **options)
+        validation.check(definition, NOW_MS, (), **options)
     return {e.field: e.message for e in caught.value.errors}
 
 
@@ -65,7 +66,7 @@ def refused(definition: Definition, **options: bool) -> dict[str, str]:
     ],
 )
 def test_lets_through(changes: dict[str, object]) -> None:
-    draft.check(replace(GOOD, **changes), NOW_MS, ())
+    validation.check(replace(GOOD, **changes), NOW_MS, ())
 
 
 @pytest.mark.parametrize(
@@ -154,36 +155,36 @@ def test_names_all_wrong_fields_at_once() -> None:
 
 def test_listed_private_addresses_may_be_called() -> None:
     local = replace(GOOD, target=WEBHOOK | {"url": "http://127.0.0.1:9000/"})
-    draft.check(local, NOW_MS, ("127.0.0.1",))
+    validation.check(local, NOW_MS, ("127.0.0.1",))
     assert "CHRONO_WEBHOOK_ALLOW" in refused(local)["target.url"]
 
 
 @pytest.mark.parametrize("overlap", ["forbid", "replace", "queue"])
 def test_every_overlap_of_the_contract_is_offered(overlap: str) -> None:
-    draft.check(replace(GOOD, overlap=overlap), NOW_MS, ())
+    validation.check(replace(GOOD, overlap=overlap), NOW_MS, ())
 
 
-@pytest.mark.parametrize("kind", draft.LATER_TARGETS)
+@pytest.mark.parametrize("kind", validation.LATER_TARGETS)
 def test_later_targets_are_not_offered_yet(kind: str) -> None:
     with pytest.raises(NotSupported) as caught:
-        draft.check(replace(GOOD, target={"type": kind, "whatever": 1}), NOW_MS, ())
+        validation.check(replace(GOOD, target={"type": kind, "whatever": 1}), NOW_MS, ())
     assert [e.field for e in caught.value.errors] == ["target.type"]
 
 
 def test_a_past_at_is_let_through_only_when_told() -> None:
     past = replace(GOOD, type="AT", expr="at:2020-01-01T00:00:00Z")
-    draft.check(past, NOW_MS, (), allow_past=True)
+    validation.check(past, NOW_MS, (), allow_past=True)
     assert refused(past) == {"expr": "lies in the past"}
 
 
 def test_an_at_of_this_very_millisecond_is_not_past() -> None:
-    draft.check(replace(GOOD, type="AT", expr="at:2026-11-21T09:20:00Z"), NOW_MS, ())
+    validation.check(replace(GOOD, type="AT", expr="at:2026-11-21T09:20:00Z"), NOW_MS, ())
 
 
 def test_a_payload_over_the_limit_is_too_large_before_anything_else() -> None:
     long = '"' + "é" * (limits.PAYLOAD_MAX_BYTES // 2) + '"'
     with pytest.raises(TooLarge) as caught:
-        draft.check(replace(GOOD, payload=long, name=""), NOW_MS, ())
+        validation.check(replace(GOOD, payload=long, name=""), NOW_MS, ())
     assert caught.value.code == "payload_too_large"
 
 
@@ -195,7 +196,7 @@ def test_a_webhook_gets_its_defaults_in_the_documented_order() -> None:
         "url": "https://e.org/",
         "type": "webhook",
     }
-    normal = draft.normal_target(given_target)
+    normal = validation.normal_target(given_target)
     assert list(normal.items()) == [
         ("type", "webhook"),
         ("url", "https://e.org/"),
@@ -203,7 +204,7 @@ def test_a_webhook_gets_its_defaults_in_the_documented_order() -> None:
         ("headers", {"A": "b"}),
         ("timeout_ms", 5),
     ]
-    assert draft.normal_target({"type": "eventbridge"}) == {"type": "eventbridge"}
+    assert validation.normal_target({"type": "eventbridge"}) == {"type": "eventbridge"}
 
 
 _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.integers(), max_size=2))
@@ -213,12 +214,12 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)
     st.dictionaries(st.sampled_from(["type", "url", "bus", "method", "x"]) | st.text(max_size=4), _VALUES, max_size=5)
 )
 def test_normalising_twice_changes_nothing(target: dict[str, object]) -> None:
-    once = draft.normal_target(target)
-    assert draft.normal_target(once) == once
+    once = validation.normal_target(target)
+    assert validation.normal_target(once) == once
 
 
 @given(
-    st.sampled_from([*draft.TARGETS, "other"]),
+    st.sampled_from([*validation.TARGETS, "other"]),
     st.dictionaries(
         st.sampled_from(["url", "bus", "method", "headers", "timeout_ms", "function"]), _VALUES, max_size=5
     ),
@@ -229,7 +230,7 @@ def test_no_target_makes_it_stumble(kind: str, target: dict[str, object]) -> Non
 
 def _wrong(definition: Definition) -> list[str]:
     try:
-        draft.check(definition, NOW_MS, ())
+        validation.check(definition, NOW_MS, ())
     except InvalidField as error:
         return [e.field for e in error.errors]
     return []

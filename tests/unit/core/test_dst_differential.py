@@ -11,10 +11,10 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import recurrence
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
-from chalicelib.core.recurrence import Spec
+from chalicelib.core.recurrence import expressions
+from chalicelib.core.recurrence.expressions import Spec
 from tests.unit.core import dst_differential
 
 SLICE = 2_500
@@ -97,7 +97,7 @@ def test_policies_equal_a_walk_over_every_minute(gap: str, overlap: str) -> None
         stop = start + 2 * 86_400
         expr = dst_differential.random_expression(rng)
         try:
-            made = recurrence.compile(Spec("CRON", expr, name, dst_gap=gap, dst_overlap=overlap))
+            made = expressions.compile(Spec("CRON", expr, name, dst_gap=gap, dst_overlap=overlap))
         except InvalidField:
             continue
         expected = walked(expr, ZoneInfo(name), start, stop, gap, overlap)
@@ -127,7 +127,7 @@ BERLIN_OVERLAP = "2026-10-24T22:00:00Z"
     ],
 )
 def test_in_the_gap(expr: str, gap: str, expected: list[str]) -> None:
-    made = recurrence.compile(Spec("CRON", expr, "Europe/Berlin", dst_gap=gap))
+    made = expressions.compile(Spec("CRON", expr, "Europe/Berlin", dst_gap=gap))
     start = parse_rfc3339(BERLIN_GAP)
     found = [to_rfc3339(at)[11:19].removesuffix(":00") for at in made.between(start, start + 3 * 3_600_000 - 1, 99)]
     assert found == expected
@@ -145,26 +145,26 @@ def test_in_the_gap(expr: str, gap: str, expected: list[str]) -> None:
     ],
 )
 def test_in_the_overlap(expr: str, overlap: str, expected: list[str]) -> None:
-    made = recurrence.compile(Spec("CRON", expr, "Europe/Berlin", dst_overlap=overlap))
+    made = expressions.compile(Spec("CRON", expr, "Europe/Berlin", dst_overlap=overlap))
     start = parse_rfc3339(BERLIN_OVERLAP)
     assert [to_rfc3339(at)[11:16] for at in made.between(start, start + 5 * 3_600_000 - 1, 99)] == expected
 
 
 @pytest.mark.parametrize(("expr", "overlap"), [("*/30 2 25 10 *", "once"), ("0,30 2 25 10 *", "twice")])
 def test_the_second_pass_is_not_jumped_over_when_the_next_date_is_far(expr: str, overlap: str) -> None:
-    made = recurrence.compile(Spec("CRON", expr, "Europe/Berlin", dst_overlap=overlap))
+    made = expressions.compile(Spec("CRON", expr, "Europe/Berlin", dst_overlap=overlap))
     assert made.next_after(parse_rfc3339("2026-10-25T00:45:00Z")) == parse_rfc3339("2026-10-25T01:00:00Z")
 
 
 def test_not_twice_at_fall_back_as_croniter_does() -> None:
-    made = recurrence.compile(Spec("CRON", "30 1 * * *", "America/New_York"))
+    made = expressions.compile(Spec("CRON", "30 1 * * *", "America/New_York"))
     start = parse_rfc3339("2026-11-01T00:00:00Z")
     assert [to_rfc3339(at) for at in made.between(start, start + 86_400_000, 9)] == ["2026-11-01T05:30:00.000Z"]
 
 
 def test_notes_name_what_was_moved_or_is_ambiguous() -> None:
     def noted(expr: str, start: str, **policies: str) -> list[str]:
-        made = recurrence.compile(Spec("CRON", expr, "Europe/Berlin", **policies))  # type: ignore[arg-type]
+        made = expressions.compile(Spec("CRON", expr, "Europe/Berlin", **policies))  # type: ignore[arg-type]
         at = parse_rfc3339(start)
         return [
             f"{to_rfc3339(run)[11:16]} {kind}" for run, kind in made.dst_notes(made.between(at, at + 10_800_000, 99))
@@ -188,7 +188,7 @@ def test_calendar_periods_follow_the_same_policies(name: str, which: int, near: 
     anchor = changes[which % len(changes)] + near - 20 * 86_400
     first = datetime.fromtimestamp(anchor, info).replace(tzinfo=None)
     for overlap in ("once", "twice"):
-        made = recurrence.compile(
+        made = expressions.compile(
             Spec("ISO8601", "P1D", name, start_at_ms=anchor * 1000, dst_gap=gap, dst_overlap=overlap)
         )
         expected = {anchor}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import exclusions, recurrence, zones
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.exclusions import Exclusion
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
-from chalicelib.core.recurrence import Spec
+from chalicelib.core.recurrence import exclusions, expressions, zones
+from chalicelib.core.recurrence.exclusions import Exclusion
+from chalicelib.core.recurrence.expressions import Spec
 
 DAY_MS = 86_400_000
 NOW = parse_rfc3339("2026-11-21T09:20:00Z")
@@ -23,7 +23,7 @@ def ms(text: str) -> int:
 
 
 def runs(spec: Spec, count: int, after: int = NOW) -> list[str]:
-    found = recurrence.compile(spec).between(after + 1, after + 4000 * DAY_MS, count)
+    found = expressions.compile(spec).between(after + 1, after + 4000 * DAY_MS, count)
     return [to_rfc3339(at)[:16] for at in found]
 
 
@@ -56,7 +56,7 @@ def test_a_five_field_exclusion_covers_its_whole_minute_and_six_fields_a_second(
     spec = Spec("CRON", "*/15 20 9 * * *", exclude=("20 9 22 11 *",))
     assert runs(spec, 1) == ["2026-11-21T09:20"]
     assert runs(spec, 1, ms("2026-11-21T09:20:45Z")) == ["2026-11-23T09:20"]
-    single = recurrence.compile(Spec("CRON", "*/15 20 9 * * *", exclude=("15 20 9 * * *",)))
+    single = expressions.compile(Spec("CRON", "*/15 20 9 * * *", exclude=("15 20 9 * * *",)))
     assert [to_rfc3339(at)[17:19] for at in single.between(NOW, NOW + 59_000, 9)] == ["00", "30", "45"]
 
 
@@ -67,7 +67,7 @@ def test_an_exclusion_is_read_on_the_wall_clock_of_the_schedule() -> None:
 
 def test_a_run_moved_out_of_the_gap_goes_with_the_minute_it_was_meant_for() -> None:
     start = ms("2026-03-28T12:00:00Z")
-    left = recurrence.compile(Spec("CRON", "30 2,5 * * *", "Europe/Berlin", exclude=("30 2 * * *",)))
+    left = expressions.compile(Spec("CRON", "30 2,5 * * *", "Europe/Berlin", exclude=("30 2 * * *",)))
     assert [to_rfc3339(at)[11:16] for at in left.between(start, start + DAY_MS, 9)] == ["03:30"]
     gone = left.excluded_between(start, start + DAY_MS, 9)
     assert [to_rfc3339(at)[11:16] for at in gone] == ["01:00"]
@@ -75,7 +75,7 @@ def test_a_run_moved_out_of_the_gap_goes_with_the_minute_it_was_meant_for() -> N
 
 def test_a_run_moved_onto_an_excluded_minute_is_left_out() -> None:
     start = ms("2026-03-28T12:00:00Z")
-    made = recurrence.compile(Spec("CRON", "30 2 * * *", "Europe/Berlin", exclude=("0 3 * * *",)))
+    made = expressions.compile(Spec("CRON", "30 2 * * *", "Europe/Berlin", exclude=("0 3 * * *",)))
     assert made.between(start, start + DAY_MS, 9) == []
 
 
@@ -99,7 +99,7 @@ def test_a_run_moved_onto_an_excluded_minute_is_left_out() -> None:
 )
 def test_what_cannot_be_read_names_its_place(exclude: tuple[Exclusion, ...], field: str) -> None:
     with pytest.raises(InvalidField) as caught:
-        recurrence.compile(Spec("CRON", "0 9 * * *", exclude=exclude))
+        expressions.compile(Spec("CRON", "0 9 * * *", exclude=exclude))
     assert [e.field for e in caught.value.errors] == [field]
 
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_names_its_place(exclude: tuple[Exclusion, ...], fie
 def test_everything_excluded_is_refused(spec: Spec) -> None:
     began = time.process_time()
     with pytest.raises(InvalidField) as caught:
-        recurrence.compile(spec)
+        expressions.compile(spec)
     assert [e.field for e in caught.value.errors] == ["expr"]
     assert time.process_time() - began < 2
 
@@ -197,7 +197,7 @@ def test_a_thousand_exclusions_cost_less_than_five_ms() -> None:
     ranges = tuple((NOW + i * 7 * DAY_MS, NOW + i * 7 * DAY_MS + 6 * DAY_MS) for i in range(1000))
     crons = tuple(f"{i % 60} {i // 60} {1 + i % 28} 2 *" for i in range(1000))
     for exclude in (ranges, crons, ranges[:500] + crons[:500]):
-        made = recurrence.compile_uncached(Spec("CRON", "0 0 29 2 1", "Europe/Berlin", exclude=exclude))
+        made = expressions.compile_uncached(Spec("CRON", "0 0 29 2 1", "Europe/Berlin", exclude=exclude))
         costs = []
         for i in range(25):
             began = time.process_time()
@@ -226,9 +226,9 @@ leftovers = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(specs, st.lists(leftovers, max_size=5), st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]))
 def test_kept_and_excluded_together_are_the_grid(kind: tuple[str, str], exclude: list[Exclusion], zone: str) -> None:
-    plain = recurrence.compile(Spec(*kind, zone, anchor_ms=NOW))
+    plain = expressions.compile(Spec(*kind, zone, anchor_ms=NOW))
     try:
-        made = recurrence.compile(Spec(*kind, zone, anchor_ms=NOW, exclude=tuple(exclude)))
+        made = expressions.compile(Spec(*kind, zone, anchor_ms=NOW, exclude=tuple(exclude)))
     except InvalidField:
         return
     upto = NOW + 8 * DAY_MS

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import execution as journal
 from chalicelib.core import limits
 from chalicelib.core.errors import Conflict
-from chalicelib.core.execution import Execution, ExecutionKey, Result, parse_id
-from chalicelib.core.retry import backoff_ms
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Execution, ExecutionKey, Result, parse_id
+from chalicelib.core.executions.retry import backoff_ms
+from chalicelib.core.schedules.schedule import RetryPolicy
 
 T = 1_795_252_805_000
 POLICY = RetryPolicy(max_attempts=3, base_ms=1000, jitter=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.core.execution import STATES
-from chalicelib.core.failures import Streak, streak
-from chalicelib.core.schedule import Key
+from chalicelib.core.executions.execution import STATES
+from chalicelib.core.policies.failures import Streak, streak
+from chalicelib.core.schedules.schedule import Key
 from tests.contract.records import START_MS, execution
 
 KEY = Key("default", "01KB00000000000000000000ZZ")

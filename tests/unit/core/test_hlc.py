@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.adapters.hlc_clock import HlcClock
-from chalicelib.core import hlc
+from chalicelib.adapters.machine.hlc_clock import HlcClock
+from chalicelib.core.clock import hlc
+from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.hlc import Stamp
 from chalicelib.core.limits import HLC_LOGICAL_MAX
 
 MS = 1_000_000

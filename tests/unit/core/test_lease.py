@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, TooMany
-from chalicelib.core.lease import (
+from chalicelib.core.leases.lease import (
     AcquireRequest,
     Broken,
     Decision,

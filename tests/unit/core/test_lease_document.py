@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from chalicelib.core import lease_document
-from chalicelib.core.lease import LeaseItem, Waiter
+from chalicelib.core.leases import lease_document
+from chalicelib.core.leases.lease import LeaseItem, Waiter
 
 ITEM = LeaseItem(
     "t",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core.ledger import draw
+from chalicelib.core.executions.ledger import draw
 from tests.unit.core.test_execution import record
 from tests.unit.core.test_schedule import T0, definition
 

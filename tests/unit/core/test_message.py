@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core import limits
-from chalicelib.core.execution import ExecutionKey
-from chalicelib.core.frequencies import FREQUENCIES
-from chalicelib.core.message import (
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.queue_messages import (
     BUS,
     TARGET,
     DueTick,
@@ -23,8 +22,9 @@ from chalicelib.core.message import (
     pack,
     pack_ticks,
 )
-from chalicelib.core.schedule import Key
-from chalicelib.core.ticks import build
+from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.ticks.frequencies import FREQUENCIES
+from chalicelib.core.ticks.numbering import build
 
 firings = st.builds(
     Firing,

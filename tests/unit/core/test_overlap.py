@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import execution as journal
-from chalicelib.core.execution import Execution
-from chalicelib.core.overlap import Turn, decide, end_state, ref_of, refs
-from chalicelib.core.schedule import RunRef, State, VersionRef
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.policies.overlap import Turn, decide, end_state, ref_of, refs
+from chalicelib.core.schedules.schedule import RunRef, State, VersionRef
 
 T = 1_795_252_800_000
 STATE = State(tenant="t", id="s", shard=0, rev=7, versions=(VersionRef("v", 0, True),))

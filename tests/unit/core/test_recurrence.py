@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import recurrence
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.exclusions import Exclusion
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.limits import INSTANT_MAX_MS
-from chalicelib.core.recurrence import Spec, parse_duration
+from chalicelib.core.recurrence import expressions
+from chalicelib.core.recurrence.exclusions import Exclusion
+from chalicelib.core.recurrence.expressions import Spec, parse_duration
 
 DAY_MS = 86_400_000
 NOW = parse_rfc3339("2026-11-21T09:20:00Z")
@@ -25,7 +25,7 @@ def ms(text: str) -> int:
 
 
 def runs(spec: Spec, count: int = 3, after: int = NOW) -> list[str]:
-    made, at = recurrence.compile(spec), after
+    made, at = expressions.compile(spec), after
     found: list[str] = []
     while len(found) < count and (following := made.next_after(at)) is not None:
         at = following
@@ -39,7 +39,7 @@ def runs(spec: Spec, count: int = 3, after: int = NOW) -> list[str]:
 def test_a_rate_counts_from_its_creation_and_never_drifts() -> None:
     spec = Spec("RATE", "rate:5s", anchor_ms=NOW + 437)
     assert runs(spec, 2) == ["2026-11-21T09:20:05.437Z", "2026-11-21T09:20:10.437Z"]
-    assert recurrence.compile(spec).next_after(NOW + 437 + 5_000 * 10**6 - 1) == NOW + 437 + 5_000 * 10**6
+    assert expressions.compile(spec).next_after(NOW + 437 + 5_000 * 10**6 - 1) == NOW + 437 + 5_000 * 10**6
 
 
 def test_a_rate_with_a_start_begins_at_it() -> None:
@@ -49,7 +49,7 @@ def test_a_rate_with_a_start_begins_at_it() -> None:
 
 
 def test_a_rate_enumerates_in_bulk() -> None:
-    made = recurrence.compile(Spec("RATE", "rate:1s", anchor_ms=NOW))
+    made = expressions.compile(Spec("RATE", "rate:1s", anchor_ms=NOW))
     assert made.between(NOW, NOW + 120_000, 500) == [NOW + k * 1000 for k in range(1, 121)]
     assert made.between(NOW + 1, NOW + DAY_MS, 3) == [NOW + 1000, NOW + 2000, NOW + 3000]
     assert made.between(NOW + 5000, NOW + 5000, 3) == [NOW + 5000]
@@ -58,12 +58,12 @@ def test_a_rate_enumerates_in_bulk() -> None:
 
 
 def test_a_backfill_may_go_behind_the_creation_but_not_behind_a_start() -> None:
-    created = recurrence.compile(Spec("RATE", "rate:1m", anchor_ms=NOW))
+    created = expressions.compile(Spec("RATE", "rate:1m", anchor_ms=NOW))
     assert created.between(NOW - 180_000, NOW, 9) == []
     assert created.backwards_between(NOW - 180_000, NOW, 9) == [NOW - k * 60_000 for k in (3, 2, 1, 0)]
-    started = recurrence.compile(Spec("RATE", "rate:1m", anchor_ms=NOW, start_at_ms=NOW))
+    started = expressions.compile(Spec("RATE", "rate:1m", anchor_ms=NOW, start_at_ms=NOW))
     assert started.backwards_between(NOW - 180_000, NOW, 9) == [NOW]
-    daily = recurrence.compile(Spec("ISO8601", "P1D", anchor_ms=NOW))
+    daily = expressions.compile(Spec("ISO8601", "P1D", anchor_ms=NOW))
     assert daily.backwards_between(NOW - 2 * DAY_MS, NOW, 9) == [NOW - 2 * DAY_MS, NOW - DAY_MS, NOW]
 
 
@@ -82,7 +82,7 @@ def test_durations_that_are_none(text: str) -> None:
 
 
 def test_a_delay_has_no_grid() -> None:
-    made = recurrence.compile(Spec("DELAY", "delay:30s", anchor_ms=NOW, end_at_ms=NOW + 60_000))
+    made = expressions.compile(Spec("DELAY", "delay:30s", anchor_ms=NOW, end_at_ms=NOW + 60_000))
     assert made.delay_ms == 30_000
     assert made.first_ms == NOW + 30_000
     assert made.next_after(NOW) is None
@@ -92,15 +92,15 @@ def test_a_delay_has_no_grid() -> None:
 
 
 def test_a_delay_steps_over_what_is_excluded() -> None:
-    made = recurrence.compile(Spec("DELAY", "delay:30s", anchor_ms=NOW, exclude=((NOW, NOW + 60_000), "21 9 * * *")))
+    made = expressions.compile(Spec("DELAY", "delay:30s", anchor_ms=NOW, exclude=((NOW, NOW + 60_000), "21 9 * * *")))
     assert made.first_ms == NOW + 120_000
 
 
 def test_an_at_fires_once() -> None:
     spec = Spec("AT", "at:2026-12-25T11:00:00.250+01:00")
     assert runs(spec, 3) == ["2026-12-25T10:00:00.250Z"]
-    assert recurrence.compile(spec).first_ms == ms("2026-12-25T10:00:00.250Z")
-    assert recurrence.compile(spec).next_after(ms("2026-12-25T10:00:00.250Z")) is None
+    assert expressions.compile(spec).first_ms == ms("2026-12-25T10:00:00.250Z")
+    assert expressions.compile(spec).next_after(ms("2026-12-25T10:00:00.250Z")) is None
 
 
 # -- ISO8601
@@ -129,7 +129,7 @@ def test_days_keep_the_wall_clock_and_hours_the_elapsed_time() -> None:
 @pytest.mark.parametrize("period", ["P1M", "P1Y", "P7M", "P1M1D", "P1W", "P1DT5H"])
 @pytest.mark.parametrize("anchor", ["2024-01-31T10:00:00Z", "2024-02-29T23:30:00Z", "2023-12-01T00:00:00Z"])
 def test_whoever_asks_from_anywhere_gets_the_next_step(period: str, anchor: str) -> None:
-    made = recurrence.compile(Spec("ISO8601", period, "Europe/Berlin", start_at_ms=ms(anchor)))
+    made = expressions.compile(Spec("ISO8601", period, "Europe/Berlin", start_at_ms=ms(anchor)))
     steps = made.between(0, ms("2060-01-01T00:00:00Z"), 500)
     assert len(steps) >= 30
     for earlier, later in pairwise(steps):
@@ -187,7 +187,7 @@ def test_rules_follow_daylight_saving_as_cron_does() -> None:
 def test_start_and_end_are_included() -> None:
     spec = Spec("CRON", "0 * * * *", start_at_ms=ms("2026-11-21T12:00:00Z"), end_at_ms=ms("2026-11-21T14:00:00Z"))
     assert runs(spec, 9, 0) == ["2026-11-21T12:00", "2026-11-21T13:00", "2026-11-21T14:00"]
-    assert recurrence.compile(spec).first_ms == ms("2026-11-21T12:00:00Z")
+    assert expressions.compile(spec).first_ms == ms("2026-11-21T12:00:00Z")
 
 
 def test_nothing_comes_after_year_9999() -> None:
@@ -197,7 +197,7 @@ def test_nothing_comes_after_year_9999() -> None:
         Spec("ISO8601", "P9000Y"),
         Spec("RRULE", "FREQ=YEARLY"),
     ):
-        assert recurrence.compile(spec).next_after(INSTANT_MAX_MS - 1) is None
+        assert expressions.compile(spec).next_after(INSTANT_MAX_MS - 1) is None
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_nothing_comes_after_year_9999() -> None:
 )
 def test_what_is_refused_names_its_field(spec: Spec, field: str) -> None:
     with pytest.raises(InvalidField) as caught:
-        recurrence.compile(spec)
+        expressions.compile(spec)
     assert [e.field for e in caught.value.errors] == [field]
     assert caught.value.status == 422
 
 
 def test_compiling_again_is_a_look_up() -> None:
     spec = Spec("CRON", "1 2 3 * *")
-    assert recurrence.compile(spec) is recurrence.compile(Spec("CRON", "1 2 3 * *"))
+    assert expressions.compile(spec) is expressions.compile(Spec("CRON", "1 2 3 * *"))
 
 
 # -- properties
@@ -292,9 +292,9 @@ def schedules(draw: st.DrawFn) -> Spec:
     return Spec(kind, expr, zone, anchor, start, dst_gap=gap, dst_overlap=overlap, exclude=tuple(exclude))
 
 
-def compiled(spec: Spec) -> recurrence.Recurrence | None:
+def compiled(spec: Spec) -> expressions.Recurrence | None:
     try:
-        return recurrence.compile(spec)
+        return expressions.compile(spec)
     except InvalidField:
         return None
 
@@ -334,7 +334,7 @@ def test_a_pause_leaves_the_grid_as_it_was(spec: Spec, paused: int, resumed: int
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from(recurrence.KINDS),
+    st.sampled_from(expressions.KINDS),
     st.text(alphabet="0123456789*,-/LW#: PTRFEQ=DAILYMONSUratedelyhsm.;Z\n", max_size=50),
     st.integers(0, INSTANT_MAX_MS),
 )

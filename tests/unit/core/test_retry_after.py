@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import limits, retry_after
+from chalicelib.core import limits
+from chalicelib.core.targets import retry_after
 
 NOW_MS = 1_795_252_800_000  # Saturday 2026-11-21T09:20:00Z
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import zones
-from chalicelib.core.cron import NEVER
-from chalicelib.core.rrule import RuleError, RuleGrid
+from chalicelib.core.recurrence import zones
+from chalicelib.core.recurrence.cron import NEVER
+from chalicelib.core.recurrence.rrule import RuleError, RuleGrid
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # dateutil 2.9 still calls utcfromtimestamp on import

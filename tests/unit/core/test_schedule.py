@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.schedule import (
+from chalicelib.core.schedules.schedule import (
     Definition,
     Schedule,
     State,

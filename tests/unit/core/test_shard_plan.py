@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.shard_plan import Plan, plan
+from chalicelib.core.cluster.shard_plan import Plan, plan
 
 NAMES = ["a", "b", "c", "d", "e"]
 NODES = st.lists(st.sampled_from(NAMES), min_size=1, unique=True)

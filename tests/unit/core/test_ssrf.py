@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import ssrf
+from chalicelib.core.targets import ssrf
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core import limits, tick_document
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
+from chalicelib.core import limits
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.tick_book import (
+from chalicelib.core.recurrence.zones import zone
+from chalicelib.core.ticks import tick_document
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reserved, boundaries, skip_to
+from chalicelib.core.ticks.tick_book import (
     Advance,
     Book,
     Maker,
@@ -30,8 +33,6 @@ from chalicelib.core.tick_book import (
     ticks_of,
     unqueued,
 )
-from chalicelib.core.ticks import Cursor, Gap, Policy, Reserved, boundaries, skip_to
-from chalicelib.core.zones import zone
 
 NOW_MS = parse_rfc3339("2026-11-21T09:20:00Z")
 NANOS = 1_000_000_000

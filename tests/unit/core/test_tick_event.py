@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from chalicelib.core.tick_event import clock_jump, cloud_event, detail
-from chalicelib.core.ticks import build
+from chalicelib.core.ticks.numbering import build
+from chalicelib.core.ticks.tick_event import clock_jump, cloud_event, detail
 
 TICK = build("minute", 1_795_252_860_000_000_000, 7, "0.1.0", "01KB", caught_up=True)
 

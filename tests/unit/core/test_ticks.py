@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib.core.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.ticks import (
+from chalicelib.core.recurrence.zones import zone
+from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.numbering import (
     Cursor,
     Gap,
     Policy,
@@ -22,7 +23,6 @@ from chalicelib.core.ticks import (
     reserve,
     skip_to,
 )
-from chalicelib.core.zones import zone
 
 S = 1_000_000_000
 MS = 1_000_000

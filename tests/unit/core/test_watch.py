@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core import limits
-from chalicelib.core import watch as rule
-from chalicelib.core.schedule import Definition, Key, Monitor, Schedule, State, VersionRef
-from chalicelib.core.watch import Turn
+from chalicelib.core.policies import monitor as rule
+from chalicelib.core.policies.monitor import Turn
+from chalicelib.core.schedules.schedule import Definition, Key, Monitor, Schedule, State, VersionRef
 
 T0 = 1_795_252_800_000
 WINDOW_MS = 100_000

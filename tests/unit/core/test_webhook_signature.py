@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from chalicelib.core import webhook_signature as signature
+from chalicelib.core.targets import webhook_signature as signature
 
 
 def test_the_published_example_of_standard_webhooks():

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from chalicelib.adapters import zone_data
-from chalicelib.core import recurrence, zones
-from chalicelib.core.recurrence import Spec
+from chalicelib.adapters.machine import zone_data
+from chalicelib.core.recurrence import expressions, zones
+from chalicelib.core.recurrence.expressions import Spec
 
 FROM, UPTO = 0, 4_102_444_800  # 1970 to 2100
 CRITICAL = (
@@ -111,10 +111,10 @@ def test_names_that_are_no_zones(name: str) -> None:
 
 def test_forget_drops_tables_and_what_was_built_on_them() -> None:
     spec = Spec("CRON", "0 2 * * *", "Europe/Berlin")
-    made, zone = recurrence.compile(spec), zones.zone("Europe/Berlin")
-    assert recurrence.compile(spec) is made
+    made, zone = expressions.compile(spec), zones.zone("Europe/Berlin")
+    assert expressions.compile(spec) is made
     zones.forget()
-    assert recurrence.compile(spec) is not made
+    assert expressions.compile(spec) is not made
     assert zones.zone("Europe/Berlin") is not zone
 
 

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib import bootstrap
-from chalicelib.adapters.dynamodb_documents import encode_execution, execution_sk, partition
-from chalicelib.adapters.telemetry import VALUES_MAX, Metric, emf_lines
-from chalicelib.core.execution import Execution
+from chalicelib.adapters.aws.telemetry import VALUES_MAX, Metric, emf_lines
+from chalicelib.adapters.dynamodb.documents import encode_execution, execution_sk, partition
+from chalicelib.core.executions.execution import Execution
 from chalicelib.functions import feed
 from chalicelib.workers.feed import tally
 from tests.unit.workers.plant import Plant

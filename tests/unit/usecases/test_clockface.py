@@ -7,10 +7,10 @@ import logging
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.clock_bound import Interval, Observation
+from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.limits import DRIFT_SAMPLES_MAX
 from chalicelib.ports.services import Services
-from chalicelib.usecases.clockface import Clockface
+from chalicelib.usecases.clock_status import Clockface
 from tests.api.stores import MovableClock, make_services
 
 MS = 1_000_000

@@ -10,11 +10,11 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory_process import CountingIds
-from chalicelib.adapters.signals import ThreadSignals
-from chalicelib.core import hlc
+from chalicelib.adapters.machine.signals import ThreadSignals
+from chalicelib.adapters.memory.machine import CountingIds
+from chalicelib.core.clock import hlc
+from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import OutcomeUnknown, TooMany
-from chalicelib.core.hlc import Stamp
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import Cursor, CursorStore
 from chalicelib.usecases.cluster_time import ClusterClock

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory import open_stores
-from chalicelib.adapters.memory_process import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
-from chalicelib.core import lease_document
+from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
+from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnknown, TooMany
-from chalicelib.core.lease import Granted, Waiting
-from chalicelib.core.lease_memory import LeaseMemory
+from chalicelib.core.leases import lease_document
+from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.limits import LEASE_POLL_MS
 from chalicelib.ports.services import Caller, Config, Services
 from chalicelib.ports.stores import LeaseStore
+from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.usecases import leases
 
 NOW_MS = 1_795_252_800_000

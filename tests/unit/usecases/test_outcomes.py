@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from chalicelib.core.errors import OutcomeUnknown
-from chalicelib.core.execution import Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.engine.outcomes import note_late
 from chalicelib.usecases import executions
-from chalicelib.usecases.outcomes import note_late
 from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched
 

@@ -13,13 +13,13 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory import open_stores
-from chalicelib.adapters.memory_process import CountingIds, ManualClock, MemoryQueue
-from chalicelib.adapters.signals import ThreadSignals
-from chalicelib.core import cloudevent
+from chalicelib.adapters.machine.signals import ThreadSignals
+from chalicelib.adapters.memory.machine import CountingIds, ManualClock, MemoryQueue
+from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.execution import Execution
-from chalicelib.core.schedule import Schedule
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.schedule import Schedule
+from chalicelib.core.targets import cloudevent
 from chalicelib.ports.services import Caller, Config, Services
 from chalicelib.ports.stores import ExecutionStore
 from chalicelib.ports.target import Delivery, Outcome

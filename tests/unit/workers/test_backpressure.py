@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from chalicelib.core import limits
-from chalicelib.core.backpressure import Caps
-from chalicelib.core.execution import Execution
+from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.process.admission import Caps
 from chalicelib.usecases import executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 

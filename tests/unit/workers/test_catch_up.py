@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib.core import catch_up
+from chalicelib.core.policies import catch_up
 from chalicelib.usecases import backfill, executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory_process import ManualClock
+from chalicelib.adapters.memory.machine import ManualClock
 from chalicelib.core import limits
-from chalicelib.core.execution import Execution, ExecutionKey
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.engine.claim import PAUSED, claim_firings, settled
+from chalicelib.engine.handoff import firing_of
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
-from chalicelib.usecases.owed import firing_of
-from chalicelib.workers.claim import PAUSED, claim_firings, settled
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from chalicelib.core import limits
 from chalicelib.core.errors import PreconditionFailed, Unavailable
-from chalicelib.core.message import Run
-from chalicelib.core.schedule import FailurePause, RetryPolicy
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import FailurePause, RetryPolicy
+from chalicelib.engine import failures
+from chalicelib.engine.claim import claim_runs
 from chalicelib.ports.target import Outcome
-from chalicelib.usecases import executions, failures, schedules
+from chalicelib.usecases import executions, schedules
 from chalicelib.workers import feed
-from chalicelib.workers.claim import claim_runs
 from chalicelib.workers.feed import Written
 from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.usecases import executions, schedules
 from tests.unit.workers.plant import CALLER, Plant

@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
-from chalicelib.core.schedule import Key, Monitor, RetryPolicy
-from chalicelib.core.watch import Watch
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.schedule import Key, Monitor, RetryPolicy
+from chalicelib.engine import monitors
 from chalicelib.ports.target import Outcome
-from chalicelib.usecases import monitors, schedules
+from chalicelib.usecases import schedules
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z

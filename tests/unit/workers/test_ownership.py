@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import lease_document, limits
+from chalicelib.core import limits
 from chalicelib.core.errors import OutcomeUnknown
-from chalicelib.core.lease import LeaseItem
+from chalicelib.core.leases import lease_document
+from chalicelib.core.leases.lease import LeaseItem
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores import LeaseStore
-from chalicelib.workers import shards, sweep
-from chalicelib.workers.ownership import Node, NoRoom
+from chalicelib.workers import sweep
+from chalicelib.workers.cluster import shards
+from chalicelib.workers.cluster.ownership import Node, NoRoom
 from tests.api.stores import MovableClock, make_services
 
 SHARDS = 6

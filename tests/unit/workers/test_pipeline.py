@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField, OutcomeUnknown
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.schedule import progress
+from chalicelib.core.schedules.schedule import progress
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
 from chalicelib.usecases import backfill, executions, schedules

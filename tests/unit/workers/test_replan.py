@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.adapters.zone_data import use_packaged_zones
-from chalicelib.core import zones
+from chalicelib.adapters.machine.zone_data import use_packaged_zones
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.recurrence import zones
 from chalicelib.workers import replan
 from tests.unit.workers.plant import Plant
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import sla
-from chalicelib.core.execution import Transition
+from chalicelib.core.executions.execution import Transition
+from chalicelib.core.policies import sla
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
 from chalicelib.workers import feed

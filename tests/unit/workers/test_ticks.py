@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory_process import MemoryQueue
+from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core import limits
-from chalicelib.core.clock_bound import Interval, Observation
-from chalicelib.core.frequencies import FREQUENCIES
+from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.ports.clock import Handle, Held, Reading
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
-from chalicelib.core.execution import Execution
-from chalicelib.core.schedule import RetryPolicy
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules

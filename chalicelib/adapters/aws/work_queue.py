@@ -1,0 +1,108 @@
+"""The work queue and the dead-letter queue on SQS, and the shape in which Lambda hands messages over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chalicelib.adapters.aws import clients
+from chalicelib.adapters.aws.clients import ClientFactory
+from chalicelib.core import limits, queue_messages
+from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.ports.work_queue import Incoming, Outgoing
+
+
+class SqsQueue:
+    """``WorkQueue`` over two standard queues, given by name and looked up when first used."""
+
+    def __init__(self, client: ClientFactory, work: str, dead: str) -> None:
+        self._client = client
+        self._work = work
+        self._dead = dead
+        self._urls: dict[str, str] = {}
+
+    @classmethod
+    def of_stage(cls, client: ClientFactory, stage: str) -> SqsQueue:
+        """The queues of ``stage``, as ``infra.state`` names them."""
+        return cls(client, clients.resource_name(stage, "work"), clients.resource_name(stage, "dead"))
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        """Queue at most 10 messages; entries that SQS refuses are sent once more.
+
+        Raises Unavailable when none, OutcomeUnknown when any number of them may have been queued.
+        """
+        if len(messages) > limits.SQS_BATCH_MAX:
+            raise ValueError(f"at most {limits.SQS_BATCH_MAX} messages at once, not {len(messages)}")
+        entries = [_entry(place, outgoing) for place, outgoing in enumerate(messages)]
+        refused = self._send(entries, {})
+        if refused:
+            first = next(iter(refused.values()))
+            sent_before = len(refused) < len(entries) or _may_be_queued(first)
+            again = self._send([entry for entry in entries if entry["Id"] in refused], refused, sent_before)
+            _raise_refused(again, sent_before or len(again) < len(refused))
+
+    def send_dead(self, execution_id: str, event: str, reason: str) -> None:
+        """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue, as the body; the id and
+        the reason are message attributes."""
+        client, url = self._client(), self._url(self._dead)
+        attributes = {
+            name: {"DataType": "String", "StringValue": value or "-"}
+            for name, value in (("execution_id", execution_id), ("reason", reason))
+        }
+        clients.write(lambda: client.send_message(QueueUrl=url, MessageBody=event, MessageAttributes=attributes))
+
+    def _send(
+        self, entries: Sequence[Mapping[str, Any]], before: Mapping[str, Any], sent_before: bool = False
+    ) -> dict[str, Mapping[str, Any]]:
+        """Send entries in one call; those refused, by id."""
+        if not entries:
+            return {}
+        client, url = self._client(), self._url(self._work)
+        try:
+            answer = clients.write(lambda: client.send_message_batch(QueueUrl=url, Entries=list(entries)))
+        except OutcomeUnknown:
+            raise
+        except Unavailable as error:
+            if sent_before:
+                raise OutcomeUnknown(error.detail) from error
+            raise
+        return {str(failure["Id"]): failure for failure in answer.get("Failed", ())}
+
+    def _url(self, name: str) -> str:
+        url = self._urls.get(name)
+        if url is None:
+            client = self._client()
+            url = self._urls[name] = str(clients.read(lambda: client.get_queue_url(QueueName=name))["QueueUrl"])
+        return url
+
+
+def _entry(place: int, outgoing: Outgoing) -> dict[str, Any]:
+    assert 0 <= outgoing.delay_s <= limits.SQS_DELAY_MAX_S
+    return {"Id": str(place), "MessageBody": queue_messages.encode(outgoing.message), "DelaySeconds": outgoing.delay_s}
+
+
+def _may_be_queued(failure: Mapping[str, Any]) -> bool:
+    """A fault of the service, which does not say whether the message is durable; a refusal does."""
+    return not failure.get("SenderFault", False) and failure.get("Code") == "InternalError"
+
+
+def _raise_refused(refused: Mapping[str, Mapping[str, Any]], some_queued: bool) -> None:
+    if not refused:
+        return
+    failure = next(iter(refused.values()))
+    text = f"{len(refused)} messages were refused: {failure.get('Code')} {failure.get('Message', '')}"
+    if some_queued or any(_may_be_queued(f) for f in refused.values()):
+        raise OutcomeUnknown(text)
+    raise Unavailable(text)
+
+
+def parse_event(event: Mapping[str, Any]) -> list[Incoming]:
+    """The messages of a Lambda event from SQS; ``receipt`` is what ``batchItemFailures`` calls ``itemIdentifier``."""
+    return [
+        Incoming(
+            receipt=str(record["messageId"]),
+            body=str(record["body"]),
+            receives=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+        )
+        for record in event.get("Records", ())
+    ]

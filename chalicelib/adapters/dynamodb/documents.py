@@ -1,0 +1,381 @@
+"""How records lie in DynamoDB: keys, and the ``doc`` attribute, compact JSON without what the key says already.
+
+An update is billed by the size of the whole item, in steps of 1 KB, so the names inside ``doc`` are short and defaults
+are left out. A document of an older release decodes with the defaults of what it lacks; unknown names are ignored, so
+that two releases can run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from chalicelib.core import limits
+from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.recurrence.expressions import Exclusion
+from chalicelib.core.schedules.schedule import (
+    Definition,
+    FailurePause,
+    Key,
+    Monitor,
+    RetryPolicy,
+    RunRef,
+    State,
+    VersionRef,
+)
+from chalicelib.ports.stores import LogLine
+
+R = TypeVar("R")
+
+STATE_SK = "state"
+DEFINITION_SK = "def"
+WATCH_SK = "watch"
+_INSTANT_DIGITS = 15
+_INSTANT_CEILING = 10**_INSTANT_DIGITS - 1
+
+
+class _StateDoc(
+    msgspec.Struct,
+    omit_defaults=True,
+    frozen=True,
+    rename={
+        "shard": "s",
+        "rev": "r",
+        "epoch": "e",
+        "versions": "v",
+        "status": "st",
+        "next_run_ms": "n",
+        "run_count": "c",
+        "fence": "f",
+        "claims": "cl",
+        "queued_ms": "q",
+        "running": "ru",
+        "waiting": "wa",
+        "paced_ms": "pm",
+        "outcome": "oc",
+        "outcome_ms": "om",
+        "chained": "ch",
+        "counted": "k",
+        "weight_bytes": "wb",
+        "hlc": "h",
+        "origin": "o",
+    },
+):
+    shard: int
+    rev: int
+    epoch: int
+    versions: tuple[VersionRef, ...]
+    status: str = "active"
+    next_run_ms: int | None = None
+    run_count: int = 0
+    fence: int = 0
+    claims: tuple[tuple[int, int], ...] = ()
+    queued_ms: int | None = None
+    running: RunRef | None = None
+    waiting: RunRef | None = None
+    paced_ms: int | None = None
+    outcome: str = ""
+    outcome_ms: int = 0
+    chained: bool = False
+    counted: int = -1
+    weight_bytes: int = 0
+    hlc: str = ""
+    origin: str = ""
+
+
+class _AttemptDoc(
+    msgspec.Struct,
+    omit_defaults=True,
+    frozen=True,
+    rename={
+        "number": "n",
+        "fencing_token": "f",
+        "started_ms": "s",
+        "finished_ms": "e",
+        "outcome": "o",
+        "http_status": "h",
+        "error_type": "t",
+        "error": "m",
+        "late_answer": "la",
+    },
+):
+    number: int
+    fencing_token: int
+    started_ms: int
+    finished_ms: int | None = None
+    outcome: str | None = None
+    http_status: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+    late_answer: LateAnswer | None = None
+
+
+class _ExecutionDoc(
+    msgspec.Struct,
+    omit_defaults=True,
+    frozen=True,
+    rename={
+        "shard": "s",
+        "version": "v",
+        "owner": "w",
+        "target_type": "tt",
+        "rev": "r",
+        "state": "st",
+        "requested": "rq",
+        "request_id": "ri",
+        "offset_ms": "of",
+        "attempt": "a",
+        "attempts": "at",
+        "history": "hi",
+        "fencing_token": "f",
+        "claimed_by": "cb",
+        "lease_until_ms": "l",
+        "retry_at_ms": "ra",
+        "asynchronous": "as",
+        "waits": "wt",
+        "mends": "me",
+        "monitored": "mo",
+        "notice": "nt",
+        "first_started_ms": "fs",
+        "sla_ms": "sl",
+        "trace_id": "ti",
+        "payload": "p",
+        "result": "re",
+        "error": "er",
+        "created_ms": "cr",
+        "finished_ms": "fi",
+        "hlc": "h",
+        "origin": "o",
+    },
+):
+    shard: int
+    version: str
+    owner: str
+    target_type: str
+    rev: int
+    state: str = "pending"
+    requested: bool = False
+    request_id: str = ""
+    offset_ms: int = 0
+    attempt: int = 0
+    attempts: tuple[_AttemptDoc, ...] = ()
+    history: tuple[Transition, ...] = ()
+    fencing_token: int = 0
+    claimed_by: str | None = None
+    lease_until_ms: int | None = None
+    retry_at_ms: int | None = None
+    asynchronous: bool = False
+    waits: bool = False
+    mends: bool = False
+    monitored: bool = False
+    notice: int = 0
+    first_started_ms: int | None = None
+    sla_ms: int = limits.SLA_DEFAULT_MS
+    trace_id: str = ""
+    payload: str | None = None
+    result: str | None = None
+    error: str | None = None
+    created_ms: int = 0
+    finished_ms: int | None = None
+    hlc: str = ""
+    origin: str = ""
+
+
+class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
+    version: str
+    since_ms: int
+    type: str
+    expr: str
+    created_at_ms: int
+    updated_at_ms: int
+    until_ms: int | None = None
+    active: bool = True
+    name: str | None = None
+    timezone: str = "UTC"
+    start_at_ms: int | None = None
+    end_at_ms: int | None = None
+    max_runs: int | None = None
+    target: dict[str, Any] = msgspec.field(default_factory=dict)
+    owner: str = "anonymous"
+    shard_key: str = ""
+    sla_ms: int = limits.SLA_DEFAULT_MS
+    overlap: str = "allow"
+    catch_up_window_ms: int = limits.CATCH_UP_DEFAULT_MS
+    jitter_ms: int = 0
+    dst_gap: str = "run_after"
+    dst_overlap: str = "once"
+    exclude: tuple[Exclusion, ...] = ()
+    retry_policy: RetryPolicy = RetryPolicy()
+    timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    pause_after_failures: int | None = None
+    failures_from_ms: int = 0
+    failure_pauses: tuple[FailurePause, ...] = ()
+    monitor: Monitor | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    zone_data: str = ""
+    hlc: str = ""
+    origin: str = ""
+
+
+class _WatchDoc(msgspec.Struct, omit_defaults=True, frozen=True):
+    shard: int
+    rev: int
+    window_ms: int
+    since_ms: int
+    success_ms: int
+    look_ms: int
+    silent_ms: int = 0
+    told: bool = False
+
+
+class _Codec(Generic[R]):
+    """Between a record and its document: the fields of both have the same names."""
+
+    def __init__(self, document: type[msgspec.Struct], record: Callable[..., R]) -> None:
+        self.fields = tuple(field.name for field in msgspec.structs.fields(document))
+        self._document = document
+        self._record = record
+        self._values = attrgetter(*self.fields)
+        self._decode = msgspec.json.Decoder(document).decode
+
+    def encode(self, record: R, **replaced: object) -> str:
+        document = self._document(*self._values(record))
+        if replaced:
+            document = msgspec.structs.replace(document, **replaced)
+        return _encode(document).decode()
+
+    def fields_of(self, doc: str) -> dict[str, Any]:
+        return dict(zip(self.fields, msgspec.structs.astuple(self._decode(doc)), strict=True))
+
+    def decode(self, doc: str, **others: object) -> R:
+        return self._record(**others, **self.fields_of(doc))
+
+
+_encode = msgspec.json.Encoder().encode
+STATE_CODEC = _Codec(_StateDoc, State)
+EXECUTION_CODEC = _Codec(_ExecutionDoc, Execution)
+DEFINITION_CODEC = _Codec(_DefinitionDoc, Definition)
+WATCH_CODEC = _Codec(_WatchDoc, Watch)
+
+
+def encode_state(state: State) -> str:
+    """The ``doc`` of a state."""
+    return STATE_CODEC.encode(state)
+
+
+def decode_state(key: Key, doc: str) -> State:
+    """The state of a ``doc``."""
+    return STATE_CODEC.decode(doc, tenant=key.tenant, id=key.id)
+
+
+def encode_watch(watch: Watch) -> str:
+    """The ``doc`` of a watch."""
+    return WATCH_CODEC.encode(watch)
+
+
+def decode_watch(key: Key, doc: str) -> Watch:
+    """The watch of a ``doc``."""
+    return WATCH_CODEC.decode(doc, tenant=key.tenant, id=key.id)
+
+
+def encode_definition(definition: Definition) -> str:
+    """The ``doc`` of a definition, all but its payload, which is kept as it came in an attribute of its own."""
+    return DEFINITION_CODEC.encode(definition)
+
+
+def decode_definition(key: Key, doc: str, payload: str) -> Definition:
+    """The definition of a ``doc`` and its payload."""
+    return DEFINITION_CODEC.decode(doc, tenant=key.tenant, id=key.id, payload=payload)
+
+
+def encode_execution(execution: Execution) -> str:
+    """The ``doc`` of an execution."""
+    attempts = tuple(_AttemptDoc(*_attempt_values(a)) for a in execution.attempts)
+    return EXECUTION_CODEC.encode(execution, attempts=attempts) if attempts else EXECUTION_CODEC.encode(execution)
+
+
+_attempt_values = attrgetter(*(field.name for field in msgspec.structs.fields(_AttemptDoc)))
+
+
+def decode_execution(key: ExecutionKey, doc: str) -> Execution:
+    """The execution of a ``doc``."""
+    fields = EXECUTION_CODEC.fields_of(doc)
+    fields["attempts"] = tuple(Attempt(*msgspec.structs.astuple(a)) for a in fields["attempts"])
+    return Execution(**key._asdict(), **fields)
+
+
+def encode_values(values: dict[str, int]) -> str:
+    """The ``doc`` of a cursor."""
+    return _encode(values).decode()
+
+
+_decode_values = msgspec.json.Decoder(dict[str, int]).decode
+
+
+def decode_values(doc: str) -> dict[str, int]:
+    """The values of a cursor."""
+    return _decode_values(doc)
+
+
+def encode_line(line: LogLine) -> str:
+    """The ``doc`` of a log line."""
+    return _encode(line).decode()
+
+
+decode_line = msgspec.json.Decoder(LogLine).decode
+
+
+def escaped(part: str) -> str:
+    """``part`` without ``#``, which separates the parts of a key; distinct parts stay distinct."""
+    return part.replace("%", "%25").replace("#", "%23") if "#" in part or "%" in part else part
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("%23", "#").replace("%25", "%") if "%" in part else part
+
+
+def partition(tenant: str, schedule_id: str) -> str:
+    """The partition key of a schedule's items and of its executions."""
+    return f"{escaped(tenant)}#{schedule_id}"
+
+
+def key_of_partition(pk: str) -> Key:
+    """The schedule that a partition belongs to."""
+    tenant, _, schedule_id = pk.rpartition("#")
+    return Key(_unescaped(tenant), schedule_id)
+
+
+def snapshot_sk(version: str) -> str:
+    """The sort key of a superseded definition."""
+    return f"v#{version}"
+
+
+def name_partition(tenant: str, owner: str, name: str) -> str:
+    """The partition key of the guard that keeps a name unique within an owner."""
+    return f"{escaped(tenant)}#name#{escaped(owner)}#{name}"
+
+
+def instant_text(unix_ms: int) -> str:
+    """An instant with leading zeros, so that text sorts as time does; what cannot be stored is clamped."""
+    return f"{min(max(unix_ms, 0), _INSTANT_CEILING):0{_INSTANT_DIGITS}d}"
+
+
+def execution_sk(key: ExecutionKey) -> str:
+    """The sort key of an execution within its schedule."""
+    return instant_text(key.firing_ms) + ("-m" if key.manual else "")
+
+
+def execution_key(pk: str, sk: str) -> ExecutionKey:
+    """The execution that a pair of table keys names."""
+    tenant, schedule_id = key_of_partition(pk)
+    return ExecutionKey(tenant, schedule_id, int(sk[:_INSTANT_DIGITS]), sk.endswith("-m"))
+
+
+def recent_sk(key: ExecutionKey) -> str:
+    """The sort key in the ``recent`` index: the order of lists, by firing and then id."""
+    return f"{instant_text(key.firing_ms)}#{key.id}"

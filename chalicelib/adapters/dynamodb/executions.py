@@ -1,0 +1,223 @@
+"""Executions in DynamoDB: one item each, under its schedule, in order of its instant; see docs/storage.md."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.dynamodb.combining import Combiner
+from chalicelib.adapters.dynamodb.database import Database, Statement, Value, check_size, key, number, text
+from chalicelib.core import limits
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.schedules.schedule import Key
+from chalicelib.ports.stores import ExecutionPage, in_failed_index, in_open_index
+
+SHARD_READERS: Final = 8
+# Sorts after every suffix that an instant's text can have in a sort key.
+_AFTER_ALL: Final = "~"
+
+
+class _Shard(NamedTuple):
+    """One shard's share of a merged page: sort keys with their executions, newest first."""
+
+    entries: list[tuple[str, ExecutionKey]]
+    more: bool
+
+
+class DynamoExecutionStore:
+    """``ExecutionStore`` over the executions table."""
+
+    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+        """``retention_s``: how long an execution is kept after its end."""
+        self._db = database
+        self._table = database.names.executions
+        self._retention_s = retention_s
+        self._lock = threading.Lock()
+        self._readers: ThreadPoolExecutor | None = None
+        # Outcomes of slow targets come one by one from many threads.
+        self._updates: Combiner[Statement, bool] = Combiner(database.execute, limits.STATEMENTS_MAX)
+
+    def insert(self, executions: Sequence[Execution]) -> list[bool]:
+        """Write at most 25 new records; False for each whose key exists already."""
+        return self._db.execute([self._insertion(execution) for execution in executions])
+
+    def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
+        """Replace at most 25 records, each if its stored ``rev`` still is the given one."""
+        check_size(writes, limits.STATEMENTS_MAX)
+        return self._updates.call([self._replacement(execution, rev) for execution, rev in writes])
+
+    def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
+        """At most 100 records by key; missing ones are left out."""
+        unique = dict.fromkeys(keys)
+        items = self._db.get_many(self._table, [key(*_primary(k)) for k in unique], "pk,sk,doc")
+        found = [(documents.execution_key(i["pk"]["S"], i["sk"]["S"]), i["doc"]["S"]) for i in items]
+        return {at: documents.decode_execution(at, doc) for at, doc in found}
+
+    def of_schedule(
+        self, schedule: Key, from_ms: int, to_ms: int, limit: int, after: str | None, newest_first: bool = True
+    ) -> tuple[list[Execution], str | None]:
+        """Records of one schedule with ``from_ms <= firing_ms <= to_ms``, and the position to go on from."""
+        if from_ms > to_ms:
+            return [], None
+        pk = documents.partition(*schedule)
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            KeyConditionExpression="pk = :p AND sk BETWEEN :a AND :z",
+            ExpressionAttributeValues={
+                ":p": text(pk),
+                ":a": text(documents.instant_text(from_ms)),
+                ":z": text(documents.instant_text(to_ms) + _AFTER_ALL),
+            },
+            ConsistentRead=True,
+            ScanIndexForward=not newest_first,
+            Limit=limit + 1,
+            **({} if after is None else {"ExclusiveStartKey": key(pk, after)}),
+        )
+        items = answer["Items"][:limit]
+        more = len(answer["Items"]) > limit or "LastEvaluatedKey" in answer
+        records = [documents.decode_execution(documents.execution_key(pk, i["sk"]["S"]), i["doc"]["S"]) for i in items]
+        return records, items[-1]["sk"]["S"] if more and items else None
+
+    def recent(
+        self, tenant: str, shards: Sequence[int], from_ms: int, to_ms: int, limit: int, after: str | None
+    ) -> ExecutionPage:
+        """Keys of a tenant's executions by firing instant, newest first, merged over the shards.
+
+        One query a shard, each for a whole page: which shard the next entries come from is not known before.
+        """
+        lowest = documents.instant_text(from_ms) + "#"
+        highest = documents.instant_text(to_ms) + "#" + _AFTER_ALL
+        if after is not None:
+            highest = min(highest, after)
+        if lowest > highest:
+            return ExecutionPage([], None)
+
+        def look(shard: int) -> _Shard:
+            return self._recent_of(tenant, shard, lowest, highest, limit, after)
+
+        parts = list(self._pool().map(look, shards)) if len(shards) > 1 else [look(shard) for shard in shards]
+        return _merged(parts, limit)
+
+    def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
+        """Open records in the index whose ``open_until_ms <= until_ms``, earliest first."""
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="open",
+            KeyConditionExpression="open_shard = :s AND open_until <= :u",
+            ExpressionAttributeValues={":s": text(str(shard)), ":u": number(until_ms)},
+            Limit=limit,
+        )
+        return [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in answer["Items"]]
+
+    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
+        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="open",
+            KeyConditionExpression="open_shard = :s AND open_until >= :f",
+            ExpressionAttributeValues={":s": text(_failed_shard(shard)), ":f": number(from_ms)},
+            Select="COUNT",
+            Limit=limit,
+        )
+        return int(answer["Count"])
+
+    def _recent_of(self, tenant: str, shard: int, lowest: str, highest: str, limit: int, after: str | None) -> _Shard:
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="recent",
+            KeyConditionExpression="recent_pk = :p AND recent_sk BETWEEN :a AND :z",
+            ExpressionAttributeValues={
+                ":p": text(_recent_pk(tenant, shard)),
+                ":a": text(lowest),
+                ":z": text(highest),
+            },
+            ScanIndexForward=False,
+            Limit=limit + 2,  # one more tells whether the list goes on; BETWEEN includes ``after`` itself
+        )
+        found = [(i["recent_sk"]["S"], documents.execution_key(i["pk"]["S"], i["sk"]["S"])) for i in answer["Items"]]
+        return _Shard([entry for entry in found if entry[0] != after], "LastEvaluatedKey" in answer)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(SHARD_READERS, thread_name_prefix="chronowatch-read")
+            return self._readers
+
+    def _insertion(self, execution: Execution) -> Statement:
+        pk, sk = _primary(execution.key)
+        attributes: list[tuple[str, Value]] = [
+            ("pk", text(pk)),
+            ("sk", text(sk)),
+            ("doc", text(documents.encode_execution(execution))),
+            ("rev", number(execution.rev)),
+            ("recent_pk", text(_recent_pk(execution.tenant, execution.shard))),
+            ("recent_sk", text(documents.recent_sk(execution.key))),
+        ]
+        open_at = _open_attributes(execution)
+        if open_at is not None:
+            attributes += [("open_shard", text(open_at[0])), ("open_until", number(open_at[1]))]
+        if not execution.is_open:
+            attributes.append(("ttl", number(self._expiry(execution))))
+        fields = ",".join(f"'{name}':?" for name, _ in attributes)
+        return Statement(f'INSERT INTO "{self._table}" VALUE {{{fields}}}', tuple(value for _, value in attributes))
+
+    def _replacement(self, execution: Execution, expected_rev: int) -> Statement:
+        values = [text(documents.encode_execution(execution)), number(execution.rev)]
+        clauses = ["SET doc=?", "SET rev=?"]
+        open_at = _open_attributes(execution)
+        if open_at is not None:
+            clauses += ["SET open_shard=?", "SET open_until=?"]
+            values += [text(open_at[0]), number(open_at[1])]
+        elif expected_rev > 1 or execution.requested or execution.created_ms > execution.firing_ms:
+            # What replaces a first record made ahead of its instant finds nothing to take out: see in_open_index.
+            clauses += ["REMOVE open_shard", "REMOVE open_until"]
+        if not execution.is_open:
+            clauses.append('SET "ttl"=?')
+            values.append(number(self._expiry(execution)))
+        elif expected_rev > 1:
+            clauses.append('REMOVE "ttl"')  # a finished record that is tried again must not expire meanwhile
+        pk, sk = _primary(execution.key)
+        where = (text(pk), text(sk), number(expected_rev))
+        return Statement(f'UPDATE "{self._table}" {" ".join(clauses)} WHERE pk=? AND sk=? AND rev=?', (*values, *where))
+
+    def _expiry(self, execution: Execution) -> int:
+        """When a finished record may be forgotten, in unix seconds."""
+        ended_ms = execution.created_ms if execution.finished_ms is None else execution.finished_ms
+        return max(ended_ms, execution.firing_ms) // 1000 + self._retention_s
+
+
+def _primary(at: ExecutionKey) -> tuple[str, str]:
+    return documents.partition(at.tenant, at.schedule_id), documents.execution_sk(at)
+
+
+def _recent_pk(tenant: str, shard: int) -> str:
+    return f"{documents.escaped(tenant)}#{shard}"
+
+
+def _open_attributes(execution: Execution) -> tuple[str, int] | None:
+    """What puts a record into the ``open`` index, or None. What ended badly lies in it too, under another key."""
+    if in_failed_index(execution) and execution.finished_ms is not None:
+        return _failed_shard(execution.shard), execution.finished_ms
+    if not in_open_index(execution) or execution.open_until_ms is None:
+        return None
+    return str(execution.shard), execution.open_until_ms
+
+
+def _failed_shard(shard: int) -> str:
+    return f"bad#{shard}"
+
+
+def _merged(parts: Sequence[_Shard], limit: int) -> ExecutionPage:
+    """The newest ``limit`` entries of all shards, and whether older ones remain."""
+    merged = heapq.merge(*(part.entries for part in parts), key=lambda entry: entry[0], reverse=True)
+    taken = [entry for _, entry in zip(range(limit), merged, strict=False)]
+    more = any(part.more for part in parts) or sum(len(part.entries) for part in parts) > len(taken)
+    return ExecutionPage([at for _, at in taken], taken[-1][0] if more and taken else None)

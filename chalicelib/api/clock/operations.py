@@ -1,0 +1,100 @@
+"""The clock over HTTP: what time this instance believes it is, and how steadily its wall clock has run."""
+
+from __future__ import annotations
+
+from chalicelib.api.http import requests, responses
+from chalicelib.api.http.operations import Call, Operation
+from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.requests import Body, Query
+from chalicelib.core.clock import hlc
+from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.recurrence import zones
+from chalicelib.usecases.clock_status import Clockface
+from chalicelib.usecases.cluster_time import ClusterClock
+
+_NANOS_PER_MS = 1_000_000
+_NANOS_PER_S = 1_000_000_000
+
+
+class TimeCalls:
+    """The handlers, around one clock face for the process."""
+
+    def __init__(self) -> None:
+        self._face = Clockface()
+        self._cluster = ClusterClock()
+
+    def now(self, call: Call[Body, requests.NowQuery]) -> Reply:
+        """The time."""
+        s = call.services
+        stamp = self._cluster.stamp(s) if call.query.consistency == "cluster" else hlc.parse(s.ids.hlc())
+        look = self._face.look(s)
+        tz = s.config.default_timezone
+        view = responses.NowView(
+            wall_unix_nanos=look.wall_unix_nanos,
+            monotonic_nanos=look.monotonic_nanos,
+            tz=tz,
+            iso8601=_iso8601(look.wall_unix_nanos, tz),
+            clock_id=s.config.instance,
+            hlc_physical_nanos=stamp.physical_nanos,
+            hlc_logical=stamp.logical,
+            error_bound_nanos=look.error_bound_nanos,
+            drift_ms=_ms(look.drift_nanos),
+        )
+        return Reply(200, view)
+
+    def drift(self, call: Call[Body, Query]) -> Reply:
+        """How the wall clock has run."""
+        look = self._face.look(call.services)
+        most = call.services.config.max_drift_ms
+        view = responses.DriftView(
+            drift_ms=_ms(look.drift_nanos),
+            max_drift_ms=most,
+            within_bound=abs(look.drift_nanos) <= most * _NANOS_PER_MS,
+            samples=look.samples,
+            steps=[responses.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in look.steps],
+            error_bound_nanos=look.error_bound_nanos,
+            sources=look.sources,
+            sources_agreeing=look.agreeing,
+        )
+        return Reply(200, view)
+
+
+def _ms(nanos: int) -> float:
+    return round(nanos / _NANOS_PER_MS, 3)
+
+
+def _iso8601(unix_nanos: int, timezone: str) -> str:
+    """RFC 3339 to the nanosecond, with the zone's offset, or Z for UTC."""
+    seconds, fraction = divmod(unix_nanos, _NANOS_PER_S)
+    offset_s = 0 if timezone == "UTC" else zones.zone(timezone).offset(seconds)
+    wall = to_rfc3339((seconds + offset_s) * 1000).partition(".")[0]
+    if timezone == "UTC":
+        return f"{wall}.{fraction:09d}Z"
+    sign, (hours, rest) = "-" if offset_s < 0 else "+", divmod(abs(offset_s), 3600)
+    return f"{wall}.{fraction:09d}{sign}{hours:02d}:{rest // 60:02d}"
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun, around a clock face of their own."""
+    face = TimeCalls()
+    return [
+        Operation(
+            method="GET",
+            path="/api/v1/time/now",
+            summary="The time, and a hybrid logical clock stamp",
+            tag="time",
+            handler=face.now,
+            query=requests.NowQuery,
+            answers={200: responses.NowView},
+            description="`error_bound_nanos` is how wrong the wall clock may be, as far as the deployment states it "
+            "and sources of true time support it.",
+        ),
+        Operation(
+            method="GET",
+            path="/api/v1/time/drift",
+            summary="How steadily this instance's wall clock runs",
+            tag="time",
+            handler=face.drift,
+            answers={200: responses.DriftView},
+        ),
+    ]

@@ -1,0 +1,81 @@
+"""The cluster as an operator looks at it: which workers live, who has which shard, how long ago each was swept; and
+nodes of others, which tell us of themselves."""
+
+from __future__ import annotations
+
+from chalicelib.api.http import requests, responses
+from chalicelib.api.http.operations import Call, Operation
+from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.requests import Body, Query
+from chalicelib.core import limits
+from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.usecases import nodes as joined
+from chalicelib.workers import sweep
+from chalicelib.workers.cluster import shards
+
+
+def get(call: Call[Body, Query]) -> Reply:
+    """Nodes, shards and the sweep's lag."""
+    s = call.services
+    nodes = shards.live_nodes(s)
+    items = shards.shard_items(s, sweep.WORK)
+    now_ms = s.clock.now_ms()
+    swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+    ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
+    view = responses.ClusterView(
+        nodes=[_node(item) for _, item in sorted(nodes.items())] + [_node(item) for item in joined.joined(s)],
+        shards=[
+            responses.ShardView(
+                shard=shard,
+                owner=shards.owner_of(s, items.get(shard), nodes),
+                fencing_token=items[shard].fencing_token if shard in items else 0,
+            )
+            for shard in range(s.config.shards)
+        ],
+        sweep_lag_ms=max(ages) if len(ages) == len(swept) else None,
+    )
+    return Reply(200, view)
+
+
+def _node(item: LeaseItem) -> responses.NodeView:
+    return responses.NodeView(
+        node_id=str(item.holder_id),
+        role=str(item.metadata.get("role", "worker")),
+        since_unix_ms=item.acquired_at_unix_ms,
+        expires_at_unix_ms=item.expires_at_unix_ms,
+    )
+
+
+def join(call: Call[requests.JoinBody, Query]) -> Reply:
+    """Register a node."""
+    item = joined.join(call.services, call.body.node_id, call.body.address)
+    address = str(item.metadata.get("address", call.body.address))
+    return Reply(200, responses.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path="/debug/cluster",
+            summary="Which workers live, who has which shard, and how old the oldest sweep is",
+            tag="operations",
+            handler=get,
+            answers={200: responses.ClusterView},
+            description="Workers on Lambda are no nodes: they own a shard for half a minute.",
+        ),
+        Operation(
+            method="POST",
+            path="/join",
+            summary="Register a worker node of yours, or keep it registered",
+            tag="operations",
+            handler=join,
+            body=requests.JoinBody,
+            answers={200: responses.JoinedView},
+            errors=(409,),
+            description=f"It counts as alive for {limits.NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
+            "a fencing token, and shows up in `/debug/cluster`. It owns no shards.",
+            example={"node_id": "worker-7", "address": "10.0.0.7:7000"},
+        ),
+    ]

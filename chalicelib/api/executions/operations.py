@@ -1,0 +1,175 @@
+"""Executions over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chalicelib.api.http import requests, responses
+from chalicelib.api.http.operations import Call, Handler, Operation
+from chalicelib.api.http.problem import Reply, entity_tag
+from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.schedules.operations import execution_filter
+from chalicelib.core import limits
+from chalicelib.core.errors import NotFound
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules import validation
+from chalicelib.usecases import executions
+from chalicelib.usecases import logs as log_lines
+
+COLLECTION = "/api/v1/executions"
+ONE = COLLECTION + "/{execution_id}"
+_ID_MAX_CHARS = 48  # 26 of the schedule, 15 of the instant, two dashes and an m
+_TAGGED = {"ETag": "The version, for `If-Match`."}
+
+
+def get(call: Call[Body, Query]) -> Reply:
+    """One execution."""
+    return _shown(executions.get(call.services, call.caller, _id(call)))
+
+
+def page(call: Call[Body, requests.ExecutionsQuery]) -> Reply:
+    """A page of executions."""
+    q = call.query
+    wanted = execution_filter(q, given(q.schedule_id), given(q.owner))
+    found, after = executions.page(call.services, call.caller, wanted, q.limit, call.after(q))
+    return call.page([responses.of_execution(f) for f in found], after)
+
+
+def retry(call: Call[Body, Query]) -> Reply:
+    """A further attempt."""
+    return _shown(executions.retry(call.services, call.caller, _id(call), call.versions))
+
+
+def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
+    """Cancel a pending or running execution."""
+    return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None, call.versions))
+
+
+def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
+    """The success of an execution that its target accepted."""
+    raw = given(call.body.result)
+    result = None if raw is None else json_text(raw)
+    if result is not None:
+        validation.check_payload(result)
+    return _shown(executions.complete(call.services, call.caller, _id(call), result, call.versions))
+
+
+def fail(call: Call[requests.FailBody, Query]) -> Reply:
+    """The failure of an execution that its target accepted."""
+    return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error, call.versions))
+
+
+def heartbeat(call: Call[Body, Query]) -> Reply:
+    """Start the time-out anew."""
+    return _shown(executions.heartbeat(call.services, call.caller, _id(call), call.versions))
+
+
+def logs(call: Call[Body, requests.PageQuery]) -> Reply:
+    """A page of log lines, in the order of their writing."""
+    after = call.after(call.query)
+    start = 0 if after is None else int(after)
+    lines, more = log_lines.page(call.services, call.caller, _id(call), call.query.limit, start)
+    return call.page([responses.of_log_line(line) for line in lines], None if more is None else str(more))
+
+
+def log(call: Call[requests.LogBody, Query]) -> Reply:
+    """Add a log line."""
+    body, run = call.body, call.run
+    since_ms = int(run.seed.partition("@")[2]) if run is not None and run.again else None
+    line = log_lines.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
+    return Reply(201, responses.of_log_line(line))
+
+
+def _shown(found: Execution) -> Reply:
+    return Reply(200, responses.of_execution(found), {"ETag": entity_tag(executions.version_of(found))})
+
+
+def _id(call: Call[msgspec.Struct, Query]) -> str:
+    """The execution that the path names; what cannot be an id is not found, and never reaches a table."""
+    execution_id = call.params["execution"]
+    if len(execution_id) > _ID_MAX_CHARS or not execution_id.isascii():
+        raise NotFound("there is no such execution")
+    return execution_id
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path=COLLECTION,
+            summary="List executions, newest firing first",
+            tag="executions",
+            handler=page,
+            query=requests.ExecutionsQuery,
+            answers={200: responses.ExecutionList},
+            errors=(400,),
+            description="Where few match, a page may be short (even empty) and still have a next one.",
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            summary="One execution",
+            tag="executions",
+            handler=get,
+            answers={200: responses.ExecutionView},
+            errors=(404,),
+            answer_headers=_TAGGED,
+        ),
+        _verb("retry", "A further attempt of an execution that ended without success", retry),
+        _verb("cancel", "Cancel a pending or running execution", cancel, requests.CancelBody, {"reason": "obsolete"}),
+        _verb(
+            "complete",
+            "Report the success of an execution whose target answered 202 with `X-Chrono-Async: true`",
+            complete,
+            requests.CompleteBody,
+            {"result": {"rows": 12}},
+        ),
+        _verb("fail", "Report the failure of such an execution", fail, requests.FailBody, {"error": "disk full"}),
+        _verb("heartbeat", "Start the time-out of such an execution anew", heartbeat),
+        Operation(
+            method="GET",
+            path=ONE + "/logs",
+            summary="The log of an execution, oldest line first",
+            tag="executions",
+            handler=logs,
+            query=requests.PageQuery,
+            answers={200: responses.LogList},
+            errors=(400, 404),
+        ),
+        Operation(
+            method="POST",
+            path=ONE + "/logs",
+            summary="Add a line to the log of an execution",
+            tag="executions",
+            handler=log,
+            body=requests.LogBody,
+            answers={201: responses.LogLineView},
+            errors=(404, 409),
+            creates=True,
+            description=f"At most {limits.LOG_LINES_MAX} lines, kept as long as executions are.",
+            example={"message": "12 of 40 rows done", "level": "info"},
+        ),
+    ]
+
+
+def _verb(
+    name: str,
+    summary: str,
+    handler: Handler,
+    body: type[msgspec.Struct] = Body,
+    example: object = None,
+) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"{ONE}:{name}",
+        summary=summary,
+        tag="executions",
+        handler=handler,
+        body=body,
+        answers={200: responses.ExecutionView},
+        errors=(404, 409),
+        guarded=True,
+        example=example,
+        answer_headers=_TAGGED,
+    )

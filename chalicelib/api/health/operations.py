@@ -1,0 +1,103 @@
+"""Health over HTTP: 200 once schedules fire, 503 while something they need is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chalicelib import VERSION
+from chalicelib.api.http import responses
+from chalicelib.api.http.operations import Call, Operation
+from chalicelib.api.http.problem import Reply, problem
+from chalicelib.api.http.requests import Body, Query
+from chalicelib.api.http.responses import Check
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError, Unavailable
+from chalicelib.ports.services import Services
+from chalicelib.usecases.health import Vitals, vitals
+
+SWEEP_MAX_AGE_MS = 3 * limits.SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
+RETRY_AFTER_S = 5
+NUMBERS_MAX_AGE_MS = 2_000
+
+
+class Health:
+    """The handler, when it was first asked for its services, and the numbers it last found."""
+
+    def __init__(self) -> None:
+        self._since_ms: int | None = None
+        self._numbers: tuple[int, Vitals] | None = None
+
+    def get(self, call: Call[Body, Query]) -> Reply:
+        """How things are."""
+        s = call.services
+        now_ms = s.clock.now_ms()
+        since_ms = self._since_ms = now_ms if self._since_ms is None else self._since_ms
+        tables = _checked(lambda: s.cursors.load("sweep#0"))
+        # Tables that hang cost every call its time-outs: a probe would not wait for a second round of them.
+        checks = {"tables": tables, "sweep": _swept(s, now_ms) if tables.ok else Check(ok=False, detail="not known")}
+        failing = [name for name, check in checks.items() if not check.ok]
+        if failing:
+            error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
+            return problem(error, call.trace_id, checks)
+        return Reply(200, _view(s, self._vitals(s, now_ms), max(0, now_ms - since_ms), checks))
+
+    def _vitals(self, s: Services, now_ms: int) -> Vitals:
+        """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
+        known = self._numbers
+        if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
+            known = self._numbers = (now_ms, vitals(s))
+        return known[1]
+
+
+def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> responses.HealthView:
+    degraded = found.failure_ratio > s.config.failure_threshold
+    used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
+    return responses.HealthView(
+        status="degraded" if degraded else "ok",
+        role="api",
+        version=VERSION,
+        zone_data=s.config.zone_data,
+        uptime_ms=uptime_ms,
+        memory=responses.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
+        jobs=responses.JobsNumbers(found.used.jobs, s.config.job_limit),
+        executions=responses.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
+        checks=checks,
+    )
+
+
+def _checked(look: Callable[[], object]) -> Check:
+    try:
+        look()
+    except ChronoError as error:
+        return Check(ok=False, detail=error.detail)
+    return Check(ok=True, detail="answers")
+
+
+def _swept(s: Services, now_ms: int) -> Check:
+    """Whether every shard was swept lately. A sweep that ends well has reached both the tables and the queue."""
+    try:
+        swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+    except ChronoError as error:
+        return Check(ok=False, detail=error.detail)
+    never = sum(at is None for at in swept)
+    if never:
+        return Check(ok=False, detail=f"{never} of {len(swept)} shards were never swept")
+    age_ms = now_ms - min(at for at in swept if at is not None)
+    return Check(ok=age_ms <= SWEEP_MAX_AGE_MS, detail=f"the oldest sweep is {max(0, age_ms)} ms old")
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="GET",
+            path="/health",
+            summary="Whether schedules fire",
+            tag="operations",
+            handler=Health().get,
+            answers={200: responses.HealthView},
+            errors=(503,),
+            description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "
+            "last hour more failed than HEALTH_FAILURE_THRESHOLD allows.",
+        )
+    ]

@@ -1,0 +1,246 @@
+"""The HTTP face: every request, on Lambda and on the local server, is admitted, run and answered here.
+
+Around each call: the trace is continued or begun, the caller's clock stamp merged, the credentials judged; whatever
+goes wrong leaves as problem+json, and what nobody expected is logged in full and told in general.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
+
+from chalicelib.api.http import yaml_text
+from chalicelib.api.http.operations import Call, Operation, Table
+from chalicelib.api.http.problem import JSON, Reply, check_size, problem, read_body, read_query
+from chalicelib.core import trace
+from chalicelib.core.clock import hlc
+from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
+from chalicelib.core.trace import TraceContext
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import idempotency
+from chalicelib.usecases.idempotency import Run
+
+log = logging.getLogger("chronowatch.api")
+
+_AUTH_OFF = "off"
+_FRAMES_LOGGED = 12
+
+
+class Settings(Protocol):
+    """What the face needs to know of a deployment."""
+
+    @property
+    def auth(self) -> str: ...
+
+    def required_page_token_secret(self) -> str: ...
+
+
+class Refused(ChaliceUnhandledError):
+    """Raised out of a view with the real error as its cause: Chalice hands only this kind on to the middleware."""
+
+
+class Face:
+    """Runs requests against the table of operations. Services and settings are asked for at the first request."""
+
+    def __init__(self, table: Table, services: Callable[[], Services], settings: Callable[[], Settings]) -> None:
+        self._table = table
+        self._services = services
+        self._settings = settings
+
+    def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
+        """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
+        context = self._trace(headers)
+        try:
+            self._admit(headers)
+            response = call(context)
+        except Exception as raised:
+            error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
+            response = self._failure(error, context)
+        response.headers["traceparent"] = str(context)
+        self._stamp(response)
+        return response
+
+    def run(self, request: Request, context: TraceContext) -> Response:
+        """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
+        operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        body_bytes, content_type = _body(request, operation)
+        given = request.query_params
+        query = {} if given is None else {name: given.getlist(name) for name in given}
+        call: Call[Any, Any] = Call(
+            services=self._services(),
+            caller=Caller(),
+            trace_id=context.trace_id,
+            page_secret=lambda: self._settings().required_page_token_secret(),
+            operation=operation,
+            params=params,
+            headers=request.headers,
+            body=read_body(operation.body, body_bytes, content_type),
+            query=read_query(operation.query, query),
+            base=_base(request),
+        )
+        key = request.headers.get(idempotency.HEADER) if operation.creates else None
+        reply = operation.handler(call) if key is None else _run_once(call, key, body_bytes)
+        return _to_response(reply)
+
+    def check_method(self, request: Request) -> None:
+        """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
+        self._table.find(request.method, request.path, request.uri_params or {})
+
+    def allowed(self, route: str, raw_params: Mapping[str, str]) -> list[str]:
+        """The methods that a path answers. Raises NotFound."""
+        return sorted(self._table.methods(route, raw_params)[0])
+
+    def open_route(self, path: str) -> tuple[str, str, str] | None:
+        """As ``Table.open_route``."""
+        return self._table.open_route(path)
+
+    def _trace(self, headers: Mapping[str, str]) -> TraceContext:
+        """The caller's trace with a span of our own, or a new one."""
+        try:
+            services = self._services()
+            seed = services.ids.ulid(services.clock.now_ms())
+        except Exception:  # it is told when the call itself fails on the same; a trace is needed to tell it
+            seed = hashlib.sha256(repr(sorted(headers.items())).encode()).hexdigest()
+        span_id = trace.span_id_of(seed, 0)
+        parent = trace.parse(headers.get("traceparent"))
+        if parent is not None:
+            return trace.child(parent, span_id)
+        return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
+
+    def _admit(self, headers: Mapping[str, str]) -> None:
+        if self._settings().auth != _AUTH_OFF:
+            raise Unauthorized("credentials are needed")
+        stamp = headers.get(hlc.HEADER)
+        if stamp is not None:
+            self._services().ids.observe(stamp)
+
+    def _stamp(self, response: Response) -> None:
+        try:
+            response.headers[hlc.HEADER] = self._services().ids.hlc()
+        except Exception:
+            log.error("no clock stamp: the services could not be made")
+
+    def _failure(self, error: BaseException, context: TraceContext) -> Response:
+        if not isinstance(error, ChronoError):
+            _log_failure(error, context)
+            error = ChronoError("something went wrong on our side; the trace id finds it in the log")
+        return _to_response(problem(error, context.trace_id))
+
+
+class FaceApp(Chalice):
+    """A Chalice application that knows its face, so that the edge in front of it can answer alike."""
+
+    face: Face
+
+
+def build(name: str, table: Table, services: Callable[[], Services], settings: Callable[[], Settings]) -> FaceApp:
+    """The Chalice application with a view for every route of ``table``. Does no I/O."""
+    app = FaceApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
+    app.face = Face(table, services, settings)
+    for route, methods in table.routes():
+        app.route(route, methods=methods, content_types=[], name=_view_name(route))(_view(app))
+    app.register_middleware(_middleware(app.face), "http")
+    return app
+
+
+def _log_failure(error: BaseException, context: TraceContext) -> None:
+    """Where it happened and what kind it was. Its message stays out of the log, since it may quote a payload."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
+    where = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in reversed(frames))
+    known = {"trace_id": context.trace_id, "span_id": context.span_id}
+    log.error("unexpected %s.%s at %s", type(error).__module__, type(error).__qualname__, where, extra=known)
+
+
+def _view_name(route: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in route).strip("_") or "root"
+
+
+def _view(app: FaceApp) -> Callable[..., Response]:
+    def view(**_params: str) -> Response:
+        request = app.current_request
+        assert request is not None
+        try:
+            return app.face.run(request, request.context["chrono_trace"])
+        except Exception as error:
+            raise Refused from error
+
+    return view
+
+
+def _middleware(face: Face) -> Callable[[Request, Callable[[Request], Response]], Response]:
+    def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
+        def call(context: TraceContext) -> Response:
+            request.context["chrono_trace"] = context
+            response = get_response(request)
+            if response.status_code == 405:
+                face.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
+            return response
+
+        return face.respond(request.headers, call)
+
+    return middleware
+
+
+def _base(request: Request) -> str:
+    """What stands before our own paths from outside: the stage on API Gateway, nothing locally (for ``Location``)."""
+    path, ours = str(request.context.get("path", "")).rstrip("/"), request.path
+    for name, value in (request.uri_params or {}).items():
+        ours = ours.replace("{" + name + "}", value)
+    return path.removesuffix(ours) if path.endswith(ours) else ""
+
+
+def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
+    """The body and its content type; YAML as the JSON that says the same, where it is taken."""
+    if not operation.takes_body:
+        return b"", None
+    raw, content_type = _raw_body(request), request.headers.get("content-type")
+    check_size(raw)
+    if operation.yaml and yaml_text.is_yaml(content_type):
+        return yaml_text.to_json(raw), JSON
+    return raw, content_type
+
+
+def _raw_body(request: Request) -> bytes:
+    try:
+        raw = request.raw_body
+        return raw.encode() if isinstance(raw, str) else raw
+    except ValueError:  # base64 or text that is none
+        raise BadRequest("the body cannot be read") from None
+
+
+def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
+    """Run a creating call under its Idempotency-Key. The answer is kept as text, headers and all."""
+    services = call.services
+    now_ms = services.clock.now_ms()
+    seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
+
+    def run(run: Run) -> str:
+        call.run = run
+        reply = call.operation.handler(call)
+        return json.dumps([reply.status, reply.headers, reply.text()])
+
+    answer = idempotency.once(services, call.caller, key, _digest(call.operation, call.params, raw), seed, run)
+    status, headers, text = json.loads(answer.text)
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Reply(status, text, headers)
+
+
+def _digest(operation: Operation, params: Mapping[str, str], raw: bytes) -> str:
+    """What a call asks, whatever the order and spacing of its JSON: route, parameters and body."""
+    asked = [operation.method, operation.path, dict(params), msgspec.json.decode(raw) if raw else {}]
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+
+
+def _to_response(reply: Reply) -> Response:
+    headers: dict[str, str | list[str]] = {**reply.headers}
+    if reply.body is not None:
+        headers["Content-Type"] = reply.content_type
+    return Response(body=reply.text(), headers=headers, status_code=reply.status)

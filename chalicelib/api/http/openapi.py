@@ -1,0 +1,217 @@
+"""The OpenAPI 3.1 document, read off the table of operations and the models that validate and encode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from chalicelib import VERSION
+from chalicelib.api.http import requests
+from chalicelib.api.http.operations import Operation
+from chalicelib.api.http.problem import JSON, PROBLEM_JSON
+from chalicelib.api.http.requests import NewSchedule, ScheduleChanges
+from chalicelib.api.http.responses import Problem
+from chalicelib.api.http.yaml_text import YAML
+from chalicelib.core import errors as core_errors
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError
+from chalicelib.core.schedules.schedule import Definition
+
+_REF = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_EVERY_CALL = (401, 422, 429, 500, 503)
+_WITH_BODY = (400, 413, 415)
+
+_ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
+_ERROR_TITLES: Mapping[int, str] = {
+    error.status: error.title for error in _ERRORS if error.__module__ == core_errors.__name__
+}
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The whole document."""
+    table = tuple(operations)
+    models = _models(table)
+    schemas, components = msgspec.json.schema_components(models, ref_template=_REF)
+    refs = dict(zip(models, schemas, strict=True))
+    _add_defaults(components)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in table:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ChronoWatch",
+            "version": VERSION,
+            "description": "Time, schedules, executions, leases and ticks as one service.",
+        },
+        "paths": paths,
+        "tags": [{"name": name} for name in sorted({o.tag for o in table})],
+        "security": [{}, {"bearer": []}],
+        "components": {
+            "schemas": components,
+            "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
+            "headers": _HEADERS,
+            "parameters": _PARAMETERS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _models(table: tuple[Operation, ...]) -> list[Any]:
+    found: list[Any] = [Problem]
+    for operation in table:
+        answers = [m for m in operation.answers.values() if isinstance(m, type) and issubclass(m, msgspec.Struct)]
+        for model in (operation.body, *answers):
+            if model not in found:
+                found.append(model)
+    return found
+
+
+def _add_defaults(components: dict[str, Any]) -> None:
+    """Say what a schedule's field is when it is left out. The models cannot: they must tell absent from given."""
+    blank = Definition(tenant="", id="", version="", since_ms=0, type="", expr="", created_at_ms=0, updated_at_ms=0)
+    properties = components[NewSchedule.__name__]["properties"]
+    # Bounds and names that have no default, and those whose default the deployment or the caller decides.
+    undecided = {"type", "expr", "owner", "shard_key", "timezone", "enabled", "payload"}
+    for name in {f.name for f in msgspec.structs.fields(ScheduleChanges)} - undecided:
+        value = getattr(blank, name, None)
+        properties[name] = {**properties[name], "default": msgspec.to_builtins(value)}
+    properties["enabled"]["default"] = True
+    properties["payload"]["default"] = None
+
+
+def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mapping[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": _operation_id(operation),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": list(_parameters(operation)),
+        "responses": _responses(operation, refs),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.takes_body:
+        required = bool(components.get(operation.body.__name__, {}).get("required"))
+        media: dict[str, Any] = {"schema": refs[operation.body]}
+        if operation.example is not None:
+            media["example"] = operation.example
+        kinds = {JSON: media, YAML: {"schema": media["schema"]}} if operation.yaml else {JSON: media}
+        described["requestBody"] = {"required": required, "content": kinds}
+    return described
+
+
+def _operation_id(operation: Operation) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", _PARAMETER.sub(r"by \1", operation.path.removeprefix("/api/v1")))
+    return "_".join([operation.method.lower(), *words])
+
+
+def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
+    for name in _PARAMETER.findall(operation.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    (_,), components = msgspec.json.schema_components([operation.query], ref_template=_REF)
+    for name, schema in components[operation.query.__name__]["properties"].items():
+        yield {"name": name, "in": "query", "required": False, "schema": schema}
+    if operation.creates:
+        yield {"$ref": "#/components/parameters/IdempotencyKey"}
+    if operation.guarded:
+        yield {"$ref": "#/components/parameters/IfMatch"}
+    if 304 in operation.answers:
+        yield {"$ref": "#/components/parameters/IfNoneMatch"}
+    yield {"$ref": "#/components/parameters/traceparent"}
+    yield {"$ref": "#/components/parameters/Hlc"}
+
+
+def _responses(operation: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, model in operation.answers.items():
+        responses[str(status)] = _answer(operation, status, model, refs)
+    statuses = {*_EVERY_CALL, *operation.errors, *(_WITH_BODY if operation.takes_body else ())}
+    statuses |= {409} if operation.creates else set()
+    statuses |= {412} if operation.guarded else set()
+    statuses |= {400, 404} if "{" in operation.path else set()
+    for status in sorted(statuses):
+        responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    return responses
+
+
+def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, Any]) -> dict[str, Any]:
+    own = operation.answer_headers.items()
+    headers: dict[str, Any] = {name: {"description": said, "schema": {"type": "string"}} for name, said in own}
+    headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS if name != "Idempotent-Replayed"}
+    if operation.creates:
+        headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
+    described: dict[str, Any] = {"description": "Not modified" if status == 304 else "Done", "headers": headers}
+    if isinstance(model, str):
+        described["content"] = {model: {"schema": {"type": "object" if model == JSON else "string"}}}
+    elif model is not None:
+        described["content"] = {JSON: {"schema": refs[model]}}
+    return described
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    example = {
+        "type": "urn:chronowatch:error:invalid_field",
+        "title": "Invalid field",
+        "status": 422,
+        "detail": "expr: must begin with rate:",
+        "code": "invalid_field",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "errors": [{"field": "expr", "message": "must begin with rate:"}],
+    }
+    media: dict[str, Any] = {"schema": {"$ref": _REF.format(name=Problem.__name__)}}
+    if status == 422:
+        media["example"] = example
+    return {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
+
+
+_HEADERS: dict[str, Any] = {
+    "traceparent": {
+        "description": "W3C Trace Context: the caller's trace, or a new one.",
+        "schema": {"type": "string"},
+    },
+    "X-Chrono-HLC": {
+        "description": "Hybrid logical clock stamp, `<physical_nanos>.<logical>`.",
+        "schema": {"type": "string", "pattern": r"^[0-9]{1,19}\.[0-9]{1,5}$"},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` when this is the first call's answer again.",
+        "schema": {"type": "string", "const": "true"},
+    },
+}
+_PARAMETERS: dict[str, Any] = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "Repeats of a call under one key get the first answer again. Refused calls are not remembered.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": limits.IDEMPOTENCY_KEY_MAX_CHARS},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "description": "The ETag that the resource must still have (412 otherwise).",
+        "schema": {"type": "string"},
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "description": "An ETag the caller has: 304 while it is current.",
+        "schema": {"type": "string"},
+    },
+    "traceparent": {"name": "traceparent", "in": "header", "required": False, "schema": {"type": "string"}},
+    "Hlc": {
+        "name": "X-Chrono-HLC",
+        "in": "header",
+        "required": False,
+        "description": "The caller's stamp; refused when it is too far ahead (422 `clock_skew`).",
+        "schema": {"type": "string"},
+    },
+}
+
+assert requests.Body in ScheduleChanges.__mro__  # bodies share one base, which refuses unknown fields

@@ -1,0 +1,168 @@
+"""What the API offers, as a table: routing, validation, 405s and the OpenAPI document are all read off it.
+
+API Gateway knows path parts that are one whole ``{name}`` only, so ``/{schedule_id}:pause`` is served by the route
+``/{schedule_ref}`` and told apart by what follows the last colon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from chalicelib.api.http import requests
+from chalicelib.api.http.problem import Reply, decode_path, if_match
+from chalicelib.core import page_token
+from chalicelib.core.errors import MethodNotAllowed, NotFound
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases.idempotency import Run
+
+B_co = TypeVar("B_co", bound=msgspec.Struct, covariant=True)
+Q_co = TypeVar("Q_co", bound=msgspec.Struct, covariant=True)
+
+_PARAMETER = re.compile(r"\{(\w+?)_id\}")
+_VERB = re.compile(r"(?<=\}):(\w+)$")
+
+
+class Call(Struct, Generic[B_co, Q_co]):
+    """One request to one operation, read and validated. ``run`` is set under an Idempotency-Key.
+
+    ``base`` is what stands before our paths in the URL that the caller used.
+    """
+
+    services: Services
+    caller: Caller
+    trace_id: str
+    page_secret: Callable[[], str]
+    operation: Operation
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: B_co
+    query: Q_co
+    base: str = ""
+    run: Run | None = None
+
+    @property
+    def versions(self) -> list[str] | None:
+        """What If-Match allows; None = any version."""
+        return if_match(self.headers.get("if-match"))
+
+    def after(self, query: requests.PageQuery | requests.LedgerQuery | requests.TokenQuery) -> str | None:
+        """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""
+        token = requests.given(query.page_token)
+        return None if token is None else page_token.unseal(self.page_secret(), self._scope(), token)
+
+    def page(self, items: list[Any], after: str | None) -> Reply:
+        """One page of a list, with the token of the next."""
+        return Reply(200, {"items": items, "next_page_token": self.token(after)})
+
+    def token(self, after: str | None) -> str | None:
+        """The page token of a position."""
+        return None if after is None else page_token.seal(self.page_secret(), self._scope(), after)
+
+    def _scope(self) -> str:
+        """Tenant, caller, list and filters: a token is good for these only. The page's size may change."""
+        names = (n for n in self.query.__struct_fields__ if n not in ("limit", "page_token"))
+        filters = {n: v for n in names if (v := getattr(self.query, n)) is not msgspec.UNSET}
+        scope = [self.caller.tenant, self.caller.subject, self.operation.path, dict(self.params), filters]
+        return msgspec.json.encode(scope, order="sorted").decode()
+
+
+Handler = Callable[[Any], Reply]
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One call of the API. ``answers`` maps success statuses to the model of their body (None: no body, str: text).
+
+    ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
+    ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``errors``: problem statuses of its own, beside those that every call can meet.
+    """
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    handler: Handler
+    answers: Mapping[int, Any]
+    body: type[msgspec.Struct] = requests.Body
+    query: type[msgspec.Struct] = requests.Query
+    errors: tuple[int, ...] = ()
+    creates: bool = False
+    guarded: bool = False
+    yaml: bool = False
+    open_ended: bool = False
+    description: str = ""
+    example: Any = None
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def route(self) -> str:
+        """The path as API Gateway and Chalice know it: one name for one place, no verb behind it."""
+        return _PARAMETER.sub(r"{\1_ref}", _VERB.sub("", self.path))
+
+    @property
+    def verb(self) -> str:
+        """What follows the last colon of a reference; empty when nothing does."""
+        found = _VERB.search(self.path)
+        return found[1] if found else ""
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method in ("POST", "PATCH", "PUT")
+
+
+class Table:
+    """All operations, by route, verb and method."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = tuple(operations)
+        self._open = tuple((op.route[: op.route.rindex("{")], op.route) for op in self.operations if op.open_ended)
+        self._by_route: dict[str, dict[str, dict[str, Operation]]] = {}
+        for operation in self.operations:
+            verbs = self._by_route.setdefault(operation.route, {})
+            methods = verbs.setdefault(operation.verb, {})
+            assert operation.method not in methods, f"{operation.method} {operation.path} is there twice"
+            methods[operation.method] = operation
+
+    def routes(self) -> Iterable[tuple[str, list[str]]]:
+        """Each route with the methods that any verb of it answers."""
+        for route, verbs in self._by_route.items():
+            yield route, sorted({method for methods in verbs.values() for method in methods})
+
+    def open_route(self, path: str) -> tuple[str, str, str] | None:
+        """Of a path that goes on where a route's last parameter may hold slashes: what comes before that parameter, the
+        parameter, and the route."""
+        for prefix, route in self._open:
+            if path.startswith(prefix) and "/" in path[len(prefix) :]:
+                return prefix, path[len(prefix) :], route
+        return None
+
+    def find(self, method: str, route: str, raw_params: Mapping[str, str]) -> tuple[Operation, dict[str, str]]:
+        """The operation of a request and its decoded parameters. Raises NotFound, MethodNotAllowed, BadRequest."""
+        methods, params = self.methods(route, raw_params)
+        if method not in methods:
+            raise MethodNotAllowed(sorted(methods))
+        return methods[method], params
+
+    def methods(self, route: str, raw_params: Mapping[str, str]) -> tuple[Mapping[str, Operation], dict[str, str]]:
+        """The operations of one path by method, and its decoded parameters. Raises NotFound, BadRequest."""
+        verbs = self._by_route.get(route, {})
+        params = {name.removesuffix("_ref"): decode_path(value) for name, value in raw_params.items()}
+        verb = _split_verb(route, params) if any(verbs) else ""
+        if verb not in verbs or not all(params.values()):
+            raise NotFound("there is no such route")
+        return verbs[verb], params
+
+
+def _split_verb(route: str, params: dict[str, str]) -> str:
+    """Take the verb off the last parameter of ``route``."""
+    name = route[route.rindex("{") + 1 : -1].removesuffix("_ref")
+    reference, colon, verb = params[name].rpartition(":")
+    if not colon:
+        return ""
+    params[name] = reference
+    return verb or colon  # a colon with nothing behind it is no verb, and not the resource either

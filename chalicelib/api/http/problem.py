@@ -1,0 +1,254 @@
+"""Between HTTP and the service: JSON bodies in, problem documents out, headers read and written.
+
+Nothing here knows what a schedule is. Every error leaves as ``application/problem+json`` (RFC 9457) through
+``problem``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Struct, field
+
+from chalicelib.api.http.responses import Check, Problem, ProblemField
+from chalicelib.core import limits
+from chalicelib.core.errors import (
+    BadRequest,
+    ChronoError,
+    FieldError,
+    InvalidField,
+    MethodNotAllowed,
+    PreconditionFailed,
+    TooLarge,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+CHALLENGE = 'Bearer realm="chronowatch"'
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9!#$&^_.+-]+\+)?json", re.ASCII)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_BRACKET = re.compile(rb"[\[\]{}]")
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ENTITY_TAG = re.compile(r'\s*(W/)?(?:"([^"]*)"|([^",\s]+))\s*(?:,|$)')
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_PLACE = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
+_INDEX = re.compile(r"\[(\d+)\]")
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
+
+
+class Reply(Struct):
+    """An answer before it is written: ``body`` is anything that msgspec encodes, or the text itself."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+
+    def text(self) -> str:
+        """The body as it goes out; empty when there is none."""
+        if self.body is None:
+            return ""
+        return self.body if isinstance(self.body, str) else msgspec.json.encode(self.body).decode()
+
+
+def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | None = None) -> Reply:
+    """The one way an error is written. ``checks`` goes with the 503 of /health."""
+    document = Problem(
+        type=f"urn:chronowatch:error:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        trace_id=trace_id,
+    )
+    if isinstance(error, InvalidField):
+        document.errors = [ProblemField(e.field, e.message) for e in error.errors]
+    if checks is not None:
+        document.checks = dict(checks)
+    return Reply(error.status, document, _error_headers(error), PROBLEM_JSON)
+
+
+def _error_headers(error: ChronoError) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": CHALLENGE}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, TooMany | Unavailable):
+        return {"Retry-After": str(max(1, error.retry_after_s))}
+    return {}
+
+
+def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
+    """The body as ``model``. No body at all counts as an empty object where the model requires nothing.
+
+    Raises UnsupportedMedia, BadRequest (not JSON) and InvalidField (JSON of another shape).
+    """
+    if not raw:
+        if any(f.required for f in msgspec.structs.fields(model)):
+            raise BadRequest("the body is empty; a JSON object is needed")
+        return model()
+    if not _is_json(content_type):
+        raise UnsupportedMedia(f"the body must be {JSON} in UTF-8")
+    _check_json(raw)
+    try:
+        return msgspec.json.decode(raw, type=model)
+    except msgspec.ValidationError as error:
+        raise InvalidField([field_error(str(error), model)]) from None
+
+
+def check_size(raw: bytes) -> None:
+    """Refuse a body over the limit. Raises TooLarge."""
+    if len(raw) > limits.BODY_MAX_BYTES:
+        raise too_large()
+
+
+def too_large() -> TooLarge:
+    """The error of a body over the limit."""
+    return TooLarge(f"a body may have at most {limits.BODY_MAX_BYTES} bytes", code="body_too_large")
+
+
+def _is_json(content_type: str | None) -> bool:
+    if content_type is None:
+        return False
+    charset = _CHARSET.search(content_type)
+    media = content_type.partition(";")[0].strip().lower()
+    plain = charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+    return plain and _JSON_TYPE.fullmatch(media) is not None
+
+
+def _check_json(raw: bytes) -> None:
+    """Refuse what is no JSON text (RFC 8259): models leave embedded payloads unread, so the whole is read here once."""
+    if _depth(raw) > limits.JSON_MAX_DEPTH:
+        raise BadRequest(f"the JSON is nested deeper than {limits.JSON_MAX_DEPTH}")
+    try:
+        raw.decode()
+        msgspec.json.decode(raw)
+    except UnicodeDecodeError:
+        raise BadRequest("the body is not UTF-8") from None
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the JSON holds a number that cannot be kept: {error}") from None
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def _depth(raw: bytes) -> int:
+    """How deep arrays and objects nest, or at least more than the limit when they do."""
+    if raw.count(b"[") + raw.count(b"{") <= limits.JSON_MAX_DEPTH:
+        return 0  # so few cannot nest too deep: the usual case costs two counts
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_QUOTED.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def read_query(model: type[S], given: Mapping[str, Sequence[str]]) -> S:
+    """The query parameters as ``model``. Raises InvalidField."""
+    for name, values in given.items():
+        if len(values) != 1:
+            raise InvalidField.of(name, "is given more than once")
+    texts = {name: values[0] for name, values in given.items()}
+    try:
+        query = msgspec.convert(texts, type=model, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidField([field_error(str(error), model, "parameter")]) from None
+    for name, text in texts.items():  # msgspec takes 1e1 for 10
+        if type(getattr(query, name)) is int and _INTEGER.fullmatch(text) is None:
+            raise InvalidField.of(name, "expected `int`, got `str`")
+    return query
+
+
+def field_error(message: str, model: type[msgspec.Struct], noun: str = "field") -> FieldError:
+    """What msgspec says about a wrong body or query, as the field's dotted name and a sentence about it."""
+    place = _PLACE.search(message)
+    said = message[: place.start()] if place else message
+    path = _INDEX.sub(r".\1", place["path"]).replace("[...]", "").strip(".") if place else ""
+    if unknown := _UNKNOWN.fullmatch(said):
+        return FieldError(_joined(path, unknown[1]), f"is not a known {noun}")
+    if missing := _MISSING.fullmatch(said):
+        return FieldError(_joined(path, missing[1]), "is required")
+    if said.startswith("Invalid ") and (choices := _choices(model, path)):
+        return FieldError(path, "must be one of " + ", ".join(choices))
+    return FieldError(path or "body", said[:1].lower() + said[1:])
+
+
+def _choices(model: type[msgspec.Struct], path: str) -> list[str]:
+    """The values that the field at ``path`` takes, read off the model's schema: msgspec does not say them."""
+    schemas, components = msgspec.json.schema_components([model])
+    found: list[dict[str, Any]] = [*schemas]
+    for name in path.split("."):
+        options = [o for schema in found for o in _options(schema, components)]
+        found = [o["properties"][name] if name in o.get("properties", {}) else o.get("items", {}) for o in options]
+    return [str(value) for schema in found for o in _options(schema, components) for value in o.get("enum", ())]
+
+
+def _options(schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A schema with references followed and alternatives laid side by side."""
+    if "$ref" in schema:
+        return _options(components[schema["$ref"].rpartition("/")[2]], components)
+    if "anyOf" in schema:
+        return [o for option in schema["anyOf"] for o in _options(option, components)]
+    return [schema]
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def decode_path(text: str) -> str:
+    """A path segment, percent-decoded once. Raises BadRequest."""
+    if "%" not in text:
+        return text
+    if _BAD_PERCENT.search(text):
+        raise BadRequest("the path is not percent-encoded properly")
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest("the path is not UTF-8") from None
+
+
+def check_percent(text: str) -> None:
+    """Refuse a query or path whose percent-encoding is broken or not UTF-8. Raises BadRequest."""
+    decode_path(text.replace("+", " "))
+
+
+def entity_tag(version: str) -> str:
+    """The strong entity tag of a version."""
+    return f'"{version}"'
+
+
+def entity_tags(header: str) -> list[tuple[str, bool]]:
+    """The tags of an If-Match or If-None-Match header, each with whether it is weak. Unquoted ones are taken too."""
+    return [(m[2] if m[2] is not None else m[3], m[1] is not None) for m in _ENTITY_TAG.finditer(header)]
+
+
+def if_match(header: str | None) -> list[str] | None:
+    """The versions that If-Match allows; None = any. Weak tags never match (RFC 9110, section 13.1.1).
+
+    Raises PreconditionFailed when no version could match.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    strong = [tag for tag, weak in entity_tags(header) if not weak]
+    if not strong:
+        raise PreconditionFailed("If-Match names no version")
+    return strong
+
+
+def none_match(header: str | None, version: str) -> bool:
+    """Whether If-None-Match says that the caller has this version already."""
+    return header is not None and (header.strip() == "*" or any(tag == version for tag, _ in entity_tags(header)))

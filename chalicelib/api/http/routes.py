@@ -1,0 +1,38 @@
+"""All calls of the API, noun by noun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chalicelib.api.clock.operations import operations as clock_operations
+from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.executions.operations import operations as execution_operations
+from chalicelib.api.health.operations import operations as health_operations
+from chalicelib.api.http import docs
+from chalicelib.api.http.operations import Operation, Table
+from chalicelib.api.jobs.operations import operations as job_operations
+from chalicelib.api.leases.operations import operations as lease_operations
+from chalicelib.api.schedules import bulk, files
+from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.ticks.operations import operations as tick_operations
+
+
+def table() -> Table:
+    """A new table, with its own clock watch and health record."""
+    operations: list[Operation] = []
+
+    def everything() -> Sequence[Operation]:
+        return operations
+
+    operations += schedule_operations()
+    operations += bulk.operations()
+    operations += files.operations()
+    operations += job_operations()
+    operations += execution_operations()
+    operations += lease_operations()
+    operations += tick_operations()
+    operations += clock_operations()
+    operations += health_operations()
+    operations += cluster_operations()
+    operations += docs.operations(everything)
+    return Table(operations)

@@ -1,0 +1,128 @@
+"""Many schedules at once, over HTTP."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+
+from chalicelib.api.http import responses
+from chalicelib.api.http.operations import Call, Operation
+from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.requests import Query, definition_fields, given
+from chalicelib.api.schedules import bulk_schemas
+from chalicelib.api.schedules.bulk_schemas import BatchResult, CreateOperation, ItemError, PatchOperation, TagItem
+from chalicelib.api.schedules.operations import COLLECTION
+from chalicelib.core import limits
+from chalicelib.core.errors import ChronoError, InvalidField
+from chalicelib.core.ulid import derived
+from chalicelib.usecases import bulk
+from chalicelib.usecases.bulk import Change, Result
+
+_CREATED = 201
+
+
+def batch(call: Call[bulk_schemas.BatchBody, Query]) -> Reply:
+    """Run a batch. Under an Idempotency-Key every create has an id that the key's first call gave it."""
+    s = call.services
+    seed = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
+    wanted = [_operation(o, derived(seed, n)) for n, o in enumerate(call.body.operations)]
+    results = bulk.run(s, call.caller, wanted, again=call.run is not None and call.run.again)
+    now_ms = s.clock.now_ms()
+    items = [_result(n, result, now_ms) for n, result in enumerate(results)]
+    failed = sum(result.error is not None for result in results)
+    return Reply(200, bulk_schemas.BatchView(items, len(items) - failed, failed))
+
+
+def _operation(body: Any, new_id: str) -> bulk.Operation:
+    op = str(type(body).__struct_config__.tag)
+    if isinstance(body, CreateOperation):
+        return bulk.Operation(op, new_id, definition_fields(body.schedule))
+    fields = definition_fields(body.changes) if isinstance(body, PatchOperation) else {}
+    return bulk.Operation(op, body.id, fields, given(getattr(body, "note", None)) or None, given(body.if_match))
+
+
+def _result(index: int, result: Result, now_ms: int) -> BatchResult:
+    o = result.operation
+    if result.error is not None:
+        known = msgspec.UNSET if o.op == bulk.CREATE else o.schedule_id
+        return BatchResult(index=index, op=o.op, status=result.error.status, id=known, error=item_error(result.error))
+    view = msgspec.UNSET if result.schedule is None else responses.of_schedule(result.schedule, now_ms)
+    status = _CREATED if o.op == bulk.CREATE else 200
+    return BatchResult(index=index, op=o.op, status=status, id=o.schedule_id, schedule=view)
+
+
+def item_error(error: ChronoError) -> ItemError:
+    """An error as one of many shows it."""
+    shown = ItemError(code=error.code, detail=error.detail)
+    if isinstance(error, InvalidField):
+        shown.errors = [responses.ProblemField(e.field, e.message) for e in error.errors]
+    return shown
+
+
+def by_tag(op: Literal["pause", "resume", "delete"], call: Call[Any, bulk_schemas.TagQuery]) -> Reply:
+    """Change everything with a tag, or tell what that would do."""
+    q, tag = call.query, call.body.tag
+    note = getattr(call.body, "note", None) or None
+    done = bulk.by_tag(call.services, call.caller, op, tag, note, q.dry_run, call.after(q))
+    items = [_tag_item(change) for change in done.changes]
+    changed = sum(item.changed for item in items)
+    return Reply(200, bulk_schemas.TagView(op, tag, q.dry_run, changed, items, call.token(done.after)))
+
+
+def _tag_item(change: Change) -> TagItem:
+    d = change.before.definition
+    return TagItem(
+        id=d.id,
+        name=d.name,
+        owner=d.owner,
+        enabled=d.active,
+        changed=change.changed,
+        runs_unix_ms=change.runs_ms,
+        error=msgspec.UNSET if change.error is None else item_error(change.error),
+    )
+
+
+_EXAMPLE = {
+    "operations": [
+        {"op": "create", "schedule": {"type": "RATE", "expr": "rate:5s", "tags": ["nightly"]}},
+        {"op": "pause", "id": "01KB0E5T0QJ8Z3V7M4N2X9YRSC", "note": "deploying"},
+    ]
+}
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="POST",
+            path=COLLECTION + ":batch",
+            summary=f"Up to {limits.BATCH_MAX_OPERATIONS} creates, patches, pauses, resumes and deletes",
+            tag="schedules",
+            handler=batch,
+            body=bulk_schemas.BatchBody,
+            answers={200: bulk_schemas.BatchView},
+            creates=True,
+            description="Done in their order, each with its own result: one that is refused does not stop the others.",
+            example=_EXAMPLE,
+        ),
+        *(_by_tag(op) for op in ("pause", "resume", "delete")),
+    ]
+
+
+def _by_tag(op: Literal["pause", "resume", "delete"]) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"{COLLECTION}:{op}",
+        summary=f"{op.capitalize()} every schedule with a tag",
+        tag="schedules",
+        handler=partial(by_tag, op),
+        body=bulk_schemas.TagPauseBody if op == "pause" else bulk_schemas.TagBody,
+        query=bulk_schemas.TagQuery,
+        answers={200: bulk_schemas.TagView},
+        errors=(400,),
+        description="With `dry_run=true` it tells what would change, and the next runs, and changes nothing. At most "
+        f"{limits.TAG_CHANGE_MAX_SCHEDULES} schedules a call: with a `next_page_token` call again.",
+        example={"tag": "nightly"},
+    )

@@ -1,0 +1,363 @@
+"""Schedules over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chalicelib.api.http import requests, responses
+from chalicelib.api.http.operations import Call, Operation
+from chalicelib.api.http.problem import Reply, entity_tag, none_match
+from chalicelib.api.http.requests import Body, Query, definition_fields, given, json_text
+from chalicelib.core import limits
+from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.recurrence import zones
+from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.schedule import Schedule
+from chalicelib.core.ulid import is_ulid
+from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.usecases import backfill, executions, preview, schedules
+from chalicelib.usecases.executions import ExecutionFilter
+
+COLLECTION = "/api/v1/schedules"
+ONE = COLLECTION + "/{schedule_id}"
+_PREVIEW_ONLY = frozenset({"after_unix_ms", "count"})
+
+
+def create(call: Call[requests.NewSchedule, Query]) -> Reply:
+    """Make a schedule; under an Idempotency-Key, find the one that an earlier run of the same call made."""
+    s = call.services
+    found: Schedule | None = None
+    if call.run is None:
+        schedule_id = s.ids.ulid(s.clock.now_ms())
+    else:
+        schedule_id = call.run.seed.partition("@")[0]
+        found = _existing(call, schedule_id) if call.run.again else None
+    made = found or schedules.create(s, call.caller, definition_fields(call.body), schedule_id)
+    reply = _shown(call, made, 201)
+    reply.headers["Location"] = f"{call.base}{COLLECTION}/{made.definition.id}"
+    return reply
+
+
+def _existing(call: Call[requests.NewSchedule, Query], schedule_id: str) -> Schedule | None:
+    try:
+        return schedules.get(call.services, call.caller, schedule_id)
+    except NotFound:
+        return None
+
+
+def get(call: Call[Body, Query]) -> Reply:
+    """One schedule, or 304 when the caller has this version. The tag covers the definition, not the course."""
+    found = schedules.get(call.services, call.caller, _id(call))
+    if none_match(call.headers.get("if-none-match"), found.definition.version):
+        return Reply(304, headers={"ETag": entity_tag(found.definition.version)})
+    return _shown(call, found)
+
+
+def page(call: Call[Body, requests.SchedulesQuery]) -> Reply:
+    """A page of schedules."""
+    q = call.query
+    wanted = ScheduleFilter(given(q.owner), given(q.enabled), given(q.type), given(q.tag), given(q.name_prefix))
+    found, after = schedules.page(call.services, call.caller, wanted, q.limit, call.after(q))
+    now_ms = call.services.clock.now_ms()
+    return call.page([responses.of_schedule(f, now_ms) for f in found], after)
+
+
+def edit(call: Call[requests.ScheduleChanges, Query]) -> Reply:
+    """Change some fields."""
+    schedule_id, version = _id(call), _expected(call)
+    return _shown(call, schedules.edit(call.services, call.caller, schedule_id, definition_fields(call.body), version))
+
+
+def delete(call: Call[Body, Query]) -> Reply:
+    """Delete a schedule."""
+    schedule_id = _id(call)
+    schedules.delete(call.services, call.caller, schedule_id, _expected(call))
+    return Reply(200, responses.Deleted(schedule_id))
+
+
+def pause(call: Call[requests.PauseBody, Query]) -> Reply:
+    """Stop firing."""
+    schedule_id, version = _id(call), _expected(call)
+    return _shown(call, schedules.pause(call.services, call.caller, schedule_id, call.body.note or None, version))
+
+
+def resume(call: Call[Body, Query]) -> Reply:
+    """Go on firing."""
+    schedule_id, version = _id(call), _expected(call)
+    return _shown(call, schedules.resume(call.services, call.caller, schedule_id, version))
+
+
+def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
+    """Fire once, now."""
+    schedule_id, version = _id(call), _expected(call)
+    raw = given(call.body.payload)
+    payload = None if raw is None else json_text(raw)
+    if payload is not None:
+        validation.check_payload(payload)
+    request = None if call.run is None else (call.run.seed, int(call.run.seed.partition("@")[2]))
+    fired: Execution = schedules.trigger(call.services, call.caller, schedule_id, payload, version, request)
+    return Reply(202, responses.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
+
+
+def executions_of(call: Call[Body, requests.ScheduleExecutionsQuery]) -> Reply:
+    """The executions of a schedule, also of one that was deleted."""
+    schedule_id, after = _id(call), call.after(call.query)
+    wanted = execution_filter(call.query, schedule_id)
+    found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
+    if not found and after is None and more is None:
+        schedules.get(call.services, call.caller, schedule_id)  # tells "none yet" from "no such schedule"
+    return call.page([responses.of_execution(f) for f in found], more)
+
+
+def start_backfill(call: Call[requests.BackfillBody, Query]) -> Reply:
+    """Fire what is missing."""
+    body, version = call.body, _expected(call)
+    count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms, version)
+    return Reply(202, responses.Backfilled(count))
+
+
+def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
+    """What was owed against what became of it."""
+    q = call.query
+    after = call.after(q)
+    from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)
+    drawn = backfill.ledger(call.services, call.caller, _id(call), from_ms, to_ms, q.limit)
+    lines = [
+        responses.LedgerLine(
+            firing_unix_ms=line.firing_ms,
+            expected=line.expected,
+            outcome=line.outcome,
+            lateness_ms=line.lateness_ms,
+            reason=line.reason,
+        )
+        for line in drawn.lines
+    ]
+    following = None if drawn.next_ms is None else str(drawn.next_ms)
+    return Reply(200, responses.LedgerView(lines, drawn.lost, call.token(following)))
+
+
+def execution_filter(
+    query: requests.ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
+) -> ExecutionFilter:
+    """The filter that the parameters of a list of executions ask for. Raises InvalidField when its range is empty."""
+    from_ms, to_ms = given(query.from_unix_ms) or 0, given(query.to_unix_ms)
+    if to_ms is not None and to_ms < from_ms:
+        raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
+    return ExecutionFilter(schedule_id=schedule_id, state=given(query.state), owner=owner, from_ms=from_ms, to_ms=to_ms)
+
+
+def show_preview(call: Call[requests.PreviewBody, Query]) -> Reply:
+    """The coming runs of a recurrence."""
+    body = call.body
+    fields = definition_fields(body, without=_PREVIEW_ONLY)
+    found = preview.preview(call.services, call.caller, fields, given(body.after_unix_ms), body.count)
+    zone = str(fields.get("timezone", call.services.config.default_timezone))
+    dst = [responses.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
+    return Reply(200, responses.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
+
+
+def _local(unix_ms: int, timezone: str) -> str:
+    """RFC 3339 with the zone's offset, or Z for UTC."""
+    offset_s = zones.zone(timezone).offset(unix_ms // 1000)
+    if timezone == "UTC" or unix_ms + offset_s * 1000 > limits.INSTANT_MAX_MS:
+        return to_rfc3339(unix_ms)
+    sign, (hours, seconds) = "-" if offset_s < 0 else "+", divmod(abs(offset_s), 3600)
+    return f"{to_rfc3339(unix_ms + offset_s * 1000)[:-1]}{sign}{hours:02d}:{seconds // 60:02d}"
+
+
+def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200) -> Reply:
+    view = responses.of_schedule(found, call.services.clock.now_ms())
+    return Reply(status, view, {"ETag": entity_tag(found.definition.version)})
+
+
+def _id(call: Call[msgspec.Struct, Query]) -> str:
+    return known_form(call.params["schedule"])
+
+
+def known_form(schedule_id: str) -> str:
+    """A schedule's id as a path names it; what cannot be one is not found, and never reaches a table."""
+    if not is_ulid(schedule_id):
+        raise NotFound("there is no such schedule")
+    return schedule_id
+
+
+def _expected(call: Call[msgspec.Struct, Query]) -> str | None:
+    return expected_version(call, _id(call))
+
+
+def expected_version(call: Call[msgspec.Struct, Query], schedule_id: str) -> str | None:
+    """The one version that If-Match allows; of several, the one that is current. None = any."""
+    versions = call.versions
+    if versions is None or len(versions) == 1:
+        return versions[0] if versions else None
+    current = schedules.get(call.services, call.caller, schedule_id).definition.version
+    if current not in versions:
+        raise PreconditionFailed(f"the schedule is at version {current}")
+    return current
+
+
+_EXAMPLE = {
+    "type": "RATE",
+    "expr": "rate:5s",
+    "name": "beat",
+    "payload": {"hello": "world"},
+    "target": {"type": "webhook", "url": "https://example.com/hook"},
+}
+_VIEW = responses.ScheduleView
+
+
+def operations() -> list[Operation]:
+    """The calls of this noun."""
+    return [
+        Operation(
+            method="POST",
+            path=COLLECTION,
+            summary="Create a schedule",
+            tag="schedules",
+            handler=create,
+            body=requests.NewSchedule,
+            answers={201: _VIEW},
+            errors=(409, 507),
+            creates=True,
+            example=_EXAMPLE,
+            answer_headers={"Location": "The schedule's path.", "ETag": "Its version."},
+        ),
+        Operation(
+            method="GET",
+            path=COLLECTION,
+            summary="List schedules, newest first",
+            tag="schedules",
+            handler=page,
+            query=requests.SchedulesQuery,
+            answers={200: responses.ScheduleList},
+            errors=(400,),
+        ),
+        Operation(
+            method="POST",
+            path=COLLECTION + ":preview",
+            summary="Show the coming runs of a recurrence; nothing is written",
+            tag="schedules",
+            handler=show_preview,
+            body=requests.PreviewBody,
+            answers={200: responses.PreviewView},
+            example={"type": "CRON", "expr": "30 2 * * *", "timezone": "Europe/Berlin", "count": 3},
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            summary="One schedule",
+            tag="schedules",
+            handler=get,
+            answers={200: _VIEW, 304: None},
+            errors=(404,),
+            answer_headers={"ETag": "Its version, which changes with its definition and not with its runs."},
+        ),
+        Operation(
+            method="PATCH",
+            path=ONE,
+            summary="Change some fields of a schedule",
+            tag="schedules",
+            handler=edit,
+            body=requests.ScheduleChanges,
+            answers={200: _VIEW},
+            errors=(404, 409),
+            guarded=True,
+            description="Fields left out stay; null clears `name`, `start_at_unix_ms`, `end_at_unix_ms`, `max_runs`. "
+            "`shard_key` is fixed for life.",
+            example={"expr": "rate:10s"},
+        ),
+        Operation(
+            method="DELETE",
+            path=ONE,
+            summary="Delete a schedule",
+            tag="schedules",
+            handler=delete,
+            answers={200: responses.Deleted},
+            errors=(404,),
+            guarded=True,
+            description="What was queued is not delivered; its executions stay readable until their retention ends.",
+        ),
+        *_verbs(),
+        Operation(
+            method="GET",
+            path=ONE + "/ledger",
+            summary="Every instant owed, against what became of it",
+            tag="schedules",
+            handler=ledger_of,
+            query=requests.LedgerQuery,
+            answers={200: responses.LedgerView},
+            errors=(400, 404),
+            description="An owed instant that left no trace is `lost`, and counted.",
+        ),
+        Operation(
+            method="GET",
+            path=ONE + "/executions",
+            summary="The executions of a schedule, newest firing first",
+            tag="executions",
+            handler=executions_of,
+            query=requests.ScheduleExecutionsQuery,
+            answers={200: responses.ExecutionList},
+            errors=(400, 404),
+        ),
+    ]
+
+
+def _verbs() -> list[Operation]:
+    return [
+        Operation(
+            method="POST",
+            path=ONE + ":pause",
+            summary="Stop firing",
+            tag="schedules",
+            handler=pause,
+            body=requests.PauseBody,
+            answers={200: _VIEW},
+            errors=(404,),
+            guarded=True,
+            description="Instants before now stay owed.",
+            example={"note": "deploying"},
+        ),
+        Operation(
+            method="POST",
+            path=ONE + ":resume",
+            summary="Go on firing, in step with the grid",
+            tag="schedules",
+            handler=resume,
+            answers={200: _VIEW},
+            errors=(404,),
+            guarded=True,
+            description="Nothing is caught up for the time of the pause.",
+        ),
+        Operation(
+            method="POST",
+            path=ONE + ":trigger",
+            summary="Fire once, now",
+            tag="schedules",
+            handler=trigger,
+            body=requests.TriggerBody,
+            answers={202: responses.Triggered},
+            errors=(404,),
+            creates=True,
+            guarded=True,
+            description="Leaves `next_run_unix_ms` alone, and works while the schedule is paused.",
+            example={"payload": {"hello": "again"}},
+            answer_headers={"Location": "The execution's path."},
+        ),
+        Operation(
+            method="POST",
+            path=ONE + ":backfill",
+            summary="Fire the instants of a span that have no execution",
+            tag="schedules",
+            handler=start_backfill,
+            body=requests.BackfillBody,
+            answers={202: responses.Backfilled},
+            errors=(404,),
+            creates=True,
+            guarded=True,
+            description=f"At most {limits.BACKFILL_MAX_INSTANTS} instants, up to now; "
+            "also such as lie before the schedule's creation. Repeating it repeats nothing.",
+            example={"from_unix_ms": 1795248000000, "to_unix_ms": 1795251600000},
+        ),
+    ]

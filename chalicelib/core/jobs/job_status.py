@@ -1,0 +1,60 @@
+"""Jobs: schedules as Scheduled-DB's callers know them, ``unico`` (once) and ``recurrente`` (again and again).
+
+A job's status is that of its last execution. Nothing is written for it while all goes well: ``pending`` and
+``completed`` are read off the schedule's state and the record of its last run. Only a bad end leaves a mark in the
+state (``outcome``), and the next good one takes it away; see engine/job_outcomes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chalicelib.core.executions.execution import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution
+from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.schedules.capacity import is_cancelled
+from chalicelib.core.schedules.schedule import Schedule, State
+
+UNICO, RECURRENTE = "unico", "recurrente"
+STATUSES: Final = (PENDING, IN_PROGRESS, COMPLETED, FAILED, CANCELLED, TIMEOUT)
+BAD: Final = frozenset({FAILED, TIMEOUT, CANCELLED})
+ATTEMPTED: Final = frozenset({PENDING, IN_PROGRESS, COMPLETED, *BAD})
+
+# The groups of the jobs index: the bad outcomes, and these two.
+FRESH, RAN = "fresh", "ran"
+GROUP_OF: Final = {PENDING: FRESH, COMPLETED: RAN, FAILED: FAILED, TIMEOUT: TIMEOUT, CANCELLED: CANCELLED}
+
+
+def kind(found: Schedule) -> str:
+    """The type of a schedule as a job: what runs at one instant is ``unico``."""
+    return UNICO if found.definition.type == "AT" else RECURRENTE
+
+
+def group(state: State) -> str | None:
+    """The group of the jobs index that a state lies in; None for a deleted one.
+
+    It moves when a schedule is claimed for the first time, and with a bad outcome and its repair: never in an ordinary
+    firing.
+    """
+    if state.status == "deleted":
+        return None
+    if state.outcome:
+        return state.outcome
+    over = state.status == "active" and state.next_run_ms is None and state.queued_ms is None
+    return RAN if state.fence or over else FRESH
+
+
+def last_run_ms(found: Schedule, now_ms: int) -> int | None:
+    """The instant of the last execution that was attempted, as the state tells it."""
+    return schedules.progress(found, now_ms).last_run_ms
+
+
+def status(found: Schedule, last: Execution | None, now_ms: int) -> str:
+    """The status of a job whose last attempted execution is ``last`` (None: there is none, or it has expired)."""
+    if is_cancelled(found.definition, found.state):
+        return CANCELLED
+    if last is not None and last.state in ATTEMPTED:
+        return last.state
+    if found.state.outcome:
+        return found.state.outcome
+    course = schedules.progress(found, now_ms)
+    return COMPLETED if course.state == "completed" or course.last_run_ms is not None else PENDING

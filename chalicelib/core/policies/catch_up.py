@@ -1,0 +1,25 @@
+"""After an outage: what is late and still to be delivered goes out one by one, not all at once.
+
+An outage of an hour would otherwise end in a flood of everything that the catch-up window holds, at the very moment at
+which receivers recover as well. Each schedule has slots for its late instants, so many a minute; the state remembers
+the last one given out (``paced_ms``), so all workers share them.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core import limits
+from chalicelib.core.schedules.schedule import Definition
+
+MINUTE_MS = 60_000
+
+
+def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:
+    """Whether a firing that was due at ``due_ms`` has to wait for a slot. AT and DELAY have one instant at a time."""
+    return definition.late_limit_ms is not None and now_ms - due_ms > limits.CATCH_UP_LATE_MS
+
+
+def slots(count: int, paced_ms: int | None, now_ms: int, per_minute: int) -> list[int]:
+    """The next ``count`` slots at ``per_minute``: unix milliseconds, the first one now when there was none lately."""
+    interval_ms = -(-MINUTE_MS // per_minute)
+    first_ms = now_ms if paced_ms is None else max(now_ms, paced_ms + interval_ms)
+    return [first_ms + number * interval_ms for number in range(count)]

@@ -1,0 +1,173 @@
+"""What travels on the delay queue: hints that point at the tables, which hold the truth.
+
+``Firings`` names instants queued under a version; ``Run`` names an existing execution whose next attempt is due.
+``Ticks`` are no hints: ticks are queued after they were numbered, and the message holds all there is to publish.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
+
+from chalicelib.core import limits
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.ticks import frequencies, numbering
+from chalicelib.core.ticks.numbering import Tick
+
+BUS: Final = "bus"  # every tick goes there
+TARGET: Final = "target"  # and to its stream's own target, where it has one
+
+
+class Firing(NamedTuple):
+    """One instant of one schedule, queued under a version; ``offset_ms`` is its jitter."""
+
+    schedule: Key
+    version: str
+    at_ms: int
+    offset_ms: int = 0
+
+    @property
+    def due_ms(self) -> int:
+        """When it is to be sent."""
+        return self.at_ms + self.offset_ms
+
+
+class Firings(Struct, frozen=True):
+    """Some firings that are due close together, in order of time."""
+
+    firings: tuple[Firing, ...]
+
+    @property
+    def due_ms(self) -> int:
+        return self.firings[0].due_ms
+
+
+class Run(Struct, frozen=True):
+    """The next attempt of an execution: attempt number ``attempt`` is due at ``due_ms``."""
+
+    execution: ExecutionKey
+    attempt: int
+    due_ms: int
+
+
+class DueTick(NamedTuple):
+    """A numbered tick and where it still has to go: ``BUS``, ``TARGET``."""
+
+    tick: Tick
+    to: tuple[str, ...] = (BUS,)
+
+    @property
+    def due_ms(self) -> int:
+        """Its instant."""
+        return self.tick.timestamp // 1_000_000
+
+
+class Ticks(Struct, frozen=True):
+    """Some ticks, of any frequencies, that are due close together, in order of time."""
+
+    ticks: tuple[DueTick, ...]
+
+    @property
+    def due_ms(self) -> int:
+        return self.ticks[0].due_ms
+
+
+Message = Firings | Run | Ticks
+
+
+class _Due(Protocol):
+    @property
+    def due_ms(self) -> int: ...
+
+
+D = TypeVar("D", bound=_Due)
+
+
+def pack(firings: Iterable[Firing], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[Firings]:
+    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time."""
+    return [Firings(group) for group in _grouped(firings, span_ms)]
+
+
+def pack_ticks(due: Iterable[DueTick]) -> list[Ticks]:
+    """The same for ticks: those of all frequencies at one boundary come together, and leave in one call."""
+    return [Ticks(group) for group in _grouped(due)]
+
+
+def _grouped(items: Iterable[D], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[tuple[D, ...]]:
+    groups: list[tuple[D, ...]] = []
+    group: list[D] = []
+    for item in sorted(items, key=lambda i: i.due_ms):
+        full = len(group) == limits.MESSAGE_MAX_INSTANTS
+        if group and (full or item.due_ms - group[0].due_ms >= span_ms):
+            groups.append(tuple(group))
+            group = []
+        group.append(item)
+    return [*groups, tuple(group)] if group else groups
+
+
+def delay_s(due_ms: int, now_ms: int, lead_ms: int) -> int:
+    """Whole seconds to hold a message back so that it arrives ``lead_ms`` (and up to 1 s more) before its instant."""
+    return min(limits.SQS_DELAY_MAX_S, max(0, (due_ms - now_ms - lead_ms) // 1000))
+
+
+def encode(message: Message) -> str:
+    """The message as JSON; firings of one schedule and version, and ticks of one stream, share their names."""
+    if isinstance(message, Ticks):
+        return _encode_ticks(message)
+    if isinstance(message, Run):
+        return json.dumps({"run": [*message.execution], "attempt": message.attempt, "due": message.due_ms})
+    groups: dict[tuple[str, str, str], list[int | list[int]]] = {}
+    for firing in message.firings:
+        instant = [firing.at_ms, firing.offset_ms] if firing.offset_ms else firing.at_ms
+        groups.setdefault((*firing.schedule, firing.version), []).append(instant)
+    return json.dumps({"fire": [[*names, instants] for names, instants in groups.items()]}, separators=(",", ":"))
+
+
+def decode(body: str) -> Message:
+    """The message of a body; raises ValueError when it is none of ours (a poisoned message)."""
+    try:
+        data = json.loads(body)
+        if "run" in data:
+            tenant, schedule_id, firing_ms, manual = data["run"]
+            key = ExecutionKey(str(tenant), str(schedule_id), int(firing_ms), bool(manual))
+            return Run(key, int(data["attempt"]), int(data["due"]))
+        if "ticks" in data:
+            due = [found for stream in data["ticks"] for found in _ticks_of(*stream)]
+            return Ticks(tuple(sorted(due, key=lambda d: d.due_ms)))
+        firings = [
+            Firing(Key(str(tenant), str(schedule_id)), str(version), *_instant(instant))
+            for tenant, schedule_id, version, instants in data["fire"]
+            for instant in instants
+        ]
+        return Firings(tuple(sorted(firings, key=lambda f: f.due_ms)))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
+
+
+def _encode_ticks(message: Ticks) -> str:
+    streams: dict[tuple[str, str, str, tuple[str, ...]], list[list[int]]] = {}
+    for tick, to in message.ticks:
+        numbered = [tick.timestamp // 1_000_000_000, tick.sequence, *([1] if tick.caught_up else [])]
+        streams.setdefault((tick.frequency, tick.producer_version, tick.instance_id, to), []).append(numbered)
+    return json.dumps({"ticks": [[*names, numbered] for names, numbered in streams.items()]}, separators=(",", ":"))
+
+
+def _ticks_of(frequency: Any, version: Any, instance: Any, to: Any, numbered: Any) -> Iterable[DueTick]:
+    """The ticks of one stream in a message. Raises ValueError, TypeError."""
+    if frequency not in frequencies.FREQUENCIES or not to or not set(to) <= {BUS, TARGET}:
+        raise ValueError("no such stream or destination")
+    for at_s, sequence, *late in numbered:
+        tick = numbering.build(
+            frequency, int(at_s) * 1_000_000_000, int(sequence), str(version), str(instance), bool(late)
+        )
+        yield DueTick(tick, tuple(to))
+
+
+def _instant(encoded: Any) -> tuple[int, int]:
+    """(instant, offset) of ``instant`` or ``[instant, offset]``."""
+    at_ms, offset_ms = encoded if isinstance(encoded, list) else (encoded, 0)
+    return int(at_ms), int(offset_ms)

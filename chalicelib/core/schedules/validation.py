@@ -1,0 +1,259 @@
+"""Whether a whole schedule, as somebody wants it, may exist: every rule of its fields that one look can judge.
+
+Faces (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of them
+and with all errors together. Field names are those of the API, nested ones with dots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from chalicelib.core import limits
+from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
+from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.schedules.schedule import Definition, RetryPolicy
+from chalicelib.core.targets import ssrf, webhook_signature
+
+OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
+BACKOFFS: Final = ("exponential", "fixed")
+METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
+LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Judge = Callable[[object], str | None]
+
+
+def check(definition: Definition, now_ms: int, webhook_allow: tuple[str, ...], allow_past: bool = False) -> None:
+    """Refuse a definition that is wrong anywhere, naming every wrong field.
+
+    ``now_ms`` decides whether an AT lies in the past, which only ``allow_past`` lets through. ``webhook_allow`` lists
+    the private addresses that webhooks may reach. Raises TooLarge (``payload_too_large``), InvalidField, or
+    NotSupported when the only thing wrong is that this release does not offer it.
+    """
+    check_payload(definition.payload)
+    errors = [
+        *_texts(definition),
+        *_numbers(definition),
+        *_policy(definition.retry_policy),
+        *_target(definition.target, webhook_allow),
+    ]
+    named = {e.field for e in errors}
+    errors += [e for e in _recurrence(definition, now_ms, allow_past) if e.field not in named]
+    if errors:
+        raise InvalidField(errors)
+    later = list(_not_offered(definition))
+    if later:
+        raise NotSupported(later)
+
+
+def check_payload(text: str) -> None:
+    """Refuse serialised JSON that is longer than a payload may be: TooLarge (``payload_too_large``)."""
+    size = len(text.encode())
+    if size > limits.PAYLOAD_MAX_BYTES:
+        detail = f"the payload has {size} bytes, and at most {limits.PAYLOAD_MAX_BYTES} are taken"
+        raise TooLarge(detail, code="payload_too_large")
+
+
+def check_target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> None:
+    """Raise InvalidField with everything that is wrong with a target by itself."""
+    errors = list(_target(target, webhook_allow))
+    if errors:
+        raise InvalidField(errors)
+
+
+def normal_target(target: Mapping[str, object]) -> dict[str, object]:
+    """The target as it is stored and shown: in the documented order, a webhook's defaults filled in.
+
+    Does not judge: what it does not know stays, for ``check`` to refuse. Doing it twice changes nothing.
+    """
+    kind = target.get("type")
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        return dict(target)
+    filled = {**shape.defaults, **{k: v for k, v in target.items() if v is not None}}
+    order = ["type", *shape.fields]
+    return {k: filled[k] for k in [*(k for k in order if k in filled), *(k for k in filled if k not in order)]}
+
+
+def _texts(definition: Definition) -> Iterable[FieldError]:
+    d = definition
+    named = (
+        ("name", d.name, limits.NAME_MAX_CHARS),
+        ("owner", d.owner, limits.OWNER_MAX_CHARS),
+        ("shard_key", d.shard_key or None, limits.SHARD_KEY_MAX_CHARS),
+        ("note", d.note or None, limits.NOTE_MAX_CHARS),
+        *((f"tags.{i}", tag, limits.TAG_MAX_CHARS) for i, tag in enumerate(d.tags)),
+    )
+    for field, value, longest in named:
+        problem = None if value is None else _text_problem(value, longest)
+        if problem:
+            yield FieldError(field, problem)
+    if len(d.tags) > limits.TAGS_MAX_COUNT:
+        yield FieldError("tags", f"at most {limits.TAGS_MAX_COUNT} tags")
+    if len(d.expr) > limits.EXPR_MAX_CHARS:
+        yield FieldError("expr", f"must have at most {limits.EXPR_MAX_CHARS} characters")
+
+
+def _text_problem(value: str, longest: int) -> str | None:
+    if not 1 <= len(value) <= longest:
+        return f"must have 1 to {longest} characters"
+    if _CONTROL.search(value):
+        return "must not hold control characters"
+    return None
+
+
+def _numbers(definition: Definition) -> Iterable[FieldError]:
+    d = definition
+    ranges = (
+        ("start_at_unix_ms", d.start_at_ms, 0, limits.INSTANT_MAX_MS),
+        ("end_at_unix_ms", d.end_at_ms, 0, limits.INSTANT_MAX_MS),
+        ("max_runs", d.max_runs, 1, limits.RUNS_MAX),
+        ("sla_ms", d.sla_ms, 0, limits.DURATION_MAX_MS),
+        ("catch_up_window_ms", d.catch_up_window_ms, 0, limits.DURATION_MAX_MS),
+        ("jitter_ms", d.jitter_ms, 0, limits.JITTER_MAX_MS),
+        ("timeout_ms", d.timeout_ms, 1, limits.DURATION_MAX_MS),
+        ("pause_after_failures", d.pause_after_failures, 1, limits.FAILURES_IN_ROW_MAX),
+    )
+    for field, value, least, most in ranges:
+        if value is not None and not least <= value <= most:
+            yield FieldError(field, f"must be from {least} to {most}")
+    if d.monitor is not None:
+        least, most = limits.MONITOR_WINDOW_MIN_MS, limits.DURATION_MAX_MS
+        if not least <= d.monitor.window_ms <= most:
+            yield FieldError("monitor.window_ms", f"must be from {least} to {most}")
+    for index, exclusion in enumerate(d.exclude):
+        if not isinstance(exclusion, str):
+            for name, at_ms in zip(("from_unix_ms", "to_unix_ms"), exclusion, strict=True):
+                if not 0 <= at_ms <= limits.INSTANT_MAX_MS:
+                    yield FieldError(f"exclude.{index}.{name}", f"must be from 0 to {limits.INSTANT_MAX_MS}")
+    if d.overlap not in OVERLAPS:
+        yield FieldError("overlap", "must be one of " + ", ".join(OVERLAPS))
+
+
+def _policy(policy: RetryPolicy) -> Iterable[FieldError]:
+    if not 1 <= policy.max_attempts <= limits.RETRY_MAX_ATTEMPTS:
+        yield FieldError("retry_policy.max_attempts", f"must be from 1 to {limits.RETRY_MAX_ATTEMPTS}")
+    if policy.backoff not in BACKOFFS:
+        yield FieldError("retry_policy.backoff", "must be one of " + ", ".join(BACKOFFS))
+    for name, value in (("base_ms", policy.base_ms), ("max_ms", policy.max_ms)):
+        if not 0 <= value <= limits.DURATION_MAX_MS:
+            yield FieldError(f"retry_policy.{name}", f"must be from 0 to {limits.DURATION_MAX_MS}")
+    if policy.max_ms < policy.base_ms:
+        yield FieldError("retry_policy.max_ms", "must not be less than base_ms")
+
+
+def _recurrence(definition: Definition, now_ms: int, allow_past: bool) -> Iterable[FieldError]:
+    try:
+        definition.compiled()
+    except InvalidField as refused:
+        return refused.errors
+    if definition.type == "AT" and not allow_past:
+        at_ms = parse_rfc3339(definition.expr.strip().partition(":")[2].strip())
+        if at_ms < now_ms:
+            return [FieldError("expr", "lies in the past")]
+    return ()
+
+
+def _not_offered(definition: Definition) -> Iterable[FieldError]:
+    if definition.target.get("type") in LATER_TARGETS:
+        yield FieldError("target.type", f"{definition.target['type']} is not offered yet")
+
+
+def _target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> Iterable[FieldError]:
+    kind = target.get("type")
+    if kind in LATER_TARGETS:
+        return
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        yield FieldError("target.type", "must be one of " + ", ".join(_SHAPES))
+        return
+    for name in target:
+        if name != "type" and name not in shape.fields:
+            yield FieldError(f"target.{name}", f"is not a field of a target of type {kind}")
+    for name, judge in shape.fields.items():
+        value = target.get(name)
+        missing = "is required" if name in shape.required else None
+        problem = missing if value is None else judge(value)
+        if problem is None and name == "url":
+            problem = ssrf.check_url(str(value), webhook_allow)
+        if problem:
+            yield FieldError(f"target.{name}", problem)
+
+
+def _matches(pattern: str, what: str, longest: int = limits.TARGET_NAME_MAX_CHARS) -> Judge:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def judge(value: object) -> str | None:
+        fits = isinstance(value, str) and 1 <= len(value) <= longest and compiled.fullmatch(value)
+        return None if fits else f"must be {what}"
+
+    return judge
+
+
+def _one_of(choices: tuple[str, ...]) -> Judge:
+    return lambda value: None if value in choices else "must be one of " + ", ".join(choices)
+
+
+def _string(value: object) -> str | None:
+    return None if isinstance(value, str) else "must be a string"
+
+
+def _timeout(value: object) -> str | None:
+    most = limits.WEBHOOK_TIMEOUT_MAX_MS
+    fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+    return None if fits else f"must be from 1 to {most}"
+
+
+def _headers(value: object) -> str | None:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        return "must be an object"
+    return webhook_signature.check_headers(value)
+
+
+class _Shape(NamedTuple):
+    """The fields of one kind of target, in the order in which they are shown."""
+
+    fields: Mapping[str, Judge]
+    required: frozenset[str] = frozenset()
+    defaults: Mapping[str, object] = {}
+
+
+def _arn(service: str, resource: str) -> str:
+    return rf"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}"
+
+
+_SHAPES: Final[Mapping[str, _Shape]] = {
+    "eventbridge": _Shape({"bus": _matches(r"[A-Za-z0-9._/:-]+", "the name or ARN of an event bus")}),
+    "webhook": _Shape(
+        {
+            "url": _string,
+            "method": _one_of(METHODS),
+            "headers": _headers,
+            "secret_ref": _matches(r"(secretsmanager|ssm):[A-Za-z0-9/_+=.@:-]+", "secretsmanager:NAME or ssm:NAME"),
+            "timeout_ms": _timeout,
+        },
+        frozenset({"url"}),
+        {"method": "POST", "timeout_ms": limits.WEBHOOK_TIMEOUT_DEFAULT_MS},
+    ),
+    "sqs": _Shape(
+        {
+            "queue_url": _matches(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_.-]+)+", "the URL of a queue", 1024),
+            "message_group_id": _matches(r"[!-~]+", "1 to 128 printable characters without blanks", 128),
+        },
+        frozenset({"queue_url"}),
+    ),
+    "sns": _Shape(
+        {"topic_arn": _matches(_arn("sns", r"[A-Za-z0-9_.-]+"), "the ARN of a topic")}, frozenset({"topic_arn"})
+    ),
+    "lambda": _Shape(
+        {"function": _matches(r"[A-Za-z0-9:$_-]+", "the name or ARN of a function")}, frozenset({"function"})
+    ),
+    "stepfunctions": _Shape(
+        {"state_machine_arn": _matches(_arn("states", r"stateMachine:[A-Za-z0-9:_-]+"), "the ARN of a state machine")},
+        frozenset({"state_machine_arn"}),
+    ),
+}
+TARGETS: Final = tuple(_SHAPES)

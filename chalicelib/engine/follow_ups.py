@@ -1,0 +1,46 @@
+"""What the end of an execution sets off: the next run of a DELAY schedule, the turn of whoever waits for it, and the
+pause of a schedule that keeps failing.
+
+All are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
+and looks at the waiting execution when its own time to look has come; the feed judges every failure again.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.policies import overlap
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import Definition, Key
+from chalicelib.engine.delay_runs import chain
+from chalicelib.engine.failures import judge_promptly
+from chalicelib.engine.handoff import enqueue
+from chalicelib.ports.services import Services
+
+
+def follow(s: Services, ended: Execution, definition: Definition | None, just_now: bool = True) -> None:
+    """Set off what follows ``ended``; does nothing while it is open. Idempotent. ``definition`` None: it is unknown.
+
+    ``just_now``: whoever asks has ended it. What ended earlier is left to the feed to judge, which tells of a pause as
+    it reads the failures: one that came after it had read them would be told to nobody.
+    """
+    if ended.is_open:
+        return
+    if definition is None or definition.type == "DELAY":
+        chain(s, ended)
+    if definition is None or definition.overlap == "queue":
+        wake(s, ended.key_of_schedule)
+    if definition is not None and just_now:
+        judge_promptly(s, ended, definition)
+
+
+def wake(s: Services, key: Key) -> None:
+    """Queue the execution that waits for its turn, if there is one and the slot is free."""
+    state = s.schedules.states([key]).get(key)
+    if state is None or state.waiting is None:
+        return
+    records = s.executions.get(list(dict.fromkeys(overlap.refs(state))))
+    waiting = records.get(overlap.key_of(state, state.waiting))
+    running = None if state.running is None else records.get(overlap.key_of(state, state.running))
+    if waiting is None or not waiting.waits or (running is not None and running.is_open and running != waiting):
+        return
+    enqueue(s, [Run(waiting.key, waiting.attempt + 1, s.clock.now_ms())])

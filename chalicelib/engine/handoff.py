@@ -1,0 +1,131 @@
+"""Handing over what is owed: instants go onto the queue, or into the journal as ``missed``.
+
+Queue first, write second: callers advance a schedule only after this returned, so a crash in between repeats messages
+and never loses one. A repeated message is harmless, since an execution's id is the schedule and the instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chalicelib.core import limits, queue_messages, trace
+from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, Transition
+from chalicelib.core.queue_messages import Firing, Message
+from chalicelib.core.schedules import jitter
+from chalicelib.core.schedules.schedule import Definition
+from chalicelib.ports.batches import chunks, gathered, written
+from chalicelib.ports.services import Services
+from chalicelib.ports.work_queue import Outgoing
+
+TOO_LATE = "older than the catch-up window"
+
+
+class Owed(Struct, frozen=True):
+    """Some instants of one schedule that must be handed over."""
+
+    definition: Definition
+    shard: int
+    instants: Sequence[int]
+
+
+def enqueue(s: Services, messages: Sequence[Message]) -> None:
+    """Queue messages, each held back until shortly before it is due. Returns when all are durable."""
+    now_ms = s.clock.now_ms()
+    outgoing = [Outgoing(m, queue_messages.delay_s(m.due_ms, now_ms, s.config.lead_ms)) for m in messages]
+    for group in chunks(outgoing, limits.SQS_BATCH_MAX):
+        s.queue.send(group)
+
+
+def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
+    """Queue the instants that may still be delivered; write those that are too old into the journal as missed."""
+    firings: list[Firing] = []
+    missed: list[tuple[Execution, Definition]] = []
+    for item in owed:
+        for at_ms in item.instants:
+            if too_late(item.definition, at_ms, now_ms):
+                missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))
+            else:
+                firings.append(firing_of(item.definition, at_ms))
+    enqueue(s, queue_messages.pack(firings, s.config.slot_gap_ms))
+    answers = written(s.executions.insert, [record for record, _ in missed], limits.STATEMENTS_MAX)
+    _put_back(s, [item for item, new in zip(missed, answers, strict=True) if not new])
+
+
+def _put_back(s: Services, missed: Sequence[tuple[Execution, Definition]]) -> None:
+    """These have records already, which need no other; those that an edit took out are for a claim to end anew."""
+    if not missed:
+        return
+    existing = gathered(s.executions.get, [record.key for record, _ in missed], limits.BATCH_GET_MAX)
+    again = [
+        firing_of(definition, record.firing_ms)
+        for record, definition in missed
+        if (found := existing.get(record.key)) is not None and is_taken_out(found, definition.version)
+    ]
+    enqueue(s, queue_messages.pack(again))
+
+
+def is_taken_out(found: Execution, version: str) -> bool:
+    """Whether an edit took an instant out that another, which made ``version``, puts back in."""
+    return found.state == SKIPPED and found.version != version
+
+
+def firing_of(definition: Definition, at_ms: int) -> Firing:
+    """An instant of a definition as it goes onto the queue."""
+    offset_ms = jitter.offset_ms(definition.id, at_ms, definition.jitter_ms)
+    return Firing(definition.key, definition.version, at_ms, offset_ms)
+
+
+def too_late(definition: Definition, at_ms: int, now_ms: int) -> bool:
+    """Whether the catch-up window of an instant has passed."""
+    if definition.late_limit_ms is None:
+        return False
+    due_ms = at_ms + jitter.offset_ms(definition.id, at_ms, definition.jitter_ms)
+    return now_ms - due_ms > definition.late_limit_ms
+
+
+def given_up(definition: Definition, record: Execution, now_ms: int) -> bool:
+    """Whether an instant that was claimed and not begun must not be sent any more.
+
+    ``catch_up_window_ms`` 0 promises that nothing is ever sent later than the SLA, also when its worker stalled or died
+    after the claim. A longer window is judged at the claim alone.
+    """
+    if definition.catch_up_window_ms != 0 or record.is_bound:
+        return False
+    return too_late(definition, record.firing_ms, now_ms)
+
+
+def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
+    """The record of a firing as it begins: pending, without an attempt."""
+    return Execution(
+        tenant=definition.tenant,
+        schedule_id=definition.id,
+        firing_ms=at_ms,
+        offset_ms=jitter.offset_ms(definition.id, at_ms, definition.jitter_ms),
+        shard=shard,
+        version=definition.version,
+        owner=definition.owner,
+        target_type=str(definition.target["type"]),
+        sla_ms=definition.sla_ms,
+        monitored=definition.monitor is not None,
+        trace_id=trace.trace_id_of(f"{definition.id}-{at_ms}"),
+        created_ms=now_ms,
+        hlc=s.ids.hlc(),
+        origin=s.config.origin,
+    )
+
+
+def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
+    """The record of an instant that nobody could deliver in time."""
+    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, TOO_LATE)
+
+
+def settled_record(
+    s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int, state: str, reason: str
+) -> Execution:
+    """The record of an instant that ends without an attempt."""
+    record = new_record(s, definition, shard, at_ms, now_ms)
+    step = Transition(record.state, state, now_ms, reason)
+    return replace(record, state=state, history=(step,), finished_ms=now_ms)

@@ -1,0 +1,122 @@
+"""Writing down how attempts ended: what must follow is queued first, the record is written second."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chalicelib.core import limits
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import Definition
+from chalicelib.core.targets.cloudevent import build
+from chalicelib.core.trace import of_attempt
+from chalicelib.engine import job_outcomes
+from chalicelib.engine.handoff import enqueue
+from chalicelib.ports.batches import chunks
+from chalicelib.ports.services import Services
+
+log = logging.getLogger(__name__)
+
+WRITE_ATTEMPTS = 4
+NOTE_ATTEMPTS = 4
+
+
+class Ended(NamedTuple):
+    """A record after an attempt, the ``rev`` it replaces, and its definition."""
+
+    execution: Execution
+    expected_rev: int
+    definition: Definition
+
+
+def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
+    """Write records whose attempt has ended; False where somebody else had ended it (the late result changes nothing).
+
+    A record that waits for its next attempt has that attempt queued first; one that is out of attempts has its
+    CloudEvent on the dead-letter queue first, and its schedule marked. A crash in between repeats these and loses none.
+    One that its target accepted has the look at its time-out queued, so that it ends when its time is over and not at
+    the next minute.
+    """
+    enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
+    for e in ended:
+        if e.execution.state in (journal.FAILED, journal.TIMEOUT):
+            s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
+    job_outcomes.note(s, [e.execution for e in ended])
+    writes = [(e.execution, e.expected_rev) for e in ended]
+    answers = [answer for group in chunks(writes, limits.STATEMENTS_MAX) for answer in update_surely(s, group)]
+    late = [e.execution.key for e, won in zip(ended, answers, strict=True) if not won]
+    job_outcomes.note_stored(s, late)
+    return answers
+
+
+def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
+    """Update at most 25 records, finding out what happened when a write got no answer."""
+    for attempt in range(WRITE_ATTEMPTS):
+        try:
+            answers = s.executions.update(writes)
+        except Unavailable:
+            if attempt == WRITE_ATTEMPTS - 1:
+                raise
+            continue
+        return answers if attempt == 0 else _was_written(s, writes, answers)
+    raise AssertionError("unreachable")
+
+
+def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: Sequence[bool]) -> list[bool]:
+    """After a repeated write, "lost" may mean that the unanswered first one won: the stored record tells."""
+    stored = s.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
+    return [won or _shows(stored.get(e.key), e) for (e, _), won in zip(writes, answers, strict=True)]
+
+
+def _shows(stored: Execution | None, e: Execution) -> bool:
+    """Whether a record is ``e``, or has gone on from ``e``, which ended its attempt: no other ends it the same way."""
+    if stored is None or stored == e:
+        return stored is not None
+    ended_attempt = e.lease_until_ms is None and e.attempts and e.attempts[-1].number == e.attempt
+    ended = ended_attempt or (e.history and not e.is_open)  # cancelled, skipped or missed before any attempt was marked
+    went_on = stored.attempts[: len(e.attempts)] == e.attempts and stored.history[: len(e.history)] == e.history
+    return bool(ended) and stored.rev > e.rev and went_on
+
+
+def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:
+    """Keep what the target said of an attempt that had been ended; of an execution that goes on, only the log tells."""
+    for _ in range(NOTE_ATTEMPTS):
+        found = s.executions.get([key]).get(key)
+        noted = None if found is None else journal.note_late(found, attempt, answer)
+        if found is None or noted is None:
+            break
+        if s.executions.update([(noted, found.rev)])[0]:
+            return
+    log.warning("a late answer changed nothing: %s of attempt %d", answer.outcome, attempt.number, extra=_about(key))
+
+
+def _about(key: ExecutionKey) -> dict[str, str]:
+    return {"schedule_id": key.schedule_id}
+
+
+def _next_attempt(s: Services, e: Ended) -> Run:
+    record = e.execution
+    if record.retry_at_ms is not None:
+        return Run(record.key, record.attempt + 1, record.retry_at_ms)
+    assert record.lease_until_ms is not None
+    # Messages come up to a second more than lead_ms early; this one is of use only when the time is over.
+    over_ms = record.lease_until_ms + s.config.max_drift_ms + s.config.lead_ms + limits.SECOND_MS
+    return Run(record.key, record.attempt + 1, over_ms)
+
+
+def _event(e: Ended) -> str:
+    record = e.execution
+    return build(
+        execution_id=record.id,
+        schedule_id=record.schedule_id,
+        firing_unix_ms=record.firing_ms,
+        attempt=record.attempt,
+        fencing_token=record.fencing_token,
+        traceparent=str(of_attempt(record.id, record.attempt)),
+        hlc=record.hlc,
+        payload_json=record.payload if record.payload is not None else e.definition.payload,
+    ).decode()

@@ -1,0 +1,118 @@
+"""At the instant, for schedules that do not let their runs overlap: whose turn it is.
+
+The slot is taken by one conditional write of the schedule's state, so of two newcomers one is first. Schedules with
+``overlap`` ``allow`` never come here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from chalicelib.core import limits
+from chalicelib.core.errors import Conflict, Unavailable
+from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.policies import overlap
+from chalicelib.core.policies.overlap import Turn
+from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.schedule import State
+from chalicelib.engine.claim import Claimed, rebind
+from chalicelib.engine.follow_ups import follow, wake
+from chalicelib.engine.handoff import enqueue
+from chalicelib.engine.outcomes import update_surely
+from chalicelib.ports.services import Caller, Services
+from chalicelib.usecases import executions
+
+log = logging.getLogger(__name__)
+
+ADMIT_ROUNDS = 12
+
+
+def admit(s: Services, claimed: Claimed) -> bool:
+    """Whether a claimed firing may be sent now. If not, it is ended, handed back, or was no longer ours.
+
+    Raises Unavailable when that could not be found out; the claim then stays, for whoever finds it expired.
+    """
+    for tried in range(ADMIT_ROUNDS):
+        try:
+            answer = _try_admit(s, claimed, fresh=tried == 0)
+        except Unavailable as problem:
+            log.info("looking again whose turn it is: %s", problem)
+            s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
+            continue
+        if answer is not None:
+            return answer
+    raise Unavailable("the slot of a schedule is contended")
+
+
+def _try_admit(s: Services, claimed: Claimed, fresh: bool) -> bool | None:
+    """One look; None when another writer was faster, or the one that ran has just been cancelled.
+
+    ``fresh``: nothing was tried before, so that the claim cannot have been handed back. After that a slot in our name
+    may be that of whoever claimed the execution next.
+    """
+    newcomer, policy = claimed.execution, claimed.definition.overlap
+    state = s.schedules.states([claimed.key]).get(claimed.key)
+    unchanged = state is not None and state.epoch == claimed.epoch
+    if fresh and unchanged and _has_slot(state, newcomer):
+        return True
+    records = s.executions.get(list(dict.fromkeys([newcomer.key, *(overlap.refs(state) if state else ())])))
+    mine = records.get(newcomer.key)
+    if mine is None or mine.rev != newcomer.rev:
+        return False  # cancelled, or taken over by somebody else
+    if not unchanged and not _still_owed(s, claimed, state):
+        return False
+    assert state is not None
+    if _has_slot(state, newcomer):
+        return True
+    decision = overlap.decide(policy, newcomer, state, records)
+    if decision.turn is Turn.SKIP:
+        _end(s, claimed, decision.reason)
+        return False
+    if decision.turn is Turn.REPLACE:
+        assert state.running is not None
+        _cancel(s, records[overlap.key_of(state, state.running)], decision.reason)
+        return None
+    if decision.state is not None and not s.schedules.write_states([(decision.state, state.rev)])[0]:
+        return None
+    if decision.turn is Turn.RUN:
+        return True
+    _wait(s, newcomer)
+    return False
+
+
+def _has_slot(state: State | None, newcomer: Execution) -> bool:
+    return state is not None and state.running == overlap.ref_of(newcomer)
+
+
+def _still_owed(s: Services, claimed: Claimed, state: State | None) -> bool:
+    """Judge a firing whose schedule was changed since the claim. One that runs under another version now is handed
+    back, to be claimed under that."""
+    newcomer, now_ms = claimed.execution, s.clock.now_ms()
+    binding = rebind(s, state, newcomer)
+    if binding is None or binding.version == claimed.definition.version:
+        return binding is not None
+    if update_surely(s, [(journal.hand_back(newcomer, now_ms), newcomer.rev)])[0]:
+        enqueue(s, [Run(newcomer.key, newcomer.attempt, now_ms)])
+    return False
+
+
+def _end(s: Services, claimed: Claimed, reason: str) -> None:
+    newcomer = claimed.execution
+    ended = journal.settle(newcomer, overlap.end_state(newcomer), s.clock.now_ms(), reason)
+    if update_surely(s, [(ended, newcomer.rev)])[0]:
+        follow(s, ended, claimed.definition)
+
+
+def _cancel(s: Services, running: Execution, reason: str) -> None:
+    try:
+        executions.cancel_running(s, Caller(running.tenant, "chronowatch"), running.id, reason)
+    except Conflict:
+        log.debug("what was to be replaced has ended")  # as good
+
+
+def _wait(s: Services, newcomer: Execution) -> None:
+    """Hand the claim back. The one that ran may have ended before anybody could see us waiting: so look once more."""
+    waiting = journal.hand_back(newcomer, s.clock.now_ms() + limits.WAITER_LOOK_MS)
+    if update_surely(s, [(waiting, newcomer.rev)])[0]:
+        wake(s, newcomer.key_of_schedule)

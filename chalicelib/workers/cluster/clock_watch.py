@@ -1,0 +1,60 @@
+"""Clock watch: says on the bus when this instance's wall clock has jumped.
+
+Against the monotonic clock since the last call, and against the tables: a clock that stands before the moment at which
+the last ticks were numbered is behind, or another was ahead then. Ticks need no help with either; whoever runs the
+machines does.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core import limits
+from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.ticks import tick_event
+from chalicelib.core.ticks.tick_book import NANOS_PER_MS
+from chalicelib.ports.services import Services
+from chalicelib.ports.target import Delivery
+from chalicelib.workers.publish import EVENT_BUS
+
+_JUMP_NANOS = limits.CLOCK_JUMP_MS * NANOS_PER_MS
+
+
+def run(s: Services) -> None:
+    """Look at the clock, and send what is to be told. Raises Unavailable when the tables are away."""
+    before, now = s.clock.read(), s.clock.read()
+    step_nanos = s.clock_memory.step_nanos(Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos))
+    if abs(step_nanos) >= _JUMP_NANOS:
+        _note(s, now.wall_unix_nanos, step_nanos, "monotonic")
+    seen_ms = max((stream.reserved_ms for stream in s.ticks.load().book.streams.values()), default=0)
+    behind_nanos = seen_ms * NANOS_PER_MS - now.wall_unix_nanos
+    if s.clock_memory.falls_behind(behind_nanos >= _JUMP_NANOS) and step_nanos > -_JUMP_NANOS:
+        _note(s, now.wall_unix_nanos, -behind_nanos, "tables")
+    _send(s)
+
+
+def _note(s: Services, wall_unix_nanos: int, step_nanos: int, seen: str) -> None:
+    s.clock_memory.tell(tick_event.clock_jump(s.config.instance, wall_unix_nanos, step_nanos, seen))
+
+
+def _send(s: Services) -> None:
+    """Send what nobody was told yet; what the bus does not take waits for the next call."""
+    for event in s.clock_memory.untold():
+        [outcome] = s.targets[str(EVENT_BUS["type"])].dispatch([_delivery(event)])
+        if outcome.kind == "failed":
+            return
+        s.clock_memory.told(event)
+
+
+def _delivery(event: bytes) -> Delivery:
+    return Delivery(
+        execution_id="clock",
+        tenant="",
+        schedule_id="clock",
+        firing_unix_ms=0,
+        attempt=1,
+        fencing_token=0,
+        target=EVENT_BUS,
+        event=event,
+        traceparent="",
+        timeout_ms=limits.TICK_TARGET_TIMEOUT_MS,
+        event_type=tick_event.CLOCK_TYPE,
+    )

@@ -1,0 +1,125 @@
+"""Which shards a worker takes, and how it says what it did: each shard of each work is a lease with a fencing token.
+
+Two kinds of worker share these leases. A *call* (a Lambda invocation) takes what is free, for half a minute, and lets
+it expire. A *node* (a process that stays, see ``ownership``) keeps its shards for as long as it lives: its life, not
+the lease's expiry, decides. Either way the token grows with every change of hands, and whoever has an older
+one can write no cursor any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.core import limits
+from chalicelib.core.leases import lease, lease_document
+from chalicelib.core.leases.lease import AcquireRequest, LeaseItem
+from chalicelib.ports.services import Services
+
+SUBJECT = "chronowatch"
+KIND = "kind"  # of a holder, in its leases' metadata
+CALL, NODE = "call", "node"
+NODES = "#nodes"  # the tenant under which nodes are registered; no caller's tenant begins so
+WRITE_ATTEMPTS = 3
+
+
+class Held(NamedTuple):
+    """A shard and the token under which it is held."""
+
+    shard: int
+    fencing_token: int
+
+
+def each_shard(s: Services, work: str) -> Iterator[Held]:
+    """The shards whose lease for ``work`` this call could take, one after the other.
+
+    A lease is left to expire, not released, so that a second worker called within the same half minute does not do
+    everything again.
+    """
+    items = shard_items(s, work)
+    nodes = live_nodes(s) if any(_is_node(item) for item in items.values()) else {}
+    for shard in range(s.config.shards):
+        item = items.get(shard)
+        if owner_of(s, item, nodes) is None:
+            taken = take(s, work, shard, item, CALL, limits.SHARD_CALL_LEASE_MS)
+            if taken is not None:
+                yield Held(shard, taken.fencing_token)
+
+
+def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:
+    """The leases of all shards that were ever taken, in one read."""
+    documents, _ = s.leases.list(tenant_of(work), limits.SHARDS_MAX, None)
+    items = [lease_document.read(document) for document in documents]
+    return {int(item.name): item for item in items}
+
+
+def live_nodes(s: Services) -> dict[str, LeaseItem]:
+    """The nodes that are alive by their leases, by instance.
+
+    As of before they were read: whoever stands still after reading must not take those for dead who beat meanwhile.
+    """
+    now_ms = s.clock.now_ms()
+    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)
+    items = [lease_document.read(document) for document in documents]
+    return {
+        item.holder_id: item
+        for item in items
+        if item.holder_id is not None and lease.is_taken(item, now_ms, s.config.max_drift_ms)
+    }
+
+
+def owner_of(s: Services, item: LeaseItem | None, nodes: Collection[str]) -> str | None:
+    """The instance that has a shard: a node while it lives, a call until its lease expires. None: nobody."""
+    if item is None or item.holder_id is None:
+        return None
+    if _is_node(item) and item.holder_id not in nodes:
+        return None
+    return item.holder_id if lease.is_taken(item, s.clock.now_ms(), s.config.max_drift_ms) else None
+
+
+def _is_node(item: LeaseItem) -> bool:
+    return item.metadata.get(KIND) == NODE
+
+
+def take(s: Services, work: str, shard: int, item: LeaseItem | None, kind: str, ttl_ms: int) -> LeaseItem | None:
+    """Take a shard that nobody has, as ``item`` showed it; None when somebody else was faster."""
+    return take_over(s, tenant_of(work), f"{shard:03d}", item, {KIND: kind}, ttl_ms)
+
+
+def take_over(
+    s: Services, tenant: str, name: str, item: LeaseItem | None, metadata: Mapping[str, object], ttl_ms: int
+) -> LeaseItem | None:
+    """Become the holder of a lease whose holder is known to be gone; None when somebody else was faster."""
+    request = AcquireRequest(tenant, name, s.config.instance, SUBJECT, ttl_ms, metadata=metadata)
+    decision = lease.decide_take_over(item, request, s.clock.now_ms())
+    assert decision.item_to_write is not None
+    return decision.item_to_write if write(s, item, decision.item_to_write) else None
+
+
+def write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
+    """Replace a lease of ours, if nobody else did; False otherwise."""
+    stamped = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
+    expected_rev = 0 if before is None else before.rev
+    return s.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)
+
+
+def tenant_of(work: str) -> str:
+    """Where the leases of a work's shards are kept."""
+    return f"#shards/{work}"
+
+
+def stamp(s: Services, name: str, fencing_token: int, **values: int) -> bool:
+    """Note that some work was done now. False, and nothing written, when a later owner has written already.
+
+    Losing a race to another worker's stamp of the same token is as good.
+    """
+    for _ in range(WRITE_ATTEMPTS):
+        cursor = s.cursors.load(name)
+        if cursor.values.get("fencing_token", 0) > fencing_token:
+            return False
+        noted = {**cursor.values, "at_ms": s.clock.now_ms(), "fencing_token": fencing_token, **values}
+        if s.cursors.save(name, noted, cursor.rev):
+            return True
+    return False
