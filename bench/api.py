@@ -131,14 +131,12 @@ def serve() -> None:
 
     from app import app
     from chalicelib import bootstrap, settings
-    from chalicelib.adapters.memory import stores
+    from chalicelib.adapters.memory.stores import open_stores
     from chalicelib.api.http import edge
     from localdev.server import listen
 
-    stores = stores.open_stores()
-    kinds = ("schedules", "executions", "cursors", "leases", "idempotency", "logs", "ticks")
     chosen = settings.load({})
-    services = replace(bootstrap.build(chosen), **{kind: getattr(stores, kind) for kind in kinds})
+    services = replace(bootstrap.build(chosen), stores=open_stores())
     with bootstrap.override(services, chosen):
         server = listen(edge.application(app), "127.0.0.1", 0)
         threading.Thread(target=server.run, daemon=True).start()

@@ -205,7 +205,7 @@ def _completed(world: World, schedule_id: str, from_ms: int, to_ms: int) -> int:
     world.proxy.phase = "judge"
     found, after = [], None
     while True:
-        page, after = world.services.executions.of_schedule(
+        page, after = world.services.stores.executions.of_schedule(
             _key(schedule_id), from_ms, to_ms, 100, after, newest_first=False
         )
         found += page

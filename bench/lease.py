@@ -23,8 +23,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
 from bench import peer
 from bench.counting_proxy import CountingProxy
 from bench.product import Product
@@ -33,7 +31,8 @@ from bench.root import ROOT
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import Granted, LeaseItem
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import LeaseStore
+from chalicelib.ports.stores.leases import LeaseStore
+from tests.kit.services import with_stores
 
 CYCLES = 400
 ROUNDS = 3
@@ -206,8 +205,8 @@ def _crowd(name: str, product: Product, seconds: float) -> Crowd:
     way = _http(product)
     if name == "use case":
         services = _services(product.endpoint)
-        keeping = Keeping(services.leases)
-        way = _use_case(replace(services, leases=keeping))
+        keeping = Keeping(services.stores.leases)
+        way = _use_case(with_stores(services, leases=keeping))
     lock = threading.Lock()
     begun = time.monotonic()
     threads = [

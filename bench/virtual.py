@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chalicelib.core import queue_messages
-from chalicelib.ports.clock import Handle, Held, Reading
+from chalicelib.ports.clock import Reading
+from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
 
 

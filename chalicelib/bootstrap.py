@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from chalicelib import settings as environment
 from chalicelib.ports.clock import Clock
-from chalicelib.ports.services import Config, Services
+from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
 from chalicelib.process.admission import Caps
 from chalicelib.settings import Settings
@@ -126,23 +126,15 @@ def build(chosen: Settings) -> Services:
             target_rate=chosen.max_rate_per_target,
         ),
     )
-    return Services(
-        config=config,
+    machine = Machine(
         clock=own_clock,
         ids=ids,
         tasks=SystemTasks(own_clock),
-        schedules=stores.schedules,
-        executions=stores.executions,
-        cursors=stores.cursors,
-        leases=stores.leases,
-        idempotency=stores.idempotency,
-        logs=stores.logs,
-        ticks=stores.ticks,
-        queue=SqsQueue.of_stage(clients.factory("sqs"), chosen.stage),
-        targets=LazyTargets(_target_makers(chosen, own_clock, clients)),
         signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
         time_sources=time_sources,
     )
+    queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
+    return assemble(config, machine, stores, queue, LazyTargets(_target_makers(chosen, own_clock, clients)))
 
 
 class LazyTargets(Mapping[str, Target]):

@@ -14,9 +14,16 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
 from chalicelib.core.errors import SettingsError
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
+from chalicelib.core.limits import DURATION_MAX_MS
+from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
+from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
+from chalicelib.process.limits import IN_FLIGHT_LIMIT_MAX
 
 VARIABLES = (
     "CHRONO_STAGE",
@@ -145,12 +152,12 @@ def load(env: Mapping[str, str]) -> Settings:
         on_lambda=on_lambda,
         data_dir=env.get("CHRONO_DATA_DIR") or ".chronowatch",
         timezone=_timezone(env),
-        shards=_integer(env, "CHRONO_SHARDS", limits.SHARDS_DEFAULT, 1, limits.SHARDS_MAX),
+        shards=_integer(env, "CHRONO_SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
         event_bus=_name(env, "CHRONO_EVENT_BUS", "chronowatch", 256),
         max_drift_ms=_integer(env, "CHRONO_MAX_DRIFT_MS", 20, 0, 10_000),
         deliver_lead_ms=_integer(env, "CHRONO_DELIVER_LEAD_MS", 1000, 0, 15_000),
         catch_up_per_minute=_integer(
-            env, "CHRONO_CATCH_UP_PER_MINUTE", limits.CATCH_UP_PER_MINUTE, 1, limits.CATCH_UP_PER_MINUTE_MAX
+            env, "CHRONO_CATCH_UP_PER_MINUTE", CATCH_UP_PER_MINUTE, 1, CATCH_UP_PER_MINUTE_MAX
         ),
         max_inflight_per_owner=_bound(env, "CHRONO_MAX_INFLIGHT_PER_OWNER"),
         max_inflight_per_target=_bound(env, "CHRONO_MAX_INFLIGHT_PER_TARGET"),
@@ -158,26 +165,20 @@ def load(env: Mapping[str, str]) -> Settings:
         max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
-        ticks_catch_up=_integer(
-            env, "CHRONO_TICKS_CATCH_UP", limits.TICK_CATCH_UP_MAX_COUNT, 0, limits.TICK_CATCH_UP_LIMIT_COUNT
-        ),
+        ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
         auth=_auth(env, loopback),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
         webhook_timeout_ms=_duration(
-            env, "JOB_EXECUTION_TIMEOUT", limits.WEBHOOK_TIMEOUT_DEFAULT_MS, 1, limits.WEBHOOK_TIMEOUT_MAX_MS
+            env, "JOB_EXECUTION_TIMEOUT", WEBHOOK_TIMEOUT_DEFAULT_MS, 1, WEBHOOK_TIMEOUT_MAX_MS
         ),
-        attempt_timeout_ms=_duration(
-            env, "JOB_INPROGRESS_TIMEOUT", limits.TIMEOUT_DEFAULT_MS, 1, limits.DURATION_MAX_MS
-        ),
-        max_attempts=_integer(env, "MAX_EXECUTION_ATTEMPTS", 3, 1, limits.RETRY_MAX_ATTEMPTS),
-        retention_ms=_duration(
-            env, "EXECUTION_HISTORY_RETENTION", limits.HISTORY_RETENTION_S * 1000, 60_000, 3660 * DAY_MS
-        ),
+        attempt_timeout_ms=_duration(env, "JOB_INPROGRESS_TIMEOUT", TIMEOUT_DEFAULT_MS, 1, DURATION_MAX_MS),
+        max_attempts=_integer(env, "MAX_EXECUTION_ATTEMPTS", 3, 1, RETRY_MAX_ATTEMPTS),
+        retention_ms=_duration(env, "EXECUTION_HISTORY_RETENTION", HISTORY_RETENTION_S * 1000, 60_000, 3660 * DAY_MS),
         failure_threshold=_ratio(env, "HEALTH_FAILURE_THRESHOLD", 0.1),
         memory_limit_bytes=_memory_limit(env, on_lambda),
         job_limit=_integer(env, "QUEUE_JOB_LIMIT", 0 if on_lambda else JOB_LIMIT_DEFAULT, 0, 999_999_999) or None,
-        slot_gap_ms=_duration(env, "SLOT_GAP", limits.MESSAGE_SPAN_MS, 1000, limits.MESSAGE_SPAN_MS),
+        slot_gap_ms=_duration(env, "SLOT_GAP", MESSAGE_SPAN_MS, 1000, MESSAGE_SPAN_MS),
         log_level=_choice({"LOG_LEVEL": env.get("LOG_LEVEL", "").upper()}, "LOG_LEVEL", "INFO", LOG_LEVELS),
         loopback=loopback,
     )
@@ -304,7 +305,7 @@ def _timezone(env: Mapping[str, str]) -> str:
 
 def _bound(env: Mapping[str, str], name: str) -> int | None:
     """A limit of deliveries; None for 0."""
-    return _integer(env, name, 0, 0, limits.IN_FLIGHT_LIMIT_MAX) or None
+    return _integer(env, name, 0, 0, IN_FLIGHT_LIMIT_MAX) or None
 
 
 def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:

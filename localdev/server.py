@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.core import limits
+from chalicelib.process.limits import LEASE_HELD_CALLS_MAX, TICK_STREAMS_MAX
 from localdev.processes import run_child
 
 if TYPE_CHECKING:
     from chalicelib.api.http.edge import Edge
 
 # So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
-THREADS = limits.LEASE_HELD_CALLS_MAX + limits.TICK_STREAMS_MAX + 32
+THREADS = LEASE_HELD_CALLS_MAX + TICK_STREAMS_MAX + 32
 CONNECTIONS_MAX = 1000
 # The API answers 413 far below, and API Gateway at 10 MB; past this nobody wants to read a body in order to refuse it.
 BODY_READ_MAX_BYTES = 64 * 1024 * 1024

@@ -12,8 +12,8 @@ import binascii
 import hashlib
 import hmac
 
-from chalicelib.core import limits
 from chalicelib.core.errors import BadRequest
+from chalicelib.core.limits import PAGE_TOKEN_MAX_CHARS
 
 _TAG_BYTES = 16
 
@@ -27,7 +27,7 @@ def seal(secret: str, scope: str, position: str) -> str:
 def unseal(secret: str, scope: str, token: str) -> str:
     """The position in ``token``. Raises BadRequest (``bad_page_token``) unless it was sealed for this very scope."""
     try:
-        if len(token) > limits.PAGE_TOKEN_MAX_CHARS:
+        if len(token) > PAGE_TOKEN_MAX_CHARS:
             raise _bad()
         raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, SQS_DELAY_MAX_S
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.ticks import frequencies, numbering
 from chalicelib.core.ticks.numbering import Tick
@@ -87,7 +87,7 @@ class _Due(Protocol):
 D = TypeVar("D", bound=_Due)
 
 
-def pack(firings: Iterable[Firing], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[Firings]:
+def pack(firings: Iterable[Firing], span_ms: int = MESSAGE_SPAN_MS) -> list[Firings]:
     """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time."""
     return [Firings(group) for group in _grouped(firings, span_ms)]
 
@@ -97,11 +97,11 @@ def pack_ticks(due: Iterable[DueTick]) -> list[Ticks]:
     return [Ticks(group) for group in _grouped(due)]
 
 
-def _grouped(items: Iterable[D], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[tuple[D, ...]]:
+def _grouped(items: Iterable[D], span_ms: int = MESSAGE_SPAN_MS) -> list[tuple[D, ...]]:
     groups: list[tuple[D, ...]] = []
     group: list[D] = []
     for item in sorted(items, key=lambda i: i.due_ms):
-        full = len(group) == limits.MESSAGE_MAX_INSTANTS
+        full = len(group) == MESSAGE_MAX_INSTANTS
         if group and (full or item.due_ms - group[0].due_ms >= span_ms):
             groups.append(tuple(group))
             group = []
@@ -111,7 +111,7 @@ def _grouped(items: Iterable[D], span_ms: int = limits.MESSAGE_SPAN_MS) -> list[
 
 def delay_s(due_ms: int, now_ms: int, lead_ms: int) -> int:
     """Whole seconds to hold a message back so that it arrives ``lead_ms`` (and up to 1 s more) before its instant."""
-    return min(limits.SQS_DELAY_MAX_S, max(0, (due_ms - now_ms - lead_ms) // 1000))
+    return min(SQS_DELAY_MAX_S, max(0, (due_ms - now_ms - lead_ms) // 1000))
 
 
 def encode(message: Message) -> str:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 
-from chalicelib.core import limits
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions import retry
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets import cloudevent
+from chalicelib.core.targets.limits import NOTICE_TIMEOUT_MS
 from chalicelib.core.trace import of_attempt
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Versioned
+from chalicelib.ports.stores.schedules import Versioned
 from chalicelib.ports.target import FAILED, Delivery
 
 log = logging.getLogger(__name__)
@@ -79,5 +79,5 @@ def _delivery(s: Services, cancelled: Execution, definition: Definition) -> Deli
         target=definition.target,
         event=event,
         traceparent=traceparent,
-        timeout_ms=min(own if isinstance(own, int) else limits.NOTICE_TIMEOUT_MS, limits.NOTICE_TIMEOUT_MS),
+        timeout_ms=min(own if isinstance(own, int) else NOTICE_TIMEOUT_MS, NOTICE_TIMEOUT_MS),
     )

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import CapacityExhausted
 from chalicelib.core.schedules import capacity
 from chalicelib.core.schedules.capacity import LIMITED_COUNTER, Move, Room, Used
+from chalicelib.core.schedules.limits import RELEASE_PAGE_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.services import Services
 
@@ -56,7 +56,7 @@ def exhausted(s: Services) -> CapacityExhausted:
 
 
 def _look(s: Services) -> tuple[Room, Used]:
-    counters = s.schedules.used()
+    counters = s.stores.schedules.used()
     room = capacity.room_in_limited(counters, s.config.job_limit, s.config.memory_limit_bytes)
     return room, counters.get(LIMITED_COUNTER, Used(0, 0))
 
@@ -89,7 +89,7 @@ def uncounted(state: State) -> State:
 
 def used(s: Services) -> Used:
     """All that counts now. Schedules that ended within the last minute may still be in it."""
-    return capacity.total(s.schedules.used().values())
+    return capacity.total(s.stores.schedules.used().values())
 
 
 def release_spent(s: Services, shard: int) -> int:
@@ -99,10 +99,10 @@ def release_spent(s: Services, shard: int) -> int:
     """
     done = 0
     for _ in range(RELEASE_MAX_ROUNDS):
-        keys = s.schedules.spent(shard, s.clock.now_ms(), limits.STATEMENTS_MAX)
+        keys = s.stores.schedules.spent(shard, s.clock.now_ms(), RELEASE_PAGE_SCHEDULES)
         freed = _release(s, keys) if keys else 0
         done += freed
-        if len(keys) < limits.STATEMENTS_MAX or not freed:
+        if len(keys) < RELEASE_PAGE_SCHEDULES or not freed:
             break
     return done
 
@@ -110,7 +110,7 @@ def release_spent(s: Services, shard: int) -> int:
 def _release(s: Services, keys: Sequence[Key]) -> int:
     """Release those of ``keys`` that are spent by their states (the index lags); one by one where they race."""
     now_ms = s.clock.now_ms()
-    states = s.schedules.states(keys).values()
+    states = s.stores.schedules.states(keys).values()
     spent = [state for state in states if state.spent_ms is not None and state.spent_ms <= now_ms]
     if not spent or _release_together(s, spent):
         return len(spent)
@@ -122,4 +122,4 @@ def _release_together(s: Services, spent: Sequence[State]) -> bool:
     for state in spent:
         weights[state.counted] += state.weight_bytes
     writes = [(uncounted(replace(st, rev=st.rev + 1)), st.rev) for st in spent]
-    return s.schedules.release(writes, [Move(counter, -n, -weights[counter]) for counter, n in jobs.items()])
+    return s.stores.schedules.release(writes, [Move(counter, -n, -weights[counter]) for counter, n in jobs.items()])

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
 from chalicelib.core.schedules.schedule import Definition, Key, State, Verdict, VersionRef, judge, judge_snapshot
@@ -23,9 +25,9 @@ from chalicelib.engine import handoff
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, update_surely, write_outcomes
-from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Versioned, in_open_index
+from chalicelib.ports.stores.executions import in_open_index
+from chalicelib.ports.stores.schedules import Versioned
 
 CLAIM_ROUNDS = 8
 SUPERSEDED = "superseded by an edit"
@@ -71,7 +73,7 @@ def claim_firings(s: Services, firings: Iterable[Firing]) -> Claims:
 
 def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list[Firing]:
     """One round; returns the firings of schedules whose state moved meanwhile."""
-    states = gathered(s.schedules.states, list({f.schedule for f in firings}), limits.BATCH_GET_MAX)
+    states = s.stores.schedules.states(list({f.schedule for f in firings}))
     verdicts = _verdicts(s, firings, states)
     claims.unknown.extend(f for f in firings if verdicts[f] is Verdict.UNKNOWN)
     _taken_back(s, [f for f in firings if verdicts[f] in (Verdict.DROP, Verdict.PAUSED)], claims)
@@ -82,7 +84,7 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
     now_ms = s.clock.now_ms()  # read once: an instant must not be in time for the one test and too late for the other
     _settle(s, known, verdicts, states, now_ms, claims)
     fire = [(f, d) for f, d in known if verdicts[f] is Verdict.FIRE and not handoff.too_late(d, f.at_ms, now_ms)]
-    soon_ms = now_ms + s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
+    soon_ms = now_ms + s.config.lead_ms + MESSAGE_SPAN_MS + 2 * SECOND_MS
     handoff.enqueue(
         s, queue_messages.pack(f for f, _ in fire if f.due_ms > soon_ms)
     )  # jitter beyond what the queue can hold
@@ -93,7 +95,7 @@ def _claim_round(s: Services, firings: Sequence[Firing], claims: Claims) -> list
 def _taken_back(s: Services, firings: Sequence[Firing], claims: Claims) -> None:
     """These must not fire. One that was claimed before that, and whose worker died since, is still to be ended."""
     by_key = {ExecutionKey(*f.schedule, f.at_ms): f for f in firings}
-    for key, found in gathered(s.executions.get, list(by_key), limits.BATCH_GET_MAX).items():
+    for key, found in s.stores.executions.get(list(by_key)).items():
         if found.is_open:
             _resume(s, by_key[key], found, claims)
 
@@ -105,7 +107,7 @@ def _without_known(
     late = {ExecutionKey(*f.schedule, f.at_ms): f for f, d in due if catch_up.is_late(d, f.due_ms, now_ms)}
     if not late:
         return list(due)
-    known = gathered(s.executions.get, list(late), limits.BATCH_GET_MAX)
+    known = s.stores.executions.get(list(late))
     met = {key: found for key, found in known.items() if not handoff.is_taken_out(found, late[key].version)}
     for key, found in met.items():
         _resume(s, late[key], found, claims)
@@ -117,7 +119,7 @@ def _verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State
     unsure = [f for f, v in verdicts.items() if v is Verdict.UNKNOWN and f.schedule in states]
     if unsure:
         wanted = list({Versioned(f.schedule, f.version) for f in unsure})
-        snapshots = gathered(s.schedules.snapshots, wanted, limits.BATCH_GET_MAX)
+        snapshots = s.stores.schedules.snapshots(wanted)
         for f in unsure:
             snapshot = snapshots.get(Versioned(f.schedule, f.version))
             verdicts[f] = judge_snapshot(states.get(f.schedule), snapshot, f.at_ms)
@@ -143,7 +145,7 @@ def _settle(
             )
         elif handoff.too_late(definition, f.at_ms, now_ms):
             records.append((f, handoff.missed_record(s, definition, shard, f.at_ms, now_ms)))
-    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    answers = s.stores.executions.insert([record for _, record in records])
     taken = [item for item, new in zip(records, answers, strict=True) if not new]
     if taken:
         _meet(s, taken, claims)
@@ -159,7 +161,7 @@ def _take(
     now_ms = s.clock.now_ms()
     shares = {key: _share(s, states[key], group, now_ms) for key, group in by_schedule.items()}
     writes = [(share.moved, states[key].rev) for key, share in shares.items()]
-    won = dict(zip(shares, written(s.schedules.write_states, writes, limits.STATEMENTS_MAX), strict=True))
+    won = dict(zip(shares, s.stores.schedules.write_states(writes), strict=True))
     records = [
         (f, _first_attempt(s, definition, states[key], states[key].fence + 1 + number, f.at_ms))
         for key, share in shares.items()
@@ -203,7 +205,7 @@ def _hold_back(s: Services, held: Sequence[tuple[tuple[Firing, Definition, int],
         for (f, definition, slot_ms), state in held
     ]
     handoff.enqueue(s, [Run(record.key, 1, record.due_ms) for _, record in records])
-    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    answers = s.stores.executions.insert([record for _, record in records])
     taken = [item for item, new in zip(records, answers, strict=True) if not new]
     if taken:
         _meet(s, taken, claims)
@@ -222,7 +224,7 @@ def _insert(
     states: Mapping[Key, State],
     claims: Claims,
 ) -> None:
-    answers = written(s.executions.insert, [record for _, record in records], limits.STATEMENTS_MAX)
+    answers = s.stores.executions.insert([record for _, record in records])
     taken = []
     for (f, record), new in zip(records, answers, strict=True):
         if new:
@@ -235,7 +237,7 @@ def _insert(
 
 def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims) -> None:
     """These firings have records already: finished ones are done, abandoned ones are taken over."""
-    existing = gathered(s.executions.get, [record.key for _, record in taken], limits.BATCH_GET_MAX)
+    existing = s.stores.executions.get([record.key for _, record in taken])
     for f, record in taken:
         found = existing.get(record.key)
         if found is None:
@@ -249,7 +251,7 @@ def _meet(s: Services, taken: Sequence[tuple[Firing, Execution]], claims: Claims
 def _owe_again(s: Services, f: Firing, record: Execution, found: Execution, claims: Claims) -> None:
     """It ends, or runs, as ``f``'s version wants, if that still is in force: this worker may have stood still since it
     looked. A record that somebody changed meanwhile was decided by a later look than ours."""
-    states = s.schedules.states([f.schedule])
+    states = s.stores.schedules.states([f.schedule])
     if _verdicts(s, [f], states)[f] not in (Verdict.FIRE, Verdict.DELETED):
         return
     now_ms = s.clock.now_ms()
@@ -258,14 +260,14 @@ def _owe_again(s: Services, f: Firing, record: Execution, found: Execution, clai
         _attempt(s, f, reopened, found.rev, claims)
         return
     ended = replace(journal.settle(reopened, record.state, now_ms, record.history[-1].reason), rev=found.rev + 1)
-    s.executions.update([(ended, found.rev)])
+    s.stores.executions.update([(ended, found.rev)])
 
 
 def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:
     """Claim the next attempts of executions that wait for one."""
     claims = Claims()
     wanted = list(dict.fromkeys(runs))
-    existing = gathered(s.executions.get, list({r.execution for r in wanted}), limits.BATCH_GET_MAX)
+    existing = s.stores.executions.get(list({r.execution for r in wanted}))
     for run in wanted:
         found = existing.get(run.execution)
         if found is None:
@@ -281,7 +283,7 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     if not found.is_open:
         if found.notice:
             claims.notices.append((item, found))
-        follow(s, found, s.versions.find(found.version), just_now=False)
+        follow(s, found, s.process.versions.find(found.version), just_now=False)
     elif found.retry_at_ms is not None:
         _retry_when_due(s, item, found, now_ms, claims)
     elif found.leased(now_ms - s.config.max_drift_ms):
@@ -297,7 +299,7 @@ def _retry_when_due(s: Services, item: Firing | Run, found: Execution, now_ms: i
     if found.waits:
         found = journal.awakened(found, now_ms)
     assert found.retry_at_ms is not None
-    if isinstance(item, Run) and found.retry_at_ms > now_ms + s.config.lead_ms + limits.SECOND_MS:
+    if isinstance(item, Run) and found.retry_at_ms > now_ms + s.config.lead_ms + SECOND_MS:
         handoff.enqueue(s, [Run(found.key, found.attempt + 1, found.retry_at_ms)])  # the queue holds 15 minutes at most
     elif isinstance(item, Run):
         _attempt(s, item, found, found.rev, claims)
@@ -312,7 +314,9 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
         claims.unknown.append(item)
         return
     if handoff.given_up(definition, found, now_ms):
-        if not s.executions.update([(journal.settle(found, journal.MISSED, now_ms, handoff.TOO_LATE), found.rev)])[0]:
+        if not s.stores.executions.update(
+            [(journal.settle(found, journal.MISSED, now_ms, handoff.TOO_LATE), found.rev)]
+        )[0]:
             claims.redeliver.add(item)
         return
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
@@ -337,15 +341,17 @@ def _attempt(
     judged = judged or record
     key = record.key_of_schedule
     for _ in range(CLAIM_ROUNDS):
-        state = s.schedules.states([key]).get(key)
+        state = s.stores.schedules.states([key]).get(key)
         binding = bind(s, state, judged)
         if isinstance(binding, str):
             ended = settled(judged, binding, s.clock.now_ms())
-            won = s.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
+            won = s.stores.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
         else:
             assert state is not None
             token = state.fence + 1
-            if not s.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[0]:
+            if not s.stores.schedules.write_states([(state.claimed(1, record.firing_ms, record.firing_ms), state.rev)])[
+                0
+            ]:
                 continue  # another claim of the schedule was faster: the token after its own is as good
             mending = replace(record, mends=record.mends or bool(state.outcome))
             won = _begin_attempt(s, binding, token, state.epoch, mending, expected_rev, claims)
@@ -367,7 +373,7 @@ def _begin_attempt(
     bound = replace(record, version=definition.version)
     begun = journal.claim(bound, s.config.instance, token, s.clock.now_ms())
     begun = replace(begun, rev=expected_rev + 1, hlc=s.ids.hlc())
-    if not s.executions.update([(begun, expected_rev)])[0]:
+    if not s.stores.executions.update([(begun, expected_rev)])[0]:
         return False
     claims.claimed.append(Claimed(begun, definition, epoch, record.due_ms))
     return True
@@ -413,7 +419,7 @@ def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:
     ref = state.in_force_at(at_ms)
     if ref is not None:
         return ref
-    earlier = [d for d in s.schedules.history(state.key) if d.since_ms <= at_ms]
+    earlier = [d for d in s.stores.schedules.history(state.key) if d.since_ms <= at_ms]
     return VersionRef(earlier[-1].version, earlier[-1].since_ms, earlier[-1].active) if earlier else None
 
 
@@ -432,5 +438,5 @@ def _owes(s: Services, state: State, definition: Definition, at_ms: int) -> bool
 
 def _until_ms(s: Services, version: Versioned, otherwise_ms: int) -> int:
     """When a version ceased to be in force, as stored: it may be known here from when it still was."""
-    found = s.schedules.snapshots([version]).get(version)
+    found = s.stores.schedules.snapshots([version]).get(version)
     return otherwise_ms if found is None or found.until_ms is None else found.until_ms

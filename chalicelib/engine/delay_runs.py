@@ -24,11 +24,11 @@ def chain(s: Services, execution: Execution) -> None:
     if execution.manual or execution.finished_ms is None:
         return
     for _ in range(CHAIN_ATTEMPTS):
-        found = s.schedules.get([execution.key_of_schedule]).get(execution.key_of_schedule)
+        found = s.stores.schedules.get([execution.key_of_schedule]).get(execution.key_of_schedule)
         if found is None or not _awaits(found, execution.firing_ms):
             return
         moved = _next(s, found, max(execution.finished_ms, execution.firing_ms, found.state.current.since_ms))
-        if s.schedules.write_states([(moved, found.state.rev)])[0]:
+        if s.stores.schedules.write_states([(moved, found.state.rev)])[0]:
             return
 
 

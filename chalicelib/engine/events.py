@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from chalicelib.core import limits
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.policies.policy_events import PolicyEvent
 from chalicelib.core.targets import cloudevent
+from chalicelib.core.targets.limits import NOTICE_TIMEOUT_MS
 from chalicelib.core.trace import of_attempt
-from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import FAILED, Delivery
 
@@ -65,6 +65,6 @@ def _delivery(s: Services, event: PolicyEvent) -> Delivery:
         target=DEFAULT_BUS,
         event=told,
         traceparent=traceparent,
-        timeout_ms=limits.NOTICE_TIMEOUT_MS,
+        timeout_ms=NOTICE_TIMEOUT_MS,
         event_type=event.type,
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import failures
+from chalicelib.core.policies.limits import FAILURES_LOOK_MAX_RECORDS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Schedule
 from chalicelib.ports.services import Caller, Services
@@ -43,7 +44,7 @@ def judge(s: Services, ended: Execution) -> Definition | None:
     """
     key = ended.key_of_schedule
     for _ in range(JUDGE_ATTEMPTS):
-        found = s.schedules.get([key]).get(key)
+        found = s.stores.schedules.get([key]).get(key)
         if found is None:
             return None
         most = found.definition.pause_after_failures
@@ -65,10 +66,10 @@ def count(s: Services, definition: Definition, most: int) -> int:
     """How many executions have failed in a row, up to ``most``; instants before ``failures_from_ms`` do not count."""
     found, looked_at = 0, 0
     after: str | None = None
-    while looked_at < limits.FAILURES_LOOK_MAX_RECORDS:
+    while looked_at < FAILURES_LOOK_MAX_RECORDS:
         size = min(PAGE_RECORDS, most - found)
-        records, after = s.executions.of_schedule(
-            definition.key, definition.failures_from_ms, limits.INSTANT_MAX_MS, size, after
+        records, after = s.stores.executions.of_schedule(
+            definition.key, definition.failures_from_ms, INSTANT_MAX_MS, size, after
         )
         page = failures.streak(records, most - found)
         found += page.failures

@@ -35,10 +35,10 @@ def follow(s: Services, ended: Execution, definition: Definition | None, just_no
 
 def wake(s: Services, key: Key) -> None:
     """Queue the execution that waits for its turn, if there is one and the slot is free."""
-    state = s.schedules.states([key]).get(key)
+    state = s.stores.schedules.states([key]).get(key)
     if state is None or state.waiting is None:
         return
-    records = s.executions.get(list(dict.fromkeys(overlap.refs(state))))
+    records = s.stores.executions.get(list(dict.fromkeys(overlap.refs(state))))
     waiting = records.get(overlap.key_of(state, state.waiting))
     running = None if state.running is None else records.get(overlap.key_of(state, state.running))
     if waiting is None or not waiting.waits or (running is not None and running.is_open and running != waiting):

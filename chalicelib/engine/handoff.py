@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits, queue_messages, trace
+from chalicelib.core import queue_messages, trace
 from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, Transition
 from chalicelib.core.queue_messages import Firing, Message
 from chalicelib.core.schedules import jitter
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.ports.batches import chunks, gathered, written
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Outgoing
 
@@ -35,8 +34,8 @@ def enqueue(s: Services, messages: Sequence[Message]) -> None:
     """Queue messages, each held back until shortly before it is due. Returns when all are durable."""
     now_ms = s.clock.now_ms()
     outgoing = [Outgoing(m, queue_messages.delay_s(m.due_ms, now_ms, s.config.lead_ms)) for m in messages]
-    for group in chunks(outgoing, limits.SQS_BATCH_MAX):
-        s.queue.send(group)
+    if outgoing:
+        s.queue.send(outgoing)
 
 
 def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
@@ -50,7 +49,7 @@ def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
             else:
                 firings.append(firing_of(item.definition, at_ms))
     enqueue(s, queue_messages.pack(firings, s.config.slot_gap_ms))
-    answers = written(s.executions.insert, [record for record, _ in missed], limits.STATEMENTS_MAX)
+    answers = s.stores.executions.insert([record for record, _ in missed])
     _put_back(s, [item for item, new in zip(missed, answers, strict=True) if not new])
 
 
@@ -58,7 +57,7 @@ def _put_back(s: Services, missed: Sequence[tuple[Execution, Definition]]) -> No
     """These have records already, which need no other; those that an edit took out are for a claim to end anew."""
     if not missed:
         return
-    existing = gathered(s.executions.get, [record.key for record, _ in missed], limits.BATCH_GET_MAX)
+    existing = s.stores.executions.get([record.key for record, _ in missed])
     again = [
         firing_of(definition, record.firing_ms)
         for record, definition in missed

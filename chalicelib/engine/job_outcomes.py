@@ -37,18 +37,18 @@ def note(s: Services, ended: Iterable[Execution]) -> None:
 
 def note_stored(s: Services, keys: Sequence[ExecutionKey]) -> None:
     """Put the marks right after others were faster to end these executions."""
-    for execution in s.executions.get(keys).values() if keys else ():
+    for execution in s.stores.executions.get(keys).values() if keys else ():
         if execution.state in job_status.BAD or execution.state == COMPLETED:
             _mark(s, execution.key_of_schedule, execution)
 
 
 def _mark(s: Services, key: Key, execution: Execution) -> None:
     for _ in range(MARK_ATTEMPTS):
-        state = s.schedules.states([key]).get(key)
+        state = s.stores.schedules.states([key]).get(key)
         if state is None or state.status == "deleted" or _job_is_cancelled(state):
             return
         marked = _marked(state, _newest(s, state, execution))
-        if marked is None or s.schedules.write_states([(marked, state.rev)])[0]:
+        if marked is None or s.stores.schedules.write_states([(marked, state.rev)])[0]:
             return
     log.warning("how a job ended could not be marked", extra={"schedule_id": key.id})
 
@@ -72,5 +72,5 @@ def _newest(s: Services, state: State, execution: Execution) -> Execution:
     if last_ms <= execution.firing_ms:
         return execution
     keys = [ExecutionKey(state.tenant, state.id, last_ms, manual) for manual in (False, True)]
-    ended = [e for e in s.executions.get(keys).values() if e.state in job_status.BAD or e.state == COMPLETED]
+    ended = [e for e in s.stores.executions.get(keys).values() if e.state in job_status.BAD or e.state == COMPLETED]
     return ended[0] if ended else execution

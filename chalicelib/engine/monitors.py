@@ -11,16 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import COMPLETED
+from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import monitor as rule
 from chalicelib.core.policies import policy_events
+from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_LOOK_RECORDS
 from chalicelib.core.policies.monitor import Turn, Watch
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine.events import announce
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def note(s: Services, successes: Iterable[tuple[Key, int]]) -> None:
     latest: dict[Key, int] = {}
     for key, success_ms in successes:
         latest[key] = max(success_ms, latest.get(key, 0))
-    watches = gathered(s.schedules.watches, list(latest), limits.BATCH_GET_MAX) if latest else {}
+    watches = s.stores.schedules.watches(list(latest)) if latest else {}
     for key, found in watches.items():
         _note(s, found, latest[key])
 
@@ -50,9 +50,9 @@ def _note(s: Services, found: Watch, success_ms: int) -> None:
             return
         if known.silent_ms:
             _tell_recovery(s, known, success_ms)
-        if s.schedules.write_watch(after, known.rev):
+        if s.stores.schedules.write_watch(after, known.rev):
             return
-        known = s.schedules.watches([found.key]).get(found.key)
+        known = s.stores.schedules.watches([found.key]).get(found.key)
     raise Unavailable("the watch of a schedule is contended")
 
 
@@ -61,8 +61,8 @@ def look(s: Services, shard: int) -> None:
     stays written down, and the next minute tells it."""
     for _ in range(SHARD_MAX_PAGES):
         now_ms = s.clock.now_ms()
-        keys = s.schedules.due_watches(shard, now_ms, PAGE_WATCHES)
-        watches = gathered(s.schedules.watches, keys, limits.BATCH_GET_MAX) if keys else {}
+        keys = s.stores.schedules.due_watches(shard, now_ms, PAGE_WATCHES)
+        watches = s.stores.schedules.watches(keys) if keys else {}
         due = [found for found in watches.values() if found.look_ms <= now_ms]  # the index lags
         if due:
             _look_at(s, due)
@@ -71,7 +71,7 @@ def look(s: Services, shard: int) -> None:
 
 
 def _look_at(s: Services, due: Sequence[Watch]) -> None:
-    schedules = gathered(s.schedules.get, [w.key for w in due], limits.BATCH_GET_MAX // 2)
+    schedules = s.stores.schedules.get([w.key for w in due])
     silent: list[tuple[Definition, Watch]] = []
     for found in due:
         try:
@@ -81,13 +81,13 @@ def _look_at(s: Services, due: Sequence[Watch]) -> None:
     if silent:
         announce(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:
-        s.schedules.write_watch(rule.told(watch, s.clock.now_ms()), watch.rev)
+        s.stores.schedules.write_watch(rule.told(watch, s.clock.now_ms()), watch.rev)
 
 
 def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[Definition, Watch]]:
     """The watch with its silence written down, if that is to be told; else nothing. Only one look's write is taken."""
     if watched is None or watched.definition.monitor is None or not watched.definition.active:
-        s.schedules.drop_watch(found.key, found.rev)  # what makes it monitored and active again begins another
+        s.stores.schedules.drop_watch(found.key, found.rev)  # what makes it monitored and active again begins another
         return []
     now_ms = s.clock.now_ms()
     if schedule.progress(watched, now_ms).state != "active":
@@ -96,7 +96,7 @@ def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[De
     turn, after = rule.looked_at(found, _last_success(s, found, now_ms), now_ms)
     if turn is Turn.SPOKE:
         _tell_recovery(s, found, after.success_ms)
-    if not s.schedules.write_watch(after, found.rev):
+    if not s.stores.schedules.write_watch(after, found.rev):
         return []  # a success was noted, or the schedule changed: that write says when to look again
     untold = turn is Turn.FELL_SILENT or (turn is Turn.STILL_SILENT and not found.told)
     return [(watched.definition, after)] if untold else []
@@ -105,10 +105,10 @@ def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[De
 def _put_off(s: Services, found: Watch, completed: Schedule, now_ms: int) -> None:
     """A change that began before the schedule had completed lets its watch go on: so it is kept for a while."""
     ended_ms = max(completed.state.queued_ms or 0, completed.definition.since_ms)
-    if now_ms - ended_ms > limits.MONITOR_COMPLETED_KEPT_MS:
-        s.schedules.drop_watch(found.key, found.rev)
+    if now_ms - ended_ms > MONITOR_COMPLETED_KEPT_MS:
+        s.stores.schedules.drop_watch(found.key, found.rev)
     else:
-        s.schedules.write_watch(rule.put_off(found, now_ms), found.rev)
+        s.stores.schedules.write_watch(rule.put_off(found, now_ms), found.rev)
 
 
 def _last_success(s: Services, found: Watch, now_ms: int) -> int:
@@ -116,8 +116,8 @@ def _last_success(s: Services, found: Watch, now_ms: int) -> int:
 
     Reads on only while what it knows leaves the schedule silent."""
     last_ms, after = found.success_ms, None
-    for size in limits.MONITOR_LOOK_RECORDS:
-        records, after = s.executions.of_schedule(found.key, 0, limits.INSTANT_MAX_MS, size, after)
+    for size in MONITOR_LOOK_RECORDS:
+        records, after = s.stores.executions.of_schedule(found.key, 0, INSTANT_MAX_MS, size, after)
         last_ms = max([last_ms, *(e.finished_ms or 0 for e in records if e.state == COMPLETED)])
         if after is None or last_ms + found.window_ms > now_ms:
             break
@@ -126,7 +126,7 @@ def _last_success(s: Services, found: Watch, now_ms: int) -> int:
 
 def _tell_recovery(s: Services, silent: Watch, success_ms: int) -> None:
     """That a silence is over; and that there was one, if whoever found it has not said so."""
-    definition = s.schedules.definitions([silent.key]).get(silent.key)
+    definition = s.stores.schedules.definitions([silent.key]).get(silent.key)
     if definition is None:
         return
     events = [] if silent.told else [policy_events.no_success(definition, silent)]

@@ -6,17 +6,16 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets.cloudevent import build
 from chalicelib.core.trace import of_attempt
 from chalicelib.engine import job_outcomes
 from chalicelib.engine.handoff import enqueue
-from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
@@ -47,17 +46,17 @@ def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
             s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
     job_outcomes.note(s, [e.execution for e in ended])
     writes = [(e.execution, e.expected_rev) for e in ended]
-    answers = [answer for group in chunks(writes, limits.STATEMENTS_MAX) for answer in update_surely(s, group)]
+    answers = update_surely(s, writes)
     late = [e.execution.key for e, won in zip(ended, answers, strict=True) if not won]
     job_outcomes.note_stored(s, late)
     return answers
 
 
 def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-    """Update at most 25 records, finding out what happened when a write got no answer."""
+    """Update records, finding out what happened when a write got no answer."""
     for attempt in range(WRITE_ATTEMPTS):
         try:
-            answers = s.executions.update(writes)
+            answers = s.stores.executions.update(writes)
         except Unavailable:
             if attempt == WRITE_ATTEMPTS - 1:
                 raise
@@ -68,7 +67,7 @@ def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[
 
 def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: Sequence[bool]) -> list[bool]:
     """After a repeated write, "lost" may mean that the unanswered first one won: the stored record tells."""
-    stored = s.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
+    stored = s.stores.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
     return [won or _shows(stored.get(e.key), e) for (e, _), won in zip(writes, answers, strict=True)]
 
 
@@ -85,11 +84,11 @@ def _shows(stored: Execution | None, e: Execution) -> bool:
 def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:
     """Keep what the target said of an attempt that had been ended; of an execution that goes on, only the log tells."""
     for _ in range(NOTE_ATTEMPTS):
-        found = s.executions.get([key]).get(key)
+        found = s.stores.executions.get([key]).get(key)
         noted = None if found is None else journal.note_late(found, attempt, answer)
         if found is None or noted is None:
             break
-        if s.executions.update([(noted, found.rev)])[0]:
+        if s.stores.executions.update([(noted, found.rev)])[0]:
             return
     log.warning("a late answer changed nothing: %s of attempt %d", answer.outcome, attempt.number, extra=_about(key))
 
@@ -104,7 +103,7 @@ def _next_attempt(s: Services, e: Ended) -> Run:
         return Run(record.key, record.attempt + 1, record.retry_at_ms)
     assert record.lease_until_ms is not None
     # Messages come up to a second more than lead_ms early; this one is of use only when the time is over.
-    over_ms = record.lease_until_ms + s.config.max_drift_ms + s.config.lead_ms + limits.SECOND_MS
+    over_ms = record.lease_until_ms + s.config.max_drift_ms + s.config.lead_ms + SECOND_MS
     return Run(record.key, record.attempt + 1, over_ms)
 
 

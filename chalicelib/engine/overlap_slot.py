@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, Unavailable
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.policies import overlap
+from chalicelib.core.policies.limits import WAITER_LOOK_MS
 from chalicelib.core.policies.overlap import Turn
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import State
@@ -38,7 +39,7 @@ def admit(s: Services, claimed: Claimed) -> bool:
             answer = _try_admit(s, claimed, fresh=tried == 0)
         except Unavailable as problem:
             log.info("looking again whose turn it is: %s", problem)
-            s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
+            s.clock.sleep_until(s.clock.now_ms() + RUNNING_MARK_MS)
             continue
         if answer is not None:
             return answer
@@ -52,11 +53,11 @@ def _try_admit(s: Services, claimed: Claimed, fresh: bool) -> bool | None:
     may be that of whoever claimed the execution next.
     """
     newcomer, policy = claimed.execution, claimed.definition.overlap
-    state = s.schedules.states([claimed.key]).get(claimed.key)
+    state = s.stores.schedules.states([claimed.key]).get(claimed.key)
     unchanged = state is not None and state.epoch == claimed.epoch
     if fresh and unchanged and _has_slot(state, newcomer):
         return True
-    records = s.executions.get(list(dict.fromkeys([newcomer.key, *(overlap.refs(state) if state else ())])))
+    records = s.stores.executions.get(list(dict.fromkeys([newcomer.key, *(overlap.refs(state) if state else ())])))
     mine = records.get(newcomer.key)
     if mine is None or mine.rev != newcomer.rev:
         return False  # cancelled, or taken over by somebody else
@@ -73,7 +74,7 @@ def _try_admit(s: Services, claimed: Claimed, fresh: bool) -> bool | None:
         assert state.running is not None
         _cancel(s, records[overlap.key_of(state, state.running)], decision.reason)
         return None
-    if decision.state is not None and not s.schedules.write_states([(decision.state, state.rev)])[0]:
+    if decision.state is not None and not s.stores.schedules.write_states([(decision.state, state.rev)])[0]:
         return None
     if decision.turn is Turn.RUN:
         return True
@@ -113,6 +114,6 @@ def _cancel(s: Services, running: Execution, reason: str) -> None:
 
 def _wait(s: Services, newcomer: Execution) -> None:
     """Hand the claim back. The one that ran may have ended before anybody could see us waiting: so look once more."""
-    waiting = journal.hand_back(newcomer, s.clock.now_ms() + limits.WAITER_LOOK_MS)
+    waiting = journal.hand_back(newcomer, s.clock.now_ms() + WAITER_LOOK_MS)
     if update_surely(s, [(waiting, newcomer.rev)])[0]:
         wake(s, newcomer.key_of_schedule)

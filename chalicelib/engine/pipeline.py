@@ -10,9 +10,9 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.targets.cloudevent import prepare
 from chalicelib.core.trace import of_attempt
@@ -25,7 +25,6 @@ from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import TOO_LATE, given_up
 from chalicelib.engine.outcomes import update_surely
 from chalicelib.engine.overlap_slot import admit
-from chalicelib.ports.batches import chunks, gathered
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery
 
@@ -105,12 +104,11 @@ def _in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
     late = [r for r in group if given_up(r.claimed.definition, r.claimed.execution, now_ms)]
     if not late:
         return group
-    for several in chunks(late, limits.STATEMENTS_MAX):
-        records = [r.claimed.execution for r in several]
-        missed = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in records]
-        for ready, (record, _), won in zip(several, missed, update_surely(s, missed), strict=True):
-            if won:
-                follow(s, record, ready.claimed.definition)
+    records = [r.claimed.execution for r in late]
+    missed = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in records]
+    for ready, (record, _), won in zip(late, missed, update_surely(s, missed), strict=True):
+        if won:
+            follow(s, record, ready.claimed.definition)
     return [r for r in group if r not in late]
 
 
@@ -118,21 +116,21 @@ def _look(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
     keys = list({r.claimed.key for r in group})
     for _ in range(LOOK_ATTEMPTS - 1):
         try:
-            return gathered(s.schedules.epochs, keys, limits.BATCH_GET_MAX)
+            return s.stores.schedules.epochs(keys)
         except Unavailable:
-            s.clock.sleep_until(s.clock.now_ms() + limits.RUNNING_MARK_MS)
-    return gathered(s.schedules.epochs, keys, limits.BATCH_GET_MAX)
+            s.clock.sleep_until(s.clock.now_ms() + RUNNING_MARK_MS)
+    return s.stores.schedules.epochs(keys)
 
 
 def _reconsider(s: Services, ready: Ready) -> Ready | None:
     """The schedule changed between claim and instant: judge again by the version in force at the instant."""
     claimed = ready.claimed
-    mine = s.executions.get([claimed.execution.key]).get(claimed.execution.key)
+    mine = s.stores.executions.get([claimed.execution.key]).get(claimed.execution.key)
     if mine is None or mine.rev != claimed.execution.rev:
         if mine is not None and not mine.is_open:
             chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there
         return None
-    state = s.schedules.states([claimed.key]).get(claimed.key)
+    state = s.stores.schedules.states([claimed.key]).get(claimed.key)
     binding = rebind(s, state, mine)
     if binding is None:
         return None

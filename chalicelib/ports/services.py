@@ -1,22 +1,41 @@
-"""What a use case or worker is given: the ports, and the few numbers that deployments choose."""
+"""What a use case or worker is given: the ports, and the few numbers that deployments choose.
+
+**Each method of a store is one atomic change.** Common contract of all stores:
+
+- A batch method takes any number of items and answers in their order; its items are atomic one by one. A conditional
+  write that loses is ``False`` in the answer, never an exception: losing a race is ordinary.
+- ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable); ``OutcomeUnknown`` when a write
+  got no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read; every write
+  is safe to repeat, since it is conditional on ``rev`` or on absence.
+- Reads are strongly consistent unless the method says *index*: an index lags by an unbounded, usually small, time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from chalicelib.core import limits
-from chalicelib.ports.clock import Clock, Ids, NoTimeSources, Signals, Tasks, TimeSources
-from chalicelib.ports.stores import CursorStore, ExecutionStore, IdempotencyStore, LeaseStore, LogStore, ScheduleStore
+from chalicelib.core.cluster.limits import SHARDS_DEFAULT
+from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
+from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
+from chalicelib.core.schedules.limits import TIMEOUT_DEFAULT_MS
+from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
+from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
+from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.signals import Signals
+from chalicelib.ports.stores.cursors import CursorStore
+from chalicelib.ports.stores.executions import ExecutionStore
+from chalicelib.ports.stores.idempotency import IdempotencyStore
+from chalicelib.ports.stores.leases import LeaseStore
+from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.schedules import ScheduleStore
+from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
-from chalicelib.ports.ticks import TickStore
+from chalicelib.ports.tasks import Tasks
 from chalicelib.ports.work_queue import WorkQueue
-from chalicelib.process.admission import Backpressure, Caps
-from chalicelib.process.clock_memory import ClockMemory
-from chalicelib.process.lease_memory import LeaseMemory
-from chalicelib.process.permits import HeldCalls
-from chalicelib.process.version_cache import VersionCache
+from chalicelib.process.admission import Caps
+from chalicelib.process.memory import ProcessMemory
 
 
 class Config(Struct, frozen=True):
@@ -32,33 +51,29 @@ class Config(Struct, frozen=True):
 
     origin: str = "local"
     instance: str = "instance"
-    shards: int = limits.SHARDS_DEFAULT
-    horizon_ms: int = limits.HORIZON_MS
+    shards: int = SHARDS_DEFAULT
+    horizon_ms: int = HORIZON_MS
     lead_ms: int = 1000
-    catch_up_per_minute: int = limits.CATCH_UP_PER_MINUTE  # late instants of one schedule delivered in a minute
+    catch_up_per_minute: int = CATCH_UP_PER_MINUTE  # late instants of one schedule delivered in a minute
     max_drift_ms: int = 20
     default_timezone: str = "UTC"
     zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
-    webhook_timeout_ms: int = limits.WEBHOOK_TIMEOUT_DEFAULT_MS
-    attempt_timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    webhook_timeout_ms: int = WEBHOOK_TIMEOUT_DEFAULT_MS
+    attempt_timeout_ms: int = TIMEOUT_DEFAULT_MS
     max_attempts: int = 3
     job_limit: int | None = None
     memory_limit_bytes: int | None = None
     failure_threshold: float = 0.1
-    slot_gap_ms: int = limits.MESSAGE_SPAN_MS
+    slot_gap_ms: int = MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
-    tick_catch_up: int = limits.TICK_CATCH_UP_MAX_COUNT
+    tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
     caps: Caps = Caps()
 
 
-class Services(Struct, frozen=True):
-    """Everything from outside, as ports."""
+class Stores(Struct, frozen=True):
+    """The tables: one store a noun, all of one adapter."""
 
-    config: Config
-    clock: Clock
-    ids: Ids
-    tasks: Tasks
     schedules: ScheduleStore
     executions: ExecutionStore
     cursors: CursorStore
@@ -66,17 +81,49 @@ class Services(Struct, frozen=True):
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
+
+
+class Machine(Struct, frozen=True):
+    """What one machine gives: its clock, its threads, its ways to wake others."""
+
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    signals: Signals
+    time_sources: TimeSources = NoTimeSources()
+
+
+class Services(Struct, frozen=True):
+    """Everything from outside, as ports; ``process`` is what this process remembers. Made by ``assemble``."""
+
+    config: Config
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    signals: Signals
+    time_sources: TimeSources
+    stores: Stores
     queue: WorkQueue
     targets: Mapping[str, Target]
-    signals: Signals
-    versions: VersionCache = field(default_factory=VersionCache)
-    lease_memory: LeaseMemory = field(default_factory=LeaseMemory)
-    backpressure: Backpressure = field(default_factory=Backpressure)
-    passages: Backpressure = field(default_factory=Backpressure)
-    held_calls: HeldCalls = field(default_factory=HeldCalls)
-    tick_streams: HeldCalls = field(default_factory=lambda: HeldCalls(limits.TICK_STREAMS_MAX))
-    clock_memory: ClockMemory = field(default_factory=ClockMemory)
-    time_sources: TimeSources = field(default_factory=NoTimeSources)
+    process: ProcessMemory
+
+
+def assemble(
+    config: Config, machine: Machine, stores: Stores, queue: WorkQueue, targets: Mapping[str, Target]
+) -> Services:
+    """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
+    return Services(
+        config=config,
+        clock=machine.clock,
+        ids=machine.ids,
+        tasks=machine.tasks,
+        signals=machine.signals,
+        time_sources=machine.time_sources,
+        stores=stores,
+        queue=queue,
+        targets=targets,
+        process=ProcessMemory(),
+    )
 
 
 class Caller(Struct, frozen=True):

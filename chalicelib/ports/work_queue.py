@@ -27,7 +27,7 @@ class WorkQueue(Protocol):
     """At least once, in any order, any time after the delay."""
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Queue at most 10 messages. Returns only when all are durable.
+        """Queue messages. Returns only when all are durable.
 
         Raises Unavailable when none, OutcomeUnknown when any number of them may have been queued.
         """

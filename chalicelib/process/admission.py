@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from chalicelib.core import limits
+from chalicelib.process.limits import FLIGHTS_MAX, HOLD_MAX_MS, SENDING_MAX, SENDING_MS
 
 BURST_S: Final = 0.1  # so many seconds' worth of a rate may begin at once
 _PACE_COUNT: Final = 100  # starts that tell the pace of a line; older ones count less and less
@@ -41,8 +41,8 @@ class Caps(Struct, frozen=True):
     target_flights: int | None = None
     owner_rate: int | None = None
     target_rate: int | None = None
-    calls: int = limits.FLIGHTS_MAX
-    sending: int = limits.SENDING_MAX
+    calls: int = FLIGHTS_MAX
+    sending: int = SENDING_MAX
 
     @property
     def limited(self) -> bool:
@@ -139,7 +139,7 @@ class _Use(Struct, eq=False):
     flights: int = 0
 
 
-class Backpressure:
+class Admission:
     """The lines and what is under way. Safe to share between threads; ``go`` is left to the caller."""
 
     def __init__(self) -> None:
@@ -165,9 +165,9 @@ class Backpressure:
             self._count += 1
             ticket.order, ticket.entered_ms = self._count, now_ms
             wait_ms = _wait_ms(caps, queue, ticket, len(queue.waiting))
-            if wait_ms > limits.HOLD_MAX_MS:  # few see this; only then is the place in the line worth finding out
+            if wait_ms > HOLD_MAX_MS:  # few see this; only then is the place in the line worth finding out
                 wait_ms = _wait_ms(caps, queue, ticket, _ahead(queue, ticket))
-            if wait_ms > limits.HOLD_MAX_MS:
+            if wait_ms > HOLD_MAX_MS:
                 return int(wait_ms)
             insort(queue.waiting, _entry(ticket))
             return None
@@ -263,8 +263,8 @@ class Backpressure:
             return False
         while len(self._sending) >= caps.sending:
             longest, since_ms = next(iter(self._sending.items()))
-            if now_ms - since_ms < limits.SENDING_MS:
-                self._alarm(since_ms + limits.SENDING_MS)
+            if now_ms - since_ms < SENDING_MS:
+                self._alarm(since_ms + SENDING_MS)
                 return False
             del self._sending[longest]  # it waits for the network, and takes nobody's processor
         return True

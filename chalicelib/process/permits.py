@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from threading import Lock
 
-from chalicelib.core.limits import LEASE_HELD_CALLS_MAX
+from chalicelib.process.limits import LEASE_HELD_CALLS_MAX
 
 
-class HeldCalls:
+class Permits:
     """So many places; safe to share between threads."""
 
     def __init__(self, most: int = LEASE_HELD_CALLS_MAX) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.executions import ledger as ledgers
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.ledger import Ledger
+from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine import handoff
-from chalicelib.ports.batches import chunks
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import schedules
 
@@ -34,16 +34,13 @@ def backfill(
     schedules.check_match(definition, if_match)
     _check(definition, from_ms, to_ms)
     now_ms = s.clock.now_ms()
-    most = limits.BACKFILL_MAX_INSTANTS + 1
+    most = BACKFILL_MAX_INSTANTS + 1
     instants = definition.compiled().backwards_between(from_ms, min(to_ms, now_ms), most)
     if len(instants) == most:
-        message = f"the range holds more than {limits.BACKFILL_MAX_INSTANTS} instants: ask in parts"
+        message = f"the range holds more than {BACKFILL_MAX_INSTANTS} instants: ask in parts"
         raise InvalidField.of("to_unix_ms", message)
     taken = {e.firing_ms for e in executions_between(s, found.definition.key, from_ms, to_ms)}
-    return sum(
-        _request(s, found, group, now_ms)
-        for group in chunks([i for i in instants if i not in taken], limits.SQS_BATCH_MAX)
-    )
+    return _request(s, found, [i for i in instants if i not in taken], now_ms)
 
 
 def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
@@ -54,7 +51,7 @@ def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
 
 
 def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
-    """Queue and write up to ten requested records; the ones that got a record meanwhile are not repeated."""
+    """Queue and write requested records; the ones that got a record meanwhile are not repeated."""
     records = [
         replace(
             handoff.new_record(s, found.definition, found.state.shard, at_ms, now_ms),
@@ -65,7 +62,7 @@ def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int)
         for at_ms in instants
     ]
     handoff.enqueue(s, [Run(record.key, 1, now_ms) for record in records])
-    return sum(s.executions.insert(records))
+    return sum(s.stores.executions.insert(records))
 
 
 def executions_between(s: Services, key: Key, from_ms: int, to_ms: int) -> list[Execution]:
@@ -73,7 +70,7 @@ def executions_between(s: Services, key: Key, from_ms: int, to_ms: int) -> list[
     found: list[Execution] = []
     after: str | None = None
     while True:
-        page, after = s.executions.of_schedule(key, from_ms, to_ms, limits.PAGE_MAX_ITEMS, after)
+        page, after = s.stores.executions.of_schedule(key, from_ms, to_ms, PAGE_MAX_ITEMS, after)
         found += page
         if after is None:
             return found
@@ -88,7 +85,7 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
     if to_ms < from_ms:
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     found = schedules.get(s, caller, schedule_id)
-    versions = [*s.schedules.history(found.definition.key), found.definition]
+    versions = [*s.stores.schedules.history(found.definition.key), found.definition]
     drawn = ledgers.draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
     until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
     executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))

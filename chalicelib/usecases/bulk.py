@@ -8,12 +8,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, NotFound
+from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules import schedule
+from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS, TAG_CHANGE_MAX_SCHEDULES, TAG_PREVIEW_RUNS
 from chalicelib.core.schedules.schedule import Definition, Schedule
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import schedules
 
 CREATE, PATCH, PAUSE, RESUME, DELETE = "create", "patch", "pause", "resume", "delete"
@@ -114,11 +115,11 @@ def by_tag(
 
     Bounded in number and time: what is left is told by ``after``. Repeating it changes nothing more.
     """
-    until_ms = s.clock.now_ms() + limits.TAG_CHANGE_BUDGET_MS
+    until_ms = s.clock.now_ms() + TAG_CHANGE_BUDGET_MS
     wanted = ScheduleFilter(tag=tag)
     done: list[Change] = []
-    while len(done) < limits.TAG_CHANGE_MAX_SCHEDULES and s.clock.now_ms() < until_ms:
-        room = min(limits.PAGE_MAX_ITEMS, limits.TAG_CHANGE_MAX_SCHEDULES - len(done))
+    while len(done) < TAG_CHANGE_MAX_SCHEDULES and s.clock.now_ms() < until_ms:
+        room = min(PAGE_MAX_ITEMS, TAG_CHANGE_MAX_SCHEDULES - len(done))
         page, following = schedules.page(s, caller, wanted, room, after)
         for found in page:
             if tag in found.definition.tags:  # the index lags
@@ -158,7 +159,7 @@ def next_runs(s: Services, definition: Definition, found: Schedule | None) -> li
         return [] if first is None else [first]
     count = 0 if found is None else schedule.progress(found, now_ms).run_count
     left = schedule.runs_left(definition, count)
-    most = limits.TAG_PREVIEW_RUNS if left is None else min(limits.TAG_PREVIEW_RUNS, left)
+    most = TAG_PREVIEW_RUNS if left is None else min(TAG_PREVIEW_RUNS, left)
     runs: list[int] = []
     after_ms: int | None = max(now_ms, definition.since_ms - 1)
     compiled = definition.compiled()

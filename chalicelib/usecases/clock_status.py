@@ -8,9 +8,9 @@ from collections import deque
 
 from msgspec import Struct
 
-from chalicelib.core import limits
 from chalicelib.core.clock import clock_bound
 from chalicelib.core.clock.clock_bound import Observation, Reading, Step
+from chalicelib.core.clock.limits import DRIFT_SAMPLE_EVERY_MS, DRIFT_SAMPLES_MAX, DRIFT_STEPS_MAX, QUARTZ_PPM
 from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class Clockface:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readings: deque[Reading] = deque(maxlen=limits.DRIFT_SAMPLES_MAX)
-        self._steps: deque[Step] = deque(maxlen=limits.DRIFT_STEPS_MAX)
+        self._readings: deque[Reading] = deque(maxlen=DRIFT_SAMPLES_MAX)
+        self._steps: deque[Step] = deque(maxlen=DRIFT_STEPS_MAX)
         self._heard: tuple[Observation, ...] = ()
         self._narrowed: tuple[Observation, ...] = ()
 
@@ -54,8 +54,8 @@ class Clockface:
             heard = self._what_was_heard(s.time_sources.observations(), reading)
             steps = tuple(self._steps)
         stated = clock_bound.assumed(ASSUMED, max_drift_nanos, moved_nanos, reading)
-        estimate = clock_bound.estimate((*heard, stated), reading, limits.QUARTZ_PPM)
-        proven = clock_bound.estimate(heard, reading, limits.QUARTZ_PPM)
+        estimate = clock_bound.estimate((*heard, stated), reading, QUARTZ_PPM)
+        proven = clock_bound.estimate(heard, reading, QUARTZ_PPM)
         assert estimate is not None
         drifts = (moved_nanos, 0 if proven is None else proven.drift_nanos)
         return Look(
@@ -79,7 +79,7 @@ class Clockface:
         if moved_nanos != 0 and abs(moved_nanos) >= step_nanos:
             self._steps.append(Step(reading.wall_nanos, moved_nanos))
             log.warning("the wall clock was stepped by %.3f ms", moved_nanos / _NANOS_PER_MS)
-        elif reading.before_nanos - last.after_nanos < limits.DRIFT_SAMPLE_EVERY_MS * _NANOS_PER_MS:
+        elif reading.before_nanos - last.after_nanos < DRIFT_SAMPLE_EVERY_MS * _NANOS_PER_MS:
             return len(self._readings) + 1
         self._readings.append(reading)
         return len(self._readings)
@@ -88,7 +88,7 @@ class Clockface:
         """What sources said, one observation each: worked out anew only when something new was said."""
         if observations is not self._heard:
             self._heard = observations
-            self._narrowed = clock_bound.narrowed(observations, reading, limits.QUARTZ_PPM)
+            self._narrowed = clock_bound.narrowed(observations, reading, QUARTZ_PPM)
         return self._narrowed
 
 

@@ -12,7 +12,7 @@ from chalicelib.core.clock import hlc
 from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import InvalidField, TooMany
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Cursor
+from chalicelib.ports.stores.cursors import Cursor
 
 CURSOR = "cluster-time"
 CHANGE_ATTEMPTS = 64
@@ -33,10 +33,10 @@ class ClusterClock:
         with s.signals.turn(CURSOR):
             known, self._known = self._known, None
             for _ in range(CHANGE_ATTEMPTS):
-                cursor = known or s.cursors.load(CURSOR)
+                cursor = known or s.stores.cursors.load(CURSOR)
                 stamp = _following(s, cursor)
                 values = {"physical_nanos": stamp.physical_nanos, "logical": stamp.logical}
-                if s.cursors.save(CURSOR, values, cursor.rev):
+                if s.stores.cursors.save(CURSOR, values, cursor.rev):
                     self._known = Cursor(cursor.rev + 1, values)
                     return stamp
                 known = None

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution, LateAnswer, Result
+from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition, Key
 from chalicelib.engine.definitions import load_definitions
@@ -18,9 +18,8 @@ from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import Ended, note_late, write_outcomes
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import Versioned
+from chalicelib.ports.stores.schedules import Versioned
 
 CHANGE_ATTEMPTS = 12
 PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
@@ -44,7 +43,7 @@ class ExecutionFilter(Struct, frozen=True):
 def get(s: Services, caller: Caller, execution_id: str) -> Execution:
     """One execution. Raises NotFound."""
     key = journal.parse_id(caller.tenant, execution_id)
-    found = None if key is None else s.executions.get([key]).get(key)
+    found = None if key is None else s.stores.executions.get([key]).get(key)
     if found is None:
         raise NotFound(f"there is no execution {execution_id}")
     return found
@@ -83,13 +82,13 @@ def page(
 def _scan(
     s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
 ) -> tuple[list[Execution], str | None]:
-    to_ms = limits.INSTANT_MAX_MS if wanted.to_ms is None else wanted.to_ms
+    to_ms = INSTANT_MAX_MS if wanted.to_ms is None else wanted.to_ms
     if wanted.schedule_id is not None:
         key = Key(caller.tenant, wanted.schedule_id)
-        return s.executions.of_schedule(key, wanted.from_ms, to_ms, limit, after)
+        return s.stores.executions.of_schedule(key, wanted.from_ms, to_ms, limit, after)
     shards = range(s.config.shards)
-    found = s.executions.recent(caller.tenant, shards, wanted.from_ms, to_ms, limit, after)
-    records = gathered(s.executions.get, found.keys, limits.BATCH_GET_MAX)
+    found = s.stores.executions.recent(caller.tenant, shards, wanted.from_ms, to_ms, limit, after)
+    records = s.stores.executions.get(found.keys)
     return [records[key] for key in found.keys if key in records], found.after
 
 
@@ -177,12 +176,12 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
         found = _get_at(s, caller, execution_id, versions)
         now_ms = s.clock.now_ms()
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
-        if s.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
+        if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
         enqueue(s, [Run(found.key, found.attempt + 1, now_ms)])
-        if s.executions.update([(reopened, found.rev)])[0]:
+        if s.stores.executions.update([(reopened, found.rev)])[0]:
             return reopened
     raise TooMany("the execution is being changed by many callers at once", code="contended")
 
@@ -249,9 +248,9 @@ def _announce(s: Services, cancelled: Execution) -> None:
     """Make a worker that has claimed the firing look again at its instant."""
     key = cancelled.key_of_schedule
     for _ in range(CHANGE_ATTEMPTS):
-        state = s.schedules.states([key]).get(key)
+        state = s.stores.schedules.states([key]).get(key)
         if state is None:
             return
         moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
-        if s.schedules.write_states([(moved, state.rev)])[0]:
+        if s.stores.schedules.write_states([(moved, state.rev)])[0]:
             return

@@ -13,12 +13,10 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.core.ulid import derived, is_ulid
-from chalicelib.ports.batches import chunks, gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import schedules
 
@@ -82,12 +80,10 @@ def _existing(s: Services, caller: Caller, entries: Sequence[Entry]) -> list[Sch
     """The schedules that the entries mean, where they exist."""
     identities = [_identity(caller, entry) for entry in entries]
     names = list(dict.fromkeys(i for i in identities if isinstance(i, tuple)))
-    held: dict[tuple[str, str], str] = {}
-    for group in chunks(names, limits.BATCH_GET_MAX):
-        held |= s.schedules.named(caller.tenant, group)
+    held = s.stores.schedules.named(caller.tenant, names)
     ids = [i if isinstance(i, str) else None if i is None else held.get(i) for i in identities]
     keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
-    found = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2) if keys else {}
+    found = s.stores.schedules.get(keys) if keys else {}
     return [None if i is None else found.get(Key(caller.tenant, i)) for i in ids]
 
 

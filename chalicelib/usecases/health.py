@@ -31,18 +31,18 @@ def vitals(s: Services) -> Vitals:
     """The numbers as of now. Raises Unavailable."""
     now_ms = s.clock.now_ms()
     shards = range(s.config.shards)
-    failed = sum(s.executions.ended_badly(shard, now_ms - traffic.WINDOW_MS, FAILED_MAX) for shard in shards)
+    failed = sum(s.stores.executions.ended_badly(shard, now_ms - traffic.WINDOW_MS, FAILED_MAX) for shard in shards)
     return Vitals(capacity.used(s), max(failed, _total(s, now_ms)), failed)
 
 
 def _total(s: Services, now_ms: int) -> int:
     """What reconcile counted, and what came after its last look."""
-    cursors = [s.cursors.load(f"reconcile#{TENANT}#{shard}").values for shard in range(s.config.shards)]
+    cursors = [s.stores.cursors.load(f"reconcile#{TENANT}#{shard}").values for shard in range(s.config.shards)]
     counted = sum(traffic.total(values, now_ms) for values in cursors)
     if counted >= EXACT_BELOW:
         return counted
     for shard, values in enumerate(cursors):
         from_ms = max(values.get("scanned_ms", 0) + 1, now_ms - traffic.WINDOW_MS)
         if from_ms <= now_ms:
-            counted += len(s.executions.recent(TENANT, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
+            counted += len(s.stores.executions.recent(TENANT, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
     return counted

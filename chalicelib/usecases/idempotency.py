@@ -13,10 +13,10 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS, IDEMPOTENCY_RUNNING_MAX_MS
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import Remembered
+from chalicelib.ports.stores.idempotency import Remembered
 
 HEADER = "Idempotency-Key"
 
@@ -42,11 +42,11 @@ def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call:
     empty or too long, or was used for something else (``idempotency_key_reused``); Conflict
     (``idempotency_in_progress``) while the first call runs; and whatever ``call`` raises.
     """
-    if not 1 <= len(key) <= limits.IDEMPOTENCY_KEY_MAX_CHARS:
-        raise InvalidField.of(HEADER, f"must have 1 to {limits.IDEMPOTENCY_KEY_MAX_CHARS} characters")
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
+        raise InvalidField.of(HEADER, f"must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters")
     name = f"{caller.subject}/{key}"
     mine = Remembered(body_hash, seed, s.clock.now_ms())
-    standing = s.idempotency.begin(caller.tenant, name, mine)
+    standing = s.stores.idempotency.begin(caller.tenant, name, mine)
     if standing is None:
         return _run(s, caller.tenant, name, mine, Run(seed, again=False), call)
     if standing.body_hash != body_hash:
@@ -61,8 +61,8 @@ def _run_again(
 ) -> Answer:
     """Take over from a call that died; its seed stays."""
     taken = replace(mine, seed=standing.seed)
-    running = mine.started_ms - standing.started_ms < limits.IDEMPOTENCY_RUNNING_MAX_MS
-    if running or not s.idempotency.take_over(tenant, name, standing, taken):
+    running = mine.started_ms - standing.started_ms < IDEMPOTENCY_RUNNING_MAX_MS
+    if running or not s.stores.idempotency.take_over(tenant, name, standing, taken):
         raise Conflict("the first call with this key is still running", code="idempotency_in_progress")
     return _run(s, tenant, name, taken, Run(taken.seed, again=True), call)
 
@@ -75,7 +75,7 @@ def _run(s: Services, tenant: str, name: str, record: Remembered, run: Run, call
         raise
     # Not being able to keep the answer is no reason to withhold it: a repeat runs again and finds what this run made.
     with contextlib.suppress(ChronoError):
-        s.idempotency.finish(tenant, name, replace(record, answer=text))
+        s.stores.idempotency.finish(tenant, name, replace(record, answer=text))
     return Answer(text, replayed=False)
 
 
@@ -87,6 +87,6 @@ def _let_go(s: Services, tenant: str, name: str, record: Remembered, run: Run, p
     refused = isinstance(problem, ChronoError) and problem.status < 500 and not run.again
     with contextlib.suppress(ChronoError):
         if refused:
-            s.idempotency.forget(tenant, name)
+            s.stores.idempotency.forget(tenant, name)
         else:
-            s.idempotency.take_over(tenant, name, record, replace(record, started_ms=0))
+            s.stores.idempotency.take_over(tenant, name, record, replace(record, started_ms=0))

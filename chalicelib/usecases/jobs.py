@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, FieldError, InvalidField
 from chalicelib.core.executions.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.jobs import job_status
+from chalicelib.core.limits import INSTANT_MAX_MS, PAGE_MAX_ITEMS
 from chalicelib.core.schedules import schedule as course
 from chalicelib.core.schedules.capacity import is_cancelled
 from chalicelib.core.schedules.schedule import Key, Schedule
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
 PAGE_SCAN_MAX = 10  # index pages read for one page of jobs: entries that have just moved on leave gaps
@@ -133,7 +132,7 @@ def page(
         return _running(s, caller, limit, after)
     items: list[Job] = []
     for _ in range(PAGE_SCAN_MAX):
-        listed = s.schedules.jobs(caller.tenant, job_status.GROUP_OF[status], limit - len(items), after)
+        listed = s.stores.schedules.jobs(caller.tenant, job_status.GROUP_OF[status], limit - len(items), after)
         items += [job for job in _of_ids(s, caller, listed.ids) if job.status == status]
         after = listed.after
         if after is None or len(items) >= limit:
@@ -143,8 +142,8 @@ def page(
 
 def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
     """Jobs with an execution under way, by the index of open executions: their number bounds the work."""
-    until_ms = limits.INSTANT_MAX_MS
-    keys = [k for n in range(s.config.shards) for k in s.executions.open_until(n, until_ms, OPEN_SCAN_MAX)]
+    until_ms = INSTANT_MAX_MS
+    keys = [k for n in range(s.config.shards) for k in s.stores.executions.open_until(n, until_ms, OPEN_SCAN_MAX)]
     ids = sorted({k.schedule_id for k in keys if k.tenant == caller.tenant}, reverse=True)
     left = [i for i in ids if after is None or i < after]
     items: list[Job] = []
@@ -161,7 +160,7 @@ def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tupl
 
 def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
-    found = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2) if keys else {}
+    found = s.stores.schedules.get(keys) if keys else {}
     return _jobs(s, [found[key] for key in keys if key in found])
 
 
@@ -170,7 +169,7 @@ def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
     now_ms = s.clock.now_ms()
     named = {f.definition.key: keys for f in found if (keys := _last_keys(f, now_ms))}
     wanted = [key for keys in named.values() for key in keys]
-    records = gathered(s.executions.get, wanted, limits.BATCH_GET_MAX) if wanted else {}
+    records = s.stores.executions.get(wanted) if wanted else {}
     last = {key: [records[k] for k in keys if k in records] for key, keys in named.items()}
     return [_job(s, f, _newest(last.get(f.definition.key, ()))) for f in found]
 
@@ -190,7 +189,7 @@ def _newest(records: Sequence[Execution]) -> Execution | None:
 
 def _last_of(s: Services, key: Key) -> Execution | None:
     """The last attempted execution of a schedule, by the journal."""
-    found, _ = s.executions.of_schedule(key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
+    found, _ = s.stores.executions.of_schedule(key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
     return next((e for e in found if e.state in job_status.ATTEMPTED), None)
 
 
@@ -214,7 +213,7 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
 
 
 def _open_of(s: Services, key: Key) -> list[Execution]:
-    found, _ = s.executions.of_schedule(key, 0, s.clock.now_ms(), limits.PAGE_MAX_ITEMS, None)
+    found, _ = s.stores.executions.of_schedule(key, 0, s.clock.now_ms(), PAGE_MAX_ITEMS, None)
     return [e for e in found if e.is_open]
 
 

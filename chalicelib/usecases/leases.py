@@ -12,7 +12,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import (
@@ -30,6 +29,7 @@ from chalicelib.core.leases.lease import (
     Validity,
     Waiting,
 )
+from chalicelib.core.leases.limits import LEASE_POLL_MS
 from chalicelib.ports.services import Caller, Services
 
 CHANGE_ATTEMPTS = 64
@@ -61,12 +61,12 @@ def acquire(
     Raises InvalidField, PreconditionFailed, TooMany.
     """
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **fields)
-    if request.wait_ms == 0 or not s.held_calls.take():
+    if request.wait_ms == 0 or not s.process.held_calls.take():
         return _ask(s, request, versions, None).answer
     try:
         return _hold(s, request, versions, gone)
     finally:
-        s.held_calls.give_back()
+        s.process.held_calls.give_back()
 
 
 def _hold(
@@ -103,7 +103,7 @@ def _look_again_at(
     """When a waiter that nobody wakes looks again: when others may have expired, when its place is to be moved on, or
     to see whether somebody released who could not ring."""
     now_ms = s.clock.now_ms()
-    poll_ms = limits.LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
+    poll_ms = LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
     times = [now_ms + poll_ms, now_ms + max(0, deadline_ms - _monotonic_ms(s))]
     if item is not None:
         times.append(lease.look_again_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
@@ -163,12 +163,12 @@ def get(s: Services, caller: Caller, name: str) -> LeaseItem:
 
 def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[LeaseItem], str | None]:
     """A tenant's leases by name, and the name to go on after (None: the end)."""
-    documents, after = s.leases.list(caller.tenant, limit, after)
+    documents, after = s.stores.leases.list(caller.tenant, limit, after)
     return [lease_document.read(document) for document in documents], after
 
 
 def _load(s: Services, tenant: str, name: str) -> LeaseItem | None:
-    stored = s.leases.load(tenant, name)
+    stored = s.stores.leases.load(tenant, name)
     return None if stored is None else lease_document.read(stored[0])
 
 
@@ -179,7 +179,7 @@ def _decide(
     if versions is not None:
         decide = _guarded(decide, versions)
     with s.signals.turn(f"lease/{tenant}/{name}"):
-        remembered = s.lease_memory.find(tenant, name)
+        remembered = s.process.leases.find(tenant, name)
         decided = None if remembered is None else _decide_from_memory(s, remembered, decide)
         for _ in range(CHANGE_ATTEMPTS):
             if decided is not None:
@@ -223,10 +223,10 @@ def _written(s: Services, before: LeaseItem | None, after: LeaseItem, answer: An
     """The answer, once what it promises is stored; None when another writer was faster."""
     after = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
     expected_rev = 0 if before is None else before.rev
-    if not s.leases.save(after.tenant, after.name, lease_document.write(after), after.rev, expected_rev):
-        s.lease_memory.forget(after.tenant, after.name)
+    if not s.stores.leases.save(after.tenant, after.name, lease_document.write(after), after.rev, expected_rev):
+        s.process.leases.forget(after.tenant, after.name)
         return None
-    s.lease_memory.keep(after)
+    s.process.leases.keep(after)
     if after.holder_id is None:
         _wake_next(s, after)
     return _Decided(answer, after)

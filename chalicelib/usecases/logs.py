@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict, TooMany
+from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import LogLine
+from chalicelib.ports.stores.logs import LogLine
 from chalicelib.usecases import executions
 
 WRITE_ATTEMPTS = 20
@@ -20,17 +20,17 @@ def append(
     Raises NotFound; Conflict (``log_full``) after LOG_LINES_MAX lines; TooMany when many write at once.
     """
     key = executions.get(s, caller, execution_id).key
-    number = s.logs.last(key) + 1
+    number = s.stores.logs.last(key) + 1
     if since_ms is not None:
-        written, _ = s.logs.page(key, LOOK_BACK, max(0, number - 1 - LOOK_BACK))
+        written, _ = s.stores.logs.page(key, LOOK_BACK, max(0, number - 1 - LOOK_BACK))
         for line in written:
             if (line.level, line.message) == (level, message) and line.at_ms >= since_ms:
                 return line
     for _ in range(WRITE_ATTEMPTS):
-        if number > limits.LOG_LINES_MAX:
-            raise Conflict(f"an execution has at most {limits.LOG_LINES_MAX} log lines", code="log_full")
+        if number > LOG_LINES_MAX:
+            raise Conflict(f"an execution has at most {LOG_LINES_MAX} log lines", code="log_full")
         line = LogLine(number, s.clock.now_ms(), level, message)
-        if s.logs.append(key, line):
+        if s.stores.logs.append(key, line):
             return line
         number += 1
     raise TooMany("the log is being written by many callers at once", code="contended")
@@ -38,4 +38,4 @@ def append(
 
 def page(s: Services, caller: Caller, execution_id: str, limit: int, after: int) -> tuple[list[LogLine], int | None]:
     """Lines in the order of their writing, and the number to go on from (None: the end). Raises NotFound."""
-    return s.logs.page(executions.get(s, caller, execution_id).key, limit, after)
+    return s.stores.logs.page(executions.get(s, caller, execution_id).key, limit, after)

@@ -5,10 +5,11 @@ They own no shards: those are divided among the workers that sweep (``workers.cl
 
 from __future__ import annotations
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.errors import Conflict
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
 
@@ -26,7 +27,7 @@ def join(s: Services, node_id: str, address: str) -> LeaseItem:
     fields = {
         "name": node_id,
         "holder_id": node_id,
-        "ttl_ms": limits.NODE_JOIN_TTL_MS,
+        "ttl_ms": NODE_JOIN_TTL_MS,
         "metadata": {"address": address, "role": "worker"},
     }
     leases.acquire(s, caller, fields, None)
@@ -42,7 +43,7 @@ def joined(s: Services) -> list[LeaseItem]:
     found: list[LeaseItem] = []
     after: str | None = None
     for _ in range(LIST_MAX_PAGES):
-        documents, after = s.leases.list(JOINED, limits.PAGE_MAX_ITEMS, after)
+        documents, after = s.stores.leases.list(JOINED, PAGE_MAX_ITEMS, after)
         items = [lease_document.read(document) for document in documents]
         found += [item for item in items if lease.is_taken(item, now_ms, margin_ms=0)]
         if after is None:

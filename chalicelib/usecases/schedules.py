@@ -12,21 +12,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits, trace
+from chalicelib.core import trace
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
+from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.policies import failures, monitor
+from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules import capacity, schedule, validation
 from chalicelib.core.schedules.capacity import Room
+from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, RetryPolicy, Schedule, State, VersionRef
 from chalicelib.engine import handoff
 from chalicelib.engine.capacity import counted, exhausted, uncounted
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_over
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import Change, NameTaken, NoRoom, RevisionLost, ScheduleFilter
+from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost, ScheduleFilter
 
 CHANGE_ATTEMPTS = 12
 
@@ -43,7 +45,7 @@ def create(
     blank, room = _counted(s, None, definition, _blank_state(s, definition), None)
     made = _only_if_it_counts(definition, _begin(s, definition, blank, None))
     try:
-        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))
+        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))
     except NameTaken:
         raise _name_taken(definition) from None
     except NoRoom:
@@ -113,7 +115,7 @@ def _begin(s: Services, definition: Definition, state: State, awaited_ms: int | 
     if first is None:
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
-    window = schedule.window(definition, first, until_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
     hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
     return replace(fresh.advanced(window), rev=state.rev)
@@ -122,7 +124,7 @@ def _begin(s: Services, definition: Definition, state: State, awaited_ms: int | 
 def get(s: Services, caller: Caller, schedule_id: str) -> Schedule:
     """One schedule. Raises NotFound."""
     key = Key(caller.tenant, schedule_id)
-    found = s.schedules.get([key]).get(key)
+    found = s.stores.schedules.get([key]).get(key)
     if found is None:
         raise NotFound(f"there is no schedule {schedule_id}")
     return found
@@ -134,13 +136,13 @@ def page(
     """Schedules that match, newest first, and the id to go on after (None: the end)."""
     ids: list[str] = []
     while True:
-        found = s.schedules.list(caller.tenant, wanted, limit - len(ids), after)
+        found = s.stores.schedules.list(caller.tenant, wanted, limit - len(ids), after)
         ids += found.ids
         after = found.after
         if after is None or len(ids) >= limit:
             break
     keys = [Key(caller.tenant, i) for i in ids]
-    schedules = gathered(s.schedules.get, keys, limits.BATCH_GET_MAX // 2)
+    schedules = s.stores.schedules.get(keys)
     return [schedules[key] for key in keys if key in schedules], after
 
 
@@ -173,8 +175,8 @@ def edit(
 
 def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_match: str | None) -> Schedule:
     """Stop firing from now on; instants before now stay owed. Pausing a paused schedule changes only the note."""
-    if note is not None and len(note) > limits.NOTE_MAX_CHARS:
-        raise InvalidField.of("note", f"must have at most {limits.NOTE_MAX_CHARS} characters")
+    if note is not None and len(note) > NOTE_MAX_CHARS:
+        raise InvalidField.of("note", f"must have at most {NOTE_MAX_CHARS} characters")
     return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
 
 
@@ -187,7 +189,7 @@ def pause_failing(
     def paused(definition: Definition) -> Definition:
         if not still_so():
             raise PreconditionFailed("executions have gone well again")
-        kept = (*definition.failure_pauses, cause)[-limits.FAILURE_PAUSES_KEPT :]
+        kept = (*definition.failure_pauses, cause)[-FAILURE_PAUSES_KEPT:]
         return replace(definition, active=False, note=failures.note(cause.failures), failure_pauses=kept)
 
     return _change(s, caller, judged.id, judged.version, paused)
@@ -258,10 +260,10 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
         return None
     if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
-    window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, limits.SETTLE_MAX_INSTANTS)
+    window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
     hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     moved = state.advanced(window)
-    if not s.schedules.write_states([(moved, state.rev)])[0]:
+    if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
         return None
     unfinished = moved.next_run_ms is not None and moved.next_run_ms < since_ms
     return settle(s, Schedule(definition, moved), since_ms) if unfinished else Schedule(definition, moved)
@@ -284,7 +286,7 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
     if state.queued_ms is None:
         return None
     key = ExecutionKey(state.tenant, state.id, state.queued_ms)
-    return s.executions.get([key]).get(key)
+    return s.stores.executions.get([key]).get(key)
 
 
 def _next_version(
@@ -360,7 +362,7 @@ def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | N
         watch=monitor.to_begin(before, after),
     )
     try:
-        s.schedules.change(change)
+        s.stores.schedules.change(change)
     except NameTaken:
         raise _name_taken(new) from None
     except NoRoom:
@@ -423,7 +425,7 @@ def _write_deletion(s: Services, found: Schedule, since_ms: int) -> bool:
         moves=capacity.moves(found, replace(found, state=gone), None),
     )
     try:
-        s.schedules.change(change)
+        s.stores.schedules.change(change)
     except RevisionLost:
         return False
     return True
@@ -448,9 +450,9 @@ def trigger(
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, instant, payload, request_id)
         handoff.enqueue(s, [Run(record.key, 1, instant)])
-        if s.executions.insert([record])[0]:
+        if s.stores.executions.insert([record])[0]:
             return record
-        existing = s.executions.get([record.key]).get(record.key)
+        existing = s.stores.executions.get([record.key]).get(record.key)
         if existing is not None and request_id and existing.request_id == request_id:
             return existing
         instant += 1

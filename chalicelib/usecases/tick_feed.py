@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from chalicelib.core import limits
 from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.limits import TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Book
 from chalicelib.ports.services import Services
@@ -62,7 +62,7 @@ def follow(
             live, spoke_ms = live or len(found) < READ_ITEMS, now_ms
             continue
         live = True
-        if now_ms - spoke_ms >= limits.TICK_KEEPALIVE_MS:
+        if now_ms - spoke_ms >= TICK_KEEPALIVE_MS:
             spoke_ms = now_ms
             yield Nothing()
         s.clock.sleep_until(min(reader.wakes_at_ms(), now_ms + LOOK_MS, until_ms))
@@ -81,16 +81,16 @@ class _Reader:
         """The book, not older than BOOK_AGE_MAX_MS."""
         now_ms = self._s.clock.now_ms()
         if self._book is None or not 0 <= now_ms - self._read_ms < BOOK_AGE_MAX_MS:
-            self._book, self._read_ms = self._s.ticks.load().book, now_ms
+            self._book, self._read_ms = self._s.stores.ticks.load().book, now_ms
         return self._book
 
     def after(self, position: int, live: bool) -> list[Tick | Dropped]:
         """What has passed since a number; where a live follower lies too far behind, what it lost first."""
         newest = ticks.newest(self._s, self._frequency, self.book()) if live else None
         lost: list[Tick | Dropped] = []
-        if newest is not None and newest.sequence - position > limits.TICK_STREAM_LAG_MAX_COUNT:
-            lost.append(Dropped(position, newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT))
-            position = newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT
+        if newest is not None and newest.sequence - position > TICK_STREAM_LAG_MAX_COUNT:
+            lost.append(Dropped(position, newest.sequence - TICK_STREAM_LAG_MAX_COUNT))
+            position = newest.sequence - TICK_STREAM_LAG_MAX_COUNT
         return [*lost, *ticks.history(self._s, self._frequency, position, READ_ITEMS, self.book()).ticks]
 
     def wakes_at_ms(self) -> int:

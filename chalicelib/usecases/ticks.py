@@ -15,15 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib import VERSION
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
 from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.clock.limits import QUARTZ_PPM
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
 from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS
 from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
 from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
 from chalicelib.engine.handoff import enqueue
@@ -47,12 +49,12 @@ def produce(s: Services) -> None:
     for _ in range(ROUNDS):
         if not is_sane(s):
             return
-        kept = s.ticks.load()
+        kept = s.stores.ticks.load()
         step = tick_book.advance(kept.book, s.clock.now_ms(), terms_of(s), maker)
         _enqueue(s, kept.book, step.left)  # before the write that says so
         if step.book == kept.book:
             return
-        if not s.ticks.save(step.book, step.pages, kept.rev):
+        if not s.stores.ticks.save(step.book, step.pages, kept.rev):
             continue  # another producer was faster: look again
         if step.new:
             _enqueue(s, step.book, step.new)
@@ -78,8 +80,8 @@ def is_sane(s: Services) -> bool:
     """
     before, now = s.clock.read(), s.clock.read()
     reading = Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
-    proven = clock_bound.estimate(s.time_sources.observations(), reading, limits.QUARTZ_PPM)
-    if proven is None or proven.drift_nanos <= limits.TICK_CLOCK_AHEAD_MAX_MS * NANOS_PER_MS:
+    proven = clock_bound.estimate(s.time_sources.observations(), reading, QUARTZ_PPM)
+    if proven is None or proven.drift_nanos <= TICK_CLOCK_AHEAD_MAX_MS * NANOS_PER_MS:
         return True
     log.error("no ticks are numbered: the clock is at least %d ms ahead", proven.drift_nanos // NANOS_PER_MS)
     return False
@@ -94,11 +96,11 @@ def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
     """Say that these are on the queue. Where that cannot be said, the next producer queues them once more."""
     queued = {t.frequency: t.sequence for t in ticks}
     for _ in range(ROUNDS):
-        kept = s.ticks.load()
+        kept = s.stores.ticks.load()
         marked = kept.book
         for frequency, sequence in queued.items():
             marked = marked.with_stream(frequency, tick_book.marked(marked.stream(frequency), sequence))
-        if marked == kept.book or s.ticks.save(marked, (), kept.rev):
+        if marked == kept.book or s.stores.ticks.save(marked, (), kept.rev):
             return
 
 
@@ -135,9 +137,9 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
         raise Forbidden("only an admin may switch ticks on or off")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
-        kept = s.ticks.load()
+        kept = s.stores.ticks.load()
         changed = change(name, kept.book.stream(name))
-        if changed == kept.book.stream(name) or s.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
+        if changed == kept.book.stream(name) or s.stores.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
             return
     raise TooMany("the streams are being changed by others", code="contended")
 
@@ -180,13 +182,13 @@ def frequency_of(text: str) -> Frequency:
 
 def views(s: Services) -> list[View]:
     """Where each stream stands."""
-    book = s.ticks.load().book
+    book = s.stores.ticks.load().book
     return [_view(s, book, frequency) for frequency in FREQUENCIES]
 
 
 def view(s: Services, frequency: str) -> View:
     """Where one stream stands. Raises NotFound."""
-    return _view(s, s.ticks.load().book, frequency_of(frequency))
+    return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
 def _view(s: Services, book: Book, frequency: Frequency) -> View:
@@ -221,7 +223,7 @@ def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, 
 
     ``book`` may be one that was read a moment ago: ticks are reserved long before their instants.
     """
-    stream = (book or s.ticks.load().book).stream(frequency)
+    stream = (book or s.stores.ticks.load().book).stream(frequency)
     runs, gaps, complete = _since(s, frequency, stream, after_sequence)
     now_nanos = s.clock.now_ms() * NANOS_PER_MS
     found: list[Tick] = []
@@ -244,7 +246,7 @@ def _since(
     first = _number_before(stream) + 1
     if after_sequence + 1 >= first:
         return stream.runs, stream.gaps, True
-    pages = s.ticks.pages(frequency, after_sequence, HISTORY_PAGES)
+    pages = s.stores.ticks.pages(frequency, after_sequence, HISTORY_PAGES)
     old = [p for p in pages if p.last_sequence < first]
     runs, gaps = [r for p in old for r in p.runs], [g for p in old for g in p.gaps]
     if len(old) == HISTORY_PAGES:

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import PREPARE_MAX_MS, UNKNOWN_VERSION_GRACE_MS
 from chalicelib.core.queue_messages import Firing, Firings, Run, Ticks
 from chalicelib.engine.cancel_notices import tell
 from chalicelib.engine.claim import Claimed, Claims, claim_firings, claim_runs
 from chalicelib.engine.pipeline import Ready, fire, make_ready
-from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
+from chalicelib.ports.tasks import Handle
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.workers.publish import Publication
 
@@ -92,7 +93,7 @@ def _handle(s: Services, items: Sequence[Firing | Run]) -> set[Firing | Run]:
 def _may_still_come(s: Services, item: Firing | Run) -> bool:
     """Whether the write that a message hints at may yet happen; after the grace it was an orphan, and is dropped."""
     due_ms = item.at_ms if isinstance(item, Firing) else item.due_ms
-    return s.clock.now_ms() < due_ms + limits.UNKNOWN_VERSION_GRACE_MS
+    return s.clock.now_ms() < due_ms + UNKNOWN_VERSION_GRACE_MS
 
 
 def _claim_and_start(
@@ -121,7 +122,7 @@ def _prepared(s: Services, claims: Sequence[Claimed]) -> Iterator[Ready]:
     spent_ms: dict[str, int] = defaultdict(int)
     for claimed in claims:
         owner, began_ms = claimed.definition.owner, s.clock.now_ms()
-        yield make_ready(s, claimed, ahead=spent_ms[owner] < limits.PREPARE_MAX_MS)
+        yield make_ready(s, claimed, ahead=spent_ms[owner] < PREPARE_MAX_MS)
         spent_ms[owner] += s.clock.now_ms() - began_ms
 
 

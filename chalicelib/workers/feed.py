@@ -14,19 +14,18 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from chalicelib.core import limits
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.policies import failures as rule
 from chalicelib.core.policies import policy_events, sla
+from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.policies.policy_events import PolicyEvent
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
 from chalicelib.engine import failures, monitors
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.events import announce
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Versioned
+from chalicelib.ports.stores.schedules import Versioned
 
 
 class Tally(Struct, frozen=True):
@@ -95,7 +94,7 @@ def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
 
 
 def _with_policy(s: Services, keys: Sequence[Key]) -> list[Key]:
-    found = gathered(s.schedules.definitions, keys, limits.BATCH_GET_MAX)
+    found = s.stores.schedules.definitions(keys)
     return [key for key, d in found.items() if d.pause_after_failures is not None or d.failure_pauses]
 
 
@@ -104,7 +103,7 @@ def _had_part(failed: Execution, pause: FailurePause, judged: Definition) -> boo
     after that, and the schedule may have been resumed since; what failed long after the pause tells of nothing new."""
     if failed.id == pause.execution_id:
         return True
-    before = (failed.finished_ms or 0) <= pause.at_ms + limits.FEED_LAG_MAX_MS
+    before = (failed.finished_ms or 0) <= pause.at_ms + FEED_LAG_MAX_MS
     return before and (not judged.active or failed.firing_ms < judged.failures_from_ms)
 
 

@@ -14,17 +14,20 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
+from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.queue_messages import BUS, DueTick, Ticks
 from chalicelib.core.ticks import tick_event
 from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.limits import TICK_RETRY_MAX_MS, TICK_TARGET_TIMEOUT_MS
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.trace import of_attempt
-from chalicelib.ports.batches import chunks
-from chalicelib.ports.clock import Handle
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.ports.tasks import Handle
 from chalicelib.ports.work_queue import Outgoing
 
 log = logging.getLogger(__name__)
@@ -53,10 +56,11 @@ class Publication:
         """Set the timers. Raises Unavailable when nothing was set: the messages must come again."""
         due = [d for m in messages for d in m.ticks]
         # Far ahead of its instant only because this clock was stepped back: the queue can wait, this worker cannot.
-        soon_ms = self._s.clock.now_ms() + self._s.config.lead_ms + limits.MESSAGE_SPAN_MS + 2 * limits.SECOND_MS
+        soon_ms = self._s.clock.now_ms() + self._s.config.lead_ms + MESSAGE_SPAN_MS + 2 * SECOND_MS
         far = [d for d in due if d.due_ms > soon_ms]
         sendings = self._sendings([d for d in due if d.due_ms <= soon_ms])
-        _enqueue(self._s, [Outgoing(m, self._delay_s(m.due_ms)) for m in queue_messages.pack_ticks(far)])
+        if far:
+            self._s.queue.send([Outgoing(m, self._delay_s(m.due_ms)) for m in queue_messages.pack_ticks(far)])
         by_instant: dict[int, list[_Sending]] = defaultdict(list)
         for sending in sendings:
             by_instant[sending.tick.timestamp // 1_000_000].append(sending)
@@ -92,7 +96,7 @@ class Publication:
         """The streams' own targets as they are now; read only when some tick goes to one."""
         if all(d.to == (BUS,) for d in due):
             return {}
-        streams = self._s.ticks.load().book.streams
+        streams = self._s.stores.ticks.load().book.streams
         return {name: json.loads(stream.target) for name, stream in streams.items() if stream.target}
 
     def _send(self, group: Sequence[_Sending]) -> None:
@@ -122,27 +126,23 @@ class Publication:
         again = []
         for sending, outcome in self._failed:
             age_ms = now_ms - sending.tick.timestamp // 1_000_000
-            if outcome.permanent or age_ms > limits.TICK_RETRY_MAX_MS:
+            if outcome.permanent or age_ms > TICK_RETRY_MAX_MS:
                 self._s.queue.send_dead(sending.tick.id, sending.delivery.event.decode(), outcome.error or "")
                 log.error("a tick was not taken by %s: %s", sending.to, outcome.error)
             else:
                 wait_s = min(MAX_RETRY_DELAY_S, max(1, age_ms // 1000))
                 again.append(Outgoing(Ticks((DueTick(sending.tick, (sending.to,)),)), wait_s))
-        _enqueue(self._s, again)
+        if again:
+            self._s.queue.send(again)
 
     def _delay_s(self, due_ms: int) -> int:
         return queue_messages.delay_s(due_ms, self._s.clock.now_ms(), self._s.config.lead_ms)
 
 
-def _enqueue(s: Services, outgoing: Sequence[Outgoing]) -> None:
-    for group in chunks(outgoing, limits.SQS_BATCH_MAX):
-        s.queue.send(group)
-
-
 def delivery_of(tick: Tick, target: Mapping[str, Any]) -> Delivery:
     """A tick as targets take it; the sequence is its fencing token."""
     on_bus = target["type"] == EVENT_BUS["type"]
-    asked_ms = target.get("timeout_ms", limits.TICK_TARGET_TIMEOUT_MS)
+    asked_ms = target.get("timeout_ms", TICK_TARGET_TIMEOUT_MS)
     return Delivery(
         execution_id=tick.id,
         tenant="",
@@ -153,6 +153,6 @@ def delivery_of(tick: Tick, target: Mapping[str, Any]) -> Delivery:
         target=target,
         event=tick_event.detail(tick) if on_bus else tick_event.cloud_event(tick),
         traceparent=str(of_attempt(tick.id, 1)),
-        timeout_ms=min(asked_ms, limits.TICK_TARGET_TIMEOUT_MS),
+        timeout_ms=min(asked_ms, TICK_TARGET_TIMEOUT_MS),
         event_type=tick_event.TICK_TYPE,
     )

@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions import traffic
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Services
 from chalicelib.workers.cluster.shards import Held, each_shard, stamp
 
@@ -31,7 +30,7 @@ TENANTS = ("default",)  # one tenant until authentication brings others
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
 # written off or has expired; and it begins again this much earlier than it ended, since the index may lag.
-SETTLED_AFTER_MS = limits.ATTEMPT_LEASE_MS
+SETTLED_AFTER_MS = ATTEMPT_LEASE_MS
 INDEX_LAG_MS = 120_000
 
 
@@ -61,7 +60,7 @@ def reconcile_shard(s: Services, held: Held) -> None:
 def _overdue(s: Services, shard: int) -> None:
     for _ in range(SHARD_MAX_PAGES):
         now_ms = s.clock.now_ms()
-        keys = s.executions.open_until(shard, now_ms - s.config.max_drift_ms, PAGE_ITEMS)
+        keys = s.stores.executions.open_until(shard, now_ms - s.config.max_drift_ms, PAGE_ITEMS)
         _requeue(s, keys, now_ms)
         if len(keys) < PAGE_ITEMS:
             return
@@ -71,7 +70,7 @@ def _abandoned(s: Services, tenant: str, held: Held) -> None:
     """Scan the instants since the last scan, less the lag of the index, for records that should be over and are not."""
     shard = held.shard
     name = f"reconcile#{tenant}#{shard}"
-    cursor = s.cursors.load(name)
+    cursor = s.stores.cursors.load(name)
     now_ms = s.clock.now_ms()
     until_ms = now_ms - SETTLED_AFTER_MS - s.config.max_drift_ms
     # An instance whose clock is ahead scans up to a moment that has not come: the next one must not trust that.
@@ -80,7 +79,7 @@ def _abandoned(s: Services, tenant: str, held: Held) -> None:
     after: str | None = None
     seen: list[int] = []  # instants that no scan before this one has counted
     for _ in range(SHARD_MAX_PAGES):
-        page = s.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
+        page = s.stores.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
         _requeue(s, page.keys, now_ms)
         seen += [key.firing_ms for key in page.keys if key.firing_ms > scanned_ms]
         after = page.after
@@ -91,7 +90,7 @@ def _abandoned(s: Services, tenant: str, held: Held) -> None:
 
 
 def _requeue(s: Services, keys: Sequence[ExecutionKey], now_ms: int) -> None:
-    records = gathered(s.executions.get, keys, limits.BATCH_GET_MAX)
+    records = s.stores.executions.get(keys)
     stuck = [e for e in records.values() if _is_stuck(s, e, now_ms)]
     enqueue(s, [Run(e.key, e.attempt + 1, max(now_ms, e.due_ms)) for e in stuck])
     for execution in records.values():
@@ -106,5 +105,5 @@ def _is_stuck(s: Services, execution: Execution, now_ms: int) -> bool:
 
 
 def _is_delay(s: Services, execution: Execution) -> bool:
-    known = s.versions.find(execution.version)
+    known = s.process.versions.find(execution.version)
     return known is None or known.type == "DELAY"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, NotFound
+from chalicelib.core.limits import INSTANT_MAX_MS
+from chalicelib.core.schedules.limits import REPLAN_PAGE_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.ports.batches import gathered
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores import Due
+from chalicelib.ports.stores.schedules import Due
 from chalicelib.usecases import schedules
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ CALENDAR_TYPES = frozenset({"CRON", "ISO8601", "RRULE"})
 
 def run(s: Services) -> int:
     """Re-plan what an unseen release of the zone data affects; returns how many schedules. One read when none is."""
-    seen = s.cursors.load(CURSOR)
+    seen = s.stores.cursors.load(CURSOR)
     release = _number(s.config.zone_data)
     if not s.config.zone_data or seen.values.get("release") == release:
         return 0
     count = sum(_replan_shard(s, shard) for shard in range(s.config.shards))
-    s.cursors.save(CURSOR, {"release": release}, seen.rev)
+    s.stores.cursors.save(CURSOR, {"release": release}, seen.rev)
     log.info("%d schedules follow zone data %s now", count, s.config.zone_data)
     return count
 
@@ -43,10 +43,10 @@ def _replan_shard(s: Services, shard: int) -> int:
     count = 0
     after: Due | None = None
     while True:
-        page = s.schedules.due(shard, limits.INSTANT_MAX_MS, limits.BATCH_GET_MAX, after)
-        definitions = gathered(s.schedules.definitions, [entry.key for entry in page], limits.BATCH_GET_MAX)
+        page = s.stores.schedules.due(shard, INSTANT_MAX_MS, REPLAN_PAGE_SCHEDULES, after)
+        definitions = s.stores.schedules.definitions([entry.key for entry in page])
         count += sum(_replan(s, d) for d in definitions.values() if is_affected(d, s.config.zone_data))
-        if len(page) < limits.BATCH_GET_MAX:
+        if len(page) < REPLAN_PAGE_SCHEDULES:
             return count
         after = page[-1]
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
+from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import Owed, hand_over
-from chalicelib.ports.batches import gathered, written
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Due, Versioned
+from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
 from chalicelib.workers import replan
 from chalicelib.workers.cluster import clock_watch
@@ -74,7 +73,7 @@ def _sweep_round(s: Services, shard: int) -> bool:
     after: Due | None = None
     unfinished = False
     while True:
-        page = s.schedules.due(shard, until_ms, PAGE_SCHEDULES, after)
+        page = s.stores.schedules.due(shard, until_ms, PAGE_SCHEDULES, after)
         if page:
             unfinished |= _sweep_schedules(s, [entry.key for entry in page], until_ms)
         if len(page) < PAGE_SCHEDULES:
@@ -87,12 +86,12 @@ def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
     planned = [(found, window) for found in due if (window := _plan(found, until_ms)) is not None]
     hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
     writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
-    written(s.schedules.write_states, writes, limits.STATEMENTS_MAX)  # False: an edit or another sweep was faster
+    s.stores.schedules.write_states(writes)  # False: an edit or another sweep was faster
     return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)
 
 
 def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
-    states = gathered(s.schedules.states, keys, limits.BATCH_GET_MAX)
+    states = s.stores.schedules.states(keys)
     wanted = {Versioned(key, state.current.id) for key, state in states.items() if state.status == "active"}
     definitions = load_definitions(s, wanted)
     return [Schedule(d, states[v.key]) for v, d in definitions.items()]
@@ -109,7 +108,7 @@ def _plan(found: Schedule, until_ms: int) -> Window | None:
     definition, state = found.definition, found.state
     assert state.next_run_ms is not None
     try:
-        return schedule.window(definition, state.next_run_ms, until_ms, state.run_count, limits.SETTLE_MAX_INSTANTS)
+        return schedule.window(definition, state.next_run_ms, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
     except Exception:
         log.exception("a schedule cannot be planned", extra={"schedule_id": definition.id})
         return None

@@ -109,15 +109,17 @@ class House:
         return found
 
     def all_executions(self) -> list[Execution]:
-        found = self.services.executions.recent("default", range(self.services.config.shards), 0, 1 << 50, 100, None)
-        return list(self.services.executions.get(found.keys).values())
+        found = self.services.stores.executions.recent(
+            "default", range(self.services.config.shards), 0, 1 << 50, 100, None
+        )
+        return list(self.services.stores.executions.get(found.keys).values())
 
     def accept(self, execution_id: str) -> None:
         """As if the target had answered 202 with X-Chrono-Async."""
         was = self.execution(execution_id)
         now_ms = self.clock.now_ms()
         running = accepted(claim(was, "worker", 1, now_ms), now_ms, now_ms + 60_000)
-        assert self.services.executions.update([(running, was.rev)]) == [True]
+        assert self.services.stores.executions.update([(running, was.rev)]) == [True]
 
     def end(self, execution_id: str, outcome: str) -> None:
         """As if a worker had delivered it once, without retry."""
@@ -127,7 +129,7 @@ class House:
         if outcome == "completed":
             result = Result(outcome, http_status=200)
         ended = finish(claim(was, "worker", 1, now_ms), result, RetryPolicy(), now_ms, now_ms)
-        assert self.services.executions.update([(ended, was.rev)]) == [True]
+        assert self.services.stores.executions.update([(ended, was.rev)]) == [True]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.ports.clock import Reading
-from chalicelib.ports.services import Config, Services
+from chalicelib.ports.services import Config, Machine, Services, assemble
 
 NOW_MS = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 
@@ -29,20 +29,6 @@ class MovableClock(ManualClock):
 def make_services() -> Services:
     """An empty deployment."""
     clock = MovableClock(NOW_MS)
-    stores = open_stores()
-    return Services(
-        config=Config(webhook_allow=("127.0.0.1",)),
-        clock=clock,
-        ids=CountingIds(clock),
-        tasks=ManualTasks(clock),
-        schedules=stores.schedules,
-        executions=stores.executions,
-        cursors=stores.cursors,
-        leases=stores.leases,
-        idempotency=stores.idempotency,
-        logs=stores.logs,
-        ticks=stores.ticks,
-        queue=MemoryQueue(clock.now_ms),
-        targets={},
-        signals=ManualSignals(clock),
-    )
+    machine = Machine(clock=clock, ids=CountingIds(clock), tasks=ManualTasks(clock), signals=ManualSignals(clock))
+    config = Config(webhook_allow=("127.0.0.1",))
+    return assemble(config, machine, open_stores(), MemoryQueue(clock.now_ms), {})

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError
 from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.services import with_stores
 
 SCHEDULES = "/api/v1/schedules"
 
@@ -73,16 +74,16 @@ class TestBatch:
 
     def test_after_a_crash_in_the_middle_it_makes_the_rest(self, house: House) -> None:
         doomed = house.make(name="doomed")["id"]
-        inner = house.services.schedules
+        inner = house.services.stores.schedules
         operations = [
             {"op": "delete", "id": doomed},
             {"op": "create", "schedule": RATE | {"name": "x"}},
             {"op": "create", "schedule": RATE | {"name": "y"}},
         ]
-        house.services = replace(house.services, schedules=Dying(inner, 1))  # type: ignore[arg-type]
+        house.services = with_stores(house.services, schedules=Dying(inner, 1))  # type: ignore[arg-type]
         with pytest.raises(ProcessDied):
             batch(house, *operations, headers={"Idempotency-Key": "k"})
-        house.services = replace(house.services, schedules=inner)
+        house.services = with_stores(house.services, schedules=inner)
         house.clock.advance(61_000)
         found = batch(house, *operations, headers={"Idempotency-Key": "k"})
         assert (found["succeeded"], found["failed"]) == (3, 0)
@@ -202,8 +203,8 @@ class TestByTag:
         assert (rest["changed"], rest["next_page_token"]) == (100, None)
 
     def test_one_that_is_refused_does_not_stop_the_others(self, house: House, tagged: list[str]) -> None:
-        inner = house.services.schedules
-        house.services = replace(house.services, schedules=Broken(inner, 0))  # type: ignore[arg-type]
+        inner = house.services.stores.schedules
+        house.services = with_stores(house.services, schedules=Broken(inner, 0))  # type: ignore[arg-type]
         found = by_tag(house, "pause", {"tag": "t"})
         assert [(i["changed"], i.get("error", {}).get("code")) for i in found["items"]] == [
             *[(False, "internal_error")] * 2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import NODE_TTL_MS
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster.ownership import Node
 from tests.api.conftest import House
@@ -46,13 +46,13 @@ def test_with_nodes_one_of_which_dies(house: House) -> None:
         "node_id": "n1",
         "role": "worker",
         "since_unix_ms": started_ms,
-        "expires_at_unix_ms": started_ms + limits.NODE_TTL_MS,
+        "expires_at_unix_ms": started_ms + NODE_TTL_MS,
     }
     owners = [shard["owner"] for shard in found["shards"]]
     assert (owners.count("n1"), owners.count("n2")) == (8, 8)
     before = {shard["shard"]: shard["fencing_token"] for shard in found["shards"]}
 
-    house.clock.advance(limits.NODE_TTL_MS + 20)
+    house.clock.advance(NODE_TTL_MS + 20)
     assert {shard["owner"] for shard in house.call("GET", "/debug/cluster").json["shards"]} == {None}
     nodes["n1"].tick(services["n1"])
     found = house.call("GET", "/debug/cluster").json

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib.api.http.yaml_text import to_json
-from chalicelib.core import limits
+from chalicelib.core.limits import BODY_MAX_BYTES
+from chalicelib.core.schedules.limits import EXPORT_MAX_BYTES
 from tests.api.conftest import NOW_MS, RATE, Answer, House
 
 SCHEDULES = "/api/v1/schedules"
@@ -126,7 +127,7 @@ class TestExport:
         for n in range(80):
             house.make(name=f"n{n}", payload="x" * 60_000)
         first = house.call("GET", SCHEDULES + ":export")
-        assert len(first.body) < limits.EXPORT_MAX_BYTES + 1000
+        assert len(first.body) < EXPORT_MAX_BYTES + 1000
         rest = house.call("GET", SCHEDULES + ":export", query=f"page_token={first.headers['X-Chrono-Next-Page-Token']}")
         assert len(entries(first.body.decode())) + len(entries(rest.body.decode())) == 80
 
@@ -265,4 +266,4 @@ schedules:
         assert (answer.status, answer.code) == (415, "unsupported_media_type")
 
     def test_over_the_limit(self, house: House) -> None:
-        assert bring(house, "#" * (limits.BODY_MAX_BYTES + 1)).code == "body_too_large"
+        assert bring(house, "#" * (BODY_MAX_BYTES + 1)).code == "body_too_large"

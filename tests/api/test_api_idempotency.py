@@ -13,6 +13,7 @@ from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move
 from chalicelib.core.schedules.schedule import Schedule
 from tests.api.conftest import RATE, House
+from tests.kit.services import with_stores
 
 SCHEDULES = "/api/v1/schedules"
 KEY = {"Idempotency-Key": "k1"}
@@ -92,7 +93,10 @@ class ProcessDied(BaseException):
 
 
 def fail_next_create(house: House, error: BaseException, happens: bool) -> None:
-    house.services = replace(house.services, schedules=Dying(house.services.schedules, error, happens))
+    house.services = replace(
+        house.services,
+        stores=replace(house.services.stores, schedules=Dying(house.services.stores.schedules, error, happens)),
+    )
 
 
 @pytest.mark.parametrize("happens", [True, False])
@@ -151,7 +155,7 @@ def test_a_trigger_whose_answer_was_lost_fires_no_second_time(house: House) -> N
         def finish(self, *_: object) -> None:
             raise Unavailable("throttled")
 
-    house.services = replace(house.services, idempotency=Mute(house.services.idempotency))
+    house.services = with_stores(house.services, idempotency=Mute(house.services.stores.idempotency))
     first = house.call("POST", path, headers=KEY)
     house.clock.advance(60_000)
     again = house.call("POST", path, headers=KEY)

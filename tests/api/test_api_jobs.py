@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
+from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.executions.execution import Result, claim, finish
+from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules.capacity import Used
+from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES
 from chalicelib.core.schedules.schedule import Key, RetryPolicy, State
 from chalicelib.engine import capacity
 from chalicelib.engine.handoff import new_record
 from chalicelib.engine.outcomes import Ended, write_outcomes
-from chalicelib.ports.stores import LogLine
+from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.work_queue import Outgoing
 from tests.api.conftest import NOW_MS, RATE, House
 
@@ -32,24 +35,24 @@ def make(house: House, body: dict[str, Any] = UNICO, **changes: Any) -> dict[str
 
 
 def state_of(house: House, job_id: str) -> State:
-    return house.services.schedules.states([Key("default", job_id)])[Key("default", job_id)]
+    return house.services.stores.schedules.states([Key("default", job_id)])[Key("default", job_id)]
 
 
 def fire(house: House, job_id: str, outcome: str = "completed", at_ms: int | None = None, **result: Any) -> str:
     """As if a worker had claimed and delivered the job's instant, by the product's own steps."""
     s = house.services
     at_ms = house.clock.now_ms() if at_ms is None else at_ms
-    found = s.schedules.get([Key("default", job_id)])[Key("default", job_id)]
+    found = s.stores.schedules.get([Key("default", job_id)])[Key("default", job_id)]
     claimed = found.state.claimed(1, at_ms, at_ms)
     if found.definition.type == "AT":
         claimed = replace(claimed, next_run_ms=None, queued_ms=at_ms)
-    assert s.schedules.write_states([(claimed, found.state.rev)]) == [True]
+    assert s.stores.schedules.write_states([(claimed, found.state.rev)]) == [True]
     record = replace(
         claim(new_record(s, found.definition, found.state.shard, at_ms, at_ms), "worker", claimed.fence, at_ms),
         rev=1,
         mends=bool(found.state.outcome),
     )
-    assert s.executions.insert([record]) == [True]
+    assert s.stores.executions.insert([record]) == [True]
     if outcome == "open":
         return record.id
     given = Result(outcome, permanent=True, **({"http_status": 200} if outcome == "completed" else result))
@@ -63,7 +66,7 @@ def run(house: House, job_id: str) -> str:
     answer = house.call("POST", f"/api/v1/schedules/{job_id}:trigger")
     execution_id = str(answer.json["execution_id"])
     state, at_ms = state_of(house, job_id), house.clock.now_ms()
-    assert house.services.schedules.write_states([(state.claimed(1, at_ms, at_ms), state.rev)]) == [True]
+    assert house.services.stores.schedules.write_states([(state.claimed(1, at_ms, at_ms), state.rev)]) == [True]
     house.accept(execution_id)
     return execution_id
 
@@ -137,7 +140,7 @@ class TestCreate:
         assert house.call("GET", "/jobs").json["items"] == []
 
     def test_a_payload_over_the_limit(self, house: House) -> None:
-        answer = house.call("POST", "/jobs", UNICO | {"payload": "x" * limits.PAYLOAD_MAX_BYTES})
+        answer = house.call("POST", "/jobs", UNICO | {"payload": "x" * PAYLOAD_MAX_BYTES})
         assert (answer.status, answer.code) == (413, "payload_too_large")
 
     def test_settings_decide_what_is_left_out(self, house: House) -> None:
@@ -212,7 +215,7 @@ class TestStatus:
         fire(house, job_id, "completed")
         was = house.execution(slow)
         ended = finish(was, Result("failed", permanent=True), RetryPolicy(), slow_ms, quick_ms + 9)
-        definition = house.services.schedules.definitions([Key("default", job_id)])[Key("default", job_id)]
+        definition = house.services.stores.schedules.definitions([Key("default", job_id)])[Key("default", job_id)]
         assert write_outcomes(house.services, [Ended(ended, was.rev, definition)]) == [True]
         assert status_of(house, job_id)["status"] == "completed"
         assert (listed(house, "failed"), listed(house, "completed")) == ([], [job_id])
@@ -227,7 +230,7 @@ class TestStatus:
         was, s = house.execution(execution_id), house.services
         begun = replace(claim(was, "worker", 9, AT_MS), mends=bool(state_of(house, job_id).outcome))
         done = finish(begun, Result("completed", http_status=200), RetryPolicy(), AT_MS, AT_MS + 9)
-        definition = s.schedules.get([Key("default", job_id)])[Key("default", job_id)].definition
+        definition = s.stores.schedules.get([Key("default", job_id)])[Key("default", job_id)].definition
         assert write_outcomes(s, [Ended(done, was.rev, definition)]) == [True]
         assert (listed(house, "failed"), listed(house, "completed")) == ([], [job_id])
 
@@ -376,7 +379,7 @@ class TestCapacity:
             assert (answer.status, answer.code) == (507, "capacity_exhausted")
         assert len(house.call("GET", "/jobs").json["items"]) == 10
         assert queue.sent == []
-        assert house.services.schedules.named("default", [("anonymous", "n")]) == {}
+        assert house.services.stores.schedules.named("default", [("anonymous", "n")]) == {}
         assert capacity.used(house.services).jobs == 10
 
     def test_a_refused_call_leaves_its_idempotency_key_free(self, house: House) -> None:
@@ -454,8 +457,8 @@ class TestCapacity:
 class TestHealth:
     def well(self, house: House) -> None:
         for shard in range(house.services.config.shards):
-            cursor = house.services.cursors.load(f"sweep#{shard}")
-            house.services.cursors.save(f"sweep#{shard}", {"at_ms": house.clock.now_ms()}, cursor.rev)
+            cursor = house.services.stores.cursors.load(f"sweep#{shard}")
+            house.services.stores.cursors.save(f"sweep#{shard}", {"at_ms": house.clock.now_ms()}, cursor.rev)
 
     def test_numbers(self, house: House) -> None:
         limit(house, 5, 1 << 20)
@@ -507,13 +510,13 @@ class TestJoin:
         assert first.status == 200
         assert first.json == body | {
             "fencing_token": 1,
-            "expires_at_unix_ms": NOW_MS + limits.NODE_JOIN_TTL_MS,
+            "expires_at_unix_ms": NOW_MS + NODE_JOIN_TTL_MS,
         }
         assert [n["node_id"] for n in house.call("GET", "/debug/cluster").json["nodes"]] == ["worker-7"]
-        house.clock.advance(limits.NODE_JOIN_TTL_MS - 1)
+        house.clock.advance(NODE_JOIN_TTL_MS - 1)
         again = house.call("POST", "/join", body | {"address": "10.0.0.8:7000"}).json
         assert (again["fencing_token"], again["address"]) == (1, "10.0.0.8:7000")
-        house.clock.advance(limits.NODE_JOIN_TTL_MS + 1)
+        house.clock.advance(NODE_JOIN_TTL_MS + 1)
         assert house.call("GET", "/debug/cluster").json["nodes"] == []
         assert house.call("POST", "/join", body).json["fencing_token"] == 1
 
@@ -539,8 +542,8 @@ class TestLogs:
     def test_bounded(self, house: House) -> None:
         execution_id = house.fire()
         path = f"/api/v1/executions/{execution_id}/logs"
-        last = LogLine(limits.LOG_LINES_MAX - 1, NOW_MS, "info", "the last but one")
-        assert house.services.logs.append(house.execution(execution_id).key, last)
+        last = LogLine(LOG_LINES_MAX - 1, NOW_MS, "info", "the last but one")
+        assert house.services.stores.logs.append(house.execution(execution_id).key, last)
         assert house.call("POST", path, {"message": "x"}).status == 201
         answer = house.call("POST", path, {"message": "x"})
         assert (answer.status, answer.code) == (409, "log_full")

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from chalicelib.adapters.machine.signals import ThreadSignals
 from chalicelib.adapters.machine.system import SystemClock
 from chalicelib.api.http import connection
-from chalicelib.core import limits
+from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS, LEASE_WAITERS_MAX
 from chalicelib.ports.services import Caller
-from chalicelib.process.permits import HeldCalls
+from chalicelib.process.memory import ProcessMemory
+from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
 from tests.api.conftest import Answer, House
 
@@ -128,7 +129,7 @@ def test_validate_knows_the_live_token_and_the_highest(house: House) -> None:
 
 def test_break_frees_for_the_next_and_knows_no_unknown_lease(house: House) -> None:
     assert post(house, "break").code == "lease_not_found"
-    acquire(house, "a", ttl_ms=limits.LEASE_TTL_MAX_MS)
+    acquire(house, "a", ttl_ms=LEASE_TTL_MAX_MS)
     acquire(house, "b")
     for _ in range(2):
         assert post(house, "break").status == 200
@@ -298,7 +299,7 @@ def test_a_step_of_the_wall_clock_does_not_prolong_a_held_call(house: House) -> 
 
 
 def test_beyond_its_places_a_process_answers_at_once(house: House) -> None:
-    house.services = replace(house.services, held_calls=HeldCalls(0))
+    house.services = replace(house.services, process=ProcessMemory(held_calls=Permits(0)))
     acquire(house, "a", ttl_ms=60_000)
     begun_ms = house.clock.now_ms()
     assert acquire(house, "b", wait_ms=25_000)["queue_position"] == 1
@@ -306,7 +307,7 @@ def test_beyond_its_places_a_process_answers_at_once(house: House) -> None:
 
 
 def test_places_are_given_back(house: House) -> None:
-    house.services = replace(house.services, held_calls=HeldCalls(1))
+    house.services = replace(house.services, process=ProcessMemory(held_calls=Permits(1)))
     acquire(house, "a", ttl_ms=60_000)
     for wait_ms in (1000, 2000):
         begun_ms = house.clock.now_ms()
@@ -330,7 +331,7 @@ def test_a_caller_that_hung_up_is_granted_nothing(house: House) -> None:
 
 def test_a_full_queue_says_so(house: House) -> None:
     acquire(house, "a", ttl_ms=60_000)
-    for number in range(limits.LEASE_WAITERS_MAX):
+    for number in range(LEASE_WAITERS_MAX):
         acquire(house, f"w{number}", ttl_ms=60_000)
     answer = post(house, "acquire", holder_id="one too many", ttl_ms=TTL)
     assert (answer.status, answer.code) == (429, "too_many_waiters")

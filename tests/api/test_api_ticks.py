@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT, TICK_STREAM_MAX_MS
 from chalicelib.core.ticks.numbering import Cursor
 from chalicelib.core.ticks.tick_book import Maker, Run, Stream
+from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.usecases import ticks as usecase
 from tests.api.conftest import NOW_MS, House
 from tests.api.test_openapi import conforms
@@ -191,7 +192,7 @@ def test_without_a_number_it_begins_with_the_newest_so_that_there_is_one_to_come
     assert [e["id"] for e in events] == ["8", "9"]
 
 
-@pytest.mark.parametrize("last", ["x", "-1", "1.5", "٣", str(limits.SEQUENCE_MAX + 1)])
+@pytest.mark.parametrize("last", ["x", "-1", "1.5", "٣", str(SEQUENCE_MAX + 1)])
 def test_a_wrong_last_event_id_is_named(ticking: House, last: str) -> None:
     assert ticking.call("GET", SECOND, headers={**EVENTS, "Last-Event-ID": last}).fields == ["Last-Event-ID"]
 
@@ -266,7 +267,7 @@ def test_coming_back_loses_nothing_and_repeats_nothing(ticking: House) -> None:
 def test_a_stream_ends_after_a_while_and_when_its_caller_is_gone(ticking: House) -> None:
     begin = ticking.clock.now_ms()
     list(Line(ticking).pieces())
-    assert ticking.clock.now_ms() == begin + limits.TICK_STREAM_MAX_MS
+    assert ticking.clock.now_ms() == begin + TICK_STREAM_MAX_MS
     line = Line(ticking)
     line.gone = True
     assert len(list(line.pieces())) <= 2
@@ -276,17 +277,17 @@ def test_a_silent_stream_says_that_it_lives(ticking: House) -> None:
     ticking.call("POST", SECOND + ":disable")
     ticking.clock.advance(300 * S)
     text = "".join(Line(ticking).pieces())
-    assert text.count(": still here\n\n") == limits.TICK_STREAM_MAX_MS // limits.TICK_KEEPALIVE_MS - 1
+    assert text.count(": still here\n\n") == TICK_STREAM_MAX_MS // TICK_KEEPALIVE_MS - 1
 
 
 def test_a_slow_subscriber_is_told_what_it_lost_and_makes_no_other_late(house: House) -> None:
     maker = Maker("0.1.0", "i")
     runs = (Run(1, NOW_MS // 1000 - 99, 1, 5000, False, maker),)
     cursor = Cursor((NOW_MS // 1000 + 4900) * NANOS, 5000)
-    book = house.services.ticks.load().book.with_stream(
+    book = house.services.stores.ticks.load().book.with_stream(
         "second", Stream(cursor=cursor, queued_sequence=5000, runs=runs)
     )
-    assert house.services.ticks.save(book, (), 0)
+    assert house.services.stores.ticks.save(book, (), 0)
     slow = Line(house, query="after_sequence=95")
     pieces = slow.pieces()
     until(pieces, lambda events: events[-1].get("id") == "101")
@@ -295,7 +296,7 @@ def test_a_slow_subscriber_is_told_what_it_lost_and_makes_no_other_late(house: H
     assert dropped["event"] == "dropped"
     told = json.loads(dropped["data"])
     assert told["after_sequence"] == 101
-    assert told["count"] == told["until_sequence"] - 101 == 301 - limits.TICK_STREAM_LAG_MAX_COUNT - 101
+    assert told["count"] == told["until_sequence"] - 101 == 301 - TICK_STREAM_LAG_MAX_COUNT - 101
     assert int(after["id"]) == told["until_sequence"] + 1
     back = Line(house, last_event_id="101")
     assert until(back.pieces(), lambda events: len(events) == 2)[1]["id"] == "102", "whoever comes back gets them all"
@@ -304,7 +305,7 @@ def test_a_slow_subscriber_is_told_what_it_lost_and_makes_no_other_late(house: H
 
 
 def test_places_are_bounded_and_given_back(ticking: House) -> None:
-    lines = [Line(ticking) for _ in range(limits.TICK_STREAMS_MAX)]
+    lines = [Line(ticking) for _ in range(TICK_STREAMS_MAX)]
     assert {line.status for line in lines} == {"200 OK"}
     refused = Line(ticking)
     assert refused.status == "429 Too Many Requests"
@@ -315,11 +316,11 @@ def test_places_are_bounded_and_given_back(ticking: House) -> None:
             next(line.pieces())
         line.close()
         line.close()
-    again = [Line(ticking) for _ in range(limits.TICK_STREAMS_MAX)]
+    again = [Line(ticking) for _ in range(TICK_STREAMS_MAX)]
     assert {line.status for line in again} == {"200 OK"}
 
 
 def test_head_opens_no_stream(ticking: House) -> None:
     line = Line(ticking, method="HEAD")
     assert (line.status, list(line.pieces())) == ("200 OK", [""])
-    assert [Line(ticking).status for _ in range(limits.TICK_STREAMS_MAX)][-1] == "200 OK"
+    assert [Line(ticking).status for _ in range(TICK_STREAMS_MAX)][-1] == "200 OK"

@@ -38,7 +38,7 @@ def test_a_cluster_stamp_is_greater_than_what_the_caller_saw(house: House) -> No
 def test_local_stamps_write_nothing(house: House) -> None:
     now(house)
     now(house, "consistency=local")
-    assert house.services.cursors.load("cluster-time").rev == 0
+    assert house.services.stores.cursors.load("cluster-time").rev == 0
 
 
 def test_steps_are_listed(house: House) -> None:

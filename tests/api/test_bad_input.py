@@ -10,12 +10,15 @@ import pytest
 
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.routes import table
-from chalicelib.core import limits
+from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS
+from chalicelib.core.limits import BODY_MAX_BYTES, DURATION_MAX_MS, INSTANT_MAX_MS
+from chalicelib.core.schedules.limits import JITTER_MAX_MS, RUNS_MAX
+from chalicelib.core.ticks.limits import SEQUENCE_MAX
 from tests.api.conftest import RATE, House
 
 OPERATIONS = table().operations
-FAR = limits.INSTANT_MAX_MS + 1
-LONG = limits.DURATION_MAX_MS + 1
+FAR = INSTANT_MAX_MS + 1
+LONG = DURATION_MAX_MS + 1
 HUGE = 10**400
 
 NOT_TEXT: list[Any] = [1, True, 1.5, [], {}]
@@ -46,7 +49,7 @@ SCHEDULE: dict[str, list[Any]] = {
     "timezone": [*NOT_TEXT, None, "", "Mars/Olympus", "../etc/passwd", "x" * 65],
     "start_at_unix_ms": INSTANT,
     "end_at_unix_ms": INSTANT,
-    "max_runs": [*NOT_INT, 0, -1, limits.RUNS_MAX + 1],
+    "max_runs": [*NOT_INT, 0, -1, RUNS_MAX + 1],
     "target": [
         *[1, True, "webhook", [], None],
         ({}, "target.type"),
@@ -81,7 +84,7 @@ SCHEDULE: dict[str, list[Any]] = {
     "sla_ms": DURATION,
     "overlap": [*NOT_TEXT, None, "", "sometimes", "Forbid"],
     "catch_up_window_ms": DURATION,
-    "jitter_ms": [*DURATION, limits.JITTER_MAX_MS + 1],
+    "jitter_ms": [*DURATION, JITTER_MAX_MS + 1],
     "dst_gap": [*NOT_TEXT, None, "", "once"],
     "dst_overlap": [*NOT_TEXT, None, "", "skip"],
     "exclude": [
@@ -106,7 +109,7 @@ SCHEDULE: dict[str, list[Any]] = {
     "pause_after_failures": [*NOT_INT, 0, -1, 1001],
     "monitor": [
         *[1, True, "x", []],
-        *[({"window_ms": v}, "monitor.window_ms") for v in (*NOT_INT, None, 0, -1, 59_999, limits.DURATION_MAX_MS + 1)],
+        *[({"window_ms": v}, "monitor.window_ms") for v in (*NOT_INT, None, 0, -1, 59_999, DURATION_MAX_MS + 1)],
         ({}, "monitor.window_ms"),
         ({"window_ms": 60_000, "grace_ms": 1}, "monitor.grace_ms"),
     ],
@@ -120,7 +123,7 @@ PREVIEW |= {name: SCHEDULE[name] for name in ("exclude", "dst_gap", "dst_overlap
 PREVIEW |= {"after_unix_ms": INSTANT, "count": [*NOT_INT, None, 0, -1, 1001]}
 LEASE_NAME = [*NOT_TEXT, None, "", "x" * 129, "a b", "é", "a\n", "a%2Fb", "a#b"]
 HOLDER = [*NOT_TEXT, None, "", "x" * 129, "a\u0000", "a\nb", "\u2028"]
-TTL = [*NOT_INT, None, 0, -1, 99, limits.LEASE_TTL_MAX_MS + 1]
+TTL = [*NOT_INT, None, 0, -1, 99, LEASE_TTL_MAX_MS + 1]
 TOKEN = [*NOT_INT, None, -1, 1 << 53]
 BODIES: dict[str, dict[str, list[Any]]] = {
     "NewSchedule": SCHEDULE,
@@ -223,7 +226,7 @@ QUERIES: dict[str, list[str]] = {
     "state": ["", "done", "null"],
     "from_unix_ms": ["", "x", "-1", str(FAR), "1.5", "1795252800001&to_unix_ms=1795252800000"],
     "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
-    "after_sequence": ["", "x", "-1", "1.5", "1e1", str(limits.SEQUENCE_MAX + 1), "null", "1&after_sequence=1"],
+    "after_sequence": ["", "x", "-1", "1.5", "1e1", str(SEQUENCE_MAX + 1), "null", "1&after_sequence=1"],
     "consistency": ["", "strong", "Cluster", "null"],
     "status": ["", "done", "null", "missed"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
@@ -389,14 +392,14 @@ def test_json_by_any_of_its_names_is_taken(shared: House, media: str) -> None:
 @pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)
 def test_a_body_over_the_limit_is_too_large(shared: House, operation: Operation) -> None:
     path = _path(shared, operation)
-    for raw in (b" " * (limits.BODY_MAX_BYTES + 1), b"{" * 10_000_000):
+    for raw in (b" " * (BODY_MAX_BYTES + 1), b"{" * 10_000_000):
         answer = shared.call(operation.method, path, raw=raw)
         assert (answer.status, answer.code) == (413, "body_too_large")
 
 
 def test_a_body_at_the_limit_is_read(shared: House) -> None:
     raw = msgspec.json.encode(RATE)
-    padded = raw + b" " * (limits.BODY_MAX_BYTES - len(raw))
+    padded = raw + b" " * (BODY_MAX_BYTES - len(raw))
     assert shared.call("POST", "/api/v1/schedules", raw=padded).status == 201
 
 

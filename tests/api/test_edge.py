@@ -14,11 +14,12 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
+from chalicelib.core.limits import BODY_MAX_BYTES
 from chalicelib.functions.api import serve
 from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.services import with_stores
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -98,7 +99,7 @@ def test_options_tells_the_methods_and_gives_no_cross_origin_leave(house: House)
 def test_errors_become_problems(
     house: House, error: Exception, status: int, code: str, header: tuple[str, str] | None
 ) -> None:
-    house.services = replace(house.services, schedules=Raising(error))
+    house.services = with_stores(house.services, schedules=Raising(error))
     answer = house.call("GET", "/api/v1/schedules")
     assert (answer.status, answer.code) == (status, code)
     assert answer.json["type"] == f"urn:chronowatch:error:{code}"
@@ -122,7 +123,7 @@ class Raising:
 def test_what_nobody_expected_is_told_in_general_and_logged_without_its_words(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.services = replace(house.services, schedules=Raising(RuntimeError("secret payload")))
+    house.services = with_stores(house.services, schedules=Raising(RuntimeError("secret payload")))
     with caplog.at_level(logging.ERROR, "chronowatch.api"):
         answer = house.call("GET", "/api/v1/schedules")
     assert (answer.status, answer.code) == (500, "internal_error")
@@ -168,7 +169,7 @@ def test_the_gateway_alone_answers_alike(house: House) -> None:
     assert headers["Content-Type"] == "application/problem+json"
     assert headers["X-Chrono-HLC"]
     assert call("POST", "/api/v1/schedules", b"{")[0] == 400
-    assert call("POST", "/api/v1/schedules", b" " * (limits.BODY_MAX_BYTES + 1))[0] == 413
+    assert call("POST", "/api/v1/schedules", b" " * (BODY_MAX_BYTES + 1))[0] == 413
     status, problem, _ = call("GET", f"/api/v1/schedules/{made['id']}:nothing")
     assert (status, problem["code"]) == (404, "not_found")
 
@@ -295,7 +296,7 @@ def test_a_body_without_length_is_read_to_its_end_and_no_further_than_the_limit(
     assert good[0] == "201 Created"
     stream = io.BytesIO(b" " * 10_000_000)
     assert wsgi(house, **chunked, **{"wsgi.input": stream})[0].startswith("413")
-    assert stream.tell() == limits.BODY_MAX_BYTES + 1
+    assert stream.tell() == BODY_MAX_BYTES + 1
 
 
 def test_health_says_what_is_missing(house: House) -> None:
@@ -307,7 +308,7 @@ def test_health_says_what_is_missing(house: House) -> None:
     def sweep(shards: range) -> None:
         for shard in shards:
             name = f"sweep#{shard}"
-            cursors = house.services.cursors
+            cursors = house.services.stores.cursors
             assert cursors.save(name, {"at_ms": house.clock.now_ms()}, cursors.load(name).rev)
 
     sweep(range(15))
@@ -330,7 +331,7 @@ def test_health_says_what_is_missing(house: House) -> None:
 def test_health_while_the_tables_are_away(house: House) -> None:
     from chalicelib.core.errors import Unavailable
 
-    house.services = replace(house.services, cursors=Raising(Unavailable("no answer from DynamoDB")))
+    house.services = with_stores(house.services, cursors=Raising(Unavailable("no answer from DynamoDB")))
     answer = house.call("GET", "/health")
     assert (answer.status, answer.code) == (503, "unhealthy")
     assert answer.json["checks"]["tables"] == {"ok": False, "detail": "no answer from DynamoDB"}

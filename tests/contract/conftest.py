@@ -20,15 +20,13 @@ from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import SystemIds
 from chalicelib.adapters.memory.stores import open_stores as open_memory_stores
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores import (
-    CursorStore,
-    ExecutionStore,
-    IdempotencyStore,
-    LeaseStore,
-    LogStore,
-    ScheduleStore,
-)
-from chalicelib.ports.ticks import TickStore
+from chalicelib.ports.stores.cursors import CursorStore
+from chalicelib.ports.stores.executions import ExecutionStore
+from chalicelib.ports.stores.idempotency import IdempotencyStore
+from chalicelib.ports.stores.leases import LeaseStore
+from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.schedules import ScheduleStore
+from chalicelib.ports.stores.ticks import TickStore
 from infra.create import create_all, delete_tables
 from infra.state import State, state
 from tests.contract.emulator import running_emulator

@@ -31,17 +31,9 @@ from chalicelib.core.executions.execution import (
 )
 from chalicelib.core.schedules.capacity import Move, Room
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
-from chalicelib.ports.stores import (
-    Change,
-    Due,
-    LogLine,
-    NameTaken,
-    NoRoom,
-    Remembered,
-    RevisionLost,
-    ScheduleFilter,
-    Versioned,
-)
+from chalicelib.ports.stores.idempotency import Remembered
+from chalicelib.ports.stores.logs import LogLine
+from chalicelib.ports.stores.schedules import Change, Due, NameTaken, NoRoom, RevisionLost, ScheduleFilter, Versioned
 from tests.contract.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator

@@ -21,7 +21,7 @@ from chalicelib.core.executions.execution import (
     running,
 )
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
-from chalicelib.ports.stores import ExecutionStore, in_open_index
+from chalicelib.ports.stores.executions import ExecutionStore, in_open_index
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, execution
 from tests.contract.threads import run_together
@@ -111,11 +111,15 @@ class TestInsert:
         found = store.get([ExecutionKey(key.tenant, key.id, START_MS + n) for n in range(20)])
         assert {(at.firing_ms - START_MS, r.claimed_by) for at, r in found.items()} == set(won)
 
-    def test_more_than_25_are_refused_whole(self, store: ExecutionStore, key: Key) -> None:
-        records = [execution(key, START_MS + n) for n in range(26)]
-        with pytest.raises(ValueError, match="25"):
-            store.insert(records)
-        assert store.get([r.key for r in records]) == {}
+    def test_takes_any_number_and_answers_in_order(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(60)]
+        taken = {7, 25, 59}
+        store.insert([records[n] for n in sorted(taken)])
+        assert store.insert(records) == [n not in taken for n in range(60)]
+        assert store.get([r.key for r in records]) == {r.key: r for r in records}
+
+    def test_nothing_to_write(self, store: ExecutionStore) -> None:
+        assert (store.insert([]), store.update([]), store.get([])) == ([], [], {})
 
 
 class TestUpdate:
@@ -135,12 +139,11 @@ class TestUpdate:
         assert store.update([(record, 1), (replace(record, rev=2), 0)]) == [False, False]
         assert store.get([record.key]) == {}
 
-    def test_more_than_25_are_refused(self, store: ExecutionStore, key: Key) -> None:
-        record = execution(key, START_MS)
-        store.insert([record])
-        with pytest.raises(ValueError, match="25"):
-            store.update([(replace(record, rev=2), 1)] * 26)
-        assert stored(store, record) == record
+    def test_takes_any_number(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(60)]
+        store.insert(records)
+        assert store.update([(replace(r, rev=2), 1 + n % 2) for n, r in enumerate(records)]) == [True, False] * 30
+        assert [r.rev for _, r in sorted(store.get([r.key for r in records]).items())] == [2, 1] * 30
 
     def test_no_update_is_lost_between_threads(self, store: ExecutionStore, key: Key) -> None:
         records = [execution(key, START_MS + n) for n in range(3)]
@@ -160,14 +163,11 @@ class TestUpdate:
 
 
 class TestGet:
-    def test_a_hundred_and_no_more(self, store: ExecutionStore, key: Key) -> None:
-        records = [execution(key, START_MS + n) for n in range(100)]
-        for first in range(0, 100, 25):
-            store.insert(records[first : first + 25])
+    def test_takes_any_number(self, store: ExecutionStore, key: Key) -> None:
+        records = [execution(key, START_MS + n) for n in range(130)]
+        store.insert(records)
         keys = [r.key for r in records]
-        assert store.get(keys) == {r.key: r for r in records}
-        with pytest.raises(ValueError, match="100"):
-            store.get([*keys, ExecutionKey(key.tenant, key.id, 1)])
+        assert store.get([*keys, ExecutionKey(key.tenant, key.id, 1)]) == {r.key: r for r in records}
 
     def test_missing_ones_are_left_out(self, store: ExecutionStore, key: Key) -> None:
         record = execution(key, START_MS)

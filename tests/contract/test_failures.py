@@ -23,7 +23,7 @@ from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.ports.work_queue import Outgoing
 from tests.contract.records import definition, state
 

@@ -12,7 +12,8 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move, Room, Used
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
-from chalicelib.ports.stores import Change, LogLine, NameTaken, NoRoom, RevisionLost
+from chalicelib.ports.stores.logs import LogLine
+from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, edited, execution, schedule, state
 from tests.contract.threads import run_together

@@ -7,13 +7,15 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
-from chalicelib.ports.stores import CursorStore, IdempotencyStore, LeaseStore, Remembered
+from chalicelib.core.executions.limits import IDEMPOTENCY_RETENTION_S
+from chalicelib.ports.stores.cursors import CursorStore
+from chalicelib.ports.stores.idempotency import IdempotencyStore, Remembered
+from chalicelib.ports.stores.leases import LeaseStore
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS
 from tests.contract.threads import run_together
 
-DAY_MS = limits.IDEMPOTENCY_RETENTION_S * 1000
+DAY_MS = IDEMPOTENCY_RETENTION_S * 1000
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Names
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Execution, Result, finish
 from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES, VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.functions.feed import _written
-from chalicelib.ports.stores import Change
+from chalicelib.ports.stores.schedules import Change
 from chalicelib.workers.feed import Written
 from infra.create import create_all, delete_tables
 from infra.state import state as resources_of
@@ -113,7 +113,7 @@ class TestSizes:
             shard=255,
             rev=10**9,
             epoch=10**6,
-            versions=tuple(VersionRef(version, START_MS, False) for _ in range(limits.VERSIONS_INLINE_MAX)),
+            versions=tuple(VersionRef(version, START_MS, False) for _ in range(VERSIONS_INLINE_MAX)),
             run_count=10**9,
             fence=10**9,
             claims=((START_MS, START_MS),) * 3,
@@ -122,7 +122,7 @@ class TestSizes:
             outcome="cancelled",
             outcome_ms=START_MS,
             counted=255,
-            weight_bytes=2 * limits.PAYLOAD_MAX_BYTES,
+            weight_bytes=2 * PAYLOAD_MAX_BYTES,
             hlc="1795252800000000000.65535",
             origin="production",
         )

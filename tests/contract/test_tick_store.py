@@ -10,7 +10,7 @@ import pytest
 from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.core.ticks.numbering import Cursor, Gap
 from chalicelib.core.ticks.tick_book import Book, Maker, Page, Run, Skipped, Stream
-from chalicelib.ports.ticks import TickStore
+from chalicelib.ports.stores.ticks import TickStore
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS
 from tests.contract.threads import run_together

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import limits
+from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from tests.e2e.dev_server import DevServer, free_port, wait_for
 from tests.e2e.scripted import Scripted
 
@@ -189,7 +189,7 @@ def test_ninety_seconds_without_anybody(
     silent = {at: e for at, e in found.items() if stopped_ms < at <= started_ms}
     missed = [at for at, e in silent.items() if e["delivery_state"] == "missed"]
     # What had been claimed before the kill, a message's span at most, is taken up at once: the rest waits for slots.
-    claimed_ms = stopped_ms + limits.MESSAGE_SPAN_MS
+    claimed_ms = stopped_ms + MESSAGE_SPAN_MS
     paced = [c for c in hook.calls if int(c.event["id"].split("-")[1]) > claimed_ms]
     late = [c.at_ms for c in paced if c.at_ms - int(c.event["id"].split("-")[1]) > 2_000]
     most = max(sum(start <= at < start + 60_000 for at in late) for start in late)

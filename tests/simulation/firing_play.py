@@ -6,6 +6,8 @@ import gc
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
@@ -41,15 +43,15 @@ class Play(WorldFaults):
         self.inner = open_stores()
         self.tables = Schedules(gate, self.inner.schedules)
         world.faults = self.faults = Faults(world, self._kept_faults(), self._acts())
-        services: dict[str, Any] = {
-            "schedules": self.tables,
-            "executions": Executions(gate, self.inner.executions),
-            "cursors": Cursors(gate, self.inner.cursors),
-            "leases": Leases(gate, self.inner.leases),
-            "ticks": Ticks(gate, self.inner.ticks),
-            "idempotency": self.inner.idempotency,
-            "logs": self.inner.logs,
-        }
+        stores = replace(
+            self.inner,
+            schedules=self.tables,
+            executions=Executions(gate, self.inner.executions),
+            cursors=Cursors(gate, self.inner.cursors),
+            leases=Leases(gate, self.inner.leases),
+            ticks=Ticks(gate, self.inner.ticks),
+        )
+        services: dict[str, Any] = {"stores": stores}
         self.fleet = Fleet(world, plan.instances, services, self._config())
         self.mailroom = Mailroom(world, self.fleet, plan.visibility_ms)
         services["queue"] = Queue(gate, self.mailroom)

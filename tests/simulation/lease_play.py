@@ -40,13 +40,12 @@ class LeasePlay:
         self.nodes = NodeRecord(world)
         kept = [f for f in plan.faults if f"fault {f.number}" not in left_out]
         world.faults = self.faults = Faults(world, kept, self._acts())
-        services: dict[str, Any] = {
-            name: getattr(inner, name) for name in ("schedules", "executions", "idempotency", "logs", "ticks")
-        }
-        services["cursors"] = Cursors(gate, WatchedCursors(inner.cursors, self.nodes))
-        services["leases"] = WatchedLeases(gate, inner.leases, world, self.leases)
-        services["queue"], services["targets"] = None, {}
-        self.fleet = LeaseFleet(self, services)
+        stores = replace(
+            inner,
+            cursors=Cursors(gate, WatchedCursors(inner.cursors, self.nodes)),
+            leases=WatchedLeases(gate, inner.leases, world, self.leases),
+        )
+        self.fleet = LeaseFleet(self, {"stores": stores})
         self.fleet.begin()
         self.clients = [
             LeaseClient(world, self.fleet, self.leases, number, not plan.quiet)

@@ -92,17 +92,17 @@ MUTANTS: dict[str, Mutant] = {
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
         (Edit(SWEEP, "    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
-         Edit(SWEEP, "limits.STATEMENTS_MAX)  # False",
-              "limits.STATEMENTS_MAX)\n    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
+         Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
+              "    s.stores.schedules.write_states(writes)\n    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
         (Edit(SCHEDULES, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
-              "        s.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        _now(s, definition)\n"),
-         Edit(SCHEDULES, "    try:\n        s.schedules.change(change)\n    except NameTaken:",
-              "    try:\n        s.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
+         Edit(SCHEDULES, "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
+              "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        _now(s, definition)\n"),
+         Edit(SCHEDULES, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
+              "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(SCHEDULES, "CHANGE_ATTEMPTS = 12\n",
               "CHANGE_ATTEMPTS = 12\n_later = {}\ndef _now(s, d):\n    owed_ = _later.pop(d.version, None)\n"
               "    if owed_ is not None:\n        hand_over(s, [owed_], s.clock.now_ms())\n"),),
@@ -171,7 +171,7 @@ MUTANTS: dict[str, Mutant] = {
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
         (Edit(FLIGHTS, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
-              "    stored = s.executions.get([execution.key])[execution.key]\n"
+              "    stored = s.stores.executions.get([execution.key])[execution.key]\n"
               "    return Ended(replace(after, rev=stored.rev + 1, hlc=s.ids.hlc()), stored.rev, definition)"),),
     ),
     "one-attempt-too-many": Mutant(
@@ -250,7 +250,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- DELAY chains
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
-        (Edit(CLAIM, "        follow(s, found, s.versions.find(found.version), just_now=False)", "        pass"),
+        (Edit(CLAIM, "        follow(s, found, s.process.versions.find(found.version), just_now=False)", "        pass"),
          Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
     ),
     "chain-runs-two": Mutant(
@@ -326,7 +326,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "only-the-worker-judges": Mutant(
         "whether a schedule keeps failing is judged by the worker alone, which may die before it has",
-        (Edit(STREAM, "        judged = failures.judge(s, failed[key][-1])\n", "        judged = getattr(s.schedules.get([key]).get(key), 'definition', None)\n"),),
+        (Edit(STREAM, "        judged = failures.judge(s, failed[key][-1])\n", "        judged = getattr(s.stores.schedules.get([key]).get(key), 'definition', None)\n"),),
     ),
     # -- monitor
     "paused-is-silent": Mutant(
@@ -414,8 +414,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "believe-from-answer": Mutant(
         "a node counts its life from the answer to its heartbeat, not from its sending",
-        (Edit(OWNERSHIP, "self._believed_until_ms = asked_ms + limits.NODE_TTL_MS",
-              "self._believed_until_ms = _monotonic_ms(s) + limits.NODE_TTL_MS"),),
+        (Edit(OWNERSHIP, "self._believed_until_ms = asked_ms + NODE_TTL_MS",
+              "self._believed_until_ms = _monotonic_ms(s) + NODE_TTL_MS"),),
         "leases",
     ),
     "unfenced-cursor": Mutant(
@@ -432,7 +432,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "back-as-if-never-gone": Mutant(
         "a node that others may have seen dead keeps its shards under the old tokens",
-        (Edit(OWNERSHIP, "    if lapsed:\n        return shards.take(s, work, shard, item, shards.NODE, limits.SHARD_NODE_LEASE_MS)\n", ""),),
+        (Edit(OWNERSHIP, "    if lapsed:\n        return shards.take(s, work, shard, item, shards.NODE, SHARD_NODE_LEASE_MS)\n", ""),),
         "leases",
     ),
     "released-while-owned": Mutant(
@@ -452,15 +452,15 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "dead-by-a-later-clock": Mutant(
         "found by the simulator: a node that stood still after it had read the others' leases takes all of them for dead",
-        (Edit(SHARDS, "    now_ms = s.clock.now_ms()\n    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)\n",
-              "    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)\n    now_ms = s.clock.now_ms()\n"),),
+        (Edit(SHARDS, "    now_ms = s.clock.now_ms()\n    documents, _ = s.stores.leases.list(NODES, NODES_MAX, None)\n",
+              "    documents, _ = s.stores.leases.list(NODES, NODES_MAX, None)\n    now_ms = s.clock.now_ms()\n"),),
         "leases",
     ),
     # -- ticks
     "published-before-reserved": Mutant(
         "ticks are queued before their numbers are written",
-        (Edit(PRODUCER, "        if not s.ticks.save(step.book, step.pages, kept.rev):\n",
-              "        if step.new:\n            _enqueue(s, step.book, step.new)\n        if not s.ticks.save(step.book, step.pages, kept.rev):\n"),),
+        (Edit(PRODUCER, "        if not s.stores.ticks.save(step.book, step.pages, kept.rev):\n",
+              "        if step.new:\n            _enqueue(s, step.book, step.new)\n        if not s.stores.ticks.save(step.book, step.pages, kept.rev):\n"),),
         "ticks",
     ),
     "cursor-not-conditional": Mutant(
@@ -537,7 +537,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "page-forgotten": Mutant(
         "older ticks leave the book and are kept nowhere",
-        (Edit(PRODUCER, "s.ticks.save(step.book, step.pages, kept.rev)", "s.ticks.save(step.book, (), kept.rev)"),),
+        (Edit(PRODUCER, "s.stores.ticks.save(step.book, step.pages, kept.rev)", "s.stores.ticks.save(step.book, (), kept.rev)"),),
         "ticks",
     ),
     "page-and-tail": Mutant(
@@ -547,7 +547,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "dropped-in-silence": Mutant(
         "a slow follower is not told what it lost",
-        (Edit(FEED, "            lost.append(Dropped(position, newest.sequence - limits.TICK_STREAM_LAG_MAX_COUNT))\n", ""),),
+        (Edit(FEED, "            lost.append(Dropped(position, newest.sequence - TICK_STREAM_LAG_MAX_COUNT))\n", ""),),
         "ticks",
     ),
 }  # fmt: skip

@@ -53,16 +53,14 @@ class TickPlay(WorldFaults):
         kept = [f for f in plan.faults if f"fault {f.number}" not in left_out]
         world.faults = self.faults = Faults(world, kept, self._acts())
         self.bus = Bus(gate, self.ticks)
-        services: dict[str, Any] = {
-            "schedules": Schedules(gate, self.inner.schedules),
-            "executions": self.inner.executions,
-            "cursors": Cursors(gate, self.inner.cursors),
-            "leases": Leases(gate, self.inner.leases),
-            "ticks": WatchedTicks(gate, self.inner.ticks, self.ticks),
-            "idempotency": self.inner.idempotency,
-            "logs": self.inner.logs,
-            "targets": {"eventbridge": self.bus},
-        }
+        stores = replace(
+            self.inner,
+            schedules=Schedules(gate, self.inner.schedules),
+            cursors=Cursors(gate, self.inner.cursors),
+            leases=Leases(gate, self.inner.leases),
+            ticks=WatchedTicks(gate, self.inner.ticks, self.ticks),
+        )
+        services: dict[str, Any] = {"stores": stores, "targets": {"eventbridge": self.bus}}
         self.fleet = TickFleet(self, services)
         self.mailroom = Mailroom(world, self.fleet, plan.visibility_ms)
         services["queue"] = Queue(gate, self.mailroom)

@@ -19,7 +19,7 @@ ALLOWED = {
     "adapters": {"core", "ports"},
     "api": {"core", "process", "ports", "engine", "usecases", "workers"},
     "functions": {"adapters", "bootstrap", "core", "ports", "engine", "usecases", "workers"},
-    "settings": {"core"},
+    "settings": {"core", "process"},
     "bootstrap": {"adapters", "core", "process", "ports", "settings"},
 }
 AWS_AND_NETWORK = {"boto3", "botocore", "pynamodb", "aws_xray_sdk", "http", "socket", "ssl", "requests"}

@@ -5,7 +5,7 @@ botocore is imported only when there is an error to judge, when it is loaded alr
 
 from __future__ import annotations
 
-from chalicelib.core.limits import ERROR_MAX_CHARS
+from chalicelib.core.executions.limits import ERROR_MAX_CHARS
 from chalicelib.ports.target import FAILED, Outcome
 
 # Also the 4xx codes that pass with time: throttles, and credentials that are being rotated.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.aws.clients import ClientFactory
-from chalicelib.core import limits, queue_messages
+from chalicelib.core import queue_messages
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
 from chalicelib.ports.work_queue import Incoming, Outgoing
+
+SQS_BATCH_MAX: Final = 10  # messages in one call
 
 
 class SqsQueue:
@@ -27,17 +31,21 @@ class SqsQueue:
         return cls(client, clients.resource_name(stage, "work"), clients.resource_name(stage, "dead"))
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Queue at most 10 messages; entries that SQS refuses are sent once more.
+        """Queue messages; entries that SQS refuses are sent once more.
 
         Raises Unavailable when none, OutcomeUnknown when any number of them may have been queued.
         """
-        if len(messages) > limits.SQS_BATCH_MAX:
-            raise ValueError(f"at most {limits.SQS_BATCH_MAX} messages at once, not {len(messages)}")
+        sent_before = False
+        for some in chunks(messages, SQS_BATCH_MAX):
+            self._send_batch(some, sent_before)
+            sent_before = True
+
+    def _send_batch(self, messages: Sequence[Outgoing], sent_before: bool) -> None:
         entries = [_entry(place, outgoing) for place, outgoing in enumerate(messages)]
-        refused = self._send(entries, {})
+        refused = self._send(entries, {}, sent_before)
         if refused:
             first = next(iter(refused.values()))
-            sent_before = len(refused) < len(entries) or _may_be_queued(first)
+            sent_before = sent_before or len(refused) < len(entries) or _may_be_queued(first)
             again = self._send([entry for entry in entries if entry["Id"] in refused], refused, sent_before)
             _raise_refused(again, sent_before or len(again) < len(refused))
 
@@ -77,7 +85,7 @@ class SqsQueue:
 
 
 def _entry(place: int, outgoing: Outgoing) -> dict[str, Any]:
-    assert 0 <= outgoing.delay_s <= limits.SQS_DELAY_MAX_S
+    assert 0 <= outgoing.delay_s <= SQS_DELAY_MAX_S
     return {"Id": str(place), "MessageBody": queue_messages.encode(outgoing.message), "DelaySeconds": outgoing.delay_s}
 
 

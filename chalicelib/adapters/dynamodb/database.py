@@ -13,11 +13,14 @@ from msgspec import Struct, field
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.machine.system import pause
-from chalicelib.core import limits
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 
 Item = Mapping[str, Mapping[str, Any]]
 Value = Mapping[str, Any]
+
+STATEMENTS_MAX: Final = 25  # writes in one batch call
+BATCH_GET_MAX: Final = 100  # reads in one batch call
 
 # A lost race, by what DynamoDB calls it in a batch of statements.
 _LOST: Final = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
@@ -58,12 +61,6 @@ def key(pk: str, sk: str) -> dict[str, Value]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def check_size(items: Sequence[object], most: int) -> None:
-    """Raise ValueError when a batch is larger than its call may be."""
-    if len(items) > most:
-        raise ValueError(f"at most {most} items at once, not {len(items)}")
-
-
 class _Tally(Struct):
     """What became of a batch of statements so far."""
 
@@ -98,8 +95,10 @@ class Database:
         return True
 
     def get_many(self, table: str, keys: Sequence[Mapping[str, Value]], attributes: str = "") -> list[Item]:
-        """At most 100 items by key, in no order, strongly consistent; ``attributes`` is a projection expression."""
-        check_size(keys, limits.BATCH_GET_MAX)
+        """Items by key, in no order, strongly consistent; ``attributes`` is a projection expression."""
+        return [i for some in chunks(keys, BATCH_GET_MAX) for i in self._get_batch(table, some, attributes)]
+
+    def _get_batch(self, table: str, keys: Sequence[Mapping[str, Value]], attributes: str) -> list[Item]:
         wanted = list(keys)
         how: dict[str, Any] = {"ConsistentRead": True}
         if attributes:
@@ -124,11 +123,23 @@ class Database:
         raise Unavailable(f"{table}: {len(wanted)} of {len(keys)} items could not be read")
 
     def execute(self, statements: Sequence[Statement]) -> list[bool]:
-        """Run at most 25 conditional writes; False for each that lost its race.
+        """Run conditional writes; False for each that lost its race.
 
         Raises Unavailable when nothing was written, OutcomeUnknown when any part may have been.
         """
-        check_size(statements, limits.STATEMENTS_MAX)
+        answers: list[bool] = []
+        for some in chunks(statements, STATEMENTS_MAX):
+            try:
+                answers += self._execute_batch(some)
+            except OutcomeUnknown:
+                raise
+            except Unavailable as error:
+                if any(answers):
+                    raise OutcomeUnknown(error.detail) from error
+                raise
+        return answers
+
+    def _execute_batch(self, statements: Sequence[Statement]) -> list[bool]:
         tally = _Tally(answers=[None] * len(statements), waiting=list(range(len(statements))))
         for attempt in range(clients.ATTEMPTS_MAX):
             if not tally.waiting:

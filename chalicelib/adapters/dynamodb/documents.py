@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.recurrence.expressions import Exclusion
+from chalicelib.core.schedules.limits import CATCH_UP_DEFAULT_MS, SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.schedules.schedule import (
     Definition,
     FailurePause,
@@ -27,7 +27,7 @@ from chalicelib.core.schedules.schedule import (
     State,
     VersionRef,
 )
-from chalicelib.ports.stores import LogLine
+from chalicelib.ports.stores.logs import LogLine
 
 R = TypeVar("R")
 
@@ -174,7 +174,7 @@ class _ExecutionDoc(
     monitored: bool = False
     notice: int = 0
     first_started_ms: int | None = None
-    sla_ms: int = limits.SLA_DEFAULT_MS
+    sla_ms: int = SLA_DEFAULT_MS
     trace_id: str = ""
     payload: str | None = None
     result: str | None = None
@@ -202,15 +202,15 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     target: dict[str, Any] = msgspec.field(default_factory=dict)
     owner: str = "anonymous"
     shard_key: str = ""
-    sla_ms: int = limits.SLA_DEFAULT_MS
+    sla_ms: int = SLA_DEFAULT_MS
     overlap: str = "allow"
-    catch_up_window_ms: int = limits.CATCH_UP_DEFAULT_MS
+    catch_up_window_ms: int = CATCH_UP_DEFAULT_MS
     jitter_ms: int = 0
     dst_gap: str = "run_after"
     dst_overlap: str = "once"
     exclude: tuple[Exclusion, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
-    timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    timeout_ms: int = TIMEOUT_DEFAULT_MS
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
-from chalicelib.adapters.dynamodb.database import Database, Statement, Value, check_size, key, number, text
-from chalicelib.core import limits
+from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Statement, Value, key, number, text
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores import ExecutionPage, in_failed_index, in_open_index
+from chalicelib.ports.stores.executions import ExecutionPage, in_failed_index, in_open_index
 
 SHARD_READERS: Final = 8
 # Sorts after every suffix that an instant's text can have in a sort key.
@@ -31,7 +31,7 @@ class _Shard(NamedTuple):
 class DynamoExecutionStore:
     """``ExecutionStore`` over the executions table."""
 
-    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+    def __init__(self, database: Database, retention_s: int = HISTORY_RETENTION_S) -> None:
         """``retention_s``: how long an execution is kept after its end."""
         self._db = database
         self._table = database.names.executions
@@ -39,19 +39,20 @@ class DynamoExecutionStore:
         self._lock = threading.Lock()
         self._readers: ThreadPoolExecutor | None = None
         # Outcomes of slow targets come one by one from many threads.
-        self._updates: Combiner[Statement, bool] = Combiner(database.execute, limits.STATEMENTS_MAX)
+        self._updates: Combiner[Statement, bool] = Combiner(database.execute, STATEMENTS_MAX)
 
     def insert(self, executions: Sequence[Execution]) -> list[bool]:
-        """Write at most 25 new records; False for each whose key exists already."""
+        """Write new records; False for each whose key exists already."""
         return self._db.execute([self._insertion(execution) for execution in executions])
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace at most 25 records, each if its stored ``rev`` still is the given one."""
-        check_size(writes, limits.STATEMENTS_MAX)
+        """Replace records, each if its stored ``rev`` still is the given one."""
+        if not writes:
+            return []
         return self._updates.call([self._replacement(execution, rev) for execution, rev in writes])
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
-        """At most 100 records by key; missing ones are left out."""
+        """Records by key; missing ones are left out."""
         unique = dict.fromkeys(keys)
         items = self._db.get_many(self._table, [key(*_primary(k)) for k in unique], "pk,sk,doc")
         found = [(documents.execution_key(i["pk"]["S"], i["sk"]["S"]), i["doc"]["S"]) for i in items]

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws.clients import write_idempotent
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, key, number, text
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.ports.stores import Cursor, LogLine, Remembered
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S, IDEMPOTENCY_RETENTION_S
+from chalicelib.ports.stores.cursors import Cursor
+from chalicelib.ports.stores.idempotency import Remembered
+from chalicelib.ports.stores.logs import LogLine
 
 _ABSENT: Final = "attribute_not_exists(pk)"
 
@@ -163,7 +165,7 @@ class DynamoIdempotencyStore(_Registry):
 class DynamoLogStore(_Registry):
     """``LogStore``: one item a line, kept as long as a record that ended when the line was written."""
 
-    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+    def __init__(self, database: Database, retention_s: int = HISTORY_RETENTION_S) -> None:
         super().__init__(database)
         self._retention_s = retention_s
 
@@ -209,7 +211,7 @@ def _leases(tenant: str) -> str:
 
 
 def _expiry(record: Remembered) -> int:
-    return record.started_ms // 1000 + limits.IDEMPOTENCY_RETENTION_S
+    return record.started_ms // 1000 + IDEMPOTENCY_RETENTION_S
 
 
 def _attributes(record: Remembered) -> dict[str, Any]:

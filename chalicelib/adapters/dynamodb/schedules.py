@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, check_size, key, number, text
+from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, key, number, text
 from chalicelib.adapters.machine.system import pause, token
-from chalicelib.core import limits
 from chalicelib.core.errors import Unavailable
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.jobs import job_status
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
-from chalicelib.ports.stores import (
+from chalicelib.ports.stores.schedules import (
     Change,
     Due,
     KeyPage,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from chalicelib.adapters.dynamodb.tables import RegistryItem, ScheduleItem
 
-GET_MAX: Final = limits.BATCH_GET_MAX // 2
 # States and definitions read apart from each other are read again this often before the reader is told to come back.
 TORN_READS_MAX: Final = 6
 CAPACITY_PK: Final = "#capacity"
@@ -41,7 +41,7 @@ CAPACITY_PK: Final = "#capacity"
 class DynamoScheduleStore:
     """``ScheduleStore`` over the schedules table."""
 
-    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+    def __init__(self, database: Database, retention_s: int = HISTORY_RETENTION_S) -> None:
         """``retention_s``: how long tombstones and snapshots outlive the day they were superseded."""
         self._db = database
         self._table = database.names.schedules
@@ -97,7 +97,6 @@ class DynamoScheduleStore:
 
         Workers call it: so it does without pynamodb.
         """
-        check_size(writes, limits.STATEMENTS_MAX)
         if not writes and not moves:
             return True  # a transaction of nothing is refused
         client, request = self._db.client(), token()
@@ -170,8 +169,7 @@ class DynamoScheduleStore:
     # -- what workers do, without pynamodb
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
-        """Both items of at most 50 schedules, read again where a change came between. Raises Unavailable."""
-        check_size(keys, GET_MAX)
+        """Both items of each schedule, read again where a change came between. Raises Unavailable."""
         wanted, found = list(dict.fromkeys(keys)), dict[Key, Schedule]()
         for attempt in range(TORN_READS_MAX):
             wanted = self._get_untorn(wanted, found)
@@ -427,7 +425,7 @@ class DynamoScheduleStore:
         """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         model = self._bound_model()
         matches = _filter(model, wanted)
-        looked_at = limit + 1 if matches is None else limits.LIST_SCAN_MAX_ITEMS
+        looked_at = limit + 1 if matches is None else LIST_SCAN_MAX_ITEMS
 
         def query() -> dict[str, Any]:
             found = model.query(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.adapters.dynamodb.database import Database, Names
 from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
@@ -15,34 +13,11 @@ from chalicelib.adapters.dynamodb.registry import (
 )
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
-from chalicelib.core import limits
-
-__all__ = [
-    "DynamoCursorStore",
-    "DynamoExecutionStore",
-    "DynamoIdempotencyStore",
-    "DynamoLeaseStore",
-    "DynamoLogStore",
-    "DynamoScheduleStore",
-    "DynamoTickStore",
-    "Stores",
-    "open_stores",
-]
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S
+from chalicelib.ports.services import Stores
 
 
-class Stores(Struct, frozen=True):
-    """One of each, over the same tables."""
-
-    schedules: DynamoScheduleStore
-    executions: DynamoExecutionStore
-    cursors: DynamoCursorStore
-    leases: DynamoLeaseStore
-    idempotency: DynamoIdempotencyStore
-    logs: DynamoLogStore
-    ticks: DynamoTickStore
-
-
-def open_stores(client: ClientFactory, stage: str, retention_s: int = limits.HISTORY_RETENTION_S) -> Stores:
+def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RETENTION_S) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
     ``retention_s``: how long finished executions, versions of schedules and ticks are kept.

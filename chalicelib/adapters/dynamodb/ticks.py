@@ -8,11 +8,11 @@ from typing import Any, Final
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb.database import Database, Value, key, number, text
 from chalicelib.adapters.machine.system import token
-from chalicelib.core import limits
+from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.ticks import tick_document
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.tick_book import Book, Page
-from chalicelib.ports.ticks import KeptBook
+from chalicelib.ports.stores.ticks import KeptBook
 
 _BOOK_KEY: Final = key("#ticks", "book")
 _SEQUENCE_DIGITS: Final = 15
@@ -21,7 +21,7 @@ _SEQUENCE_DIGITS: Final = 15
 class DynamoTickStore:
     """``TickStore``: a page expires ``retention_s`` after its last tick."""
 
-    def __init__(self, database: Database, retention_s: int = limits.HISTORY_RETENTION_S) -> None:
+    def __init__(self, database: Database, retention_s: int = HISTORY_RETENTION_S) -> None:
         self._db = database
         self._table = database.names.registry
         self._retention_s = retention_s

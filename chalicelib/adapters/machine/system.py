@@ -18,7 +18,8 @@ from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.core import ulid
 from chalicelib.core.clock.hlc import HEADER, BeyondRange, parse
 from chalicelib.core.errors import InvalidField
-from chalicelib.ports.clock import Handle, Held, Reading
+from chalicelib.ports.clock import Reading
+from chalicelib.ports.tasks import Handle, Held
 
 _NANOS_PER_MS = 1_000_000
 # A sleeper looks at the wall clock at least this often, so that a stepped clock wakes it soon.

@@ -13,12 +13,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.core import limits
 from chalicelib.core.clock import clock_bound, clockbound_segment
 from chalicelib.core.clock.clock_bound import Observation, Reading
+from chalicelib.core.clock.limits import OBSERVE_EVERY_MS
 
 CLOCKBOUND_PATHS = ("/var/run/clockbound/shm0", "/var/run/clockbound/shm")  # of protocol versions 2 and 1
-_EVERY_NANOS = limits.OBSERVE_EVERY_MS * 1_000_000
+_EVERY_NANOS = OBSERVE_EVERY_MS * 1_000_000
 _LOOK_FOR_DAEMON_NANOS = 60_000_000_000
 
 

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import observe_text
-from chalicelib.core import limits, queue_messages, ulid
-from chalicelib.ports.clock import Handle, Held, Reading
+from chalicelib.core import queue_messages, ulid
+from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.ports.clock import Reading
+from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 _NANOS_PER_MS = 1_000_000
@@ -231,11 +233,9 @@ class MemoryQueue:
         self.poison: list[str] = []
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Queue at most 10 messages."""
-        if len(messages) > limits.SQS_BATCH_MAX:
-            raise ValueError(f"at most {limits.SQS_BATCH_MAX} messages at once, not {len(messages)}")
+        """Queue messages."""
         for outgoing in messages:
-            assert 0 <= outgoing.delay_s <= limits.SQS_DELAY_MAX_S
+            assert 0 <= outgoing.delay_s <= SQS_DELAY_MAX_S
             visible_ms = self._now_ms() + outgoing.delay_s * 1000
             self._letters[str(next(self._count))] = _Letter(queue_messages.encode(outgoing.message), visible_ms)
 
@@ -243,7 +243,7 @@ class MemoryQueue:
         """Keep a dead letter."""
         self.dead.append(DeadLetter(execution_id, event, reason))
 
-    def receive(self, limit: int = limits.SQS_BATCH_MAX) -> list[Incoming]:
+    def receive(self, limit: int = 10) -> list[Incoming]:
         """At most ``limit`` visible messages; they are hidden for ``visibility_ms``, and come again unless deleted."""
         now_ms, found = self._now_ms(), list[Incoming]()
         for receipt, letter in list(self._letters.items()):

@@ -12,39 +12,33 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.ticks import MemoryTickStore
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import IDEMPOTENCY_RETENTION_S
 from chalicelib.core.jobs import job_status
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
-from chalicelib.ports.stores import (
+from chalicelib.ports.services import Stores
+from chalicelib.ports.stores.cursors import Cursor
+from chalicelib.ports.stores.executions import ExecutionPage, in_failed_index, in_open_index
+from chalicelib.ports.stores.idempotency import Remembered
+from chalicelib.ports.stores.logs import LogLine
+from chalicelib.ports.stores.schedules import (
     Change,
-    Cursor,
     Due,
-    ExecutionPage,
     KeyPage,
-    LogLine,
     NameTaken,
     NoRoom,
-    Remembered,
     RevisionLost,
     ScheduleFilter,
     Versioned,
-    in_failed_index,
-    in_open_index,
 )
 
 V = TypeVar("V")
-
-
-def _check_size(items: Sequence[object], most: int) -> None:
-    if len(items) > most:
-        raise ValueError(f"at most {most} items at once, not {len(items)}")
 
 
 class _Sorted:
@@ -123,7 +117,6 @@ class MemoryScheduleStore:
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
         """Both items of at most 50 schedules; missing and deleted ones are left out."""
-        _check_size(keys, limits.BATCH_GET_MAX // 2)
         with self._lock:
             both = [(at, self._definitions.get(at), self._states.get(at)) for at in keys]
         return {at: Schedule(d, s) for at, d, s in both if d is not None and s is not None and s.status != "deleted"}
@@ -142,7 +135,6 @@ class MemoryScheduleStore:
 
     def snapshots(self, versions: Sequence[Versioned]) -> dict[Versioned, Definition]:
         """Superseded definitions (at most 100) by version."""
-        _check_size(versions, limits.BATCH_GET_MAX)
         with self._lock:
             found = [(v, self._snapshots.get(v.key, {}).get(v.version)) for v in versions]
         return {version: definition for version, definition in found if definition is not None}
@@ -155,7 +147,6 @@ class MemoryScheduleStore:
 
     def write_states(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
         """Replace at most 25 states, each if its stored ``rev`` still is the given one."""
-        _check_size(writes, limits.STATEMENTS_MAX)
         return [self._write_state(state, expected_rev) for state, expected_rev in writes]
 
     def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
@@ -168,7 +159,7 @@ class MemoryScheduleStore:
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
-        bound = limit + 1 if wanted == ScheduleFilter() else limits.LIST_SCAN_MAX_ITEMS
+        bound = limit + 1 if wanted == ScheduleFilter() else LIST_SCAN_MAX_ITEMS
         with self._lock:
             entries = self._ids.of(tenant)
             end = len(entries) if after is None else bisect_left(entries, after)
@@ -180,7 +171,6 @@ class MemoryScheduleStore:
 
     def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The ids of the schedules that hold at most 100 (owner, name) pairs."""
-        _check_size(names, limits.BATCH_GET_MAX)
         with self._lock:
             return {name: self._names[(tenant, *name)] for name in names if (tenant, *name) in self._names}
 
@@ -200,7 +190,6 @@ class MemoryScheduleStore:
 
     def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
         """Replace at most 25 states and move counters, all or nothing."""
-        _check_size(writes, limits.STATEMENTS_MAX)
         with self._lock:
             stored = [(self._states.get(state.key), rev) for state, rev in writes]
             if any(old is None or old.rev != rev for old, rev in stored):
@@ -263,7 +252,6 @@ class MemoryScheduleStore:
         self._used |= moved
 
     def _found(self, items: Mapping[Key, V], keys: Sequence[Key]) -> dict[Key, V]:
-        _check_size(keys, limits.BATCH_GET_MAX)
         with self._lock:
             return {at: items[at] for at in keys if at in items}
 
@@ -344,17 +332,14 @@ class MemoryExecutionStore:
 
     def insert(self, executions: Sequence[Execution]) -> list[bool]:
         """Write at most 25 new records; False for each whose key exists already."""
-        _check_size(executions, limits.STATEMENTS_MAX)
         return [self._insert(execution) for execution in executions]
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
         """Replace at most 25 records, each if its stored ``rev`` still is the given one."""
-        _check_size(writes, limits.STATEMENTS_MAX)
         return [self._update(execution, expected_rev) for execution, expected_rev in writes]
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """At most 100 records by key; missing ones are left out."""
-        _check_size(keys, limits.BATCH_GET_MAX)
         with self._lock:
             return {at: self._records[at] for at in keys if at in self._records}
 
@@ -532,7 +517,7 @@ class MemoryIdempotencyStore:
 
 
 def _expiry_s(record: Remembered) -> int:
-    return record.started_ms // 1000 + limits.IDEMPOTENCY_RETENTION_S
+    return record.started_ms // 1000 + IDEMPOTENCY_RETENTION_S
 
 
 class MemoryLogStore:
@@ -561,18 +546,6 @@ class MemoryLogStore:
             lines = sorted(self._lines.get(execution, {}).items())
         found = [line for number, line in lines if number > after]
         return found[:limit], found[limit - 1].number if len(found) > limit else None
-
-
-class Stores(Struct, frozen=True):
-    """One of each."""
-
-    schedules: MemoryScheduleStore
-    executions: MemoryExecutionStore
-    cursors: MemoryCursorStore
-    leases: MemoryLeaseStore
-    idempotency: MemoryIdempotencyStore
-    logs: MemoryLogStore
-    ticks: MemoryTickStore
 
 
 def open_stores() -> Stores:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.tick_book import Book, Page
-from chalicelib.ports.ticks import KeptBook
+from chalicelib.ports.stores.ticks import KeptBook
 
 
 class MemoryTickStore:

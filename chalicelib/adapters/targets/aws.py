@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.adapters.aws import failures
-from chalicelib.core.limits import EVENTS_BATCH_MAX, SQS_BATCH_MAX
+from chalicelib.adapters.aws.work_queue import SQS_BATCH_MAX
+from chalicelib.core.targets.limits import EVENTS_BATCH_MAX
 from chalicelib.ports.target import COMPLETED, Delivery, Outcome
 
 Client = Any

@@ -7,7 +7,7 @@ from chalicelib.api.http import requests, responses
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.leases.lease import LeaseItem
 from chalicelib.usecases import nodes as joined
 from chalicelib.workers import sweep
@@ -20,7 +20,7 @@ def get(call: Call[Body, Query]) -> Reply:
     nodes = shards.live_nodes(s)
     items = shards.shard_items(s, sweep.WORK)
     now_ms = s.clock.now_ms()
-    swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+    swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
     view = responses.ClusterView(
         nodes=[_node(item) for _, item in sorted(nodes.items())] + [_node(item) for item in joined.joined(s)],
@@ -74,7 +74,7 @@ def operations() -> list[Operation]:
             body=requests.JoinBody,
             answers={200: responses.JoinedView},
             errors=(409,),
-            description=f"It counts as alive for {limits.NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
+            description=f"It counts as alive for {NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
             "a fencing token, and shows up in `/debug/cluster`. It owns no shards.",
             example={"node_id": "worker-7", "address": "10.0.0.7:7000"},
         ),

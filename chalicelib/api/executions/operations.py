@@ -9,9 +9,9 @@ from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Query, given, json_text
 from chalicelib.api.schedules.operations import execution_filter
-from chalicelib.core import limits
 from chalicelib.core.errors import NotFound
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
 from chalicelib.usecases import executions
 from chalicelib.usecases import logs as log_lines
@@ -147,7 +147,7 @@ def operations() -> list[Operation]:
             answers={201: responses.LogLineView},
             errors=(404, 409),
             creates=True,
-            description=f"At most {limits.LOG_LINES_MAX} lines, kept as long as executions are.",
+            description=f"At most {LOG_LINES_MAX} lines, kept as long as executions are.",
             example={"message": "12 of 40 rows done", "level": "info"},
         ),
     ]

@@ -10,12 +10,12 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, problem
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.api.http.responses import Check
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.ports.services import Services
 from chalicelib.usecases.health import Vitals, vitals
 
-SWEEP_MAX_AGE_MS = 3 * limits.SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
+SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
 NUMBERS_MAX_AGE_MS = 2_000
 
@@ -32,7 +32,7 @@ class Health:
         s = call.services
         now_ms = s.clock.now_ms()
         since_ms = self._since_ms = now_ms if self._since_ms is None else self._since_ms
-        tables = _checked(lambda: s.cursors.load("sweep#0"))
+        tables = _checked(lambda: s.stores.cursors.load("sweep#0"))
         # Tables that hang cost every call its time-outs: a probe would not wait for a second round of them.
         checks = {"tables": tables, "sweep": _swept(s, now_ms) if tables.ok else Check(ok=False, detail="not known")}
         failing = [name for name, check in checks.items() if not check.ok]
@@ -76,7 +76,7 @@ def _checked(look: Callable[[], object]) -> Check:
 def _swept(s: Services, now_ms: int) -> Check:
     """Whether every shard was swept lately. A sweep that ends well has reached both the tables and the queue."""
     try:
-        swept = [s.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+        swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
     except ChronoError as error:
         return Check(ok=False, detail=error.detail)
     never = sum(at is None for at in swept)

@@ -20,8 +20,8 @@ from chalice.local import CustomLocalChalice, LocalChalice, LocalGateway, RouteM
 from chalicelib.api.http import connection
 from chalicelib.api.http.app import FaceApp
 from chalicelib.api.http.problem import check_percent, too_large
-from chalicelib.core import limits
 from chalicelib.core.errors import BadRequest, ChronoError, NotFound, Unavailable
+from chalicelib.core.limits import BODY_MAX_BYTES
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -105,7 +105,7 @@ class Edge:
         if method == "OPTIONS":
             return self._options(headers, self._face.allowed(match.route, match.captured))
         read = body() if callable(body) else body
-        if len(read) > limits.BODY_MAX_BYTES:
+        if len(read) > BODY_MAX_BYTES:
             raise too_large()
         url = f"{path}?{query.replace('#', '%23')}" if query else path
         served = self._gateway.handle_request("GET" if method == "HEAD" else method, url, dict(headers), read)
@@ -167,9 +167,9 @@ def _read(environ: Mapping[str, Any]) -> bytes:
     if declared:
         if not str(declared).isdecimal():
             raise BadRequest("Content-Length is not a number")
-        if int(declared) > limits.BODY_MAX_BYTES:
+        if int(declared) > BODY_MAX_BYTES:
             raise too_large()
         return bytes(environ["wsgi.input"].read(int(declared)))
     if environ.get("wsgi.input_terminated"):  # chunked: the stream itself says where it ends
-        return bytes(environ["wsgi.input"].read(limits.BODY_MAX_BYTES + 1))
+        return bytes(environ["wsgi.input"].read(BODY_MAX_BYTES + 1))
     return b""

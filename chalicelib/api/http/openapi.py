@@ -16,8 +16,8 @@ from chalicelib.api.http.requests import NewSchedule, ScheduleChanges
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.core import errors as core_errors
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition
 
 _REF = "#/components/schemas/{name}"
@@ -188,7 +188,7 @@ _PARAMETERS: dict[str, Any] = {
         "in": "header",
         "required": False,
         "description": "Repeats of a call under one key get the first answer again. Refused calls are not remembered.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": limits.IDEMPOTENCY_KEY_MAX_CHARS},
+        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
     },
     "IfMatch": {
         "name": "If-Match",

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Struct, field
 
 from chalicelib.api.http.responses import Check, Problem, ProblemField
-from chalicelib.core import limits
 from chalicelib.core.errors import (
     BadRequest,
     ChronoError,
@@ -29,6 +28,7 @@ from chalicelib.core.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -112,13 +112,13 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
 
 def check_size(raw: bytes) -> None:
     """Refuse a body over the limit. Raises TooLarge."""
-    if len(raw) > limits.BODY_MAX_BYTES:
+    if len(raw) > BODY_MAX_BYTES:
         raise too_large()
 
 
 def too_large() -> TooLarge:
     """The error of a body over the limit."""
-    return TooLarge(f"a body may have at most {limits.BODY_MAX_BYTES} bytes", code="body_too_large")
+    return TooLarge(f"a body may have at most {BODY_MAX_BYTES} bytes", code="body_too_large")
 
 
 def _is_json(content_type: str | None) -> bool:
@@ -132,8 +132,8 @@ def _is_json(content_type: str | None) -> bool:
 
 def _check_json(raw: bytes) -> None:
     """Refuse what is no JSON text (RFC 8259): models leave embedded payloads unread, so the whole is read here once."""
-    if _depth(raw) > limits.JSON_MAX_DEPTH:
-        raise BadRequest(f"the JSON is nested deeper than {limits.JSON_MAX_DEPTH}")
+    if _depth(raw) > JSON_MAX_DEPTH:
+        raise BadRequest(f"the JSON is nested deeper than {JSON_MAX_DEPTH}")
     try:
         raw.decode()
         msgspec.json.decode(raw)
@@ -147,7 +147,7 @@ def _check_json(raw: bytes) -> None:
 
 def _depth(raw: bytes) -> int:
     """How deep arrays and objects nest, or at least more than the limit when they do."""
-    if raw.count(b"[") + raw.count(b"{") <= limits.JSON_MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") <= JSON_MAX_DEPTH:
         return 0  # so few cannot nest too deep: the usual case costs two counts
     depth = deepest = 0
     for bracket in _BRACKET.findall(_QUOTED.sub(b"", raw)):

@@ -13,43 +13,68 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from chalicelib.core import limits
+from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
+from chalicelib.core.leases.limits import (
+    FENCING_TOKEN_MAX,
+    LEASE_HOLDER_MAX_CHARS,
+    LEASE_METADATA_MAX_BYTES,
+    LEASE_TTL_MAX_MS,
+    LEASE_TTL_MIN_MS,
+    LEASE_WAIT_MAX_MS,
+)
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
+from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
 from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.limits import (
+    JITTER_MAX_MS,
+    LEDGER_MAX_ITEMS,
+    NAME_MAX_CHARS,
+    NOTE_MAX_CHARS,
+    OWNER_MAX_CHARS,
+    RETRY_MAX_ATTEMPTS,
+    RUNS_MAX,
+    SHARD_KEY_MAX_CHARS,
+    TAG_MAX_CHARS,
+    TAGS_MAX_COUNT,
+)
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
+from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, URL_MAX_CHARS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.ticks.limits import SEQUENCE_MAX
 
 T = TypeVar("T")
 Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
 
-Instant = Annotated[int, Meta(ge=0, le=limits.INSTANT_MAX_MS, description="Unix milliseconds.")]
-Duration = Annotated[int, Meta(ge=0, le=limits.DURATION_MAX_MS, description="Milliseconds.")]
+Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX_MS, description="Unix milliseconds.")]
+Duration = Annotated[int, Meta(ge=0, le=DURATION_MAX_MS, description="Milliseconds.")]
 Name = Annotated[
     str,
-    Meta(min_length=1, max_length=limits.NAME_MAX_CHARS, description="Unique within an owner when given."),
+    Meta(min_length=1, max_length=NAME_MAX_CHARS, description="Unique within an owner when given."),
 ]
 Kind = Literal["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"]
 Expr = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=limits.EXPR_MAX_CHARS,
+        max_length=EXPR_MAX_CHARS,
         description="By type: `*/5 * * * *`, `rate:5s`, `delay:30s`, `PT5M`, `at:2026-12-25T10:00:00Z`.",
         examples=["rate:5s"],
     ),
 ]
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name.", examples=["Europe/Berlin"])]
-Owner = Annotated[str, Meta(min_length=1, max_length=limits.OWNER_MAX_CHARS)]
-Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_MAX_CHARS)]
-Tags = Annotated[list[Tag], Meta(max_length=limits.TAGS_MAX_COUNT)]
-MaxRuns = Annotated[int, Meta(ge=1, le=limits.RUNS_MAX, description="The schedule completes after so many runs.")]
+Owner = Annotated[str, Meta(min_length=1, max_length=OWNER_MAX_CHARS)]
+Tag = Annotated[str, Meta(min_length=1, max_length=TAG_MAX_CHARS)]
+Tags = Annotated[list[Tag], Meta(max_length=TAGS_MAX_COUNT)]
+MaxRuns = Annotated[int, Meta(ge=1, le=RUNS_MAX, description="The schedule completes after so many runs.")]
 FailuresInRow = Annotated[
     int,
     Meta(
         ge=1,
-        le=limits.FAILURES_IN_ROW_MAX,
+        le=FAILURES_IN_ROW_MAX,
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
 ]
-TargetText = Annotated[str, Meta(min_length=1, max_length=limits.TARGET_NAME_MAX_CHARS)]
+TargetText = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
 Overlap = Literal["once", "twice"]
 State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
@@ -68,13 +93,13 @@ class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True)
 class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
     """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=limits.URL_MAX_CHARS, examples=["https://example.com/hook"])]
+    url: Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"])]
     method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
     headers: Opt[dict[str, str]] = UNSET
     secret_ref: Annotated[
         Opt[TargetText], Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`.")
     ] = UNSET
-    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
+    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
 
 
 class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
@@ -115,7 +140,7 @@ class Range(Body, kw_only=True):
 class RetryPolicyBody(Body, kw_only=True):
     """How a failed delivery is tried again. What is left out takes its default, also in a PATCH."""
 
-    max_attempts: Annotated[int, Meta(ge=1, le=limits.RETRY_MAX_ATTEMPTS)] = 3
+    max_attempts: Annotated[int, Meta(ge=1, le=RETRY_MAX_ATTEMPTS)] = 3
     backoff: Literal["exponential", "fixed"] = "exponential"
     base_ms: Duration = 1000
     max_ms: Duration = 60_000
@@ -125,9 +150,7 @@ class RetryPolicyBody(Body, kw_only=True):
 class MonitorBody(Body, kw_only=True):
     """A dead-man's switch: an alert when no execution succeeded for so long."""
 
-    window_ms: Annotated[
-        int, Meta(ge=limits.MONITOR_WINDOW_MIN_MS, le=limits.DURATION_MAX_MS, description="Milliseconds.")
-    ]
+    window_ms: Annotated[int, Meta(ge=MONITOR_WINDOW_MIN_MS, le=DURATION_MAX_MS, description="Milliseconds.")]
 
 
 Exclude = Annotated[
@@ -153,12 +176,12 @@ class ScheduleChanges(Body, kw_only=True):
     sla_ms: Opt[Duration] = UNSET
     overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
     catch_up_window_ms: Opt[Duration] = UNSET
-    jitter_ms: Opt[Annotated[int, Meta(ge=0, le=limits.JITTER_MAX_MS, description="Milliseconds.")]] = UNSET
+    jitter_ms: Opt[Annotated[int, Meta(ge=0, le=JITTER_MAX_MS, description="Milliseconds.")]] = UNSET
     dst_gap: Opt[Gap] = UNSET
     dst_overlap: Opt[Overlap] = UNSET
     exclude: Opt[Exclude] = UNSET
     retry_policy: Opt[RetryPolicyBody] = UNSET
-    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=limits.DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
+    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
     pause_after_failures: Opt[FailuresInRow | None] = UNSET
     monitor: Opt[MonitorBody | None] = UNSET
     tags: Opt[Tags] = UNSET
@@ -169,7 +192,7 @@ class NewSchedule(ScheduleChanges, kw_only=True):
 
     type: Kind
     expr: Expr
-    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=limits.SHARD_KEY_MAX_CHARS)] | None] = UNSET
+    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS)] | None] = UNSET
 
 
 class PreviewBody(Body, kw_only=True):
@@ -184,13 +207,13 @@ class PreviewBody(Body, kw_only=True):
     dst_gap: Opt[Gap] = UNSET
     dst_overlap: Opt[Overlap] = UNSET
     after_unix_ms: Opt[Instant | None] = UNSET
-    count: Annotated[int, Meta(ge=1, le=limits.PREVIEW_MAX_COUNT)] = limits.PREVIEW_DEFAULT_COUNT
+    count: Annotated[int, Meta(ge=1, le=PREVIEW_MAX_COUNT)] = PREVIEW_DEFAULT_COUNT
 
 
 class PauseBody(Body, kw_only=True):
     """Why it is paused, for whoever reads it next."""
 
-    note: Annotated[str, Meta(max_length=limits.NOTE_MAX_CHARS)] | None = None
+    note: Annotated[str, Meta(max_length=NOTE_MAX_CHARS)] | None = None
 
 
 class TriggerBody(Body, kw_only=True):
@@ -209,7 +232,7 @@ class BackfillBody(Body, kw_only=True):
 class CancelBody(Body, kw_only=True):
     """Why it is cancelled; kept in its history."""
 
-    reason: Annotated[str, Meta(max_length=limits.ERROR_MAX_CHARS)] | None = None
+    reason: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] | None = None
 
 
 class CompleteBody(Body, kw_only=True):
@@ -221,25 +244,25 @@ class CompleteBody(Body, kw_only=True):
 class FailBody(Body, kw_only=True):
     """What went wrong."""
 
-    error: Annotated[str, Meta(min_length=1, max_length=limits.ERROR_MAX_CHARS)]
+    error: Annotated[str, Meta(min_length=1, max_length=ERROR_MAX_CHARS)]
 
 
 LeaseName = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=limits.NAME_MAX_CHARS,
+        max_length=NAME_MAX_CHARS,
         pattern="^[A-Za-z0-9._:/-]+$",
         examples=["reports/nightly"],
     ),
 ]
 Holder = Annotated[
     str,
-    Meta(min_length=1, max_length=limits.LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
+    Meta(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
 ]
-LeaseTtl = Annotated[int, Meta(ge=limits.LEASE_TTL_MIN_MS, le=limits.LEASE_TTL_MAX_MS, description="Milliseconds.")]
+LeaseTtl = Annotated[int, Meta(ge=LEASE_TTL_MIN_MS, le=LEASE_TTL_MAX_MS, description="Milliseconds.")]
 # 0 was never granted: a caller that counts down from its first token is told that it holds nothing, not that it errs.
-FencingToken = Annotated[int, Meta(ge=0, le=limits.FENCING_TOKEN_MAX, description="As the grant gave it.")]
+FencingToken = Annotated[int, Meta(ge=0, le=FENCING_TOKEN_MAX, description="As the grant gave it.")]
 
 
 class AcquireBody(Body, kw_only=True):
@@ -249,11 +272,11 @@ class AcquireBody(Body, kw_only=True):
     holder_id: Holder
     ttl_ms: LeaseTtl
     wait_ms: Annotated[
-        int, Meta(ge=0, le=limits.LEASE_WAIT_MAX_MS, description="How long the call is held until granted.")
+        int, Meta(ge=0, le=LEASE_WAIT_MAX_MS, description="How long the call is held until granted.")
     ] = 0
     metadata: Annotated[
         Opt[dict[str, Any] | None],
-        Meta(description=f"Kept with the holding; at most {limits.LEASE_METADATA_MAX_BYTES} bytes serialised."),
+        Meta(description=f"Kept with the holding; at most {LEASE_METADATA_MAX_BYTES} bytes serialised."),
     ] = UNSET
 
 
@@ -290,16 +313,14 @@ class BreakBody(Body, kw_only=True):
 class LogBody(Body, kw_only=True):
     """What happened."""
 
-    message: Annotated[str, Meta(min_length=1, max_length=limits.LOG_MESSAGE_MAX_CHARS)]
+    message: Annotated[str, Meta(min_length=1, max_length=LOG_MESSAGE_MAX_CHARS)]
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class JoinBody(Body, kw_only=True):
     """A worker node of yours."""
 
-    node_id: Annotated[
-        str, Meta(min_length=1, max_length=limits.LEASE_HOLDER_MAX_CHARS, pattern=r"^[A-Za-z0-9._:/-]+$")
-    ]
+    node_id: Annotated[str, Meta(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, pattern=r"^[A-Za-z0-9._:/-]+$")]
     address: Annotated[str, Meta(min_length=1, max_length=256, examples=["10.0.0.7:7000"])]
 
 
@@ -310,9 +331,7 @@ class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class PageQuery(Query, kw_only=True):
     """One page of a list."""
 
-    limit: Annotated[int, Meta(ge=1, le=limits.PAGE_MAX_ITEMS, description="Items on a page.")] = (
-        limits.PAGE_DEFAULT_ITEMS
-    )
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="Items on a page.")] = PAGE_DEFAULT_ITEMS
     page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
@@ -329,7 +348,7 @@ class SchedulesQuery(PageQuery, kw_only=True):
     enabled: Opt[bool] = UNSET
     type: Opt[Kind] = UNSET
     tag: Opt[Tag] = UNSET
-    name_prefix: Opt[Annotated[str, Meta(min_length=1, max_length=limits.NAME_MAX_CHARS)]] = UNSET
+    name_prefix: Opt[Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS)]] = UNSET
 
 
 class ScheduleExecutionsQuery(PageQuery, kw_only=True):
@@ -345,9 +364,7 @@ class LedgerQuery(Query, kw_only=True):
 
     from_unix_ms: Opt[Instant] = UNSET
     to_unix_ms: Opt[Instant] = UNSET
-    limit: Annotated[int, Meta(ge=1, le=limits.LEDGER_MAX_ITEMS, description="Instants on a page.")] = (
-        limits.LEDGER_MAX_ITEMS
-    )
+    limit: Annotated[int, Meta(ge=1, le=LEDGER_MAX_ITEMS, description="Instants on a page.")] = LEDGER_MAX_ITEMS
     page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
@@ -362,9 +379,7 @@ class TicksQuery(PageQuery, kw_only=True):
     """Which ticks: those after a number, oldest first. With `text/event-stream`, without a number, from now on."""
 
     after_sequence: Opt[
-        Annotated[
-            int, Meta(ge=0, le=limits.SEQUENCE_MAX, description="The last number that the caller has; 0 for none.")
-        ]
+        Annotated[int, Meta(ge=0, le=SEQUENCE_MAX, description="The last number that the caller has; 0 for none.")]
     ] = UNSET
 
 

@@ -12,7 +12,7 @@ from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer,
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Definition, Schedule
 from chalicelib.core.trace import trace_id_of
-from chalicelib.ports.stores import LogLine
+from chalicelib.ports.stores.logs import LogLine
 
 Ulid = Annotated[str, Meta(min_length=26, max_length=26, examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])]
 Instant = Annotated[int, Meta(description="Unix milliseconds.")]

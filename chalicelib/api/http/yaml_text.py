@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from chalicelib.core import limits
 from chalicelib.core.errors import BadRequest
+from chalicelib.core.limits import JSON_MAX_DEPTH
 
 YAML: Final = "text/yaml"
 MEDIA_TYPES: Final = ("application/yaml", YAML, "application/x-yaml", "text/x-yaml")
@@ -94,8 +94,8 @@ class _Writer:
         self._place()
         self._open.append(_Container(end))
         self._out.append("{" if end == "}" else "[")
-        if len(self._open) > limits.JSON_MAX_DEPTH:
-            raise BadRequest(f"the YAML is nested deeper than {limits.JSON_MAX_DEPTH}")
+        if len(self._open) > JSON_MAX_DEPTH:
+            raise BadRequest(f"the YAML is nested deeper than {JSON_MAX_DEPTH}")
 
     def _scalar(self, event: Any) -> None:
         if self._is_key():

@@ -9,11 +9,12 @@ from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.http.requests import Body, Opt, PageQuery
 from chalicelib.api.http.responses import Instant, Ulid
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
+from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, progress
+from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.usecases.jobs import Job
 
 Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "timeout"]
@@ -26,12 +27,12 @@ class NewJob(Body, kw_only=True):
     type: Literal["unico", "recurrente"]
     timestamp: Annotated[Opt[Rfc3339 | None], Meta(description="When a `unico` runs; not in the past.")] = UNSET
     cron_expression: Annotated[
-        Opt[Annotated[str, Meta(min_length=1, max_length=limits.EXPR_MAX_CHARS)] | None],
+        Opt[Annotated[str, Meta(min_length=1, max_length=EXPR_MAX_CHARS)] | None],
         Meta(description="When a `recurrente` runs: five fields, or six with seconds first."),
     ] = UNSET
     last_date: Annotated[Opt[Rfc3339 | None], Meta(description="After it a `recurrente` runs no more.")] = UNSET
     webhook_url: Annotated[
-        Opt[Annotated[str, Meta(min_length=1, max_length=limits.URL_MAX_CHARS)] | None],
+        Opt[Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS)] | None],
         Meta(description="Where its firings are posted; without one they go to EventBridge."),
     ] = UNSET
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET

@@ -14,8 +14,8 @@ from chalicelib.api.http.requests import Query, definition_fields, given
 from chalicelib.api.schedules import bulk_schemas
 from chalicelib.api.schedules.bulk_schemas import BatchResult, CreateOperation, ItemError, PatchOperation, TagItem
 from chalicelib.api.schedules.operations import COLLECTION
-from chalicelib.core import limits
 from chalicelib.core.errors import ChronoError, InvalidField
+from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, TAG_CHANGE_MAX_SCHEDULES
 from chalicelib.core.ulid import derived
 from chalicelib.usecases import bulk
 from chalicelib.usecases.bulk import Change, Result
@@ -98,7 +98,7 @@ def operations() -> list[Operation]:
         Operation(
             method="POST",
             path=COLLECTION + ":batch",
-            summary=f"Up to {limits.BATCH_MAX_OPERATIONS} creates, patches, pauses, resumes and deletes",
+            summary=f"Up to {BATCH_MAX_OPERATIONS} creates, patches, pauses, resumes and deletes",
             tag="schedules",
             handler=batch,
             body=bulk_schemas.BatchBody,
@@ -123,6 +123,6 @@ def _by_tag(op: Literal["pause", "resume", "delete"]) -> Operation:
         answers={200: bulk_schemas.TagView},
         errors=(400,),
         description="With `dry_run=true` it tells what would change, and the next runs, and changes nothing. At most "
-        f"{limits.TAG_CHANGE_MAX_SCHEDULES} schedules a call: with a `next_page_token` call again.",
+        f"{TAG_CHANGE_MAX_SCHEDULES} schedules a call: with a `next_page_token` call again.",
         example={"tag": "nightly"},
     )

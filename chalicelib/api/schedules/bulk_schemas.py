@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Body, NewSchedule, Opt, ScheduleChanges, Tag, TokenQuery
 from chalicelib.api.http.responses import Instant, ProblemField, ScheduleView
-from chalicelib.core import limits
+from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, NOTE_MAX_CHARS
 
 Id = Annotated[str, Meta(min_length=26, max_length=26)]
-Note = Annotated[str, Meta(max_length=limits.NOTE_MAX_CHARS)]
+Note = Annotated[str, Meta(max_length=NOTE_MAX_CHARS)]
 IfMatch = Annotated[
     Opt[Annotated[str, Meta(min_length=26, max_length=26)]],
     Meta(description="The version that the schedule must still have."),
@@ -62,7 +62,7 @@ class BatchBody(Body, kw_only=True):
     """Changes, done in their order. The shape of all is judged before the first is done."""
 
     operations: Annotated[
-        list[AnyOperation], Meta(min_length=1, max_length=limits.BATCH_MAX_OPERATIONS, description="Each by its `op`.")
+        list[AnyOperation], Meta(min_length=1, max_length=BATCH_MAX_OPERATIONS, description="Each by its `op`.")
     ]
 
 

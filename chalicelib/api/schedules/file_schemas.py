@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta
 from chalicelib.api.http.requests import Body, Kind, Name, NewSchedule, Opt, Owner, Query, Tag, TokenQuery
 from chalicelib.api.http.responses import Instant
 from chalicelib.api.schedules.bulk_schemas import ItemError
-from chalicelib.core import limits
+from chalicelib.core.schedules.limits import IMPORT_MAX_SCHEDULES
 
 
 class FileEntry(NewSchedule, kw_only=True):
@@ -23,7 +23,7 @@ class ImportBody(Body, kw_only=True):
     """A file of schedules, as `:export` writes it: YAML, or the same as JSON."""
 
     version: Literal[1] = 1
-    schedules: Annotated[list[FileEntry], Meta(max_length=limits.IMPORT_MAX_SCHEDULES)]
+    schedules: Annotated[list[FileEntry], Meta(max_length=IMPORT_MAX_SCHEDULES)]
 
 
 class ImportQuery(Query, kw_only=True):

@@ -17,10 +17,11 @@ from chalicelib.api.schedules import file_schemas
 from chalicelib.api.schedules.bulk import item_error
 from chalicelib.api.schedules.file_schemas import FieldChange, ImportItem
 from chalicelib.api.schedules.operations import COLLECTION
-from chalicelib.core import limits
+from chalicelib.core.limits import PAGE_MAX_ITEMS
+from chalicelib.core.schedules.limits import EXPORT_MAX_BYTES, EXPORT_MAX_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition, RetryPolicy
 from chalicelib.ports.services import Config
-from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import bulk, files, schedules
 from chalicelib.usecases.files import Entry, Step
 
@@ -39,17 +40,17 @@ def export(call: Call[Body, file_schemas.ExportQuery]) -> Reply:
     after, size = call.after(q), 0
     entries: list[tuple[str, str, str]] = []  # owner, name or id, and what is said: in an order that diffs can follow
     while True:
-        room = min(limits.PAGE_MAX_ITEMS, limits.EXPORT_MAX_SCHEDULES - len(entries))
+        room = min(PAGE_MAX_ITEMS, EXPORT_MAX_SCHEDULES - len(entries))
         found, following = schedules.page(s, call.caller, wanted, room, after)
         for each in found:
             text = yaml_text.dump([_entry(each.definition, s.config)])
             size += len(text.encode())
-            if size > limits.EXPORT_MAX_BYTES and entries:
+            if size > EXPORT_MAX_BYTES and entries:
                 return _file(entries, call.token(after))
             entries.append((each.definition.owner, each.definition.name or each.definition.id, text))
             after = each.definition.id
         after = following
-        if after is None or len(entries) >= limits.EXPORT_MAX_SCHEDULES:
+        if after is None or len(entries) >= EXPORT_MAX_SCHEDULES:
             return _file(entries, call.token(after))
 
 
@@ -164,7 +165,7 @@ def operations() -> list[Operation]:
             query=file_schemas.ExportQuery,
             answers={200: yaml_text.YAML},
             errors=(400,),
-            description=f"At most {limits.EXPORT_MAX_SCHEDULES} of them; where there are more, `{NEXT_TOKEN}` "
+            description=f"At most {EXPORT_MAX_SCHEDULES} of them; where there are more, `{NEXT_TOKEN}` "
             "is the page token of the rest.",
             answer_headers={NEXT_TOKEN: "The page token of the rest, when there is more."},
         ),

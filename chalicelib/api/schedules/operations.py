@@ -8,15 +8,16 @@ from chalicelib.api.http import requests, responses
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag, none_match
 from chalicelib.api.http.requests import Body, Query, definition_fields, given, json_text
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Schedule
 from chalicelib.core.ulid import is_ulid
-from chalicelib.ports.stores import ScheduleFilter
+from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import backfill, executions, preview, schedules
 from chalicelib.usecases.executions import ExecutionFilter
 
@@ -161,7 +162,7 @@ def show_preview(call: Call[requests.PreviewBody, Query]) -> Reply:
 def _local(unix_ms: int, timezone: str) -> str:
     """RFC 3339 with the zone's offset, or Z for UTC."""
     offset_s = zones.zone(timezone).offset(unix_ms // 1000)
-    if timezone == "UTC" or unix_ms + offset_s * 1000 > limits.INSTANT_MAX_MS:
+    if timezone == "UTC" or unix_ms + offset_s * 1000 > INSTANT_MAX_MS:
         return to_rfc3339(unix_ms)
     sign, (hours, seconds) = "-" if offset_s < 0 else "+", divmod(abs(offset_s), 3600)
     return f"{to_rfc3339(unix_ms + offset_s * 1000)[:-1]}{sign}{hours:02d}:{seconds // 60:02d}"
@@ -356,7 +357,7 @@ def _verbs() -> list[Operation]:
             errors=(404,),
             creates=True,
             guarded=True,
-            description=f"At most {limits.BACKFILL_MAX_INSTANTS} instants, up to now; "
+            description=f"At most {BACKFILL_MAX_INSTANTS} instants, up to now; "
             "also such as lie before the schedule's creation. Repeating it repeats nothing.",
             example={"from_unix_ms": 1795248000000, "to_unix_ms": 1795251600000},
         ),

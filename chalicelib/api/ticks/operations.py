@@ -14,9 +14,9 @@ from chalicelib.api.http.connection import caller_is_gone, stream_slot
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, TooMany
 from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_STREAM_MAX_MS
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Skipped
 from chalicelib.ports.services import Services
@@ -113,7 +113,7 @@ def _last_number(call: Call[Body, requests.TicksQuery]) -> int | None:
     said = call.headers.get(LAST_EVENT_ID.lower())
     if not said:
         return requests.given(call.query.after_sequence)
-    if not (said.isascii() and said.isdecimal()) or int(said) > limits.SEQUENCE_MAX:
+    if not (said.isascii() and said.isdecimal()) or int(said) > SEQUENCE_MAX:
         raise InvalidField.of(LAST_EVENT_ID, "must be the sequence of a tick")
     return int(said)
 
@@ -122,12 +122,12 @@ class _Subscription:
     """The body of one subscriber's answer. It has one of the process's places until it is closed."""
 
     def __init__(self, s: Services, frequency: Frequency, after_sequence: int | None, gone: Callable[[], bool]) -> None:
-        if not s.tick_streams.take():
+        if not s.process.tick_streams.take():
             raise TooMany("this server streams to as many subscribers as it can", retry_after_s=5)
         self._s = s
         self._lock = threading.Lock()
         self._open = True
-        until_ms = s.clock.now_ms() + limits.TICK_STREAM_MAX_MS
+        until_ms = s.clock.now_ms() + TICK_STREAM_MAX_MS
         self._feed = tick_feed.follow(s, frequency, after_sequence, until_ms, gone)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -138,7 +138,7 @@ class _Subscription:
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
-            self._s.tick_streams.give_back()
+            self._s.process.tick_streams.give_back()
             with contextlib.suppress(ValueError):  # another thread is inside it; it ends with its connection
                 self._feed.close()
 

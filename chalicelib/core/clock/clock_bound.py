@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from chalicelib.core.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
+from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
 
 _NANOS_PER_S = 1_000_000_000
 _PPM = 1_000_000

@@ -11,8 +11,8 @@ import re
 
 from msgspec import Struct
 
+from chalicelib.core.clock.limits import HLC_GRACE_MS, HLC_LOGICAL_MAX
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.limits import HLC_GRACE_MS, HLC_LOGICAL_MAX
 
 HEADER = "X-Chrono-HLC"
 

@@ -16,9 +16,10 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict
 from chalicelib.core.executions import retry
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, ERROR_MAX_CHARS
+from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
 
 PENDING, IN_PROGRESS, COMPLETED, FAILED, TIMEOUT, CANCELLED, MISSED, SKIPPED = (
@@ -144,7 +145,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     monitored: bool = False
     notice: int = 0
     first_started_ms: int | None = None
-    sla_ms: int = limits.SLA_DEFAULT_MS
+    sla_ms: int = SLA_DEFAULT_MS
     trace_id: str = ""
     payload: str | None = None
     result: str | None = None
@@ -225,7 +226,7 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
         attempt=execution.attempt + 1,
         fencing_token=fencing_token,
         claimed_by=owner,
-        lease_until_ms=due + limits.ATTEMPT_LEASE_MS,
+        lease_until_ms=due + ATTEMPT_LEASE_MS,
         retry_at_ms=None,
         waits=False,
     )
@@ -311,7 +312,7 @@ def _end_attempt(execution: Execution, result: Result, now_ms: int) -> Execution
         outcome=result.outcome,
         http_status=result.http_status,
         error_type=result.error_type,
-        error=result.error[: limits.ERROR_MAX_CHARS] if result.error else None,
+        error=result.error[:ERROR_MAX_CHARS] if result.error else None,
     )
     return replace(execution, attempts=(*execution.attempts[:-1], last))
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import SKIPPED, Execution
+from chalicelib.core.executions.limits import LOST_AFTER_MS
+from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.schedules.schedule import Definition
 
 LOST, PAUSED, EXCLUDED, PENDING = "lost", "paused", "excluded", "pending"
@@ -67,7 +68,7 @@ def _expected(
     for number, version in enumerate(versions):
         if version.type == "DELAY":
             continue
-        last = versions[number + 1].since_ms - 1 if number + 1 < len(versions) else limits.INSTANT_MAX_MS
+        last = versions[number + 1].since_ms - 1 if number + 1 < len(versions) else INSTANT_MAX_MS
         ends = last if version.until_ms is None else min(last, version.until_ms - 1)
         active_to = min(ends, to_ms) if version.active else version.since_ms - 1
         if owed_until_ms is not None and number + 1 == len(versions):
@@ -92,5 +93,5 @@ def _line(at_ms: int, expected: str | None, execution: Execution | None, now_ms:
     if expected in (PAUSED, EXCLUDED):
         return Line(at_ms, False, str(expected))
     due_ms = at_ms + jitter_ms if jitter_ms else at_ms
-    outcome = PENDING if now_ms - due_ms < limits.LOST_AFTER_MS else LOST
+    outcome = PENDING if now_ms - due_ms < LOST_AFTER_MS else LOST
     return Line(at_ms, True, outcome)

@@ -27,7 +27,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, TooMany
-from chalicelib.core.limits import (
+from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
     LEASE_METADATA_MAX_BYTES,
@@ -35,8 +35,8 @@ from chalicelib.core.limits import (
     LEASE_TTL_MIN_MS,
     LEASE_WAIT_MAX_MS,
     LEASE_WAITERS_MAX,
-    NAME_MAX_CHARS,
 )
+from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 
 A_co = TypeVar("A_co", covariant=True)
 

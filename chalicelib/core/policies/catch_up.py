@@ -7,7 +7,7 @@ the last one given out (``paced_ms``), so all workers share them.
 
 from __future__ import annotations
 
-from chalicelib.core import limits
+from chalicelib.core.policies.limits import CATCH_UP_LATE_MS
 from chalicelib.core.schedules.schedule import Definition
 
 MINUTE_MS = 60_000
@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 
 def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:
     """Whether a firing that was due at ``due_ms`` has to wait for a slot. AT and DELAY have one instant at a time."""
-    return definition.late_limit_ms is not None and now_ms - due_ms > limits.CATCH_UP_LATE_MS
+    return definition.late_limit_ms is not None and now_ms - due_ms > CATCH_UP_LATE_MS
 
 
 def slots(count: int, paced_ms: int | None, now_ms: int, per_minute: int) -> list[int]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Key, Schedule
 
@@ -96,12 +96,12 @@ def looked_at(watch: Watch, success_ms: int, now_ms: int) -> tuple[Turn, Watch]:
     if watch.silent_ms and known.success_ms > watch.success_ms:
         return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
     if watch.silent_ms:
-        wait_ms = watch.window_ms if watch.told else limits.SWEEP_PERIOD_MS
+        wait_ms = watch.window_ms if watch.told else SWEEP_PERIOD_MS
         return Turn.STILL_SILENT, replace(known, look_ms=now_ms + wait_ms)
     if known.due_ms > now_ms:
         return Turn.WELL, replace(known, look_ms=known.due_ms)
     silent_ms = known.success_ms + watch.window_ms
-    return Turn.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + limits.SWEEP_PERIOD_MS)
+    return Turn.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
 
 
 def told(watch: Watch, now_ms: int) -> Watch:

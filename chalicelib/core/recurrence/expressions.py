@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.recurrence import exclusions, zones
 from chalicelib.core.recurrence.calendar_periods import UNBOUNDED, CalendarSteps, Steps, parse_anchor, parse_repetition
 from chalicelib.core.recurrence.cron import NEVER, Cron, CronError
 from chalicelib.core.recurrence.exclusions import Exclusion, Exclusions
+from chalicelib.core.recurrence.limits import RATE_MIN_MS
 from chalicelib.core.recurrence.rrule import RuleError, RuleGrid, wall_seconds
 from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, WallClock
 from chalicelib.core.recurrence.zones import Zone
@@ -70,7 +71,7 @@ class Recurrence:
         self._raw = raw  # the same before exclusions
         self._exclusions = excluded
         self._start = spec.start_at_ms
-        self._end = limits.INSTANT_MAX_MS if spec.end_at_ms is None else spec.end_at_ms
+        self._end = INSTANT_MAX_MS if spec.end_at_ms is None else spec.end_at_ms
 
     def next_after(self, after_ms: int) -> int | None:
         """The first instant > ``after_ms`` within start and end (both included) and not excluded; None: exhausted.
@@ -260,8 +261,8 @@ def _after_colon(expr: str, prefix: str) -> str:
 
 def _bounded_duration(expr: str, prefix: str, least_ms: int) -> int:
     duration_ms = parse_duration(_after_colon(expr, prefix))
-    if not least_ms <= duration_ms <= limits.DURATION_MAX_MS:
-        raise ValueError(f"must be from {least_ms} ms to {limits.DURATION_MAX_MS // 86_400_000} d")
+    if not least_ms <= duration_ms <= DURATION_MAX_MS:
+        raise ValueError(f"must be from {least_ms} ms to {DURATION_MAX_MS // 86_400_000} d")
     return duration_ms
 
 
@@ -270,7 +271,7 @@ def _delay_ms(expr: str) -> int:
 
 
 def _rate(spec: Spec) -> Steps:
-    interval_ms = _bounded_duration(spec.expr, "rate", limits.RATE_MIN_MS)
+    interval_ms = _bounded_duration(spec.expr, "rate", RATE_MIN_MS)
     return _steps(spec, interval_ms)
 
 
@@ -294,8 +295,8 @@ def _iso8601(spec: Spec, zone: Zone) -> Grid:
         anchor_ms, first = spec.anchor_ms, 1
     last = UNBOUNDED if read.times is None else first + read.times - 1
     period = read.period
-    if period.average_ms < limits.RATE_MIN_MS:
-        raise ValueError(f"the period must be at least {limits.RATE_MIN_MS} ms")
+    if period.average_ms < RATE_MIN_MS:
+        raise ValueError(f"the period must be at least {RATE_MIN_MS} ms")
     if not (period.months or period.days):
         return Steps(anchor_ms, period.time_ms, first, last)
     return CalendarSteps(anchor_ms, period, zone, first=first, last=last, gap=spec.dst_gap, overlap=spec.dst_overlap)

@@ -15,8 +15,14 @@ from typing import NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, SETTLE_MAX_INSTANTS
 from chalicelib.core.recurrence import expressions
+from chalicelib.core.schedules.limits import (
+    CATCH_UP_DEFAULT_MS,
+    SLA_DEFAULT_MS,
+    TIMEOUT_DEFAULT_MS,
+    VERSIONS_INLINE_MAX,
+)
 
 
 class Key(NamedTuple):
@@ -76,15 +82,15 @@ class Definition(Struct, frozen=True, kw_only=True):
     target: Mapping[str, object] = field(default_factory=lambda: {"type": "eventbridge"})
     owner: str = "anonymous"
     shard_key: str = ""
-    sla_ms: int = limits.SLA_DEFAULT_MS
+    sla_ms: int = SLA_DEFAULT_MS
     overlap: str = "allow"
-    catch_up_window_ms: int = limits.CATCH_UP_DEFAULT_MS
+    catch_up_window_ms: int = CATCH_UP_DEFAULT_MS
     jitter_ms: int = 0
     dst_gap: str = "run_after"
     dst_overlap: str = "once"
     exclude: tuple[expressions.Exclusion, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
-    timeout_ms: int = limits.TIMEOUT_DEFAULT_MS
+    timeout_ms: int = TIMEOUT_DEFAULT_MS
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()
@@ -227,7 +233,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     def with_version(self, ref: VersionRef, **changes: object) -> State:
         """This state under a new version; only the newest versions are kept inline."""
-        versions = (*self.versions, ref)[-limits.VERSIONS_INLINE_MAX :]
+        versions = (*self.versions, ref)[-VERSIONS_INLINE_MAX:]
         return replace(self, rev=self.rev + 1, epoch=self.epoch + 1, versions=versions, **changes)
 
 
@@ -354,7 +360,7 @@ def _ahead(definition: Definition, state: State, now_ms: int) -> tuple[int, int 
     if definition.type == "DELAY":
         return 1, state.queued_ms
     start = max(now_ms + 1, definition.since_ms)
-    queued = definition.compiled().between(start, state.queued_ms, limits.SETTLE_MAX_INSTANTS)
+    queued = definition.compiled().between(start, state.queued_ms, SETTLE_MAX_INSTANTS)
     return len(queued), (queued[0] if queued else state.next_run_ms)
 
 
@@ -364,6 +370,6 @@ def _last_run(definition: Definition, state: State, now_ms: int) -> int | None:
         if last <= now_ms:
             best = max(last, best or 0)
         elif first <= now_ms:
-            runs = definition.compiled().between(first, now_ms, limits.MESSAGE_MAX_INSTANTS * 2)
+            runs = definition.compiled().between(first, now_ms, MESSAGE_MAX_INSTANTS * 2)
             best = max(runs[-1] if runs else first, best or 0)
     return best

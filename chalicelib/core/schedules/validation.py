@@ -10,11 +10,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from chalicelib.core import limits
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
+from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
+from chalicelib.core.schedules.limits import (
+    JITTER_MAX_MS,
+    NAME_MAX_CHARS,
+    NOTE_MAX_CHARS,
+    OWNER_MAX_CHARS,
+    PAYLOAD_MAX_BYTES,
+    RETRY_MAX_ATTEMPTS,
+    RUNS_MAX,
+    SHARD_KEY_MAX_CHARS,
+    TAG_MAX_CHARS,
+    TAGS_MAX_COUNT,
+)
 from chalicelib.core.schedules.schedule import Definition, RetryPolicy
 from chalicelib.core.targets import ssrf, webhook_signature
+from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 
 OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
 BACKOFFS: Final = ("exponential", "fixed")
@@ -52,8 +67,8 @@ def check(definition: Definition, now_ms: int, webhook_allow: tuple[str, ...], a
 def check_payload(text: str) -> None:
     """Refuse serialised JSON that is longer than a payload may be: TooLarge (``payload_too_large``)."""
     size = len(text.encode())
-    if size > limits.PAYLOAD_MAX_BYTES:
-        detail = f"the payload has {size} bytes, and at most {limits.PAYLOAD_MAX_BYTES} are taken"
+    if size > PAYLOAD_MAX_BYTES:
+        detail = f"the payload has {size} bytes, and at most {PAYLOAD_MAX_BYTES} are taken"
         raise TooLarge(detail, code="payload_too_large")
 
 
@@ -81,20 +96,20 @@ def normal_target(target: Mapping[str, object]) -> dict[str, object]:
 def _texts(definition: Definition) -> Iterable[FieldError]:
     d = definition
     named = (
-        ("name", d.name, limits.NAME_MAX_CHARS),
-        ("owner", d.owner, limits.OWNER_MAX_CHARS),
-        ("shard_key", d.shard_key or None, limits.SHARD_KEY_MAX_CHARS),
-        ("note", d.note or None, limits.NOTE_MAX_CHARS),
-        *((f"tags.{i}", tag, limits.TAG_MAX_CHARS) for i, tag in enumerate(d.tags)),
+        ("name", d.name, NAME_MAX_CHARS),
+        ("owner", d.owner, OWNER_MAX_CHARS),
+        ("shard_key", d.shard_key or None, SHARD_KEY_MAX_CHARS),
+        ("note", d.note or None, NOTE_MAX_CHARS),
+        *((f"tags.{i}", tag, TAG_MAX_CHARS) for i, tag in enumerate(d.tags)),
     )
     for field, value, longest in named:
         problem = None if value is None else _text_problem(value, longest)
         if problem:
             yield FieldError(field, problem)
-    if len(d.tags) > limits.TAGS_MAX_COUNT:
-        yield FieldError("tags", f"at most {limits.TAGS_MAX_COUNT} tags")
-    if len(d.expr) > limits.EXPR_MAX_CHARS:
-        yield FieldError("expr", f"must have at most {limits.EXPR_MAX_CHARS} characters")
+    if len(d.tags) > TAGS_MAX_COUNT:
+        yield FieldError("tags", f"at most {TAGS_MAX_COUNT} tags")
+    if len(d.expr) > EXPR_MAX_CHARS:
+        yield FieldError("expr", f"must have at most {EXPR_MAX_CHARS} characters")
 
 
 def _text_problem(value: str, longest: int) -> str | None:
@@ -108,39 +123,39 @@ def _text_problem(value: str, longest: int) -> str | None:
 def _numbers(definition: Definition) -> Iterable[FieldError]:
     d = definition
     ranges = (
-        ("start_at_unix_ms", d.start_at_ms, 0, limits.INSTANT_MAX_MS),
-        ("end_at_unix_ms", d.end_at_ms, 0, limits.INSTANT_MAX_MS),
-        ("max_runs", d.max_runs, 1, limits.RUNS_MAX),
-        ("sla_ms", d.sla_ms, 0, limits.DURATION_MAX_MS),
-        ("catch_up_window_ms", d.catch_up_window_ms, 0, limits.DURATION_MAX_MS),
-        ("jitter_ms", d.jitter_ms, 0, limits.JITTER_MAX_MS),
-        ("timeout_ms", d.timeout_ms, 1, limits.DURATION_MAX_MS),
-        ("pause_after_failures", d.pause_after_failures, 1, limits.FAILURES_IN_ROW_MAX),
+        ("start_at_unix_ms", d.start_at_ms, 0, INSTANT_MAX_MS),
+        ("end_at_unix_ms", d.end_at_ms, 0, INSTANT_MAX_MS),
+        ("max_runs", d.max_runs, 1, RUNS_MAX),
+        ("sla_ms", d.sla_ms, 0, DURATION_MAX_MS),
+        ("catch_up_window_ms", d.catch_up_window_ms, 0, DURATION_MAX_MS),
+        ("jitter_ms", d.jitter_ms, 0, JITTER_MAX_MS),
+        ("timeout_ms", d.timeout_ms, 1, DURATION_MAX_MS),
+        ("pause_after_failures", d.pause_after_failures, 1, FAILURES_IN_ROW_MAX),
     )
     for field, value, least, most in ranges:
         if value is not None and not least <= value <= most:
             yield FieldError(field, f"must be from {least} to {most}")
     if d.monitor is not None:
-        least, most = limits.MONITOR_WINDOW_MIN_MS, limits.DURATION_MAX_MS
+        least, most = MONITOR_WINDOW_MIN_MS, DURATION_MAX_MS
         if not least <= d.monitor.window_ms <= most:
             yield FieldError("monitor.window_ms", f"must be from {least} to {most}")
     for index, exclusion in enumerate(d.exclude):
         if not isinstance(exclusion, str):
             for name, at_ms in zip(("from_unix_ms", "to_unix_ms"), exclusion, strict=True):
-                if not 0 <= at_ms <= limits.INSTANT_MAX_MS:
-                    yield FieldError(f"exclude.{index}.{name}", f"must be from 0 to {limits.INSTANT_MAX_MS}")
+                if not 0 <= at_ms <= INSTANT_MAX_MS:
+                    yield FieldError(f"exclude.{index}.{name}", f"must be from 0 to {INSTANT_MAX_MS}")
     if d.overlap not in OVERLAPS:
         yield FieldError("overlap", "must be one of " + ", ".join(OVERLAPS))
 
 
 def _policy(policy: RetryPolicy) -> Iterable[FieldError]:
-    if not 1 <= policy.max_attempts <= limits.RETRY_MAX_ATTEMPTS:
-        yield FieldError("retry_policy.max_attempts", f"must be from 1 to {limits.RETRY_MAX_ATTEMPTS}")
+    if not 1 <= policy.max_attempts <= RETRY_MAX_ATTEMPTS:
+        yield FieldError("retry_policy.max_attempts", f"must be from 1 to {RETRY_MAX_ATTEMPTS}")
     if policy.backoff not in BACKOFFS:
         yield FieldError("retry_policy.backoff", "must be one of " + ", ".join(BACKOFFS))
     for name, value in (("base_ms", policy.base_ms), ("max_ms", policy.max_ms)):
-        if not 0 <= value <= limits.DURATION_MAX_MS:
-            yield FieldError(f"retry_policy.{name}", f"must be from 0 to {limits.DURATION_MAX_MS}")
+        if not 0 <= value <= DURATION_MAX_MS:
+            yield FieldError(f"retry_policy.{name}", f"must be from 0 to {DURATION_MAX_MS}")
     if policy.max_ms < policy.base_ms:
         yield FieldError("retry_policy.max_ms", "must not be less than base_ms")
 
@@ -183,7 +198,7 @@ def _target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> Ite
             yield FieldError(f"target.{name}", problem)
 
 
-def _matches(pattern: str, what: str, longest: int = limits.TARGET_NAME_MAX_CHARS) -> Judge:
+def _matches(pattern: str, what: str, longest: int = TARGET_NAME_MAX_CHARS) -> Judge:
     compiled = re.compile(pattern, re.ASCII)
 
     def judge(value: object) -> str | None:
@@ -202,7 +217,7 @@ def _string(value: object) -> str | None:
 
 
 def _timeout(value: object) -> str | None:
-    most = limits.WEBHOOK_TIMEOUT_MAX_MS
+    most = WEBHOOK_TIMEOUT_MAX_MS
     fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
     return None if fits else f"must be from 1 to {most}"
 
@@ -236,7 +251,7 @@ _SHAPES: Final[Mapping[str, _Shape]] = {
             "timeout_ms": _timeout,
         },
         frozenset({"url"}),
-        {"method": "POST", "timeout_ms": limits.WEBHOOK_TIMEOUT_DEFAULT_MS},
+        {"method": "POST", "timeout_ms": WEBHOOK_TIMEOUT_DEFAULT_MS},
     ),
     "sqs": _Shape(
         {

@@ -6,7 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from chalicelib.core.instants import to_unix_ms
-from chalicelib.core.limits import RETRY_AFTER_MAX_MS
+from chalicelib.core.targets.limits import RETRY_AFTER_MAX_MS
 
 
 def parse(value: str | None, now_unix_ms: int) -> int | None:

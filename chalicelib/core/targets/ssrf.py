@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from chalicelib.core.limits import URL_MAX_CHARS
+from chalicelib.core.targets.limits import URL_MAX_CHARS
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

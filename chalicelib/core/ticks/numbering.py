@@ -23,13 +23,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from chalicelib.core.limits import (
-    TICK_CATCH_UP_MAX_COUNT,
-    TICK_GRACE_MS,
-    TICK_RESERVE_AHEAD_MS,
-)
 from chalicelib.core.recurrence.zones import Segment, Zone
 from chalicelib.core.ticks.frequencies import Frequency
+from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT, TICK_GRACE_MS, TICK_RESERVE_AHEAD_MS
 
 SCHEMA_VERSION: Final = 1
 

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.recurrence.zones import Zone
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.limits import TICK_FINISH_AFTER_MS, TICK_RESERVE_MAX_COUNT, TICK_START_MS, TICK_TAIL_MS
 from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reservation, Reserved, Tick, build, reserve, skip_to
 
 NANOS_PER_S: Final = 1_000_000_000
@@ -161,7 +162,7 @@ def advance(book: Book, now_ms: int, terms: Terms, maker: Maker) -> Advance:
             stream = _with(stream, got, now_ms, maker)
             pages += [page] if page else []
             new += unqueued(frequency, stream)
-            more |= len(got.ticks) == limits.TICK_RESERVE_MAX_COUNT
+            more |= len(got.ticks) == TICK_RESERVE_MAX_COUNT
         if stream != book.stream(frequency):
             book = book.with_stream(frequency, stream)
     return Advance(book, tuple(pages), tuple(left), tuple(new), more)
@@ -177,7 +178,7 @@ def enabled(stream: Stream, now_ms: int, was_running: bool) -> Stream:
     started = replace(stream, enabled=True)
     if was_running:
         return started
-    return replace(started, cursor=skip_to(stream.cursor, (now_ms + limits.TICK_START_MS) * NANOS_PER_MS))
+    return replace(started, cursor=skip_to(stream.cursor, (now_ms + TICK_START_MS) * NANOS_PER_MS))
 
 
 def unqueued(frequency: Frequency, stream: Stream) -> list[Tick]:
@@ -225,21 +226,21 @@ def _in_good_hands(stream: Stream, now_ms: int) -> bool:
     Only spares the second of two producers that meet from queueing everything once more.
     """
     age_ms = now_ms - stream.reserved_ms
-    if stream.queued_sequence >= stream.cursor.sequence or not 0 <= age_ms < limits.TICK_FINISH_AFTER_MS:
+    if stream.queued_sequence >= stream.cursor.sequence or not 0 <= age_ms < TICK_FINISH_AFTER_MS:
         return False
     first = next((r for r in stream.runs if r.last_sequence > stream.queued_sequence), None)
     if first is None:
         return False
     due_ms = first.boundary_nanos(max(first.first_sequence, stream.queued_sequence + 1)) // NANOS_PER_MS
-    return due_ms - now_ms > limits.SWEEP_PERIOD_MS + limits.TICK_FINISH_AFTER_MS
+    return due_ms - now_ms > SWEEP_PERIOD_MS + TICK_FINISH_AFTER_MS
 
 
 def _reserve(stream: Stream, now_ms: int, frequency: Frequency, terms: Terms) -> Reservation:
     now_nanos = now_ms * NANOS_PER_MS
     cursor = stream.cursor
     if cursor == Cursor():
-        cursor = skip_to(cursor, now_nanos + limits.TICK_START_MS * NANOS_PER_MS)
-    return reserve(cursor, now_nanos, frequency, terms.zone, limits.TICK_RESERVE_MAX_COUNT, terms.policy)
+        cursor = skip_to(cursor, now_nanos + TICK_START_MS * NANOS_PER_MS)
+    return reserve(cursor, now_nanos, frequency, terms.zone, TICK_RESERVE_MAX_COUNT, terms.policy)
 
 
 def _with(stream: Stream, got: Reservation, now_ms: int, maker: Maker) -> Stream:
@@ -288,7 +289,7 @@ def _lengthened(run: Run, tick: Reserved, maker: Maker) -> Run | None:
 
 def _turn(frequency: Frequency, stream: Stream, now_ms: int) -> tuple[Stream, Page | None]:
     """Move the older part of a long tail to a page. What was published lately stays: most readers ask for that."""
-    cut = last_passed(stream.runs, (now_ms - limits.TICK_TAIL_MS) * NANOS_PER_MS)
+    cut = last_passed(stream.runs, (now_ms - TICK_TAIL_MS) * NANOS_PER_MS)
     upto = min(cut.sequence - 1, stream.queued_sequence) if cut else 0
     held = upto - stream.runs[0].first_sequence + 1 if stream.runs else 0
     many = len(stream.runs) + len(stream.gaps) >= TAIL_LINES_MAX

@@ -17,26 +17,27 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.targets.cloudevent import Template
 from chalicelib.engine.claim import Claimed
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
-from chalicelib.ports.batches import chunks
-from chalicelib.ports.clock import Held
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome, Target
-from chalicelib.process.admission import Backpressure, Caps, Ticket, place_of
+from chalicelib.ports.tasks import Held
+from chalicelib.process.admission import Admission, Caps, Ticket, place_of
+from chalicelib.process.limits import HOLD_LOOK_MS, HOLD_MAX_MS, PASSING_MAX, POSTPONE_MAX_MS, POSTPONE_MIN_MS
 
 log = logging.getLogger(__name__)
 
 NANOS_PER_MS = 1_000_000
-PASSING = Caps(sending=limits.PASSING_MAX)
+PASSING = Caps(sending=PASSING_MAX)
 
 
 class Ready(Struct):
@@ -97,7 +98,7 @@ def depart(s: Services, target: Target, several: Sequence[Ready], look: Look) ->
     now_ms = steady_ms(s)
     calls = [_call(s, target, group, now_ms, look) for group in _groups(s.config.caps, target, several)]
     for call in _by_turns(calls):
-        call.comes_in_ms = s.backpressure.enter(s.config.caps, call.ticket, now_ms)
+        call.comes_in_ms = s.process.admission.enter(s.config.caps, call.ticket, now_ms)
     admit(s)
     return calls
 
@@ -110,13 +111,15 @@ def passing(s: Services, group: Sequence[Ready]) -> Iterator[None]:
     ticket = Ticket(owner, "", 0, group[0].claimed.due_ms, _nowhere)
     held = s.tasks.hold(_nothing)
     ticket.go = held.go
-    if s.passages.enter(PASSING, ticket, steady_ms(s)) is None and not _admit(s, s.passages, PASSING, ticket):
+    if s.process.dispatch_gate.enter(PASSING, ticket, steady_ms(s)) is None and not _admit(
+        s, s.process.dispatch_gate, PASSING, ticket
+    ):
         held.wait()
     try:
         yield
     finally:
-        forsake(s.passages, [ticket])
-        _admit(s, s.passages, PASSING)
+        forsake(s.process.dispatch_gate, [ticket])
+        _admit(s, s.process.dispatch_gate, PASSING)
 
 
 def _nothing() -> None:
@@ -125,10 +128,10 @@ def _nothing() -> None:
 
 def admit(s: Services) -> None:
     """Let those begin whose turn has come, and see to it that somebody looks again when time alone brings a turn."""
-    _admit(s, s.backpressure, s.config.caps)
+    _admit(s, s.process.admission, s.config.caps)
 
 
-def _admit(s: Services, line: Backpressure, caps: Caps, mine: Ticket | None = None) -> bool:
+def _admit(s: Services, line: Admission, caps: Caps, mine: Ticket | None = None) -> bool:
     """Whether the turn of ``mine`` has come, which is then the caller's to begin."""
     now_ms = steady_ms(s)
     admitted = line.admit(caps, now_ms)
@@ -141,7 +144,7 @@ def _admit(s: Services, line: Backpressure, caps: Caps, mine: Ticket | None = No
     return mine in admitted
 
 
-def _look_again(s: Services, line: Backpressure, caps: Caps) -> None:
+def _look_again(s: Services, line: Admission, caps: Caps) -> None:
     _admit(s, line, caps)
 
 
@@ -156,8 +159,8 @@ def give_up_waiting(s: Services, calls: Iterable[Call]) -> list[Call]:
     given_up = []
     for call in calls:
         if call.comes_in_ms is None and call.waits and call.until_ms <= now_ms:
-            comes_in_ms = s.backpressure.wait_ms(s.config.caps, call.ticket, now_ms)
-            if s.backpressure.withdraw(call.ticket):
+            comes_in_ms = s.process.admission.wait_ms(s.config.caps, call.ticket, now_ms)
+            if s.process.admission.withdraw(call.ticket):
                 call.comes_in_ms = comes_in_ms
         if call.comes_in_ms is not None:
             given_up.append(call)
@@ -168,18 +171,19 @@ def give_up_waiting(s: Services, calls: Iterable[Call]) -> list[Call]:
 def hand_back(s: Services, flights: Sequence[tuple[Flight, int]]) -> None:
     """Give the claims of flights that were not sent back to the queue, each to come again in its milliseconds: queued
     first, written second."""
-    for several in chunks(flights, limits.STATEMENTS_MAX):
-        try:
-            _hand_back(s, several)
-        except Unavailable as problem:  # their claims run out, and reconcile finds them
-            log.warning("could not hand back %d firings that wait: %s", len(several), problem)
+    if not flights:
+        return
+    try:
+        _hand_back(s, flights)
+    except Unavailable as problem:  # their claims run out, and reconcile finds them
+        log.warning("could not hand back %d firings that wait: %s", len(flights), problem)
 
 
 def _hand_back(s: Services, flights: Sequence[tuple[Flight, int]]) -> None:
     now_ms = s.clock.now_ms()
     writes = []
     for flight, comes_in_ms in flights:
-        at_ms = now_ms + min(max(comes_in_ms, limits.POSTPONE_MIN_MS), limits.POSTPONE_MAX_MS)
+        at_ms = now_ms + min(max(comes_in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)
         back = journal.hand_back(flight.execution, at_ms, waits=False)
         writes.append((replace(back, hlc=s.ids.hlc()), flight.execution.rev))
     # A number above the claimed attempt's makes whoever gets the message too early wait for the write that follows.
@@ -194,12 +198,12 @@ def _hand_back(s: Services, flights: Sequence[tuple[Flight, int]]) -> None:
 
 def _follow_the_end(s: Services, flight: Flight) -> None:
     """Somebody was faster: a caller cancelled it while it waited."""
-    found = s.executions.get([flight.execution.key]).get(flight.execution.key)
+    found = s.stores.executions.get([flight.execution.key]).get(flight.execution.key)
     if found is not None:
         follow(s, found, flight.ready.claimed.definition, just_now=False)
 
 
-def forsake(line: Backpressure, tickets: Iterable[Ticket]) -> None:
+def forsake(line: Admission, tickets: Iterable[Ticket]) -> None:
     """Nobody will see these to their end: they take nobody's turn, and their places are free."""
     for ticket in tickets:
         if not line.withdraw(ticket):
@@ -225,7 +229,7 @@ def _nowhere() -> None:
 def _patience_ms(s: Services, group: Sequence[Ready]) -> int:
     """How long these may wait: while the leases of their claims have more than as long again to run."""
     leased_until_ms = min(r.claimed.execution.lease_until_ms or 0 for r in group)
-    return max(0, min(limits.HOLD_MAX_MS, leased_until_ms - s.clock.now_ms() - limits.HOLD_MAX_MS))
+    return max(0, min(HOLD_MAX_MS, leased_until_ms - s.clock.now_ms() - HOLD_MAX_MS))
 
 
 def _fly(s: Services, target: Target, flights: Sequence[Flight], ticket: Ticket, look: Look) -> None:
@@ -236,14 +240,14 @@ def _fly(s: Services, target: Target, flights: Sequence[Flight], ticket: Ticket,
         if flying:
             _dispatch(s, target, flying, ticket)
     finally:
-        s.backpressure.land(ticket)
+        s.process.admission.land(ticket)
         admit(s)
 
 
 def _look_again_ms(flights: Sequence[Flight]) -> int:
     """After which wait to look again. What must not overlap may be replaced at any time."""
     overlaps = all(flight.ready.claimed.definition.overlap == "allow" for flight in flights)
-    return limits.HOLD_LOOK_MS if overlaps else limits.RUNNING_MARK_MS
+    return HOLD_LOOK_MS if overlaps else RUNNING_MARK_MS
 
 
 def _dispatch(s: Services, target: Target, flying: Sequence[Flight], ticket: Ticket) -> None:
@@ -259,7 +263,7 @@ def _dispatch(s: Services, target: Target, flying: Sequence[Flight], ticket: Tic
 
 
 def _sent(s: Services, ticket: Ticket) -> None:
-    s.backpressure.sent(ticket)
+    s.process.admission.sent(ticket)
     admit(s)
 
 

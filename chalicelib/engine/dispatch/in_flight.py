@@ -13,16 +13,17 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, Result
+from chalicelib.core.executions.limits import RUNNING_MARK_MS, WATCH_STEPS_MS
 from chalicelib.engine.dispatch.admission import Call, Flight, Look, Ready, depart, forsake, give_up_waiting, hand_back
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, note_late, update_surely, write_outcomes
-from chalicelib.ports.batches import chunks, gathered
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome, Target
+from chalicelib.process.limits import WATCHED_TOGETHER
 from chalicelib.usecases import schedules
 
 log = logging.getLogger(__name__)
@@ -42,19 +43,19 @@ def dispatches(s: Services, standing: Sequence[Ready], look: Look) -> list[Calla
     for name, several in by_target.items():
         target = s.targets[name]
         calls = depart(s, target, several, look)
-        together = max(1, limits.STATEMENTS_MAX // target.max_batch)
+        together = max(1, WATCHED_TOGETHER // target.max_batch)
         jobs += [partial(_see_off, s, target, some) for some in chunks(calls, together)]
     return jobs
 
 
 def _is_slow(flight: Flight, now_ms: int) -> bool:
-    return flight.started_ms is not None and now_ms - flight.started_ms >= limits.RUNNING_MARK_MS
+    return flight.started_ms is not None and now_ms - flight.started_ms >= RUNNING_MARK_MS
 
 
 def _next_look_ms(flight: Flight) -> int:
     """When to look whether somebody cancelled it: after growing times."""
     assert flight.started_ms is not None
-    steps = limits.WATCH_STEPS_MS
+    steps = WATCH_STEPS_MS
     beyond = max(0, flight.looks + 1 - len(steps)) * steps[-1]
     return flight.started_ms + sum(steps[: flight.looks + 1]) + beyond
 
@@ -87,7 +88,7 @@ def _see_off(s: Services, target: Target, calls: Sequence[Call]) -> None:
             watched = [call for call in calls if not call.waits and (target.max_batch == 1 or call.was_held)]
             _look_after(s, target, [flight for call in watched for flight in call.flights])
     finally:  # none are left, unless this line of work is ended by force
-        forsake(s.backpressure, [call.ticket for call in calls])
+        forsake(s.process.admission, [call.ticket for call in calls])
     for problem in problems:
         raise problem
 
@@ -150,7 +151,7 @@ def _watch(s: Services, target: Target, due: Sequence[Flight]) -> None:
     if not due:
         return
     try:
-        stored = gathered(s.executions.get, [flight.execution.key for flight in due], limits.BATCH_GET_MAX)
+        stored = s.stores.executions.get([flight.execution.key for flight in due])
     except Unavailable:
         stored = {}
     for flight in due:
@@ -185,7 +186,7 @@ def _is_doubtful(flight: Flight, after: Execution) -> bool:
 
 def _doubt(s: Services, flights: Sequence[Flight]) -> None:
     if flights:
-        stored = gathered(s.executions.get, [flight.execution.key for flight in flights], limits.BATCH_GET_MAX)
+        stored = s.stores.executions.get([flight.execution.key for flight in flights])
         for flight in flights:
             _compare(flight, stored.get(flight.execution.key))
 

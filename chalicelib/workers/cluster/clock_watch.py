@@ -7,41 +7,42 @@ machines does.
 
 from __future__ import annotations
 
-from chalicelib.core import limits
 from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.clock.limits import CLOCK_JUMP_MS
 from chalicelib.core.ticks import tick_event
+from chalicelib.core.ticks.limits import TICK_TARGET_TIMEOUT_MS
 from chalicelib.core.ticks.tick_book import NANOS_PER_MS
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery
 from chalicelib.workers.publish import EVENT_BUS
 
-_JUMP_NANOS = limits.CLOCK_JUMP_MS * NANOS_PER_MS
+_JUMP_NANOS = CLOCK_JUMP_MS * NANOS_PER_MS
 
 
 def run(s: Services) -> None:
     """Look at the clock, and send what is to be told. Raises Unavailable when the tables are away."""
     before, now = s.clock.read(), s.clock.read()
-    step_nanos = s.clock_memory.step_nanos(Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos))
+    step_nanos = s.process.clock.step_nanos(Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos))
     if abs(step_nanos) >= _JUMP_NANOS:
         _note(s, now.wall_unix_nanos, step_nanos, "monotonic")
-    seen_ms = max((stream.reserved_ms for stream in s.ticks.load().book.streams.values()), default=0)
+    seen_ms = max((stream.reserved_ms for stream in s.stores.ticks.load().book.streams.values()), default=0)
     behind_nanos = seen_ms * NANOS_PER_MS - now.wall_unix_nanos
-    if s.clock_memory.falls_behind(behind_nanos >= _JUMP_NANOS) and step_nanos > -_JUMP_NANOS:
+    if s.process.clock.falls_behind(behind_nanos >= _JUMP_NANOS) and step_nanos > -_JUMP_NANOS:
         _note(s, now.wall_unix_nanos, -behind_nanos, "tables")
     _send(s)
 
 
 def _note(s: Services, wall_unix_nanos: int, step_nanos: int, seen: str) -> None:
-    s.clock_memory.tell(tick_event.clock_jump(s.config.instance, wall_unix_nanos, step_nanos, seen))
+    s.process.clock.tell(tick_event.clock_jump(s.config.instance, wall_unix_nanos, step_nanos, seen))
 
 
 def _send(s: Services) -> None:
     """Send what nobody was told yet; what the bus does not take waits for the next call."""
-    for event in s.clock_memory.untold():
+    for event in s.process.clock.untold():
         [outcome] = s.targets[str(EVENT_BUS["type"])].dispatch([_delivery(event)])
         if outcome.kind == "failed":
             return
-        s.clock_memory.told(event)
+        s.process.clock.told(event)
 
 
 def _delivery(event: bytes) -> Delivery:
@@ -55,6 +56,6 @@ def _delivery(event: bytes) -> Delivery:
         target=EVENT_BUS,
         event=event,
         traceparent="",
-        timeout_ms=limits.TICK_TARGET_TIMEOUT_MS,
+        timeout_ms=TICK_TARGET_TIMEOUT_MS,
         event_type=tick_event.CLOCK_TYPE,
     )

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import NODE_HEARTBEAT_MS, NODE_TTL_MS, NODES_MAX, SHARD_LOOK_MS, SHARD_NODE_LEASE_MS
 from chalicelib.core.cluster.shard_plan import plan
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import LeaseItem, ReleaseRequest, RenewRequest
@@ -76,7 +76,7 @@ class Node:
         self._seen = seen
         with self._lock:
             self._owned = {w.name: {n: i.fencing_token for n, i in w.leases.items()} for w in self._works.values()}
-            self._believed_until_ms = asked_ms + limits.NODE_TTL_MS
+            self._believed_until_ms = asked_ms + NODE_TTL_MS
         return self._next_tick_ms(s, nodes)
 
     def leave(self, s: Services) -> None:
@@ -107,18 +107,18 @@ class Node:
     def _register(self, s: Services) -> LeaseItem:
         """A place among the nodes: our own if we have one, else the first that is free. Places are numbered, so that
         nodes that come and go leave nothing behind."""
-        documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)
+        documents, _ = s.stores.leases.list(NODES, NODES_MAX, None)
         items = {item.name: item for item in map(lease_document.read, documents)}
         own = next((i for i in items.values() if i.holder_id == s.config.instance), None)
-        names = [own.name] if own else [f"{number:02d}" for number in range(limits.NODES_MAX)]
+        names = [own.name] if own else [f"{number:02d}" for number in range(NODES_MAX)]
         for name in names:
             item = items.get(name)
             if item is not own and item and lease.is_taken(item, s.clock.now_ms(), s.config.max_drift_ms):
                 continue
-            taken = shards.take_over(s, NODES, name, item, self._metadata, limits.NODE_TTL_MS)
+            taken = shards.take_over(s, NODES, name, item, self._metadata, NODE_TTL_MS)
             if taken is not None:
                 return taken
-        raise NoRoom(f"{limits.NODES_MAX} nodes are registered")
+        raise NoRoom(f"{NODES_MAX} nodes are registered")
 
     def _next_tick_ms(self, s: Services, nodes: Mapping[str, LeaseItem]) -> int:
         """A heartbeat from now; sooner when another node, should it not be heard of, will be dead sooner."""
@@ -126,7 +126,7 @@ class Node:
         others = [i.expires_at_unix_ms for holder, i in nodes.items() if holder != s.config.instance]
         deaths = [expiry_ms + s.config.max_drift_ms for expiry_ms in others]
         unsettled = any(not work.settled for work in self._works.values())
-        pause_ms = limits.NODE_HEARTBEAT_MS // (4 if unsettled else 1)
+        pause_ms = NODE_HEARTBEAT_MS // (4 if unsettled else 1)
         return max(now_ms + 1, min([now_ms + pause_ms, *deaths]))
 
     # -- its shards
@@ -146,14 +146,14 @@ class Node:
             _give_up(s, mine.pop(shard))
         kept = {shard: _kept(s, work.name, shard, item, lapsed) for shard, item in sorted(mine.items())}
         taken = {
-            shard: shards.take(s, work.name, shard, items.get(shard), shards.NODE, limits.SHARD_NODE_LEASE_MS)
+            shard: shards.take(s, work.name, shard, items.get(shard), shards.NODE, SHARD_NODE_LEASE_MS)
             for shard in following.take
         }
         if taken:
             log.info("%s: took shards %s", work.name, [shard for shard, item in taken.items() if item is not None])
         work.leases = {shard: item for shard, item in (kept | taken).items() if item is not None}
         work.settled = following.settled
-        work.look_ms = s.clock.now_ms() + limits.SHARD_LOOK_MS
+        work.look_ms = s.clock.now_ms() + SHARD_LOOK_MS
 
 
 def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> LeaseItem | None:
@@ -163,9 +163,9 @@ def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> 
     Otherwise a lease is renewed when half of it is over.
     """
     if lapsed:
-        return shards.take(s, work, shard, item, shards.NODE, limits.SHARD_NODE_LEASE_MS)
+        return shards.take(s, work, shard, item, shards.NODE, SHARD_NODE_LEASE_MS)
     now_ms = s.clock.now_ms()
-    if item.expires_at_unix_ms - now_ms > limits.SHARD_NODE_LEASE_MS // 2:
+    if item.expires_at_unix_ms - now_ms > SHARD_NODE_LEASE_MS // 2:
         return item
     request = RenewRequest(item.tenant, item.name, s.config.instance, SUBJECT, item.fencing_token)
     renewed = lease.decide_renew(item, request, now_ms).item_to_write

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import NODES_MAX, SHARD_CALL_LEASE_MS, SHARDS_MAX
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import AcquireRequest, LeaseItem
 from chalicelib.ports.services import Services
@@ -43,14 +43,14 @@ def each_shard(s: Services, work: str) -> Iterator[Held]:
     for shard in range(s.config.shards):
         item = items.get(shard)
         if owner_of(s, item, nodes) is None:
-            taken = take(s, work, shard, item, CALL, limits.SHARD_CALL_LEASE_MS)
+            taken = take(s, work, shard, item, CALL, SHARD_CALL_LEASE_MS)
             if taken is not None:
                 yield Held(shard, taken.fencing_token)
 
 
 def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:
     """The leases of all shards that were ever taken, in one read."""
-    documents, _ = s.leases.list(tenant_of(work), limits.SHARDS_MAX, None)
+    documents, _ = s.stores.leases.list(tenant_of(work), SHARDS_MAX, None)
     items = [lease_document.read(document) for document in documents]
     return {int(item.name): item for item in items}
 
@@ -61,7 +61,7 @@ def live_nodes(s: Services) -> dict[str, LeaseItem]:
     As of before they were read: whoever stands still after reading must not take those for dead who beat meanwhile.
     """
     now_ms = s.clock.now_ms()
-    documents, _ = s.leases.list(NODES, limits.NODES_MAX, None)
+    documents, _ = s.stores.leases.list(NODES, NODES_MAX, None)
     items = [lease_document.read(document) for document in documents]
     return {
         item.holder_id: item
@@ -102,7 +102,7 @@ def write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
     """Replace a lease of ours, if nobody else did; False otherwise."""
     stamped = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
     expected_rev = 0 if before is None else before.rev
-    return s.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)
+    return s.stores.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)
 
 
 def tenant_of(work: str) -> str:
@@ -116,10 +116,10 @@ def stamp(s: Services, name: str, fencing_token: int, **values: int) -> bool:
     Losing a race to another worker's stamp of the same token is as good.
     """
     for _ in range(WRITE_ATTEMPTS):
-        cursor = s.cursors.load(name)
+        cursor = s.stores.cursors.load(name)
         if cursor.values.get("fencing_token", 0) > fencing_token:
             return False
         noted = {**cursor.values, "at_ms": s.clock.now_ms(), "fencing_token": fencing_token, **values}
-        if s.cursors.save(name, noted, cursor.rev):
+        if s.stores.cursors.save(name, noted, cursor.rev):
             return True
     return False

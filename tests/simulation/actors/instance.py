@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from msgspec.structs import fields
-
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.core.clock import hlc
-from chalicelib.ports.services import Config, Services
+from chalicelib.ports.services import Config, Machine, assemble
 from tests.simulation.clock import NANOS_PER_MS, InstanceClock
 from tests.simulation.world import Job, World
 
@@ -76,11 +74,6 @@ class Silence:
         """Nobody listens."""
 
 
-DECLARED = {f.name for f in fields(Services)}
-# Ports that no actor uses yet: whoever calls one fails loudly.
-UNUSED: dict[str, Any] = {f.name: None for f in fields(Services) if f.required}
-
-
 class Instance:
     """One life of one process."""
 
@@ -94,15 +87,11 @@ class Instance:
         self.restarts = True
         self.jobs: dict[Job, None] = {}  # in order, so that a seed is the same everywhere
         self.on_death: Callable[[], None] | None = None
-        given = {
-            "config": config,
-            "clock": clock,
-            "ids": Ids(world, clock, config.max_drift_ms),
-            "tasks": Tasks(world, clock),
-            "signals": Silence(),
-            **services,
-        }
-        self.services = Services(**(UNUSED | {name: port for name, port in given.items() if name in DECLARED}))
+        machine = Machine(clock, Ids(world, clock, config.max_drift_ms), Tasks(world, clock), Silence())
+        # In worlds without a queue whoever calls it fails loudly.
+        self.services = assemble(
+            config, machine, services["stores"], services.get("queue"), services.get("targets", {})
+        )
 
     def buried(self) -> None:
         """Everything of it has ended."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import COMPLETED, FAILED, TIMEOUT, ExecutionKey
+from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from tests.simulation.actors.tables import as_of_execution
@@ -25,7 +25,7 @@ def check(play: Any) -> Iterable[str]:
     record = play.world.record
     told = {t.id for t in record.told if t.type == ALERT}
     # A feed whose clock is that far ahead takes a schedule for completed, and leaves it to the worker to pause.
-    must_tell = play.faults.wrong_most_ms <= limits.FEED_LAG_MAX_MS
+    must_tell = play.faults.wrong_most_ms <= FEED_LAG_MAX_MS
     for key, writes in record.schedules.items():
         if key.id.startswith("01POISON"):
             continue

@@ -12,8 +12,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS, TICK_GRACE_MS, TICK_RESERVE_AHEAD_MS, TICK_START_MS
 from chalicelib.core.ticks.numbering import Cursor, Gap, Tick
 from chalicelib.core.ticks.tick_book import Maker, Run, Skipped, Stream
 from chalicelib.usecases.tick_feed import Dropped
@@ -140,14 +141,14 @@ def _jump(
     if until <= old.cursor.boundary_nanos:
         return
     ledger.excused.append((old.cursor.boundary_nanos, until))
-    allowed = (write.clock_ms + limits.TICK_START_MS) * NANOS_PER_MS
+    allowed = (write.clock_ms + TICK_START_MS) * NANOS_PER_MS
     if not write.stepped and (lost := ledger.between(max(allowed, old.cursor.boundary_nanos), until)):
         yield f"began after {lost[0]}, which was still to come"
 
 
 def _times(play: Any, write: TickWrite, gaps: Sequence[Skipped], fresh: Sequence[Numbered]) -> Iterator[str]:
     """What is late was late by the writer's clock, and what is not was not."""
-    grace = limits.TICK_GRACE_MS
+    grace = TICK_GRACE_MS
     earliest, latest = (write.look_ms - grace) * NANOS_PER_MS, (write.clock_ms - grace) * NANOS_PER_MS
     late = [n for n in fresh if n.caught_up]
     if late:
@@ -160,12 +161,12 @@ def _times(play: Any, write: TickWrite, gaps: Sequence[Skipped], fresh: Sequence
     for numbered in fresh:
         if not numbered.caught_up and numbered.boundary <= earliest:
             yield f"{numbered.boundary} was late and does not say so"
-        if numbered.boundary > (write.clock_ms + limits.TICK_RESERVE_AHEAD_MS) * NANOS_PER_MS:
+        if numbered.boundary > (write.clock_ms + TICK_RESERVE_AHEAD_MS) * NANOS_PER_MS:
             yield f"{numbered.boundary} was numbered too far ahead"
-    reach_ms = limits.TICK_CLOCK_AHEAD_MAX_MS + limits.TICK_RESERVE_AHEAD_MS + SLACK_MS
+    reach_ms = TICK_CLOCK_AHEAD_MAX_MS + TICK_RESERVE_AHEAD_MS + SLACK_MS
     if play.plan.proven and fresh and fresh[-1].boundary > (write.at_ms + reach_ms) * NANOS_PER_MS:
         yield f"{fresh[-1].boundary} was numbered by a clock that was known to be far ahead"
-    if not fresh and not gaps and write.clock_ms < max(_reserved_ms(write)) - limits.TICK_RESERVE_AHEAD_MS:
+    if not fresh and not gaps and write.clock_ms < max(_reserved_ms(write)) - TICK_RESERVE_AHEAD_MS:
         play.world.hit("tick: silent behind the cursor")
 
 
@@ -256,7 +257,7 @@ def _lively(play: Any, ledgers: dict[Frequency, _Ledger]) -> Iterator[str]:
     book = before[-1].after
     for frequency, ledger in ledgers.items():
         stream = book.stream(frequency)
-        ahead = (play.closing_ms + limits.SWEEP_PERIOD_MS) * NANOS_PER_MS
+        ahead = (play.closing_ms + SWEEP_PERIOD_MS) * NANOS_PER_MS
         left = ledger.between(stream.cursor.boundary_nanos, ahead)
         if play.runs(frequency, stream.enabled) and stream.cursor != Cursor() and left:
             yield f"{frequency} stands still before {left[0]}: {stream.cursor}"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chalicelib.core import limits
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.process.admission import burst_of
+from chalicelib.process.limits import HOLD_LOOK_MS
 from tests.simulation.world import Dispatch
 
 # What a long run must have met.
@@ -79,7 +79,7 @@ def _looked_again(play: Any) -> Iterable[str]:
         return
     for d in play.world.record.dispatches:
         age_ms = d.started_ms - d.look_ms
-        if age_ms > limits.HOLD_LOOK_MS + LOOK_SLACK_MS:
+        if age_ms > HOLD_LOOK_MS + LOOK_SLACK_MS:
             yield f"{d.key.id} was sent at {d.started_ms} by {d.instance.name}, whose last look was {age_ms} ms old"
 
 

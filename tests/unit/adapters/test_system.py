@@ -10,7 +10,7 @@ import pytest
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks, pause, token
 from chalicelib.core.errors import InvalidField
-from chalicelib.ports.clock import Handle
+from chalicelib.ports.tasks import Handle
 
 WITHIN_S = 10
 NOW_MS = 1_795_252_800_000

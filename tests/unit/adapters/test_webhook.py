@@ -22,7 +22,7 @@ from chalicelib.adapters.aws.secrets import SecretUnavailable
 from chalicelib.adapters.http.connection import Call, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
 from chalicelib.adapters.targets.webhook import WebhookTarget
-from chalicelib.core.limits import ERROR_MAX_CHARS
+from chalicelib.core.executions.limits import ERROR_MAX_CHARS
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
 from tests.unit.adapters.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
 

@@ -24,7 +24,7 @@ from chalicelib.core.clock.clock_bound import (
     remember,
     shared_by,
 )
-from chalicelib.core.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
+from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX, OBSERVATIONS_MAX
 
 S = 1_000_000_000
 MS = 1_000_000

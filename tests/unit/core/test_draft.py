@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import InvalidField, NotSupported, TooLarge
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.limits import JITTER_MAX_MS, PAYLOAD_MAX_BYTES, RUNS_MAX
 from chalicelib.core.schedules.schedule import Definition, Monitor, RetryPolicy
 
 NOW_MS = 1_795_252_800_000
@@ -42,14 +43,14 @@ def refused(definition: Definition, **options: bool) -> dict[str, str]:
         {"type": "DELAY", "expr": "delay:30s"},
         {"type": "ISO8601", "expr": "PT5M"},
         {"name": "n" * 128, "tags": ("t" * 64,) * 20, "note": "n" * 512, "shard_key": "k" * 128, "owner": "o" * 128},
-        {"payload": '"' + "x" * (limits.PAYLOAD_MAX_BYTES - 2) + '"'},
-        {"sla_ms": 0, "catch_up_window_ms": 0, "jitter_ms": limits.JITTER_MAX_MS, "timeout_ms": 1},
+        {"payload": '"' + "x" * (PAYLOAD_MAX_BYTES - 2) + '"'},
+        {"sla_ms": 0, "catch_up_window_ms": 0, "jitter_ms": JITTER_MAX_MS, "timeout_ms": 1},
         {"start_at_ms": NOW_MS, "end_at_ms": NOW_MS, "max_runs": 1},
         {"exclude": ((1, 1), "0 12 * * *")},
         {"pause_after_failures": 1},
         {"pause_after_failures": 1000},
         {"monitor": Monitor(60_000)},
-        {"monitor": Monitor(limits.DURATION_MAX_MS)},
+        {"monitor": Monitor(DURATION_MAX_MS)},
         {"target": WEBHOOK},
         {"target": WEBHOOK | {"headers": {"X-Mine": "1"}, "secret_ref": "ssm:/hooks/key", "method": "PUT"}},
         {"target": {"type": "eventbridge", "bus": "default"}},
@@ -91,19 +92,19 @@ def test_lets_through(changes: dict[str, object]) -> None:
         ({"tags": ("fine", "")}, "tags.1"),
         ({"tags": ("t" * 65,)}, "tags.0"),
         ({"start_at_ms": -1}, "start_at_unix_ms"),
-        ({"end_at_ms": limits.INSTANT_MAX_MS + 1}, "end_at_unix_ms"),
+        ({"end_at_ms": INSTANT_MAX_MS + 1}, "end_at_unix_ms"),
         ({"start_at_ms": 2, "end_at_ms": 1}, "end_at_unix_ms"),
         ({"max_runs": 0}, "max_runs"),
-        ({"max_runs": limits.RUNS_MAX + 1}, "max_runs"),
+        ({"max_runs": RUNS_MAX + 1}, "max_runs"),
         ({"sla_ms": -1}, "sla_ms"),
-        ({"catch_up_window_ms": limits.DURATION_MAX_MS + 1}, "catch_up_window_ms"),
+        ({"catch_up_window_ms": DURATION_MAX_MS + 1}, "catch_up_window_ms"),
         ({"jitter_ms": -1}, "jitter_ms"),
-        ({"jitter_ms": limits.JITTER_MAX_MS + 1}, "jitter_ms"),
+        ({"jitter_ms": JITTER_MAX_MS + 1}, "jitter_ms"),
         ({"timeout_ms": 0}, "timeout_ms"),
         ({"pause_after_failures": 0}, "pause_after_failures"),
         ({"pause_after_failures": 1001}, "pause_after_failures"),
         ({"monitor": Monitor(59_999)}, "monitor.window_ms"),
-        ({"monitor": Monitor(limits.DURATION_MAX_MS + 1)}, "monitor.window_ms"),
+        ({"monitor": Monitor(DURATION_MAX_MS + 1)}, "monitor.window_ms"),
         ({"overlap": "sometimes"}, "overlap"),
         ({"dst_gap": "twice"}, "dst_gap"),
         ({"dst_overlap": "skip"}, "dst_overlap"),
@@ -182,7 +183,7 @@ def test_an_at_of_this_very_millisecond_is_not_past() -> None:
 
 
 def test_a_payload_over_the_limit_is_too_large_before_anything_else() -> None:
-    long = '"' + "é" * (limits.PAYLOAD_MAX_BYTES // 2) + '"'
+    long = '"' + "é" * (PAYLOAD_MAX_BYTES // 2) + '"'
     with pytest.raises(TooLarge) as caught:
         validation.check(replace(GOOD, payload=long, name=""), NOW_MS, ())
     assert caught.value.code == "payload_too_large"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import Conflict
 from chalicelib.core.executions import execution as journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey, Result, parse_id
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.schedules.schedule import RetryPolicy
 
@@ -46,9 +46,9 @@ def test_a_first_success_goes_through_both_transitions() -> None:
 
 
 def test_a_claim_outlasts_the_instant() -> None:
-    assert claimed().lease_until_ms == T + limits.ATTEMPT_LEASE_MS
-    assert claimed().leased(T + limits.ATTEMPT_LEASE_MS - 1)
-    assert not claimed().leased(T + limits.ATTEMPT_LEASE_MS)
+    assert claimed().lease_until_ms == T + ATTEMPT_LEASE_MS
+    assert claimed().leased(T + ATTEMPT_LEASE_MS - 1)
+    assert not claimed().leased(T + ATTEMPT_LEASE_MS)
 
 
 def test_a_failure_waits_in_progress_for_its_next_attempt_until_they_are_spent() -> None:
@@ -76,14 +76,14 @@ def test_a_last_attempt_that_timed_out_is_a_timeout() -> None:
 
 def test_a_lost_worker_does_not_count_against_the_policy() -> None:
     expired = claimed()
-    lost = journal.lose(expired, RetryPolicy(max_attempts=1), T + limits.ATTEMPT_LEASE_MS)
+    lost = journal.lose(expired, RetryPolicy(max_attempts=1), T + ATTEMPT_LEASE_MS)
     assert (lost.state, lost.attempts[0].outcome) == ("in_progress", "lost")
-    assert lost.retry_at_ms == T + limits.ATTEMPT_LEASE_MS
+    assert lost.retry_at_ms == T + ATTEMPT_LEASE_MS
 
 
 def test_a_lost_attempt_says_nothing_about_lateness() -> None:
     """Nobody knows whether it was sent: the one after it, or one that was written down as begun before it, does."""
-    end_ms = T + limits.ATTEMPT_LEASE_MS
+    end_ms = T + ATTEMPT_LEASE_MS
     lost = journal.lose(claimed(), POLICY, end_ms)
     assert (lost.lateness_ms, lost.late) == (None, False)
     taken_over = journal.claim(lost, "b", 9, end_ms)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.core.clock import hlc
 from chalicelib.core.clock.hlc import Stamp
+from chalicelib.core.clock.limits import HLC_LOGICAL_MAX
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.limits import HLC_LOGICAL_MAX
 
 MS = 1_000_000
 NOW = 1_795_252_800_000_000_000

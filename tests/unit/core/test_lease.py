@@ -33,7 +33,7 @@ from chalicelib.core.leases.lease import (
     live_waiters,
     look_again_ms,
 )
-from chalicelib.core.limits import LEASE_WAITERS_MAX
+from chalicelib.core.leases.limits import LEASE_WAITERS_MAX
 
 MARGIN = 20
 TTL = 1000

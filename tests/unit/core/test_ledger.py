@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.executions.ledger import draw
+from chalicelib.core.executions.limits import LOST_AFTER_MS
 from tests.unit.core.test_execution import record
 from tests.unit.core.test_schedule import T0, definition
 
@@ -15,7 +15,7 @@ def test_an_owed_instant_without_a_trace_is_lost_once_it_had_its_time() -> None:
     early = draw([definition()], [done], T0, T0 + 10_000, T0 + 11_000, 100, None)
     assert [(line.outcome, line.expected) for line in early.lines] == [("completed", True), ("pending", True)]
     assert early.lost == 0
-    late = draw([definition()], [done], T0, T0 + 10_000, T0 + 10_000 + limits.LOST_AFTER_MS, 100, None)
+    late = draw([definition()], [done], T0, T0 + 10_000, T0 + 10_000 + LOST_AFTER_MS, 100, None)
     assert ([line.outcome for line in late.lines], late.lost) == (["completed", "lost"], 1)
 
 

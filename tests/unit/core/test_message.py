@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, SQS_DELAY_MAX_S
 from chalicelib.core.queue_messages import (
     BUS,
     TARGET,
@@ -41,8 +41,8 @@ def test_packing_loses_nothing_and_keeps_its_bounds(wanted: list[Firing]) -> Non
     packed = [f for m in messages for f in m.firings]
     assert sorted(packed) == sorted(wanted)
     for m in messages:
-        assert len(m.firings) <= limits.MESSAGE_MAX_INSTANTS
-        assert m.firings[-1].due_ms - m.due_ms < limits.MESSAGE_SPAN_MS
+        assert len(m.firings) <= MESSAGE_MAX_INSTANTS
+        assert m.firings[-1].due_ms - m.due_ms < MESSAGE_SPAN_MS
 
 
 @given(st.lists(firings, unique=True, min_size=1, max_size=25))
@@ -75,8 +75,8 @@ due_ticks = st.builds(
 def test_ticks_are_packed_by_time_and_read_back_as_they_were(wanted: list[DueTick]) -> None:
     messages = pack_ticks(wanted)
     for m in messages:
-        assert len(m.ticks) <= limits.MESSAGE_MAX_INSTANTS
-        assert m.ticks[-1].due_ms - m.due_ms < limits.MESSAGE_SPAN_MS
+        assert len(m.ticks) <= MESSAGE_MAX_INSTANTS
+        assert m.ticks[-1].due_ms - m.due_ms < MESSAGE_SPAN_MS
     read = [decode(encode(m)) for m in messages]
     assert sorted(map(repr, (d for m in read if isinstance(m, Ticks) for d in m.ticks))) == sorted(map(repr, wanted))
     assert [m.due_ms for m in read] == [m.due_ms for m in messages]
@@ -111,4 +111,4 @@ def test_a_message_is_held_back_until_shortly_before_it_is_due() -> None:
     assert delay_s(10_000, 0, 1000) == 9
     assert delay_s(10_999, 0, 1000) == 9
     assert delay_s(500, 0, 1000) == 0
-    assert delay_s(10_000_000, 0, 1000) == limits.SQS_DELAY_MAX_S
+    assert delay_s(10_000_000, 0, 1000) == SQS_DELAY_MAX_S

@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.recurrence.zones import zone
 from chalicelib.core.ticks import tick_document
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks.limits import (
+    TICK_CATCH_UP_LIMIT_COUNT,
+    TICK_FINISH_AFTER_MS,
+    TICK_RESERVE_AHEAD_MS,
+    TICK_RESERVE_MAX_COUNT,
+    TICK_START_MS,
+)
 from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reserved, boundaries, skip_to
 from chalicelib.core.ticks.tick_book import (
     Advance,
@@ -96,8 +102,8 @@ def test_ticks_end_at_the_instant_asked_for() -> None:
 
 def test_a_fresh_stream_begins_with_what_can_still_be_published_in_time() -> None:
     step = advance(Book(), NOW_MS, SECONDS, ME)
-    assert step.new[0].timestamp == nanos(NOW_MS + limits.TICK_START_MS + 1000)
-    assert step.new[-1].timestamp == nanos(NOW_MS + limits.TICK_RESERVE_AHEAD_MS)
+    assert step.new[0].timestamp == nanos(NOW_MS + TICK_START_MS + 1000)
+    assert step.new[-1].timestamp == nanos(NOW_MS + TICK_RESERVE_AHEAD_MS)
     assert [t.sequence for t in step.new] == list(range(1, len(step.new) + 1))
     assert (step.left, step.pages, step.more) == ((), (), False)
     assert step.book.stream("second").queued_sequence == 0
@@ -124,7 +130,7 @@ def test_what_was_numbered_and_not_queued_is_left_to_the_next_producer() -> None
 def test_what_was_numbered_a_moment_ago_and_is_not_urgent_is_in_good_hands() -> None:
     first = queued(advance(Book(), NOW_MS, SECONDS, ME).book)
     reserved = advance(first, NOW_MS + 60_000, SECONDS, ME).book
-    fresh = NOW_MS + 60_000 + limits.TICK_FINISH_AFTER_MS - 1
+    fresh = NOW_MS + 60_000 + TICK_FINISH_AFTER_MS - 1
     assert advance(reserved, fresh, SECONDS, YOU).left == ()
     assert advance(reserved, fresh + 1, SECONDS, YOU).left
     assert advance(reserved, NOW_MS, SECONDS, YOU).left, "a clock behind the other's cannot tell"
@@ -155,7 +161,7 @@ def test_a_stream_that_starts_again_owes_nothing() -> None:
 
 
 def test_a_great_debt_is_paid_in_steps() -> None:
-    terms = replace(SECONDS, policy=Policy(catch_up_max=limits.TICK_CATCH_UP_LIMIT_COUNT))
+    terms = replace(SECONDS, policy=Policy(catch_up_max=TICK_CATCH_UP_LIMIT_COUNT))
     book = Book({"second": Stream(cursor=Cursor(nanos(NOW_MS), 0))})
     now_ms, sizes, gaps = NOW_MS + 7_200_000, list[int](), list[Skipped]()
     while True:
@@ -165,10 +171,10 @@ def test_a_great_debt_is_paid_in_steps() -> None:
         sizes.append(len(step.new))
         if not step.more:
             break
-    assert max(sizes) == limits.TICK_RESERVE_MAX_COUNT
-    assert sum(sizes) == limits.TICK_CATCH_UP_LIMIT_COUNT + 1 + limits.TICK_RESERVE_AHEAD_MS // 1000
+    assert max(sizes) == TICK_RESERVE_MAX_COUNT
+    assert sum(sizes) == TICK_CATCH_UP_LIMIT_COUNT + 1 + TICK_RESERVE_AHEAD_MS // 1000
     [(after, gap)] = [*gaps, *book.stream("second").gaps]
-    assert (after, gap.count) == (0, 7200 - 1 - limits.TICK_CATCH_UP_LIMIT_COUNT)
+    assert (after, gap.count) == (0, 7200 - 1 - TICK_CATCH_UP_LIMIT_COUNT)
 
 
 def test_gaps_without_a_tick_between_them_are_one() -> None:
@@ -311,4 +317,4 @@ def check(walk: Walk, frequency: Frequency, terms: Terms) -> None:
 
 
 def test_skip_to_is_what_enabling_uses() -> None:
-    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(Cursor(), nanos(NOW_MS + limits.TICK_START_MS))
+    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(Cursor(), nanos(NOW_MS + TICK_START_MS))

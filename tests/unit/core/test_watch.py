@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.policies import monitor as rule
 from chalicelib.core.policies.monitor import Turn
 from chalicelib.core.schedules.schedule import Definition, Key, Monitor, Schedule, State, VersionRef
@@ -83,7 +83,7 @@ def test_when_it_falls_silent(success_ms: int, now_ms: int, turn: Turn) -> None:
     assert found is turn
     known_ms = max(T0, success_ms)
     assert after.silent_ms == (known_ms + WINDOW_MS if turn is Turn.FELL_SILENT else 0)
-    assert after.look_ms == (now_ms + limits.SWEEP_PERIOD_MS if turn is Turn.FELL_SILENT else known_ms + 101_000)
+    assert after.look_ms == (now_ms + SWEEP_PERIOD_MS if turn is Turn.FELL_SILENT else known_ms + 101_000)
 
 
 def test_it_stays_silent_until_it_speaks() -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.clock.clock_bound import Interval, Observation
-from chalicelib.core.limits import DRIFT_SAMPLES_MAX
+from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX
 from chalicelib.ports.services import Services
 from chalicelib.usecases.clock_status import Clockface
 from tests.api.stores import MovableClock, make_services

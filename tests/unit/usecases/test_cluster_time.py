@@ -16,9 +16,10 @@ from chalicelib.core.clock import hlc
 from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import OutcomeUnknown, TooMany
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import Cursor, CursorStore
+from chalicelib.ports.stores.cursors import Cursor, CursorStore
 from chalicelib.usecases.cluster_time import ClusterClock
 from tests.api.stores import MovableClock, make_services
+from tests.kit.services import with_stores
 
 
 class Counting:
@@ -49,11 +50,11 @@ class Counting:
 def instances(count: int) -> tuple[list[Services], Counting]:
     """Instances with clocks of their own over the same tables."""
     first = make_services()
-    store = Counting(first.cursors)
+    store = Counting(first.stores.cursors)
     made = []
     for _ in range(count):
         clock = MovableClock(first.clock.now_ms())
-        made.append(replace(first, cursors=store, clock=clock, ids=CountingIds(clock)))
+        made.append(replace(with_stores(first, cursors=store), clock=clock, ids=CountingIds(clock)))
     return made, store
 
 

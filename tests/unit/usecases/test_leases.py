@@ -13,10 +13,10 @@ from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnknown, TooMany
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, Waiting
-from chalicelib.core.limits import LEASE_POLL_MS
-from chalicelib.ports.services import Caller, Config, Services
-from chalicelib.ports.stores import LeaseStore
-from chalicelib.process.lease_memory import LeaseMemory
+from chalicelib.core.leases.limits import LEASE_POLL_MS
+from chalicelib.ports.services import Caller, Config, Machine, Services, assemble
+from chalicelib.ports.stores.leases import LeaseStore
+from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
 
 NOW_MS = 1_795_252_800_000
@@ -79,23 +79,11 @@ class Deployment:
         self.clock = ManualClock(NOW_MS)
         stores = open_stores()
         self.store = CountingLeases(stores.leases)
-        self.first = Services(
-            config=Config(max_drift_ms=MARGIN, origin="here"),
-            clock=self.clock,
-            ids=CountingIds(self.clock),
-            tasks=ManualTasks(self.clock),
-            schedules=stores.schedules,
-            executions=stores.executions,
-            cursors=stores.cursors,
-            leases=self.store,
-            idempotency=stores.idempotency,
-            logs=stores.logs,
-            ticks=stores.ticks,
-            queue=MemoryQueue(self.clock.now_ms),
-            targets={},
-            signals=Ringer(self.clock),
-        )
-        self.second = replace(self.first, lease_memory=LeaseMemory(), signals=Ringer(self.clock))
+        machine = Machine(self.clock, CountingIds(self.clock), ManualTasks(self.clock), Ringer(self.clock))
+        config = Config(max_drift_ms=MARGIN, origin="here")
+        stores = replace(stores, leases=self.store)
+        self.first = assemble(config, machine, stores, MemoryQueue(self.clock.now_ms), {})
+        self.second = replace(self.first, process=ProcessMemory(), signals=Ringer(self.clock))
 
     def later(self, ms: int, what: Callable[[], object]) -> None:
         self.first.tasks.at(self.clock.now_ms() + ms, lambda: (what(), None)[1])

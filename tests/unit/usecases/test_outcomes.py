@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
 from chalicelib.engine.outcomes import note_late
 from chalicelib.usecases import executions
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched
 
@@ -21,7 +20,7 @@ def test_a_cancel_without_an_answer_has_succeeded_though_a_late_answer_was_noted
     beat = plant.create(type="RATE", expr="rate:10s")
     plant.run_until(T0 + 9_000)
     plain, key = plant.services, ExecutionKey("default", beat, T0 + 10_000)
-    claimed = plain.executions.get([key])[key]
+    claimed = plain.stores.executions.get([key])[key]
     assert (claimed.state, claimed.attempt, claimed.attempts) == ("pending", 1, ())
     no_answer = iter([OutcomeUnknown("no answer")])
 
@@ -30,8 +29,8 @@ def test_a_cancel_without_an_answer_has_succeeded_though_a_late_answer_was_noted
             note_late(plain, key, Attempt(1, claimed.fencing_token, T0 + 10_000), LateAnswer(T0 + 10_010, "completed"))
             raise problem
 
-    api = replace(plain, executions=Watched(plain.executions, "update", noted))
+    api = with_stores(plain, executions=Watched(plain.stores.executions, "update", noted))
     assert executions.cancel(api, CALLER, claimed.id, "no").state == "cancelled"
-    stored = plain.executions.get([key])[key]
+    stored = plain.stores.executions.get([key])[key]
     assert (stored.state, stored.history[-1].reason) == ("cancelled", "no")
     assert stored.attempts[0].late_answer == LateAnswer(T0 + 10_010, "completed")

@@ -20,8 +20,8 @@ from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.schedules.schedule import Schedule
 from chalicelib.core.targets import cloudevent
-from chalicelib.ports.services import Caller, Config, Services
-from chalicelib.ports.stores import ExecutionStore
+from chalicelib.ports.services import Caller, Config, Machine, assemble
+from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.usecases import executions, schedules
@@ -196,21 +196,14 @@ class Plant:
         self.stream = Streamed(stores.executions)
         self.feed_every_ms: int | None = 2_000
         self._fed_ms = now_ms
-        self.services = Services(
-            config=Config(shards=2, webhook_allow=("127.0.0.1",), **config),
-            clock=self.clock,
-            ids=CountingIds(self.clock),
-            tasks=self.clock,
-            schedules=stores.schedules,
-            executions=self.stream,
-            cursors=stores.cursors,
-            leases=stores.leases,
-            idempotency=stores.idempotency,
-            logs=stores.logs,
-            ticks=stores.ticks,
-            queue=self.queue,
-            targets={"eventbridge": self.bus, "webhook": self.hook},
-            signals=ThreadSignals(self.clock.now_ms),
+        clock = self.clock
+        machine = Machine(clock, CountingIds(clock), tasks=clock, signals=ThreadSignals(clock.now_ms))
+        self.services = assemble(
+            Config(shards=2, webhook_allow=("127.0.0.1",), **config),
+            machine,
+            replace(stores, executions=self.stream),
+            self.queue,
+            {"eventbridge": self.bus, "webhook": self.hook},
         )
         self._minute_ms = now_ms
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.process.admission import Caps
+from chalicelib.process.limits import FLIGHTS_MAX, HOLD_MAX_MS, SENDING_MS
 from chalicelib.usecases import executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 
@@ -108,10 +108,10 @@ def test_a_rate_spreads_a_herd_and_loses_none() -> None:
 def test_what_waits_too_long_is_pending_in_the_queue_and_no_attempt_is_counted() -> None:
     plant = plant_of(25_000, target_flights=1)
     (first, second) = herd(plant, "ann", 2)
-    plant.run_until(AT_MS + limits.HOLD_MAX_MS - 100)
+    plant.run_until(AT_MS + HOLD_MAX_MS - 100)
     (held,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
     assert (held.attempt, held.retry_at_ms) == (1, None)
-    plant.run_until(AT_MS + limits.HOLD_MAX_MS + 200)
+    plant.run_until(AT_MS + HOLD_MAX_MS + 200)
     (waiting,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
     assert (waiting.attempt, waiting.lease_until_ms) == (0, None)
     assert waiting.retry_at_ms is not None
@@ -166,10 +166,10 @@ def test_calls_that_carry_ten_stay_full_without_limits_and_are_of_one_owner_with
 
 def test_the_places_of_a_process_are_never_all_one_owners() -> None:
     plant = plant_of(28_000)
-    herd(plant, "ann", limits.FLIGHTS_MAX)
+    herd(plant, "ann", FLIGHTS_MAX)
     beside = herd(plant, "bee", 1, at_ms=AT_MS + 2_000)
     plant.run_until(AT_MS + 3_000)
-    assert sent_after(plant, beside)[0] - 2_000 <= limits.SENDING_MS
+    assert sent_after(plant, beside)[0] - 2_000 <= SENDING_MS
 
 
 def test_the_api_answers_while_deliveries_wait() -> None:

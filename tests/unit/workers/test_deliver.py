@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.workers import deliver
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import Plant
 from tests.unit.workers.test_turns import Watched
 
@@ -25,7 +26,11 @@ def test_a_message_comes_again_when_what_follows_its_end_could_not_be_set_off(po
         if refusals:
             raise refusals.pop()
 
-    flaky = replace(plant.services, **{port: Watched(getattr(plant.services, port), method, refuse)})
+    plain = plant.services
+    if port == "queue":
+        flaky = replace(plain, queue=Watched(plain.queue, method, refuse))
+    else:
+        flaky = with_stores(plain, schedules=Watched(plain.stores.schedules, method, refuse))
     assert deliver.run(flaky, batch) == [incoming.receipt for incoming in batch]
     [ended] = plant.executions(chained)
     assert (ended.state, refusals) == ("completed", [])

@@ -11,17 +11,18 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.machine import ManualClock
-from chalicelib.core import limits
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.schedules.limits import VERSIONS_INLINE_MAX
 from chalicelib.engine.claim import PAUSED, claim_firings, settled
 from chalicelib.engine.handoff import firing_of
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
-LATER_EDITS = (0, limits.VERSIONS_INLINE_MAX)  # with the latter, the state does not name what was in force before them
+LATER_EDITS = (0, VERSIONS_INLINE_MAX)  # with the latter, the state does not name what was in force before them
 
 
 def edit(plant: Plant, schedule_id: str, at_ms: int, **fields: object) -> None:
@@ -115,7 +116,7 @@ def test_an_edit_by_a_clock_that_was_set_back_begins_no_run_beside_the_one_in_pr
 
 def only_record(plant: Plant, schedule_id: str) -> Execution:
     """The record of second 10, also before its instant."""
-    (found,) = plant.services.executions.get([ExecutionKey(CALLER.tenant, schedule_id, T0 + 10_000)]).values()
+    (found,) = plant.services.stores.executions.get([ExecutionKey(CALLER.tenant, schedule_id, T0 + 10_000)]).values()
     return found
 
 
@@ -124,7 +125,7 @@ def pause_and_skip(plant: Plant, schedule_id: str, now_ms: int) -> None:
     plant.skip(now_ms)
     schedules.pause(plant.services, CALLER, schedule_id, None, None)
     claimed = only_record(plant, schedule_id)
-    assert plant.services.executions.update([(settled(claimed, PAUSED, now_ms), claimed.rev)]) == [True]
+    assert plant.services.stores.executions.update([(settled(claimed, PAUSED, now_ms), claimed.rev)]) == [True]
     assert only_record(plant, schedule_id).state == "skipped"
 
 
@@ -185,9 +186,9 @@ def test_a_worker_that_stood_still_puts_nothing_back_that_was_taken_out_since() 
     again = firing_of(plant.get(beat).definition, T0 + 10_000)
     plant.skip(T0 + 7_000)
     executions_of = Stalled(
-        plant.services.executions, lambda: schedules.pause(plant.services, CALLER, beat, None, None)
+        plant.services.stores.executions, lambda: schedules.pause(plant.services, CALLER, beat, None, None)
     )
-    claims = claim_firings(replace(plant.services, executions=executions_of), [again])
+    claims = claim_firings(with_stores(plant.services, executions=executions_of), [again])
     assert (claims.claimed, claims.redeliver) == ([], set())
     plant.run_until(T0 + 200_000)
     assert outcomes(plant, beat) == [(10_000, "skipped")]

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from chalicelib.core import limits
 from chalicelib.core.errors import PreconditionFailed, Unavailable
+from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import FailurePause, RetryPolicy
 from chalicelib.engine import failures
@@ -18,6 +17,7 @@ from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
 from chalicelib.workers import feed
 from chalicelib.workers.feed import Written
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched
 
@@ -213,8 +213,8 @@ class Dying:
 def test_what_the_worker_could_not_do_the_feed_does() -> None:
     plant = Plant(T0)
     beat = failing(plant, 2)
-    tables = Dying(plant.services.schedules)
-    plant.services = replace(plant.services, schedules=tables)
+    tables = Dying(plant.services.stores.schedules)
+    plant.services = with_stores(plant.services, schedules=tables)
     plant.feed_every_ms = None
     plant.run_until(T0 + 21_000)
     assert plant.get(beat).definition.active
@@ -288,7 +288,7 @@ def test_the_feed_reads_nothing_for_what_went_well() -> None:
     plant.create(type="RATE", expr="rate:10s", target=WEBHOOK, pause_after_failures=1)
     plant.feed_every_ms = None
     plant.run_until(T0 + 60_000)
-    blind = replace(plant.services, schedules=None, executions=None)  # whoever asks them anything stumbles
+    blind = with_stores(plant.services, schedules=None, executions=None)  # whoever asks them anything stumbles
     feed.run(blind, plant.stream.written)
     assert all(isinstance(w, Written) for w in plant.stream.written)
 
@@ -297,11 +297,11 @@ def test_a_pause_is_told_though_a_failure_long_after_it_came_to_the_feed_togethe
     plant = Plant(T0)
     beat = failing(plant, 2)
     plant.feed_every_ms = None
-    plant.run_until(T0 + 21_000 + 2 * limits.FEED_LAG_MAX_MS)
+    plant.run_until(T0 + 21_000 + 2 * FEED_LAG_MAX_MS)
     last = plant.executions(beat)[-1]
     assert not plant.get(beat).definition.active
     schedules.trigger(plant.services, CALLER, beat, None, None)
-    plant.run_until(T0 + 22_000 + 2 * limits.FEED_LAG_MAX_MS)
+    plant.run_until(T0 + 22_000 + 2 * FEED_LAG_MAX_MS)
     assert states(plant, beat) == ["failed"] * 3
     plant.feed_every_ms = 2_000
     plant.run_until(T0 + 60_000)
@@ -312,13 +312,13 @@ def test_a_message_that_comes_twice_leaves_it_to_the_feed_to_pause() -> None:
     plant = Plant(T0)
     beat = failing(plant, 2)
     plain = plant.services
-    plant.services = replace(plain, schedules=Dying(plain.schedules))
+    plant.services = with_stores(plain, schedules=Dying(plain.stores.schedules))
     plant.feed_every_ms = None
     plant.run_until(T0 + 21_000)
     plant.services = plain
     last = plant.executions(beat)[-1]
     claim_runs(plain, [Run(last.key, 1, last.firing_ms)])
-    assert plain.versions.find(last.version) is not None
+    assert plain.process.versions.find(last.version) is not None
     assert plant.get(beat).definition.active
     plant.feed_every_ms = 2_000
     plant.run_until(T0 + 25_000)
@@ -330,7 +330,7 @@ def test_a_judge_that_stood_still_pauses_nothing_that_has_gone_well_since() -> N
     plant = Plant(T0)
     beat = failing(plant, 2)
     plain = plant.services
-    plant.services = replace(plain, schedules=Dying(plain.schedules))
+    plant.services = with_stores(plain, schedules=Dying(plain.stores.schedules))
     plant.feed_every_ms = None
     plant.run_until(T0 + 21_000)
     plant.services, plant.hook.answer = plain, lambda _: Outcome("completed")
@@ -342,7 +342,7 @@ def test_a_judge_that_stood_still_pauses_nothing_that_has_gone_well_since() -> N
             retry(plain, CALLER, last.id)
             plant.run_until(T0 + 23_000)
 
-    slow = replace(plain, executions=Watched(plain.executions, "of_schedule", gone_well))
+    slow = with_stores(plain, executions=Watched(plain.stores.executions, "of_schedule", gone_well))
     judged = failures.judge(slow, last)
     assert judged is not None
     assert judged.active

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
-from chalicelib.ports.clock import Handle, Held
+from chalicelib.core.executions.limits import RUNNING_MARK_MS
+from chalicelib.ports.tasks import Handle, Held
 from tests.unit.workers.plant import Plant, VirtualTime
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -71,7 +71,7 @@ def test_one_slow_delivery_holds_back_none_of_those_beside_it() -> None:
         return answer(delivery)  # type: ignore[arg-type]
 
     plant.hook.answer = answer_slowly  # type: ignore[assignment]
-    plant.run_until(T0 + 60_000 + limits.RUNNING_MARK_MS + 100)
+    plant.run_until(T0 + 60_000 + RUNNING_MARK_MS + 100)
     states = [e.state for i in ids for e in plant.executions(i)]
     assert states == ["in_progress"] + ["completed"] * 4
     plant.run_until(T0 + 60_000 + slow_ms + 500)

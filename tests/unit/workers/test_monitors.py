@@ -44,7 +44,7 @@ def kinds(plant: Plant) -> list[str]:
 
 def watch(plant: Plant, schedule_id: str) -> Watch | None:
     key = Key("default", schedule_id)
-    return plant.services.schedules.watches([key]).get(key)
+    return plant.services.stores.schedules.watches([key]).get(key)
 
 
 def test_a_silence_is_told_once_however_long_it_lasts() -> None:
@@ -215,7 +215,7 @@ def test_a_stale_look_writes_nothing() -> None:
     stale = watch(plant, beat)
     assert stale is not None
     monitors.note(plant.services, [(Key("default", beat), T0 + 30_000)])
-    assert not plant.services.schedules.write_watch(replace(stale, rev=stale.rev + 1, silent_ms=1), stale.rev)
+    assert not plant.services.stores.schedules.write_watch(replace(stale, rev=stale.rev + 1, silent_ms=1), stale.rev)
     assert watch(plant, beat) == replace(stale, rev=stale.rev + 1, success_ms=T0 + 30_000)
 
 

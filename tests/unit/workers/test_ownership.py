@@ -8,16 +8,23 @@ from collections.abc import Callable, Mapping
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core import limits
+from chalicelib.core.cluster.limits import (
+    NODE_HEARTBEAT_MS,
+    NODE_TTL_MS,
+    NODES_MAX,
+    SHARD_CALL_LEASE_MS,
+    SHARD_NODE_LEASE_MS,
+)
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import LeaseItem
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores import LeaseStore
+from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards
 from chalicelib.workers.cluster.ownership import Node, NoRoom
 from tests.api.stores import MovableClock, make_services
+from tests.kit.services import with_stores
 
 SHARDS = 6
 
@@ -64,8 +71,8 @@ class Cluster:
 
     def __init__(self) -> None:
         s = make_services()
-        self.store = CountingLeases(s.leases)
-        self.s = replace(s, leases=self.store, config=replace(s.config, shards=SHARDS))
+        self.store = CountingLeases(s.stores.leases)
+        self.s = replace(with_stores(s, leases=self.store), config=replace(s.config, shards=SHARDS))
         assert isinstance(s.clock, MovableClock)
         self.clock = s.clock
 
@@ -123,7 +130,7 @@ def test_a_dead_nodes_shards_are_taken_over_within_its_ttl_and_the_margin(c: Clu
     while len(a.owned) < SHARDS:
         c.clock.sleep_until(again_ms)
         again_ms = a.tick()
-    assert c.clock.now_ms() - died_ms <= limits.NODE_TTL_MS + 20 + 1
+    assert c.clock.now_ms() - died_ms <= NODE_TTL_MS + 20 + 1
     assert all(a.owned[shard] == token + 1 for shard, token in lost.items())
 
 
@@ -132,7 +139,7 @@ def test_a_node_that_leaves_is_followed_at_the_next_heartbeat(c: Cluster) -> Non
     c.run(a, b, ms=5000)
     b.node.leave(b.s)
     assert b.owned == {}
-    c.run(a, ms=limits.NODE_HEARTBEAT_MS)
+    c.run(a, ms=NODE_HEARTBEAT_MS)
     assert len(a.owned) == SHARDS
 
 
@@ -140,7 +147,7 @@ def test_an_owner_stops_believing_before_others_act(c: Cluster) -> None:
     a, b = c.worker("a"), c.worker("b")
     c.run(a, b, ms=5000)
     b.tick()
-    for _ in range(limits.NODE_TTL_MS // 10 + 20):
+    for _ in range(NODE_TTL_MS // 10 + 20):
         c.clock.advance(10)
         a.tick()
         assert not a.owned.keys() & b.owned.keys()
@@ -196,7 +203,7 @@ def test_shards_are_kept_for_hours(c: Cluster) -> None:
     a, b = c.worker("a"), c.worker("b")
     c.run(a, b, ms=3000)
     tokens = a.owned | b.owned
-    c.run(a, b, ms=2 * limits.SHARD_NODE_LEASE_MS)
+    c.run(a, b, ms=2 * SHARD_NODE_LEASE_MS)
     assert a.owned | b.owned == tokens
 
 
@@ -206,13 +213,13 @@ def test_nodes_that_come_and_go_leave_nothing_behind(c: Cluster) -> None:
         worker.tick()
         if number % 2:
             worker.node.leave(worker.s)
-        c.clock.advance(limits.NODE_TTL_MS + 21)
-    documents, _ = c.s.leases.list(shards.NODES, 1000, None)
+        c.clock.advance(NODE_TTL_MS + 21)
+    documents, _ = c.s.stores.leases.list(shards.NODES, 1000, None)
     assert len(documents) == 1
 
 
 def test_there_are_places_for_so_many(c: Cluster) -> None:
-    for number in range(limits.NODES_MAX):
+    for number in range(NODES_MAX):
         c.worker(f"w{number:02d}").node._beat(c.worker(f"w{number:02d}").s)
     with pytest.raises(NoRoom):
         c.worker("one too many").tick()
@@ -221,7 +228,7 @@ def test_there_are_places_for_so_many(c: Cluster) -> None:
 def test_calls_take_what_is_free_for_half_a_minute(c: Cluster) -> None:
     assert c.call("x") == [shards.Held(shard, 1) for shard in range(SHARDS)]
     assert c.call("y") == []
-    c.clock.advance(limits.SHARD_CALL_LEASE_MS + 19)
+    c.clock.advance(SHARD_CALL_LEASE_MS + 19)
     assert c.call("y") == []
     c.clock.advance(1)
     assert c.call("y") == [shards.Held(shard, 2) for shard in range(SHARDS)]
@@ -239,7 +246,7 @@ def test_calls_leave_alone_what_living_nodes_have_and_take_what_dead_ones_had(c:
     a = c.worker("a")
     c.run(a, ms=3000)
     assert c.call("x") == []
-    c.clock.advance(limits.NODE_TTL_MS + 21)
+    c.clock.advance(NODE_TTL_MS + 21)
     assert c.call("x") == [shards.Held(shard, 2) for shard in range(SHARDS)]
 
 
@@ -248,7 +255,7 @@ def test_a_node_takes_from_calls_when_their_leases_expire(c: Cluster) -> None:
     a = c.worker("a")
     a.tick()
     assert a.owned == {}
-    c.run(a, ms=limits.SHARD_CALL_LEASE_MS + 6000)
+    c.run(a, ms=SHARD_CALL_LEASE_MS + 6000)
     assert a.owned == dict.fromkeys(range(SHARDS), 2)
 
 
@@ -258,12 +265,12 @@ def test_each_work_has_leases_of_its_own(c: Cluster) -> None:
 
 def test_an_older_owner_writes_no_cursor(c: Cluster) -> None:
     assert shards.stamp(c.s, "sweep#0", 2, seen=7)
-    rev = c.s.cursors.load("sweep#0").rev
+    rev = c.s.stores.cursors.load("sweep#0").rev
     assert not shards.stamp(c.s, "sweep#0", 1, seen=8)
-    assert c.s.cursors.load("sweep#0").rev == rev
+    assert c.s.stores.cursors.load("sweep#0").rev == rev
     assert shards.stamp(c.s, "sweep#0", 2, seen=9)
     assert shards.stamp(c.s, "sweep#0", 3)
-    values = c.s.cursors.load("sweep#0").values
+    values = c.s.stores.cursors.load("sweep#0").values
     assert values == {"seen": 9, "at_ms": c.clock.now_ms(), "fencing_token": 3}
 
 
@@ -272,31 +279,31 @@ def test_a_stamp_that_loses_its_race_looks_again_whose_turn_it_is(c: Cluster) ->
         """Cursors between whose read and write somebody else writes."""
 
         def __init__(self, meanwhile: Callable[[], object]) -> None:
-            self.load = c.s.cursors.load
+            self.load = c.s.stores.cursors.load
             self._meanwhile: list[Callable[[], object]] = [meanwhile]
 
         def save(self, name: str, values: Mapping[str, int], expected_rev: int) -> bool:
             if self._meanwhile:
                 self._meanwhile.pop()()
-            return c.s.cursors.save(name, values, expected_rev)
+            return c.s.stores.cursors.save(name, values, expected_rev)
 
-    late = replace(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
+    late = with_stores(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
     assert not shards.stamp(late, "sweep#0", 1)
-    same = replace(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
+    same = with_stores(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
     assert shards.stamp(same, "sweep#0", 2)
 
 
 def test_a_sweep_is_stamped_with_the_token_of_its_owner(c: Cluster) -> None:
     sweep.run(c.s)
-    assert all(c.s.cursors.load(f"sweep#{n}").values["fencing_token"] == 1 for n in range(SHARDS))
+    assert all(c.s.stores.cursors.load(f"sweep#{n}").values["fencing_token"] == 1 for n in range(SHARDS))
     sweep.run_shard(c.s, shards.Held(0, 5))
     sweep.run_shard(c.s, shards.Held(0, 4))
-    assert c.s.cursors.load("sweep#0").values["fencing_token"] == 5
+    assert c.s.stores.cursors.load("sweep#0").values["fencing_token"] == 5
 
 
 def test_what_is_stored_is_a_lease_like_any_other(c: Cluster) -> None:
     c.worker("a").tick()
-    stored = c.s.leases.load(shards.tenant_of("sweep"), "000")
+    stored = c.s.stores.leases.load(shards.tenant_of("sweep"), "000")
     assert stored is not None
     item = lease_document.read(stored[0])
     assert isinstance(item, LeaseItem)

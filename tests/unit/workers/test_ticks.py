@@ -11,16 +11,19 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.machine import MemoryQueue
-from chalicelib.core import limits
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.ticks.frequencies import FREQUENCIES
-from chalicelib.ports.clock import Handle, Held, Reading
+from chalicelib.core.ticks.limits import TICK_TARGET_TIMEOUT_MS
+from chalicelib.ports.clock import Reading
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Outgoing
+from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import ticks
 from chalicelib.workers import sweep
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import CALLER, Plant, VirtualTime
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -97,7 +100,7 @@ class TestInOrder:
     def test_history_pages_hold_every_tick_once(self) -> None:
         plant = Plant(T0, ticks=SECONDS)
         plant.run_until(T0 + 3000 * S)
-        assert plant.services.ticks.pages("second", 0, 10), "long ago means: no longer in the book"
+        assert plant.services.stores.ticks.pages("second", 0, 10), "long ago means: no longer in the book"
         for limit in (1000, 7):
             after, found = 0, list[Any]()
             while (page := ticks.history(plant.services, "second", after, limit)).ticks:
@@ -231,7 +234,9 @@ class Gate:
         return call
 
     def services(self, s: Services) -> Services:
-        return replace(s, ticks=self.wrap(s.ticks, ("load", "save")), queue=self.wrap(s.queue, ("send",)))
+        return replace(
+            with_stores(s, ticks=self.wrap(s.stores.ticks, ("load", "save"))), queue=self.wrap(s.queue, ("send",))
+        )
 
 
 def kill() -> None:
@@ -395,7 +400,7 @@ class TestClocks:
         plant, clock = skewed_plant(ticks=SECONDS)
         plant.run_until(T0 + 100 * S)
         clock.off_ms = -3600 * S
-        reborn = replace(plant.services, clock_memory=type(plant.services.clock_memory)())
+        reborn = replace(plant.services, process=ProcessMemory())
         sweep.run(reborn)
         sweep.run(reborn)
         [event] = clock_events(plant)
@@ -408,10 +413,10 @@ class TestClocks:
         plant.bus.answer = lambda _: Outcome("failed", error_type="connection_error")
         clock.off_ms = 5 * S
         sweep.run(plant.services)
-        assert len(plant.services.clock_memory.untold()) == 1
+        assert len(plant.services.process.clock.untold()) == 1
         plant.bus.answer = taken
         sweep.run(plant.services)
-        assert plant.services.clock_memory.untold() == []
+        assert plant.services.process.clock.untold() == []
 
 
 class TestDestinations:
@@ -428,7 +433,7 @@ class TestDestinations:
         }
         assert events[0]["id"] == events[0]["data"]["id"]
         assert events[0]["time"] == "2026-11-21T09:20:02.000Z"
-        assert all(d.timeout_ms == limits.TICK_TARGET_TIMEOUT_MS for _, d in plant.hook.sent)
+        assert all(d.timeout_ms == TICK_TARGET_TIMEOUT_MS for _, d in plant.hook.sent)
 
     def test_what_one_destination_refuses_comes_again_there_alone_under_the_same_id(self) -> None:
         plant = Plant(T0)

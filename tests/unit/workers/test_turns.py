@@ -17,6 +17,7 @@ from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
+from tests.kit.services import with_stores
 from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -229,8 +230,8 @@ def test_what_is_changed_while_the_turn_is_looked_at_is_obeyed(change: str) -> N
     plain, (act, sent) = plant.services, CHANGES[change]
     beat = plant.create(type="RATE", expr="rate:60s", target=WEBHOOK, overlap="forbid", payload='"old"')
     once = iter([act])
-    watched = Watched(plain.schedules, "epochs", lambda _: [act(plain, beat) for act in once])
-    plant.services = replace(plain, schedules=watched)
+    watched = Watched(plain.stores.schedules, "epochs", lambda _: [act(plain, beat) for act in once])
+    plant.services = with_stores(plain, schedules=watched)
     plant.run_until(T0 + 110_000)
     assert [json.loads(d.event)["data"] for _, d in plant.hook.sent] == sent
 
@@ -253,8 +254,7 @@ def test_a_claim_that_was_handed_back_is_not_sent_by_whoever_held_it() -> None:
             raise refusals.pop()
 
     plant.services = replace(
-        plain,
-        executions=Watched(plain.executions, "update", handed_back),
+        with_stores(plain, executions=Watched(plain.stores.executions, "update", handed_back)),
         queue=Watched(plain.queue, "send", refuse),
     )
     plant.run_until(T0 + 15_000)
@@ -271,7 +271,10 @@ def stand_still(plant: Plant, after: str, from_ms: int, until_ms: int) -> None:
             for time_ms in once:
                 plant.clock.sleep_until(time_ms)
 
-    plant.services = replace(plant.services, schedules=Watched(plant.services.schedules, after, wait))
+    plant.services = replace(
+        plant.services,
+        stores=replace(plant.services.stores, schedules=Watched(plant.services.stores.schedules, after, wait)),
+    )
 
 
 @pytest.mark.parametrize("overlap", ["forbid", "queue", "replace"])

@@ -1,0 +1,37 @@
+"""Bounds of schedules, and of calls that change many.
+
+Names have their units last; the relations between bounds are asserted beside them.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core.limits import BODY_MAX_BYTES
+
+PAYLOAD_MAX_BYTES = 64 * 1024
+NAME_MAX_CHARS = 128
+TAGS_MAX_COUNT = 20
+TAG_MAX_CHARS = 64
+OWNER_MAX_CHARS = 128
+SHARD_KEY_MAX_CHARS = 128
+NOTE_MAX_CHARS = 512
+JITTER_MAX_MS = 86_400_000
+BACKFILL_MAX_INSTANTS = 1_000
+LEDGER_MAX_ITEMS = 1_000
+SLA_DEFAULT_MS = 1000
+CATCH_UP_DEFAULT_MS = 60_000
+TIMEOUT_DEFAULT_MS = 300_000
+RUNS_MAX = 1_000_000_000  # max_runs
+RETRY_MAX_ATTEMPTS = 100
+VERSIONS_INLINE_MAX = 8  # versions named in the state item; older ones are found by their snapshot
+BATCH_MAX_OPERATIONS = 100
+TAG_CHANGE_MAX_SCHEDULES = 1_000  # schedules that one call by tag changes, or shows
+TAG_CHANGE_BUDGET_MS = 20_000  # API Gateway gives up at 29 s
+TAG_PREVIEW_RUNS = 3
+EXPORT_MAX_SCHEDULES = 1_000
+EXPORT_MAX_BYTES = 4 * 1024 * 1024  # a Lambda answers with 6 MB at most
+IMPORT_MAX_SCHEDULES = 500
+REPLAN_PAGE_SCHEDULES = 100  # planned anew in one step
+RELEASE_PAGE_SCHEDULES = 25  # taken off the counters of capacity in one transaction
+LIST_SCAN_MAX_ITEMS = 1_000  # index entries that one filtered list call looks at
+
+assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES

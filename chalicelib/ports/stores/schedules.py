@@ -1,0 +1,168 @@
+"""Definitions, their snapshots, and states. The contract that all stores share is in ``ports.services``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+
+
+class Due(NamedTuple):
+    """One entry of the due index."""
+
+    next_run_ms: int
+    key: Key
+
+
+class Versioned(NamedTuple):
+    """A definition under a version id, current or superseded."""
+
+    key: Key
+    version: str
+
+
+class Change(Struct, frozen=True):
+    """A change of a schedule: everything it writes, in one transaction.
+
+    ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
+    ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
+    definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
+    are (owner, name) pairs to free and to take; equal pairs are left alone. ``moves`` are what it does to the counters
+    of capacity. ``watch`` is the watch that begins with it, over whichever was there (None: that stays).
+    """
+
+    state: State
+    expected_rev: int
+    definition: Definition | None
+    snapshot: Definition | None
+    old_name: tuple[str, str] | None
+    new_name: tuple[str, str] | None
+    moves: tuple[Move, ...] = ()
+    watch: Watch | None = None
+
+
+class NameTaken(Exception):
+    """Raised by ``create`` and ``change`` when another schedule of the owner holds the name; nothing was written."""
+
+
+class RevisionLost(Exception):
+    """Raised by ``create`` when the id exists and by ``change`` when ``rev`` moved on; nothing was written."""
+
+
+class NoRoom(Exception):
+    """Raised by ``create`` and ``change`` when a counter of capacity has no room; nothing was written."""
+
+
+class ScheduleFilter(Struct, frozen=True):
+    """Which schedules a list wants; None = any. ``tag`` matches one of the tags exactly."""
+
+    owner: str | None = None
+    enabled: bool | None = None
+    type: str | None = None
+    tag: str | None = None
+    name_prefix: str | None = None
+
+
+class KeyPage(NamedTuple):
+    """Ids in order, and the position to go on from (None: the end). A page may be short and still go on."""
+
+    ids: list[str]
+    after: str | None
+
+
+class ScheduleStore(Protocol):
+    """Definitions, their snapshots, and states."""
+
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+        """Write both items, the watch, the name guard when it has a name, and the counters that ``moves`` name, in
+        one transaction.
+
+        Raises NameTaken, NoRoom, or RevisionLost when the id exists; the last before the others.
+        """
+        ...
+
+    def change(self, change: Change) -> None:
+        """Write a change in one transaction. Raises RevisionLost, else NameTaken, else NoRoom."""
+        ...
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
+        """Both items of schedules; missing and deleted ones are left out.
+
+        The two items of one schedule are read by one batch call, which DynamoDB does not isolate: when their versions
+        disagree (a change came between), the read is repeated.
+        """
+        ...
+
+    def states(self, keys: Sequence[Key]) -> dict[Key, State]:
+        """The states, tombstones included, of schedules."""
+        ...
+
+    def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
+        """Only the epochs of schedules: the look at the instant."""
+        ...
+
+    def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
+        """The current definitions of schedules."""
+        ...
+
+    def snapshots(self, versions: Sequence[Versioned]) -> dict[Versioned, Definition]:
+        """Superseded definitions by version."""
+        ...
+
+    def history(self, key: Key) -> list[Definition]:
+        """All kept snapshots of a schedule, by ``since_ms``."""
+        ...
+
+    def write_states(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
+        """Replace states, each if its stored ``rev`` still is the given one."""
+        ...
+
+    def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
+        """*Index*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
+        ...
+
+    def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
+        """*Index*: ids of a tenant's schedules that match, newest first, after the id ``after``; bounded work."""
+        ...
+
+    def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The ids of the schedules that hold the (owner, name) pairs; free names are left out."""
+        ...
+
+    def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
+        """*Index*: ids of a tenant's schedules in a group of ``core.jobs``, newest first, after the id ``after``."""
+        ...
+
+    def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*Index*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        ...
+
+    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
+        """Replace states and move counters, all in one transaction; False, and nothing written, when any
+        stored ``rev`` is not the given one."""
+        ...
+
+    def used(self) -> dict[int, Used]:
+        """Every counter of capacity that was ever moved, by its number."""
+        ...
+
+    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
+        """The watches of monitored schedules; the others are left out."""
+        ...
+
+    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*Index*: schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+        ...
+
+    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
+        """Write a watch if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
+        ...
+
+    def drop_watch(self, key: Key, expected_rev: int) -> bool:
+        """Delete a watch if its stored rev still is the given one."""
+        ...
