@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions import retry
+from chalicelib.core.executions import journal, retry
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition

@@ -14,8 +14,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chalicelib.core import queue_messages
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import CANCELLED, MISSED, PENDING, SKIPPED, Execution, ExecutionKey
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
@@ -140,9 +140,7 @@ def _settle(
         shard = states[f.schedule].shard
         if verdicts[f] is Verdict.DELETED:
             reason = "the schedule was deleted"
-            records.append(
-                (f, handoff.settled_record(s, definition, shard, f.at_ms, now_ms, journal.CANCELLED, reason))
-            )
+            records.append((f, handoff.settled_record(s, definition, shard, f.at_ms, now_ms, CANCELLED, reason)))
         elif handoff.too_late(definition, f.at_ms, now_ms):
             records.append((f, handoff.missed_record(s, definition, shard, f.at_ms, now_ms)))
     answers = s.stores.executions.insert([record for _, record in records])
@@ -314,9 +312,7 @@ def _take_over(s: Services, item: Firing | Run, found: Execution, now_ms: int, c
         claims.unknown.append(item)
         return
     if handoff.given_up(definition, found, now_ms):
-        if not s.stores.executions.update(
-            [(journal.settle(found, journal.MISSED, now_ms, handoff.TOO_LATE), found.rev)]
-        )[0]:
+        if not s.stores.executions.update([(journal.settle(found, MISSED, now_ms, handoff.TOO_LATE), found.rev)])[0]:
             claims.redeliver.add(item)
         return
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
@@ -363,7 +359,7 @@ def _attempt(
 
 def settled(record: Execution, reason: str, now_ms: int) -> Execution:
     """An open record that must not run, ended: cancelled when it had begun or its schedule is gone, else skipped."""
-    state = journal.CANCELLED if reason == DELETED or record.state != journal.PENDING else journal.SKIPPED
+    state = CANCELLED if reason == DELETED or record.state != PENDING else SKIPPED
     return journal.settle(record, state, now_ms, reason)
 
 

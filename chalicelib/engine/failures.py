@@ -17,8 +17,8 @@ from chalicelib.core.policies import failures
 from chalicelib.core.policies.limits import FAILURES_LOOK_MAX_RECORDS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Schedule
-from chalicelib.ports.services import Caller, Services
-from chalicelib.usecases import schedules
+from chalicelib.engine.schedule_change import pause_failing
+from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +80,10 @@ def count(s: Services, definition: Definition, most: int) -> int:
 
 
 def _pause(s: Services, definition: Definition, number: int, execution_id: str) -> Definition:
-    caller = Caller(definition.tenant, "chronowatch")
     cause = FailurePause(execution_id, number, s.clock.now_ms())
     # Looked at once more with every try to write: a worker that stood still would pause what has gone well since.
     still_so = partial(_keeps_failing, s, definition, number)
-    return schedules.pause_failing(s, caller, definition, cause, still_so).definition
+    return pause_failing(s, definition, cause, still_so).definition
 
 
 def _keeps_failing(s: Services, definition: Definition, most: int) -> bool:

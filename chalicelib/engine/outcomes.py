@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import FAILED, TIMEOUT, Attempt, Execution, ExecutionKey, LateAnswer
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
@@ -42,7 +42,7 @@ def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
     """
     enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
     for e in ended:
-        if e.execution.state in (journal.FAILED, journal.TIMEOUT):
+        if e.execution.state in (FAILED, TIMEOUT):
             s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
     job_outcomes.note(s, [e.execution for e in ended])
     writes = [(e.execution, e.expected_rev) for e in ended]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from chalicelib.core.errors import Conflict, Unavailable
-from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.policies import overlap
@@ -18,11 +18,11 @@ from chalicelib.core.policies.overlap import Turn
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import State
 from chalicelib.engine.claim import Claimed, rebind
+from chalicelib.engine.execution_change import cancel_running
 from chalicelib.engine.follow_ups import follow, wake
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
-from chalicelib.ports.services import Caller, Services
-from chalicelib.usecases import executions
+from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _end(s: Services, claimed: Claimed, reason: str) -> None:
 
 def _cancel(s: Services, running: Execution, reason: str) -> None:
     try:
-        executions.cancel_running(s, Caller(running.tenant, "chronowatch"), running.id, reason)
+        cancel_running(s, running, reason)
     except Conflict:
         log.debug("what was to be replaced has ended")  # as good
 

@@ -11,7 +11,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import MISSED
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.targets.cloudevent import prepare
@@ -105,7 +106,7 @@ def _in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
     if not late:
         return group
     records = [r.claimed.execution for r in late]
-    missed = [(journal.settle(e, journal.MISSED, now_ms, TOO_LATE), e.rev) for e in records]
+    missed = [(journal.settle(e, MISSED, now_ms, TOO_LATE), e.rev) for e in records]
     for ready, (record, _), won in zip(late, missed, update_surely(s, missed), strict=True):
         if won:
             follow(s, record, ready.claimed.definition)

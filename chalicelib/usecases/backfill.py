@@ -15,6 +15,7 @@ from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine import handoff
+from chalicelib.engine.schedule_change import check_match
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import schedules
 
@@ -31,7 +32,7 @@ def backfill(
     """
     found = schedules.get(s, caller, schedule_id)
     definition = found.definition
-    schedules.check_match(definition, if_match)
+    check_match(definition, if_match)
     _check(definition, from_ms, to_ms)
     now_ms = s.clock.now_ms()
     most = BACKFILL_MAX_INSTANTS + 1

@@ -7,23 +7,21 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Execution, LateAnswer, Result
+from chalicelib.core.errors import Conflict, NotFound, TooMany
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, LateAnswer, parse_id
+from chalicelib.core.executions.journal import Result
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition, Key
-from chalicelib.engine.definitions import load_definitions
+from chalicelib.engine import execution_change
 from chalicelib.engine.delay_runs import chain
-from chalicelib.engine.follow_ups import follow
+from chalicelib.engine.execution_change import CHANGE_ATTEMPTS, cancel_running, check_version, end, recheck_claims
 from chalicelib.engine.handoff import enqueue
-from chalicelib.engine.outcomes import Ended, note_late, write_outcomes
+from chalicelib.engine.outcomes import note_late
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores.schedules import Versioned
 
-CHANGE_ATTEMPTS = 12
 PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
-CHAIN_HINT_MS = 2_000
 
 
 class ExecutionFilter(Struct, frozen=True):
@@ -42,22 +40,15 @@ class ExecutionFilter(Struct, frozen=True):
 
 def get(s: Services, caller: Caller, execution_id: str) -> Execution:
     """One execution. Raises NotFound."""
-    key = journal.parse_id(caller.tenant, execution_id)
-    found = None if key is None else s.stores.executions.get([key]).get(key)
-    if found is None:
+    key = parse_id(caller.tenant, execution_id)
+    if key is None:
         raise NotFound(f"there is no execution {execution_id}")
-    return found
-
-
-def version_of(execution: Execution) -> str:
-    """What distinguishes two readings of one execution."""
-    return str(execution.rev)
+    return execution_change.load(s, key)
 
 
 def _get_at(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None) -> Execution:
     found = get(s, caller, execution_id)
-    if versions is not None and version_of(found) not in versions:
-        raise PreconditionFailed("the execution has another version")
+    check_version(found, versions)
     return found
 
 
@@ -99,30 +90,9 @@ def cancel(
 
     Raises NotFound, PreconditionFailed, Conflict(not_cancellable).
     """
-    done = cancel_running(s, caller, execution_id, reason, versions)
-    _announce(s, done)
-    return done
-
-
-def cancel_running(
-    s: Services, caller: Caller, execution_id: str, reason: str | None, versions: Sequence[str] | None = None
-) -> Execution:
-    """Cancel an execution that has begun; one that only was claimed may still be sent. Raises as ``cancel``.
-
-    The connection of a delivery under way in this process is closed; other processes look and close theirs. A target
-    that has accepted the firing is sent a cancel event.
-    """
-
-    def cancelled(execution: Execution, definition: Definition, now_ms: int) -> Execution:
-        return journal.cancel(execution, now_ms, reason)
-
-    def announced(execution: Execution) -> None:
-        if execution.asynchronous:  # its target is at work and is to be told: queued first, owed by the record
-            enqueue(s, [Run(execution.key, execution.attempt + 1, s.clock.now_ms())])
-
-    done = _end(s, caller, execution_id, versions, cancelled, announced)
-    if done.attempts and done.target_type in s.targets:
-        s.targets[done.target_type].cancel(done.id)
+    found = _get_at(s, caller, execution_id, versions)
+    done = cancel_running(s, found, reason, versions)
+    recheck_claims(s, done)
     return done
 
 
@@ -164,7 +134,7 @@ def heartbeat(s: Services, caller: Caller, execution_id: str, versions: Sequence
         until_ms = max(now_ms + definition.timeout_ms, execution.lease_until_ms or 0)
         return replace(execution, rev=execution.rev + 1, lease_until_ms=until_ms)
 
-    return _end(s, caller, execution_id, versions, prolonged)
+    return end(s, _get_at(s, caller, execution_id, versions), versions, prolonged)
 
 
 def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
@@ -202,55 +172,11 @@ def _reported(
     ended: Callable[[Execution, Definition, int], Execution],
     answer: LateAnswer,
 ) -> Execution:
-    """``_end``; of an execution that was ended without the report, the report is noted."""
+    """``end``; of an execution that was ended without the report, the report is noted."""
     try:
-        return _end(s, caller, execution_id, versions, ended)
+        return end(s, _get_at(s, caller, execution_id, versions), versions, ended)
     except Conflict:
         found = get(s, caller, execution_id)
-        if found.attempts and found.attempts[-1].outcome in (journal.TIMEOUT, journal.CANCELLED):
+        if found.attempts and found.attempts[-1].outcome in (TIMEOUT, CANCELLED):
             note_late(s, found.key, found.attempts[-1], answer)
         raise
-
-
-def _end(
-    s: Services,
-    caller: Caller,
-    execution_id: str,
-    versions: Sequence[str] | None,
-    ended: Callable[[Execution, Definition, int], Execution],
-    announced: Callable[[Execution], None] = lambda _: None,
-) -> Execution:
-    """Write what a caller reports of an open execution; what follows from it follows. ``announced`` is called with the
-    record as it was, before the write."""
-    for _ in range(CHANGE_ATTEMPTS):
-        found = _get_at(s, caller, execution_id, versions)
-        definition = _definition_of(s, found)
-        after = replace(ended(found, definition, s.clock.now_ms()), hlc=s.ids.hlc())
-        announced(found)
-        if definition.type == "DELAY" and not after.is_open:
-            # Should this process die between the two writes below, the hint makes a worker chain the next run.
-            enqueue(s, [Run(found.key, found.attempt, s.clock.now_ms() + CHAIN_HINT_MS)])
-        if write_outcomes(s, [Ended(after, found.rev, definition)])[0]:
-            follow(s, after, definition)
-            return after
-    raise TooMany("the execution is being changed by many callers at once", code="contended")
-
-
-def _definition_of(s: Services, execution: Execution) -> Definition:
-    wanted = Versioned(execution.key_of_schedule, execution.version)
-    definition = load_definitions(s, {wanted}).get(wanted)
-    if definition is None:
-        raise Conflict("the definition it ran under has expired", code="definition_expired")
-    return definition
-
-
-def _announce(s: Services, cancelled: Execution) -> None:
-    """Make a worker that has claimed the firing look again at its instant."""
-    key = cancelled.key_of_schedule
-    for _ in range(CHANGE_ATTEMPTS):
-        state = s.stores.schedules.states([key]).get(key)
-        if state is None:
-            return
-        moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
-        if s.stores.schedules.write_states([(moved, state.rev)])[0]:
-            return

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.execution import COMPLETED, FAILED, TIMEOUT, Execution
 from chalicelib.core.policies import failures as rule
 from chalicelib.core.policies import policy_events, sla
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
@@ -61,7 +60,7 @@ def run(s: Services, batch: Sequence[Written]) -> None:
 
 
 def _is_watched_success(written: Written) -> bool:
-    return written.after.monitored and written.became((journal.COMPLETED,))
+    return written.after.monitored and written.became((COMPLETED,))
 
 
 def _sla_misses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
@@ -115,5 +114,5 @@ def tally(records: Iterable[Execution]) -> Tally:
         ended=dict(sorted(ended.items())),
         lateness_ms=tuple(record.lateness_ms for record in final if record.lateness_ms is not None),
         late=sum(record.late for record in final),
-        dead_letters=ended[journal.FAILED] + ended[journal.TIMEOUT],
+        dead_letters=ended[FAILED] + ended[TIMEOUT],
     )

@@ -11,7 +11,8 @@ import pytest
 
 from chalicelib.api.http import app, edge
 from chalicelib.api.http.routes import table
-from chalicelib.core.executions.execution import Execution, Result, accepted, claim, finish
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.journal import Result, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from tests.api.stores import NOW_MS, MovableClock, make_services

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.core import queue_messages
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
-from chalicelib.core.executions.execution import Result, claim, finish
+from chalicelib.core.executions.journal import Result, claim, finish
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules.capacity import Used
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES

@@ -7,19 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.executions.execution import (
-    COMPLETED,
-    IN_PROGRESS,
-    Attempt,
-    Execution,
-    ExecutionKey,
-    Result,
-    Transition,
-    claim,
-    finish,
-    reopen,
-    running,
-)
+from chalicelib.core.executions.execution import COMPLETED, IN_PROGRESS, Attempt, Execution, ExecutionKey, Transition
+from chalicelib.core.executions.journal import Result, claim, finish, reopen, running
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
 from chalicelib.ports.stores.executions import ExecutionStore, in_open_index
 from tests.contract.conftest import Stores

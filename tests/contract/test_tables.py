@@ -14,7 +14,8 @@ from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Names
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
-from chalicelib.core.executions.execution import Execution, Result, finish
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.journal import Result, finish
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES, VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef

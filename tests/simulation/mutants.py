@@ -20,6 +20,7 @@ from typing import NamedTuple
 from tests.simulation.instrument import Edit
 
 SCHEDULES = "chalicelib.usecases.schedules"
+CHANGE = "chalicelib.engine.schedule_change"
 CHAIN = "chalicelib.engine.delay_runs"
 OWED = "chalicelib.engine.handoff"
 OUTCOMES = "chalicelib.engine.outcomes"
@@ -32,7 +33,8 @@ RECONCILE = "chalicelib.workers.reconcile"
 SHARDS = "chalicelib.workers.cluster.shards"
 MEMORY = "chalicelib.adapters.memory.stores"
 CORE = "chalicelib.core.schedules.schedule"
-JOURNAL = "chalicelib.core.executions.execution"
+RECORD = "chalicelib.core.executions.execution"
+JOURNAL = "chalicelib.core.executions.journal"
 HLC = "chalicelib.core.clock.hlc"
 FAILURES = "chalicelib.core.policies.failures"
 JUDGE = "chalicelib.engine.failures"
@@ -97,19 +99,19 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
-        (Edit(SCHEDULES, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
+        (Edit(CHANGE, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
          Edit(SCHEDULES, "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
-              "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        _now(s, definition)\n"),
-         Edit(SCHEDULES, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
+              "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
+         Edit(CHANGE, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
-         Edit(SCHEDULES, "CHANGE_ATTEMPTS = 12\n",
+         Edit(CHANGE, "CHANGE_ATTEMPTS = 12\n",
               "CHANGE_ATTEMPTS = 12\n_later = {}\ndef _now(s, d):\n    owed_ = _later.pop(d.version, None)\n"
               "    if owed_ is not None:\n        hand_over(s, [owed_], s.clock.now_ms())\n"),),
     ),
     "edit-without-settling": Mutant(
         "an edit, pause or resume forgets what is overdue",
-        (Edit(SCHEDULES, "        settled = settle(s, found, since_ms)\n        if settled is None:", "        settled = found\n        if settled is None:"),),
+        (Edit(CHANGE, "        settled = settle(s, found, since_ms)\n        if settled is None:", "        settled = found\n        if settled is None:"),),
     ),
     # -- versions
     "no-look-at-the-instant": Mutant(
@@ -122,7 +124,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "numbered-versions": Mutant(
         "versions are numbered: an edit that lost its race blesses the orphans of another",
-        (Edit(SCHEDULES, "        changed,\n        version=s.ids.ulid(now_ms),", "        changed,\n        version=f'{state.id}v{state.epoch + 1}',"),),
+        (Edit(CHANGE, "        changed,\n        version=s.ids.ulid(now_ms),", "        changed,\n        version=f'{state.id}v{state.epoch + 1}',"),),
     ),
     "epoch-stays": Mutant(
         "a change does not move the epoch that claims look at",
@@ -144,7 +146,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "edit-in-the-past": Mutant(
         "a version begins when a clock that was set back says so, before the one it replaces",
-        (Edit(SCHEDULES, "    return max(s.clock.now_ms(), state.current.since_ms + 1)\n", "    return s.clock.now_ms()\n"),),
+        (Edit(CHANGE, "    return max(s.clock.now_ms(), state.current.since_ms + 1)\n", "    return s.clock.now_ms()\n"),),
     ),
     # -- tokens and attempts
     "token-reused": Mutant(
@@ -166,7 +168,7 @@ MUTANTS: dict[str, Mutant] = {
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
         (Edit(CLAIM, "        elif handoff.is_taken_out(found, f.version):",
-              "        elif found.state in (journal.SKIPPED, journal.CANCELLED):"),),
+              "        elif found.state in (SKIPPED, CANCELLED):"),),
     ),
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
@@ -210,7 +212,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "dead-letter-forgotten": Mutant(
         "an execution that is out of attempts leaves no dead letter",
-        (Edit(OUTCOMES, "        if e.execution.state in (journal.FAILED, journal.TIMEOUT):", "        if e.execution.state == journal.TIMEOUT:"),),
+        (Edit(OUTCOMES, "        if e.execution.state in (FAILED, TIMEOUT):", "        if e.execution.state == TIMEOUT:"),),
     ),
     "retry-not-queued": Mutant(
         "a failed attempt's successor is not queued, and reconcile does not look for it",
@@ -223,7 +225,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "runs-not-taken-back": Mutant(
         "an edit does not give back the runs whose messages it makes void",
-        (Edit(SCHEDULES, "        run_count=state.run_count - taken_back,\n        outcome=", "        run_count=state.run_count,\n        outcome="),),
+        (Edit(CHANGE, "        run_count=state.run_count - taken_back,\n        outcome=", "        run_count=state.run_count,\n        outcome="),),
     ),
     "stamp-follows-the-wall": Mutant(
         "a stamp goes back with the wall clock",
@@ -255,7 +257,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "chain-runs-two": Mutant(
         "an edit of a DELAY schedule begins a run beside the one in progress",
-        (Edit(SCHEDULES, "    return state.queued_ms if record is None or record.is_open else None", "    return None"),),
+        (Edit(CHANGE, "    return state.queued_ms if record is None or record.is_open else None", "    return None"),),
     ),
     "chain-before-its-version": Mutant(
         "a DELAY run ended under a clock set back is followed by one before its own version",
@@ -272,7 +274,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "paused-version-forgotten": Mutant(
         "the definition of a paused version is not kept",
-        (Edit(SCHEDULES, "        snapshot=_superseded(before, new.since_ms),", "        snapshot=_superseded(before, new.since_ms) if old.active else None,"),),
+        (Edit(CHANGE, "        snapshot=_superseded(before, new.since_ms),", "        snapshot=_superseded(before, new.since_ms) if old.active else None,"),),
     ),
     "put-back-by-a-stale-look": Mutant(
         "a worker that stood still puts back an instant that was taken out since",
@@ -280,7 +282,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-for-good": Mutant(
         "what was put back once runs, whatever edits come before its instant",
-        (Edit(JOURNAL, "return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)", "return self.requested or bool(self.history)"),),
+        (Edit(RECORD, "return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)", "return self.requested or bool(self.history)"),),
     ),
     "put-back-too-late": Mutant(
         "an instant that is put back after it was due stays skipped",
@@ -322,7 +324,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resume-does-not-reset": Mutant(
         "a schedule that was resumed is paused again for its old failures",
-        (Edit(SCHEDULES, "new = replace(new, failures_from_ms=since_ms)", "new = replace(new)"),),
+        (Edit(CHANGE, "new = replace(new, failures_from_ms=since_ms)", "new = replace(new)"),),
     ),
     "only-the-worker-judges": Mutant(
         "whether a schedule keeps failing is judged by the worker alone, which may die before it has",

@@ -13,7 +13,7 @@ ALLOWED = {
     "core": set(),
     "process": {"core"},
     "ports": {"core", "process"},
-    "engine": {"core", "process", "ports", "usecases"},
+    "engine": {"core", "process", "ports"},
     "usecases": {"core", "process", "ports", "engine"},
     "workers": {"core", "process", "ports", "engine", "usecases"},
     "adapters": {"core", "ports"},

@@ -13,6 +13,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
+from chalicelib.engine.execution_change import version_of
 from chalicelib.usecases import executions
 from chalicelib.usecases import logs as log_lines
 
@@ -81,7 +82,7 @@ def log(call: Call[requests.LogBody, Query]) -> Reply:
 
 
 def _shown(found: Execution) -> Reply:
-    return Reply(200, responses.of_execution(found), {"ETag": entity_tag(executions.version_of(found))})
+    return Reply(200, responses.of_execution(found), {"ETag": entity_tag(version_of(found))})
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:

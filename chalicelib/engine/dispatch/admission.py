@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.executions import execution as journal
+from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.queue_messages import Run

@@ -15,16 +15,17 @@ from msgspec.structs import replace
 
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, Result
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer
+from chalicelib.core.executions.journal import Result
 from chalicelib.core.executions.limits import RUNNING_MARK_MS, WATCH_STEPS_MS
+from chalicelib.engine import schedule_change
 from chalicelib.engine.dispatch.admission import Call, Flight, Look, Ready, depart, forsake, give_up_waiting, hand_back
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, note_late, update_surely, write_outcomes
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome, Target
 from chalicelib.process.limits import WATCHED_TOGETHER
-from chalicelib.usecases import schedules
 
 log = logging.getLogger(__name__)
 
@@ -226,5 +227,4 @@ def result_of(outcome: Outcome) -> Result:
 
 
 def _pause(s: Services, execution: Execution) -> None:
-    caller = Caller(execution.tenant, "chronowatch")
-    schedules.pause(s, caller, execution.schedule_id, "the target answered 410 Gone", None)
+    schedule_change.pause(s, execution.key_of_schedule, "the target answered 410 Gone")

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Execution, ExecutionKey, Result, parse_id
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import STATES, TRANSITIONS, Execution, ExecutionKey, parse_id
+from chalicelib.core.executions.journal import Result
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.schedules.schedule import RetryPolicy
@@ -125,10 +126,10 @@ def test_reopening_is_for_what_is_over_without_success() -> None:
 
 
 def test_no_function_takes_a_step_outside_the_table() -> None:
-    for state in journal.STATES:
-        for target in journal.STATES:
+    for state in STATES:
+        for target in STATES:
             start = replace(claimed(), state=state)
-            if target in journal.TRANSITIONS[state]:
+            if target in TRANSITIONS[state]:
                 assert journal._move(start, target, T).state == target
             else:
                 with pytest.raises(Conflict):

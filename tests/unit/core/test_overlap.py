@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.executions import execution as journal
-from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.execution import (
+    CANCELLED,
+    COMPLETED,
+    IN_PROGRESS,
+    OPEN,
+    PENDING,
+    STATES,
+    Execution,
+    Transition,
+)
 from chalicelib.core.policies.overlap import Turn, decide, end_state, ref_of, refs
 from chalicelib.core.schedules.schedule import RunRef, State, VersionRef
 
@@ -14,7 +22,7 @@ T = 1_795_252_800_000
 STATE = State(tenant="t", id="s", shard=0, rev=7, versions=(VersionRef("v", 0, True),))
 
 
-def record(second: int, state: str = journal.PENDING, **changes: object) -> Execution:
+def record(second: int, state: str = PENDING, **changes: object) -> Execution:
     made = Execution(
         tenant="t",
         schedule_id="s",
@@ -44,9 +52,7 @@ def turn(
 
 
 @pytest.mark.parametrize("policy", ["forbid", "replace", "queue"])
-@pytest.mark.parametrize(
-    "running", [None, *(record(1, state) for state in journal.STATES if state not in journal.OPEN)]
-)
+@pytest.mark.parametrize("running", [None, *(record(1, state) for state in STATES if state not in OPEN)])
 def test_a_free_slot_is_taken(policy: str, running: Execution | None) -> None:
     answer, state = turn(policy, record(2), running)
     assert (answer, state.running, state.waiting) == (Turn.RUN, RunRef(T + 2000), None)
@@ -64,7 +70,7 @@ def test_an_expired_record_holds_nothing() -> None:
     assert decide("forbid", record(2), held, {}).turn is Turn.RUN
 
 
-@pytest.mark.parametrize("state", sorted(journal.OPEN))
+@pytest.mark.parametrize("state", sorted(OPEN))
 def test_forbid_skips(state: str) -> None:
     answer, after = turn("forbid", record(2), record(1, state))
     assert (answer, after.running) == (Turn.SKIP, RunRef(T + 1000))
@@ -74,7 +80,7 @@ def test_replace_lets_the_later_instant_win() -> None:
     assert turn("replace", record(2), record(1))[0] is Turn.REPLACE
     assert turn("replace", record(1), record(2))[0] is Turn.SKIP
     assert turn("replace", record(1, manual=True), record(2))[0] is Turn.REPLACE
-    asked = record(1, history=(journal.Transition("failed", "pending", T),))
+    asked = record(1, history=(Transition("failed", "pending", T),))
     assert turn("replace", asked, record(2))[0] is Turn.REPLACE
 
 
@@ -82,13 +88,13 @@ def test_queue_lets_one_wait() -> None:
     answer, state = turn("queue", record(2), record(1))
     assert (answer, state.running, state.waiting) == (Turn.WAIT, RunRef(T + 1000), RunRef(T + 2000))
     assert turn("queue", record(3), record(1), record(2))[0] is Turn.SKIP
-    assert turn("queue", record(3), record(1), record(2, journal.CANCELLED))[0] is Turn.WAIT
+    assert turn("queue", record(3), record(1), record(2, CANCELLED))[0] is Turn.WAIT
 
 
 def test_a_waiter_goes_before_a_newcomer() -> None:
-    answer, state = turn("queue", record(3), record(1, journal.COMPLETED), record(2))
+    answer, state = turn("queue", record(3), record(1, COMPLETED), record(2))
     assert (answer, state.running, state.waiting) == (Turn.WAIT, RunRef(T + 2000), RunRef(T + 3000))
-    answer, state = turn("queue", record(2), record(1, journal.COMPLETED), record(2))
+    answer, state = turn("queue", record(2), record(1, COMPLETED), record(2))
     assert (answer, state.running, state.waiting) == (Turn.RUN, RunRef(T + 2000), None)
 
 
@@ -106,4 +112,4 @@ def test_a_manual_run_is_told_from_the_firing_of_the_same_instant() -> None:
 
 
 def test_what_had_begun_is_cancelled_and_what_had_not_is_skipped() -> None:
-    assert (end_state(record(1)), end_state(record(1, journal.IN_PROGRESS))) == ("skipped", "cancelled")
+    assert (end_state(record(1)), end_state(record(1, IN_PROGRESS))) == ("skipped", "cancelled")

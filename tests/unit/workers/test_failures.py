@@ -11,7 +11,7 @@ from chalicelib.core.errors import PreconditionFailed, Unavailable
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import FailurePause, RetryPolicy
-from chalicelib.engine import failures
+from chalicelib.engine import failures, schedule_change
 from chalicelib.engine.claim import claim_runs
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
@@ -255,7 +255,7 @@ def test_two_that_judge_at_once_pause_once() -> None:
     judged = plant.get(beat).definition
     plant.run_until(T0 + 25_000)
     with pytest.raises(PreconditionFailed):
-        schedules.pause_failing(plant.services, CALLER, judged, FailurePause("x", 2, T0), lambda: True)
+        schedule_change.pause_failing(plant.services, judged, FailurePause("x", 2, T0), lambda: True)
     first = plant.get(beat).definition
     again = failures.judge(plant.services, plant.executions(beat)[-1])
     assert again == first == plant.get(beat).definition

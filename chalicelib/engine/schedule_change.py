@@ -1,0 +1,293 @@
+"""Changing a schedule, for callers and for the engine alike.
+
+Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
+only then make the version true with one transaction that is conditional on the ``rev`` that was read. A crash in
+between leaves orphan messages, which nobody's version will ever bless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
+from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
+from chalicelib.core.policies import failures, monitor
+from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
+from chalicelib.core.schedules import capacity, schedule
+from chalicelib.core.schedules.capacity import Room
+from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
+from chalicelib.engine.capacity import counted, exhausted, uncounted
+from chalicelib.engine.delay_runs import chain
+from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
+
+CHANGE_ATTEMPTS = 12
+
+
+def load(s: Services, key: Key) -> Schedule:
+    """One schedule. Raises NotFound."""
+    found = s.stores.schedules.get([key]).get(key)
+    if found is None:
+        raise NotFound(f"there is no schedule {key.id}")
+    return found
+
+
+def change(
+    s: Services,
+    key: Key,
+    if_match: str | None,
+    edited: Callable[[Definition], Definition],
+    outcome: str | None = None,
+) -> Schedule:
+    """Load, settle, decide, queue, write; from the top again when another writer was faster. ``outcome`` marks the
+    schedule so (None: the mark stays).
+
+    Raises NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted, TooMany.
+    """
+    for _ in range(CHANGE_ATTEMPTS):
+        found = load(s, key)
+        check_match(found.definition, if_match)
+        changed = edited(found.definition)
+        if changed == found.definition and outcome in (None, found.state.outcome):
+            return found
+        since_ms = _next_since_ms(s, found.state)
+        settled = settle(s, found, since_ms)
+        if settled is None:
+            continue
+        made, room = _next_version(s, settled, changed, since_ms, outcome)
+        if _write_change(s, settled, made, room):
+            return made
+    raise TooMany("the schedule is being changed by many callers at once", code="contended")
+
+
+def delete(s: Services, key: Key, if_match: str | None) -> None:
+    """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
+    for _ in range(CHANGE_ATTEMPTS):
+        found = load(s, key)
+        check_match(found.definition, if_match)
+        since_ms = _next_since_ms(s, found.state)
+        settled = settle(s, found, since_ms)
+        if settled is not None and _write_deletion(s, settled, since_ms):
+            return
+    raise TooMany("the schedule is being changed by many callers at once", code="contended")
+
+
+def pause(s: Services, key: Key, note: str | None, if_match: str | None = None) -> Schedule:
+    """Stop firing from now on; instants before now stay owed. Raises NotFound, PreconditionFailed."""
+    return change(s, key, if_match, lambda d: replace(d, active=False, note=note))
+
+
+def pause_failing(s: Services, judged: Definition, cause: FailurePause, still_so: Callable[[], bool]) -> Schedule:
+    """Pause because too many executions failed in a row. Raises PreconditionFailed when the schedule is no longer what
+    it was when that was judged, or that is no longer so; NotFound, TooMany."""
+
+    def paused(definition: Definition) -> Definition:
+        if not still_so():
+            raise PreconditionFailed("executions have gone well again")
+        kept = (*definition.failure_pauses, cause)[-FAILURE_PAUSES_KEPT:]
+        return replace(definition, active=False, note=failures.note(cause.failures), failure_pauses=kept)
+
+    return change(s, judged.key, judged.version, paused)
+
+
+def check_match(definition: Definition, if_match: str | None) -> None:
+    """Refuse a version other than the one a caller names (None: any). Raises PreconditionFailed."""
+    if if_match is not None and if_match != definition.version:
+        raise PreconditionFailed(f"the schedule is at version {definition.version}")
+
+
+def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
+    """Hand over what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
+    edit.
+
+    Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).
+    """
+    definition, state = found.definition, found.state
+    if _went_on(s, found):
+        return None
+    if state.next_run_ms is None or state.next_run_ms >= since_ms:
+        return found
+    window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
+    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    moved = state.advanced(window)
+    if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
+        return None
+    unfinished = moved.next_run_ms is not None and moved.next_run_ms < since_ms
+    return settle(s, Schedule(definition, moved), since_ms) if unfinished else Schedule(definition, moved)
+
+
+def begin(s: Services, definition: Definition, state: State, awaited_ms: int | None) -> State:
+    """Queue what the new version owes inside the horizon, and the state that goes on from there. ``awaited_ms`` is the
+    run of a DELAY schedule that has to end first."""
+    if not definition.active:
+        return replace(state, status="paused", next_run_ms=None, queued_ms=awaited_ms)
+    if awaited_ms is not None:
+        return replace(state, status="active", next_run_ms=None, queued_ms=awaited_ms)
+    first = schedule.first_from(definition, definition.since_ms)
+    if first is None:
+        return replace(state, status="active", next_run_ms=None, queued_ms=None)
+    until_ms = s.clock.now_ms() + s.config.horizon_ms
+    window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
+    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
+    return replace(fresh.advanced(window), rev=state.rev)
+
+
+def find_room(
+    s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None
+) -> tuple[State, Room | None]:
+    """Room for a schedule that has anything to do from now on; what has not needs none."""
+    idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
+    if idle or capacity.is_cancelled(new, state):
+        return uncounted(state), None
+    return counted(s, before, new, state)
+
+
+def only_if_it_counts(definition: Definition, state: State) -> Schedule:
+    return Schedule(definition, state if capacity.counts(definition, state) else uncounted(state))
+
+
+def _next_since_ms(s: Services, state: State) -> int:
+    """From when on the next version is in force. It never goes back, whatever the clock does, so that versions keep
+    their order; with a clock that was set back it lies ahead."""
+    return max(s.clock.now_ms(), state.current.since_ms + 1)
+
+
+def _went_on(s: Services, found: Schedule) -> bool:
+    """Set the next run of a DELAY schedule whose awaited run has ended, when its worker died before it could: that next
+    run may be on the queue or even in progress already, and a change must not begin another beside it."""
+    state = found.state
+    if found.definition.type != "DELAY" or state.status != "active" or state.next_run_ms is not None:
+        return False
+    record = _awaited_run(s, state)
+    if record is None or record.is_open:
+        return False
+    chain(s, record)
+    return True
+
+
+def _awaited_run(s: Services, state: State) -> Execution | None:
+    if state.queued_ms is None:
+        return None
+    key = ExecutionKey(state.tenant, state.id, state.queued_ms)
+    return s.stores.executions.get([key]).get(key)
+
+
+def _next_version(
+    s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None
+) -> tuple[Schedule, Room | None]:
+    """The changed definition under a new version, its first instants queued, and the room it needs."""
+    definition, state = found.definition, found.state
+    now_ms = s.clock.now_ms()
+    new = replace(
+        changed,
+        version=s.ids.ulid(now_ms),
+        since_ms=since_ms,
+        updated_at_ms=max(now_ms, definition.updated_at_ms),
+        zone_data=s.config.zone_data,
+        hlc=s.ids.hlc(),
+        origin=s.config.origin,
+    )
+    if new.active and not definition.active:
+        new = replace(new, failures_from_ms=since_ms)
+    awaited = _awaited(s, found, new)
+    taken_back = 0 if awaited is not None else schedule.queued_after(definition, state, since_ms)
+    resumed = new.active and not definition.active and state.outcome == CANCELLED
+    moved = state.with_version(
+        VersionRef(new.version, since_ms, new.active),
+        run_count=state.run_count - taken_back,
+        outcome="" if resumed else state.outcome if outcome is None else outcome,
+        outcome_ms=now_ms if outcome else state.outcome_ms,
+        chained=new.type == "DELAY",
+        hlc=new.hlc,
+    )
+    placed, room = find_room(s, found, new, moved, awaited)
+    return only_if_it_counts(new, begin(s, new, placed, awaited)), room
+
+
+def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
+    """The instant of a DELAY schedule's run that was owed before the change and has not ended: the next run follows its
+    end, whatever is edited, paused and resumed meanwhile. (When it ends before the change is written, the state has
+    moved on and the change begins anew; when after it, its end finds the new version waiting.)"""
+    state = found.state
+    waits = found.definition.type == new.type == "DELAY" and state.next_run_ms is None
+    if not waits or state.queued_ms is None:
+        return None
+    record = _awaited_run(s, state)
+    if state.queued_ms >= new.since_ms:  # not due yet by this clock: but by another it may have begun
+        return state.queued_ms if record is not None and record.is_open and record.attempts else None
+    return state.queued_ms if record is None or record.is_open else None
+
+
+def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | None) -> bool:
+    old, new = before.definition, after.definition
+    change = Change(
+        state=after.state,
+        expected_rev=before.state.rev,
+        definition=new,
+        snapshot=_superseded(before, new.since_ms),
+        old_name=_guard(old),
+        new_name=_guard(new),
+        moves=capacity.moves(before, after, room),
+        watch=monitor.to_begin(before, after),
+    )
+    try:
+        s.stores.schedules.change(change)
+    except NameTaken:
+        raise name_taken(new) from None
+    except NoRoom:
+        raise exhausted(s) from None
+    except RevisionLost:
+        return False
+    return True
+
+
+def _superseded(found: Schedule, until_ms: int) -> Definition:
+    """The definition as kept for what it still owes and for what was triggered under it, also while it was paused; one
+    that was exhausted owed nothing after its last instant."""
+    state = found.state
+    if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
+        until_ms = min(until_ms, state.queued_ms + 1)
+    return replace(found.definition, until_ms=until_ms)
+
+
+def _guard(definition: Definition) -> tuple[str, str] | None:
+    return None if definition.name is None else (definition.owner, definition.name)
+
+
+def name_taken(definition: Definition) -> Conflict:
+    return Conflict(f"{definition.owner} already has a schedule named {definition.name}", code="name_taken")
+
+
+def _write_deletion(s: Services, found: Schedule, since_ms: int) -> bool:
+    old, state = found.definition, found.state
+    ref = VersionRef(s.ids.ulid(s.clock.now_ms()), since_ms, active=False)
+    taken_back = schedule.queued_after(old, state, since_ms)
+    gone = state.with_version(
+        ref,
+        status="deleted",
+        next_run_ms=None,
+        queued_ms=None,
+        run_count=state.run_count - taken_back,
+        counted=-1,
+        weight_bytes=0,
+        hlc=s.ids.hlc(),
+    )
+    change = Change(
+        state=gone,
+        expected_rev=state.rev,
+        definition=None,
+        snapshot=_superseded(found, since_ms),
+        old_name=_guard(old),
+        new_name=None,
+        moves=capacity.moves(found, replace(found, state=gone), None),
+    )
+    try:
+        s.stores.schedules.change(change)
+    except RevisionLost:
+        return False
+    return True
