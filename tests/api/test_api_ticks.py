@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib import VERSION
 from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT, TICK_STREAM_MAX_MS
 from chalicelib.core.ticks.numbering import Cursor
 from chalicelib.core.ticks.tick_book import Maker, Run, Stream
@@ -50,7 +51,7 @@ def test_a_tick_is_what_the_contract_says(ticking: House) -> None:
         "sequence": 1,
         "seed": timestamp ^ 1,
         "schema_version": 1,
-        "producer_version": "0.1.0",
+        "producer_version": VERSION,
         "instance_id": "instance",
     }
 
