@@ -9,6 +9,7 @@
     ├── Conflict (409)                the resource's state forbids the call
     ├── PreconditionFailed (412)      If-Match names another version
     ├── TooLarge (413), UnsupportedMedia (415)
+    │   └── UnsupportedCoding (415)   a compressed body
     ├── TooMany (429)                 slow down; carries retry_after_s
     ├── Unavailable (503)             DynamoDB, SQS or EventBridge throttles or is away
     │   └── OutcomeUnknown (503)      a write timed out: it may have happened
@@ -142,6 +143,10 @@ class UnsupportedMedia(ChronoError):
     status = 415
     title = "Unsupported media type"
     default_code = "unsupported_media_type"
+
+
+class UnsupportedCoding(UnsupportedMedia):
+    """Raised when a body is sent in a content coding, such as gzip."""
 
 
 class TooMany(ChronoError):

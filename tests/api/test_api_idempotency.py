@@ -45,11 +45,20 @@ def test_a_key_is_for_one_request(house: House) -> None:
     assert len(ids(house)) == 1
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
-def test_a_key_has_1_to_255_characters(house: House, key: str) -> None:
+EURO = "\u20ac"
+EURO_ON_THE_WIRE = EURO.encode().decode("latin-1")  # as WSGI servers hand on its three bytes
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xe9" * 256, EURO * 86, EURO_ON_THE_WIRE * 86])
+def test_a_key_of_no_or_too_many_bytes_is_refused(house: House, key: str) -> None:
     refused = house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": key})
     assert (refused.code, refused.fields) == ("invalid_field", ["Idempotency-Key"])
-    assert house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": "x" * 255}).status == 201
+    assert "1 to 255 bytes" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "\xe9" * 255, EURO * 85, EURO_ON_THE_WIRE * 85])
+def test_a_key_has_up_to_255_bytes(house: House, key: str) -> None:
+    assert house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": key}).status == 201
 
 
 def test_a_refused_call_frees_its_key(house: House) -> None:

@@ -17,7 +17,7 @@ from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.core import errors as core_errors
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition
 
 _REF = "#/components/schemas/{name}"
@@ -187,8 +187,9 @@ _PARAMETERS: dict[str, Any] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Repeats of a call under one key get the first answer again. Refused calls are not remembered.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
+        "description": f"1 to {IDEMPOTENCY_KEY_MAX_BYTES} bytes. Repeats of a call under one key get the first "
+        "answer again. Refused calls are not remembered.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_BYTES},
     },
     "IfMatch": {
         "name": "If-Match",

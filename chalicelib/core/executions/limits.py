@@ -23,7 +23,7 @@ LOG_LINES_MAX = 1_000  # of one execution
 LOG_MESSAGE_MAX_CHARS = 4_096
 HISTORY_RETENTION_S = 30 * 86_400
 IDEMPOTENCY_RETENTION_S = 86_400
-IDEMPOTENCY_KEY_MAX_CHARS = 255
+IDEMPOTENCY_KEY_MAX_BYTES = 255
 IDEMPOTENCY_RUNNING_MAX_MS = 60_000  # a first call older than this has died: no process may work on a call for longer
 
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
