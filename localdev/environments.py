@@ -1,7 +1,7 @@
-"""The two Python environments of a checkout, made once and made anew when their requirements change.
+"""The Python environments of a checkout, made once and made anew when their requirements change.
 
-The emulator pins another botocore than the product, so each has an environment of its own. Standard library only:
-this runs on a bare Python 3.11.
+The emulator pins another botocore than the product, and the generators of clients pin other libraries, so each has an
+environment of its own. Standard library only: this runs on a bare Python 3.11.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Environment:
 
 PRODUCT = Environment(".venv", ("requirements-dev.txt", "requirements.txt"))
 EMULATOR = Environment(".venv-emulator", ("requirements-emulator.txt",))
+CLIENTS = Environment(".venv-clients", ("requirements-clients.txt",))  # made by the tests that need it
 
 
 def ensure(environments: Sequence[Environment]) -> None:

@@ -10,7 +10,14 @@ from hypothesis import settings
 settings.register_profile("gate", derandomize=True)
 settings.load_profile("gate")
 
-FIRST = ("tests/e2e/test_kills.py", "tests/e2e/test_crash.py", "tests/e2e/", "tests/contract/", "tests/simulation/")
+FIRST = (
+    "tests/e2e/test_kills.py",
+    "tests/e2e/test_crash.py",
+    "tests/e2e/",
+    "tests/contract/",
+    "tests/clients/",
+    "tests/simulation/",
+)
 
 
 def _place(item: pytest.Item) -> int:

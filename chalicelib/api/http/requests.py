@@ -3,6 +3,7 @@
 Shape, types and single-field bounds are refused here (one at a time, as msgspec finds them); what a definition means
 as a whole is judged by ``core.schedules.validation``, all errors together. An absent field is UNSET, which a PATCH
 tells from null.
+``_says`` puts into the document what the validation judges, so that callers know it before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from chalicelib.core import page_token
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
@@ -24,6 +26,7 @@ from chalicelib.core.leases.limits import (
 )
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.exclusions import EXCLUSIONS_MAX
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import (
@@ -39,11 +42,24 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
+from chalicelib.core.targets import ssrf, webhook_signature
 from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, URL_MAX_CHARS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.limits import SEQUENCE_MAX
 
 T = TypeVar("T")
 Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
+
+
+def _says(**schema: object) -> Meta:
+    """A bound that is judged elsewhere, and only stated here."""
+    return Meta(extra_json_schema=schema)
+
+
+def _target_text(kind: str, name: str) -> Meta:
+    return _says(pattern=validation.target_pattern(kind, name))
+
+
+_PLAIN_TEXT = _says(pattern=validation.TEXT_PATTERN)
 
 Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX_MS, description="Unix milliseconds.")]
 Duration = Annotated[int, Meta(ge=0, le=DURATION_MAX_MS, description="Milliseconds.")]
@@ -64,7 +80,7 @@ Expr = Annotated[
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name.", examples=["Europe/Berlin"])]
 Owner = Annotated[str, Meta(min_length=1, max_length=OWNER_MAX_CHARS)]
 Tag = Annotated[str, Meta(min_length=1, max_length=TAG_MAX_CHARS)]
-Tags = Annotated[list[Tag], Meta(max_length=TAGS_MAX_COUNT)]
+Tags = Annotated[list[Annotated[Tag, _PLAIN_TEXT]], Meta(max_length=TAGS_MAX_COUNT)]
 MaxRuns = Annotated[int, Meta(ge=1, le=RUNS_MAX, description="The schedule completes after so many runs.")]
 FailuresInRow = Annotated[
     int,
@@ -73,6 +89,16 @@ FailuresInRow = Annotated[
         le=FAILURES_IN_ROW_MAX,
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
+]
+Url = Annotated[
+    str,
+    Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"]),
+    _says(pattern=ssrf.URL_PATTERN),
+]
+WebhookHeaderName = Annotated[str, _says(pattern=f"^{webhook_signature.NAME_PATTERN}$")]
+WebhookHeaderValue = Annotated[
+    str,
+    _says(pattern=f"^{webhook_signature.VALUE_PATTERN}$", maxLength=webhook_signature.HEADER_VALUE_MAX_CHARS),
 ]
 TargetText = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
@@ -87,17 +113,20 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True):
     """An event bus; without `bus` the deployment's own."""
 
-    bus: Opt[TargetText] = UNSET
+    bus: Opt[Annotated[TargetText, _target_text("eventbridge", "bus")]] = UNSET
 
 
 class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
     """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"])]
+    url: Url
     method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
-    headers: Opt[dict[str, str]] = UNSET
+    headers: Opt[
+        Annotated[dict[WebhookHeaderName, WebhookHeaderValue], _says(maxProperties=webhook_signature.HEADERS_MAX_COUNT)]
+    ] = UNSET
     secret_ref: Annotated[
-        Opt[TargetText], Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`.")
+        Opt[Annotated[TargetText, _target_text("webhook", "secret_ref")]],
+        Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`."),
     ] = UNSET
     timeout_ms: Opt[Annotated[int, Meta(ge=1, le=WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
 
@@ -105,26 +134,28 @@ class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
 class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
     """An SQS queue."""
 
-    queue_url: Annotated[str, Meta(min_length=1, max_length=1024)]
-    message_group_id: Opt[Annotated[str, Meta(min_length=1, max_length=128)]] = UNSET
+    queue_url: Annotated[str, Meta(min_length=1, max_length=1024), _target_text("sqs", "queue_url")]
+    message_group_id: Opt[
+        Annotated[str, Meta(min_length=1, max_length=128), _target_text("sqs", "message_group_id")]
+    ] = UNSET
 
 
 class SnsTarget(Body, tag_field="type", tag="sns", kw_only=True):
     """An SNS topic."""
 
-    topic_arn: TargetText
+    topic_arn: Annotated[TargetText, _target_text("sns", "topic_arn")]
 
 
 class LambdaTarget(Body, tag_field="type", tag="lambda", kw_only=True):
     """A Lambda function, invoked asynchronously."""
 
-    function: TargetText
+    function: Annotated[TargetText, _target_text("lambda", "function")]
 
 
 class StepFunctionsTarget(Body, tag_field="type", tag="stepfunctions", kw_only=True):
     """A Step Functions state machine; one run of it for each firing."""
 
-    state_machine_arn: TargetText
+    state_machine_arn: Annotated[TargetText, _target_text("stepfunctions", "state_machine_arn")]
 
 
 Target = EventBridgeTarget | WebhookTarget | SqsTarget | SnsTarget | LambdaTarget | StepFunctionsTarget
@@ -156,13 +187,14 @@ class MonitorBody(Body, kw_only=True):
 Exclude = Annotated[
     list[Range | str],
     Meta(description="Spans, cron expressions whose minutes are left out, or iCalendar text."),
+    _says(maxItems=EXCLUSIONS_MAX),
 ]
 
 
 class ScheduleChanges(Body, kw_only=True):
     """The fields to change; what is left out stays. An object (`target`, `retry_policy`) is replaced whole."""
 
-    name: Opt[Name | None] = UNSET
+    name: Opt[Annotated[Name, _PLAIN_TEXT] | None] = UNSET
     type: Opt[Kind] = UNSET
     expr: Opt[Expr] = UNSET
     timezone: Opt[Timezone] = UNSET
@@ -172,7 +204,7 @@ class ScheduleChanges(Body, kw_only=True):
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
     target: Opt[Target] = UNSET
     enabled: Opt[bool] = UNSET
-    owner: Opt[Owner] = UNSET
+    owner: Opt[Annotated[Owner, _PLAIN_TEXT]] = UNSET
     sla_ms: Opt[Duration] = UNSET
     overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
     catch_up_window_ms: Opt[Duration] = UNSET
@@ -192,7 +224,7 @@ class NewSchedule(ScheduleChanges, kw_only=True):
 
     type: Kind
     expr: Expr
-    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS)] | None] = UNSET
+    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS), _PLAIN_TEXT] | None] = UNSET
 
 
 class PreviewBody(Body, kw_only=True):
@@ -259,6 +291,7 @@ LeaseName = Annotated[
 Holder = Annotated[
     str,
     Meta(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
+    _PLAIN_TEXT,
 ]
 LeaseTtl = Annotated[int, Meta(ge=LEASE_TTL_MIN_MS, le=LEASE_TTL_MAX_MS, description="Milliseconds.")]
 # 0 was never granted: a caller that counts down from its first token is told that it holds nothing, not that it errs.
@@ -324,6 +357,9 @@ class JoinBody(Body, kw_only=True):
     address: Annotated[str, Meta(min_length=1, max_length=256, examples=["10.0.0.7:7000"])]
 
 
+PageToken = Annotated[str, _says(pattern=page_token.PATTERN)]
+
+
 class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""
 
@@ -332,13 +368,13 @@ class PageQuery(Query, kw_only=True):
     """One page of a list."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="Items on a page.")] = PAGE_DEFAULT_ITEMS
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
 class TokenQuery(Query, kw_only=True):
     """One part of something long."""
 
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the call before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the call before.")] = UNSET
 
 
 class SchedulesQuery(PageQuery, kw_only=True):
@@ -365,7 +401,7 @@ class LedgerQuery(Query, kw_only=True):
     from_unix_ms: Opt[Instant] = UNSET
     to_unix_ms: Opt[Instant] = UNSET
     limit: Annotated[int, Meta(ge=1, le=LEDGER_MAX_ITEMS, description="Instants on a page.")] = LEDGER_MAX_ITEMS
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
 class ExecutionsQuery(ScheduleExecutionsQuery, kw_only=True):

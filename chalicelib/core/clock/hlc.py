@@ -26,6 +26,7 @@ _HEARD_LOGICAL_MAX = (1 << 63) - 1  # others count further than we do: their sta
 _NANOS_PER_MS = 1_000_000
 # [0-9] and not \d, which would also take other scripts' digits; the lengths stop int() before it works on a novel.
 _TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,39})")  # more digits than a stamp has: a far future is told as such
+PATTERN = f"^{_TEXT.pattern}$"
 
 assert HLC_LOGICAL_MAX == (1 << _LOGICAL_BITS) - 1
 

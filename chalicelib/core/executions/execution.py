@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from chalicelib.core import ulid
 from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key
 
@@ -53,6 +54,9 @@ class ExecutionKey(NamedTuple):
     @property
     def id(self) -> str:
         return f"{self.schedule_id}-{self.firing_ms}{'-m' if self.manual else ''}"
+
+
+ID_PATTERN: Final = ulid.PATTERN + "-[0-9]{1,15}(-m)?"
 
 
 def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
@@ -36,6 +38,7 @@ BACKOFFS: Final = ("exponential", "fixed")
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
 
+TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Judge = Callable[[object], str | None]
@@ -198,14 +201,23 @@ def _target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> Ite
             yield FieldError(f"target.{name}", problem)
 
 
-def _matches(pattern: str, what: str, longest: int = TARGET_NAME_MAX_CHARS) -> Judge:
-    compiled = re.compile(pattern, re.ASCII)
+class _Matches(Struct, frozen=True):
+    """A judge of text that must have a form."""
 
-    def judge(value: object) -> str | None:
-        fits = isinstance(value, str) and 1 <= len(value) <= longest and compiled.fullmatch(value)
-        return None if fits else f"must be {what}"
+    pattern: str
+    what: str
+    longest: int = TARGET_NAME_MAX_CHARS
 
-    return judge
+    def __call__(self, value: object) -> str | None:
+        fits = isinstance(value, str) and 1 <= len(value) <= self.longest and re.fullmatch(self.pattern, value)
+        return None if fits else f"must be {self.what}"
+
+
+def target_pattern(kind: str, field: str) -> str:
+    """The regular expression (ECMA-262) of the text in a field of a kind of target."""
+    judge = _SHAPES[kind].fields[field]
+    assert isinstance(judge, _Matches), f"{kind}.{field} has no pattern"
+    return f"^{judge.pattern}$"
 
 
 def _one_of(choices: tuple[str, ...]) -> Judge:
@@ -237,17 +249,17 @@ class _Shape(NamedTuple):
 
 
 def _arn(service: str, resource: str) -> str:
-    return rf"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}"
+    return rf"arn:[a-z-]+:{service}:[a-z0-9-]*:[0-9]{{12}}:{resource}"
 
 
 _SHAPES: Final[Mapping[str, _Shape]] = {
-    "eventbridge": _Shape({"bus": _matches(r"[A-Za-z0-9._/:-]+", "the name or ARN of an event bus")}),
+    "eventbridge": _Shape({"bus": _Matches(r"[A-Za-z0-9._/:-]+", "the name or ARN of an event bus")}),
     "webhook": _Shape(
         {
             "url": _string,
             "method": _one_of(METHODS),
             "headers": _headers,
-            "secret_ref": _matches(r"(secretsmanager|ssm):[A-Za-z0-9/_+=.@:-]+", "secretsmanager:NAME or ssm:NAME"),
+            "secret_ref": _Matches(r"(secretsmanager|ssm):[A-Za-z0-9/_+=.@:-]+", "secretsmanager:NAME or ssm:NAME"),
             "timeout_ms": _timeout,
         },
         frozenset({"url"}),
@@ -255,19 +267,19 @@ _SHAPES: Final[Mapping[str, _Shape]] = {
     ),
     "sqs": _Shape(
         {
-            "queue_url": _matches(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_.-]+)+", "the URL of a queue", 1024),
-            "message_group_id": _matches(r"[!-~]+", "1 to 128 printable characters without blanks", 128),
+            "queue_url": _Matches(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_.-]+)+", "the URL of a queue", 1024),
+            "message_group_id": _Matches(r"[!-~]+", "1 to 128 printable characters without blanks", 128),
         },
         frozenset({"queue_url"}),
     ),
     "sns": _Shape(
-        {"topic_arn": _matches(_arn("sns", r"[A-Za-z0-9_.-]+"), "the ARN of a topic")}, frozenset({"topic_arn"})
+        {"topic_arn": _Matches(_arn("sns", r"[A-Za-z0-9_.-]+"), "the ARN of a topic")}, frozenset({"topic_arn"})
     ),
     "lambda": _Shape(
-        {"function": _matches(r"[A-Za-z0-9:$_-]+", "the name or ARN of a function")}, frozenset({"function"})
+        {"function": _Matches(r"[A-Za-z0-9:$_-]+", "the name or ARN of a function")}, frozenset({"function"})
     ),
     "stepfunctions": _Shape(
-        {"state_machine_arn": _matches(_arn("states", r"stateMachine:[A-Za-z0-9:_-]+"), "the ARN of a state machine")},
+        {"state_machine_arn": _Matches(_arn("states", r"stateMachine:[A-Za-z0-9:_-]+"), "the ARN of a state machine")},
         frozenset({"state_machine_arn"}),
     ),
 }

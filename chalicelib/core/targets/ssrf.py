@@ -68,6 +68,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
+URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\]+$"  # what one look tells; hosts are judged one by one
 
 
 class Allowed(NamedTuple):
