@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.aws.failures import failed
 from chalicelib.adapters.aws.secrets import SecretUnavailable
-from chalicelib.adapters.http.answer import UNREADABLE, Answer, BrokenOff
-from chalicelib.adapters.http.connection import Call, Cancelled, Connection, Peer, Pool, connect
+from chalicelib.adapters.http.answer import UNREADABLE, BrokenOff, HttpAnswer
+from chalicelib.adapters.http.connection import Cancelled, Connection, HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import Resolver, resolve_within, system_resolver
 from chalicelib.core.targets import retry_after
 from chalicelib.core.targets.cloudevent import CONTENT_TYPE
@@ -87,7 +87,7 @@ class WebhookTarget:
         self._pool = pool or Pool(monotonic_s)
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, HttpCall] = {}
         self._prepared: OrderedDict[tuple[str, int, object], _Prepared] = OrderedDict()
 
     def prepare(self, delivery: Delivery) -> None:
@@ -95,7 +95,7 @@ class WebhookTarget:
         with contextlib.suppress(Exception):
             url = _cached_url(str(delivery.target["url"]))
             timeout_s = min(delivery.timeout_ms / 1000, PREPARE_TIMEOUT_S)
-            call = Call(self._monotonic_s() + timeout_s, self._monotonic_s)
+            call = HttpCall(self._monotonic_s() + timeout_s, self._monotonic_s)
             addresses = self._resolve(url, call)
             self._keep(delivery, _Prepared(addresses, None, None, self._monotonic_s()))
             self._signing_keys(delivery.target)
@@ -125,7 +125,7 @@ class WebhookTarget:
     # -- one delivery
 
     def _deliver(self, delivery: Delivery) -> Outcome:
-        call = Call(self._monotonic_s() + delivery.timeout_ms / 1000, self._monotonic_s)
+        call = HttpCall(self._monotonic_s() + delivery.timeout_ms / 1000, self._monotonic_s)
         with self._lock:
             self._calls[delivery.execution_id] = call
         try:
@@ -139,7 +139,7 @@ class WebhookTarget:
                 if self._calls.get(delivery.execution_id) is call:
                     del self._calls[delivery.execution_id]
 
-    def _exchange(self, delivery: Delivery, call: Call) -> Outcome:
+    def _exchange(self, delivery: Delivery, call: HttpCall) -> Outcome:
         url = _parse(delivery.target)
         request = self._request(delivery, url)
         prepared = self._take(delivery)
@@ -159,7 +159,9 @@ class WebhookTarget:
         peer, connection = self._connect(url, allowed, call)
         return self._converse(peer, connection, request, delivery, call)
 
-    def _converse(self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: Call) -> Outcome:
+    def _converse(
+        self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: HttpCall
+    ) -> Outcome:
         """Send the request and read its answer; the connection is kept when it can serve another, else closed."""
         keep = False
         try:
@@ -205,7 +207,7 @@ class WebhookTarget:
             raise _Rejected("target.secret_ref: this deployment reads no secrets")
         return self._secrets.keys(str(secret_ref))
 
-    def _judge_answer(self, answer: Answer) -> Outcome:
+    def _judge_answer(self, answer: HttpAnswer) -> Outcome:
         status = answer.status
         if status == 202 and answer.headers.get("x-chrono-async", "").strip().lower() == "true":
             return Outcome(ACCEPTED, status)
@@ -218,7 +220,7 @@ class WebhookTarget:
 
     # -- addresses and connections
 
-    def _resolve(self, url: WebhookUrl, call: Call) -> tuple[Address, ...]:
+    def _resolve(self, url: WebhookUrl, call: HttpCall) -> tuple[Address, ...]:
         if url.literal is not None:
             return (url.literal,)
         return resolve_within(self._resolver, url.host, url.port, call.remaining_s())
@@ -245,7 +247,7 @@ class WebhookTarget:
                 return peer, connection
         return allowed[0], None
 
-    def _connect(self, url: WebhookUrl, allowed: Sequence[Peer], call: Call) -> tuple[Peer, Connection]:
+    def _connect(self, url: WebhookUrl, allowed: Sequence[Peer], call: HttpCall) -> tuple[Peer, Connection]:
         """Connect to the first peer that answers; each has an even share of the time that is left."""
         tls = self._tls_context() if url.scheme == "https" else None
         for position, peer in enumerate(allowed[:-1]):
@@ -270,7 +272,7 @@ class WebhookTarget:
     # -- before the instant
 
     def _prepare_connection(
-        self, delivery: Delivery, url: WebhookUrl, addresses: Sequence[Address], call: Call
+        self, delivery: Delivery, url: WebhookUrl, addresses: Sequence[Address], call: HttpCall
     ) -> None:
         allowed = self._judge(url, addresses)
         if url.scheme == "http" and all(peer.address.is_loopback for peer in allowed):
@@ -322,13 +324,13 @@ def _method(target: Mapping[str, object]) -> str:
     return method
 
 
-def _read_answer(connection: Connection) -> Answer:
+def _read_answer(connection: Connection) -> HttpAnswer:
     """Read an answer, and of its body no more than ``BODY_MAX_BYTES`` ask for. Raises what is UNREADABLE.
 
     A peer that closes early has given its answer, and its status stands. One that goes on past the deadline has not
     finished answering, and ends as ``timeout``.
     """
-    answer = Answer()
+    answer = HttpAnswer()
     while not answer.is_complete and answer.body_bytes <= BODY_MAX_BYTES:
         try:
             answer.feed(connection.receive())

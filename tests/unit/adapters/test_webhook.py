@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.aws.failures import failed
 from chalicelib.adapters.aws.secrets import SecretUnavailable
-from chalicelib.adapters.http.connection import Call, Peer, Pool, connect
+from chalicelib.adapters.http.connection import HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
 from chalicelib.adapters.targets.webhook import WebhookTarget
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS
@@ -617,7 +617,7 @@ def test_plain_http_where_tls_is_spoken_is_a_connection_error(make_target, recei
 
 def test_an_idle_connection_counts_as_open_until_it_holds_unread_bytes(receiver: Receiver):
     receiver.answers = [lambda sock: (sock.sendall(OK), sock.shutdown(socket.SHUT_WR))]
-    call = Call(time.monotonic() + GUARD_S, time.monotonic)
+    call = HttpCall(time.monotonic() + GUARD_S, time.monotonic)
     peer = Peer("http", "127.0.0.1", ipaddress.ip_address("127.0.0.1"), receiver.port)
     connection = connect(peer, call, None, GUARD_S)
     with contextlib.closing(connection):
