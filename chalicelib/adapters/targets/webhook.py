@@ -19,18 +19,19 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from chalicelib.adapters.aws.failures import failed
-from chalicelib.adapters.aws.secrets import SecretUnavailable
+from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
 from chalicelib.adapters.http.answer import UNREADABLE, BrokenOff, HttpAnswer
 from chalicelib.adapters.http.connection import Cancelled, Connection, HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import Resolver, resolve_within, system_resolver
+from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets import retry_after
 from chalicelib.core.targets.cloudevent import CONTENT_TYPE
+from chalicelib.core.targets.kinds.webhook import KIND, METHODS
 from chalicelib.core.targets.ssrf import Address, WebhookUrl, check_address, parse_url
 from chalicelib.core.targets.webhook_signature import check_headers, sign
 from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Delivery, Outcome
 
 BODY_MAX_BYTES = 64 * 1024  # of an answer; what is longer is not read and its connection closed
-METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE", "GET"})
 USER_AGENT = "ChronoWatch/1"
 PREPARED_MAX_COUNT = 1024
 PREPARED_CONNECTIONS_MAX = 64
@@ -61,10 +62,10 @@ class _Prepared(NamedTuple):
     since_s: float
 
 
-class WebhookTarget:
-    """The ``webhook`` target. Thread-safe; one instance a process, so that connections are shared."""
+class WebhookSender:
+    """Calls webhooks. Thread-safe; one instance a process, so that connections are shared."""
 
-    max_batch = 1
+    max_batch = KIND.max_batch
 
     def __init__(
         self,
@@ -305,6 +306,16 @@ class WebhookTarget:
         return prepared
 
 
+def make(parts: TargetParts) -> WebhookSender:
+    """The sender of a process."""
+    return WebhookSender(
+        now_ms=parts.now_ms,
+        monotonic_s=parts.monotonic_s,
+        allow=parts.webhook_allow,
+        secrets=AwsSecrets(parts.client("secretsmanager"), parts.client("ssm"), monotonic_s=parts.monotonic_s),
+    )
+
+
 def _key(delivery: Delivery) -> tuple[str, int, object]:
     """What was prepared counts for this attempt at this URL only: it must not vouch for another host."""
     return delivery.execution_id, delivery.attempt, delivery.target.get("url")
@@ -320,7 +331,7 @@ def _parse(target: Mapping[str, object]) -> WebhookUrl:
 def _method(target: Mapping[str, object]) -> str:
     method = str(target.get("method") or "POST").upper()
     if method not in METHODS:
-        raise _Rejected("target.method: must be one of " + ", ".join(sorted(METHODS)))
+        raise _Rejected("target.method: must be one of " + ", ".join(METHODS))
     return method
 
 

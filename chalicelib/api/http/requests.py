@@ -7,12 +7,12 @@ tells from null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from chalicelib.api.targets.schemas import Target, target_of
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
@@ -25,7 +25,6 @@ from chalicelib.core.leases.limits import (
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
-from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import (
     JITTER_MAX_MS,
     LEDGER_MAX_ITEMS,
@@ -39,7 +38,7 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
-from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, URL_MAX_CHARS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.targets.target_description import TargetFields
 from chalicelib.core.ticks.limits import SEQUENCE_MAX
 
 T = TypeVar("T")
@@ -74,7 +73,6 @@ FailuresInRow = Annotated[
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
 ]
-TargetText = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
 Overlap = Literal["once", "twice"]
 State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
@@ -82,52 +80,6 @@ State = Literal["pending", "in_progress", "completed", "failed", "timeout", "can
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An object without fields."""
-
-
-class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True):
-    """An event bus; without `bus` the deployment's own."""
-
-    bus: Opt[TargetText] = UNSET
-
-
-class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
-    """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
-
-    url: Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"])]
-    method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
-    headers: Opt[dict[str, str]] = UNSET
-    secret_ref: Annotated[
-        Opt[TargetText], Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`.")
-    ] = UNSET
-    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
-
-
-class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
-    """An SQS queue."""
-
-    queue_url: Annotated[str, Meta(min_length=1, max_length=1024)]
-    message_group_id: Opt[Annotated[str, Meta(min_length=1, max_length=128)]] = UNSET
-
-
-class SnsTarget(Body, tag_field="type", tag="sns", kw_only=True):
-    """An SNS topic."""
-
-    topic_arn: TargetText
-
-
-class LambdaTarget(Body, tag_field="type", tag="lambda", kw_only=True):
-    """A Lambda function, invoked asynchronously."""
-
-    function: TargetText
-
-
-class StepFunctionsTarget(Body, tag_field="type", tag="stepfunctions", kw_only=True):
-    """A Step Functions state machine; one run of it for each firing."""
-
-    state_machine_arn: TargetText
-
-
-Target = EventBridgeTarget | WebhookTarget | SqsTarget | SnsTarget | LambdaTarget | StepFunctionsTarget
 
 
 class Range(Body, kw_only=True):
@@ -420,12 +372,6 @@ def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[st
     return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
 
 
-def target_of(body: Body) -> dict[str, object]:
-    """A target as it is stored, its defaults filled in."""
-    target: Mapping[str, object] = msgspec.to_builtins(body)
-    return validation.normal_target(target)
-
-
 def _domain(value: object) -> object:
     if isinstance(value, Raw):
         return json_text(value)
@@ -433,7 +379,7 @@ def _domain(value: object) -> object:
         return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
     if isinstance(value, MonitorBody):
         return Monitor(value.window_ms)
-    if isinstance(value, Body):
+    if isinstance(value, TargetFields):
         return target_of(value)
     if isinstance(value, list):
         return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)
