@@ -19,6 +19,7 @@ MODULES: Final[Mapping[str, str]] = {
     "sns": "sns",
     "lambda": "aws_lambda",
     "stepfunctions": "stepfunctions",
+    "log": "log",
 }
 NAMES: Final = tuple(MODULES)
 

@@ -19,6 +19,7 @@ EXAMPLES: dict[str, list[dict[str, object]]] = {
         {"state_machine_arn": f"arn:aws:states:{ACCOUNT}:stateMachine:a"},
         {"state_machine_arn": f"arn:aws:states:{ACCOUNT}:stateMachine:b"},
     ],
+    "log": [{}],
 }
 
 
