@@ -15,11 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -30,7 +28,6 @@ _PACE_COUNT: Final = 100  # starts that tell the pace of a line; older ones coun
 _PACE_MIN_COUNT: Final = 20  # fewer of them, or within less than a second, tell nothing
 _PACE_MIN_MS: Final = 1000
 _RATES_MAX: Final = 4096  # owners and destinations whose rates are remembered before the idle ones are dropped
-_PLACE_FIELDS: Final = ("bus", "queue_url", "topic_arn", "function", "state_machine_arn")
 
 
 class Caps(Struct, frozen=True):
@@ -67,22 +64,6 @@ class Caps(Struct, frozen=True):
 def burst_of(rate: int) -> int:
     """How many may begin at once under ``rate`` a second."""
     return max(1, int(rate * BURST_S))
-
-
-def place_of(target: Mapping[str, object]) -> str:
-    """The destination that limits of targets count by: a webhook's origin, else the bus, queue, topic or function."""
-    if "url" in target:
-        return _origin(str(target["url"]))
-    return "/".join([str(target.get("type")), *(str(target[name]) for name in _PLACE_FIELDS if name in target)])
-
-
-@lru_cache(maxsize=1024)
-def _origin(url: str) -> str:
-    """Scheme, host and port (RFC 6454); the port that the scheme implies is left out."""
-    parts = urlsplit(url)
-    implied = {"http": 80, "https": 443}.get(parts.scheme)
-    port = "" if parts.port in (None, implied) else f":{parts.port}"
-    return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}"
 
 
 class Ticket(Struct, eq=False):

@@ -13,7 +13,7 @@ import httptools
 
 RECEIVE_BYTES = 64 * 1024
 
-# What ``Answer.feed`` raises, with what sockets raise: the answer cannot be read.
+# What ``HttpAnswer.feed`` raises, with what sockets raise: the answer cannot be read.
 UNREADABLE = (OSError, httptools.HttpParserError)
 
 
@@ -21,7 +21,7 @@ class BrokenOff(ConnectionError):
     """Raised when the peer closed the connection before its answer was complete."""
 
 
-class Answer:
+class HttpAnswer:
     """One answer. httptools calls the methods that begin with ``on_``."""
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.core.targets import registry
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -53,6 +54,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(models, ref_template=_REF)
     refs = dict(zip(models, schemas, strict=True))
     _add_defaults(components)
+    _add_target_patterns(components)
     for model in models:  # what a field may be by another: validators read it, generators leave it out
         components[model.__name__] |= getattr(model, "conditions", {})
     components = _readable(components)
@@ -100,6 +102,15 @@ def _add_defaults(components: dict[str, Any]) -> None:
         properties[name] = {**properties[name], "default": msgspec.to_builtins(value)}
     properties["enabled"]["default"] = True
     properties["payload"]["default"] = None
+
+
+def _add_target_patterns(components: dict[str, Any]) -> None:
+    """Say which form a target's texts have, as the description of its kind judges them."""
+    for kind in registry.every_kind():
+        properties = components[kind.fields.__name__]["properties"]
+        for name, rule in kind.rules.items():
+            if rule.pattern:
+                properties[name]["pattern"] = f"^{rule.pattern}$"
 
 
 def _readable(components: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ tells from null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from chalicelib.api.targets.schemas import Target, target_of
 from chalicelib.core import page_token
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.leases.limits import (
@@ -42,8 +42,7 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
-from chalicelib.core.targets import ssrf, webhook_signature
-from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, URL_MAX_CHARS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.targets.target_description import TargetFields
 from chalicelib.core.ticks.limits import SEQUENCE_MAX
 
 T = TypeVar("T")
@@ -53,10 +52,6 @@ Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable
 def _says(**schema: object) -> Meta:
     """A bound that is judged elsewhere, and only stated here."""
     return Meta(extra_json_schema=schema)
-
-
-def _target_text(kind: str, name: str) -> Meta:
-    return _says(pattern=validation.target_pattern(kind, name))
 
 
 _PLAIN_TEXT = _says(pattern=validation.TEXT_PATTERN)
@@ -90,17 +85,6 @@ FailuresInRow = Annotated[
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
 ]
-Url = Annotated[
-    str,
-    Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"]),
-    _says(pattern=ssrf.URL_PATTERN),
-]
-WebhookHeaderName = Annotated[str, _says(pattern=f"^{webhook_signature.NAME_PATTERN}$")]
-WebhookHeaderValue = Annotated[
-    str,
-    _says(pattern=f"^{webhook_signature.VALUE_PATTERN}$", maxLength=webhook_signature.HEADER_VALUE_MAX_CHARS),
-]
-TargetText = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
 Overlap = Literal["once", "twice"]
 State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
@@ -108,57 +92,6 @@ State = Literal["pending", "in_progress", "completed", "failed", "timeout", "can
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An object without fields."""
-
-
-class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True):
-    """An event bus; without `bus` the deployment's own."""
-
-    bus: Opt[Annotated[TargetText, _target_text("eventbridge", "bus")]] = UNSET
-
-
-class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
-    """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
-
-    url: Url
-    method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
-    headers: Opt[
-        Annotated[dict[WebhookHeaderName, WebhookHeaderValue], _says(maxProperties=webhook_signature.HEADERS_MAX_COUNT)]
-    ] = UNSET
-    secret_ref: Annotated[
-        Opt[Annotated[TargetText, _target_text("webhook", "secret_ref")]],
-        Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`."),
-    ] = UNSET
-    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
-
-
-class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
-    """An SQS queue."""
-
-    queue_url: Annotated[str, Meta(min_length=1, max_length=1024), _target_text("sqs", "queue_url")]
-    message_group_id: Opt[
-        Annotated[str, Meta(min_length=1, max_length=128), _target_text("sqs", "message_group_id")]
-    ] = UNSET
-
-
-class SnsTarget(Body, tag_field="type", tag="sns", kw_only=True):
-    """An SNS topic."""
-
-    topic_arn: Annotated[TargetText, _target_text("sns", "topic_arn")]
-
-
-class LambdaTarget(Body, tag_field="type", tag="lambda", kw_only=True):
-    """A Lambda function, invoked asynchronously."""
-
-    function: Annotated[TargetText, _target_text("lambda", "function")]
-
-
-class StepFunctionsTarget(Body, tag_field="type", tag="stepfunctions", kw_only=True):
-    """A Step Functions state machine; one run of it for each firing."""
-
-    state_machine_arn: Annotated[TargetText, _target_text("stepfunctions", "state_machine_arn")]
-
-
-Target = EventBridgeTarget | WebhookTarget | SqsTarget | SnsTarget | LambdaTarget | StepFunctionsTarget
 
 
 class Range(Body, kw_only=True):
@@ -456,12 +389,6 @@ def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[st
     return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
 
 
-def target_of(body: Body) -> dict[str, object]:
-    """A target as it is stored, its defaults filled in."""
-    target: Mapping[str, object] = msgspec.to_builtins(body)
-    return validation.normal_target(target)
-
-
 def _domain(value: object) -> object:
     if isinstance(value, Raw):
         return json_text(value)
@@ -469,7 +396,7 @@ def _domain(value: object) -> object:
         return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
     if isinstance(value, MonitorBody):
         return Monitor(value.window_ms)
-    if isinstance(value, Body):
+    if isinstance(value, TargetFields):
         return target_of(value)
     if isinstance(value, list):
         return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from chalicelib.api.http.requests import Kind, MonitorBody, Opt, Range, RetryPolicyBody, State, Target
+from chalicelib.api.http.requests import Kind, MonitorBody, Opt, Range, RetryPolicyBody, State
+from chalicelib.api.targets.schemas import Target
 from chalicelib.core import ulid
 from chalicelib.core.executions.execution import ID_PATTERN, Attempt, Execution, LateAnswer, Transition
 from chalicelib.core.schedules import schedule as schedules

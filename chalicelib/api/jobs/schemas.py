@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw
 
-from chalicelib.api.http.requests import Body, Opt, PageQuery, Url
+from chalicelib.api.http.requests import Body, Opt, PageQuery
 from chalicelib.api.http.responses import Instant, Ulid
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, progress
+from chalicelib.core.targets.kinds.webhook import WebhookUrl
 from chalicelib.usecases.jobs import Job
 
 Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "timeout"]
@@ -50,7 +51,7 @@ class NewJob(Body, kw_only=True):
     ] = UNSET
     last_date: Annotated[Opt[Rfc3339 | None], Meta(description="After it a `recurrente` runs no more.")] = UNSET
     webhook_url: Annotated[
-        Opt[Url | None],
+        Opt[WebhookUrl | None],
         Meta(description="Where its firings are posted; without one they go to EventBridge."),
     ] = UNSET
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET

@@ -24,6 +24,7 @@ from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.targets.cloudevent import Template
+from chalicelib.core.targets.registry import destination_of
 from chalicelib.engine.claim import Claimed
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
@@ -31,7 +32,7 @@ from chalicelib.engine.outcomes import update_surely
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome, Target
 from chalicelib.ports.tasks import Held
-from chalicelib.process.admission import Admission, Caps, Ticket, place_of
+from chalicelib.process.admission import Admission, Caps, Ticket
 from chalicelib.process.limits import HOLD_LOOK_MS, HOLD_MAX_MS, PASSING_MAX, POSTPONE_MAX_MS, POSTPONE_MIN_MS
 
 log = logging.getLogger(__name__)
@@ -309,7 +310,7 @@ def _names(caps: Caps, group: Sequence[Ready]) -> tuple[str, str]:
     """Whose line a call waits in, and for which destination; firings of several owners wait in a line of their own."""
     owners = {_owner(r) for r in group}
     owner = owners.pop() if len(owners) == 1 else ""
-    return owner, place_of(group[0].claimed.definition.target) if caps.by_target else ""
+    return owner, destination_of(group[0].claimed.definition.target) if caps.by_target else ""
 
 
 def _owner(ready: Ready) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chalicelib.process.admission import Admission, Caps, Ticket, burst_of, place_of
+from chalicelib.process.admission import Admission, Caps, Ticket, burst_of
 from chalicelib.process.limits import HOLD_MAX_MS, SENDING_MS
 
 DUE_MS = 1_795_252_800_000
@@ -160,19 +160,3 @@ def test_the_wait_is_known_by_the_pace_of_the_line() -> None:
         line.land(one)
     assert line.wait_ms(caps, waiting[150], 5_000) == pytest.approx(50 * 50, rel=0.1)
     assert line.wait_ms(caps, waiting[100], 5_000) == 0  # it is next
-
-
-@pytest.mark.parametrize(
-    ("target", "place"),
-    [
-        ({"type": "webhook", "url": "https://Example.com/a?b=c"}, "https://example.com"),
-        ({"type": "webhook", "url": "https://example.com:443/d"}, "https://example.com"),
-        ({"type": "webhook", "url": "http://example.com:8080/"}, "http://example.com:8080"),
-        ({"type": "eventbridge"}, "eventbridge"),
-        ({"type": "eventbridge", "bus": "other"}, "eventbridge/other"),
-        ({"type": "sqs", "queue_url": "https://sqs/q", "message_group_id": "g"}, "sqs/https://sqs/q"),
-        ({"type": "lambda", "function": "f"}, "lambda/f"),
-    ],
-)
-def test_limits_of_targets_count_by_destination(target: dict[str, object], place: str) -> None:
-    assert place_of(target) == place
