@@ -5,6 +5,11 @@ frequencies, and of two producers one wins. For each stream it holds the cursor,
 and up to which number they are on the queue. Reserve, queue, mark: whoever dies in between leaves numbers that are
 reserved and not marked, and the next producer queues them again, under the same ids.
 
+A number is *open* once a write of the book said so. Only open ticks are published or shown, and an open number keeps
+its boundary for ever. A stream that is stopped takes the others back and may give them out anew. So no clock decides
+what may be taken back: a publisher opens first and sends second, however long it stands still in between. A message
+with a number that was taken back, or given to another boundary since, is not what the book holds, and is dropped.
+
 Ticks are kept as runs (consecutive numbers, equal steps): a minute of seconds is one line. When a tail has grown, its
 older part moves to a page in the same transaction. Pure: the clock's reading is an argument.
 """
@@ -12,6 +17,7 @@ older part moves to a page in the same transaction. Pure: the clock's reading is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
@@ -20,7 +26,13 @@ from msgspec.structs import replace
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.recurrence.zones import Zone
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.ticks.limits import TICK_FINISH_AFTER_MS, TICK_RESERVE_MAX_COUNT, TICK_START_MS, TICK_TAIL_MS
+from chalicelib.core.ticks.limits import (
+    TICK_FINISH_AFTER_MS,
+    TICK_OPEN_AHEAD_MS,
+    TICK_RESERVE_MAX_COUNT,
+    TICK_START_MS,
+    TICK_TAIL_MS,
+)
 from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reservation, Reserved, Tick, build, reserve, skip_to
 
 NANOS_PER_S: Final = 1_000_000_000
@@ -82,13 +94,15 @@ class Skipped(NamedTuple):
 class Stream(Struct, frozen=True):
     """One frequency. ``enabled`` None leaves it to the deployment's configuration.
 
-    ``queued_sequence``: every number up to it is on the queue. ``reserved_ms`` is when numbers were last given (unix
-    milliseconds). ``target`` is a further destination beside the bus, as JSON.
+    ``queued_sequence``: every number up to it is on the queue. ``opened_sequence``: every number up to it is open.
+    ``reserved_ms`` is when numbers were last given (unix milliseconds). ``target`` is a further destination beside the
+    bus, as JSON.
     """
 
     enabled: bool | None = None
     cursor: Cursor = field(default_factory=Cursor)
     queued_sequence: int = 0
+    opened_sequence: int = 0
     reserved_ms: int = 0
     runs: tuple[Run, ...] = ()
     gaps: tuple[Skipped, ...] = ()
@@ -171,6 +185,52 @@ def advance(book: Book, now_ms: int, terms: Terms, maker: Maker) -> Advance:
 def marked(stream: Stream, sequence: int) -> Stream:
     """With every number up to ``sequence`` known to be on the queue."""
     return replace(stream, queued_sequence=max(stream.queued_sequence, sequence))
+
+
+def confirmed(frequency: Frequency, stream: Stream, ticks: Sequence[Tick]) -> Stream:
+    """Marked with what was queued, as far as the stream still holds just these ticks: it may have been stopped, and
+    started again, since they were numbered."""
+    rest = [t for t in ticks if t.sequence > stream.queued_sequence]
+    pairs = zip(unqueued(frequency, stream), rest, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return marked(stream, rest[same - 1].sequence) if same else stream
+
+
+def holds(runs: Sequence[Run], tick: Tick) -> bool:
+    """Whether these runs gave the tick its number, and to just this boundary by just this maker."""
+    return next(ticks_of(tick.frequency, runs, tick.sequence - 1), None) == tick
+
+
+def opened(stream: Stream, ticks: Sequence[Tick]) -> Stream:
+    """With ticks open that it holds, and what is due within TICK_OPEN_AHEAD_MS after the last of them."""
+    last = max(ticks, key=lambda t: t.sequence)
+    ahead = last_passed(stream.runs, last.timestamp + TICK_OPEN_AHEAD_MS * NANOS_PER_MS)
+    return replace(stream, opened_sequence=max(stream.opened_sequence, last.sequence, ahead.sequence if ahead else 0))
+
+
+def open_runs(stream: Stream) -> tuple[Run, ...]:
+    """The part of the tail that may be shown."""
+    until = stream.opened_sequence
+    return tuple(r.until_number(until) for r in stream.runs if r.first_sequence <= until)
+
+
+def stopped(stream: Stream, now_ms: int) -> Stream:
+    """Stopped. Numbers that are open or whose boundaries have passed stay and are published; the others are taken
+    back, and the cursor goes back to just before the first of them."""
+    halted = replace(stream, enabled=False)
+    passed = last_passed(stream.runs, now_ms * NANOS_PER_MS)
+    last = max(stream.opened_sequence, passed.sequence if passed else 0)
+    run = next((r for r in stream.runs if r.last_sequence > last), None)
+    if run is None:
+        return replace(halted, opened_sequence=stream.cursor.sequence)
+    return replace(
+        halted,
+        cursor=Cursor(run.boundary_nanos(max(run.first_sequence, last + 1)) - 1, last),
+        queued_sequence=min(stream.queued_sequence, last),
+        opened_sequence=last,
+        runs=tuple(r.until_number(last) for r in stream.runs if r.first_sequence <= last),
+        gaps=tuple(g for g in stream.gaps if g.after_sequence <= last),
+    )
 
 
 def enabled(stream: Stream, now_ms: int, was_running: bool) -> Stream:
@@ -290,7 +350,7 @@ def _lengthened(run: Run, tick: Reserved, maker: Maker) -> Run | None:
 def _turn(frequency: Frequency, stream: Stream, now_ms: int) -> tuple[Stream, Page | None]:
     """Move the older part of a long tail to a page. What was published lately stays: most readers ask for that."""
     cut = last_passed(stream.runs, (now_ms - TICK_TAIL_MS) * NANOS_PER_MS)
-    upto = min(cut.sequence - 1, stream.queued_sequence) if cut else 0
+    upto = min(cut.sequence - 1, stream.queued_sequence, stream.opened_sequence - 1) if cut else 0
     held = upto - stream.runs[0].first_sequence + 1 if stream.runs else 0
     many = len(stream.runs) + len(stream.gaps) >= TAIL_LINES_MAX
     if held <= 0 or (held < PAGE_TICKS[frequency] and not many):

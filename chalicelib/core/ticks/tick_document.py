@@ -58,6 +58,7 @@ def _stream(stream: Stream, makers: dict[Maker, int]) -> dict[str, Any]:
     written = {
         "c": [stream.cursor.boundary_nanos, stream.cursor.sequence],
         "q": stream.queued_sequence,
+        "o": stream.opened_sequence,
         "t": stream.reserved_ms,
         "e": stream.enabled,
         "r": _runs(stream.runs, makers),
@@ -72,6 +73,8 @@ def _read_stream(stored: Mapping[str, Any], makers: Sequence[Maker]) -> Stream:
         enabled=stored.get("e"),
         cursor=Cursor(*stored["c"]),
         queued_sequence=stored["q"],
+        # A release that did not open numbers published them all: none of its may be taken back.
+        opened_sequence=stored.get("o", stored["c"][1]),
         reserved_ms=stored["t"],
         runs=_read_runs(stored.get("r", ()), makers),
         gaps=_read_gaps(stored.get("g", ())),
