@@ -201,6 +201,6 @@ def operations() -> list[Operation]:
             handler=disable,
             answers={200: responses.TickStreamView},
             errors=(403,),
-            description="For admins. Ticks up to `reserved_sequence` have their numbers and still come.",
+            description="For admins. The stream ends within two seconds; ticks up to `reserved_sequence` still come.",
         ),
     ]
