@@ -28,7 +28,7 @@ from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS
 from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
-from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
+from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Skipped, Stream, Terms, TickRun
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Caller, Services
 
@@ -244,7 +244,7 @@ def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, 
 
 def _since(
     s: Services, frequency: Frequency, stream: Stream, after_sequence: int
-) -> tuple[Sequence[Run], Sequence[Skipped], bool]:
+) -> tuple[Sequence[TickRun], Sequence[Skipped], bool]:
     """Runs and gaps after a number, and whether they reach up to now. The book was read before the pages: a page that
     was made in between holds what the tail still holds, and is left out."""
     first = _number_before(stream) + 1

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT, TICK_STREAM_MAX_MS
-from chalicelib.core.ticks.numbering import Cursor
-from chalicelib.core.ticks.tick_book import Maker, Run, Stream
+from chalicelib.core.ticks.numbering import TickCursor
+from chalicelib.core.ticks.tick_book import Maker, Stream, TickRun
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.usecases import ticks as usecase
 from tests.api.conftest import NOW_MS, House
@@ -317,8 +317,8 @@ def test_a_silent_stream_says_that_it_lives(ticking: House) -> None:
 
 def test_a_slow_subscriber_is_told_what_it_lost_and_makes_no_other_late(house: House) -> None:
     maker = Maker("0.1.0", "i")
-    runs = (Run(1, NOW_MS // 1000 - 99, 1, 5000, False, maker),)
-    cursor = Cursor((NOW_MS // 1000 + 4900) * NANOS, 5000)
+    runs = (TickRun(1, NOW_MS // 1000 - 99, 1, 5000, False, maker),)
+    cursor = TickCursor((NOW_MS // 1000 + 4900) * NANOS, 5000)
     book = house.services.stores.ticks.load().book.with_stream(
         "second", Stream(cursor=cursor, queued_sequence=5000, opened_sequence=5000, runs=runs)
     )

@@ -492,8 +492,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resumed-from-the-clock": Mutant(
         "a stream that is started again begins where the clock is, also when that was set back",
-        (Edit(TICKS, "    return Cursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
-              "    return Cursor(now_nanos, cursor.sequence)\n"),),
+        (Edit(TICKS, "    return TickCursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
+              "    return TickCursor(now_nanos, cursor.sequence)\n"),),
         "ticks",
     ),
     "gap-not-declared": Mutant(

@@ -33,7 +33,17 @@ from chalicelib.core.ticks.limits import (
     TICK_START_MS,
     TICK_TAIL_MS,
 )
-from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reservation, Reserved, Tick, build, reserve, skip_to
+from chalicelib.core.ticks.numbering import (
+    Gap,
+    Policy,
+    Reservation,
+    Reserved,
+    Tick,
+    TickCursor,
+    build,
+    reserve,
+    skip_to,
+)
 
 NANOS_PER_S: Final = 1_000_000_000
 NANOS_PER_MS: Final = 1_000_000
@@ -50,7 +60,7 @@ class Maker(NamedTuple):
     instance_id: str
 
 
-class Run(Struct, frozen=True):
+class TickRun(Struct, frozen=True):
     """Consecutive numbers whose boundaries lie ``step_s`` apart, from ``first_s`` (unix seconds) on."""
 
     first_sequence: int
@@ -68,7 +78,7 @@ class Run(Struct, frozen=True):
         """The boundary of one of its numbers, in unix nanoseconds."""
         return (self.first_s + (sequence - self.first_sequence) * self.step_s) * NANOS_PER_S
 
-    def from_number(self, sequence: int) -> Run:
+    def from_number(self, sequence: int) -> TickRun:
         """The part from ``sequence`` on."""
         skipped = max(0, sequence - self.first_sequence)
         first_s = self.first_s + skipped * self.step_s
@@ -76,11 +86,11 @@ class Run(Struct, frozen=True):
             self, first_sequence=self.first_sequence + skipped, first_s=first_s, count=self.count - skipped
         )._tidy()
 
-    def until_number(self, sequence: int) -> Run:
+    def until_number(self, sequence: int) -> TickRun:
         """The part up to ``sequence``."""
         return replace(self, count=min(self.count, sequence - self.first_sequence + 1))._tidy()
 
-    def _tidy(self) -> Run:
+    def _tidy(self) -> TickRun:
         return self if self.count > 1 else replace(self, step_s=0)
 
 
@@ -100,11 +110,11 @@ class Stream(Struct, frozen=True):
     """
 
     enabled: bool | None = None
-    cursor: Cursor = field(default_factory=Cursor)
+    cursor: TickCursor = field(default_factory=TickCursor)
     queued_sequence: int = 0
     opened_sequence: int = 0
     reserved_ms: int = 0
-    runs: tuple[Run, ...] = ()
+    runs: tuple[TickRun, ...] = ()
     gaps: tuple[Skipped, ...] = ()
     target: str | None = None
 
@@ -113,7 +123,7 @@ class Page(Struct, frozen=True):
     """An older part of a stream's history: at least one run, ascending, and the gaps before its last number."""
 
     frequency: Frequency
-    runs: tuple[Run, ...]
+    runs: tuple[TickRun, ...]
     gaps: tuple[Skipped, ...] = ()
 
     @property
@@ -196,7 +206,7 @@ def confirmed(frequency: Frequency, stream: Stream, ticks: Sequence[Tick]) -> St
     return marked(stream, rest[same - 1].sequence) if same else stream
 
 
-def holds(runs: Sequence[Run], tick: Tick) -> bool:
+def holds(runs: Sequence[TickRun], tick: Tick) -> bool:
     """Whether these runs gave the tick its number, and to just this boundary by just this maker."""
     return next(ticks_of(tick.frequency, runs, tick.sequence - 1), None) == tick
 
@@ -208,7 +218,7 @@ def opened(stream: Stream, ticks: Sequence[Tick]) -> Stream:
     return replace(stream, opened_sequence=max(stream.opened_sequence, last.sequence, ahead.sequence if ahead else 0))
 
 
-def open_runs(stream: Stream) -> tuple[Run, ...]:
+def open_runs(stream: Stream) -> tuple[TickRun, ...]:
     """The part of the tail that may be shown."""
     until = stream.opened_sequence
     return tuple(r.until_number(until) for r in stream.runs if r.first_sequence <= until)
@@ -225,7 +235,7 @@ def stopped(stream: Stream, now_ms: int) -> Stream:
         return replace(halted, opened_sequence=stream.cursor.sequence)
     return replace(
         halted,
-        cursor=Cursor(run.boundary_nanos(max(run.first_sequence, last + 1)) - 1, last),
+        cursor=TickCursor(run.boundary_nanos(max(run.first_sequence, last + 1)) - 1, last),
         queued_sequence=min(stream.queued_sequence, last),
         opened_sequence=last,
         runs=tuple(r.until_number(last) for r in stream.runs if r.first_sequence <= last),
@@ -247,7 +257,7 @@ def unqueued(frequency: Frequency, stream: Stream) -> list[Tick]:
 
 
 def ticks_of(
-    frequency: Frequency, runs: Sequence[Run], after_sequence: int, until_nanos: int | None = None
+    frequency: Frequency, runs: Sequence[TickRun], after_sequence: int, until_nanos: int | None = None
 ) -> Iterator[Tick]:
     """The ticks after a number whose boundaries are not after ``until_nanos`` (None: all), ascending."""
     for run in runs:
@@ -258,7 +268,7 @@ def ticks_of(
             yield build(frequency, boundary, sequence, *run.maker, caught_up=run.caught_up)
 
 
-def last_passed(runs: Sequence[Run], until_nanos: int) -> Reserved | None:
+def last_passed(runs: Sequence[TickRun], until_nanos: int) -> Reserved | None:
     """The newest tick whose boundary is not after ``until_nanos``."""
     for run in reversed(runs):
         for sequence in range(run.last_sequence, run.first_sequence - 1, -1):
@@ -267,7 +277,7 @@ def last_passed(runs: Sequence[Run], until_nanos: int) -> Reserved | None:
     return None
 
 
-def first_coming(runs: Sequence[Run], after_nanos: int) -> Reserved | None:
+def first_coming(runs: Sequence[TickRun], after_nanos: int) -> Reserved | None:
     """The oldest tick whose boundary is after ``after_nanos``."""
     coming: Reserved | None = None
     for run in reversed(runs):
@@ -298,7 +308,7 @@ def _in_good_hands(stream: Stream, now_ms: int) -> bool:
 def _reserve(stream: Stream, now_ms: int, frequency: Frequency, terms: Terms) -> Reservation:
     now_nanos = now_ms * NANOS_PER_MS
     cursor = stream.cursor
-    if cursor == Cursor():
+    if cursor == TickCursor():
         cursor = skip_to(cursor, now_nanos + TICK_START_MS * NANOS_PER_MS)
     return reserve(cursor, now_nanos, frequency, terms.zone, TICK_RESERVE_MAX_COUNT, terms.policy)
 
@@ -324,7 +334,7 @@ def _skipping(stream: Stream, gap: Gap) -> tuple[Skipped, ...]:
     return (*older, Skipped(after, Gap(last.from_nanos, gap.to_nanos, last.count + gap.count)))
 
 
-def appended(runs: Sequence[Run], reserved: Sequence[Reserved], maker: Maker) -> tuple[Run, ...]:
+def appended(runs: Sequence[TickRun], reserved: Sequence[Reserved], maker: Maker) -> tuple[TickRun, ...]:
     """The runs with further ticks behind them, in as few lines as they make."""
     grown = list(runs)
     for tick in reserved:
@@ -332,11 +342,11 @@ def appended(runs: Sequence[Run], reserved: Sequence[Reserved], maker: Maker) ->
         if longer is not None:
             grown[-1] = longer
         else:
-            grown.append(Run(tick.sequence, tick.boundary_nanos // NANOS_PER_S, 0, 1, tick.caught_up, maker))
+            grown.append(TickRun(tick.sequence, tick.boundary_nanos // NANOS_PER_S, 0, 1, tick.caught_up, maker))
     return tuple(grown)
 
 
-def _lengthened(run: Run, tick: Reserved, maker: Maker) -> Run | None:
+def _lengthened(run: TickRun, tick: Reserved, maker: Maker) -> TickRun | None:
     """The run with one tick more, or None when it does not continue it."""
     if tick.sequence != run.last_sequence + 1 or (tick.caught_up, maker) != (run.caught_up, run.maker):
         return None

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS, TICK_GRACE_MS, TICK_RESERVE_AHEAD_MS, TICK_START_MS
-from chalicelib.core.ticks.numbering import Cursor, Gap, Tick
-from chalicelib.core.ticks.tick_book import Maker, Run, Skipped, Stream
+from chalicelib.core.ticks.numbering import Gap, Tick, TickCursor
+from chalicelib.core.ticks.tick_book import Maker, Skipped, Stream, TickRun
 from chalicelib.usecases.tick_feed import Dropped
 from tests.simulation.actors.tick_clients import TickWrite
 
@@ -152,7 +152,7 @@ def _stop(play: Any, ledger: _Ledger, write: TickWrite, new: Stream) -> Iterator
         yield f"a stream that was stopped goes on for {kept.boundary // NANOS_PER_MS - write.clock_ms} ms"
 
 
-def _ticks(runs: Iterable[Run], at_ms: int) -> Iterator[tuple[int, Numbered]]:
+def _ticks(runs: Iterable[TickRun], at_ms: int) -> Iterator[tuple[int, Numbered]]:
     for run in runs:
         for i in range(run.count):
             boundary = (run.first_s + i * run.step_s) * NANOS_PER_S
@@ -166,7 +166,7 @@ def _jump(
     resumed = bool(new.enabled) and not play.runs(ledger.frequency, old.enabled)
     if resumed:
         play.world.hit("tick: resumed")
-    if not resumed and old.cursor != Cursor():
+    if not resumed and old.cursor != TickCursor():
         return
     until = fresh[0].boundary - 1 if fresh else new.cursor.boundary_nanos
     if until <= old.cursor.boundary_nanos:
@@ -290,7 +290,7 @@ def _lively(play: Any, ledgers: dict[Frequency, _Ledger]) -> Iterator[str]:
         stream = book.stream(frequency)
         ahead = (play.closing_ms + SWEEP_PERIOD_MS) * NANOS_PER_MS
         left = ledger.between(stream.cursor.boundary_nanos, ahead)
-        if play.runs(frequency, stream.enabled) and stream.cursor != Cursor() and left:
+        if play.runs(frequency, stream.enabled) and stream.cursor != TickCursor() and left:
             yield f"{frequency} stands still before {left[0]}: {stream.cursor}"
         late = [n for n in ledger.numbered.values() if n.caught_up]
         if play.plan.mood == "calm" and (ledger.gaps or late):

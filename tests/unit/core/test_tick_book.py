@@ -21,16 +21,16 @@ from chalicelib.core.ticks.limits import (
     TICK_RESERVE_MAX_COUNT,
     TICK_START_MS,
 )
-from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reserved, boundaries, skip_to
+from chalicelib.core.ticks.numbering import Gap, Policy, Reserved, TickCursor, boundaries, skip_to
 from chalicelib.core.ticks.tick_book import (
     Advance,
     Book,
     Maker,
     Page,
-    Run,
     Skipped,
     Stream,
     Terms,
+    TickRun,
     advance,
     appended,
     confirmed,
@@ -74,7 +74,7 @@ def queued_only(book: Book) -> Book:
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.sampled_from([ME, YOU])), min_size=1, max_size=60))
 def test_runs_give_back_what_was_appended(steps: list[tuple[int, bool, Maker]]) -> None:
-    runs: tuple[Run, ...] = ()
+    runs: tuple[TickRun, ...] = ()
     at_s, expected = NOW_MS // 1000, []
     for sequence, (step, late, maker) in enumerate(steps, start=1):
         at_s += step
@@ -99,12 +99,12 @@ def test_runs_give_back_what_was_appended(steps: list[tuple[int, bool, Maker]]) 
 def test_a_minute_of_seconds_is_one_line_and_another_producer_begins_the_next() -> None:
     reserved = [Reserved((NOW_MS // 1000 + k) * NANOS, k, False) for k in range(1, 61)]
     runs = appended(appended((), reserved[:30], ME), reserved[30:40], ME)
-    assert runs == (Run(1, NOW_MS // 1000 + 1, 1, 40, False, ME),)
+    assert runs == (TickRun(1, NOW_MS // 1000 + 1, 1, 40, False, ME),)
     assert len(appended(runs, reserved[40:], YOU)) == 2
 
 
 def test_ticks_end_at_the_instant_asked_for() -> None:
-    runs = (Run(1, 100, 10, 5, False, ME),)
+    runs = (TickRun(1, 100, 10, 5, False, ME),)
     assert [t.sequence for t in ticks_of("second", runs, 1, 130 * NANOS)] == [2, 3, 4]
     assert [t.sequence for t in ticks_of("second", runs, 1, 130 * NANOS - 1)] == [2, 3]
 
@@ -166,8 +166,8 @@ def test_a_stopped_stream_gives_no_number_and_still_queues_what_has_one() -> Non
 
 
 def test_a_stream_that_starts_again_owes_nothing() -> None:
-    stream = Stream(enabled=False, cursor=Cursor(nanos(NOW_MS), 9), queued_sequence=9)
-    assert enabled(stream, NOW_MS + 3_600_000, False).cursor == Cursor(nanos(NOW_MS + 3_601_000), 9)
+    stream = Stream(enabled=False, cursor=TickCursor(nanos(NOW_MS), 9), queued_sequence=9)
+    assert enabled(stream, NOW_MS + 3_600_000, False).cursor == TickCursor(nanos(NOW_MS + 3_601_000), 9)
     assert enabled(stream, NOW_MS - 3_600_000, False).cursor == stream.cursor, "a cursor never goes back"
     assert enabled(stream, NOW_MS + 3_600_000, True).cursor == stream.cursor, "one that runs is an outage, and owes"
 
@@ -198,7 +198,7 @@ def test_a_stream_that_is_stopped_takes_back_what_nobody_has_seen() -> None:
     halted = stopped(second(book), NOW_MS)
     lost = numbered.new[6]
     assert (halted.enabled, halted.opened_sequence, halted.queued_sequence) == (False, 6, 6)
-    assert halted.cursor == Cursor(lost.timestamp - 1, lost.sequence - 1)
+    assert halted.cursor == TickCursor(lost.timestamp - 1, lost.sequence - 1)
     assert list(ticks_of("second", halted.runs, 0)) == list(numbered.new[:6])
     assert stopped(halted, NOW_MS + 1) == halted, "stopping twice changes nothing"
 
@@ -222,11 +222,11 @@ def test_numbers_that_were_taken_back_are_given_to_later_boundaries() -> None:
 
 
 def test_a_gap_before_a_number_that_was_taken_back_stays_and_one_behind_it_goes() -> None:
-    runs = (Run(1, NOW_MS // 1000 + 1, 1, 3, False, ME), Run(4, NOW_MS // 1000 + 9, 1, 3, True, ME))
+    runs = (TickRun(1, NOW_MS // 1000 + 1, 1, 3, False, ME), TickRun(4, NOW_MS // 1000 + 9, 1, 3, True, ME))
     gap = Gap(nanos(NOW_MS + 4_000), nanos(NOW_MS + 8_000), 5)
-    stream = Stream(cursor=Cursor(nanos(NOW_MS + 11_000), 6), opened_sequence=3, runs=runs, gaps=(Skipped(3, gap),))
+    stream = Stream(cursor=TickCursor(nanos(NOW_MS + 11_000), 6), opened_sequence=3, runs=runs, gaps=(Skipped(3, gap),))
     halted = stopped(stream, NOW_MS)
-    assert (halted.gaps, halted.cursor) == ((Skipped(3, gap),), Cursor(nanos(NOW_MS + 9_000) - 1, 3))
+    assert (halted.gaps, halted.cursor) == ((Skipped(3, gap),), TickCursor(nanos(NOW_MS + 9_000) - 1, 3))
     assert stopped(replace(stream, opened_sequence=2), NOW_MS).gaps == ()
 
 
@@ -253,7 +253,7 @@ def test_only_what_is_open_moves_to_a_page() -> None:
 
 def test_a_great_debt_is_paid_in_steps() -> None:
     terms = replace(SECONDS, policy=Policy(catch_up_max=TICK_CATCH_UP_LIMIT_COUNT))
-    book = Book({"second": Stream(cursor=Cursor(nanos(NOW_MS), 0))})
+    book = Book({"second": Stream(cursor=TickCursor(nanos(NOW_MS), 0))})
     now_ms, sizes, gaps = NOW_MS + 7_200_000, list[int](), list[Skipped]()
     while True:
         step = advance(book, now_ms, terms, ME)
@@ -270,7 +270,7 @@ def test_a_great_debt_is_paid_in_steps() -> None:
 
 def test_gaps_without_a_tick_between_them_are_one() -> None:
     terms = Terms(UTC, Policy(catch_up_max=0), frozenset({"hour"}))
-    book = Book({"hour": Stream(cursor=Cursor(nanos(NOW_MS), 4), queued_sequence=4)})
+    book = Book({"hour": Stream(cursor=TickCursor(nanos(NOW_MS), 4), queued_sequence=4)})
     for hours in (2, 5, 9):
         book = advance(book, NOW_MS + hours * 3_600_000, terms, ME).book
     [(after, gap)] = book.stream("hour").gaps
@@ -299,11 +299,11 @@ def test_the_book_of_a_busy_deployment_fits_in_one_write_unit(hours: int) -> Non
 def test_documents_are_read_back() -> None:
     stream = Stream(
         enabled=False,
-        cursor=Cursor(nanos(NOW_MS) + 7, 12),
+        cursor=TickCursor(nanos(NOW_MS) + 7, 12),
         queued_sequence=11,
         opened_sequence=10,
         reserved_ms=NOW_MS,
-        runs=(Run(1, 100, 60, 3, True, ME), Run(4, 500, 0, 1, False, YOU)),
+        runs=(TickRun(1, 100, 60, 3, True, ME), TickRun(4, 500, 0, 1, False, YOU)),
         gaps=(Skipped(3, Gap(NANOS, 9 * NANOS, 9)),),
         target='{"type":"sqs"}',
     )
@@ -316,7 +316,7 @@ def test_documents_are_read_back() -> None:
 def test_all_numbers_of_a_book_from_before_there_were_open_ones_are_open() -> None:
     stored = '{"m":[["0.1.0","me"]],"s":{"second":{"c":[1000000000,7],"q":5,"t":1,"r":[[6,1,1,2,0,0]]}}}'
     stream = tick_document.read_book(stored).stream("second")
-    assert (stream.opened_sequence, stream.queued_sequence, stream.cursor) == (7, 5, Cursor(NANOS, 7))
+    assert (stream.opened_sequence, stream.queued_sequence, stream.cursor) == (7, 5, TickCursor(NANOS, 7))
     assert stopped(stream, 0) == replace(stream, enabled=False)
 
 
@@ -416,4 +416,4 @@ def check(walk: Walk, frequency: Frequency, terms: Terms) -> None:
 
 
 def test_skip_to_is_what_enabling_uses() -> None:
-    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(Cursor(), nanos(NOW_MS + TICK_START_MS))
+    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(TickCursor(), nanos(NOW_MS + TICK_START_MS))
