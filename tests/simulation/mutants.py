@@ -345,7 +345,7 @@ MUTANTS: dict[str, Mutant] = {
         "after a silence the next one is not seen",
         (Edit(WATCH, "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=0, told=False)\n",
               "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=1, told=True)\n"),
-         Edit(WATCH, "        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return Turn.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
+         Edit(WATCH, "        return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return MonitorFinding.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
     ),
     # -- leases
     "no-margin": Mutant(
@@ -382,8 +382,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "break-starts-anew": Mutant(
         "a broken lease forgets its token",
-        (Edit(LEASE, "Decision(None if item.holder_id is None else _freed(item), Broken())",
-              "Decision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
+        (Edit(LEASE, "LeaseDecision(None if item.holder_id is None else _freed(item), Broken())",
+              "LeaseDecision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
         "leases",
     ),
     "write-over": Mutant(
