@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from chalicelib import VERSION
 from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
-from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.clock.clock_bound import ClockReading
 from chalicelib.core.clock.limits import QUARTZ_PPM
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
@@ -80,7 +80,7 @@ def is_sane(s: Services) -> bool:
     it numbers nothing that is not ahead of the cursor.
     """
     before, now = s.clock.read(), s.clock.read()
-    reading = Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
+    reading = ClockReading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
     proven = clock_bound.estimate(s.time_sources.observations(), reading, QUARTZ_PPM)
     if proven is None or proven.drift_nanos <= TICK_CLOCK_AHEAD_MAX_MS * NANOS_PER_MS:
         return True
@@ -145,7 +145,7 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
         changed = change(name, kept.book.stream(name))
         if changed == kept.book.stream(name) or s.stores.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
             return
-    raise TooMany("the streams are being changed by others", code="contended")
+    raise TooMany("too many callers change the tick streams at once", code="contended")
 
 
 # -- reading
@@ -181,7 +181,7 @@ def frequency_of(text: str) -> Frequency:
     for frequency in FREQUENCIES:
         if frequency == text:
             return frequency
-    raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
+    raise NotFound(f"no such tick stream; the streams are {', '.join(FREQUENCIES)}")
 
 
 def views(s: Services) -> list[View]:

@@ -40,7 +40,7 @@ def open_ticks(s: Services, due: Sequence[Tick], later: Sequence[Tick]) -> froze
                 log.info("%s was taken back and is not published", tick.id)
             ahead = [t for t in later if _is_open(book, t) and _is_held(s, book, t)]
             return frozenset([*held, *ahead])
-    raise Unavailable("others keep changing the book of ticks")
+    raise Unavailable("too many workers change the book of ticks at once")
 
 
 def _opened(book: Book, ticks: Sequence[Tick]) -> Book:

@@ -123,7 +123,7 @@ class _Subscription:
 
     def __init__(self, s: Services, frequency: Frequency, after_sequence: int | None, gone: Callable[[], bool]) -> None:
         if not s.process.tick_streams.take():
-            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=5)
+            raise TooMany("this server has no place for a further subscriber", retry_after_s=5)
         self._s = s
         self._lock = threading.Lock()
         self._open = True

@@ -228,7 +228,7 @@ class TestSwitching:
         plant = Plant(T0)
         with pytest.raises(Exception, match="admin"):
             ticks.enable(plant.services, Caller(roles=frozenset({"operator"})), "second")
-        with pytest.raises(Exception, match="no stream"):
+        with pytest.raises(Exception, match="no such tick stream"):
             ticks.enable(plant.services, CALLER, "fortnight")
 
 
