@@ -29,7 +29,8 @@ from bench.product import Product
 from bench.report import Report, Target, spread, table
 from bench.root import ROOT
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import Granted, LeaseItem
+from chalicelib.core.leases.lease import Granted
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores.leases import LeaseStore
 from tests.kit.services import with_stores

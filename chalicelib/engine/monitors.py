@@ -14,10 +14,9 @@ from collections.abc import Iterable, Sequence
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.limits import INSTANT_MAX_MS
-from chalicelib.core.policies import monitor as rule
 from chalicelib.core.policies import policy_events
 from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_LOOK_RECORDS
-from chalicelib.core.policies.monitor import Turn, Watch
+from chalicelib.core.policies.monitor import MonitorFinding, Watch, looked_at, put_off, spoke, told
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine.events import announce
@@ -45,7 +44,7 @@ def note(s: Services, successes: Iterable[tuple[Key, int]]) -> None:
 def _note(s: Services, found: Watch, success_ms: int) -> None:
     known: Watch | None = found
     for _ in range(WRITE_ATTEMPTS):
-        after = None if known is None else rule.spoke(known, success_ms)
+        after = None if known is None else spoke(known, success_ms)
         if known is None or after is None:
             return
         if known.silent_ms:
@@ -81,7 +80,7 @@ def _look_at(s: Services, due: Sequence[Watch]) -> None:
     if silent:
         announce(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:
-        s.stores.schedules.write_watch(rule.told(watch, s.clock.now_ms()), watch.rev)
+        s.stores.schedules.write_watch(told(watch, s.clock.now_ms()), watch.rev)
 
 
 def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[Definition, Watch]]:
@@ -93,12 +92,12 @@ def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[De
     if schedule.progress(watched, now_ms).state != "active":
         _put_off(s, found, watched, now_ms)
         return []
-    turn, after = rule.looked_at(found, _last_success(s, found, now_ms), now_ms)
-    if turn is Turn.SPOKE:
+    finding, after = looked_at(found, _last_success(s, found, now_ms), now_ms)
+    if finding is MonitorFinding.SPOKE:
         _tell_recovery(s, found, after.success_ms)
     if not s.stores.schedules.write_watch(after, found.rev):
         return []  # a success was noted, or the schedule changed: that write says when to look again
-    untold = turn is Turn.FELL_SILENT or (turn is Turn.STILL_SILENT and not found.told)
+    untold = finding is MonitorFinding.FELL_SILENT or (finding is MonitorFinding.STILL_SILENT and not found.told)
     return [(watched.definition, after)] if untold else []
 
 
@@ -108,7 +107,7 @@ def _put_off(s: Services, found: Watch, completed: Schedule, now_ms: int) -> Non
     if now_ms - ended_ms > MONITOR_COMPLETED_KEPT_MS:
         s.stores.schedules.drop_watch(found.key, found.rev)
     else:
-        s.stores.schedules.write_watch(rule.put_off(found, now_ms), found.rev)
+        s.stores.schedules.write_watch(put_off(found, now_ms), found.rev)
 
 
 def _last_success(s: Services, found: Watch, now_ms: int) -> int:

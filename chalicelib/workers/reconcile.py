@@ -19,7 +19,7 @@ from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Services
-from chalicelib.workers.cluster.shards import Held, each_shard, stamp
+from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def run(s: Services) -> None:
         run_shard(s, held)
 
 
-def run_shard(s: Services, held: Held) -> None:
+def run_shard(s: Services, held: HeldShard) -> None:
     """Reconcile a shard that is held."""
     try:
         reconcile_shard(s, held)
@@ -48,7 +48,7 @@ def run_shard(s: Services, held: Held) -> None:
         log.warning("shard %d was not reconciled to its end: %s", held.shard, problem)
 
 
-def reconcile_shard(s: Services, held: Held) -> None:
+def reconcile_shard(s: Services, held: HeldShard) -> None:
     """Queue the next step of everything open in a shard that nobody works on, and count completed schedules no more."""
     _overdue(s, held.shard)
     for tenant in TENANTS:
@@ -66,7 +66,7 @@ def _overdue(s: Services, shard: int) -> None:
             return
 
 
-def _abandoned(s: Services, tenant: str, held: Held) -> None:
+def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:
     """Scan the instants since the last scan, less the lag of the index, for records that should be over and are not."""
     shard = held.shard
     name = f"reconcile#{tenant}#{shard}"

@@ -21,7 +21,7 @@ from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
 from chalicelib.workers import replan
 from chalicelib.workers.cluster import clock_watch
-from chalicelib.workers.cluster.shards import Held, each_shard, stamp
+from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def prepare(s: Services) -> None:
             log.warning("left to the next sweep: %s: %s", name, problem)
 
 
-def run_shard(s: Services, held: Held) -> None:
+def run_shard(s: Services, held: HeldShard) -> None:
     """Sweep a shard that is held, and note when."""
     try:
         sweep_shard(s, held.shard)

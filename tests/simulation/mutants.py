@@ -49,9 +49,10 @@ TICKS, BOOK, PRODUCER = (
     "chalicelib.core.ticks.tick_book",
     "chalicelib.usecases.ticks",
 )
-FEED, PUBLISH, MEMORY_TICKS = (
+FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.usecases.tick_feed",
     "chalicelib.workers.publish",
+    "chalicelib.workers.tick_gate",
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
@@ -344,7 +345,7 @@ MUTANTS: dict[str, Mutant] = {
         "after a silence the next one is not seen",
         (Edit(WATCH, "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=0, told=False)\n",
               "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=1, told=True)\n"),
-         Edit(WATCH, "        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return Turn.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
+         Edit(WATCH, "        return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return MonitorFinding.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
     ),
     # -- leases
     "no-margin": Mutant(
@@ -381,8 +382,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "break-starts-anew": Mutant(
         "a broken lease forgets its token",
-        (Edit(LEASE, "Decision(None if item.holder_id is None else _freed(item), Broken())",
-              "Decision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
+        (Edit(LEASE, "LeaseDecision(None if item.holder_id is None else _freed(item), Broken())",
+              "LeaseDecision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
         "leases",
     ),
     "write-over": Mutant(
@@ -491,8 +492,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resumed-from-the-clock": Mutant(
         "a stream that is started again begins where the clock is, also when that was set back",
-        (Edit(TICKS, "    return Cursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
-              "    return Cursor(now_nanos, cursor.sequence)\n"),),
+        (Edit(TICKS, "    return TickCursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
+              "    return TickCursor(now_nanos, cursor.sequence)\n"),),
         "ticks",
     ),
     "gap-not-declared": Mutant(
@@ -518,7 +519,46 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "refused-forgotten": Mutant(
         "a tick that the bus did not take is not sent again",
-        (Edit(PUBLISH, "        if not self._failed:\n            return True\n", "        return True\n"),),
+        (Edit(PUBLISH, "        if not self._failed and not self._unjudged:\n            return True\n", "        return True\n"),),
+        "ticks",
+    ),
+    "goes-on-when-stopped": Mutant(
+        "a stream that is stopped takes no number back, and goes on for minutes",
+        (Edit(BOOK, "    halted = replace(stream, enabled=False)\n", "    return replace(stream, enabled=False)\n"),),
+        "ticks",
+    ),
+    "taken-back-though-open": Mutant(
+        "a stream that is stopped takes back all that is ahead of its clock, also what was opened for publication",
+        (Edit(BOOK, "    last = max(stream.opened_sequence, passed.sequence if passed else 0)\n",
+              "    last = passed.sequence if passed else 0\n"),),
+        "ticks",
+    ),
+    "published-unjudged": Mutant(
+        "publication does not ask the book whether a number still stands",
+        (Edit(GATE, "            return frozenset([*held, *ahead])\n", "            return frozenset([*due, *ahead])\n"),),
+        "ticks",
+    ),
+    "judged-by-number-alone": Mutant(
+        "a number that was taken back and given out anew is published as what it was before",
+        (Edit(BOOK, "    return next(ticks_of(tick.frequency, runs, tick.sequence - 1), None) == tick\n",
+              "    return any(r.first_sequence <= tick.sequence <= r.last_sequence for r in runs)\n"),),
+        "ticks",
+    ),
+    "sent-before-opened": Mutant(
+        "a tick is published although the write that was to open it lost its race",
+        (Edit(GATE, "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev):\n",
+              "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev) or True:\n"),),
+        "ticks",
+    ),
+    "marked-by-number-alone": Mutant(
+        "what was queued before its numbers were taken back counts for those that were given out anew",
+        (Edit(BOOK, "    return marked(stream, rest[same - 1].sequence) if same else stream\n",
+              "    return marked(stream, min(ticks[-1].sequence, stream.cursor.sequence))\n"),),
+        "ticks",
+    ),
+    "shown-before-opened": Mutant(
+        "readers are shown what has passed by their clock, although it may still be taken back",
+        (Edit(BOOK, "    until = stream.opened_sequence\n", "    until = stream.cursor.sequence\n"),),
         "ticks",
     ),
     "sent-as-it-comes": Mutant(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.core import http_date
 from chalicelib.core.clock import clock_bound, clockbound_segment
-from chalicelib.core.clock.clock_bound import Observation, Reading
+from chalicelib.core.clock.clock_bound import ClockReading, Observation
 from chalicelib.core.clock.limits import OBSERVE_EVERY_MS
 
 CLOCKBOUND_PATHS = ("/var/run/clockbound/shm0", "/var/run/clockbound/shm")  # of protocol versions 2 and 1
@@ -61,7 +61,7 @@ class SystemTimeSources:
                 continue
             self._next_daemon_nanos = self._monotonic_nanos() + _EVERY_NANOS
             before = self._monotonic_nanos()
-            reading = Reading(time.time_ns(), before, self._monotonic_nanos())
+            reading = ClockReading(time.time_ns(), before, self._monotonic_nanos())
             found = clockbound_segment.observation(content, reading)
             if found is not None:
                 self._hear(found)

@@ -282,7 +282,7 @@ class TickList(msgspec.Struct):
 
 class TickStreamView(msgspec.Struct, kw_only=True):
     """Where a stream stands. `sequence` and `timestamp` are its newest tick (0 and null before the first). Numbers are
-    given minutes ahead, up to `reserved_sequence`: these ticks come, also once the stream is disabled."""
+    given minutes ahead, up to `reserved_sequence`. A disable takes back those that nobody has seen."""
 
     frequency: FrequencyName
     enabled: bool

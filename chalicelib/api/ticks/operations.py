@@ -124,7 +124,7 @@ class _Subscription:
 
     def __init__(self, s: Services, frequency: Frequency, after_sequence: int | None, gone: Callable[[], bool]) -> None:
         if not s.process.tick_streams.take():
-            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=5)
+            raise TooMany("this server has no place for a further subscriber", retry_after_s=5)
         self._s = s
         self._lock = threading.Lock()
         self._open = True
@@ -202,6 +202,6 @@ def operations() -> list[Operation]:
             handler=disable,
             answers={200: responses.TickStreamView},
             errors=(403,),
-            description="For admins. Ticks up to `reserved_sequence` have their numbers and still come.",
+            description="For admins. The stream ends within two seconds; ticks up to `reserved_sequence` still come.",
         ),
     ]

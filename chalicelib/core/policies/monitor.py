@@ -51,7 +51,7 @@ class Watch(Struct, frozen=True, kw_only=True):
         return self.success_ms + self.window_ms + self.slack_ms
 
 
-class Turn(StrEnum):
+class MonitorFinding(StrEnum):
     """What a look at a watch finds."""
 
     FELL_SILENT = "fell silent"
@@ -90,18 +90,18 @@ def _begun(after: Schedule, window_ms: int) -> Watch:
     return replace(fresh, look_ms=fresh.due_ms)
 
 
-def looked_at(watch: Watch, success_ms: int, now_ms: int) -> tuple[Turn, Watch]:
+def looked_at(watch: Watch, success_ms: int, now_ms: int) -> tuple[MonitorFinding, Watch]:
     """What a look at ``now_ms`` finds, and the watch to write; ``success_ms`` is the last success in the journal."""
     known = replace(watch, rev=watch.rev + 1, success_ms=max(watch.success_ms, success_ms))
     if watch.silent_ms and known.success_ms > watch.success_ms:
-        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
+        return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
     if watch.silent_ms:
         wait_ms = watch.window_ms if watch.told else SWEEP_PERIOD_MS
-        return Turn.STILL_SILENT, replace(known, look_ms=now_ms + wait_ms)
+        return MonitorFinding.STILL_SILENT, replace(known, look_ms=now_ms + wait_ms)
     if known.due_ms > now_ms:
-        return Turn.WELL, replace(known, look_ms=known.due_ms)
+        return MonitorFinding.WELL, replace(known, look_ms=known.due_ms)
     silent_ms = known.success_ms + watch.window_ms
-    return Turn.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
+    return MonitorFinding.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
 
 
 def told(watch: Watch, now_ms: int) -> Watch:
