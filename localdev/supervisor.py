@@ -1,6 +1,6 @@
 """``scripts/dev``: starts the emulator, the REST server and the worker, keeps them running, and stops them in order.
 
-Order of stopping: whoever writes first, then the emulator, which saves what they wrote.
+Order of stopping: first the processes that write, then the emulator, which saves what they wrote.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class InvalidField(ChronoError):
 
 
 class NotSupported(InvalidField):
-    """Raised when a field holds something the contract knows and this release does not offer."""
+    """Raised when a field holds something that is understood, and that this release does not offer."""
 
     title = "Not supported"
     default_code = "not_supported"
