@@ -1,4 +1,4 @@
-"""Time that passes when somebody waits for it: an hourly schedule's day is over in seconds."""
+"""Time that passes when a caller waits for it: an hourly schedule's day is over in seconds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _HeldJob:
 
 
 class VirtualTasks:
-    """One job after the other, each when somebody waits for it; jobs begun at once are over at once."""
+    """One job after the other, each when a caller waits for it; jobs begun at once are over at once."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -90,7 +90,7 @@ class VirtualTasks:
         return handle
 
     def hold(self, job: Callable[[], None]) -> Held:
-        """The job runs when it is told to go."""
+        """The job runs when ``go`` is called."""
         return _HeldJob(self._clock, job)
 
 

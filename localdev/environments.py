@@ -54,8 +54,8 @@ class Environment:
         return self.python.exists() and self._stamp.exists() and self._stamp.read_text() == self.digest()
 
     def make(self) -> None:
-        """Make it, or bring it up to date under whoever runs in it; the stamp comes last, so that what was left half
-        made is gone on with. Raises EnvironmentFailed."""
+        """Make it, or bring it up to date while processes run in it. The stamp comes last: what was left half made is
+        made to its end next time. Raises EnvironmentFailed."""
         self._stamp.unlink(missing_ok=True)
         if not self._works():
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The minute rules of a process that stays: it owns shards as a node, and works on each once a minute.
 
-A shard that comes to this node is worked on at once: whoever had it may have died before its turn.
+A shard that comes to this node is worked on at once: its last node may have died before its turn.
 """
 
 from __future__ import annotations
