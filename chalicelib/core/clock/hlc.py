@@ -2,7 +2,7 @@
 
 Source: Kulkarni, Demirbas, Madappa, Avva, Leone, "Logical Physical Clocks" (OPODIS 2014), figure 5. Pure: the wall
 clock is an argument, so the same functions serve the real process and its simulated twin. The thread-safe holder of
-the last stamp is ``adapters/hlc_clock.py``.
+the last stamp is ``adapters/machine/hlc_clock.py``.
 """
 
 from __future__ import annotations
