@@ -23,7 +23,7 @@ from chalicelib.engine.capacity import counted, exhausted, uncounted
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_over
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
+from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
 
 CHANGE_ATTEMPTS = 12
 
@@ -225,7 +225,7 @@ def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
 
 def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | None) -> bool:
     old, new = before.definition, after.definition
-    change = Change(
+    change = ScheduleChange(
         state=after.state,
         expected_rev=before.state.rev,
         definition=new,
@@ -233,13 +233,13 @@ def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | N
         old_name=_guard(old),
         new_name=_guard(new),
         moves=capacity.moves(before, after, room),
-        watch=monitor.to_begin(before, after),
+        monitor=monitor.to_begin(before, after),
     )
     try:
         s.stores.schedules.change(change)
     except NameTaken:
         raise name_taken(new) from None
-    except NoRoom:
+    except CapacityFull:
         raise exhausted(s) from None
     except RevisionLost:
         return False
@@ -277,7 +277,7 @@ def _write_deletion(s: Services, found: Schedule, since_ms: int) -> bool:
         weight_bytes=0,
         hlc=s.ids.hlc(),
     )
-    change = Change(
+    change = ScheduleChange(
         state=gone,
         expected_rev=state.rev,
         definition=None,

@@ -28,7 +28,7 @@ from chalicelib.engine.schedule_change import (
     only_if_it_counts,
 )
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores.schedules import NameTaken, NoRoom, RevisionLost, ScheduleFilter
+from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleFilter
 
 
 def create(
@@ -46,7 +46,7 @@ def create(
         s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))
     except NameTaken:
         raise name_taken(definition) from None
-    except NoRoom:
+    except CapacityFull:
         raise exhausted(s) from None
     except RevisionLost:
         return get(s, caller, schedule_id)

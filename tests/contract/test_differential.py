@@ -33,7 +33,15 @@ from chalicelib.core.schedules.capacity import Move, Room
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
-from chalicelib.ports.stores.schedules import Change, Due, NameTaken, NoRoom, RevisionLost, ScheduleFilter, Versioned
+from chalicelib.ports.stores.schedules import (
+    CapacityFull,
+    Due,
+    NameTaken,
+    RevisionLost,
+    ScheduleChange,
+    ScheduleFilter,
+    Versioned,
+)
 from tests.contract.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
@@ -156,7 +164,7 @@ class Walk:
         snapshot = before if before is not None and self.r.random() < 0.7 else None
         if known is None:
             old = None
-        written = Change(after, self.rev_near(rev), made, snapshot, old, new, self.moves())
+        written = ScheduleChange(after, self.rev_near(rev), made, snapshot, old, new, self.moves())
         if self.both(f"change {at.id[-1]} {old} to {new}", lambda s: s.schedules.change(written)) is None:
             self.states[at] = after
 
@@ -353,7 +361,7 @@ class Walk:
 def _outcome(call: Callable[[Any], Any], stores: Any) -> Any:
     try:
         return call(stores)
-    except (NameTaken, NoRoom, RevisionLost) as refused:
+    except (NameTaken, CapacityFull, RevisionLost) as refused:
         return type(refused).__name__
 
 

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Move, Room, Used
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
 from chalicelib.ports.stores.logs import LogLine
-from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
+from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
 from tests.contract.conftest import Stores
 from tests.contract.records import START_MS, edited, execution, schedule, state
 from tests.contract.threads import run_together
@@ -33,64 +33,64 @@ def group_of(stores: Stores, tenant: str, group: str) -> list[str]:
     return stores.schedules.jobs(tenant, group, 100, None).ids
 
 
-def watch(at: Key, shard: int, **fields: Any) -> Watch:
+def watch(at: Key, shard: int, **fields: Any) -> MonitorState:
     known: dict[str, Any] = {"rev": 1 << 20, "window_ms": 60_000, "since_ms": START_MS, "success_ms": START_MS}
-    return Watch(tenant=at.tenant, id=at.id, shard=shard, **{**known, "look_ms": START_MS + 60_600, **fields})
+    return MonitorState(tenant=at.tenant, id=at.id, shard=shard, **{**known, "look_ms": START_MS + 60_600, **fields})
 
 
 class TestWatches:
     def looked_for(self, stores: Stores, shard: int, until_ms: int) -> list[Key]:
-        return list(stores.schedules.due_watches(shard, until_ms, 100))
+        return list(stores.schedules.due_monitors(shard, until_ms, 100))
 
     def test_one_begins_with_its_schedule_or_a_change_of_it(self, stores: Stores, key: Key, counter: int) -> None:
         made = schedule(key, counter)
         first, second = watch(key, counter), watch(key, counter, rev=2 << 20, since_ms=START_MS + 9, look_ms=START_MS)
         stores.schedules.create(made, (), first)
-        assert stores.schedules.watches([key]) == {key: first}
+        assert stores.schedules.monitors([key]) == {key: first}
         after = edited(made, "v2", START_MS + 9)
         with pytest.raises(RevisionLost):
-            stores.schedules.change(Change(after.state, 7, after.definition, None, None, None, (), second))
-        assert stores.schedules.watches([key]) == {key: first}
-        stores.schedules.change(Change(after.state, 1, after.definition, None, None, None, (), second))
-        assert stores.schedules.watches([key]) == {key: second}
+            stores.schedules.change(ScheduleChange(after.state, 7, after.definition, None, None, None, (), second))
+        assert stores.schedules.monitors([key]) == {key: first}
+        stores.schedules.change(ScheduleChange(after.state, 1, after.definition, None, None, None, (), second))
+        assert stores.schedules.monitors([key]) == {key: second}
         assert stores.schedules.get([key]) == {key: after}
 
     def test_a_change_without_one_leaves_it(self, stores: Stores, key: Key, counter: int) -> None:
         made, known = schedule(key, counter), watch(key, counter)
         stores.schedules.create(made, (), known)
         after = edited(made, "v2", START_MS + 9)
-        stores.schedules.change(Change(after.state, 1, after.definition, None, None, None))
-        assert stores.schedules.watches([key]) == {key: known}
+        stores.schedules.change(ScheduleChange(after.state, 1, after.definition, None, None, None))
+        assert stores.schedules.monitors([key]) == {key: known}
 
     def test_a_refused_schedule_is_not_watched(self, stores: Stores, new_key: KeyMaker, counter: int) -> None:
         first, second = new_key(), new_key()
         stores.schedules.create(schedule(first, counter, name="n"))
         with pytest.raises(NameTaken):
             stores.schedules.create(schedule(second, counter, name="n"), (), watch(second, counter))
-        assert stores.schedules.watches([first, second]) == {}
+        assert stores.schedules.monitors([first, second]) == {}
         assert self.looked_for(stores, counter, START_MS * 2) == []
 
     def test_it_is_written_and_dropped_over_the_rev_that_was_read(self, stores: Stores, key: Key, counter: int) -> None:
         known = watch(key, counter)
-        assert not stores.schedules.write_watch(known, known.rev)
+        assert not stores.schedules.write_monitor(known, known.rev)
         stores.schedules.create(schedule(key, counter), (), known)
         silent = replace(known, rev=known.rev + 1, silent_ms=START_MS + 60_000, told=True, look_ms=START_MS + 90_000)
-        assert stores.schedules.write_watch(silent, known.rev)
-        assert not stores.schedules.write_watch(replace(silent, told=False), known.rev)
-        assert stores.schedules.watches([key]) == {key: silent}
-        assert not stores.schedules.drop_watch(key, known.rev)
-        assert stores.schedules.drop_watch(key, silent.rev)
-        assert not stores.schedules.drop_watch(key, silent.rev)
-        assert stores.schedules.watches([key]) == {}
+        assert stores.schedules.write_monitor(silent, known.rev)
+        assert not stores.schedules.write_monitor(replace(silent, told=False), known.rev)
+        assert stores.schedules.monitors([key]) == {key: silent}
+        assert not stores.schedules.drop_monitor(key, known.rev)
+        assert stores.schedules.drop_monitor(key, silent.rev)
+        assert not stores.schedules.drop_monitor(key, silent.rev)
+        assert stores.schedules.monitors([key]) == {}
 
     def test_those_to_look_at_come_earliest_first(self, stores: Stores, new_key: KeyMaker, counter: int) -> None:
         keys = [new_key() for _ in range(4)]
         for number, at in enumerate(keys):
             stores.schedules.create(schedule(at, counter), (), watch(at, counter, look_ms=START_MS - number))
         assert self.looked_for(stores, counter, START_MS - 1) == keys[:0:-1]
-        assert list(stores.schedules.due_watches(counter, START_MS, 2)) == keys[:1:-1]
-        stores.schedules.drop_watch(keys[3], 1 << 20)
-        stores.schedules.write_watch(watch(keys[2], counter, rev=2 << 20, look_ms=START_MS + 5), 1 << 20)
+        assert list(stores.schedules.due_monitors(counter, START_MS, 2)) == keys[:1:-1]
+        stores.schedules.drop_monitor(keys[3], 1 << 20)
+        stores.schedules.write_monitor(watch(keys[2], counter, rev=2 << 20, look_ms=START_MS + 5), 1 << 20)
         assert self.looked_for(stores, counter, START_MS) == [keys[1], keys[0]]
         assert {due.key for due in stores.schedules.due(counter, START_MS + 9_000, 100)} == set(keys)
         assert self.looked_for(stores, counter + 100_000, START_MS * 2) == []
@@ -122,7 +122,7 @@ class TestJobs:
         made = schedule(key)
         stores.schedules.create(made)
         gone = made.state.with_version(VersionRef("gone", START_MS, False), status="deleted", next_run_ms=None)
-        stores.schedules.change(Change(gone, 1, None, None, None, None))
+        stores.schedules.change(ScheduleChange(gone, 1, None, None, None, None))
         assert group_of(stores, key.tenant, "fresh") == []
 
     def test_pages_are_newest_first_and_whole(self, stores: Stores, new_key: Callable[[], Key]) -> None:
@@ -165,7 +165,7 @@ class TestCapacity:
         assert self.used(stores, counter) == Used(2, 1500)
         made = schedule(a)
         gone = made.state.with_version(VersionRef("gone", START_MS, False), status="deleted", next_run_ms=None)
-        stores.schedules.change(Change(gone, 1, None, None, None, None, (Move(counter, -1, -1000),)))
+        stores.schedules.change(ScheduleChange(gone, 1, None, None, None, None, (Move(counter, -1, -1000),)))
         assert self.used(stores, counter) == Used(1, 500)
 
     @pytest.mark.parametrize("room", [Room(1, None), Room(None, 1999), Room(1, 5000), Room(5, 1999), Room(0, None)])
@@ -174,7 +174,7 @@ class TestCapacity:
     ) -> None:
         first, second = new_key(), new_key()
         stores.schedules.create(schedule(first), [Move(counter, 1, 1000)])
-        with pytest.raises(NoRoom):
+        with pytest.raises(CapacityFull):
             stores.schedules.create(schedule(second, name="n"), [Move(counter, 1, 1000, room)])
         assert self.used(stores, counter) == Used(1, 1000)
         assert stores.schedules.get([second]) == {}
@@ -188,7 +188,7 @@ class TestCapacity:
         self, stores: Stores, key: Key, counter: int, room: Room, fits: bool
     ) -> None:
         if not fits:
-            with pytest.raises(NoRoom):
+            with pytest.raises(CapacityFull):
                 stores.schedules.create(schedule(key), [Move(counter, 1, 1000, room)])
         else:
             stores.schedules.create(schedule(key), [Move(counter, 1, 1000, room)])
@@ -199,9 +199,9 @@ class TestCapacity:
         stores.schedules.create(made, [Move(counter, 1, 1000)])
         after = edited(made, "v2", START_MS + 1, name="b")
         names = (("anonymous", "a"), ("anonymous", "b"))
-        with pytest.raises(NoRoom):
+        with pytest.raises(CapacityFull):
             stores.schedules.change(
-                Change(after.state, 1, after.definition, None, *names, (Move(counter, 0, 1, Room(None, 1000)),))
+                ScheduleChange(after.state, 1, after.definition, None, *names, (Move(counter, 0, 1, Room(None, 1000)),))
             )
         assert stores.schedules.get([key])[key] == made
         assert stores.schedules.named(key.tenant, list(names)) == {names[0]: key.id}
@@ -223,7 +223,7 @@ class TestCapacity:
         def create(at: Key) -> None:
             try:
                 stores.schedules.create(schedule(at), [Move(counter, 1, 10, Room(10, None))])
-            except NoRoom:
+            except CapacityFull:
                 return
             made.append(at)
 

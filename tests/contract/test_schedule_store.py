@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS, PAYLOAD_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
 from chalicelib.ports.stores.schedules import (
-    Change,
     Due,
     NameTaken,
     RevisionLost,
+    ScheduleChange,
     ScheduleFilter,
     ScheduleStore,
     Versioned,
@@ -31,20 +31,20 @@ def store(stores: Stores) -> ScheduleStore:
     return stores.schedules
 
 
-def change_of(before: Schedule, after: Schedule, snapshot: Definition | None = None) -> Change:
+def change_of(before: Schedule, after: Schedule, snapshot: Definition | None = None) -> ScheduleChange:
     """An edit as the use case writes it."""
 
     def name(s: Schedule) -> tuple[str, str] | None:
         return None if s.definition.name is None else (s.definition.owner, s.definition.name)
 
-    return Change(after.state, before.state.rev, after.definition, snapshot, name(before), name(after))
+    return ScheduleChange(after.state, before.state.rev, after.definition, snapshot, name(before), name(after))
 
 
-def deletion_of(before: Schedule, at_ms: int) -> Change:
+def deletion_of(before: Schedule, at_ms: int) -> ScheduleChange:
     """A delete as the use case writes it."""
     tombstone = before.state.with_version(VersionRef("deleted", at_ms, False), status="deleted", next_run_ms=None)
     name = before.definition.name
-    return Change(
+    return ScheduleChange(
         tombstone,
         before.state.rev,
         None,

@@ -12,17 +12,17 @@ from chalicelib.adapters.machine.system import pause, token
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.jobs import job_status
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Move, Used
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores.schedules import (
-    Change,
+    CapacityFull,
     Due,
     KeyPage,
     NameTaken,
-    NoRoom,
     RevisionLost,
+    ScheduleChange,
     ScheduleFilter,
     Versioned,
 )
@@ -51,23 +51,23 @@ class DynamoScheduleStore:
 
     # -- the API's calls
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
-        """Write state, definition, watch, name guard and counters in one transaction.
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), monitor: MonitorState | None = None) -> None:
+        """Write state, definition, monitor, name guard and counters in one transaction.
 
-        Raises RevisionLost when the id exists, NameTaken, NoRoom.
+        Raises RevisionLost when the id exists, NameTaken, CapacityFull.
         """
         model, definition = self._bound_model(), schedule.definition
         transaction = _Transaction(model)
         transaction.save(self._state_item(schedule.state, None), model.pk.does_not_exist(), RevisionLost)
         transaction.save(self._definition_item(definition), model.pk.does_not_exist(), RevisionLost)
-        self._begin_watch(transaction, watch)
+        self._begin_monitor(transaction, monitor)
         if definition.name is not None:
             self._take_name(transaction, definition.key, (definition.owner, definition.name))
         self._move(transaction, moves)
         transaction.commit()
 
-    def change(self, change: Change) -> None:
-        """Write a change in one transaction. Raises RevisionLost, NameTaken or NoRoom."""
+    def change(self, change: ScheduleChange) -> None:
+        """Write a change in one transaction. Raises RevisionLost, NameTaken or CapacityFull."""
         model, at = self._bound_model(), change.state.key
         transaction = _Transaction(model)
         superseded = self._expiry(change.state)
@@ -84,7 +84,7 @@ class DynamoScheduleStore:
             transaction.save(self._definition_item(change.definition), None, RevisionLost)
         if change.snapshot is not None:
             transaction.save(self._snapshot_item(change.snapshot, superseded), None, RevisionLost)
-        self._begin_watch(transaction, change.watch)
+        self._begin_monitor(transaction, change.monitor)
         if change.old_name != change.new_name:
             self._free_name(transaction, at, change.old_name)
             if change.new_name is not None:
@@ -150,21 +150,21 @@ class DynamoScheduleStore:
         )
         return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in answer["Items"]}
 
-    def _begin_watch(self, transaction: _Transaction, watch: Watch | None) -> None:
-        if watch is not None:
+    def _begin_monitor(self, transaction: _Transaction, monitor: MonitorState | None) -> None:
+        if monitor is not None:
             item = self._bound_model()(
-                hash_key=documents.partition(*watch.key),
-                range_key=documents.WATCH_SK,
-                doc=documents.encode_watch(watch),
-                rev=watch.rev,
-                due_shard=_watch_shard(watch.shard),
-                next_run=watch.look_ms,
+                hash_key=documents.partition(*monitor.key),
+                range_key=documents.MONITOR_SK,
+                doc=documents.encode_monitor(monitor),
+                rev=monitor.rev,
+                due_shard=_monitor_shard(monitor.shard),
+                next_run=monitor.look_ms,
             )
             transaction.save(item, None, RevisionLost)
 
     def _move(self, transaction: _Transaction, moves: Sequence[Move]) -> None:
         for move in moves:
-            transaction.update(*_counter_update(self._bound_counters(), move), NoRoom)
+            transaction.update(*_counter_update(self._bound_counters(), move), CapacityFull)
 
     # -- what workers do, without pynamodb
 
@@ -296,29 +296,29 @@ class DynamoScheduleStore:
         )
         return [documents.key_of_partition(i["pk"]["S"]) for i in answer["Items"]]
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        """The watches of at most 100 monitored schedules."""
-        items = self._items([(k, documents.WATCH_SK) for k in keys])
-        return {at: documents.decode_watch(at, item["doc"]["S"]) for (at, _), item in items.items()}
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        """The monitors of at most 100 monitored schedules."""
+        items = self._items([(k, documents.MONITOR_SK) for k in keys])
+        return {at: documents.decode_monitor(at, item["doc"]["S"]) for (at, _), item in items.items()}
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """Schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
-        return self._in_due(_watch_shard(shard), until_ms, limit)
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard whose monitor has ``look_ms <= until_ms``, earliest first."""
+        return self._in_due(_monitor_shard(shard), until_ms, limit)
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        """Write a watch if its stored rev still is the given one."""
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        """Write a monitor if its stored rev still is the given one."""
         item = {
-            **key(documents.partition(*watch.key), documents.WATCH_SK),
-            "doc": text(documents.encode_watch(watch)),
-            "rev": number(watch.rev),
-            "due_shard": text(_watch_shard(watch.shard)),
-            "next_run": number(watch.look_ms),
+            **key(documents.partition(*monitor.key), documents.MONITOR_SK),
+            "doc": text(documents.encode_monitor(monitor)),
+            "rev": number(monitor.rev),
+            "due_shard": text(_monitor_shard(monitor.shard)),
+            "next_run": number(monitor.look_ms),
         }
         return self._db.write("put_item", TableName=self._table, Item=item, **_if_rev(expected_rev))
 
-    def drop_watch(self, key_: Key, expected_rev: int) -> bool:
-        """Delete a watch if its stored rev still is the given one."""
-        at = key(documents.partition(*key_), documents.WATCH_SK)
+    def drop_monitor(self, key_: Key, expected_rev: int) -> bool:
+        """Delete a monitor if its stored rev still is the given one."""
+        at = key(documents.partition(*key_), documents.MONITOR_SK)
         return self._db.write("delete_item", TableName=self._table, Key=at, **_if_rev(expected_rev))
 
     # -- items
@@ -495,7 +495,7 @@ class _Transaction:
         """Reasons come in the order in which pynamodb sends the items: deletes, puts, updates."""
         meanings = [sent[-1] for sent in (*self._deletes, *self._saves, *self._updates)]
         lost = [m for reason, m in zip(reasons, meanings, strict=False) if reason == "ConditionalCheckFailed"]
-        for meaning in (RevisionLost, NameTaken, NoRoom):
+        for meaning in (RevisionLost, NameTaken, CapacityFull):
             if meaning in lost:
                 raise meaning
 
@@ -521,7 +521,7 @@ def _spent_shard(shard: int) -> str:
     return f"spent#{shard}"
 
 
-def _watch_shard(shard: int) -> str:
+def _monitor_shard(shard: int) -> str:
     return f"watch#{shard}"
 
 

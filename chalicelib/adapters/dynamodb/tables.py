@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Model)
 
 class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """Active schedules by shard and the first instant not yet queued, and under ``spent#`` and the shard those that
-    have none left and still count; under ``watch#`` and the shard the watches of those that are monitored; only these
+    have none left and still count; under ``watch#`` and the shard the monitors; only these
     have the two attributes."""
 
     class Meta:
@@ -55,7 +55,7 @@ class JobsIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class ScheduleItem(Model):
-    """One item of the schedules table: a state, a definition, a snapshot, a watch or the guard of a name.
+    """One item of the schedules table: a state, a definition, a snapshot, a monitor or the guard of a name.
 
     ``holder`` is the id of the schedule that has a guarded name.
     """

@@ -18,7 +18,7 @@ from chalicelib.adapters.memory.ticks import MemoryTickStore
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.executions.limits import IDEMPOTENCY_RETENTION_S
 from chalicelib.core.jobs import job_status
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Move, Used
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
@@ -28,12 +28,12 @@ from chalicelib.ports.stores.executions import ExecutionPage, in_failed_index, i
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.stores.schedules import (
-    Change,
+    CapacityFull,
     Due,
     KeyPage,
     NameTaken,
-    NoRoom,
     RevisionLost,
+    ScheduleChange,
     ScheduleFilter,
     Versioned,
 )
@@ -76,11 +76,11 @@ class MemoryScheduleStore:
         self._jobs = _Sorted()
         self._spent = _Sorted()
         self._used: dict[int, Used] = {}
-        self._watches: dict[Key, Watch] = {}
+        self._monitors: dict[Key, MonitorState] = {}
         self._looks = _Sorted()
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
-        """Write a new schedule. Raises RevisionLost when the id exists, NameTaken, NoRoom."""
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), monitor: MonitorState | None = None) -> None:
+        """Write a new schedule. Raises RevisionLost when the id exists, NameTaken, CapacityFull."""
         definition, at = schedule.definition, schedule.state.key
         name = None if definition.name is None else (definition.owner, definition.name)
         with self._lock:
@@ -91,11 +91,11 @@ class MemoryScheduleStore:
             self._move_name(at, None, name)
             self._put_state(schedule.state)
             self._put_definition(at, definition)
-            if watch is not None:
-                self._put_watch(at, watch)
+            if monitor is not None:
+                self._put_monitor(at, monitor)
 
-    def change(self, change: Change) -> None:
-        """Write a change. Raises RevisionLost, NameTaken or NoRoom."""
+    def change(self, change: ScheduleChange) -> None:
+        """Write a change. Raises RevisionLost, NameTaken or CapacityFull."""
         at = change.state.key
         with self._lock:
             stored = self._states.get(at)
@@ -112,8 +112,8 @@ class MemoryScheduleStore:
             self._put_definition(at, change.definition)
             if change.snapshot is not None:
                 self._snapshots[at][change.snapshot.version] = change.snapshot
-            if change.watch is not None:
-                self._put_watch(at, change.watch)
+            if change.monitor is not None:
+                self._put_monitor(at, change.monitor)
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
         """Both items of at most 50 schedules; missing and deleted ones are left out."""
@@ -204,51 +204,51 @@ class MemoryScheduleStore:
         with self._lock:
             return dict(self._used)
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        """The watches of at most 100 monitored schedules."""
-        return self._found(self._watches, keys)
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        """The monitors of at most 100 monitored schedules."""
+        return self._found(self._monitors, keys)
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """Schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Schedules of a shard whose monitor has ``look_ms <= until_ms``, earliest first."""
         with self._lock:
             entries = self._looks.of(shard)
             return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        """Write a watch if its stored rev still is the given one."""
-        return self._replace_watch(watch.key, watch, expected_rev)
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        """Write a monitor if its stored rev still is the given one."""
+        return self._replace_monitor(monitor.key, monitor, expected_rev)
 
-    def drop_watch(self, key: Key, expected_rev: int) -> bool:
-        """Delete a watch if its stored rev still is the given one."""
-        return self._replace_watch(key, None, expected_rev)
+    def drop_monitor(self, key: Key, expected_rev: int) -> bool:
+        """Delete a monitor if its stored rev still is the given one."""
+        return self._replace_monitor(key, None, expected_rev)
 
-    def _replace_watch(self, at: Key, new: Watch | None, expected_rev: int) -> bool:
+    def _replace_monitor(self, at: Key, new: MonitorState | None, expected_rev: int) -> bool:
         with self._lock:
-            old = self._watches.get(at)
+            old = self._monitors.get(at)
             if old is None or old.rev != expected_rev:
                 return False
-            self._put_watch(at, new)
+            self._put_monitor(at, new)
             return True
 
-    def _put_watch(self, at: Key, new: Watch | None) -> None:
-        old = self._watches.pop(at, None)
+    def _put_monitor(self, at: Key, new: MonitorState | None) -> None:
+        old = self._monitors.pop(at, None)
         if old is not None:
             self._looks.move(old.shard, (old.look_ms, at), None)
         if new is not None:
-            self._watches[at] = new
+            self._monitors[at] = new
             self._looks.move(new.shard, None, (new.look_ms, at))
 
     def _move(self, moves: Sequence[Move]) -> None:
-        """Move all counters, or none and raise NoRoom."""
+        """Move all counters, or none and raise CapacityFull."""
         moved = {}
         for move in moves:
             old = self._used.get(move.counter, Used(0, 0))
             new = moved[move.counter] = Used(old.jobs + move.jobs, old.weight_bytes + move.weight_bytes)
             room = move.room
             if room is not None and room.jobs is not None and new.jobs > room.jobs:
-                raise NoRoom
+                raise CapacityFull
             if room is not None and room.weight_bytes is not None and new.weight_bytes > room.weight_bytes:
-                raise NoRoom
+                raise CapacityFull
         self._used |= moved
 
     def _found(self, items: Mapping[Key, V], keys: Sequence[Key]) -> dict[Key, V]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Move, Used
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 
@@ -26,14 +26,14 @@ class Versioned(NamedTuple):
     version: str
 
 
-class Change(Struct, frozen=True):
+class ScheduleChange(Struct, frozen=True):
     """A change of a schedule: everything it writes, in one transaction.
 
     ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
     ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
     definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
     are (owner, name) pairs to free and to take; equal pairs are left alone. ``moves`` are what it does to the counters
-    of capacity. ``watch`` is the watch that begins with it, over whichever was there (None: that stays).
+    of capacity. ``monitor`` is the monitor that begins with it, over whichever was there (None: that stays).
     """
 
     state: State
@@ -43,7 +43,7 @@ class Change(Struct, frozen=True):
     old_name: tuple[str, str] | None
     new_name: tuple[str, str] | None
     moves: tuple[Move, ...] = ()
-    watch: Watch | None = None
+    monitor: MonitorState | None = None
 
 
 class NameTaken(Exception):
@@ -54,7 +54,7 @@ class RevisionLost(Exception):
     """Raised by ``create`` when the id exists and by ``change`` when ``rev`` moved on; nothing was written."""
 
 
-class NoRoom(Exception):
+class CapacityFull(Exception):
     """Raised by ``create`` and ``change`` when a counter of capacity has no room; nothing was written."""
 
 
@@ -78,16 +78,16 @@ class KeyPage(NamedTuple):
 class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
-        """Write both items, the watch, the name guard when it has a name, and the counters that ``moves`` name, in
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), monitor: MonitorState | None = None) -> None:
+        """Write both items, the monitor, the name guard when it has a name, and the counters that ``moves`` name, in
         one transaction.
 
-        Raises NameTaken, NoRoom, or RevisionLost when the id exists; the last before the others.
+        Raises NameTaken, CapacityFull, or RevisionLost when the id exists; the last before the others.
         """
         ...
 
-    def change(self, change: Change) -> None:
-        """Write a change in one transaction. Raises RevisionLost, else NameTaken, else NoRoom."""
+    def change(self, change: ScheduleChange) -> None:
+        """Write a change in one transaction. Raises RevisionLost, else NameTaken, else CapacityFull."""
         ...
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
@@ -151,18 +151,18 @@ class ScheduleStore(Protocol):
         """Every counter of capacity that was ever moved, by its number."""
         ...
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        """The watches of monitored schedules; the others are left out."""
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        """The monitors of monitored schedules; the others are left out."""
         ...
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*Index*: schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*Index*: schedules of a shard whose monitor has ``look_ms <= until_ms``, earliest first."""
         ...
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        """Write a watch if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        """Write a monitor if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
         ...
 
-    def drop_watch(self, key: Key, expected_rev: int) -> bool:
-        """Delete a watch if its stored rev still is the given one."""
+    def drop_monitor(self, key: Key, expected_rev: int) -> bool:
+        """Delete a monitor if its stored rev still is the given one."""
         ...

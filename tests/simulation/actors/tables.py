@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.executions.execution import Execution, ExecutionKey
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Move, Used
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores.cursors import Cursor
 from chalicelib.ports.stores.executions import ExecutionPage, in_open_index
-from chalicelib.ports.stores.schedules import Change, Due, KeyPage, ScheduleFilter, Versioned
+from chalicelib.ports.stores.schedules import Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 from tests.simulation.faults import Fault
 from tests.simulation.world import ExecutionWrite, StateWrite, World
 
@@ -74,13 +74,13 @@ class Schedules:
     def _looked(self) -> None:
         self._world.current.look_ms = self._world.now
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+    def create(self, schedule: Schedule, moves: Sequence[Move] = (), monitor: MonitorState | None = None) -> None:
         fault = self._gate.enter("create")
-        self._inner.create(schedule, moves, watch)
+        self._inner.create(schedule, moves, monitor)
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
-    def change(self, change: Change) -> None:
+    def change(self, change: ScheduleChange) -> None:
         fault = self._gate.enter("change")
         self._inner.change(change)
         kind = "delete" if change.definition is None else "change"
@@ -173,33 +173,33 @@ class Schedules:
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        fault = self._gate.enter("watches")
-        found = self._inner.watches(keys)
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        fault = self._gate.enter("monitors")
+        found = self._inner.monitors(keys)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        fault = self._gate.enter("due_watches")
-        found = self._inner.due_watches(shard, until_ms, limit)
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        fault = self._gate.enter("due_monitors")
+        found = self._inner.due_monitors(shard, until_ms, limit)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        fault = self._gate.enter("write_watch")
-        before = self._inner.watches([watch.key]).get(watch.key)
-        won = self._inner.write_watch(watch, expected_rev)
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        fault = self._gate.enter("write_monitor")
+        before = self._inner.monitors([monitor.key]).get(monitor.key)
+        won = self._inner.write_monitor(monitor, expected_rev)
         if won:
-            self._world.saw_watch(before, watch)
+            self._world.saw_monitor(before, monitor)
         else:
-            self._world.hit("race:write_watch lost")
+            self._world.hit("race:write_monitor lost")
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
 
-    def drop_watch(self, key: Key, expected_rev: int) -> bool:
-        fault = self._gate.enter("drop_watch")
-        won = self._inner.drop_watch(key, expected_rev)
-        self._world.hit("watch:dropped" if won else "race:drop_watch lost")
+    def drop_monitor(self, key: Key, expected_rev: int) -> bool:
+        fault = self._gate.enter("drop_monitor")
+        won = self._inner.drop_monitor(key, expected_rev)
+        self._world.hit("watch:dropped" if won else "race:drop_monitor lost")
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
 
