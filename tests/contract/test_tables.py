@@ -223,7 +223,7 @@ class TestItems:
         assert all("ttl" not in self.item(clients, table, pk, sk) for sk in ("state", "def"))
         gone = made.state.with_version(VersionRef("gone", START_MS + 5000, False), status="deleted")
         snapshot = replace(made.definition, until_ms=START_MS + 5000)
-        store.change(ScheduleChange(gone, 1, None, snapshot, ("anonymous", "n"), None))
+        store.change(ScheduleChange(gone, made.state, None, snapshot, ("anonymous", "n"), None))
         expiry = START_MS // 1000 + 5 + 1000
         assert int(self.item(clients, table, pk, "state")["ttl"]["N"]) == expiry
         assert int(self.item(clients, table, pk, documents.snapshot_sk("v1"))["ttl"]["N"]) == expiry

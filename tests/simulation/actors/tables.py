@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chalicelib.core.executions.execution import Execution, ExecutionKey
+from msgspec.structs import replace
+
+from chalicelib.core.executions.execution import Execution, ExecutionKey, is_listed_open
 from chalicelib.core.policies.monitor import MonitorState
-from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores.cursors import Cursor
-from chalicelib.ports.stores.executions import ExecutionPage, in_open_index
+from chalicelib.ports.stores.executions import ExecutionPage
 from chalicelib.ports.stores.schedules import Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 from tests.simulation.faults import Fault
 from tests.simulation.world import ExecutionWrite, StateWrite, World
@@ -74,9 +76,9 @@ class Schedules:
     def _looked(self) -> None:
         self._world.current.look_ms = self._world.now
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), monitor: MonitorState | None = None) -> None:
+    def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         fault = self._gate.enter("create")
-        self._inner.create(schedule, moves, monitor)
+        self._inner.create(schedule, limits, monitor)
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
@@ -203,15 +205,19 @@ class Schedules:
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
 
-    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
-        fault = self._gate.enter("release")
-        won = self._inner.release(writes, moves)
-        for state, _ in writes if won else ():
-            self._world.saw_state(state, "state")
-        self._gate.leave(fault)
-        return won  # type: ignore[no-any-return]
+    def place(self, shard: int, limits: Limits | None) -> int:
+        return self._inner.place(shard, limits)  # type: ignore[no-any-return]
 
-    def used(self) -> dict[int, Used]:
+    def release(self, spent: Sequence[State]) -> list[bool]:
+        answers = []
+        for state in self._gate.each("release", spent):
+            won = self._inner.release([state])[0]
+            answers.append(won)
+            if won:
+                self._world.saw_state(uncounted(replace(state, rev=state.rev + 1)), "state")
+        return answers
+
+    def used(self) -> Used:
         fault = self._gate.enter("used")
         found = self._inner.used()
         self._gate.leave(fault)
@@ -298,7 +304,7 @@ class Executions:
             found = []
             for key, writes in self._world.record.executions.items():
                 record = as_of_execution(writes, seen_ms)
-                if record is None or record.shard != shard or not in_open_index(record):
+                if record is None or record.shard != shard or not is_listed_open(record):
                     continue
                 if record.open_until_ms is not None and record.open_until_ms <= until_ms:
                     found.append(key)
