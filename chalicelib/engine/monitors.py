@@ -63,7 +63,7 @@ def look(s: Services, shard: int) -> None:
         now_ms = s.clock.now_ms()
         keys = s.stores.schedules.due_monitors(shard, now_ms, PAGE_WATCHES)
         watches = s.stores.schedules.monitors(keys) if keys else {}
-        due = [found for found in watches.values() if found.look_ms <= now_ms]  # the index lags
+        due = [found for found in watches.values() if found.look_ms <= now_ms]  # the list may lag
         if due:
             _look_at(s, due)
         if len(keys) < PAGE_WATCHES or not due:

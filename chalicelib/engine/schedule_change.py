@@ -1,7 +1,7 @@
 """Changing a schedule, for callers and for the engine alike.
 
 Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
-only then make the version true with one transaction that is conditional on the ``rev`` that was read. A crash in
+only then make the version true with one write that is conditional on the ``rev`` that was read. A crash in
 between leaves orphan messages, which nobody's version will ever bless.
 """
 

@@ -1,1 +1,1 @@
-"""What the service needs from outside, as Protocols: one store method is one atomic AWS call."""
+"""What the service needs from outside, as Protocols. The contract of all stores is in ``ports.services``."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws.clients import Clients, Meter
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Names
+from chalicelib.adapters.dynamodb.schedule_items import state_update
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
 from chalicelib.core.executions.execution import Execution
@@ -269,8 +270,7 @@ class TestItems:
 
     def test_an_update_of_a_state_leaves_the_lists_index_alone(self) -> None:
         listed = set(resources_of("x").table("schedules").indexes[1].include) | {"list_pk", "list_sk"}
-        store = open_stores(lambda: None, "x").schedules
-        written = store._state_update(state(KEY), 1).text
+        written = state_update("x", state(KEY), 1).text
         assert not any(f"SET {name}=" in written or f"REMOVE {name}" in written for name in listed)
 
     def test_an_update_of_an_execution_leaves_the_recent_index_alone(self) -> None:

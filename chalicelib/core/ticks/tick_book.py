@@ -6,7 +6,7 @@ and up to which number they are on the queue. Reserve, queue, mark: whoever dies
 reserved and not marked, and the next producer queues them again, under the same ids.
 
 Ticks are kept as runs (consecutive numbers, equal steps): a minute of seconds is one line. When a tail has grown, its
-older part moves to a page in the same transaction. Pure: the clock's reading is an argument.
+older part moves to a page in the same write. Pure: the clock's reading is an argument.
 """
 
 from __future__ import annotations
