@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb.database import Database, key, number, text
 from chalicelib.core.schedules.capacity import Limits, Used
@@ -25,7 +28,7 @@ CAPACITY_PK: Final = "#capacity"
 LIMITED_COUNTER: Final = 0
 
 
-class Move(NamedTuple):
+class Move(Struct, frozen=True):
     """A change of one counter. ``limits`` are what the counter may hold when it grows; None: not judged."""
 
     counter: int
@@ -55,7 +58,7 @@ class CapacityCounters:
         if limits is None or not any(move.grows for move in moved):
             return moved
         counters = self._read()
-        return [move._replace(limits=_left(counters, move.counter, limits)) if move.grows else move for move in moved]
+        return [replace(move, limits=_left(counters, move.counter, limits)) if move.grows else move for move in moved]
 
     def update(self, move: Move) -> dict[str, Any]:
         """A move that is not judged, as a part of a transaction."""

@@ -21,7 +21,6 @@ Value = Mapping[str, Any]
 
 STATEMENTS_MAX: Final = 25  # writes in one batch call
 BATCH_GET_MAX: Final = 100  # reads in one batch call
-ITEM_MAX_BYTES: Final = 400 * 1024
 
 # A lost race, by what DynamoDB calls it in a batch of statements.
 _LOST: Final = frozenset({"ConditionalCheckFailed", "DuplicateItem"})

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import ITEM_MAX_BYTES, text
+from chalicelib.adapters.dynamodb.database import text
 from chalicelib.adapters.dynamodb.registry import RegistryItems
-from chalicelib.core.leases.limits import LEASE_DOCUMENT_MAX_BYTES
-
-assert LEASE_DOCUMENT_MAX_BYTES < ITEM_MAX_BYTES
 
 
 class DynamoLeaseStore(RegistryItems):

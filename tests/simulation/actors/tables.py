@@ -1,6 +1,6 @@
 """The stores of the memory adapter behind a gate: latency and faults before and after each call, one item at a time.
 
-Each method is one atomic AWS call, or a batch whose items are atomic one by one: so a batch goes to the store item by
+Each method is one atomic change, or a batch whose items are atomic one by one: so a batch goes to the store item by
 item, and may stop, or let others in, between them. What the store confirmed is put into the world's record.
 """
 
