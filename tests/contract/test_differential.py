@@ -34,14 +34,11 @@ from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State,
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.stores.schedules import (
-    CapacityFull,
-    Due,
-    NameTaken,
-    RevisionLost,
     ScheduleChange,
     ScheduleFilter,
     Versioned,
 )
+from tests.contract.answers import outcome, pages, pages_of_due
 from tests.contract.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
@@ -81,7 +78,7 @@ class Walk:
 
     def both(self, what: str, call: Callable[[Any], Any]) -> Any:
         """Call both; they must answer, or raise, the same."""
-        answers = [_outcome(call, stores) for stores in (self.fake, self.real)]
+        answers = [outcome(call, stores) for stores in (self.fake, self.real)]
         self.story.append(f"{what} -> {answers[0]}")
         assert answers[0] == answers[1], "\n".join([*self.story[-12:], f"DynamoDB: {answers[1]}"])
         return answers[0]
@@ -378,35 +375,6 @@ class Walk:
         for group in ("fresh", "ran", "failed", "timeout", "cancelled"):
             self.both(group, lambda s, group=group: s.schedules.jobs(self.tenant, group, 100, None))
         self.both("used", self.used)
-
-
-def _outcome(call: Callable[[Any], Any], stores: Any) -> Any:
-    try:
-        return call(stores)
-    except (NameTaken, CapacityFull, RevisionLost) as refused:
-        return type(refused).__name__
-
-
-def pages(read: Callable[[str | None], Any]) -> list[Any]:
-    """All items of a paged list; where its pages break is the adapter's affair."""
-    found: list[Any] = []
-    after: str | None = None
-    for _ in range(200):
-        items, after = read(after)
-        found += items
-        if after is None:
-            return found
-    raise AssertionError("the list does not end")
-
-
-def pages_of_due(stores: Any, shard: int, until_ms: int, limit: int) -> list[Due]:
-    """All due entries; the order of those of the same instant is the adapter's affair."""
-    found: list[Due] = []
-    while page := stores.schedules.due(shard, until_ms, limit, found[-1] if found else None):
-        found += page
-        assert len(found) <= 1000, "the list does not end"
-    assert [d.next_run_ms for d in found] == sorted(d.next_run_ms for d in found)
-    return sorted(found)
 
 
 @pytest.mark.parametrize("seed", chosen_seeds())
