@@ -11,7 +11,7 @@
     ├── TooLarge (413), UnsupportedMedia (415)
     │   └── UnsupportedCoding (415)   a compressed body
     ├── TooMany (429)                 slow down; carries retry_after_s
-    ├── Unavailable (503)             DynamoDB, SQS or EventBridge throttles or is away
+    ├── Unavailable (503)             a store, a queue or a bus throttles or is away
     │   └── OutcomeUnknown (503)      a write timed out: it may have happened
     └── CapacityExhausted (507)
 

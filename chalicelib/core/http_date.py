@@ -11,7 +11,12 @@ from typing import Final
 
 from chalicelib.core.instants import to_datetime, to_unix_ms
 
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
+    )
+}
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _ZONE: Final = r" (?:GMT|UTC?|Z|[+-]0000)"
 _FORMS: Final = tuple(
@@ -37,9 +42,7 @@ def parse(text: str, now_unix_ms: int) -> int | None:
         latest = to_datetime(now_unix_ms).year + 50
         year = latest - (latest - year) % 100
     try:
-        moment = datetime(
-            year, _MONTHS.index(found["month"].lower()) + 1, day, hour, minute, min(second, 59), tzinfo=UTC
-        )
-    except ValueError:
+        moment = datetime(year, _MONTHS[found["month"].lower()], day, hour, minute, min(second, 59), tzinfo=UTC)
+    except (KeyError, ValueError):
         return None
     return to_unix_ms(moment) if second <= 60 else None  # 60 is a leap second

@@ -15,7 +15,15 @@ from msgspec.structs import replace
 
 from chalicelib.core import queue_messages
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import CANCELLED, MISSED, PENDING, SKIPPED, Execution, ExecutionKey
+from chalicelib.core.executions.execution import (
+    CANCELLED,
+    MISSED,
+    PENDING,
+    SKIPPED,
+    Execution,
+    ExecutionKey,
+    is_listed_open,
+)
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
@@ -26,7 +34,6 @@ from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, update_surely, write_outcomes
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.executions import in_open_index
 from chalicelib.ports.stores.schedules import Versioned
 
 CLAIM_ROUNDS = 8
@@ -287,7 +294,7 @@ def _resume(s: Services, item: Firing | Run, found: Execution, claims: Claims) -
     elif found.leased(now_ms - s.config.max_drift_ms):
         if isinstance(item, Run) and item.attempt > found.attempt:
             claims.unknown.append(item)  # queued before the attempt before it was written off, which is about to happen
-        elif not in_open_index(found):  # what the open index lists, reconcile finds
+        elif not is_listed_open(found):  # what is listed open, reconcile finds
             claims.redeliver.add(item)
     else:
         _take_over(s, item, found, now_ms, claims)
@@ -298,7 +305,7 @@ def _retry_when_due(s: Services, item: Firing | Run, found: Execution, now_ms: i
         found = journal.awakened(found, now_ms)
     assert found.retry_at_ms is not None
     if isinstance(item, Run) and found.retry_at_ms > now_ms + s.config.lead_ms + SECOND_MS:
-        handoff.enqueue(s, [Run(found.key, found.attempt + 1, found.retry_at_ms)])  # the queue holds 15 minutes at most
+        handoff.enqueue(s, [Run(found.key, found.attempt + 1, found.retry_at_ms)])  # it came early: see delay_s
     elif isinstance(item, Run):
         _attempt(s, item, found, found.rev, claims)
 

@@ -21,7 +21,7 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import note_late
 from chalicelib.ports.services import Caller, Services
 
-PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
+PAGE_SCAN_MAX = 10  # pages of the list read for one page of answers: a rare filter gives short pages, not long calls
 
 
 class ExecutionFilter(Struct, frozen=True):

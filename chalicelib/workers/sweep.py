@@ -1,8 +1,8 @@
 """Sweep: once a minute, put the firings of the coming horizon on the queue.
 
-For each shard it holds the lease of, it reads the due index, queues what each schedule owes, and only then advances
-the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats messages,
-which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
+For each shard it holds the lease of, it reads the list of what is due, queues what each schedule owes, and only then
+advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats
+messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def sweep_shard(s: Services, shard: int) -> None:
 
 
 def _sweep_round(s: Services, shard: int) -> bool:
-    """One pass over the due index; True when some schedule still has instants inside the horizon."""
+    """One pass over what is due; True when some schedule still has instants inside the horizon."""
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     after: Due | None = None
     unfinished = False
@@ -98,7 +98,7 @@ def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
 
 
 def _is_due(found: Schedule, until_ms: int) -> bool:
-    """The index lags: only the state itself tells."""
+    """The list may lag: only the state itself tells."""
     state = found.state
     return state.status == "active" and state.next_run_ms is not None and state.next_run_ms <= until_ms
 

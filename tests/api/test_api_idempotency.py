@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.policies.monitor import Watch
-from chalicelib.core.schedules.capacity import Move
+from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.schedule import Schedule
 from tests.api.conftest import RATE, House
 from tests.kit.services import with_stores
@@ -89,10 +88,10 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+    def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         error, self._error = self._error, None
         if error is None or self._happens:
-            self._inner.create(schedule, moves, watch)
+            self._inner.create(schedule, limits, monitor)
         if error is not None:
             raise error
 

@@ -7,11 +7,19 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.executions.execution import COMPLETED, IN_PROGRESS, Attempt, Execution, ExecutionKey, Transition
+from chalicelib.core.executions.execution import (
+    COMPLETED,
+    IN_PROGRESS,
+    Attempt,
+    Execution,
+    ExecutionKey,
+    Transition,
+    is_listed_open,
+)
 from chalicelib.core.executions.journal import Result, claim, finish, reopen, running
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
-from chalicelib.ports.stores.executions import ExecutionStore, in_open_index
-from tests.contract.conftest import Stores
+from chalicelib.ports.services import Stores
+from chalicelib.ports.stores.executions import ExecutionStore
 from tests.contract.records import START_MS, execution
 from tests.contract.threads import run_together
 
@@ -265,14 +273,14 @@ class TestRecent:
 
 
 class TestOpenIndex:
-    """A record is in it while ``in_open_index`` says so, under its ``open_until_ms``."""
+    """A record is in it while ``is_listed_open`` says so, under its ``open_until_ms``."""
 
     def until(self, store: ExecutionStore, shard: int, until_ms: int = FAR_MS) -> list[ExecutionKey]:
         return store.open_until(shard, until_ms, 100)
 
     def test_a_quick_one_never_enters(self, store: ExecutionStore, shard: int, key: Key) -> None:
         record = execution(key, START_MS, shard)
-        assert not in_open_index(record)
+        assert not is_listed_open(record)
         store.insert([record])
         assert self.until(store, shard) == []
         done = finish(record, Result("completed"), RetryPolicy(), START_MS, START_MS + 5)
@@ -331,3 +339,33 @@ class TestOpenIndex:
         store.insert([record])
         assert store.update([(replace(record, rev=4, state=COMPLETED, finished_ms=1), 3)]) == [False]
         assert self.until(store, shard) == [record.key]
+
+
+class TestEndedBadly:
+    def test_counts_from_an_instant_and_no_further_than_asked(self, stores: Stores, key: Key, shard: int) -> None:
+        ends = [("failed", 10), ("timeout", 20), ("cancelled", 30), ("completed", 40), ("missed", 50), ("failed", 60)]
+        for n, (ended, at) in enumerate(ends):
+            record = execution(key, START_MS + n, shard, state=ended, finished_ms=START_MS + at)
+            assert stores.executions.insert([record]) == [True]
+        assert stores.executions.ended_badly(shard, START_MS, 10) == 3
+        assert stores.executions.ended_badly(shard, START_MS + 20, 10) == 2
+        assert stores.executions.ended_badly(shard, START_MS + 21, 10) == 1
+        assert stores.executions.ended_badly(shard, START_MS, 2) == 2
+        assert stores.executions.open_until(shard, START_MS * 2, 10) == []
+
+    def test_a_retry_takes_it_back(self, stores: Stores, key: Key, shard: int) -> None:
+        record = execution(key, START_MS, shard)
+        failed = replace(record, rev=2, state="failed", finished_ms=START_MS + 9)
+        again = replace(record, rev=3, state="pending", retry_at_ms=START_MS + 100, lease_until_ms=None)
+        done = replace(record, rev=4, state="completed", finished_ms=START_MS + 200)
+        stores.executions.insert([record])
+        seen = []
+        for n, one in enumerate((failed, again, done)):
+            assert stores.executions.update([(one, n + 1)]) == [True]
+            seen.append(
+                (
+                    stores.executions.ended_badly(shard, 0, 10),
+                    len(stores.executions.open_until(shard, START_MS * 2, 10)),
+                )
+            )
+        assert seen == [(1, 0), (0, 1), (0, 0)]

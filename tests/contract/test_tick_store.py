@@ -10,8 +10,8 @@ import pytest
 from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.core.ticks.numbering import Gap, TickCursor
 from chalicelib.core.ticks.tick_book import Book, Maker, Page, Skipped, Stream, TickRun
+from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.ticks import TickStore
-from tests.contract.conftest import Stores
 from tests.contract.records import START_MS
 from tests.contract.threads import run_together
 

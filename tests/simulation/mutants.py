@@ -31,7 +31,9 @@ FLIGHTS = "chalicelib.engine.dispatch.in_flight"
 DELIVER = "chalicelib.workers.deliver"
 RECONCILE = "chalicelib.workers.reconcile"
 SHARDS = "chalicelib.workers.cluster.shards"
-MEMORY = "chalicelib.adapters.memory.stores"
+MEMORY_SCHEDULES = "chalicelib.adapters.memory.schedules"
+MEMORY_EXECUTIONS = "chalicelib.adapters.memory.executions"
+MEMORY_LEASES = "chalicelib.adapters.memory.leases"
 CORE = "chalicelib.core.schedules.schedule"
 RECORD = "chalicelib.core.executions.execution"
 JOURNAL = "chalicelib.core.executions.journal"
@@ -74,21 +76,21 @@ MUTANTS: dict[str, Mutant] = {
     # -- conditional writes
     "state-rev-ignored": Mutant(
         "a state is written over whatever is stored",
-        (Edit(MEMORY, "stored is None or stored.rev != expected_rev:\n                return False\n            self._put",
+        (Edit(MEMORY_SCHEDULES, "stored is None or stored.rev != expected_rev:\n                return False\n            self._put",
               "stored is None:\n                return False\n            self._put"),),
     ),
     "change-rev-ignored": Mutant(
         "an edit is written over whatever is stored",
-        (Edit(MEMORY, "if stored is None or stored.rev != change.expected_rev:", "if stored is None:"),),
+        (Edit(MEMORY_SCHEDULES, "if stored is None or stored.rev != change.before.rev:", "if stored is None:"),),
     ),
     "record-rev-ignored": Mutant(
         "an execution's record is written over whatever is stored",
-        (Edit(MEMORY, "stored.rev != expected_rev:\n                return False\n            self._records[exec",
+        (Edit(MEMORY_EXECUTIONS, "stored.rev != expected_rev:\n                return False\n            self._records[exec",
               "False:\n                return False\n            self._records[exec"),),
     ),
     "insert-overwrites": Mutant(
         "claiming blindly: the record of a firing replaces an existing one",
-        (Edit(MEMORY, "if at in self._records:\n                return False\n            self._records",
+        (Edit(MEMORY_EXECUTIONS, "if at in self._records:\n                return False\n            self._records",
               "if at in self._records and self._records[at].rev > 1:\n                return False\n            self._records"),),
     ),
     # -- queue first, write second
@@ -102,8 +104,8 @@ MUTANTS: dict[str, Mutant] = {
         "create, edit and resume write first and queue later",
         (Edit(CHANGE, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
-              "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
+         Edit(SCHEDULES, "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n",
+              "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
          Edit(CHANGE, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(CHANGE, "CHANGE_ATTEMPTS = 12\n",
@@ -388,7 +390,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "write-over": Mutant(
         "a lease is written over whatever is stored",
-        (Edit(MEMORY, '            if self._leases.get((tenant, name), ("", 0))[1] != expected_rev:\n                return False\n', ""),),
+        (Edit(MEMORY_LEASES, '            if self._leases.get((tenant, name), ("", 0))[1] != expected_rev:\n                return False\n', ""),),
         "leases",
     ),
     "believe-memory": Mutant(

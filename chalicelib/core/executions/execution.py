@@ -200,3 +200,22 @@ class Execution(Struct, frozen=True, kw_only=True):
     def leased(self, now_ms: int) -> bool:
         """Whether an attempt lives: nobody but its owner may end it."""
         return self.is_open and self.lease_until_ms is not None and now_ms < self.lease_until_ms
+
+
+def is_listed_open(execution: Execution) -> bool:
+    """Whether the journal lists a record among the open ones, where reconcile finds it.
+
+    Entering and leaving that list costs a write each. Most firings are claimed just before their instant and end
+    milliseconds after it: they are not listed, and the scan of recent instants finds them should their worker die.
+    Listed is what stays open for longer, or was claimed when its instant had passed the scan: waiting for a retry,
+    written down as running or accepted, asked for by hand, or late.
+    """
+    if not execution.is_open:
+        return False
+    quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
+    return not quick
+
+
+def has_ended_badly(execution: Execution) -> bool:
+    """Whether the journal lists a record among those that ended badly."""
+    return execution.state in (FAILED, TIMEOUT) and execution.finished_ms is not None

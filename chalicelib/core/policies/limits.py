@@ -7,7 +7,7 @@ from __future__ import annotations
 
 MONITOR_WINDOW_MIN_MS = 60_000  # silences are looked for once a minute
 MONITOR_LOOK_RECORDS = (10, 90)  # the newest executions that a look reads, and then, before it calls them silent
-MONITOR_COMPLETED_KEPT_MS = 86_400_000  # how long the watch of a completed schedule is kept
+MONITOR_COMPLETED_KEPT_MS = 86_400_000  # how long the state of a completed schedule's monitor is kept
 FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
 FAILURE_PAUSES_KEPT = 3  # of a schedule, so that each is told of though it was resumed at once
 FAILURES_LOOK_MAX_RECORDS = 5_000  # how far back one look counts: skipped instants lie between the failures

@@ -6,7 +6,7 @@ Names have their units last; the relations between bounds are asserted beside th
 from __future__ import annotations
 
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
-from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
 
 SEQUENCE_MAX = 10**15 - 1  # thirty million years of seconds
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
@@ -31,5 +31,5 @@ TICK_KEEPALIVE_MS = 15_000  # a subscription is never silent for longer
 
 assert TICK_RESERVE_AHEAD_MS >= 3 * SWEEP_PERIOD_MS, "one sweep may die, and the next is still early enough"
 assert TICK_OPEN_BEFORE_MS + TICK_OPEN_AHEAD_MS < TICK_END_MAX_MS, "what is open when a stream is stopped still comes"
-assert TICK_RESERVE_AHEAD_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold ticks back"
+assert TICK_RESERVE_AHEAD_MS <= QUEUE_DELAY_MAX_S * 1000, "the queue must be able to hold ticks back"
 assert TICK_RESERVE_MAX_COUNT > (TICK_RESERVE_AHEAD_MS + TICK_GRACE_MS) // 1000 + TICK_CATCH_UP_MAX_COUNT

@@ -11,7 +11,7 @@ what may be taken back: a publisher opens first and sends second, however long i
 with a number that was taken back, or given to another boundary since, is not what the book holds, and is dropped.
 
 Ticks are kept as runs (consecutive numbers, equal steps): a minute of seconds is one line. When a tail has grown, its
-older part moves to a page in the same transaction. Pure: the clock's reading is an argument.
+older part moves to a page in the same write. Pure: the clock's reading is an argument.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tick books and pages as stored: compact JSON, since DynamoDB bills a write by the kilobyte.
+"""Tick books and pages as stored: compact JSON, since stores bill a write by its size.
 
 Producers are named once and referred to by their place. What a newer release added is ignored (and lost when the book
 is then written), what an older one lacks has its default.

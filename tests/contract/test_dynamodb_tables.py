@@ -12,15 +12,16 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws.clients import Clients, Meter
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Names
+from chalicelib.adapters.dynamodb.schedule_items import state_update
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import Result, finish
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES, VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
 from chalicelib.functions.feed import _written
-from chalicelib.ports.stores.schedules import Change
+from chalicelib.ports.stores.schedules import ScheduleChange
 from chalicelib.workers.feed import Written
 from infra.create import create_all, delete_tables
 from infra.state import state as resources_of
@@ -68,7 +69,7 @@ class TestDescriptions:
         ("codec", "record", "elsewhere"),
         [
             (documents.STATE_CODEC, State, {"tenant", "id"}),
-            (documents.WATCH_CODEC, Watch, {"tenant", "id"}),
+            (documents.MONITOR_CODEC, MonitorState, {"tenant", "id"}),
             (documents.DEFINITION_CODEC, Definition, {"tenant", "id", "payload"}),
             (documents.EXECUTION_CODEC, Execution, {"tenant", "schedule_id", "firing_ms", "manual"}),
         ],
@@ -223,7 +224,7 @@ class TestItems:
         assert all("ttl" not in self.item(clients, table, pk, sk) for sk in ("state", "def"))
         gone = made.state.with_version(VersionRef("gone", START_MS + 5000, False), status="deleted")
         snapshot = replace(made.definition, until_ms=START_MS + 5000)
-        store.change(Change(gone, 1, None, snapshot, ("anonymous", "n"), None))
+        store.change(ScheduleChange(gone, made.state, None, snapshot, ("anonymous", "n"), None))
         expiry = START_MS // 1000 + 5 + 1000
         assert int(self.item(clients, table, pk, "state")["ttl"]["N"]) == expiry
         assert int(self.item(clients, table, pk, documents.snapshot_sk("v1"))["ttl"]["N"]) == expiry
@@ -269,8 +270,7 @@ class TestItems:
 
     def test_an_update_of_a_state_leaves_the_lists_index_alone(self) -> None:
         listed = set(resources_of("x").table("schedules").indexes[1].include) | {"list_pk", "list_sk"}
-        store = open_stores(lambda: None, "x").schedules
-        written = store._state_update(state(KEY), 1).text
+        written = state_update("x", state(KEY), 1).text
         assert not any(f"SET {name}=" in written or f"REMOVE {name}" in written for name in listed)
 
     def test_an_update_of_an_execution_leaves_the_recent_index_alone(self) -> None:

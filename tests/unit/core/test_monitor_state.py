@@ -24,7 +24,7 @@ def made(since_ms: int = T0, rev: int = 1, active: bool = True, window_ms: int |
     return Schedule(definition, State(tenant="t", id="s", shard=3, rev=rev, versions=(ref,), next_run_ms=T0 + 10_000))
 
 
-def begun() -> monitor.Watch:
+def begun() -> monitor.MonitorState:
     found = monitor.to_begin(None, made())
     assert found is not None
     return found

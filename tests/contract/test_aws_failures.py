@@ -16,8 +16,7 @@ from botocore.exceptions import (
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.aws.work_queue import SqsQueue
-from chalicelib.adapters.dynamodb.database import Database, Names, Statement, key, text
-from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
+from chalicelib.adapters.dynamodb.database import Database, Statement, key, text
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
@@ -25,43 +24,7 @@ from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.ports.work_queue import Outgoing
-from tests.contract.records import definition, state
-
-URL = "http://127.0.0.1:1"
-NAMES = Names("s", "e", "r")
-
-
-def refused(code: str, status: int = 400, **more: Any) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
-    return ClientError(response, "Operation")
-
-
-class Scripted:
-    """A client whose calls answer, or raise, one thing after the other; remembers what it was asked."""
-
-    def __init__(self, *answers: Any) -> None:
-        self._answers = list(answers)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(**arguments: Any) -> Any:
-            if operation == "get_queue_url":
-                return {"QueueUrl": URL}
-            self.asked.append((operation, arguments))
-            answer = self._answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
-
-    @property
-    def left(self) -> int:
-        return len(self._answers)
-
-
-def responses(*codes: str | None) -> dict[str, Any]:
-    return {"Responses": [{} if code is None else {"Error": {"Code": code, "Message": "m"}} for code in codes]}
+from tests.contract.scripted import NAMES, URL, Scripted, refused, responses
 
 
 def execute(client: Scripted, count: int) -> list[bool]:
@@ -192,43 +155,6 @@ class TestConsistency:
     )
     def test_indexes_cannot(self, read: Callable[[Any], object]) -> None:
         assert "ConsistentRead" not in self.asked(read, {"Items": []})
-
-
-class TestTornReads:
-    """State and definition of one schedule are read together but not isolated from a change that comes between."""
-
-    KEY = Key("t", "I" * 26)
-
-    def store(self, client: Scripted) -> DynamoScheduleStore:
-        return DynamoScheduleStore(Database(lambda: client, NAMES))
-
-    def items(self, state_version: str | None, definition_version: str | None) -> dict[str, Any]:
-        from chalicelib.adapters.dynamodb import documents
-        from chalicelib.core.schedules.schedule import VersionRef
-
-        found: list[Any] = []
-        pk = documents.partition(*self.KEY)
-        if state_version is not None:
-            stored = state(self.KEY, versions=(VersionRef(state_version, 1, True),))
-            found.append({**key(pk, "state"), "doc": text(documents.encode_state(stored))})
-        if definition_version is not None:
-            doc = documents.encode_definition(definition(self.KEY, version=definition_version))
-            found.append({**key(pk, "def"), "doc": text(doc), "payload": text("null")})
-        return {"Responses": {"s": found}}
-
-    def test_are_repeated_until_both_belong_together(self) -> None:
-        client = Scripted(self.items("v1", "v2"), self.items("v2", None), self.items("v2", "v2"))
-        found = self.store(client).get([self.KEY])
-        assert found[self.KEY].definition.version == found[self.KEY].state.current.id == "v2"
-
-    def test_that_never_end_are_unavailable(self) -> None:
-        client = Scripted(*[self.items("v1", "v2")] * 20)
-        with pytest.raises(Unavailable, match="faster"):
-            self.store(client).get([self.KEY])
-
-    def test_a_definition_without_a_state_is_torn_too(self) -> None:
-        client = Scripted(self.items(None, "v1"), self.items("v1", "v1"))
-        assert self.KEY in self.store(client).get([self.KEY])
 
 
 class TestWrites:
