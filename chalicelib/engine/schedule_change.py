@@ -21,7 +21,7 @@ from chalicelib.core.schedules.capacity import Room
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
 from chalicelib.engine.capacity import counted, exhausted, uncounted
 from chalicelib.engine.delay_runs import chain
-from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.engine.handoff import Owed, hand_off
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
 
@@ -112,7 +112,7 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
     if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
     window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     moved = state.advanced(window)
     if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
         return None
@@ -132,7 +132,7 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
     return replace(fresh.advanced(window), rev=state.rev)
 

@@ -1,4 +1,4 @@
-"""Who flies and who waits: the order in which one process sends what is due, within its limits.
+"""Who is sent and who waits: the order in which one process sends what is due, within its limits.
 
 Deliveries that are due wait in lines, one for each owner, and in each line by their destination; there the oldest
 instant comes first. Owners take turns (round robin: Nagle, RFC 970), so what one of them has waiting costs another one
@@ -95,9 +95,9 @@ class Ticket(Struct, eq=False):
     due_ms: int
     go: Callable[[], None]
     order: int = 0
-    entered_ms: float = 0.0
+    submitted_ms: float = 0.0
     started_ms: float | None = None
-    landed: bool = False
+    finished: bool = False
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -106,7 +106,7 @@ class Ticket(Struct, eq=False):
     @property
     def waited_ms(self) -> float:
         """How long it waited for its turn; 0 while it waits."""
-        return 0.0 if self.started_ms is None else self.started_ms - self.entered_ms
+        return 0.0 if self.started_ms is None else self.started_ms - self.submitted_ms
 
 
 class _Queue(Struct, eq=False):
@@ -154,7 +154,7 @@ class Admission:
         self._wanted_ms: float | None = None
         self._alarm_ms: float | None = None
 
-    def enter(self, caps: Caps, ticket: Ticket, now_ms: float) -> int | None:
+    def submit(self, caps: Caps, ticket: Ticket, now_ms: float) -> int | None:
         """Let a ticket wait. None, or the milliseconds to come again after when its turn is more than HOLD_MAX_MS away;
         then it does not wait."""
         with self._lock:
@@ -163,7 +163,7 @@ class Admission:
             if queue is None:
                 queue = line[ticket.target] = _Queue(now_ms, [])
             self._count += 1
-            ticket.order, ticket.entered_ms = self._count, now_ms
+            ticket.order, ticket.submitted_ms = self._count, now_ms
             wait_ms = _wait_ms(caps, queue, ticket, len(queue.waiting))
             if wait_ms > HOLD_MAX_MS:  # few see this; only then is the place in the line worth finding out
                 wait_ms = _wait_ms(caps, queue, ticket, _ahead(queue, ticket))
@@ -173,7 +173,7 @@ class Admission:
             return None
 
     def admit(self, caps: Caps, now_ms: float) -> list[Ticket]:
-        """Those whose turn has come; they count as under way until they ``land``."""
+        """Those whose turn has come; they count as under way until they ``finish``."""
         with self._lock:
             started = []
             while (ticket := self._next(caps, now_ms)) is not None:
@@ -186,12 +186,12 @@ class Admission:
         with self._lock:
             self._sending.pop(ticket, None)
 
-    def land(self, ticket: Ticket) -> None:
+    def finish(self, ticket: Ticket) -> None:
         """It is over; said twice, it counts once."""
         with self._lock:
-            if ticket.started_ms is None or ticket.landed:
+            if ticket.started_ms is None or ticket.finished:
                 return
-            ticket.landed = True
+            ticket.finished = True
             self._sending.pop(ticket, None)
             self._calls -= 1
             _give(self._owners, ticket.owner, ticket.count)
@@ -219,7 +219,7 @@ class Admission:
             return int(max(_wait_ms(caps, queue, ticket, ahead), ahead * (now_ms - queue.since_ms)))
 
     def take_alarm(self, now_ms: float) -> float | None:
-        """When somebody has to call ``admit`` although nothing was sent or has landed; None when nobody has to, or
+        """When somebody has to call ``admit`` although nothing was sent or has ended; None when nobody has to, or
         somebody was asked already."""
         with self._lock:
             wanted, self._wanted_ms = self._wanted_ms, None

@@ -7,10 +7,28 @@ the last one given out (``paced_ms``), so all workers share them.
 
 from __future__ import annotations
 
+from chalicelib.core.executions.execution import Execution
 from chalicelib.core.policies.limits import CATCH_UP_LATE_MS
 from chalicelib.core.schedules.schedule import Definition
 
 MINUTE_MS = 60_000
+TOO_LATE = "older than the catch-up window"
+
+
+def is_past_window(definition: Definition, due_ms: int, now_ms: int) -> bool:
+    """Whether the catch-up window of a firing that was due at ``due_ms`` has passed."""
+    return definition.late_limit_ms is not None and now_ms - due_ms > definition.late_limit_ms
+
+
+def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
+    """Whether a firing that was claimed and not begun must not be sent any more.
+
+    ``catch_up_window_ms`` 0 promises that nothing is ever sent later than the SLA, also when its worker stalled or died
+    after the claim. A longer window is judged at the claim alone.
+    """
+    if definition.catch_up_window_ms != 0 or record.is_bound:
+        return False
+    return is_past_window(definition, record.firing_ms + record.offset_ms, now_ms)
 
 
 def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:
