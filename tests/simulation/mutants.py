@@ -296,6 +296,19 @@ MUTANTS: dict[str, Mutant] = {
         "a stalled worker sends late what promised never to be",
         (Edit(RECHECK, "    group = in_time(s, group)\n", ""),),
     ),
+    "window-judged-at-the-claim-alone": Mutant(
+        "a stalled worker sends what has become older than its catch-up window since the claim",
+        (Edit(CATCH_UP, "    return definition.catch_up_window_ms == 0 or not keeps_its_time(record)\n",
+              "    return definition.catch_up_window_ms == 0\n"),),
+    ),
+    "taken-over-however-late": Mutant(
+        "what a dead worker had claimed is begun anew after its catch-up window",
+        (Edit(RESUME, "    if catch_up.is_expired(definition, found, now_ms):\n", "    if False:\n"),),
+    ),
+    "slot-taken-back": Mutant(
+        "a late instant that was given a catch-up slot within its window is given up when the slot comes",
+        (Edit(CATCH_UP, "    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)\n", "    return False\n"),),
+    ),
     # -- what is told
     "lost-is-on-time": Mutant(
         "a firing counts as begun with an attempt that nobody knows was sent",

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
 from chalicelib.core.queue_messages import Run
+from chalicelib.engine import recheck
 from chalicelib.engine.dispatch.call import InFlight
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
@@ -22,16 +23,21 @@ log = logging.getLogger(__name__)
 
 def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
-    queued first, written second. No attempt is counted."""
+    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end as missed.
+    """
     if not held:
         return
     try:
-        _hand_back(s, held)
+        standing = recheck.in_time(s, [delivery.ready for delivery, _ in held])
+        in_time = {ready.claimed.execution.key for ready in standing}
+        _hand_back(s, [(d, comes_in_ms) for d, comes_in_ms in held if d.execution.key in in_time])
     except Unavailable as problem:  # their claims run out, and reconcile finds them
         log.warning("could not hand back %d firings that wait: %s", len(held), problem)
 
 
 def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
+    if not held:
+        return
     now_ms = s.clock.now_ms()
     writes = []
     for delivery, comes_in_ms in held:

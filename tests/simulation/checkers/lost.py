@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.core.executions.execution import CANCELLED, MISSED, SKIPPED, Execution, ExecutionKey
-from chalicelib.core.schedules.schedule import Definition, Key
+from chalicelib.core.schedules.schedule import Key
 from tests.simulation.checkers import history, turns
-from tests.simulation.world import ExecutionWrite, StateWrite
+from tests.simulation.world import ExecutionWrite
 
 
 def check(play: Any) -> Iterable[str]:
@@ -53,7 +53,7 @@ def _yielded(record: Execution, span: history.Span) -> bool:
 def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution) -> Iterable[str]:
     """Only what is older than its catch-up window may be given up, by the clock of who gave it up."""
     write = next(w for w in stored if w.record.state == MISSED)
-    definition = _version(world.record.schedules[record.key_of_schedule], record.version)
+    definition = history.definition_of(world.record.schedules[record.key_of_schedule], record.version)
     limit_ms = definition.late_limit_ms
     late_ms = write.clock_ms - record.firing_ms - record.offset_ms
     if limit_ms is None:
@@ -64,7 +64,3 @@ def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution)
 
 def _stepped(world: Any) -> bool:
     return bool(world.faults.wrong_most_ms)
-
-
-def _version(writes: list[StateWrite], version: str) -> Definition:
-    return next(w.definition for w in writes if w.definition is not None and w.definition.version == version)
