@@ -98,7 +98,7 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
 
 
 def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
-    """The record of an instant that nobody could deliver in time."""
+    """The record of an instant that was not delivered in time."""
     return settled_record(s, definition, shard, at_ms, now_ms, MISSED, catch_up.TOO_LATE)
 
 

@@ -15,7 +15,7 @@ from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.core.policies import overlap
-from chalicelib.core.policies.limits import WAITER_LOOK_MS
+from chalicelib.core.policies.limits import WAITER_CHECK_MS
 from chalicelib.core.policies.overlap import SlotVerdict
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import State
@@ -43,7 +43,7 @@ class SlotAnswer(Enum):
 def take_slot(s: Services, claimed: Claimed) -> bool:
     """Whether a claimed firing may be sent now. If not, it is ended, handed back, or was no longer ours.
 
-    Raises Unavailable when that could not be found out; the claim then stays, for whoever finds it expired.
+    Raises Unavailable when that could not be found out; the claim then stays, until it has expired and is taken over.
     """
     for tried in range(SLOT_ATTEMPTS):
         try:
@@ -59,7 +59,7 @@ def take_slot(s: Services, claimed: Claimed) -> bool:
 
 def _try(s: Services, claimed: Claimed, fresh: bool) -> SlotAnswer:
     """One try. ``fresh``: nothing was tried before, so that the claim cannot have been handed back. After that a slot
-    in our name may be that of whoever claimed the execution next."""
+    in our name may be that of a later claim of the execution."""
     newcomer = claimed.execution
     state = s.stores.schedules.states([claimed.key]).get(claimed.key)
     unchanged = state is not None and state.epoch == claimed.epoch
@@ -126,6 +126,6 @@ def _cancel(s: Services, running: Execution, reason: str) -> None:
 
 def _wait(s: Services, newcomer: Execution) -> None:
     """Hand the claim back. The one that ran may have ended before anybody could see us waiting, so check once more."""
-    waiting = journal.hand_back(newcomer, s.clock.now_ms() + WAITER_LOOK_MS)
+    waiting = journal.hand_back(newcomer, s.clock.now_ms() + WAITER_CHECK_MS)
     if update_surely(s, [(waiting, newcomer.rev)])[0]:
         wake(s, newcomer.key_of_schedule)

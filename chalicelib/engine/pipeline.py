@@ -84,7 +84,7 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
 
 def _fire(s: Services, group: Sequence[Ready]) -> None:
     """Deliver firings whose instant has come. Raises Unavailable when their claims could not be rechecked or ended:
-    they stay leased, and whoever finds them expired goes on."""
+    they stay leased, and are taken over when that has expired."""
     with admission.dispatch_gate(s, group):
         standing = recheck(s, group)
         calls = send.calls_for(s, [ready for ready in standing if ready.claimed.may_overlap])

@@ -1,6 +1,6 @@
 """Rechecking: whether what was claimed may still be sent, at its instant and again when it waited long after that.
 
-One batch read of the schedules' epochs tells for all whose schedule nobody changed. What must not be sent any more is
+One batch read of the schedules' epochs tells for all whose schedule has not changed. What must not be sent any more is
 ended here.
 """
 
@@ -29,18 +29,17 @@ READ_ATTEMPTS = 5
 
 
 def recheck(s: Services, group: Sequence[Ready]) -> list[Ready]:
-    """Those whose schedule nobody changed since the claim, and those that stand in spite of a change. The others are
+    """Those whose schedule has not changed since the claim, and those that stand in spite of a change. The others are
     ended. Raises Unavailable when that could not be found out."""
     epochs = _epochs(s, group)
-    group = in_time(s, group)
     standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]
-    if len(standing) == len(group):
-        return standing
-    changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
-    return standing + [again for r in changed if (again := _reconsidered(s, r)) is not None]
+    if len(standing) < len(group):
+        changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
+        standing += [again for r in changed if (again := _reconsidered(s, r)) is not None]
+    return in_time(s, standing)
 
 
-def in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
+def in_time(s: Services, group: list[Ready]) -> list[Ready]:
     """Without those that a stalled worker would send later than they may ever be; these are missed."""
     now_ms = s.clock.now_ms()
     late = [r for r in group if catch_up.is_expired(r.claimed.definition, r.claimed.execution, now_ms)]

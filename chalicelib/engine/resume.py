@@ -68,8 +68,8 @@ def _left_to_its_owner(item: Item, found: Execution) -> Claims:
 
 def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) -> Claims:
     """``found`` was taken out by an edit, and ends or runs as the version of ``firing`` wants, if that still is in
-    force: this worker may have stood still since it looked. A record that was changed meanwhile was decided by a later
-    look than ours."""
+    force: this worker may have stood still since it read. A record that was changed meanwhile was decided by a later
+    read than ours."""
     states = s.stores.schedules.states([firing.schedule])
     if binding.verdicts(s, [firing], states)[firing] not in (Verdict.FIRE, Verdict.DELETED):
         return NOTHING
@@ -99,12 +99,9 @@ def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims
     definition = load_definitions(s, {version}).get(version)
     if definition is None:
         return Claims(unknown=(item,))
-    if catch_up.is_expired(definition, found, now_ms):
-        missed = journal.settle(found, MISSED, now_ms, catch_up.TOO_LATE)
-        return NOTHING if s.stores.executions.update([(missed, found.rev)])[0] else Claims(redeliver=(item,))
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
     if lost.is_open:
-        return _next_attempt(s, item, lost, found.rev, judged=found)
+        return _next_attempt(s, item, lost, found.rev, dead=found)
     if not write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
         return Claims(redeliver=(item,))
     follow(s, lost, definition)
@@ -112,17 +109,18 @@ def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims
 
 
 def _next_attempt(
-    s: Services, item: Item, record: Execution, expected_rev: int, judged: Execution | None = None
+    s: Services, item: Item, record: Execution, expected_rev: int, dead: Execution | None = None
 ) -> Claims:
     """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``. Whether it
-    is owed is judged by ``judged``, the record as stored: what only was claimed when its worker died has not begun."""
-    judged = judged or record
+    may still run is judged by ``dead``, the record as a dead worker left it: what only was claimed has not begun."""
+    judged = dead or record
     for _ in range(TOKEN_ATTEMPTS):
         state = s.stores.schedules.states([record.key_of_schedule]).get(record.key_of_schedule)
         bound = binding.bind(s, state, judged)
         if isinstance(bound, Unbound):
-            ended = replace(binding.ended_unbound(judged, bound, s.clock.now_ms()), rev=expected_rev + 1)
-            return NOTHING if s.stores.executions.update([(ended, expected_rev)])[0] else Claims(redeliver=(item,))
+            return _end(s, item, binding.ended_unbound(judged, bound, s.clock.now_ms()), expected_rev)
+        if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):
+            return _end(s, item, journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE), expected_rev)
         assert state is not None
         token = state.fence + 1
         moved = state.claimed(1, record.firing_ms, record.firing_ms)
@@ -133,6 +131,11 @@ def _next_attempt(
             return Claims(claimed=(Claimed(begun, bound.definition, state.epoch, record.due_ms),))
         # Another claim of the schedule was faster: the token after its own is as good.
     return Claims(redeliver=(item,))
+
+
+def _end(s: Services, item: Item, ended: Execution, expected_rev: int) -> Claims:
+    won = s.stores.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
+    return NOTHING if won else Claims(redeliver=(item,))
 
 
 def _begun(

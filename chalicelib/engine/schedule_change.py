@@ -2,7 +2,7 @@
 
 Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
 only then make the version true with one transaction that is conditional on the ``rev`` that was read. A crash in
-between leaves orphan messages, which nobody's version will ever bless.
+between leaves orphan messages, which no version will ever bless.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def check_match(definition: Definition, if_match: str | None) -> None:
 
 
 def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
-    """Hand over what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
+    """Hand off what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
     edit.
 
     Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).

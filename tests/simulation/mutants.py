@@ -115,7 +115,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- versions
     "no-look-at-the-instant": Mutant(
         "the version is not checked again at the instant",
-        (Edit(RECHECK, "    if len(standing) == len(group):", "    return list(group)\n    if len(standing) == len(group):"),),
+        (Edit(RECHECK, "    standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]\n", "    standing = list(group)\n"),),
     ),
     "newest-version-judges": Mutant(
         "a message is judged by the newest version, not by the one in force at its instant",
@@ -231,10 +231,14 @@ MUTANTS: dict[str, Mutant] = {
         "a stamp goes back with the wall clock",
         (Edit(HLC, "    if wall_nanos > last.physical_nanos:", "    if wall_nanos != last.physical_nanos:"),),
     ),
+    "phase-skipped": Mutant(
+        "a delivery that takes long is said to be recorded before its target has answered",
+        (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.RUNNING)\n", "        delivery.move(DeliveryPhase.RECORDED)\n"),),
+    ),
     # -- backpressure
     "limit-ignored": Mutant(
         "a destination gets as many at once as are due",
-        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_flights)\n", ""),),
+        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_in_flight)\n", ""),),
     ),
     "rate-ignored": Mutant(
         "a rate is never charged",
@@ -294,7 +298,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(RECHECK, "    group = in_time(s, group)\n", ""),),
+        (Edit(RECHECK, "    return in_time(s, standing)\n", "    return standing\n"),),
     ),
     "window-judged-at-the-claim-alone": Mutant(
         "a stalled worker sends what has become older than its catch-up window since the claim",
@@ -303,7 +307,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "taken-over-however-late": Mutant(
         "what a dead worker had claimed is begun anew after its catch-up window",
-        (Edit(RESUME, "    if catch_up.is_expired(definition, found, now_ms):\n", "    if False:\n"),),
+        (Edit(RESUME, "        if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):\n", "        if False:\n"),),
     ),
     "slot-taken-back": Mutant(
         "a late instant that was given a catch-up slot within its window is given up when the slot comes",

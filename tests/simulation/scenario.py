@@ -169,8 +169,8 @@ def _caps(seed: int) -> Caps:
     if r.random() < 0.75:
         return Caps()
     return Caps(
-        owner_flights=r.choice((None, None, 1, 2, 3)),
-        target_flights=r.choice((None, 1, 1, 2)),
+        owner_in_flight=r.choice((None, None, 1, 2, 3)),
+        target_in_flight=r.choice((None, 1, 1, 2)),
         owner_rate=r.choice((None, None, 1, 5)),
         target_rate=r.choice((None, None, 1, 3)),
         sending=r.choice((1, 3)),

@@ -91,8 +91,8 @@ def _nothing() -> None:
 
 
 def _admit(s: Services, line: Admission, caps: Caps, mine: Ticket | None = None) -> bool:
-    """Whether the turn of ``mine`` has come, which is then the caller's to begin. Sees to it that somebody checks again
-    when time alone brings a turn."""
+    """Whether the turn of ``mine`` has come, which is then the caller's to begin. Sets an alarm for
+    the turn that time alone brings."""
     now_ms = steady_ms(s)
     admitted = line.admit(caps, now_ms)
     for ticket in admitted:

@@ -14,7 +14,7 @@ from chalicelib.engine.prepare import Ready
 from chalicelib.ports.target import Outcome, Target
 from chalicelib.ports.tasks import Held
 from chalicelib.process.admission import Ticket
-from chalicelib.process.limits import HOLD_LOOK_MS
+from chalicelib.process.limits import HOLD_RECHECK_MS
 
 
 class InFlight(Struct, eq=False):
@@ -63,4 +63,4 @@ def waited_long(deliveries: Sequence[InFlight], ticket: Ticket) -> bool:
     """Whether a call waited so long for its turn that it is rechecked. What must not overlap may be replaced at any
     time."""
     may_overlap = all(d.ready.claimed.may_overlap for d in deliveries)
-    return ticket.waited_ms >= (HOLD_LOOK_MS if may_overlap else RUNNING_MARK_MS)
+    return ticket.waited_ms >= (HOLD_RECHECK_MS if may_overlap else RUNNING_MARK_MS)

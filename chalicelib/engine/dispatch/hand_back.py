@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
+from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Run
-from chalicelib.engine import recheck
 from chalicelib.engine.dispatch.call import InFlight
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
+from chalicelib.engine.recheck import recheck
 from chalicelib.ports.services import Services
 from chalicelib.process.limits import POSTPONE_MAX_MS, POSTPONE_MIN_MS
 
@@ -23,16 +24,25 @@ log = logging.getLogger(__name__)
 
 def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
-    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end as missed.
-    """
-    if not held:
-        return
+    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end."""
     try:
-        standing = recheck.in_time(s, [delivery.ready for delivery, _ in held])
-        in_time = {ready.claimed.execution.key for ready in standing}
-        _hand_back(s, [(d, comes_in_ms) for d, comes_in_ms in held if d.execution.key in in_time])
+        _hand_back(s, _without_late(s, held))
     except Unavailable as problem:  # their claims run out, and reconcile finds them
         log.warning("could not hand back %d firings that wait: %s", len(held), problem)
+
+
+def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:
+    """Without those whose window has passed, unless they run under another version by now, with a longer one."""
+    now_ms = s.clock.now_ms()
+    late = [d.ready for d, _ in held if catch_up.is_expired(d.ready.claimed.definition, d.execution, now_ms)]
+    if not late:
+        return held
+    standing = {ready.claimed.execution.key: ready for ready in recheck(s, late)}
+    ended = {ready.claimed.execution.key for ready in late} - standing.keys()
+    for delivery, _ in held:
+        if ready := standing.get(delivery.execution.key):
+            delivery.ready, delivery.execution = ready, ready.claimed.execution
+    return [(delivery, comes_in_ms) for delivery, comes_in_ms in held if delivery.execution.key not in ended]
 
 
 def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:

@@ -53,16 +53,17 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
     problems: list[Unavailable] = []
     try:
         while calls:
-            given_up = admission.give_up(s, calls)
-            _hold_back(s, given_up)
-            calls = [call for call in calls if call not in given_up]
+            if given_up := admission.give_up(s, calls):
+                _hold_back(s, given_up)
+                calls = [call for call in calls if call not in given_up]
             over = _over(s, calls)
             calls = [call for call in calls if call not in over]
             try:
                 _close(s, [delivery for call in over for delivery in call.deliveries])
             except Unavailable as problem:  # they stay leased; the others must not suffer
                 problems.append(problem)
-            _look_after(s, calls)
+            if calls:
+                _look_after(s, calls)
     finally:  # none are left, unless this line of work is ended by force
         admission.abandon(s.process.admission, [call.ticket for call in calls])
     if problems:
@@ -172,12 +173,14 @@ def _verify(s: Services, deliveries: Sequence[InFlight]) -> None:
 
 def _close(s: Services, deliveries: Sequence[InFlight]) -> None:
     """Hand back what was not sent after all, and record what was answered. Raises Unavailable."""
-    hand_back(s, [(delivery, 0) for delivery in deliveries if delivery.phase is DeliveryPhase.HELD_BACK])
+    if held := [(delivery, 0) for delivery in deliveries if delivery.phase is DeliveryPhase.HELD_BACK]:
+        hand_back(s, held)
     answered = [delivery for delivery in deliveries if delivery.outcome is not None]
     for delivery in answered:
         if delivery.phase is not DeliveryPhase.FENCED:
             delivery.move(DeliveryPhase.ANSWERED)
-    _record(s, answered)
+    if answered:
+        _record(s, answered)
 
 
 def _record(s: Services, answered: Sequence[InFlight]) -> None:

@@ -72,7 +72,7 @@ def test_nor_does_it_when_it_was_edited_again_since() -> None:
 @pytest.mark.parametrize("later", LATER_EDITS)
 def test_a_claim_whose_worker_died_runs_under_the_version_in_force_at_its_instant(later: int) -> None:
     plant = Plant(T0)
-    once = plant.create(type="RATE", expr="rate:10s", max_runs=1, payload='"old"')
+    once = plant.create(type="RATE", expr="rate:10s", max_runs=1, payload='"old"', catch_up_window_ms=600_000)
     claim_and_die(plant, once, T0 + 10_000, now_ms=T0 + 7_000)
     edit(plant, once, T0 + 8_000, payload='"in force"')
     edit_often(plant, once, later, T0 + 11_000)

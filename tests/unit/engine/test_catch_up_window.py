@@ -13,9 +13,10 @@ from chalicelib.core.queue_messages import Firings, Run
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claimed, Item
 from chalicelib.process.admission import Caps
+from chalicelib.usecases import schedules
 from tests.kit.services import with_stores
 from tests.unit.engine.test_overlap_slot import Watched
-from tests.unit.workers.plant import Plant
+from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT_MS = T0 + 10_000
@@ -92,22 +93,40 @@ def test_a_catch_up_slot_is_kept_although_it_lies_beyond_the_window() -> None:
     assert states == {1_000: "missed", **{k * 1_000: "completed" for k in range(2, 11)}}
 
 
-def test_a_catch_up_slot_is_kept_by_a_worker_that_stalls_and_after_one_that_dies() -> None:
+def test_a_catch_up_slot_is_kept_by_a_worker_that_stalls() -> None:
     plant = Plant(T0, catch_up_per_minute=12)
     beat, last = paced(plant, catch_up_window_ms=11_000)
     assert last.retry_at_ms is not None
     stand_still(plant, "epochs", last.retry_at_ms, 15_000)
-    plant.run_until(last.retry_at_ms - 1_050)
-    taken = claim_and_die(plant)
-    assert taken
     plant.run_until(last.retry_at_ms + 120_000)
-    ended = {e.key: e for e in plant.executions(beat) if e.firing_ms > T0 + 1_000}
-    assert {e.state for e in ended.values()} == {"completed"}
-    assert all(ended[c.execution.key].attempt == 2 for c in taken)
+    ended = {e.key: e for e in plant.executions(beat)}[last.key]
+    assert ended.state == "completed"
+    assert ended.attempts[0].started_ms == last.retry_at_ms + 15_000
+
+
+def test_a_catch_up_slot_is_kept_after_a_worker_that_died() -> None:
+    plant = Plant(T0, catch_up_per_minute=12)
+    beat, last = paced(plant, catch_up_window_ms=11_000)
+    assert last.retry_at_ms is not None
+    plant.skip(last.retry_at_ms - 500)
+    taken = {claimed.execution.key for claimed in claim_and_die(plant)}
+    assert last.key in taken
+    plant.run_until(last.retry_at_ms + 200_000)
+    ended = {e.key: e for e in plant.executions(beat)}
+    assert {(ended[key].state, ended[key].attempt) for key in taken} == {("completed", 2)}
+
+
+def test_what_an_edit_took_out_is_skipped_and_not_missed_when_its_worker_stalls() -> None:
+    plant = Plant(T0)
+    once = plant.create(**ONCE, catch_up_window_ms=3_000)
+    stand_still(plant, "epochs", AT_MS, 6_000)
+    plant.clock.at(AT_MS - 300, lambda: schedules.edit(plant.services, CALLER, once, {"expr": "rate:7h"}, None))
+    plant.run_until(T0 + 60_000)
+    assert [e.state for e in plant.executions(once)] == ["skipped"]
 
 
 def test_what_waits_for_a_limit_longer_than_its_window_is_missed() -> None:
-    plant = Plant(T0, caps=Caps(target_flights=1))
+    plant = Plant(T0, caps=Caps(target_in_flight=1))
     plant.hook.answer = plant.hook.slowly(5_000)
     ids = [plant.create(**ONCE, owner="ann", catch_up_window_ms=3_000) for _ in range(2)]
     plant.run_until(T0 + 60_000)

@@ -54,7 +54,7 @@ def test_the_oldest_instant_of_a_line_goes_first() -> None:
 
 
 def test_no_more_of_an_owner_or_to_a_destination_than_allowed() -> None:
-    line, caps = Admission(), Caps(owner_flights=3, target_flights=2, sending=100)
+    line, caps = Admission(), Caps(owner_in_flight=3, target_in_flight=2, sending=100)
     entered(line, caps, *(ticket("a", "x") for _ in range(5)), *(ticket("a", "y") for _ in range(5)), ticket("b", "x"))
     going = line.admit(caps, 0)
     assert [(one.owner, one.target) for one in going] == [("a", "x"), ("b", "x"), ("a", "y"), ("a", "y")]
@@ -63,7 +63,7 @@ def test_no_more_of_an_owner_or_to_a_destination_than_allowed() -> None:
 
 
 def test_landing_twice_frees_one_place() -> None:
-    line, caps = Admission(), Caps(target_flights=1, sending=100)
+    line, caps = Admission(), Caps(target_in_flight=1, sending=100)
     entered(line, caps, *(ticket("a", "x") for _ in range(3)))
     (first,) = line.admit(caps, 0)
     line.finish(first)
@@ -72,7 +72,7 @@ def test_landing_twice_frees_one_place() -> None:
 
 
 def test_a_call_of_several_counts_as_several() -> None:
-    line, caps = Admission(), Caps(target_flights=5, sending=100)
+    line, caps = Admission(), Caps(target_in_flight=5, sending=100)
     assert caps.most_in_a_call(10) == 5
     entered(line, caps, ticket("a", "x", 4), ticket("b", "x", 2), ticket("c", "x", 1))
     assert owners(line.admit(caps, 0)) == "ac"
@@ -105,7 +105,7 @@ def test_a_rate_tells_when_to_look_again_once() -> None:
 
 
 def test_one_destination_at_its_limit_holds_back_no_other() -> None:
-    line, caps = Admission(), Caps(target_flights=1, sending=100)
+    line, caps = Admission(), Caps(target_in_flight=1, sending=100)
     entered(line, caps, ticket("a", "x"), ticket("a", "x"), ticket("a", "y"), ticket("b", "z"))
     assert [one.target for one in line.admit(caps, 0)] == ["x", "z", "y"]
 
@@ -152,7 +152,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_again() -> None:
 
 
 def test_the_wait_is_known_by_the_pace_of_the_line() -> None:
-    line, caps = Admission(), Caps(target_flights=1, sending=100)
+    line, caps = Admission(), Caps(target_in_flight=1, sending=100)
     waiting = [ticket("a", "x") for _ in range(200)]
     entered(line, caps, *waiting)
     for now_ms in range(0, 5_000, 50):
