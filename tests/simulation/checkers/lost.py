@@ -60,6 +60,14 @@ def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution)
         yield f"{record.id} was given up, but {definition.type} has no limit of lateness"
     elif late_ms < limit_ms and not _stepped(world):
         yield f"{record.id} was given up when it was {late_ms} ms late, of {limit_ms} allowed"
+    elif definition.catch_up_window_ms > 0 and _had_a_slot(stored, record) and not _stepped(world):
+        yield f"{record.id} was given up although it was given a catch-up slot within its window"
+
+
+def _had_a_slot(stored: list[ExecutionWrite], record: Execution) -> bool:
+    """Whether it was written down as late, to be caught up in a slot, and went its way without being put back."""
+    first = stored[0].record
+    return first.retry_at_ms is not None and not first.requested and len(record.history) == 1
 
 
 def _stepped(world: Any) -> bool:
