@@ -52,7 +52,7 @@ class _Job(NamedTuple):
 
 def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
     """Take queued items all the way. Returns those that the queue must bring again."""
-    claims = claim(s, items)
+    claims = claim(s, items)  # claim
     jobs, again = _start(s, claims), set(claims.redeliver)
     for wait_ms in UNKNOWN_WAITS_MS:
         if not claims.unknown:
@@ -70,9 +70,9 @@ def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
 def _start(s: Services, claims: Claims) -> list[_Job]:
     """Prepare what was claimed, and let it wait for its instant."""
     groups: dict[int, list[Ready]] = defaultdict(list)
-    for ready in prepare_all(s, claims.claimed):
+    for ready in prepare_all(s, claims.claimed):  # prepare
         groups[ready.claimed.due_ms].append(ready)
-    jobs = [
+    jobs = [  # wait
         _Job(s.tasks.at(due_ms, partial(_fire, s, group)), frozenset(r.claimed.execution.key for r in group))
         for due_ms, group in sorted(groups.items())
     ]
@@ -86,9 +86,9 @@ def _fire(s: Services, group: Sequence[Ready]) -> None:
     """Deliver firings whose instant has come. Raises Unavailable when their claims could not be rechecked or ended:
     they stay leased, and are taken over when that has expired."""
     with admission.dispatch_gate(s, group):
-        standing = recheck(s, group)
+        standing = recheck(s, group)  # recheck
         calls = send.calls_for(s, [ready for ready in standing if ready.claimed.may_overlap])
-        admission.submit(s, calls)
+        admission.submit(s, calls)  # admit; each call dispatches itself when its turn has come
     supervising = [partial(in_flight.supervise, s, share) for share in in_flight.supervised_together(calls)]
     in_slots = [partial(_fire_in_slot, s, ready) for ready in standing if not ready.claimed.may_overlap]
     _beside_each_other(s, [*supervising, *in_slots])
@@ -96,10 +96,10 @@ def _fire(s: Services, group: Sequence[Ready]) -> None:
 
 def _fire_in_slot(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it gets the slot."""
-    if take_slot(s, ready.claimed):
+    if take_slot(s, ready.claimed):  # take the slot
         calls = send.calls_for(s, in_time(s, [ready]))
-        admission.submit(s, calls)
-        in_flight.supervise(s, calls)
+        admission.submit(s, calls)  # admit, dispatch
+        in_flight.supervise(s, calls)  # record, follow up
 
 
 def _beside_each_other(s: Services, jobs: Sequence[Callable[[], None]]) -> None:
