@@ -123,8 +123,8 @@ def build(chosen: Settings) -> Services:
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
         caps=Caps(
-            owner_flights=chosen.max_inflight_per_owner,
-            target_flights=chosen.max_inflight_per_target,
+            owner_in_flight=chosen.max_inflight_per_owner,
+            target_in_flight=chosen.max_inflight_per_target,
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),

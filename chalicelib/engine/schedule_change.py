@@ -2,7 +2,7 @@
 
 Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
 only then make the version true with one write that is conditional on the ``rev`` that was read. A crash in
-between leaves orphan messages, which nobody's version will ever bless.
+between leaves orphan messages, which no version will ever bless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chalicelib.core.schedules import capacity, schedule
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
 from chalicelib.engine.capacity import counted, exhausted, limits
 from chalicelib.engine.delay_runs import chain
-from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.engine.handoff import Owed, hand_off
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
 
@@ -100,7 +100,7 @@ def check_match(definition: Definition, if_match: str | None) -> None:
 
 
 def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
-    """Hand over what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
+    """Hand off what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
     edit.
 
     Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).
@@ -111,7 +111,7 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
     if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
     window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     moved = state.advanced(window)
     if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
         return None
@@ -131,7 +131,7 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
     return replace(fresh.advanced(window), rev=state.rev)
 

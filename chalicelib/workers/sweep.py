@@ -15,7 +15,7 @@ from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine.definitions import load_definitions
-from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.engine.handoff import Owed, hand_off
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
@@ -84,7 +84,7 @@ def _sweep_round(s: Services, shard: int) -> bool:
 def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
     due = [found for found in _load(s, keys) if _is_due(found, until_ms)]
     planned = [(found, window) for found in due if (window := _plan(found, until_ms)) is not None]
-    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
+    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
     writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
     s.stores.schedules.write_states(writes)  # False: an edit or another sweep was faster
     return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)

@@ -16,7 +16,7 @@ from chalicelib.adapters.dynamodb.schedule_items import state_update
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.journal import Result, finish
+from chalicelib.core.executions.journal import AttemptResult, finish
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES, VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
@@ -102,7 +102,7 @@ class TestSizes:
             hlc="1795252800000000000.65535",
             origin="production",
         )
-        done = finish(record, Result("completed", http_status=200), RetryPolicy(), START_MS, START_MS + 5)
+        done = finish(record, AttemptResult("completed", http_status=200), RetryPolicy(), START_MS, START_MS + 5)
         pk = documents.partition(KEY.tenant, KEY.id)
         sk, recent = documents.execution_sk(record.key), documents.recent_sk(record.key)
         others = len("pkskdocrevrecent_pkrecent_skttl") + len(pk) + len(sk) + len("default#15") + len(recent) + 3 * 21
@@ -264,7 +264,7 @@ class TestItems:
         records = [execution(key, START_MS + 1000 * n) for n in range(25)]
         assert all(stores.executions.insert(records))
         assert stores.schedules.epochs([key]) == {key: 1}
-        done = [finish(r, Result("completed"), RetryPolicy(), r.firing_ms, r.firing_ms + 3) for r in records]
+        done = [finish(r, AttemptResult("completed"), RetryPolicy(), r.firing_ms, r.firing_ms + 3) for r in records]
         assert all(stores.executions.update([(r, 1) for r in done]))
         assert meter.calls == {"BatchExecuteStatement": 3, "GetItem": 1}
 

@@ -16,7 +16,7 @@ from chalicelib.core.executions.execution import (
     Transition,
     is_listed_open,
 )
-from chalicelib.core.executions.journal import Result, claim, finish, reopen, running
+from chalicelib.core.executions.journal import AttemptResult, claim, finish, reopen, running
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -283,7 +283,7 @@ class TestOpenIndex:
         assert not is_listed_open(record)
         store.insert([record])
         assert self.until(store, shard) == []
-        done = finish(record, Result("completed"), RetryPolicy(), START_MS, START_MS + 5)
+        done = finish(record, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 5)
         assert store.update([(done, 1)]) == [True]
         assert self.until(store, shard) == []
 
@@ -303,20 +303,24 @@ class TestOpenIndex:
             return after
 
         marked = write(running(record, START_MS, START_MS + 300_000), record)
-        waiting = write(finish(marked, Result("failed", error="x"), policy, START_MS, START_MS + 50), marked)
+        waiting = write(finish(marked, AttemptResult("failed", error="x"), policy, START_MS, START_MS + 50), marked)
         again = write(claim(waiting, "w2", 2, START_MS + 1050), waiting)
-        failed = write(finish(again, Result("failed"), policy, START_MS + 1060, START_MS + 1070), again)
+        failed = write(finish(again, AttemptResult("failed"), policy, START_MS + 1060, START_MS + 1070), again)
         reopened = write(reopen(failed, START_MS + 90_000), failed)
         retried = write(claim(reopened, "w3", 3, START_MS + 90_001), reopened)
-        write(finish(retried, Result("completed"), policy, START_MS + 90_002, START_MS + 90_003), retried)
+        write(finish(retried, AttemptResult("completed"), policy, START_MS + 90_002, START_MS + 90_003), retried)
 
     def test_requested_and_late_ones_enter_at_once(self, store: ExecutionStore, shard: int, new_key: KeyMaker) -> None:
         requested = execution(new_key(), START_MS, shard, requested=True, lease_until_ms=None, retry_at_ms=START_MS + 1)
         late = execution(new_key(), START_MS, shard, created_ms=START_MS + 70_000)
         store.insert([requested, late])
         assert self.until(store, shard) == [requested.key, late.key]
-        done = [finish(claim(requested, "w", 1, START_MS), Result("completed"), RetryPolicy(), START_MS, START_MS + 9)]
-        done.append(finish(late, Result("completed"), RetryPolicy(), START_MS, START_MS + 9))
+        done = [
+            finish(
+                claim(requested, "w", 1, START_MS), AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 9
+            )
+        ]
+        done.append(finish(late, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 9))
         assert store.update([(r, 1) for r in done]) == [True, True]
         assert self.until(store, shard) == []
 

@@ -25,10 +25,10 @@ CHAIN = "chalicelib.engine.delay_runs"
 OWED = "chalicelib.engine.handoff"
 OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
-CLAIM = "chalicelib.engine.claim"
-FIRE = "chalicelib.engine.pipeline"
-FLIGHTS = "chalicelib.engine.dispatch.in_flight"
-DELIVER = "chalicelib.workers.deliver"
+CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.engine.binding"
+PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
+SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
+CATCH_UP = "chalicelib.core.policies.catch_up"
 RECONCILE = "chalicelib.workers.reconcile"
 SHARDS = "chalicelib.workers.cluster.shards"
 MEMORY_SCHEDULES = "chalicelib.adapters.memory.schedules"
@@ -58,7 +58,6 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
-DEPARTURES = "chalicelib.engine.dispatch.admission"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -96,13 +95,13 @@ MUTANTS: dict[str, Mutant] = {
     # -- queue first, write second
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
-        (Edit(SWEEP, "    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
+        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
          Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
-              "    s.stores.schedules.write_states(writes)\n    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
+              "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
-        (Edit(CHANGE, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
+        (Edit(CHANGE, "    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
          Edit(SCHEDULES, "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n",
               "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
@@ -110,7 +109,7 @@ MUTANTS: dict[str, Mutant] = {
               "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(CHANGE, "CHANGE_ATTEMPTS = 12\n",
               "CHANGE_ATTEMPTS = 12\n_later = {}\ndef _now(s, d):\n    owed_ = _later.pop(d.version, None)\n"
-              "    if owed_ is not None:\n        hand_over(s, [owed_], s.clock.now_ms())\n"),),
+              "    if owed_ is not None:\n        hand_off(s, [owed_], s.clock.now_ms())\n"),),
     ),
     "edit-without-settling": Mutant(
         "an edit, pause or resume forgets what is overdue",
@@ -119,7 +118,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- versions
     "no-look-at-the-instant": Mutant(
         "the version is not checked again at the instant",
-        (Edit(FIRE, "    if len(standing) == len(group):", "    return list(group)\n    if len(standing) == len(group):"),),
+        (Edit(RECHECK, "    standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]\n", "    standing = list(group)\n"),),
     ),
     "newest-version-judges": Mutant(
         "a message is judged by the newest version, not by the one in force at its instant",
@@ -135,12 +134,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unknown-versions-dropped": Mutant(
         "a message of an unknown version is dropped at once",
-        (Edit(DELIVER, "    again.update(item for item in unknown if _may_still_come(s, item))\n", ""),
-         Edit(DELIVER, "    for wait_ms in UNKNOWN_WAITS_MS:\n", "    for wait_ms in ():\n"),),
+        (Edit(PIPELINE, "    again.update(item for item in claims.unknown if _may_still_come(s, item))\n", ""),
+         Edit(PIPELINE, "    for wait_ms in UNKNOWN_WAITS_MS:\n", "    for wait_ms in ():\n"),),
     ),
     "pause-not-obeyed": Mutant(
         "a claimed firing is sent although its schedule was paused before its instant",
-        (Edit(CLAIM, "        if ref is not None and not ref.active:\n", "        if False and ref is not None:\n"),),
+        (Edit(BINDING, "        if ref is not None and not ref.active:\n", "        if False and ref is not None:\n"),),
     ),
     "deleted-fires": Mutant(
         "what a deleted schedule had queued before it was deleted is still delivered",
@@ -154,7 +153,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- tokens and attempts
     "token-reused": Mutant(
         "a further attempt keeps the token of the one before",
-        (Edit(CLAIM, "            token = state.fence + 1\n", "            token = max(record.fencing_token, 1)\n"),),
+        (Edit(RESUME, "        token = state.fence + 1\n", "        token = max(record.fencing_token, 1)\n"),),
     ),
     "tokens-not-kept": Mutant(
         "a claim of several firings moves the fence by one",
@@ -162,20 +161,20 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "lease-without-margin": Mutant(
         "the local clock is trusted: a lease is over when this clock says so",
-        (Edit(CLAIM, "    elif found.leased(now_ms - s.config.max_drift_ms):", "    elif found.leased(now_ms):"),),
+        (Edit(RESUME, "    if found.leased(now_ms - s.config.max_drift_ms):", "    if found.leased(now_ms):"),),
     ),
     "lease-ignored": Mutant(
         "a redelivered message takes over an attempt that lives",
-        (Edit(CLAIM, "    elif found.leased(now_ms - s.config.max_drift_ms):", "    elif False:"),),
+        (Edit(RESUME, "    if found.leased(now_ms - s.config.max_drift_ms):", "    if False:"),),
     ),
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
-        (Edit(CLAIM, "        elif handoff.is_taken_out(found, f.version):",
-              "        elif found.state in (SKIPPED, CANCELLED):"),),
+        (Edit(RESUME, "        elif handoff.is_taken_out(found, firing.version):",
+              "        elif found.state in ('skipped', 'cancelled'):"),),
     ),
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
-        (Edit(FLIGHTS, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
+        (Edit(IN_FLIGHT, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
               "    stored = s.stores.executions.get([execution.key])[execution.key]\n"
               "    return Ended(replace(after, rev=stored.rev + 1, hlc=s.ids.hlc()), stored.rev, definition)"),),
     ),
@@ -186,11 +185,12 @@ MUTANTS: dict[str, Mutant] = {
     # -- what died
     "acknowledged-before-claimed": Mutant(
         "a message is answered although the tables could not be reached to claim it",
-        (Edit(DELIVER, "        again.update(items)\n        return Claims()", "        return Claims()"),),
+        (Edit(CLAIM, "        return Claims(redeliver=tuple(items))\n", "        return NOTHING\n"),),
     ),
     "held-elsewhere-acknowledged": Mutant(
         "a message is answered although nobody has its firing in his care",
-        (Edit(DELIVER, "    again.update(claims.redeliver)\n", ""),
+        (Edit(PIPELINE, "    jobs, again = _start(s, claims), set(claims.redeliver)\n", "    jobs, again = _start(s, claims), set()\n"),
+         Edit(PIPELINE, "        again.update(claims.redeliver)\n", ""),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "nobody-looks-for-the-abandoned": Mutant(
@@ -234,10 +234,14 @@ MUTANTS: dict[str, Mutant] = {
         "a stamp goes back with the wall clock",
         (Edit(HLC, "    if wall_nanos > last.physical_nanos:", "    if wall_nanos != last.physical_nanos:"),),
     ),
+    "phase-skipped": Mutant(
+        "a delivery that takes long is said to be recorded before its target has answered",
+        (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.RUNNING)\n", "        delivery.move(DeliveryPhase.RECORDED)\n"),),
+    ),
     # -- backpressure
     "limit-ignored": Mutant(
         "a destination gets as many at once as are due",
-        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_flights)\n", ""),),
+        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_in_flight)\n", ""),),
     ),
     "rate-ignored": Mutant(
         "a rate is never charged",
@@ -245,17 +249,17 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "held-and-forgotten": Mutant(
         "what waited too long is taken out of the line and nobody's any more",
-        (Edit(DEPARTURES, "    hand_back(s, [(flight, call.comes_in_ms or 0) for call in given_up for flight in call.flights])\n", ""),
+        (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.HELD_BACK)\n    hand_back(s, held)\n", "        delivery.move(DeliveryPhase.HELD_BACK)\n"),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "sent-without-a-second-look": Mutant(
         "what has waited is sent although it was changed meanwhile",
-        (Edit(DEPARTURES, "_still_standing(flights, look) if was_held else list(flights)", "list(flights)"),),
+        (Edit(SEND, "        if waited_long(deliveries, ticket):\n", "        if False:\n"),),
     ),
     # -- DELAY chains
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
-        (Edit(CLAIM, "        follow(s, found, s.process.versions.find(found.version), just_now=False)", "        pass"),
+        (Edit(RESUME, "        follow(s, found, s.process.versions.find(found.version), just_now=False)\n", ""),
          Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
     ),
     "chain-runs-two": Mutant(
@@ -268,12 +272,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "superseded-delay-fires": Mutant(
         "a claimed DELAY run survives the edit that replaced it",
-        (Edit(CLAIM, "        return state.queued_ms == at_ms\n", "        return True\n"),),
+        (Edit(BINDING, "        return state.queued_ms == at_ms\n", "        return True\n"),),
     ),
     # -- found by the simulator, planted again
     "two-readings-of-the-clock": Mutant(
         "an instant is in time for one test and too late for the next",
-        (Edit(CLAIM, "    fire = [(f, d) for f, d in known", "    now_ms = s.clock.now_ms()\n    fire = [(f, d) for f, d in known"),),
+        (Edit(CLAIM, "    fire = [each for each in owed", "    now_ms = s.clock.now_ms()\n    fire = [each for each in owed"),),
     ),
     "paused-version-forgotten": Mutant(
         "the definition of a paused version is not kept",
@@ -281,7 +285,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-by-a-stale-look": Mutant(
         "a worker that stood still puts back an instant that was taken out since",
-        (Edit(CLAIM, "    if _verdicts(s, [f], states)[f] not in (Verdict.FIRE, Verdict.DELETED):\n", "    if False:\n"),),
+        (Edit(RESUME, "    if binding.verdicts(s, [firing], states)[firing] not in (Verdict.FIRE, Verdict.DELETED):\n", "    if False:\n"),),
     ),
     "put-back-for-good": Mutant(
         "what was put back once runs, whatever edits come before its instant",
@@ -289,7 +293,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-too-late": Mutant(
         "an instant that is put back after it was due stays skipped",
-        (Edit(CLAIM, "if not handoff.is_taken_out(found, late[key].version)}", "}"),),
+        (Edit(CLAIM, "if not handoff.is_taken_out(record, late[key].firing.version)}", "}"),),
     ),
     "swept-too-late": Mutant(
         "an instant that is put back after its catch-up window stays skipped",
@@ -297,7 +301,20 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
+        (Edit(RECHECK, "    return in_time(s, standing)\n", "    return standing\n"),),
+    ),
+    "window-judged-at-the-claim-alone": Mutant(
+        "a stalled worker sends what has become older than its catch-up window since the claim",
+        (Edit(CATCH_UP, "    return definition.catch_up_window_ms == 0 or not keeps_its_time(record)\n",
+              "    return definition.catch_up_window_ms == 0\n"),),
+    ),
+    "taken-over-however-late": Mutant(
+        "what a dead worker had claimed is begun anew after its catch-up window",
+        (Edit(RESUME, "        if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):\n", "        if False:\n"),),
+    ),
+    "slot-taken-back": Mutant(
+        "a late instant that was given a catch-up slot within its window is given up when the slot comes",
+        (Edit(CATCH_UP, "    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)\n", "    return False\n"),),
     ),
     # -- what is told
     "lost-is-on-time": Mutant(

@@ -15,6 +15,6 @@ CATCH_UP_LATE_MS = 2_000  # a firing later than this at its claim is caught up: 
 CATCH_UP_PER_MINUTE = 60
 CATCH_UP_PER_MINUTE_MAX = 60_000
 FEED_LAG_MAX_MS = 10_000  # by how much two clocks may disagree about what came before a pause
-WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
+WAITER_CHECK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
 
 assert FAILURES_LOOK_MAX_RECORDS > FAILURES_IN_ROW_MAX

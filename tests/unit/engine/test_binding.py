@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory.machine import ManualClock
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.limits import VERSIONS_INLINE_MAX
-from chalicelib.engine.claim import PAUSED, claim_firings, settled
+from chalicelib.engine.binding import PAUSED, Unbound, ended_unbound
+from chalicelib.engine.claim import claim_firings
 from chalicelib.engine.handoff import firing_of
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
@@ -71,7 +72,7 @@ def test_nor_does_it_when_it_was_edited_again_since() -> None:
 @pytest.mark.parametrize("later", LATER_EDITS)
 def test_a_claim_whose_worker_died_runs_under_the_version_in_force_at_its_instant(later: int) -> None:
     plant = Plant(T0)
-    once = plant.create(type="RATE", expr="rate:10s", max_runs=1, payload='"old"')
+    once = plant.create(type="RATE", expr="rate:10s", max_runs=1, payload='"old"', catch_up_window_ms=600_000)
     claim_and_die(plant, once, T0 + 10_000, now_ms=T0 + 7_000)
     edit(plant, once, T0 + 8_000, payload='"in force"')
     edit_often(plant, once, later, T0 + 11_000)
@@ -125,7 +126,8 @@ def pause_and_skip(plant: Plant, schedule_id: str, now_ms: int) -> None:
     plant.skip(now_ms)
     schedules.pause(plant.services, CALLER, schedule_id, None, None)
     claimed = only_record(plant, schedule_id)
-    assert plant.services.stores.executions.update([(settled(claimed, PAUSED, now_ms), claimed.rev)]) == [True]
+    skipped = ended_unbound(claimed, Unbound(PAUSED), now_ms)
+    assert plant.services.stores.executions.update([(skipped, claimed.rev)]) == [True]
     assert only_record(plant, schedule_id).state == "skipped"
 
 
@@ -189,7 +191,7 @@ def test_a_worker_that_stood_still_puts_nothing_back_that_was_taken_out_since() 
         plant.services.stores.executions, lambda: schedules.pause(plant.services, CALLER, beat, None, None)
     )
     claims = claim_firings(with_stores(plant.services, executions=executions_of), [again])
-    assert (claims.claimed, claims.redeliver) == ([], set())
+    assert (claims.claimed, claims.redeliver) == ((), ())
     plant.run_until(T0 + 200_000)
     assert outcomes(plant, beat) == [(10_000, "skipped")]
     assert plant.bus.sent == []

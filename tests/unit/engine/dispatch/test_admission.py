@@ -11,7 +11,7 @@ import pytest
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.process.admission import Caps
-from chalicelib.process.limits import FLIGHTS_MAX, HOLD_MAX_MS, SENDING_MS
+from chalicelib.process.limits import CALLS_MAX, HOLD_MAX_MS, SENDING_MS
 from chalicelib.usecases import executions, schedules
 from tests.unit.workers.plant import CALLER, Plant
 
@@ -59,7 +59,7 @@ def sent_after(plant: Plant, ids: Sequence[str]) -> list[int]:
 
 
 def test_no_more_than_two_at_once_to_one_destination_and_each_once() -> None:
-    plant = plant_of(1_000, target_flights=2)
+    plant = plant_of(1_000, target_in_flight=2)
     ids, beside = herd(plant, "ann", 60), herd(plant, "ann", 2, OTHER)
     plant.run_until(AT_MS + 90_000)
     runs = ended(plant, ids)
@@ -73,7 +73,7 @@ def test_no_more_than_two_at_once_to_one_destination_and_each_once() -> None:
 
 
 def test_an_owners_limit_holds_over_destinations_and_leaves_others_alone() -> None:
-    plant = plant_of(50, owner_flights=4)
+    plant = plant_of(50, owner_in_flight=4)
     ids, beside = [*herd(plant, "ann", 100), *herd(plant, "ann", 100, OTHER)], herd(plant, "bee", 3)
     plant.run_until(AT_MS + 20_000)
     assert most_at_once(ended(plant, ids)) == 4
@@ -82,7 +82,7 @@ def test_an_owners_limit_holds_over_destinations_and_leaves_others_alone() -> No
 
 
 def test_a_herd_costs_another_owner_a_turn_at_a_destination_they_share() -> None:
-    plant = plant_of(50, target_flights=2)
+    plant = plant_of(50, target_in_flight=2)
     herd(plant, "ann", 300)
     beside = [*herd(plant, "bee", 1), *herd(plant, "bee", 1, at_ms=AT_MS + 1_000)]
     plant.run_until(AT_MS + 30_000)
@@ -106,7 +106,7 @@ def test_a_rate_spreads_a_herd_and_loses_none() -> None:
 
 
 def test_what_waits_too_long_is_pending_in_the_queue_and_no_attempt_is_counted() -> None:
-    plant = plant_of(25_000, target_flights=1)
+    plant = plant_of(25_000, target_in_flight=1)
     (first, second) = herd(plant, "ann", 2)
     plant.run_until(AT_MS + HOLD_MAX_MS - 100)
     (held,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
@@ -123,7 +123,7 @@ def test_what_waits_too_long_is_pending_in_the_queue_and_no_attempt_is_counted()
 
 
 def test_a_firing_that_is_cancelled_while_it_waits_is_never_sent() -> None:
-    plant = plant_of(4_000, target_flights=1)
+    plant = plant_of(4_000, target_in_flight=1)
     ids = herd(plant, "ann", 4)
     plant.run_until(AT_MS + 1_000)
     (running,) = {d.schedule_id for _, d in plant.hook.sent}
@@ -136,7 +136,7 @@ def test_a_firing_that_is_cancelled_while_it_waits_is_never_sent() -> None:
 
 
 def test_a_firing_that_promised_never_to_be_late_is_missed_instead() -> None:
-    plant = plant_of(4_000, target_flights=1)
+    plant = plant_of(4_000, target_in_flight=1)
     fields = {"type": "RATE", "expr": "rate:1m", "max_runs": 1, "sla_ms": 500, "catch_up_window_ms": 0}
     ids = [plant.create(**fields, owner="ann", target=SLOW) for _ in range(2)]
     plant.run_until(AT_MS + 60_000)
@@ -156,7 +156,7 @@ def test_calls_that_carry_ten_stay_full_without_limits_and_are_of_one_owner_with
     plant.bus.dispatch = counted  # type: ignore[assignment, method-assign]
     plant.run_until(AT_MS + 1_000)
     assert sizes == {10: 5}
-    plant.reconfigure(caps=Caps(target_flights=4))
+    plant.reconfigure(caps=Caps(target_in_flight=4))
     ids += herd(plant, "ann", 12, BUS, AT_MS + 60_000)
     sizes.clear()
     plant.run_until(AT_MS + 90_000)
@@ -166,14 +166,14 @@ def test_calls_that_carry_ten_stay_full_without_limits_and_are_of_one_owner_with
 
 def test_the_places_of_a_process_are_never_all_one_owners() -> None:
     plant = plant_of(28_000)
-    herd(plant, "ann", FLIGHTS_MAX)
+    herd(plant, "ann", CALLS_MAX)
     beside = herd(plant, "bee", 1, at_ms=AT_MS + 2_000)
     plant.run_until(AT_MS + 3_000)
     assert sent_after(plant, beside)[0] - 2_000 <= SENDING_MS
 
 
 def test_the_api_answers_while_deliveries_wait() -> None:
-    plant = plant_of(5_000, target_flights=1)
+    plant = plant_of(5_000, target_in_flight=1)
     ids = herd(plant, "ann", 5)
     plant.run_until(AT_MS + 1_000)
     assert schedules.pause(plant.services, CALLER, ids[0], None, None).state.status == "paused"
