@@ -102,7 +102,8 @@ def _claim_round(s: Services, firings: Sequence[Firing]) -> tuple[Claims, Sequen
     known = {each.firing for each in owed}
     unknown = tuple(f for f in firings if f not in known and verdicts[f] not in (Verdict.DROP, Verdict.PAUSED))
     now_ms = s.clock.now_ms()  # read once: an instant must not be in time for one test and too late for the other
-    settled = _settle(s, [each for each in owed if each.deleted or each.is_past(now_ms)], now_ms)
+    over = [each for each in owed if each.deleted or each.is_past(now_ms)]
+    settled = _insert(s, [(each.firing, _settled(s, each, now_ms)) for each in over]) if over else NOTHING
     fire = [each for each in owed if not each.deleted and not each.is_past(now_ms)]
     due = _without_far(s, fire, now_ms)
     repeated, fresh = _without_repeated(s, due, now_ms)
@@ -132,12 +133,8 @@ def _end_taken_back(s: Services, firings: Sequence[Firing]) -> Claims:
     return merged(resume(s, by_key[key], record) for key, record in found.items() if record.is_open)
 
 
-def _settle(s: Services, over: Sequence[_Owed], now_ms: int) -> Claims:
-    """Write down the instants that are owed and will not be delivered: too late, or of a deleted schedule."""
-    return _insert(s, [(each.firing, _settled(s, each, now_ms)) for each in over])
-
-
 def _settled(s: Services, owed: _Owed, now_ms: int) -> Execution:
+    """The record of an instant that is owed and will not be delivered: too late, or of a deleted schedule."""
     definition, shard, at_ms = owed.definition, owed.state.shard, owed.firing.at_ms
     if owed.deleted:
         return handoff.settled_record(s, definition, shard, at_ms, now_ms, CANCELLED, binding.DELETED)
@@ -146,18 +143,18 @@ def _settled(s: Services, owed: _Owed, now_ms: int) -> Execution:
 
 def _insert(s: Services, records: Sequence[tuple[Firing, Execution]]) -> Claims:
     """Insert records of which nothing more is to be done here; what exists already is gone on with."""
-    if not records:
-        return NOTHING
     answers = s.stores.executions.insert([record for _, record in records])
     return resume_taken(s, [item for item, new in zip(records, answers, strict=True) if not new])
 
 
-def _without_far(s: Services, fire: Sequence[_Owed], now_ms: int) -> list[_Owed]:
+def _without_far(s: Services, fire: Sequence[_Owed], now_ms: int) -> Sequence[_Owed]:
     """Those that are due soon; jitter beyond what the queue can hold goes back onto it."""
     soon_ms = now_ms + s.config.lead_ms + MESSAGE_SPAN_MS + 2 * SECOND_MS
     far = [each.firing for each in fire if each.firing.due_ms > soon_ms]
+    if not far:
+        return fire
     handoff.enqueue(s, queue_messages.pack(far))
-    return [each for each in fire if each.firing.due_ms <= soon_ms] if far else list(fire)
+    return [each for each in fire if each.firing.due_ms <= soon_ms]
 
 
 def _without_repeated(s: Services, due: Sequence[_Owed], now_ms: int) -> tuple[Claims, Sequence[_Owed]]:
@@ -194,7 +191,8 @@ def _take(s: Services, fresh: Sequence[_Owed]) -> tuple[Claims, list[Firing]]:
     answers = s.stores.schedules.write_states([(share.moved, share.state.rev) for share in shares])
     won = [share for share, is_won in zip(shares, answers, strict=True) if is_won]
     begun = _begin(s, won)
-    held = _hold_back(s, [held for share in won for held in share.held], now_ms)
+    late = [held for share in won for held in share.held]
+    held = _hold_back(s, late, now_ms) if late else NOTHING
     lost = [share for share, is_won in zip(shares, answers, strict=True) if not is_won]
     contended = [each.firing for share in lost for each in by_schedule[share.state.key]]
     return merged([begun, held]), contended

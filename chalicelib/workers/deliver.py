@@ -38,7 +38,7 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
             continue
         for item in _items(decoded):
             items[item].append(incoming.receipt)
-    publication = _publish(s, list(ticks.values()))  # timers first: no firing may make a tick late
+    publication = _publish(s, list(ticks.values())) if ticks else None  # first: no firing may make a tick late
     for item in pipeline.deliver(s, list(items)):
         again.update(items[item])
     if publication is None or not publication.finish():

@@ -225,7 +225,7 @@ CHANGES: dict[str, tuple[Callable[[Services, str], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_is_changed_while_the_turn_is_looked_at_is_obeyed(change: str) -> None:
+def test_what_is_changed_while_the_slot_is_taken_is_obeyed(change: str) -> None:
     plant = Plant(T0)
     plain, (act, sent) = plant.services, CHANGES[change]
     beat = plant.create(type="RATE", expr="rate:60s", target=WEBHOOK, overlap="forbid", payload='"old"')
@@ -236,7 +236,7 @@ def test_what_is_changed_while_the_turn_is_looked_at_is_obeyed(change: str) -> N
     assert [json.loads(d.event)["data"] for _, d in plant.hook.sent] == sent
 
 
-def test_a_claim_that_was_handed_back_is_not_sent_by_whoever_held_it() -> None:
+def test_a_claim_that_was_handed_back_is_not_sent_by_its_former_owner() -> None:
     plant = Plant(T0)
     plain = plant.services
     plant.hook.answer = lambda _: Outcome("accepted", http_status=202)
@@ -278,7 +278,7 @@ def stand_still(plant: Plant, after: str, from_ms: int, until_ms: int) -> None:
 
 
 @pytest.mark.parametrize("overlap", ["forbid", "queue", "replace"])
-def test_what_must_never_be_late_is_missed_when_its_worker_stands_still_as_it_looks_whose_turn_it_is(
+def test_what_must_never_be_late_is_missed_when_its_worker_stands_still_before_it_takes_the_slot(
     overlap: str,
 ) -> None:
     plant = Plant(T0)
@@ -291,7 +291,7 @@ def test_what_must_never_be_late_is_missed_when_its_worker_stands_still_as_it_lo
     assert plant.hook.sent == []
 
 
-def test_a_firing_that_is_missed_on_its_turn_lets_the_waiter_go() -> None:
+def test_a_firing_that_is_missed_in_its_slot_lets_the_waiter_go() -> None:
     plant = Plant(T0)
     beat = plant.create(
         type="RATE", expr="rate:2s", target=WEBHOOK, overlap="queue", max_runs=2, catch_up_window_ms=0, sla_ms=1_000

@@ -1,4 +1,4 @@
-"""Limits and turns, in virtual time: who is sent when, how many at once, and that nothing is lost while it waits."""
+"""Limits and turns in virtual time: who is sent when, how many at once, and that nothing is lost in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Firing many at one instant."""
+"""Many deliveries in flight at one instant, some of them slow."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ AT = {"type": "AT", "expr": "at:2026-11-21T09:21:00Z"}
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
 
 
-class _LandsAfterLook:
-    """A handle whose job ends just after somebody looked and found it under way."""
+class _EndsAfterCheck:
+    """A handle whose job ends just after a check found it under way."""
 
-    def __init__(self, job: Callable[[], None], looks: int) -> None:
+    def __init__(self, job: Callable[[], None], checks: int) -> None:
         self._job: Callable[[], None] | None = job
-        self._looks = looks
+        self._checks = checks
 
     def go(self) -> None:
-        """It begins when it is looked at."""
+        """It begins when it is checked."""
 
     def wait(self, until_ms: int | None = None) -> bool:
-        self._looks -= 1
-        under_way = self._looks >= 0 and until_ms is not None
-        if self._job is not None and self._looks <= 0:
+        self._checks -= 1
+        under_way = self._checks >= 0 and until_ms is not None
+        if self._job is not None and self._checks <= 0:
             job, self._job = self._job, None
             job()
         return not under_way
 
 
 class _Tasks:
-    def __init__(self, clock: VirtualTime, looks: int) -> None:
+    def __init__(self, clock: VirtualTime, checks: int) -> None:
         self._clock = clock
-        self._looks = looks
+        self._checks = checks
 
     def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         return self._clock.at(unix_ms, job)
@@ -47,13 +47,13 @@ class _Tasks:
         return self._clock.start(job)
 
     def hold(self, job: Callable[[], None]) -> Held:
-        return _LandsAfterLook(job, self._looks)
+        return _EndsAfterCheck(job, self._checks)
 
 
-@pytest.mark.parametrize("looks", [0, 1, 2])
-def test_a_delivery_that_lands_between_two_looks_is_written_down(looks: int) -> None:
+@pytest.mark.parametrize("checks", [0, 1, 2])
+def test_a_delivery_that_ends_between_two_checks_is_recorded(checks: int) -> None:
     plant = Plant(T0)
-    plant.services = replace(plant.services, tasks=_Tasks(plant.clock, looks))
+    plant.services = replace(plant.services, tasks=_Tasks(plant.clock, checks))
     ids = [plant.create(**AT, target=WEBHOOK) for _ in range(3)]
     plant.run_until(T0 + 62_000)
     ended = [(e.state, e.attempt) for i in ids for e in plant.executions(i)]
