@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.clock import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
@@ -23,13 +23,13 @@ class TimeCalls:
         self._face = Clockface()
         self._cluster = ClusterClock()
 
-    def now(self, call: Call[Body, requests.NowQuery]) -> Reply:
+    def now(self, call: Call[Body, schemas.NowQuery]) -> Reply:
         """The time."""
         s = call.services
         stamp = self._cluster.stamp(s) if call.query.consistency == "cluster" else hlc.parse(s.ids.hlc())
         look = self._face.look(s)
         tz = s.config.default_timezone
-        view = responses.NowView(
+        view = schemas.NowView(
             wall_unix_nanos=look.wall_unix_nanos,
             monotonic_nanos=look.monotonic_nanos,
             tz=tz,
@@ -46,12 +46,12 @@ class TimeCalls:
         """How the wall clock has run."""
         look = self._face.look(call.services)
         most = call.services.config.max_drift_ms
-        view = responses.DriftView(
+        view = schemas.DriftView(
             drift_ms=_ms(look.drift_nanos),
             max_drift_ms=most,
             within_bound=abs(look.drift_nanos) <= most * _NANOS_PER_MS,
             samples=look.samples,
-            steps=[responses.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in look.steps],
+            steps=[schemas.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in look.steps],
             error_bound_nanos=look.error_bound_nanos,
             sources=look.sources,
             sources_agreeing=look.agreeing,
@@ -84,8 +84,8 @@ def operations() -> list[Operation]:
             summary="The time, and a hybrid logical clock stamp",
             tag="time",
             handler=face.now,
-            query=requests.NowQuery,
-            answers={200: responses.NowView},
+            query=schemas.NowQuery,
+            answers={200: schemas.NowView},
             description="`error_bound_nanos` is how wrong the wall clock may be, as far as the deployment states it "
             "and sources of true time support it.",
         ),
@@ -95,6 +95,6 @@ def operations() -> list[Operation]:
             summary="How steadily this instance's wall clock runs",
             tag="time",
             handler=face.drift,
-            answers={200: responses.DriftView},
+            answers={200: schemas.DriftView},
         ),
     ]

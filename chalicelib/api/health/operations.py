@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chalicelib import VERSION
-from chalicelib.api.http import responses
+from chalicelib.api.health import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, problem
 from chalicelib.api.http.requests import Body, Query
@@ -49,18 +49,18 @@ class Health:
         return known[1]
 
 
-def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> responses.HealthView:
+def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> schemas.HealthView:
     degraded = found.failure_ratio > s.config.failure_threshold
     used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
-    return responses.HealthView(
+    return schemas.HealthView(
         status="degraded" if degraded else "ok",
         role="api",
         version=VERSION,
         zone_data=s.config.zone_data,
         uptime_ms=uptime_ms,
-        memory=responses.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
-        jobs=responses.JobsNumbers(found.used.jobs, s.config.job_limit),
-        executions=responses.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
+        memory=schemas.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
+        jobs=schemas.JobsNumbers(found.used.jobs, s.config.job_limit),
+        executions=schemas.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
         checks=checks,
     )
 
@@ -95,7 +95,7 @@ def operations() -> list[Operation]:
             summary="Whether schedules fire",
             tag="operations",
             handler=Health().get,
-            answers={200: responses.HealthView},
+            answers={200: schemas.HealthView},
             errors=(503,),
             description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "
             "last hour more failed than HEALTH_FAILURE_THRESHOLD allows.",

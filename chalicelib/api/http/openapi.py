@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from chalicelib import VERSION
-from chalicelib.api.http import requests
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.problem import JSON, PROBLEM_JSON
-from chalicelib.api.http.requests import NewSchedule, ScheduleChanges
+from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
+from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core import errors as core_errors
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS
@@ -214,4 +214,4 @@ _PARAMETERS: dict[str, Any] = {
     },
 }
 
-assert requests.Body in ScheduleChanges.__mro__  # bodies share one base, which refuses unknown fields
+assert Body in ScheduleChanges.__mro__  # bodies share one base, which refuses unknown fields

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from chalicelib.api.http import requests
 from chalicelib.api.http.problem import Reply, decode_path, if_match
+from chalicelib.api.http.requests import Body, Paged, Query, given
 from chalicelib.core import page_token
 from chalicelib.core.errors import MethodNotAllowed, NotFound
 from chalicelib.ports.services import Caller, Services
@@ -50,9 +50,9 @@ class Call(Struct, Generic[B_co, Q_co]):
         """What If-Match allows; None = any version."""
         return if_match(self.headers.get("if-match"))
 
-    def after(self, query: requests.PageQuery | requests.LedgerQuery | requests.TokenQuery) -> str | None:
+    def after(self, query: Paged) -> str | None:
         """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""
-        token = requests.given(query.page_token)
+        token = given(query.page_token)
         return None if token is None else page_token.unseal(self.page_secret(), self._scope(), token)
 
     def page(self, items: list[Any], after: str | None) -> Reply:
@@ -88,8 +88,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     tag: str
     handler: Handler
     answers: Mapping[int, Any]
-    body: type[msgspec.Struct] = requests.Body
-    query: type[msgspec.Struct] = requests.Query
+    body: type[msgspec.Struct] = Body
+    query: type[msgspec.Struct] = Query
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False

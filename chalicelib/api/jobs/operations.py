@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions.schemas import CancelBody, ExecutionList, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.http.requests import Body, PageQuery, Query, given, json_text
 from chalicelib.api.jobs import schemas
 from chalicelib.api.schedules.operations import expected_version, known_form
 from chalicelib.core.errors import NotFound
@@ -74,21 +74,21 @@ def status(call: Call[Body, Query]) -> Reply:
     return _status(call, jobs.get(call.services, call.caller, _id(call)))
 
 
-def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
+def cancel(call: Call[CancelBody, Query]) -> Reply:
     """Stop a job."""
     job_id = _id(call)
     version = expected_version(call, job_id)
     return _status(call, jobs.cancel(call.services, call.caller, job_id, call.body.reason or None, version))
 
 
-def executions_of(call: Call[Body, requests.PageQuery]) -> Reply:
+def executions_of(call: Call[Body, PageQuery]) -> Reply:
     """The executions of a job, also of one that was deleted."""
     job_id, after = _id(call), call.after(call.query)
     wanted = ExecutionFilter(schedule_id=job_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, job_id)  # tells "none yet" from "no such job"
-    return call.page([responses.of_execution(f) for f in found], more)
+    return call.page([of_execution(f) for f in found], more)
 
 
 def _shown(call: Call[msgspec.Struct, Query], job: Job, code: int = 200) -> Reply:
@@ -168,8 +168,8 @@ def operations() -> list[Operation]:
             summary="The executions of a job, newest first",
             tag="jobs",
             handler=executions_of,
-            query=requests.PageQuery,
-            answers={200: responses.ExecutionList},
+            query=PageQuery,
+            answers={200: ExecutionList},
             errors=(400, 404),
         ),
         Operation(
@@ -178,7 +178,7 @@ def operations() -> list[Operation]:
             summary="Stop a job and what it runs",
             tag="jobs",
             handler=cancel,
-            body=requests.CancelBody,
+            body=CancelBody,
             answers={200: schemas.JobStatusView},
             errors=(404, 409),
             guarded=True,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.http.requests import Body, Opt, PageQuery
-from chalicelib.api.http.responses import Instant, Ulid
+from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
@@ -60,12 +60,12 @@ class JobView(msgspec.Struct, kw_only=True):
     payload: Raw
     status: Status
     reason: Opt[str] = UNSET
-    last_execution_unix_ms: Instant | None
-    next_run_unix_ms: Instant | None
+    last_execution_unix_ms: ShownInstant | None
+    next_run_unix_ms: ShownInstant | None
     run_count: int
     version: str
-    created_at_unix_ms: Instant
-    updated_at_unix_ms: Instant
+    created_at_unix_ms: ShownInstant
+    updated_at_unix_ms: ShownInstant
 
 
 class JobList(msgspec.Struct):
@@ -81,8 +81,8 @@ class JobStatusView(msgspec.Struct, kw_only=True):
     job_id: Ulid
     status: Status
     attempt_count: int
-    last_execution_unix_ms: Opt[Instant] = UNSET
-    next_run_unix_ms: Opt[Instant] = UNSET
+    last_execution_unix_ms: Opt[ShownInstant] = UNSET
+    next_run_unix_ms: Opt[ShownInstant] = UNSET
     error_type: Opt[str] = UNSET
     error: Opt[str] = UNSET
     reason: Opt[str] = UNSET

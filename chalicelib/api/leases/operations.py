@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
 from chalicelib.api.http.connection import caller_is_gone
 from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query
+from chalicelib.api.leases import schemas
 from chalicelib.core.leases import lease
 from chalicelib.core.leases.lease import Granted, LeaseItem, Waiting
 from chalicelib.usecases import leases
@@ -17,34 +17,34 @@ COLLECTION = "/api/v1/leases"
 _NAME = "reports/nightly"
 
 
-def acquire(call: Call[requests.AcquireBody, Query]) -> Reply:
+def acquire(call: Call[schemas.AcquireBody, Query]) -> Reply:
     """Acquire, renew or queue."""
     fields = _given(call.body)
     answer = leases.acquire(call.services, call.caller, fields, call.versions, gone=caller_is_gone())
     return _acquired(answer)
 
 
-def renew(call: Call[requests.RenewBody, Query]) -> Reply:
+def renew(call: Call[schemas.RenewBody, Query]) -> Reply:
     """Prolong a holding."""
     return _acquired(leases.renew(call.services, call.caller, _given(call.body), call.versions))
 
 
-def release(call: Call[requests.ReleaseBody, Query]) -> Reply:
+def release(call: Call[schemas.ReleaseBody, Query]) -> Reply:
     """End a holding."""
     done = leases.release(call.services, call.caller, _given(call.body), call.versions)
-    return Reply(200, responses.ReleasedView(done.released))
+    return Reply(200, schemas.ReleasedView(done.released))
 
 
-def validate(call: Call[requests.ValidateBody, Query]) -> Reply:
+def validate(call: Call[schemas.ValidateBody, Query]) -> Reply:
     """Judge a token."""
     found = leases.validate(call.services, call.caller, _given(call.body))
-    return Reply(200, responses.ValidityView(found.valid, found.highest_fencing_token))
+    return Reply(200, schemas.ValidityView(found.valid, found.highest_fencing_token))
 
 
-def break_(call: Call[requests.BreakBody, Query]) -> Reply:
+def break_(call: Call[schemas.BreakBody, Query]) -> Reply:
     """Take a lease from its holder."""
     done = leases.break_(call.services, call.caller, call.body.name, call.versions)
-    return Reply(200, responses.BrokenView(call.body.name, done.broken))
+    return Reply(200, schemas.BrokenView(call.body.name, done.broken))
 
 
 def get(call: Call[Body, Query]) -> Reply:
@@ -67,11 +67,11 @@ def _given(body: msgspec.Struct) -> dict[str, object]:
 
 def _acquired(answer: Granted | Waiting) -> Reply:
     if isinstance(answer, Granted):
-        view = responses.AcquireView(
+        view = schemas.AcquireView(
             acquired=True, fencing_token=answer.fencing_token, expires_at_unix_ms=answer.expires_at_unix_ms
         )
     else:
-        view = responses.AcquireView(
+        view = schemas.AcquireView(
             acquired=False,
             queue_position=answer.queue_position,
             holder_id=answer.holder_id,
@@ -80,10 +80,10 @@ def _acquired(answer: Granted | Waiting) -> Reply:
     return Reply(200, view)
 
 
-def _view(call: Call[Body, Query], item: LeaseItem) -> responses.LeaseView:
+def _view(call: Call[Body, Query], item: LeaseItem) -> schemas.LeaseView:
     now_ms, margin_ms = call.services.clock.now_ms(), call.services.config.max_drift_ms
     stored = item.holder_id is not None
-    return responses.LeaseView(
+    return schemas.LeaseView(
         name=item.name,
         held=lease.is_taken(item, now_ms, margin_ms=0),
         holder_id=item.holder_id,
@@ -92,9 +92,7 @@ def _view(call: Call[Body, Query], item: LeaseItem) -> responses.LeaseView:
         acquired_at_unix_ms=item.acquired_at_unix_ms if stored else None,
         expires_at_unix_ms=item.expires_at_unix_ms if stored else None,
         metadata=dict(item.metadata),
-        waiters=[
-            responses.WaiterView(w.holder_id, w.asks_until_ms) for w in lease.live_waiters(item, now_ms, margin_ms)
-        ],
+        waiters=[schemas.WaiterView(w.holder_id, w.asks_until_ms) for w in lease.live_waiters(item, now_ms, margin_ms)],
         version=leases.version_of(item),
     )
 
@@ -107,8 +105,8 @@ def operations() -> list[Operation]:
             "acquire",
             "Take a lease, or a place in its queue",
             acquire,
-            requests.AcquireBody,
-            responses.AcquireView,
+            schemas.AcquireBody,
+            schemas.AcquireView,
             holder | {"ttl_ms": 10_000, "wait_ms": 5_000},
             description="Waiters are served in the order of their first asking; one that stops asking for longer than "
             "its own `ttl_ms` loses its place. `wait_ms` holds the call until granted; a server that holds as many "
@@ -119,8 +117,8 @@ def operations() -> list[Operation]:
             "renew",
             "Prolong a holding",
             renew,
-            requests.RenewBody,
-            responses.AcquireView,
+            schemas.RenewBody,
+            schemas.AcquireView,
             holder | {"fencing_token": 1},
             description="Never shortens what was promised. An expired lease is renewed while nobody else took it.",
             errors=(409,),
@@ -129,8 +127,8 @@ def operations() -> list[Operation]:
             "release",
             "End a holding",
             release,
-            requests.ReleaseBody,
-            responses.ReleasedView,
+            schemas.ReleaseBody,
+            schemas.ReleasedView,
             holder | {"fencing_token": 1},
             description="Repeating it succeeds.",
             errors=(409,),
@@ -139,8 +137,8 @@ def operations() -> list[Operation]:
             "validate",
             "Whether a token is the live holder's",
             validate,
-            requests.ValidateBody,
-            responses.ValidityView,
+            schemas.ValidateBody,
+            schemas.ValidityView,
             {"name": _NAME, "fencing_token": 1},
             guarded=False,
         ),
@@ -148,8 +146,8 @@ def operations() -> list[Operation]:
             "break",
             "Take a lease from its holder",
             break_,
-            requests.BreakBody,
-            responses.BrokenView,
+            schemas.BreakBody,
+            schemas.BrokenView,
             {"name": _NAME},
             description="For admins.",
             errors=(403, 404),
@@ -161,7 +159,7 @@ def operations() -> list[Operation]:
             tag="leases",
             handler=page,
             query=PageQuery,
-            answers={200: responses.LeaseList},
+            answers={200: schemas.LeaseList},
             errors=(400,),
             description="Also those that are free: their tokens are kept for ever.",
         ),
@@ -171,7 +169,7 @@ def operations() -> list[Operation]:
             summary="One lease",
             tag="leases",
             handler=get,
-            answers={200: responses.LeaseView},
+            answers={200: schemas.LeaseView},
             errors=(404,),
             open_ended=True,
             description="In the path, the slashes of a name may be plain or encoded: `reports%2Fnightly`.",

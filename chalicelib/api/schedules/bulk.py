@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Query, definition_fields, given
+from chalicelib.api.http.requests import Query, given
+from chalicelib.api.http.responses import ProblemField
 from chalicelib.api.schedules import bulk_schemas
 from chalicelib.api.schedules.bulk_schemas import BatchResult, CreateOperation, ItemError, PatchOperation, TagItem
 from chalicelib.api.schedules.operations import COLLECTION
+from chalicelib.api.schedules.schemas import definition_fields, of_schedule
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, TAG_CHANGE_MAX_SCHEDULES
 from chalicelib.core.ulid import derived
@@ -48,7 +49,7 @@ def _result(index: int, result: Result, now_ms: int) -> BatchResult:
     if result.error is not None:
         known = msgspec.UNSET if o.op == bulk.CREATE else o.schedule_id
         return BatchResult(index=index, op=o.op, status=result.error.status, id=known, error=item_error(result.error))
-    view = msgspec.UNSET if result.schedule is None else responses.of_schedule(result.schedule, now_ms)
+    view = msgspec.UNSET if result.schedule is None else of_schedule(result.schedule, now_ms)
     status = _CREATED if o.op == bulk.CREATE else 200
     return BatchResult(index=index, op=o.op, status=status, id=o.schedule_id, schedule=view)
 
@@ -57,7 +58,7 @@ def item_error(error: ChronoError) -> ItemError:
     """An error as one of many shows it."""
     shown = ItemError(code=error.code, detail=error.detail)
     if isinstance(error, InvalidField):
-        shown.errors = [responses.ProblemField(e.field, e.message) for e in error.errors]
+        shown.errors = [ProblemField(e.field, e.message) for e in error.errors]
     return shown
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta
 
-from chalicelib.api.http.requests import Body, NewSchedule, Opt, ScheduleChanges, Tag, TokenQuery
-from chalicelib.api.http.responses import Instant, ProblemField, ScheduleView
+from chalicelib.api.http.requests import Body, Opt, TokenQuery
+from chalicelib.api.http.responses import ProblemField, ShownInstant
+from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges, ScheduleView, Tag
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, NOTE_MAX_CHARS
 
 Id = Annotated[str, Meta(min_length=26, max_length=26)]
@@ -119,7 +120,7 @@ class TagItem(msgspec.Struct, kw_only=True):
     owner: str
     enabled: bool
     changed: bool
-    runs_unix_ms: list[Instant]
+    runs_unix_ms: list[ShownInstant]
     error: Opt[ItemError] = UNSET
 
 

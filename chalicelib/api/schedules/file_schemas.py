@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta
 
-from chalicelib.api.http.requests import Body, Kind, Name, NewSchedule, Opt, Owner, Query, Tag, TokenQuery
-from chalicelib.api.http.responses import Instant
+from chalicelib.api.http.requests import Body, Opt, Query, TokenQuery
+from chalicelib.api.http.responses import ShownInstant
 from chalicelib.api.schedules.bulk_schemas import ItemError
+from chalicelib.api.schedules.schemas import Kind, Name, NewSchedule, Owner, Tag
 from chalicelib.core.schedules.limits import IMPORT_MAX_SCHEDULES
 
 
@@ -58,7 +59,7 @@ class ImportItem(msgspec.Struct, kw_only=True):
     owner: str
     id: Opt[str] = UNSET
     changes: Opt[dict[str, FieldChange]] = UNSET
-    runs_unix_ms: Opt[list[Instant]] = UNSET
+    runs_unix_ms: Opt[list[ShownInstant]] = UNSET
     error: Opt[ItemError] = UNSET
 
 

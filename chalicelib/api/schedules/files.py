@@ -12,11 +12,12 @@ import msgspec
 from chalicelib.api.http import yaml_text
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Body, definition_fields, given
+from chalicelib.api.http.requests import Body, given
 from chalicelib.api.schedules import file_schemas
 from chalicelib.api.schedules.bulk import item_error
 from chalicelib.api.schedules.file_schemas import FieldChange, ImportItem
 from chalicelib.api.schedules.operations import COLLECTION
+from chalicelib.api.schedules.schemas import definition_fields
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules.limits import EXPORT_MAX_BYTES, EXPORT_MAX_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition, RetryPolicy

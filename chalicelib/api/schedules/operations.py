@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions.schemas import ExecutionList, ScheduleExecutionsQuery, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag, none_match
-from chalicelib.api.http.requests import Body, Query, definition_fields, given, json_text
+from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.schedules import schemas
+from chalicelib.api.schedules.schemas import definition_fields
 from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
@@ -26,7 +28,7 @@ ONE = COLLECTION + "/{schedule_id}"
 _PREVIEW_ONLY = frozenset({"after_unix_ms", "count"})
 
 
-def create(call: Call[requests.NewSchedule, Query]) -> Reply:
+def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
     """Make a schedule; under an Idempotency-Key, find the one that an earlier run of the same call made."""
     s = call.services
     found: Schedule | None = None
@@ -41,7 +43,7 @@ def create(call: Call[requests.NewSchedule, Query]) -> Reply:
     return reply
 
 
-def _existing(call: Call[requests.NewSchedule, Query], schedule_id: str) -> Schedule | None:
+def _existing(call: Call[schemas.NewSchedule, Query], schedule_id: str) -> Schedule | None:
     try:
         return schedules.get(call.services, call.caller, schedule_id)
     except NotFound:
@@ -56,16 +58,16 @@ def get(call: Call[Body, Query]) -> Reply:
     return _shown(call, found)
 
 
-def page(call: Call[Body, requests.SchedulesQuery]) -> Reply:
+def page(call: Call[Body, schemas.SchedulesQuery]) -> Reply:
     """A page of schedules."""
     q = call.query
     wanted = ScheduleFilter(given(q.owner), given(q.enabled), given(q.type), given(q.tag), given(q.name_prefix))
     found, after = schedules.page(call.services, call.caller, wanted, q.limit, call.after(q))
     now_ms = call.services.clock.now_ms()
-    return call.page([responses.of_schedule(f, now_ms) for f in found], after)
+    return call.page([schemas.of_schedule(f, now_ms) for f in found], after)
 
 
-def edit(call: Call[requests.ScheduleChanges, Query]) -> Reply:
+def edit(call: Call[schemas.ScheduleChanges, Query]) -> Reply:
     """Change some fields."""
     schedule_id, version = _id(call), _expected(call)
     return _shown(call, schedules.edit(call.services, call.caller, schedule_id, definition_fields(call.body), version))
@@ -75,10 +77,10 @@ def delete(call: Call[Body, Query]) -> Reply:
     """Delete a schedule."""
     schedule_id = _id(call)
     schedules.delete(call.services, call.caller, schedule_id, _expected(call))
-    return Reply(200, responses.Deleted(schedule_id))
+    return Reply(200, schemas.Deleted(schedule_id))
 
 
-def pause(call: Call[requests.PauseBody, Query]) -> Reply:
+def pause(call: Call[schemas.PauseBody, Query]) -> Reply:
     """Stop firing."""
     schedule_id, version = _id(call), _expected(call)
     return _shown(call, schedules.pause(call.services, call.caller, schedule_id, call.body.note or None, version))
@@ -90,7 +92,7 @@ def resume(call: Call[Body, Query]) -> Reply:
     return _shown(call, schedules.resume(call.services, call.caller, schedule_id, version))
 
 
-def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
+def trigger(call: Call[schemas.TriggerBody, Query]) -> Reply:
     """Fire once, now."""
     schedule_id, version = _id(call), _expected(call)
     raw = given(call.body.payload)
@@ -99,34 +101,34 @@ def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
         validation.check_payload(payload)
     request = None if call.run is None else (call.run.seed, int(call.run.seed.partition("@")[2]))
     fired: Execution = schedules.trigger(call.services, call.caller, schedule_id, payload, version, request)
-    return Reply(202, responses.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
+    return Reply(202, schemas.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
 
 
-def executions_of(call: Call[Body, requests.ScheduleExecutionsQuery]) -> Reply:
+def executions_of(call: Call[Body, ScheduleExecutionsQuery]) -> Reply:
     """The executions of a schedule, also of one that was deleted."""
     schedule_id, after = _id(call), call.after(call.query)
     wanted = execution_filter(call.query, schedule_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, schedule_id)  # tells "none yet" from "no such schedule"
-    return call.page([responses.of_execution(f) for f in found], more)
+    return call.page([of_execution(f) for f in found], more)
 
 
-def start_backfill(call: Call[requests.BackfillBody, Query]) -> Reply:
+def start_backfill(call: Call[schemas.BackfillBody, Query]) -> Reply:
     """Fire what is missing."""
     body, version = call.body, _expected(call)
     count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms, version)
-    return Reply(202, responses.Backfilled(count))
+    return Reply(202, schemas.Backfilled(count))
 
 
-def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
+def ledger_of(call: Call[Body, schemas.LedgerQuery]) -> Reply:
     """What was owed against what became of it."""
     q = call.query
     after = call.after(q)
     from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)
     drawn = backfill.ledger(call.services, call.caller, _id(call), from_ms, to_ms, q.limit)
     lines = [
-        responses.LedgerLine(
+        schemas.LedgerLine(
             firing_unix_ms=line.firing_ms,
             expected=line.expected,
             outcome=line.outcome,
@@ -136,11 +138,11 @@ def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
         for line in drawn.lines
     ]
     following = None if drawn.next_ms is None else str(drawn.next_ms)
-    return Reply(200, responses.LedgerView(lines, drawn.lost, call.token(following)))
+    return Reply(200, schemas.LedgerView(lines, drawn.lost, call.token(following)))
 
 
 def execution_filter(
-    query: requests.ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
+    query: ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
 ) -> ExecutionFilter:
     """The filter that the parameters of a list of executions ask for. Raises InvalidField when its range is empty."""
     from_ms, to_ms = given(query.from_unix_ms) or 0, given(query.to_unix_ms)
@@ -149,14 +151,14 @@ def execution_filter(
     return ExecutionFilter(schedule_id=schedule_id, state=given(query.state), owner=owner, from_ms=from_ms, to_ms=to_ms)
 
 
-def show_preview(call: Call[requests.PreviewBody, Query]) -> Reply:
+def show_preview(call: Call[schemas.PreviewBody, Query]) -> Reply:
     """The coming runs of a recurrence."""
     body = call.body
     fields = definition_fields(body, without=_PREVIEW_ONLY)
     found = preview.preview(call.services, call.caller, fields, given(body.after_unix_ms), body.count)
     zone = str(fields.get("timezone", call.services.config.default_timezone))
-    dst = [responses.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
-    return Reply(200, responses.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
+    dst = [schemas.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
+    return Reply(200, schemas.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
 
 
 def _local(unix_ms: int, timezone: str) -> str:
@@ -169,7 +171,7 @@ def _local(unix_ms: int, timezone: str) -> str:
 
 
 def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200) -> Reply:
-    view = responses.of_schedule(found, call.services.clock.now_ms())
+    view = schemas.of_schedule(found, call.services.clock.now_ms())
     return Reply(status, view, {"ETag": entity_tag(found.definition.version)})
 
 
@@ -206,7 +208,7 @@ _EXAMPLE = {
     "payload": {"hello": "world"},
     "target": {"type": "webhook", "url": "https://example.com/hook"},
 }
-_VIEW = responses.ScheduleView
+_VIEW = schemas.ScheduleView
 
 
 def operations() -> list[Operation]:
@@ -218,7 +220,7 @@ def operations() -> list[Operation]:
             summary="Create a schedule",
             tag="schedules",
             handler=create,
-            body=requests.NewSchedule,
+            body=schemas.NewSchedule,
             answers={201: _VIEW},
             errors=(409, 507),
             creates=True,
@@ -231,8 +233,8 @@ def operations() -> list[Operation]:
             summary="List schedules, newest first",
             tag="schedules",
             handler=page,
-            query=requests.SchedulesQuery,
-            answers={200: responses.ScheduleList},
+            query=schemas.SchedulesQuery,
+            answers={200: schemas.ScheduleList},
             errors=(400,),
         ),
         Operation(
@@ -241,8 +243,8 @@ def operations() -> list[Operation]:
             summary="Show the coming runs of a recurrence; nothing is written",
             tag="schedules",
             handler=show_preview,
-            body=requests.PreviewBody,
-            answers={200: responses.PreviewView},
+            body=schemas.PreviewBody,
+            answers={200: schemas.PreviewView},
             example={"type": "CRON", "expr": "30 2 * * *", "timezone": "Europe/Berlin", "count": 3},
         ),
         Operation(
@@ -261,7 +263,7 @@ def operations() -> list[Operation]:
             summary="Change some fields of a schedule",
             tag="schedules",
             handler=edit,
-            body=requests.ScheduleChanges,
+            body=schemas.ScheduleChanges,
             answers={200: _VIEW},
             errors=(404, 409),
             guarded=True,
@@ -275,7 +277,7 @@ def operations() -> list[Operation]:
             summary="Delete a schedule",
             tag="schedules",
             handler=delete,
-            answers={200: responses.Deleted},
+            answers={200: schemas.Deleted},
             errors=(404,),
             guarded=True,
             description="What was queued is not delivered; its executions stay readable until their retention ends.",
@@ -287,8 +289,8 @@ def operations() -> list[Operation]:
             summary="Every instant owed, against what became of it",
             tag="schedules",
             handler=ledger_of,
-            query=requests.LedgerQuery,
-            answers={200: responses.LedgerView},
+            query=schemas.LedgerQuery,
+            answers={200: schemas.LedgerView},
             errors=(400, 404),
             description="An owed instant that left no trace is `lost`, and counted.",
         ),
@@ -298,8 +300,8 @@ def operations() -> list[Operation]:
             summary="The executions of a schedule, newest firing first",
             tag="executions",
             handler=executions_of,
-            query=requests.ScheduleExecutionsQuery,
-            answers={200: responses.ExecutionList},
+            query=ScheduleExecutionsQuery,
+            answers={200: ExecutionList},
             errors=(400, 404),
         ),
     ]
@@ -313,7 +315,7 @@ def _verbs() -> list[Operation]:
             summary="Stop firing",
             tag="schedules",
             handler=pause,
-            body=requests.PauseBody,
+            body=schemas.PauseBody,
             answers={200: _VIEW},
             errors=(404,),
             guarded=True,
@@ -337,8 +339,8 @@ def _verbs() -> list[Operation]:
             summary="Fire once, now",
             tag="schedules",
             handler=trigger,
-            body=requests.TriggerBody,
-            answers={202: responses.Triggered},
+            body=schemas.TriggerBody,
+            answers={202: schemas.Triggered},
             errors=(404,),
             creates=True,
             guarded=True,
@@ -352,8 +354,8 @@ def _verbs() -> list[Operation]:
             summary="Fire the instants of a span that have no execution",
             tag="schedules",
             handler=start_backfill,
-            body=requests.BackfillBody,
-            answers={202: responses.Backfilled},
+            body=schemas.BackfillBody,
+            answers={202: schemas.Backfilled},
             errors=(404,),
             creates=True,
             guarded=True,

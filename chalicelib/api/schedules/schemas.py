@@ -1,0 +1,356 @@
+"""Schedules as callers send them and see them. An absent field is UNSET, which a PATCH tells from null."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from chalicelib.api.http.requests import Body, Duration, Instant, Opt, PageQuery, Query, json_text
+from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.targets.schemas import Target, target_of
+from chalicelib.core.limits import DURATION_MAX_MS
+from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
+from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.schedules.limits import (
+    JITTER_MAX_MS,
+    LEDGER_MAX_ITEMS,
+    NAME_MAX_CHARS,
+    NOTE_MAX_CHARS,
+    OWNER_MAX_CHARS,
+    RETRY_MAX_ATTEMPTS,
+    RUNS_MAX,
+    SHARD_KEY_MAX_CHARS,
+    TAG_MAX_CHARS,
+    TAGS_MAX_COUNT,
+)
+from chalicelib.core.schedules.schedule import Definition, Monitor, RetryPolicy, Schedule
+
+Name = Annotated[
+    str,
+    Meta(min_length=1, max_length=NAME_MAX_CHARS, description="Unique within an owner when given."),
+]
+Kind = Literal["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"]
+Expr = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=EXPR_MAX_CHARS,
+        description="By type: `*/5 * * * *`, `rate:5s`, `delay:30s`, `PT5M`, `at:2026-12-25T10:00:00Z`.",
+        examples=["rate:5s"],
+    ),
+]
+Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name.", examples=["Europe/Berlin"])]
+Owner = Annotated[str, Meta(min_length=1, max_length=OWNER_MAX_CHARS)]
+Tag = Annotated[str, Meta(min_length=1, max_length=TAG_MAX_CHARS)]
+Tags = Annotated[list[Tag], Meta(max_length=TAGS_MAX_COUNT)]
+MaxRuns = Annotated[int, Meta(ge=1, le=RUNS_MAX, description="The schedule completes after so many runs.")]
+FailuresInRow = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=FAILURES_IN_ROW_MAX,
+        description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
+    ),
+]
+Gap = Literal["run_after", "skip", "shift"]
+Overlap = Literal["once", "twice"]
+
+
+class Range(Body, kw_only=True):
+    """A span of time, both ends included."""
+
+    from_unix_ms: Instant
+    to_unix_ms: Instant
+
+
+class RetryPolicyBody(Body, kw_only=True):
+    """How a failed delivery is tried again. What is left out takes its default, also in a PATCH."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=RETRY_MAX_ATTEMPTS)] = 3
+    backoff: Literal["exponential", "fixed"] = "exponential"
+    base_ms: Duration = 1000
+    max_ms: Duration = 60_000
+    jitter: bool = True
+
+
+class MonitorBody(Body, kw_only=True):
+    """A dead-man's switch: an alert when no execution succeeded for so long."""
+
+    window_ms: Annotated[int, Meta(ge=MONITOR_WINDOW_MIN_MS, le=DURATION_MAX_MS, description="Milliseconds.")]
+
+
+Exclude = Annotated[
+    list[Range | str],
+    Meta(description="Spans, cron expressions whose minutes are left out, or iCalendar text."),
+]
+
+
+class ScheduleChanges(Body, kw_only=True):
+    """The fields to change; what is left out stays. An object (`target`, `retry_policy`) is replaced whole."""
+
+    name: Opt[Name | None] = UNSET
+    type: Opt[Kind] = UNSET
+    expr: Opt[Expr] = UNSET
+    timezone: Opt[Timezone] = UNSET
+    start_at_unix_ms: Opt[Instant | None] = UNSET
+    end_at_unix_ms: Opt[Instant | None] = UNSET
+    max_runs: Opt[MaxRuns | None] = UNSET
+    payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
+    target: Opt[Target] = UNSET
+    enabled: Opt[bool] = UNSET
+    owner: Opt[Owner] = UNSET
+    sla_ms: Opt[Duration] = UNSET
+    overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
+    catch_up_window_ms: Opt[Duration] = UNSET
+    jitter_ms: Opt[Annotated[int, Meta(ge=0, le=JITTER_MAX_MS, description="Milliseconds.")]] = UNSET
+    dst_gap: Opt[Gap] = UNSET
+    dst_overlap: Opt[Overlap] = UNSET
+    exclude: Opt[Exclude] = UNSET
+    retry_policy: Opt[RetryPolicyBody] = UNSET
+    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
+    pause_after_failures: Opt[FailuresInRow | None] = UNSET
+    monitor: Opt[MonitorBody | None] = UNSET
+    tags: Opt[Tags] = UNSET
+
+
+class NewSchedule(ScheduleChanges, kw_only=True):
+    """A schedule to create: `type` and `expr`, and whatever should differ from its default."""
+
+    type: Kind
+    expr: Expr
+    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS)] | None] = UNSET
+
+
+class PreviewBody(Body, kw_only=True):
+    """A recurrence to look at. Nothing is written."""
+
+    type: Kind
+    expr: Expr
+    timezone: Opt[Timezone] = UNSET
+    start_at_unix_ms: Opt[Instant | None] = UNSET
+    end_at_unix_ms: Opt[Instant | None] = UNSET
+    exclude: Opt[Exclude] = UNSET
+    dst_gap: Opt[Gap] = UNSET
+    dst_overlap: Opt[Overlap] = UNSET
+    after_unix_ms: Opt[Instant | None] = UNSET
+    count: Annotated[int, Meta(ge=1, le=PREVIEW_MAX_COUNT)] = PREVIEW_DEFAULT_COUNT
+
+
+class PauseBody(Body, kw_only=True):
+    """Why it is paused, for whoever reads it next."""
+
+    note: Annotated[str, Meta(max_length=NOTE_MAX_CHARS)] | None = None
+
+
+class TriggerBody(Body, kw_only=True):
+    """What to deliver instead of the schedule's own payload."""
+
+    payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
+
+
+class BackfillBody(Body, kw_only=True):
+    """Which instants; both ends count."""
+
+    from_unix_ms: Instant
+    to_unix_ms: Instant
+
+
+class SchedulesQuery(PageQuery, kw_only=True):
+    """Which schedules."""
+
+    owner: Opt[Owner] = UNSET
+    enabled: Opt[bool] = UNSET
+    type: Opt[Kind] = UNSET
+    tag: Opt[Tag] = UNSET
+    name_prefix: Opt[Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS)]] = UNSET
+
+
+class LedgerQuery(Query, kw_only=True):
+    """Which span, both ends included; without one, the last day."""
+
+    from_unix_ms: Opt[Instant] = UNSET
+    to_unix_ms: Opt[Instant] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=LEDGER_MAX_ITEMS, description="Instants on a page.")] = LEDGER_MAX_ITEMS
+    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+
+
+_RENAMED = {"start_at_unix_ms": "start_at_ms", "end_at_unix_ms": "end_at_ms"}
+
+
+def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[str] = frozenset()) -> dict[str, object]:
+    """The fields that were given, under the names and in the types of the domain."""
+    names = (name for name in body.__struct_fields__ if name not in without)
+    sent = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
+    if sent.get("shard_key", "") is None:
+        del sent["shard_key"]
+    return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
+
+
+def _domain(value: object) -> object:
+    if isinstance(value, Raw):
+        return json_text(value)
+    if isinstance(value, RetryPolicyBody):
+        return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
+    if isinstance(value, MonitorBody):
+        return Monitor(value.window_ms)
+    if isinstance(value, Body):
+        return target_of(value)
+    if isinstance(value, list):
+        return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)
+    return value
+
+
+class ScheduleView(msgspec.Struct, kw_only=True):
+    """A schedule, with the course it has taken so far."""
+
+    id: Ulid
+    name: str | None
+    type: Kind
+    expr: str
+    timezone: str
+    start_at_unix_ms: ShownInstant | None
+    end_at_unix_ms: ShownInstant | None
+    max_runs: int | None
+    payload: Raw
+    target: Target
+    enabled: bool
+    state: Literal["active", "paused", "completed", "deleted"]
+    owner: str
+    tenant: str
+    shard_key: str
+    sla_ms: int
+    overlap: str
+    catch_up_window_ms: int
+    jitter_ms: int
+    dst_gap: str
+    dst_overlap: str
+    exclude: list[Range | str]
+    retry_policy: RetryPolicyBody
+    timeout_ms: int
+    pause_after_failures: int | None
+    monitor: MonitorBody | None
+    tags: list[str]
+    next_run_unix_ms: ShownInstant | None
+    last_run_unix_ms: ShownInstant | None
+    run_count: int
+    version: str
+    created_at_unix_ms: ShownInstant
+    updated_at_unix_ms: ShownInstant
+    note: Opt[str] = UNSET
+
+
+class ScheduleList(msgspec.Struct):
+    """A page of schedules, newest first."""
+
+    items: list[ScheduleView]
+    next_page_token: str | None
+
+
+class Deleted(msgspec.Struct):
+    """What was deleted."""
+
+    id: str
+
+
+class Triggered(msgspec.Struct):
+    """The execution that fires now."""
+
+    execution_id: str
+
+
+class DstNote(msgspec.Struct):
+    """A run that a daylight-saving change moved or made ambiguous."""
+
+    run_unix_ms: ShownInstant
+    kind: Literal["gap", "overlap"]
+
+
+class PreviewView(msgspec.Struct):
+    """The coming runs: as instants, and as RFC 3339 in the zone that was asked for."""
+
+    runs_unix_ms: list[ShownInstant]
+    runs_iso8601: list[str]
+    dst: list[DstNote]
+
+
+class Backfilled(msgspec.Struct):
+    """How many instants were without an execution and fire now."""
+
+    count: int
+
+
+class LedgerLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One instant. `expected`: the schedule owed it. `outcome`: a delivery state, or `excluded`, `paused`, `lost`."""
+
+    firing_unix_ms: ShownInstant
+    expected: bool
+    outcome: str
+    lateness_ms: int | None = None
+    reason: str | None = None
+
+
+class LedgerView(msgspec.Struct):
+    """What was owed against what became of it, in order of time; `lost` counts the owed without an answer."""
+
+    items: list[LedgerLine]
+    lost: int
+    next_page_token: str | None
+
+
+def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
+    """A schedule as its owner sees it at ``now_ms``."""
+    d, course = found.definition, schedules.progress(found, now_ms)
+    policy = d.retry_policy
+    return ScheduleView(
+        id=d.id,
+        name=d.name,
+        type=cast(Kind, d.type),
+        expr=d.expr,
+        timezone=d.timezone,
+        start_at_unix_ms=d.start_at_ms,
+        end_at_unix_ms=d.end_at_ms,
+        max_runs=d.max_runs,
+        payload=Raw(d.payload),
+        target=cast(Target, d.target),  # stored as it is shown: encoding a mapping and its model gives the same JSON
+        enabled=d.active,
+        state=cast(Literal["active"], course.state),
+        owner=d.owner,
+        tenant=d.tenant,
+        shard_key=d.shard_key,
+        sla_ms=d.sla_ms,
+        overlap=d.overlap,
+        catch_up_window_ms=d.catch_up_window_ms,
+        jitter_ms=d.jitter_ms,
+        dst_gap=d.dst_gap,
+        dst_overlap=d.dst_overlap,
+        exclude=[_exclusion(e) for e in d.exclude],
+        retry_policy=RetryPolicyBody(
+            max_attempts=policy.max_attempts,
+            backoff=cast(Literal["fixed"], policy.backoff),
+            base_ms=policy.base_ms,
+            max_ms=policy.max_ms,
+            jitter=policy.jitter,
+        ),
+        timeout_ms=d.timeout_ms,
+        pause_after_failures=d.pause_after_failures,
+        monitor=None if d.monitor is None else MonitorBody(window_ms=d.monitor.window_ms),
+        tags=list(d.tags),
+        next_run_unix_ms=course.next_run_ms,
+        last_run_unix_ms=course.last_run_ms,
+        run_count=course.run_count,
+        version=d.version,
+        created_at_unix_ms=d.created_at_ms,
+        updated_at_unix_ms=d.updated_at_ms,
+        note=_note(d),
+    )
+
+
+def _exclusion(exclusion: tuple[int, int] | str) -> Range | str:
+    return exclusion if isinstance(exclusion, str) else Range(from_unix_ms=exclusion[0], to_unix_ms=exclusion[1])
+
+
+def _note(definition: Definition) -> str | UnsetType:
+    return UNSET if definition.active or not definition.note else definition.note
