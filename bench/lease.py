@@ -30,7 +30,8 @@ from bench.report import Report, Target, spread, table
 from bench.root import ROOT
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import Granted, LeaseItem
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.leases import LeaseStore
 from tests.kit.services import with_stores
 
@@ -353,7 +354,7 @@ def _services(endpoint: str) -> Services:
 def _use_case(s: Services) -> Way:
     from chalicelib.usecases import leases
 
-    caller = Caller()
+    caller = ANONYMOUS_ADMIN
 
     def acquire(name: str, holder_id: str, ttl_ms: int, wait_ms: int) -> int | None:
         fields: dict[str, Any] = {"name": name, "holder_id": holder_id, "ttl_ms": ttl_ms, "wait_ms": wait_ms}

@@ -42,14 +42,15 @@ def change(
     if_match: str | None,
     edited: Callable[[Definition], Definition],
     outcome: str | None = None,
+    first: Schedule | None = None,
 ) -> Schedule:
     """Load, settle, decide, queue, write; from the top again when another writer was faster. ``outcome`` marks the
-    schedule so (None: the mark stays).
+    schedule so (None: the mark stays). ``first`` is the schedule as the caller has just read it.
 
     Raises NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted, TooMany.
     """
     for _ in range(CHANGE_ATTEMPTS):
-        found = load(s, key)
+        found, first = first or load(s, key), None
         check_match(found.definition, if_match)
         changed = edited(found.definition)
         if changed == found.definition and outcome in (None, found.state.outcome):
@@ -64,10 +65,11 @@ def change(
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
-def delete(s: Services, key: Key, if_match: str | None) -> None:
-    """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
+def delete(s: Services, key: Key, if_match: str | None, first: Schedule | None = None) -> None:
+    """Delete: in-flight firings are not delivered; executions stay readable. ``first`` as in ``change``. Raises
+    NotFound, PreconditionFailed."""
     for _ in range(CHANGE_ATTEMPTS):
-        found = load(s, key)
+        found, first = first or load(s, key), None
         check_match(found.definition, if_match)
         since_ms = _next_since_ms(s, found.state)
         settled = settle(s, found, since_ms)

@@ -14,9 +14,10 @@ from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.security.caller import Caller
 from chalicelib.engine import handoff
 from chalicelib.engine.schedule_change import check_match
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 
 LEDGER_DEFAULT_MS = 86_400_000
@@ -30,7 +31,7 @@ def backfill(
     Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound,
     PreconditionFailed, and InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
     """
-    found = schedules.get(s, caller, schedule_id)
+    found = schedules.get(s, caller, schedule_id, "schedules.write")
     definition = found.definition
     check_match(definition, if_match)
     _check(definition, from_ms, to_ms)

@@ -13,7 +13,9 @@ from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS, TAG_CHANGE_MAX_SCHEDULES, TAG_PREVIEW_RUNS
 from chalicelib.core.schedules.schedule import Definition, Schedule
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import schedules
 
@@ -113,8 +115,10 @@ def by_tag(
 ) -> TagChange:
     """Pause, resume or delete all schedules with a tag, newest first; a dry run tells the same and writes nothing.
 
-    Bounded in number and time: what is left is told by ``after``. Repeating it changes nothing more.
+    Only schedules that the caller may see. Bounded in number and time: what is left is told by ``after``. Repeating it
+    changes nothing more.
     """
+    authorize(caller, "schedules.write")
     until_ms = s.clock.now_ms() + TAG_CHANGE_BUDGET_MS
     wanted = ScheduleFilter(tag=tag)
     done: list[Change] = []

@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.security.authorize import authorize, authorize_owner, only_owner
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.ulid import derived, is_ulid
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 
 CREATE, UPDATE, UNCHANGED, REFUSED = "create", "update", "unchanged", "refused"
@@ -53,6 +55,7 @@ def apply(s: Services, caller: Caller, entries: Sequence[Entry], seed: str, dry_
     An entry that is refused does not stop the others. New schedules have ids that follow from ``seed``, so that the
     same call run again makes the same. Raises InvalidField when two entries mean the same schedule.
     """
+    authorize(caller, "schedules.write")
     _check_distinct(caller, entries)
     existing = _existing(s, caller, entries)
     return [_step(s, caller, entry, existing[n], derived(seed, n), dry_run) for n, entry in enumerate(entries)]
@@ -77,14 +80,16 @@ def _check_distinct(caller: Caller, entries: Sequence[Entry]) -> None:
 
 
 def _existing(s: Services, caller: Caller, entries: Sequence[Entry]) -> list[Schedule | None]:
-    """The schedules that the entries mean, where they exist."""
+    """The schedules that the entries mean, where they exist and the caller may change them."""
     identities = [_identity(caller, entry) for entry in entries]
     names = list(dict.fromkeys(i for i in identities if isinstance(i, tuple)))
     held = s.stores.schedules.named(caller.tenant, names)
     ids = [i if isinstance(i, str) else None if i is None else held.get(i) for i in identities]
     keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
     found = s.stores.schedules.get(keys) if keys else {}
-    return [None if i is None else found.get(Key(caller.tenant, i)) for i in ids]
+    own = only_owner(caller)
+    seen = {key: f for key, f in found.items() if own in (None, f.definition.owner)}
+    return [None if i is None else seen.get(Key(caller.tenant, i)) for i in ids]
 
 
 def _step(s: Services, caller: Caller, entry: Entry, existing: Schedule | None, new_id: str, dry_run: bool) -> Step:
@@ -109,7 +114,7 @@ def _create(s: Services, caller: Caller, entry: Entry, schedule_id: str, dry_run
 
 
 def _update(s: Services, caller: Caller, entry: Entry, before: Definition, dry_run: bool) -> Step:
-    wanted = schedules.draft_new(s, caller, {"shard_key": before.shard_key, **entry.fields}, before.id, allow_past=True)
+    wanted = schedules.draft(s, caller, {"shard_key": before.shard_key, **entry.fields}, before.id, allow_past=True)
     if wanted.shard_key != before.shard_key:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
     changed = frozenset(name for name in COMPARED if _differ(name, before, wanted))
@@ -117,6 +122,7 @@ def _update(s: Services, caller: Caller, entry: Entry, before: Definition, dry_r
     if not changed:
         return Step(UNCHANGED, before, before)
     validation.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    authorize_owner(caller, after.owner, before.owner)
     if not dry_run:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}
         after = schedules.edit(s, caller, before.id, values, None, allow_past=True).definition

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS, IDEMPOTENCY_RUNNING_MAX_MS
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.idempotency import Remembered
 
 HEADER = "Idempotency-Key"

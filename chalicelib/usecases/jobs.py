@@ -14,7 +14,10 @@ from chalicelib.core.limits import INSTANT_MAX_MS, PAGE_MAX_ITEMS
 from chalicelib.core.schedules import schedule as course
 from chalicelib.core.schedules.capacity import is_cancelled
 from chalicelib.core.schedules.schedule import Key, Schedule
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
@@ -112,19 +115,20 @@ def _in_terms_of_jobs(wanted: NewJob, refused: InvalidField) -> InvalidField:
     return InvalidField(errors, code=refused.code)
 
 
-def get(s: Services, caller: Caller, job_id: str) -> Job:
-    """One job, by its last execution as the journal has it. Raises NotFound."""
-    found = schedules.get(s, caller, job_id)
+def get(s: Services, caller: Caller, job_id: str, permission: Permission = "schedules.read") -> Job:
+    """One job, by its last execution as the journal has it. Raises NotFound, Forbidden."""
+    found = schedules.get(s, caller, job_id, permission)
     return _job(s, found, _last_of(s, found.definition.key))
 
 
 def page(
     s: Services, caller: Caller, status: str | None, limit: int, after: str | None
 ) -> tuple[list[Job], str | None]:
-    """Jobs with a status (None: all), newest first, and the id to go on after (None: the end).
+    """Jobs with a status (None: all) that the caller may see, newest first, and the id to go on after (None: the end).
 
     An index finds them, however many others there are; what has just changed its status may be missing from a page.
     """
+    authorize(caller, "schedules.read")
     if status is None:
         found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
         return _jobs(s, found), more
@@ -161,7 +165,9 @@ def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tupl
 def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
     found = s.stores.schedules.get(keys) if keys else {}
-    return _jobs(s, [found[key] for key in keys if key in found])
+    own = only_owner(caller)
+    seen = [found[key] for key in keys if key in found]
+    return _jobs(s, [f for f in seen if own in (None, f.definition.owner)])
 
 
 def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
@@ -202,7 +208,7 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
 
     Raises NotFound, PreconditionFailed, Conflict (``not_cancellable``) when it is over or was cancelled.
     """
-    job = get(s, caller, job_id)
+    job = get(s, caller, job_id, "schedules.write")
     over = course.progress(job.schedule, s.clock.now_ms()).state == "completed" and job.status not in OPEN
     if over or is_cancelled(job.schedule.definition, job.schedule.state):
         raise Conflict(f"the job is already {job.status}", code="not_cancellable")

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.errors import ChronoError, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import (
     AcquireRequest,
@@ -30,7 +30,9 @@ from chalicelib.core.leases.lease import (
     Waiting,
 )
 from chalicelib.core.leases.limits import LEASE_POLL_MS
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 
 CHANGE_ATTEMPTS = 64
 POLL_STEPS = 4  # those behind the first waiter look less often, down to every POLL_STEPS-th time
@@ -60,6 +62,7 @@ def acquire(
     A process holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again.
     Raises InvalidField, PreconditionFailed, TooMany.
     """
+    authorize(caller, "leases.use")
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **fields)
     if request.wait_ms == 0 or not s.process.held_calls.take():
         return _ask(s, request, versions, None).answer
@@ -112,6 +115,7 @@ def _look_again_at(
 
 def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Granted:
     """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
+    authorize(caller, "leases.use")
     request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **fields)
 
     def decide(item: LeaseItem | None, now_ms: int) -> Decision[Granted]:
@@ -122,6 +126,7 @@ def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequenc
 
 def release(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Released:
     """End a holding and wake the first waiter. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
+    authorize(caller, "leases.use")
     request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **fields)
 
     def decide(item: LeaseItem | None, _now_ms: int) -> Decision[Released]:
@@ -135,8 +140,7 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
 
     Raises Forbidden, InvalidField, NotFound, PreconditionFailed.
     """
-    if "admin" not in caller.roles:
-        raise Forbidden("only an admin may break a lease")
+    authorize(caller, "leases.break")
     problem = lease.name_problem(name)
     if problem is not None:
         raise InvalidField([problem])
@@ -149,20 +153,23 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
 
 def validate(s: Services, caller: Caller, fields: dict[str, Any]) -> Validity:
     """Whether a token is the live holder's. Raises InvalidField."""
+    authorize(caller, "leases.read")
     request = ValidateRequest(tenant=caller.tenant, **fields)
     return lease.decide_validate(_load(s, request.tenant, request.name), request, s.clock.now_ms())
 
 
 def get(s: Services, caller: Caller, name: str) -> LeaseItem:
     """One lease as it is stored. Raises NotFound, also for what can be no name."""
+    authorize(caller, "leases.read")
     found = None if lease.name_problem(name) is not None else _load(s, caller.tenant, name)
     if found is None:
-        raise NotFound("nobody ever asked for this lease", code="lease_not_found")
+        raise NotFound(f"no lease named {name} exists", code="lease_not_found")
     return found
 
 
 def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[LeaseItem], str | None]:
     """A tenant's leases by name, and the name to go on after (None: the end)."""
+    authorize(caller, "leases.read")
     documents, after = s.stores.leases.list(caller.tenant, limit, after)
     return [lease_document.read(document) for document in documents], after
 

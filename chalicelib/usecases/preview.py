@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from chalicelib.core.schedules import schedule, validation
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 
 
 class Preview(NamedTuple):
@@ -19,6 +21,7 @@ class Preview(NamedTuple):
 
 def preview(s: Services, caller: Caller, fields: Mapping[str, Any], after_ms: int | None, count: int) -> Preview:
     """The first ``count`` instants strictly after ``after_ms`` (default: now). Raises InvalidField."""
+    authorize(caller, "schedules.read")
     now_ms = s.clock.now_ms()
     definition = Definition(
         **{"timezone": s.config.default_timezone, **fields},

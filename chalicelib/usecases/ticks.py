@@ -19,17 +19,19 @@ from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
 from chalicelib.core.clock.clock_bound import Reading
 from chalicelib.core.clock.limits import QUARTZ_PPM
-from chalicelib.core.errors import Forbidden, NotFound, TooMany
+from chalicelib.core.errors import NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS
 from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
 from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
 from chalicelib.engine.handoff import enqueue
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,7 @@ def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, obj
 
     _switch(s, caller, frequency, started)
     produce(s)
-    return view(s, frequency)
+    return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
 def disable(s: Services, caller: Caller, frequency: str) -> View:
@@ -129,12 +131,11 @@ def disable(s: Services, caller: Caller, frequency: str) -> View:
     Raises Forbidden, NotFound, TooMany, Unavailable.
     """
     _switch(s, caller, frequency, lambda _, stream: replace(stream, enabled=False))
-    return view(s, frequency)
+    return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
 def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
-    if "admin" not in caller.roles:
-        raise Forbidden("only an admin may switch ticks on or off")
+    authorize(caller, "ticks.admin")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()
@@ -180,14 +181,16 @@ def frequency_of(text: str) -> Frequency:
     raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
 
 
-def views(s: Services) -> list[View]:
-    """Where each stream stands."""
+def views(s: Services, caller: Caller) -> list[View]:
+    """Where each stream stands. Raises Forbidden."""
+    authorize(caller, "ticks.read")
     book = s.stores.ticks.load().book
     return [_view(s, book, frequency) for frequency in FREQUENCIES]
 
 
-def view(s: Services, frequency: str) -> View:
-    """Where one stream stands. Raises NotFound."""
+def view(s: Services, caller: Caller, frequency: str) -> View:
+    """Where one stream stands. Raises Forbidden, NotFound."""
+    authorize(caller, "ticks.read")
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
@@ -218,7 +221,15 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
     return next_boundary(max(now_nanos, stream.cursor.boundary_nanos), frequency, terms.zone) if running else None
 
 
-def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None) -> History:
+def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> History:
+    """As ``read_history``, for a caller. Raises Forbidden."""
+    authorize(caller, "ticks.read")
+    return read_history(s, frequency, after_sequence, limit)
+
+
+def read_history(
+    s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None
+) -> History:
     """At most ``limit`` ticks whose boundaries have passed, after a number; the oldest kept when that one has expired.
 
     ``book`` may be one that was read a moment ago: ticks are reserved long before their instants.

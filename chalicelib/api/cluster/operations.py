@@ -9,7 +9,8 @@ from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.leases.lease import LeaseItem
-from chalicelib.usecases import nodes as joined
+from chalicelib.usecases.nodes import join as join_node
+from chalicelib.usecases.nodes import joined_nodes
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards
 
@@ -23,7 +24,7 @@ def get(call: Call[Body, Query]) -> Reply:
     swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
     view = schemas.ClusterView(
-        nodes=[_node(item) for _, item in sorted(nodes.items())] + [_node(item) for item in joined.joined(s)],
+        nodes=[_node(item) for item in (*(nodes[name] for name in sorted(nodes)), *joined_nodes(s, call.caller))],
         shards=[
             schemas.ShardView(
                 shard=shard,
@@ -48,7 +49,7 @@ def _node(item: LeaseItem) -> schemas.NodeView:
 
 def join(call: Call[schemas.JoinBody, Query]) -> Reply:
     """Register a node."""
-    item = joined.join(call.services, call.body.node_id, call.body.address)
+    item = join_node(call.services, call.caller, call.body.node_id, call.body.address)
     address = str(item.metadata.get("address", call.body.address))
     return Reply(200, schemas.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
 
@@ -61,6 +62,7 @@ def operations() -> list[Operation]:
             path="/debug/cluster",
             summary="Which workers live, who has which shard, and how old the oldest sweep is",
             tag="operations",
+            permission="cluster.read",
             handler=get,
             answers={200: schemas.ClusterView},
             description="Workers on Lambda are no nodes: they own a shard for half a minute.",
@@ -70,6 +72,7 @@ def operations() -> list[Operation]:
             path="/join",
             summary="Register a worker node of yours, or keep it registered",
             tag="operations",
+            permission="cluster.join",
             handler=join,
             body=schemas.JoinBody,
             answers={200: schemas.JoinedView},

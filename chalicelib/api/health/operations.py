@@ -12,6 +12,7 @@ from chalicelib.api.http.requests import Body, Query
 from chalicelib.api.http.responses import Check
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.errors import ChronoError, Unavailable
+from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 from chalicelib.usecases.health import Vitals, vitals
 
@@ -39,13 +40,13 @@ class Health:
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
             return problem(error, call.trace_id, checks)
-        return Reply(200, _view(s, self._vitals(s, now_ms), max(0, now_ms - since_ms), checks))
+        return Reply(200, _view(s, self._vitals(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
 
-    def _vitals(self, s: Services, now_ms: int) -> Vitals:
+    def _vitals(self, s: Services, caller: Caller, now_ms: int) -> Vitals:
         """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
         known = self._numbers
         if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
-            known = self._numbers = (now_ms, vitals(s))
+            known = self._numbers = (now_ms, vitals(s, caller))
         return known[1]
 
 
@@ -94,6 +95,7 @@ def operations() -> list[Operation]:
             path="/health",
             summary="Whether schedules fire",
             tag="operations",
+            permission="health.read",
             handler=Health().get,
             answers={200: schemas.HealthView},
             errors=(503,),

@@ -17,7 +17,9 @@ from chalicelib.api.http.problem import Reply, decode_path, if_match
 from chalicelib.api.http.requests import Body, Paged, Query, given
 from chalicelib.core import page_token
 from chalicelib.core.errors import MethodNotAllowed, NotFound
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
+from chalicelib.ports.services import Services
 from chalicelib.usecases.idempotency import Run
 
 B_co = TypeVar("B_co", bound=msgspec.Struct, covariant=True)
@@ -79,6 +81,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -86,6 +89,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     path: str
     summary: str
     tag: str
+    permission: Permission
     handler: Handler
     answers: Mapping[int, Any]
     body: type[msgspec.Struct] = Body

@@ -11,6 +11,7 @@ from chalicelib.api.http.requests import Body, PageQuery, Query
 from chalicelib.api.leases import schemas
 from chalicelib.core.leases import lease
 from chalicelib.core.leases.lease import Granted, LeaseItem, Waiting
+from chalicelib.core.security.permissions import Permission
 from chalicelib.usecases import leases
 
 COLLECTION = "/api/v1/leases"
@@ -102,6 +103,7 @@ def operations() -> list[Operation]:
     holder = {"name": _NAME, "holder_id": "worker-1"}
     return [
         _verb(
+            "leases.use",
             "acquire",
             "Take a lease, or a place in its queue",
             acquire,
@@ -114,6 +116,7 @@ def operations() -> list[Operation]:
             errors=(429,),
         ),
         _verb(
+            "leases.use",
             "renew",
             "Prolong a holding",
             renew,
@@ -124,6 +127,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
+            "leases.use",
             "release",
             "End a holding",
             release,
@@ -134,6 +138,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
+            "leases.read",
             "validate",
             "Whether a token is the live holder's",
             validate,
@@ -143,6 +148,7 @@ def operations() -> list[Operation]:
             guarded=False,
         ),
         _verb(
+            "leases.break",
             "break",
             "Take a lease from its holder",
             break_,
@@ -157,6 +163,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List leases by name",
             tag="leases",
+            permission="leases.read",
             handler=page,
             query=PageQuery,
             answers={200: schemas.LeaseList},
@@ -168,6 +175,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + "/{name}",
             summary="One lease",
             tag="leases",
+            permission="leases.read",
             handler=get,
             answers={200: schemas.LeaseView},
             errors=(404,),
@@ -179,6 +187,7 @@ def operations() -> list[Operation]:
 
 
 def _verb(
+    permission: Permission,
     name: str,
     summary: str,
     handler: Handler,
@@ -195,6 +204,7 @@ def _verb(
         path=f"{COLLECTION}:{name}",
         summary=summary,
         tag="leases",
+        permission=permission,
         handler=handler,
         body=body,
         answers={200: answer},

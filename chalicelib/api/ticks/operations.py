@@ -33,7 +33,7 @@ def page(call: Call[Body, schemas.TicksQuery]) -> Reply:
         return _subscribe(call, frequency)
     position = call.after(call.query)
     after_sequence = int(position) if position is not None else given(call.query.after_sequence, 0) or 0
-    found = ticks.history(call.services, frequency, after_sequence, call.query.limit)
+    found = ticks.history(call.services, call.caller, frequency, after_sequence, call.query.limit)
     next_position = str(found.ticks[-1].sequence) if found.more else None
     items, gaps = [_tick(t) for t in found.ticks], [_gap(g) for g in found.gaps]
     return Reply(200, schemas.TickList(items, gaps, call.token(next_position)))
@@ -41,7 +41,7 @@ def page(call: Call[Body, schemas.TicksQuery]) -> Reply:
 
 def streams(call: Call[Body, Query]) -> Reply:
     """Where each stream stands."""
-    return Reply(200, schemas.TickStreamList([_stream(v) for v in ticks.views(call.services)], None))
+    return Reply(200, schemas.TickStreamList([_stream(v) for v in ticks.views(call.services, call.caller)], None))
 
 
 def enable(call: Call[schemas.EnableTicksBody, Query]) -> Reply:
@@ -98,7 +98,7 @@ def _subscribe(call: Call[Body, schemas.TicksQuery], frequency: Frequency) -> Re
 
     def feed(gone: Callable[[], bool], may_wait: bool) -> event_stream.Feed:
         until_ms = s.clock.now_ms() + TICK_STREAM_MAX_MS if may_wait else 0
-        return _events(tick_feed.follow(s, frequency, after_sequence, until_ms, gone))
+        return _events(tick_feed.follow(s, call.caller, frequency, after_sequence, until_ms, gone))
 
     return event_stream.reply(feed, s.process.tick_streams)
 
@@ -135,6 +135,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="Where the streams of ticks stand",
             tag="ticks",
+            permission="ticks.read",
             handler=streams,
             answers={200: schemas.TickStreamList},
         ),
@@ -143,6 +144,7 @@ def operations() -> list[Operation]:
             path=one,
             summary="Ticks of a stream, oldest first",
             tag="ticks",
+            permission="ticks.read",
             handler=page,
             query=schemas.TicksQuery,
             answers={200: schemas.TickList},
@@ -156,6 +158,7 @@ def operations() -> list[Operation]:
             path=one + ":enable",
             summary="Start a stream of ticks",
             tag="ticks",
+            permission="ticks.admin",
             handler=enable,
             body=schemas.EnableTicksBody,
             answers={200: schemas.TickStreamView},
@@ -167,6 +170,7 @@ def operations() -> list[Operation]:
             path=one + ":disable",
             summary="Stop a stream of ticks",
             tag="ticks",
+            permission="ticks.admin",
             handler=disable,
             answers={200: schemas.TickStreamView},
             errors=(403,),

@@ -307,7 +307,7 @@ def decide_break(item: LeaseItem | None, name: str) -> Decision[Broken]:
     the fencing token protects the resource. Raises NotFound for a name that was never leased.
     """
     if item is None:
-        raise NotFound(f"no lease named {name}", code="lease_not_found")
+        raise NotFound(f"no lease named {name} exists", code="lease_not_found")
     return Decision(None if item.holder_id is None else _freed(item), Broken())
 
 

@@ -10,13 +10,13 @@ from zlib import crc32
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import OPEN, RETRYABLE, ExecutionKey
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.services import Caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import backfill, executions, schedules
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 from tests.simulation.world import World
 
 ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 REPEATS_MAX = 3
 PATIENCE_MS = 60_000
 API_LIMIT_MS = 29_000  # the time limits of the functions, as .chalice/config.json sets them

@@ -13,7 +13,8 @@ from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, LeaseItem
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Services
 from chalicelib.usecases import leases
 from tests.simulation.actors.tables import Gate, Leases
 from tests.simulation.clock import InstanceClock
@@ -24,7 +25,7 @@ TTLS_MS = (200, 500, 1_000, 3_000)
 PATIENCE_MS = 2_000
 GIVES_UP_AFTER = 30  # askings; in quiet worlds nobody gives up, so that turns can be compared
 PLACED_WITHIN_MS = 500  # a call that is held has its place by then, while nothing goes wrong
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 
 
 class Written(NamedTuple):

@@ -14,13 +14,14 @@ from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnkn
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.limits import LEASE_POLL_MS
-from chalicelib.ports.services import Caller, Config, Machine, Services, assemble
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
 
 NOW_MS = 1_795_252_800_000
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 TTL = 10_000
 MARGIN = 20
 
@@ -232,7 +233,7 @@ def test_every_write_is_stamped(d: Deployment) -> None:
 
 def test_another_subject_is_not_the_holder(d: Deployment) -> None:
     acquire(d.first)
-    thief = Caller(subject="thief")
+    thief = Caller("default", "thief", frozenset({"user"}))
     with pytest.raises(Conflict):
         leases.release(d.first, thief, {"name": "n", "holder_id": "a", "fencing_token": 1})
     answer = leases.acquire(d.first, thief, {"name": "n", "holder_id": "a", "ttl_ms": TTL})
