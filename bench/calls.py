@@ -29,6 +29,7 @@ from bench.product import free_ports
 from bench.report import Report, Target, table
 from bench.virtual import VirtualClock, VirtualQueue, VirtualTasks
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.services import Services
 
@@ -95,7 +96,8 @@ class World:
 
         self.proxy.phase = "create"
         schedule_id = self.services.ids.ulid(self.clock.now_ms())
-        schedules.create(self.services, ANONYMOUS_ADMIN, {"payload": '{"hello":"world"}', **fields}, schedule_id)
+        wanted = ScheduleRequest(**{"payload": '{"hello":"world"}', **fields})
+        schedules.create(self.services, ANONYMOUS_ADMIN, wanted, schedule_id)
         return schedule_id
 
     def delete(self, schedule_id: str) -> None:

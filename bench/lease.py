@@ -357,12 +357,12 @@ def _use_case(s: Services) -> Way:
     caller = ANONYMOUS_ADMIN
 
     def acquire(name: str, holder_id: str, ttl_ms: int, wait_ms: int) -> int | None:
-        fields: dict[str, Any] = {"name": name, "holder_id": holder_id, "ttl_ms": ttl_ms, "wait_ms": wait_ms}
-        answer = leases.acquire(s, caller, fields)
+        wanted = leases.AcquireLease(name=name, holder_id=holder_id, ttl_ms=ttl_ms, wait_ms=wait_ms)
+        answer = leases.acquire(s, caller, wanted)
         return answer.fencing_token if isinstance(answer, Granted) else None
 
     def release(name: str, holder_id: str, token: int) -> None:
-        leases.release(s, caller, {"name": name, "holder_id": holder_id, "fencing_token": token})
+        leases.release(s, caller, leases.ReleaseLease(name=name, holder_id=holder_id, fencing_token=token))
 
     return Way(acquire, release)
 

@@ -18,7 +18,7 @@ from chalicelib.core.policies import failures, monitor
 from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
 from chalicelib.core.schedules.capacity import Room
-from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
+from chalicelib.core.schedules.schedule import BadEnd, Definition, FailurePause, Key, Schedule, State, VersionRef
 from chalicelib.engine.capacity import counted, exhausted, uncounted
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_over
@@ -41,7 +41,7 @@ def change(
     key: Key,
     if_match: str | None,
     edited: Callable[[Definition], Definition],
-    outcome: str | None = None,
+    outcome: BadEnd | None = None,
     first: Schedule | None = None,
 ) -> Schedule:
     """Load, settle, decide, queue, write; from the top again when another writer was faster. ``outcome`` marks the
@@ -180,7 +180,7 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
 
 
 def _next_version(
-    s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None
+    s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: BadEnd | None
 ) -> tuple[Schedule, Room | None]:
     """The changed definition under a new version, its first instants queued, and the room it needs."""
     definition, state = found.definition, found.state

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, TooMany
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, LateAnswer, parse_id
+from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, ExecutionState, LateAnswer, parse_id
 from chalicelib.core.executions.journal import Result
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.queue_messages import Run
@@ -32,7 +32,7 @@ class ExecutionFilter(Struct, frozen=True):
     ``to_ms`` it ends now, since firings are claimed some seconds before their instants."""
 
     schedule_id: str | None = None
-    state: str | None = None
+    state: ExecutionState | None = None
     owner: str | None = None
     from_ms: int = 0
     to_ms: int | None = None

@@ -26,13 +26,13 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
     """
     authorize(caller, "cluster.join")
     keeper = system_caller(JOINED)
-    fields = {
-        "name": node_id,
-        "holder_id": node_id,
-        "ttl_ms": NODE_JOIN_TTL_MS,
-        "metadata": {"address": address, "role": "worker"},
-    }
-    leases.acquire(s, keeper, fields, None)
+    wanted = leases.AcquireLease(
+        name=node_id,
+        holder_id=node_id,
+        ttl_ms=NODE_JOIN_TTL_MS,
+        metadata={"address": address, "role": "worker"},
+    )
+    leases.acquire(s, keeper, wanted)
     found = leases.get(s, keeper, node_id)
     if found.holder_id != node_id:
         raise Conflict("the node is joining from several places at once")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from chalicelib.core import trace
@@ -14,7 +14,8 @@ from chalicelib.core.policies import monitor
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules import capacity, schedule, validation
 from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
-from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.schedules.request import ScheduleRequest, given
+from chalicelib.core.schedules.schedule import BadEnd, Definition, Key, RetryPolicy, Schedule, State, VersionRef
 from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
@@ -36,14 +37,14 @@ from chalicelib.ports.stores.schedules import NameTaken, NoRoom, RevisionLost, S
 
 
 def create(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Schedule:
     """Make a schedule under the given new id. ``allow_past`` takes an AT that has passed: it never fires.
 
     Raises InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already (the same call
     ran before and its answer was lost), the schedule it made is returned.
     """
-    definition = draft_new(s, caller, fields, schedule_id, allow_past)
+    definition = draft_new(s, caller, wanted, schedule_id, allow_past)
     note_tenant(s, caller.tenant)
     blank, room = find_room(s, None, definition, _blank_state(s, definition), None)
     made = only_if_it_counts(definition, begin(s, definition, blank, None))
@@ -59,44 +60,40 @@ def create(
 
 
 def draft_new(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
     """The definition that ``create`` would make, judged and not written. Raises Forbidden, InvalidField, TooLarge."""
     authorize(caller, "schedules.write")
-    authorize_owner(caller, str(fields.get("owner", caller.subject)))
-    return draft(s, caller, fields, schedule_id, allow_past)
+    authorize_owner(caller, caller.subject if wanted.owner is UNSET else wanted.owner)
+    return draft(s, caller, wanted, schedule_id, allow_past)
 
 
 def draft(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
-    """A definition made of ``fields`` and defaults, judged by itself: not whether the caller may have it. Raises
+    """A definition made of what is wanted and of defaults, judged by itself: not whether the caller may have it. Raises
     InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
-    definition = _new_definition(s, caller, fields, schedule_id, now_ms)
+    definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
     validation.check(definition, now_ms, s.config.webhook_allow, allow_past)
     return definition
 
 
-def _new_definition(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, now_ms: int
-) -> Definition:
-    given = {
+def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, now_ms: int) -> Definition:
+    fields = {
         "owner": caller.subject,
         "shard_key": schedule_id,
         "timezone": s.config.default_timezone,
         "timeout_ms": s.config.attempt_timeout_ms,
         "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
-        **fields,
+        **given(wanted),
     }
-    active = bool(given.pop("enabled", True))
     return Definition(
-        **given,
+        **fields,
         tenant=caller.tenant,
         id=schedule_id,
         version=s.ids.ulid(now_ms),
         since_ms=now_ms,
-        active=active,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         zone_data=s.config.zone_data,
@@ -155,7 +152,7 @@ def edit(
     s: Services,
     caller: Caller,
     schedule_id: str,
-    fields: Mapping[str, Any],
+    wanted: ScheduleRequest,
     if_match: str | None,
     allow_past: bool = False,
 ) -> Schedule:
@@ -165,16 +162,14 @@ def edit(
     """
 
     def edited(definition: Definition) -> Definition:
-        given = dict(fields)
-        active = bool(given.pop("enabled", definition.active))
-        changed = replace(definition, **given, active=active)
+        changed = replace(definition, **given(wanted))
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
         validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
         authorize_owner(caller, changed.owner, definition.owner)
         return changed
 
-    if "shard_key" in fields:
+    if wanted.shard_key is not UNSET:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
     return _change(s, caller, schedule_id, if_match, edited)
 
@@ -185,7 +180,7 @@ def _change(
     schedule_id: str,
     if_match: str | None,
     edited: Callable[[Definition], Definition],
-    outcome: str | None = None,
+    outcome: BadEnd | None = None,
 ) -> Schedule:
     """``schedule_change.change`` of what the caller may write, also when others change it meanwhile."""
     found = get(s, caller, schedule_id, "schedules.write")

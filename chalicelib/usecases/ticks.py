@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from chalicelib import VERSION
@@ -109,23 +109,27 @@ def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
 # -- switching
 
 
-def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | None = None) -> View:
-    """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: None leaves it as it is, an
-    empty one takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
+def enable(
+    s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | UnsetType | None = UNSET
+) -> TickStreamStatus:
+    """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: UNSET leaves it as it is,
+    None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
-    if target:
+    if isinstance(target, Mapping):
         validation.check_target(target, s.config.webhook_allow)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))
-        return running if target is None else replace(running, target=json.dumps(target) if target else None)
+        if isinstance(target, UnsetType):
+            return running
+        return replace(running, target=None if target is None else json.dumps(target))
 
     _switch(s, caller, frequency, started)
     produce(s)
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def disable(s: Services, caller: Caller, frequency: str) -> View:
+def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
     """Stop giving numbers. What has one by now is still published: the numbers would otherwise have a hole.
 
     Raises Forbidden, NotFound, TooMany, Unavailable.
@@ -148,7 +152,7 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
 # -- reading
 
 
-class View(Struct, frozen=True):
+class TickStreamStatus(Struct, frozen=True):
     """Where a stream stands; boundaries in unix nanoseconds.
 
     ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none),
@@ -165,7 +169,7 @@ class View(Struct, frozen=True):
     target: Mapping[str, object] | None
 
 
-class History(Struct, frozen=True):
+class TickHistory(Struct, frozen=True):
     """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now."""
 
     ticks: tuple[Tick, ...]
@@ -181,24 +185,24 @@ def frequency_of(text: str) -> Frequency:
     raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
 
 
-def views(s: Services, caller: Caller) -> list[View]:
+def views(s: Services, caller: Caller) -> list[TickStreamStatus]:
     """Where each stream stands. Raises Forbidden."""
     authorize(caller, "ticks.read")
     book = s.stores.ticks.load().book
     return [_view(s, book, frequency) for frequency in FREQUENCIES]
 
 
-def view(s: Services, caller: Caller, frequency: str) -> View:
+def view(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
     """Where one stream stands. Raises Forbidden, NotFound."""
     authorize(caller, "ticks.read")
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def _view(s: Services, book: Book, frequency: Frequency) -> View:
+def _view(s: Services, book: Book, frequency: Frequency) -> TickStreamStatus:
     stream, terms = book.stream(frequency), terms_of(s)
     now_nanos = s.clock.now_ms() * NANOS_PER_MS
     last, running = tick_book.last_passed(stream.runs, now_nanos), terms.runs(frequency, stream)
-    return View(
+    return TickStreamStatus(
         frequency,
         running,
         last.sequence if last else _number_before(stream),
@@ -221,7 +225,7 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
     return next_boundary(max(now_nanos, stream.cursor.boundary_nanos), frequency, terms.zone) if running else None
 
 
-def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> History:
+def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> TickHistory:
     """As ``read_history``, for a caller. Raises Forbidden."""
     authorize(caller, "ticks.read")
     return read_history(s, frequency, after_sequence, limit)
@@ -229,7 +233,7 @@ def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: i
 
 def read_history(
     s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None
-) -> History:
+) -> TickHistory:
     """At most ``limit`` ticks whose boundaries have passed, after a number; the oldest kept when that one has expired.
 
     ``book`` may be one that was read a moment ago: ticks are reserved long before their instants.
@@ -246,7 +250,7 @@ def read_history(
         found.append(tick)
     end = found[-1].sequence if found and more else stream.cursor.sequence + 1
     passed = tuple(g for g in gaps if after_sequence <= g.after_sequence < end)
-    return History(tuple(found), passed, more and bool(found))
+    return TickHistory(tuple(found), passed, more and bool(found))
 
 
 def _since(

@@ -17,6 +17,7 @@ from chalicelib.core.security.caller import Caller, system_caller
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease
 from tests.api.conftest import Answer, House
 
 TTL = 1000
@@ -228,7 +229,7 @@ def test_leases_are_listed_by_name_over_pages(house: House) -> None:
 def test_another_tenant_has_leases_of_its_own(house: House) -> None:
     acquire(house, "a")
     elsewhere = system_caller("other")
-    granted = leases.acquire(house.services, elsewhere, {"name": "n", "holder_id": "b", "ttl_ms": TTL})
+    granted = leases.acquire(house.services, elsewhere, AcquireLease(name="n", holder_id="b", ttl_ms=TTL))
     assert granted == leases.Granted(1, house.clock.now_ms() + TTL)
     assert len(house.call("GET", "/api/v1/leases").json["items"]) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
@@ -10,12 +10,12 @@ from msgspec import UNSET, Meta, Raw
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
-from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, Transition
+from chalicelib.core.executions.execution import Attempt, Execution, ExecutionState, LateAnswer, Transition
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
 
-State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
+LateOutcome = Literal["completed", "accepted", "failed", "timeout", "closed"]
 
 
 class CancelBody(Body, kw_only=True):
@@ -46,7 +46,7 @@ class LogBody(Body, kw_only=True):
 class ScheduleExecutionsQuery(PageQuery, kw_only=True):
     """Which executions of a schedule; the range is of firing instants."""
 
-    state: Opt[State] = UNSET
+    state: Opt[ExecutionState] = UNSET
     from_unix_ms: Opt[Instant] = UNSET
     to_unix_ms: Opt[Instant] = UNSET
 
@@ -62,7 +62,7 @@ class LateAnswerView(msgspec.Struct, kw_only=True):
     """What the target still said of an attempt that had been ended. It had no effect."""
 
     at_unix_ms: ShownInstant
-    outcome: Literal["completed", "accepted", "failed", "timeout", "closed"]
+    outcome: LateOutcome
     http_status: Opt[int] = UNSET
     error: Opt[str] = UNSET
 
@@ -83,8 +83,8 @@ class AttemptView(msgspec.Struct, kw_only=True):
 class TransitionView(msgspec.Struct, kw_only=True, rename={"source": "from", "target": "to"}):
     """One step of the state machine."""
 
-    source: State
-    target: State
+    source: ExecutionState
+    target: ExecutionState
     at_unix_ms: ShownInstant
     reason: Opt[str] = UNSET
 
@@ -101,7 +101,7 @@ class ExecutionView(msgspec.Struct, kw_only=True):
     id: Annotated[str, Meta(examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
     schedule_id: Ulid
     firing_time_unix_ms: ShownInstant
-    delivery_state: State
+    delivery_state: ExecutionState
     attempt: int
     attempts: list[AttemptView]
     history: list[TransitionView]
@@ -144,7 +144,7 @@ def of_execution(found: Execution) -> ExecutionView:
         id=found.id,
         schedule_id=found.schedule_id,
         firing_time_unix_ms=found.firing_ms,
-        delivery_state=cast(State, found.state),
+        delivery_state=found.state,
         attempt=found.attempt,
         attempts=[_attempt(a) for a in found.attempts],
         history=[_transition(t) for t in found.history],
@@ -180,7 +180,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
 def _late_answer(answer: LateAnswer) -> LateAnswerView:
     return LateAnswerView(
         at_unix_ms=answer.at_ms,
-        outcome=cast("Any", answer.outcome),
+        outcome=cast(LateOutcome, answer.outcome),
         http_status=UNSET if answer.http_status is None else answer.http_status,
         error=UNSET if answer.error is None else answer.error,
     )
@@ -188,8 +188,8 @@ def _late_answer(answer: LateAnswer) -> LateAnswerView:
 
 def _transition(step: Transition) -> TransitionView:
     return TransitionView(
-        source=cast(State, step.source),
-        target=cast(State, step.target),
+        source=step.source,
+        target=step.target,
         at_unix_ms=step.at_ms,
         reason=UNSET if step.reason is None else step.reason,
     )

@@ -27,7 +27,7 @@ from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
-from chalicelib.usecases.idempotency import Run
+from chalicelib.usecases.idempotency import RepeatableCall
 
 log = logging.getLogger("chronowatch.api")
 
@@ -250,7 +250,7 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
     now_ms = services.clock.now_ms()
     seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
 
-    def run(run: Run) -> str:
+    def run(run: RepeatableCall) -> str:
         call.run = run
         reply = call.operation.handler(call)
         return json.dumps([reply.status, reply.headers, reply.text()])

@@ -73,7 +73,7 @@ def _models(table: tuple[Operation, ...]) -> list[Any]:
 
 def _add_defaults(components: dict[str, Any]) -> None:
     """Say what a schedule's field is when it is left out. The models cannot: they must tell absent from given."""
-    blank = Definition(tenant="", id="", version="", since_ms=0, type="", expr="", created_at_ms=0, updated_at_ms=0)
+    blank = Definition(tenant="", id="", version="", since_ms=0, type="AT", expr="", created_at_ms=0, updated_at_ms=0)
     properties = components[NewSchedule.__name__]["properties"]
     # Bounds and names that have no default, and those whose default the deployment or the caller decides.
     undecided = {"type", "expr", "owner", "shard_key", "timezone", "enabled", "payload"}

@@ -20,7 +20,7 @@ from chalicelib.core.errors import MethodNotAllowed, NotFound
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
 from chalicelib.ports.services import Services
-from chalicelib.usecases.idempotency import Run
+from chalicelib.usecases.idempotency import RepeatableCall
 
 B_co = TypeVar("B_co", bound=msgspec.Struct, covariant=True)
 Q_co = TypeVar("Q_co", bound=msgspec.Struct, covariant=True)
@@ -45,7 +45,7 @@ class Call(Struct, Generic[B_co, Q_co]):
     body: B_co
     query: Q_co
     base: str = ""
-    run: Run | None = None
+    run: RepeatableCall | None = None
 
     @property
     def versions(self) -> list[str] | None:

@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.api.executions.schemas import CancelBody, ExecutionList, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, PageQuery, Query, given, json_text
+from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.jobs import schemas
 from chalicelib.api.schedules.operations import expected_version, known_form
 from chalicelib.core.errors import NotFound
@@ -24,22 +24,10 @@ def create(call: Call[schemas.NewJob, Query]) -> Reply:
     s = call.services
     job_id = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
     made = _existing(call, job_id) if call.run is not None and call.run.again else None
-    made = made or jobs.create(s, call.caller, _wanted(call.body), job_id)
+    made = made or jobs.create(s, call.caller, schemas.request_of(call.body), job_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{job_id}"
     return reply
-
-
-def _wanted(body: schemas.NewJob) -> jobs.NewJob:
-    raw = given(body.payload)
-    return jobs.NewJob(
-        type=body.type,
-        timestamp=given(body.timestamp),
-        cron_expression=given(body.cron_expression),
-        last_date=given(body.last_date),
-        webhook_url=given(body.webhook_url),
-        payload=None if raw is None else json_text(raw),
-    )
 
 
 def _existing(call: Call[schemas.NewJob, Query], job_id: str) -> Job | None:

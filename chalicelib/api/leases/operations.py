@@ -7,12 +7,13 @@ import msgspec
 from chalicelib.api.http.connection import caller_is_gone
 from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, PageQuery, Query
+from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.leases import schemas
 from chalicelib.core.leases import lease
 from chalicelib.core.leases.lease import Granted, LeaseItem, Waiting
 from chalicelib.core.security.permissions import Permission
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease, ValidateLease
 
 COLLECTION = "/api/v1/leases"
 _NAME = "reports/nightly"
@@ -20,25 +21,33 @@ _NAME = "reports/nightly"
 
 def acquire(call: Call[schemas.AcquireBody, Query]) -> Reply:
     """Acquire, renew or queue."""
-    fields = _given(call.body)
-    answer = leases.acquire(call.services, call.caller, fields, call.versions, gone=caller_is_gone())
+    b = call.body
+    wanted = AcquireLease(
+        name=b.name, holder_id=b.holder_id, ttl_ms=b.ttl_ms, wait_ms=b.wait_ms, metadata=given(b.metadata)
+    )
+    answer = leases.acquire(call.services, call.caller, wanted, call.versions, gone=caller_is_gone())
     return _acquired(answer)
 
 
 def renew(call: Call[schemas.RenewBody, Query]) -> Reply:
     """Prolong a holding."""
-    return _acquired(leases.renew(call.services, call.caller, _given(call.body), call.versions))
+    b = call.body
+    wanted = RenewLease(name=b.name, holder_id=b.holder_id, fencing_token=b.fencing_token, ttl_ms=given(b.ttl_ms))
+    return _acquired(leases.renew(call.services, call.caller, wanted, call.versions))
 
 
 def release(call: Call[schemas.ReleaseBody, Query]) -> Reply:
     """End a holding."""
-    done = leases.release(call.services, call.caller, _given(call.body), call.versions)
+    b = call.body
+    wanted = ReleaseLease(name=b.name, holder_id=b.holder_id, fencing_token=b.fencing_token)
+    done = leases.release(call.services, call.caller, wanted, call.versions)
     return Reply(200, schemas.ReleasedView(done.released))
 
 
 def validate(call: Call[schemas.ValidateBody, Query]) -> Reply:
     """Judge a token."""
-    found = leases.validate(call.services, call.caller, _given(call.body))
+    wanted = ValidateLease(name=call.body.name, fencing_token=call.body.fencing_token)
+    found = leases.validate(call.services, call.caller, wanted)
     return Reply(200, schemas.ValidityView(found.valid, found.highest_fencing_token))
 
 
@@ -58,12 +67,6 @@ def page(call: Call[Body, PageQuery]) -> Reply:
     """A page of leases."""
     found, after = leases.page(call.services, call.caller, call.query.limit, call.after(call.query))
     return call.page([_view(call, item) for item in found], after)
-
-
-def _given(body: msgspec.Struct) -> dict[str, object]:
-    """The fields that were sent, and the defaults of the others that have one."""
-    named = ((name, getattr(body, name)) for name in body.__struct_fields__)
-    return {name: value for name, value in named if value is not msgspec.UNSET}
 
 
 def _acquired(answer: Granted | Waiting) -> Reply:

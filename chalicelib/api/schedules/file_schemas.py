@@ -10,8 +10,10 @@ from msgspec import UNSET, Meta
 from chalicelib.api.http.requests import Body, Opt, Query, TokenQuery
 from chalicelib.api.http.responses import ShownInstant
 from chalicelib.api.schedules.bulk_schemas import ItemError
-from chalicelib.api.schedules.schemas import Kind, Name, NewSchedule, Owner, Tag
+from chalicelib.api.schedules.schemas import Name, NewSchedule, Owner, Tag
+from chalicelib.core.recurrence.expressions import RecurrenceType
 from chalicelib.core.schedules.limits import IMPORT_MAX_SCHEDULES
+from chalicelib.usecases.files import ImportAction
 
 
 class FileEntry(NewSchedule, kw_only=True):
@@ -38,7 +40,7 @@ class ExportQuery(TokenQuery, kw_only=True):
 
     owner: Opt[Owner] = UNSET
     enabled: Opt[bool] = UNSET
-    type: Opt[Kind] = UNSET
+    type: Opt[RecurrenceType] = UNSET
     tag: Opt[Tag] = UNSET
     name_prefix: Opt[Name] = UNSET
 
@@ -54,7 +56,7 @@ class ImportItem(msgspec.Struct, kw_only=True):
     """What one entry does. `runs_unix_ms`: its next runs as it then stands."""
 
     index: int
-    action: Literal["create", "update", "unchanged", "refused"]
+    action: ImportAction
     name: str | None
     owner: str
     id: Opt[str] = UNSET

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from chalicelib.api.executions.schemas import ExecutionList, ScheduleExecutionsQuery, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag, none_match
 from chalicelib.api.http.requests import Body, Query, given, json_text
 from chalicelib.api.schedules import schemas
-from chalicelib.api.schedules.schemas import definition_fields
 from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
@@ -25,7 +25,6 @@ from chalicelib.usecases.executions import ExecutionFilter
 
 COLLECTION = "/api/v1/schedules"
 ONE = COLLECTION + "/{schedule_id}"
-_PREVIEW_ONLY = frozenset({"after_unix_ms", "count"})
 
 
 def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
@@ -37,7 +36,7 @@ def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
     else:
         schedule_id = call.run.seed.partition("@")[0]
         found = _existing(call, schedule_id) if call.run.again else None
-    made = found or schedules.create(s, call.caller, definition_fields(call.body), schedule_id)
+    made = found or schedules.create(s, call.caller, schemas.request_of(call.body), schedule_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{made.definition.id}"
     return reply
@@ -70,7 +69,7 @@ def page(call: Call[Body, schemas.SchedulesQuery]) -> Reply:
 def edit(call: Call[schemas.ScheduleChanges, Query]) -> Reply:
     """Change some fields."""
     schedule_id, version = _id(call), _expected(call)
-    return _shown(call, schedules.edit(call.services, call.caller, schedule_id, definition_fields(call.body), version))
+    return _shown(call, schedules.edit(call.services, call.caller, schedule_id, schemas.request_of(call.body), version))
 
 
 def delete(call: Call[Body, Query]) -> Reply:
@@ -153,10 +152,9 @@ def execution_filter(
 
 def show_preview(call: Call[schemas.PreviewBody, Query]) -> Reply:
     """The coming runs of a recurrence."""
-    body = call.body
-    fields = definition_fields(body, without=_PREVIEW_ONLY)
-    found = preview.preview(call.services, call.caller, fields, given(body.after_unix_ms), body.count)
-    zone = str(fields.get("timezone", call.services.config.default_timezone))
+    s = call.services
+    found = preview.preview(s, call.caller, schemas.preview_of(call.body))
+    zone = s.config.default_timezone if call.body.timezone is UNSET else call.body.timezone
     dst = [schemas.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
     return Reply(200, schemas.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
 

@@ -7,13 +7,14 @@ from typing import Annotated, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from chalicelib.api.http.requests import Body, Duration, Instant, Opt, PageQuery, Query, json_text
+from chalicelib.api.http.requests import Body, Duration, Instant, Opt, PageQuery, Query, given, json_text
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.targets.schemas import Target, target_of
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.expressions import Exclusion, RecurrenceType
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
-from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
 from chalicelib.core.schedules.limits import (
     JITTER_MAX_MS,
     LEDGER_MAX_ITEMS,
@@ -26,13 +27,22 @@ from chalicelib.core.schedules.limits import (
     TAG_MAX_CHARS,
     TAGS_MAX_COUNT,
 )
-from chalicelib.core.schedules.schedule import Definition, Monitor, RetryPolicy, Schedule
+from chalicelib.core.schedules.request import PreviewRequest, ScheduleRequest
+from chalicelib.core.schedules.schedule import (
+    Backoff,
+    Definition,
+    Monitor,
+    Overlap,
+    RetryPolicy,
+    Schedule,
+    ScheduleState,
+    progress,
+)
 
 Name = Annotated[
     str,
     Meta(min_length=1, max_length=NAME_MAX_CHARS, description="Unique within an owner when given."),
 ]
-Kind = Literal["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"]
 Expr = Annotated[
     str,
     Meta(
@@ -55,8 +65,6 @@ FailuresInRow = Annotated[
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
 ]
-Gap = Literal["run_after", "skip", "shift"]
-Overlap = Literal["once", "twice"]
 
 
 class Range(Body, kw_only=True):
@@ -70,7 +78,7 @@ class RetryPolicyBody(Body, kw_only=True):
     """How a failed delivery is tried again. What is left out takes its default, also in a PATCH."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=RETRY_MAX_ATTEMPTS)] = 3
-    backoff: Literal["exponential", "fixed"] = "exponential"
+    backoff: Backoff = "exponential"
     base_ms: Duration = 1000
     max_ms: Duration = 60_000
     jitter: bool = True
@@ -92,7 +100,7 @@ class ScheduleChanges(Body, kw_only=True):
     """The fields to change; what is left out stays. An object (`target`, `retry_policy`) is replaced whole."""
 
     name: Opt[Name | None] = UNSET
-    type: Opt[Kind] = UNSET
+    type: Opt[RecurrenceType] = UNSET
     expr: Opt[Expr] = UNSET
     timezone: Opt[Timezone] = UNSET
     start_at_unix_ms: Opt[Instant | None] = UNSET
@@ -103,11 +111,11 @@ class ScheduleChanges(Body, kw_only=True):
     enabled: Opt[bool] = UNSET
     owner: Opt[Owner] = UNSET
     sla_ms: Opt[Duration] = UNSET
-    overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
+    overlap: Opt[Overlap] = UNSET
     catch_up_window_ms: Opt[Duration] = UNSET
     jitter_ms: Opt[Annotated[int, Meta(ge=0, le=JITTER_MAX_MS, description="Milliseconds.")]] = UNSET
-    dst_gap: Opt[Gap] = UNSET
-    dst_overlap: Opt[Overlap] = UNSET
+    dst_gap: Opt[DstGap] = UNSET
+    dst_overlap: Opt[DstOverlap] = UNSET
     exclude: Opt[Exclude] = UNSET
     retry_policy: Opt[RetryPolicyBody] = UNSET
     timeout_ms: Opt[Annotated[int, Meta(ge=1, le=DURATION_MAX_MS, description="Milliseconds.")]] = UNSET
@@ -119,7 +127,7 @@ class ScheduleChanges(Body, kw_only=True):
 class NewSchedule(ScheduleChanges, kw_only=True):
     """A schedule to create: `type` and `expr`, and whatever should differ from its default."""
 
-    type: Kind
+    type: RecurrenceType
     expr: Expr
     shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS)] | None] = UNSET
 
@@ -127,14 +135,14 @@ class NewSchedule(ScheduleChanges, kw_only=True):
 class PreviewBody(Body, kw_only=True):
     """A recurrence to look at. Nothing is written."""
 
-    type: Kind
+    type: RecurrenceType
     expr: Expr
     timezone: Opt[Timezone] = UNSET
     start_at_unix_ms: Opt[Instant | None] = UNSET
     end_at_unix_ms: Opt[Instant | None] = UNSET
     exclude: Opt[Exclude] = UNSET
-    dst_gap: Opt[Gap] = UNSET
-    dst_overlap: Opt[Overlap] = UNSET
+    dst_gap: Opt[DstGap] = UNSET
+    dst_overlap: Opt[DstOverlap] = UNSET
     after_unix_ms: Opt[Instant | None] = UNSET
     count: Annotated[int, Meta(ge=1, le=PREVIEW_MAX_COUNT)] = PREVIEW_DEFAULT_COUNT
 
@@ -163,7 +171,7 @@ class SchedulesQuery(PageQuery, kw_only=True):
 
     owner: Opt[Owner] = UNSET
     enabled: Opt[bool] = UNSET
-    type: Opt[Kind] = UNSET
+    type: Opt[RecurrenceType] = UNSET
     tag: Opt[Tag] = UNSET
     name_prefix: Opt[Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS)]] = UNSET
 
@@ -177,30 +185,61 @@ class LedgerQuery(Query, kw_only=True):
     page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
-_RENAMED = {"start_at_unix_ms": "start_at_ms", "end_at_unix_ms": "end_at_ms"}
+def request_of(body: ScheduleChanges) -> ScheduleRequest:
+    """What is asked of a schedule, in the words of the domain; what was left out stays UNSET."""
+    shard_key = body.shard_key if isinstance(body, NewSchedule) else UNSET
+    return ScheduleRequest(
+        name=body.name,
+        type=body.type,
+        expr=body.expr,
+        timezone=body.timezone,
+        start_at_ms=body.start_at_unix_ms,
+        end_at_ms=body.end_at_unix_ms,
+        max_runs=body.max_runs,
+        payload=UNSET if body.payload is UNSET else json_text(body.payload),
+        target=UNSET if body.target is UNSET else target_of(body.target),
+        enabled=body.enabled,
+        owner=body.owner,
+        shard_key=UNSET if shard_key is None else shard_key,
+        sla_ms=body.sla_ms,
+        overlap=body.overlap,
+        catch_up_window_ms=body.catch_up_window_ms,
+        jitter_ms=body.jitter_ms,
+        dst_gap=body.dst_gap,
+        dst_overlap=body.dst_overlap,
+        exclude=_exclusions(body.exclude),
+        retry_policy=UNSET if body.retry_policy is UNSET else _retry_policy(body.retry_policy),
+        timeout_ms=body.timeout_ms,
+        pause_after_failures=body.pause_after_failures,
+        monitor=Monitor(body.monitor.window_ms) if isinstance(body.monitor, MonitorBody) else body.monitor,
+        tags=UNSET if body.tags is UNSET else tuple(body.tags),
+    )
 
 
-def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[str] = frozenset()) -> dict[str, object]:
-    """The fields that were given, under the names and in the types of the domain."""
-    names = (name for name in body.__struct_fields__ if name not in without)
-    sent = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
-    if sent.get("shard_key", "") is None:
-        del sent["shard_key"]
-    return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
+def preview_of(body: PreviewBody) -> PreviewRequest:
+    """The recurrence that a caller would look at."""
+    return PreviewRequest(
+        type=body.type,
+        expr=body.expr,
+        timezone=body.timezone,
+        start_at_ms=body.start_at_unix_ms,
+        end_at_ms=body.end_at_unix_ms,
+        exclude=_exclusions(body.exclude),
+        dst_gap=body.dst_gap,
+        dst_overlap=body.dst_overlap,
+        after_ms=given(body.after_unix_ms),
+        count=body.count,
+    )
 
 
-def _domain(value: object) -> object:
-    if isinstance(value, Raw):
-        return json_text(value)
-    if isinstance(value, RetryPolicyBody):
-        return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
-    if isinstance(value, MonitorBody):
-        return Monitor(value.window_ms)
-    if isinstance(value, Body):
-        return target_of(value)
-    if isinstance(value, list):
-        return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)
-    return value
+def _exclusions(exclude: Opt[list[Range | str]]) -> Opt[tuple[Exclusion, ...]]:
+    if exclude is UNSET:
+        return UNSET
+    return tuple((e.from_unix_ms, e.to_unix_ms) if isinstance(e, Range) else e for e in exclude)
+
+
+def _retry_policy(body: RetryPolicyBody) -> RetryPolicy:
+    return RetryPolicy(body.max_attempts, body.backoff, body.base_ms, body.max_ms, body.jitter)
 
 
 class ScheduleView(msgspec.Struct, kw_only=True):
@@ -208,7 +247,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
 
     id: Ulid
     name: str | None
-    type: Kind
+    type: RecurrenceType
     expr: str
     timezone: str
     start_at_unix_ms: ShownInstant | None
@@ -217,7 +256,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     payload: Raw
     target: Target
     enabled: bool
-    state: Literal["active", "paused", "completed", "deleted"]
+    state: ScheduleState
     owner: str
     tenant: str
     shard_key: str
@@ -302,12 +341,12 @@ class LedgerView(msgspec.Struct):
 
 def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
     """A schedule as its owner sees it at ``now_ms``."""
-    d, course = found.definition, schedules.progress(found, now_ms)
+    d, course = found.definition, progress(found, now_ms)
     policy = d.retry_policy
     return ScheduleView(
         id=d.id,
         name=d.name,
-        type=cast(Kind, d.type),
+        type=d.type,
         expr=d.expr,
         timezone=d.timezone,
         start_at_unix_ms=d.start_at_ms,
@@ -316,7 +355,7 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
         payload=Raw(d.payload),
         target=cast(Target, d.target),  # stored as it is shown: encoding a mapping and its model gives the same JSON
         enabled=d.active,
-        state=cast(Literal["active"], course.state),
+        state=course.state,
         owner=d.owner,
         tenant=d.tenant,
         shard_key=d.shard_key,
@@ -329,7 +368,7 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
         exclude=[_exclusion(e) for e in d.exclude],
         retry_policy=RetryPolicyBody(
             max_attempts=policy.max_attempts,
-            backoff=cast(Literal["fixed"], policy.backoff),
+            backoff=policy.backoff,
             base_ms=policy.base_ms,
             max_ms=policy.max_ms,
             jitter=policy.jitter,

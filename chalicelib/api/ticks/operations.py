@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Callable, Generator
 from typing import cast
 
-import msgspec
-
 from chalicelib.api.http import event_stream
 from chalicelib.api.http.event_stream import StreamEvent
 from chalicelib.api.http.operations import Call, Operation
@@ -47,7 +45,7 @@ def streams(call: Call[Body, Query]) -> Reply:
 def enable(call: Call[schemas.EnableTicksBody, Query]) -> Reply:
     """Start a stream."""
     asked = call.body.target
-    target = None if isinstance(asked, msgspec.UnsetType) else {} if asked is None else target_of(asked)
+    target = target_of(asked) if isinstance(asked, Body) else asked
     return Reply(200, _stream(ticks.enable(call.services, call.caller, call.params["frequency"], target)))
 
 
@@ -77,7 +75,7 @@ def _gap(skipped: Skipped) -> schemas.TickGap:
     )
 
 
-def _stream(view: ticks.View) -> schemas.TickStreamView:
+def _stream(view: ticks.TickStreamStatus) -> schemas.TickStreamView:
     return schemas.TickStreamView(
         frequency=view.frequency,
         enabled=view.enabled,

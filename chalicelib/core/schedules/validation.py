@@ -1,14 +1,14 @@
 """Whether a whole schedule, as somebody wants it, may exist: every rule of its fields that one look can judge.
 
-Faces (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of them
-and with all errors together. Field names are those of the API, nested ones with dots.
+The ways in (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of
+them and with all errors together. Field names are those of the API, nested ones with dots.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
@@ -27,12 +27,12 @@ from chalicelib.core.schedules.limits import (
     TAG_MAX_CHARS,
     TAGS_MAX_COUNT,
 )
-from chalicelib.core.schedules.schedule import Definition, RetryPolicy
+from chalicelib.core.schedules.schedule import Backoff, Definition, Overlap, RetryPolicy
 from chalicelib.core.targets import ssrf, webhook_signature
 from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 
-OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
-BACKOFFS: Final = ("exponential", "fixed")
+OVERLAPS: Final = get_args(Overlap)
+BACKOFFS: Final = get_args(Backoff)
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
 

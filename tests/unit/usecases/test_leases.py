@@ -19,6 +19,7 @@ from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
 
 NOW_MS = 1_795_252_800_000
 CALLER = ANONYMOUS_ADMIN
@@ -96,15 +97,15 @@ def d() -> Deployment:
 
 
 def acquire(s: Services, who: str = "a", **fields: Any) -> Any:
-    return leases.acquire(s, CALLER, {"name": "n", "holder_id": who, "ttl_ms": TTL} | fields)
+    return leases.acquire(s, CALLER, AcquireLease(**{"name": "n", "holder_id": who, "ttl_ms": TTL} | fields))
 
 
 def release(s: Services, who: str, token: int) -> object:
-    return leases.release(s, CALLER, {"name": "n", "holder_id": who, "fencing_token": token})
+    return leases.release(s, CALLER, ReleaseLease(name="n", holder_id=who, fencing_token=token))
 
 
 def renew(s: Services, who: str, token: int) -> Granted:
-    return leases.renew(s, CALLER, {"name": "n", "holder_id": who, "fencing_token": token})
+    return leases.renew(s, CALLER, RenewLease(name="n", holder_id=who, fencing_token=token))
 
 
 def test_an_uncontended_cycle_takes_two_calls(d: Deployment) -> None:
@@ -235,8 +236,8 @@ def test_another_subject_is_not_the_holder(d: Deployment) -> None:
     acquire(d.first)
     thief = Caller("default", "thief", frozenset({"user"}))
     with pytest.raises(Conflict):
-        leases.release(d.first, thief, {"name": "n", "holder_id": "a", "fencing_token": 1})
-    answer = leases.acquire(d.first, thief, {"name": "n", "holder_id": "a", "ttl_ms": TTL})
+        leases.release(d.first, thief, ReleaseLease(name="n", holder_id="a", fencing_token=1))
+    answer = leases.acquire(d.first, thief, AcquireLease(name="n", holder_id="a", ttl_ms=TTL))
     assert answer == Waiting(1, "a", NOW_MS + TTL)
 
 

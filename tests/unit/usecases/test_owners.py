@@ -9,11 +9,13 @@ import pytest
 
 from chalicelib.core.errors import ChronoError, Conflict, Forbidden, NotFound
 from chalicelib.core.executions.journal import accepted, claim
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import backfill, bulk, executions, files, jobs, leases, logs, nodes, schedules, ticks
 from chalicelib.usecases.executions import ExecutionFilter
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
 from tests.api.stores import NOW_MS, make_services
 from tests.kit.services import with_stores
 
@@ -33,8 +35,8 @@ SCHEDULE_READS: dict[str, Verb] = {
     "job": jobs.get,
 }
 SCHEDULE_WRITES: dict[str, Verb] = {
-    "edit": lambda s, c, i: schedules.edit(s, c, i, {"expr": "rate:2h"}, None),
-    "edit at another version": lambda s, c, i: schedules.edit(s, c, i, {"expr": "rate:2h"}, GONE),
+    "edit": lambda s, c, i: schedules.edit(s, c, i, ScheduleRequest(expr="rate:2h"), None),
+    "edit at another version": lambda s, c, i: schedules.edit(s, c, i, ScheduleRequest(expr="rate:2h"), GONE),
     "pause": lambda s, c, i: schedules.pause(s, c, i, None, None),
     "resume": lambda s, c, i: schedules.resume(s, c, i, None),
     "cancel": lambda s, c, i: schedules.cancel(s, c, i, None, None),
@@ -66,7 +68,7 @@ def s() -> Services:
 
 
 def _make(s: Services, caller: Caller, **fields: Any) -> str:
-    return schedules.create(s, caller, RATE | fields, s.ids.ulid(s.clock.now_ms())).definition.id
+    return schedules.create(s, caller, ScheduleRequest(**RATE | fields), s.ids.ulid(s.clock.now_ms())).definition.id
 
 
 def _accepted(s: Services, caller: Caller) -> str:
@@ -137,8 +139,8 @@ def test_a_user_creates_for_nobody_else_and_gives_nothing_away(s: Services) -> N
         _make(s, VERA)
     mine = _make(s, ANN, owner="ann")
     with pytest.raises(Forbidden):
-        schedules.edit(s, ANN, mine, {"owner": "bob"}, None)
-    assert schedules.edit(s, ADA, mine, {"owner": "bob"}, None).definition.owner == "bob"
+        schedules.edit(s, ANN, mine, ScheduleRequest(owner="bob"), None)
+    assert schedules.edit(s, ADA, mine, ScheduleRequest(owner="bob"), None).definition.owner == "bob"
     with pytest.raises(NotFound):
         schedules.get(s, ANN, mine)
 
@@ -176,7 +178,7 @@ def test_a_page_of_anothers_executions_has_no_next_one(s: Services) -> None:
 
 def test_a_batch_and_a_change_by_tag_reach_a_callers_own(s: Services) -> None:
     mine, theirs = _make(s, ANN), _make(s, BOB)
-    results = bulk.run(s, ANN, [bulk.Operation("delete", i, {}) for i in (mine, theirs)], again=False)
+    results = bulk.run(s, ANN, [bulk.BulkOperation("delete", i) for i in (mine, theirs)], again=False)
     assert [type(r.error) for r in results] == [type(None), NotFound]
     assert [c.before.definition.id for c in bulk.by_tag(s, BOB, "delete", "t", None, False, None).changes] == [theirs]
     with pytest.raises(Forbidden):
@@ -188,7 +190,7 @@ def test_a_file_changes_a_callers_own(s: Services, dry_run: bool) -> None:
     theirs = _make(s, BOB, name="beat")
 
     def act(caller: Caller, **fields: Any) -> str:
-        entry = files.Entry(RATE | {"name": "beat"} | fields)
+        entry = files.ImportEntry(ScheduleRequest(**RATE | {"name": "beat"} | fields))
         return files.apply(s, caller, [entry], GONE, dry_run)[0].action
 
     before = schedules.get(s, BOB, theirs)
@@ -204,25 +206,28 @@ def test_a_file_changes_a_callers_own(s: Services, dry_run: bool) -> None:
 def test_an_import_by_anothers_id_changes_nothing(s: Services) -> None:
     theirs = _make(s, BOB)
     before = schedules.get(s, BOB, theirs)
-    [step] = files.apply(s, ANN, [files.Entry(RATE | {"expr": "rate:3h"}, theirs)], GONE, False)
+    [step] = files.apply(
+        s, ANN, [files.ImportEntry(ScheduleRequest(**RATE | {"expr": "rate:3h"}), theirs)], GONE, False
+    )
     assert (step.action, type(step.error)) == ("refused", NotFound)
     assert schedules.get(s, BOB, theirs) == before
 
 
 def test_leases_are_the_tenants_and_breaking_one_is_for_admins(s: Services) -> None:
-    fields = {"name": "n", "holder_id": "w", "ttl_ms": 10_000}
-    granted = leases.acquire(s, ANN, dict(fields))
+    wanted = AcquireLease(name="n", holder_id="w", ttl_ms=10_000)
+    granted = leases.acquire(s, ANN, wanted)
     token = granted.fencing_token  # type: ignore[union-attr]
-    held = {"name": "n", "holder_id": "w", "fencing_token": token}
+    renewal = RenewLease(name="n", holder_id="w", fencing_token=token)
+    release = ReleaseLease(name="n", holder_id="w", fencing_token=token)
     assert leases.get(s, BOB, "n").holder_id == leases.get(s, VERA, "n").holder_id == "w"
     with pytest.raises(NotFound):
         leases.get(s, STRANGER, "n")
     with pytest.raises(Conflict):  # another subject is not its holder, whatever holder_id it sends
-        leases.renew(s, BOB, held)
+        leases.renew(s, BOB, renewal)
     for use in (
-        lambda: leases.acquire(s, VERA, dict(fields)),
-        lambda: leases.renew(s, VERA, held),
-        lambda: leases.release(s, VERA, held),
+        lambda: leases.acquire(s, VERA, wanted),
+        lambda: leases.renew(s, VERA, renewal),
+        lambda: leases.release(s, VERA, release),
         lambda: leases.break_(s, OLGA, "n"),
     ):
         assert isinstance(_refusal(use), Forbidden)
@@ -252,11 +257,11 @@ def test_a_callers_authority_is_judged_again_when_others_change_the_schedule_mea
 
         def change(self, change: Any) -> None:
             if not given:
-                given.append(schedules.edit(s, ADA, mine, {"owner": "bob"}, None))
+                given.append(schedules.edit(s, ADA, mine, ScheduleRequest(owner="bob"), None))
             s.stores.schedules.change(change)
 
     with pytest.raises(NotFound):
-        schedules.edit(with_stores(s, schedules=Racing()), ANN, mine, {"expr": "rate:2h"}, None)
+        schedules.edit(with_stores(s, schedules=Racing()), ANN, mine, ScheduleRequest(expr="rate:2h"), None)
     assert schedules.get(s, BOB, mine).definition.expr == "rate:1h"
 
 

@@ -18,6 +18,7 @@ from chalicelib.adapters.memory.machine import CountingIds, ManualClock, MemoryQ
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Schedule
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.targets import cloudevent
@@ -214,7 +215,7 @@ class Plant:
 
     def create(self, **fields: Any) -> str:
         return schedules.create(
-            self.services, CALLER, fields, self.services.ids.ulid(self.clock.now_ms())
+            self.services, CALLER, ScheduleRequest(**fields), self.services.ids.ulid(self.clock.now_ms())
         ).definition.id
 
     def get(self, schedule_id: str) -> Schedule:

@@ -11,6 +11,7 @@ from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.journal import claim
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.queue_messages import Run, decode
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller, system_caller
 from chalicelib.engine import handoff, tenants
 from chalicelib.engine.tenants import known_tenants
@@ -24,7 +25,7 @@ RATE: dict[str, Any] = {"type": "RATE", "expr": "rate:1h"}
 
 
 def _make(s: Services, caller: Caller) -> str:
-    return schedules.create(s, caller, RATE, s.ids.ulid(s.clock.now_ms())).definition.id
+    return schedules.create(s, caller, ScheduleRequest(**RATE), s.ids.ulid(s.clock.now_ms())).definition.id
 
 
 def _abandon(s: Services, caller: Caller) -> str:
