@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
-from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.policies import failures, monitor
 from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
 from chalicelib.core.schedules.capacity import Room
+from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import BadEnd, Definition, FailurePause, Key, Schedule, State, VersionRef
 from chalicelib.engine.capacity import counted, exhausted, uncounted
 from chalicelib.engine.delay_runs import chain

@@ -10,7 +10,7 @@ from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.core import queue_messages
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.core.limits import SQS_DELAY_MAX_S
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 SQS_BATCH_MAX: Final = 10  # messages in one call

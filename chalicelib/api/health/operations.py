@@ -10,8 +10,8 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, problem
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.api.http.responses import Check
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.errors import ChronoError, Unavailable
+from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 from chalicelib.usecases.health import Vitals, vitals

@@ -13,19 +13,17 @@ from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
     LEASE_METADATA_MAX_BYTES,
+    LEASE_NAME_MAX_CHARS,
     LEASE_TTL_MAX_MS,
     LEASE_TTL_MIN_MS,
     LEASE_WAIT_MAX_MS,
-)
-from chalicelib.core.schedules.limits import (
-    NAME_MAX_CHARS,
 )
 
 LeaseName = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=NAME_MAX_CHARS,
+        max_length=LEASE_NAME_MAX_CHARS,
         pattern="^[A-Za-z0-9._:/-]+$",
         examples=["reports/nightly"],
     ),

@@ -10,17 +10,17 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from chalicelib.api.http.requests import Body, Duration, Instant, Opt, PageQuery, Query, given, json_text
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.targets.schemas import Target, target_of
-from chalicelib.core.limits import DURATION_MAX_MS
-from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.limits import DURATION_MAX_MS, OWNER_MAX_CHARS
 from chalicelib.core.recurrence.expressions import Exclusion, RecurrenceType
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
 from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
 from chalicelib.core.schedules.limits import (
+    FAILURES_IN_ROW_MAX,
     JITTER_MAX_MS,
     LEDGER_MAX_ITEMS,
+    MONITOR_WINDOW_MIN_MS,
     NAME_MAX_CHARS,
     NOTE_MAX_CHARS,
-    OWNER_MAX_CHARS,
     RETRY_MAX_ATTEMPTS,
     RUNS_MAX,
     SHARD_KEY_MAX_CHARS,

@@ -31,16 +31,16 @@ from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
     LEASE_METADATA_MAX_BYTES,
+    LEASE_NAME_MAX_CHARS,
     LEASE_TTL_MAX_MS,
     LEASE_TTL_MIN_MS,
     LEASE_WAIT_MAX_MS,
     LEASE_WAITERS_MAX,
 )
-from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 
 A_co = TypeVar("A_co", covariant=True)
 
-_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
+_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{LEASE_NAME_MAX_CHARS}}}")
 # A ticket is written with this share of the ttl to spare, so that frequent polling rewrites it only now and then.
 _TICKET_SPARE_SHARE = 4
 _TICKET_SPARE_MAX_MS = 1000
@@ -344,7 +344,7 @@ def name_problem(name: object) -> FieldError | None:
     """What is wrong with a lease's name, if anything."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
-    return FieldError("name", f"must be 1 to {NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
+    return FieldError("name", f"must be 1 to {LEASE_NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
 
 
 def _grant(

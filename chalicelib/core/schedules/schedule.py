@@ -15,11 +15,12 @@ from typing import Literal, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, SETTLE_MAX_INSTANTS
+from chalicelib.core.limits import MESSAGE_MAX_INSTANTS
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
 from chalicelib.core.schedules.limits import (
     CATCH_UP_DEFAULT_MS,
+    SETTLE_MAX_INSTANTS,
     SLA_DEFAULT_MS,
     TIMEOUT_DEFAULT_MS,
     VERSIONS_INLINE_MAX,

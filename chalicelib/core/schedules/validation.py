@@ -12,14 +12,14 @@ from typing import Final, NamedTuple, get_args
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
-from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, OWNER_MAX_CHARS
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.limits import (
+    FAILURES_IN_ROW_MAX,
     JITTER_MAX_MS,
+    MONITOR_WINDOW_MIN_MS,
     NAME_MAX_CHARS,
     NOTE_MAX_CHARS,
-    OWNER_MAX_CHARS,
     PAYLOAD_MAX_BYTES,
     RETRY_MAX_ATTEMPTS,
     RUNS_MAX,
