@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.executions import ledger as ledgers
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.ledger import Ledger
+from chalicelib.core.executions.ledger import Ledger, draw
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
@@ -49,7 +48,7 @@ def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
     if to_ms < from_ms:
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     if definition.type == "DELAY":
-        raise InvalidField.of("type", "a DELAY schedule has no grid: nothing can be missing from it")
+        raise InvalidField.of("type", "a DELAY schedule has no grid, so it cannot be backfilled")
 
 
 def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
@@ -88,10 +87,10 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     found = schedules.get(s, caller, schedule_id)
     versions = [*s.stores.schedules.history(found.definition.key), found.definition]
-    drawn = ledgers.draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
+    drawn = draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
     until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
     executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))
-    return ledgers.draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
+    return draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
 
 
 def _owed_until(found: Schedule) -> int | None:

@@ -34,7 +34,7 @@ class Look(Struct, frozen=True):
     sources: int
 
 
-class Clockface:
+class ClockStatus:
     """Remembers readings for a process; safe to share between threads."""
 
     def __init__(self) -> None:

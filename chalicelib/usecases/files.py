@@ -76,7 +76,7 @@ def _check_distinct(caller: Caller, entries: Sequence[ImportEntry]) -> None:
         identity = _identity(caller, entry)
         if identity is not None and identity in seen:
             field = "id" if isinstance(identity, str) else "name"
-            raise InvalidField.of(f"schedules.{number}.{field}", "is another schedule's of this file")
+            raise InvalidField.of(f"schedules.{number}.{field}", "is used by another schedule of this file")
         seen.add(identity)
 
 

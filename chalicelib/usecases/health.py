@@ -17,7 +17,7 @@ FAILED_MAX = 10_000  # failures of one shard that are counted
 EXACT_BELOW = 10_000  # above so many executions the youngest are left out: they no longer matter
 
 
-class Vitals(Struct, frozen=True):
+class HealthNumbers(Struct, frozen=True):
     """``total`` and ``failed`` are of the last WINDOW_MS of ``core.executions.traffic``."""
 
     used: Used
@@ -29,13 +29,13 @@ class Vitals(Struct, frozen=True):
         return self.failed / self.total if self.total else 0.0
 
 
-def vitals(s: Services, caller: Caller) -> Vitals:
+def numbers(s: Services, caller: Caller) -> HealthNumbers:
     """The numbers as of now, of the whole deployment. Raises Forbidden, Unavailable."""
     authorize(caller, "health.read")
     now_ms = s.clock.now_ms()
     shards = range(s.config.shards)
     failed = sum(s.stores.executions.ended_badly(shard, now_ms - traffic.WINDOW_MS, FAILED_MAX) for shard in shards)
-    return Vitals(capacity.used(s), max(failed, _total(s, now_ms)), failed)
+    return HealthNumbers(capacity.used(s), max(failed, _total(s, now_ms)), failed)
 
 
 def _total(s: Services, now_ms: int) -> int:

@@ -234,7 +234,7 @@ def _decide(
             decided = _written(s, item, decision.item_to_write, decision.answer)
     if decided is not None:
         return decided
-    raise TooMany(f"the lease {name} is wanted by too many at once", code="contended")
+    raise TooMany(f"too many callers want the lease {name} at once; try again", code="contended")
 
 
 def _decide_from_memory(s: Services, remembered: LeaseItem, decide: Decide[Answer]) -> _Decided[Answer] | None:

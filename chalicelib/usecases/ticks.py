@@ -182,7 +182,7 @@ def frequency_of(text: str) -> Frequency:
     for frequency in FREQUENCIES:
         if frequency == text:
             return frequency
-    raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
+    raise NotFound(f"no stream named {text} exists; there are {', '.join(FREQUENCIES)}")
 
 
 def views(s: Services, caller: Caller) -> list[TickStreamStatus]:

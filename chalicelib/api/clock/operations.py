@@ -9,7 +9,7 @@ from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.clock import hlc
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.recurrence import zones
-from chalicelib.usecases.clock_status import Clockface
+from chalicelib.usecases.clock_status import ClockStatus
 from chalicelib.usecases.cluster_time import ClusterClock
 
 _NANOS_PER_MS = 1_000_000
@@ -20,7 +20,7 @@ class TimeCalls:
     """The handlers, around one clock face for the process."""
 
     def __init__(self) -> None:
-        self._face = Clockface()
+        self._face = ClockStatus()
         self._cluster = ClusterClock()
 
     def now(self, call: Call[Body, schemas.NowQuery]) -> Reply:

@@ -14,8 +14,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
 from chalicelib.engine.execution_change import version_of
-from chalicelib.usecases import executions
-from chalicelib.usecases import logs as log_lines
+from chalicelib.usecases import execution_logs, executions
 
 COLLECTION = "/api/v1/executions"
 ONE = COLLECTION + "/{execution_id}"
@@ -69,7 +68,7 @@ def logs(call: Call[Body, PageQuery]) -> Reply:
     """A page of log lines, in the order of their writing."""
     after = call.after(call.query)
     start = 0 if after is None else int(after)
-    lines, more = log_lines.page(call.services, call.caller, _id(call), call.query.limit, start)
+    lines, more = execution_logs.page(call.services, call.caller, _id(call), call.query.limit, start)
     return call.page([schemas.of_log_line(line) for line in lines], None if more is None else str(more))
 
 
@@ -77,7 +76,7 @@ def log(call: Call[schemas.LogBody, Query]) -> Reply:
     """Add a log line."""
     body, run = call.body, call.run
     since_ms = int(run.seed.partition("@")[2]) if run is not None and run.again else None
-    line = log_lines.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
+    line = execution_logs.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
     return Reply(201, schemas.of_log_line(line))
 
 

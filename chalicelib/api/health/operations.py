@@ -14,7 +14,7 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases.health import Vitals, vitals
+from chalicelib.usecases.health import HealthNumbers, numbers
 
 SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
@@ -26,7 +26,7 @@ class Health:
 
     def __init__(self) -> None:
         self._since_ms: int | None = None
-        self._numbers: tuple[int, Vitals] | None = None
+        self._numbers: tuple[int, HealthNumbers] | None = None
 
     def get(self, call: Call[Body, Query]) -> Reply:
         """How things are."""
@@ -40,17 +40,17 @@ class Health:
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
             return problem(error, call.trace_id, checks)
-        return Reply(200, _view(s, self._vitals(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
+        return Reply(200, _view(s, self._counted(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
 
-    def _vitals(self, s: Services, caller: Caller, now_ms: int) -> Vitals:
+    def _counted(self, s: Services, caller: Caller, now_ms: int) -> HealthNumbers:
         """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
         known = self._numbers
         if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
-            known = self._numbers = (now_ms, vitals(s, caller))
+            known = self._numbers = (now_ms, numbers(s, caller))
         return known[1]
 
 
-def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> schemas.HealthView:
+def _view(s: Services, found: HealthNumbers, uptime_ms: int, checks: dict[str, Check]) -> schemas.HealthView:
     degraded = found.failure_ratio > s.config.failure_threshold
     used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
     return schemas.HealthView(

@@ -15,7 +15,6 @@ from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
-from chalicelib.core import errors as core_errors
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition
@@ -27,7 +26,7 @@ _WITH_BODY = (400, 413, 415)
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
 _ERROR_TITLES: Mapping[int, str] = {
-    error.status: error.title for error in _ERRORS if error.__module__ == core_errors.__name__
+    error.status: error.title for error in _ERRORS if error.__module__ == ChronoError.__module__
 }
 
 

@@ -13,7 +13,7 @@ from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
-from chalicelib.usecases import backfill, bulk, executions, files, jobs, leases, logs, nodes, schedules, ticks
+from chalicelib.usecases import backfill, bulk, execution_logs, executions, files, jobs, leases, nodes, schedules, ticks
 from chalicelib.usecases.executions import ExecutionFilter
 from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
 from tests.api.stores import NOW_MS, make_services
@@ -49,7 +49,7 @@ SCHEDULE_WRITES: dict[str, Verb] = {
 }
 EXECUTION_READS: dict[str, Verb] = {
     "get": executions.get,
-    "logs": lambda s, c, i: logs.page(s, c, i, 10, 0),
+    "logs": lambda s, c, i: execution_logs.page(s, c, i, 10, 0),
 }
 EXECUTION_WRITES: dict[str, Verb] = {
     "cancel": lambda s, c, i: executions.cancel(s, c, i, None),
@@ -58,7 +58,7 @@ EXECUTION_WRITES: dict[str, Verb] = {
     "fail": lambda s, c, i: executions.fail(s, c, i, "no"),
     "heartbeat": executions.heartbeat,
     "retry": executions.retry,
-    "log": lambda s, c, i: logs.append(s, c, i, "hello", "info"),
+    "log": lambda s, c, i: execution_logs.append(s, c, i, "hello", "info"),
 }
 
 

@@ -46,7 +46,7 @@ def test_a_firing_of_any_tenant_whose_worker_died_is_found_and_counted() -> None
     assert isinstance(s.queue, MemoryQueue)
     queued = [decode(incoming.body) for incoming in s.queue.receive(100)]
     assert {m.execution.id for m in queued if isinstance(m, Run)} >= ids
-    assert health.vitals(s, ANONYMOUS_ADMIN).total == len(ids)
+    assert health.numbers(s, ANONYMOUS_ADMIN).total == len(ids)
 
 
 def test_the_default_tenant_costs_nothing_to_create_in() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX
 from chalicelib.ports.services import Services
-from chalicelib.usecases.clock_status import Clockface
+from chalicelib.usecases.clock_status import ClockStatus
 from tests.api.stores import MovableClock, make_services
 
 MS = 1_000_000
@@ -42,7 +42,7 @@ class Bench:
         s = make_services()
         self.sources = Sources(s)
         self.s = replace(s, time_sources=self.sources)
-        self.face = Clockface()
+        self.face = ClockStatus()
         assert isinstance(s.clock, MovableClock)
         self.clock = s.clock
 
