@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from chalicelib.api.http import openapi
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import JSON, Reply
 from chalicelib.api.http.requests import Body, Query
@@ -25,6 +24,8 @@ class Docs:
     def spec(self, call: Call[Body, Query]) -> Reply:
         """The OpenAPI document."""
         if self._text is None:
+            from chalicelib.api.http import openapi  # what few ask for, no cold start pays for
+
             self._text = msgspec.json.encode(openapi.document(self._table())).decode()
         return Reply(200, self._text)
 
