@@ -149,6 +149,26 @@ def test_the_python_client_follows(server: DevServer) -> None:
     assert all(t.seed == t.timestamp ^ t.sequence for t in found)
 
 
+def test_a_disabled_stream_ends_within_two_seconds_and_goes_on_without_a_hole(server: DevServer, ear: BusEar) -> None:
+    assert server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
+    wait_for("a tick on the bus", lambda: seconds(ear))
+    status, stopped = server.call("POST", "/api/v1/ticks/second:disable")
+    assert (status, stopped["enabled"]) == (200, False)
+    stopped_ns = time.time_ns()
+    time.sleep(5)
+    last = once_each(seconds(ear))[-1]
+    assert last["timestamp"] <= stopped_ns + 2 * NANOS
+    assert last["sequence"] == stopped["reserved_sequence"]
+    assert server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
+    wait_for("further ticks", lambda: once_each(seconds(ear))[-1]["sequence"] > last["sequence"] + 4)
+    time.sleep(1.5)
+    heard = once_each(seconds(ear))
+    assert [t["sequence"] for t in heard] == list(range(heard[0]["sequence"], heard[-1]["sequence"] + 1))
+    assert history(server, "second", heard[0]["sequence"] - 1)[: len(heard)] == heard
+    after = heard[last["sequence"] - heard[0]["sequence"] + 1]
+    assert after["timestamp"] >= last["timestamp"] + 4 * NANOS, "for the pause nothing is owed"
+
+
 def test_a_killed_producer_leaves_no_hole_in_the_history(new_server: NewServer) -> None:
     server = new_server()
     server.start()
