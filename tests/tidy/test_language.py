@@ -17,7 +17,6 @@ PAGES = sorted(
 NOT_YET = {
     "docs/architecture.md",
     "docs/policies.md",
-    "docs/storage.md",
 }
 PLAIN = "The worker takes a message. It claims the execution, e.g. `x. Y`, within 1.5 s. Then it waits.\n"
 
