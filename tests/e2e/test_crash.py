@@ -20,6 +20,7 @@ RECOVERY_S = 150.0
 RUNS = 12
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_each_owed_instant_succeeds_once_although_everything_but_aws_was_killed(
     new_server: NewServer, receiver: Receiver

@@ -304,6 +304,7 @@ def servers(new_server: Callable[..., DevServer]) -> list[DevServer]:
     return [first, second]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(ACTIVE_S + REST_MOST_S + 180)
 def test_the_journal_stands_up_to_the_checkers_whoever_is_killed(

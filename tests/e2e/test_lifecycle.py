@@ -12,49 +12,15 @@ import pytest
 
 from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
 from tests.e2e.receiver import Receiver
-
-SECOND_START_S = 3.0
+from tests.e2e.stopping import check_stop
 
 NewServer = Callable[..., DevServer]
-
-
-def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
-    new_server: NewServer, receiver: Receiver
-) -> None:
-    server = new_server()
-    server.start()
-    beat = server.create(type="RATE", expr="rate:1s", name="beat", target=receiver.target())
-    wait_for("a firing", lambda: receiver.of(beat))
-    assert set(server.pids()) == {"dev", "emulator", "server", "worker"}
-
-    _check_stop(server, signal.SIGTERM)
-
-    before = len(receiver.of(beat))
-    took_s = server.start()
-    assert took_s < SECOND_START_S * (1 + _others_at_work())
-    assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
-    wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)
-
-
-def _others_at_work() -> float:
-    """How many processes of others wait for each core: so much slower than alone everything is."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def test_ctrl_c_stops_as_well(new_server: NewServer) -> None:
     server = new_server()
     server.start()
-    _check_stop(server, signal.SIGINT)
-
-
-def _check_stop(server: DevServer, number: signal.Signals) -> None:
-    pids = server.pids()
-    assert server.stop(number) < STOP_TIMEOUT_S
-    assert server.process is not None
-    assert server.process.returncode == 0
-    assert not [name for name, pid in pids.items() if is_alive(pid)]
-    assert server.pids() == {}
-    assert "Traceback" not in server.output()
+    check_stop(server, signal.SIGINT)
 
 
 def test_without_its_supervisor_nothing_but_the_emulator_lives_on_and_the_next_start_adopts_it(
