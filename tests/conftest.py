@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.kit.processes import end_with_parent
+
 # The gate draws the same examples every time: a change is judged by what it changed. To look for new ones:
 # ``pytest --hypothesis-profile=default``.
 settings.register_profile("gate", derandomize=True)
@@ -45,6 +47,13 @@ def _place(item: pytest.Item) -> int:
         return -1
     starts = [place for place, start in enumerate(ORDER) if item.nodeid.startswith(start)]
     return min(starts, default=len(ORDER))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(
+        config, "workerinput"
+    ):  # a process of xdist: when the run is killed, it ends, and so does all it started
+        end_with_parent()
 
 
 @pytest.hookimpl(trylast=True)

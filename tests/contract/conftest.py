@@ -29,8 +29,8 @@ from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from infra.create import create_all, delete_tables
 from infra.state import State, state
-from tests.contract.emulator import running_emulator
 from tests.contract.records import START_MS
+from tests.kit.emulator import running_emulator
 
 REGION = "us-east-1"
 _ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))

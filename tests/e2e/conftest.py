@@ -11,6 +11,7 @@ from tests.e2e.dev_server import DevServer
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Script, Scripted
+from tests.kit.emulator import running_emulator
 
 HERE = Path(__file__).parent
 
@@ -55,6 +56,13 @@ def new_receiver() -> Iterator[Callable[[int], PacedReceiver]]:
     yield make
     for receiver in made:
         receiver.close()
+
+
+@pytest.fixture
+def aws() -> Iterator[str]:
+    """The endpoint of an emulator that lives through the deaths of all dev servers, as AWS does."""
+    with running_emulator() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ RATE_MS = 1_000
 @pytest.mark.long
 @pytest.mark.slow
 def test_ninety_seconds_without_anybody(
-    new_server: Callable[..., DevServer], scripted: Callable[..., Scripted]
+    new_server: Callable[..., DevServer], aws: str, scripted: Callable[..., Scripted]
 ) -> None:
     hook = scripted(lambda _: (204, 0.0, {}))
-    server = new_server()
+    server = new_server(env={"AWS_ENDPOINT_URL": aws})
     server.start()
     beat = server.create(type="RATE", expr="rate:1s", target=hook.target())
     wait_for("some firings", lambda: len(hook.calls) >= 5)
-    server.kill_all_but_the_emulator()
+    server.kill_all()
     stopped_ms = time.time() * 1000
     time.sleep(90)  # the silence itself is what is tested
     started_ms = time.time() * 1000

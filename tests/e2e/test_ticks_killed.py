@@ -32,13 +32,15 @@ def test_a_killed_producer_leaves_no_hole_in_the_history(new_server: NewServer) 
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_what_a_killed_worker_had_in_hand_is_published_after_all_under_the_same_ids(new_server: NewServer) -> None:
-    server = new_server()
+def test_what_a_killed_worker_had_in_hand_is_published_after_all_under_the_same_ids(
+    new_server: NewServer, aws: str
+) -> None:
+    server = new_server(env={"AWS_ENDPOINT_URL": aws})
     server.start()
     ear = BusEar(server.endpoint, TYPE)
     begin = wait_for("the first ticks", lambda: history(server, "second"))[-1]["sequence"] + 3
     wait_for("a tick on the bus", lambda: any(t["sequence"] >= begin for t in once_each(ear.heard())))
-    server.kill_all_but_the_emulator()
+    server.kill_all()
     time.sleep(3)
     server.start()
     # Messages that were received stay hidden for as long as their function may run, a minute.

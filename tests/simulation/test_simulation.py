@@ -30,7 +30,7 @@ QUICKLY_CAUGHT = (
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     # Seeds only compute: whatever waits for a server beside them goes first.
-    command = ["nice", "-n", "5", sys.executable, "-m", "tests.simulation.run", *arguments]
+    command = ["nice", "-n", "5", sys.executable, "-m", "tests.simulation.run", "--with-parent", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ})
 
 

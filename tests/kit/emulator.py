@@ -30,7 +30,13 @@ def running_emulator() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "ERROR"}
-    process = subprocess.Popen(emulator_command(), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        emulator_command(),
+        env=env,
+        stdin=subprocess.PIPE,  # its end ends the emulator, also when this process is killed
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     endpoint = f"http://127.0.0.1:{port}"
     try:
         _wait_for(process, f"{endpoint}/_ministack/health")
@@ -42,6 +48,8 @@ def running_emulator() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def _wait_for(process: subprocess.Popen[bytes], url: str) -> None:
