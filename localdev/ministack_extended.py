@@ -275,9 +275,8 @@ async def _serve(app: Any, config: Any) -> None:
 
 
 def _stop_at_eof() -> None:
-    while os.read(
-        0, 4096
-    ):  # not through sys.stdin: a thread that holds its lock makes the interpreter abort at its end
+    # Not through sys.stdin: a thread that holds its lock makes the interpreter abort at its end.
+    while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Timer(SAVE_MOST_S, os._exit, (1,)).start()

@@ -50,9 +50,8 @@ def _place(item: pytest.Item) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if hasattr(
-        config, "workerinput"
-    ):  # a process of xdist: when the run is killed, it ends, and so does all it started
+    # A process of xdist ends when the run is killed, and so does all that it started.
+    if hasattr(config, "workerinput"):
         end_with_parent()
 
 

@@ -15,7 +15,8 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import Result, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
-from tests.api.stores import NOW_MS, MovableClock, make_services
+from tests.kit.machine import NOW_MS, MovableClock
+from tests.kit.services import make_services
 
 RATE: dict[str, Any] = {"type": "RATE", "expr": "rate:5s"}
 

@@ -8,8 +8,8 @@ from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer
 from chalicelib.engine.outcomes import note_late
 from chalicelib.usecases import executions
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z

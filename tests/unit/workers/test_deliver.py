@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.workers import deliver
+from tests.kit.plant import Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import Plant
 from tests.unit.workers.test_turns import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z

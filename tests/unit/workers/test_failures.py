@@ -17,8 +17,8 @@ from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
 from chalicelib.workers import feed
 from chalicelib.workers.feed import Written
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import CALLER, Plant
 from tests.unit.workers.test_turns import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z

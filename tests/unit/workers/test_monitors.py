@@ -14,7 +14,7 @@ from chalicelib.core.schedules.schedule import Key, Monitor, RetryPolicy
 from chalicelib.engine import monitors
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import schedules
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 MINUTE = 60_000

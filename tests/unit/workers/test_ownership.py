@@ -23,8 +23,8 @@ from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards
 from chalicelib.workers.cluster.ownership import Node, NoRoom
-from tests.api.stores import MovableClock, make_services
-from tests.kit.services import with_stores
+from tests.kit.machine import MovableClock
+from tests.kit.services import make_services, with_stores
 
 SHARDS = 6
 

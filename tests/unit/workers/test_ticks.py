@@ -23,8 +23,9 @@ from chalicelib.ports.work_queue import Outgoing
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import ticks
 from chalicelib.workers import sweep
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import CALLER, Plant, VirtualTime
+from tests.kit.virtual_time import VirtualTime
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 S = 1000
