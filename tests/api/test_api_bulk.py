@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError
-from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.house import RATE, House
+from tests.kit.machine import NOW_MS
 from tests.kit.services import with_stores
 
 SCHEDULES = "/api/v1/schedules"

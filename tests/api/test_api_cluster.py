@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from chalicelib.core.cluster.limits import NODE_TTL_MS
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster.ownership import Node
-from tests.api.conftest import House
+from tests.kit.house import House
 
 
 def test_before_the_first_sweep(house: House) -> None:

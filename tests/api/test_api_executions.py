@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import NOW_MS, House
+from tests.kit.house import House
+from tests.kit.machine import NOW_MS
 
 EXECUTIONS = "/api/v1/executions"
 FIELDS = [

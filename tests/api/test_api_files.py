@@ -10,7 +10,8 @@ import pytest
 from chalicelib.api.http.yaml_text import to_json
 from chalicelib.core.limits import BODY_MAX_BYTES
 from chalicelib.core.schedules.limits import EXPORT_MAX_BYTES
-from tests.api.conftest import NOW_MS, RATE, Answer, House
+from tests.kit.house import RATE, Answer, House
+from tests.kit.machine import NOW_MS
 
 SCHEDULES = "/api/v1/schedules"
 FULL = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chalicelib.api.http.requests import AcquireBody, NewSchedule
 from chalicelib.api.http.routes import table
-from tests.api.conftest import RATE, Answer, House
+from tests.kit.house import RATE, Answer, House
 
 OPERATIONS = table().operations
 PROBLEM = {"type", "title", "status", "detail", "code", "trace_id"}

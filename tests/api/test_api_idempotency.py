@@ -12,7 +12,7 @@ from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move
 from chalicelib.core.schedules.schedule import Schedule
-from tests.api.conftest import RATE, House
+from tests.kit.house import RATE, House
 from tests.kit.services import with_stores
 
 SCHEDULES = "/api/v1/schedules"

@@ -20,7 +20,8 @@ from chalicelib.engine.handoff import new_record
 from chalicelib.engine.outcomes import Ended, write_outcomes
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.work_queue import Outgoing
-from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.house import RATE, House
+from tests.kit.machine import NOW_MS
 
 UNICO = {"type": "unico", "timestamp": "2026-11-21T10:00:00Z"}
 RECURRENTE = {"type": "recurrente", "cron_expression": "*/5 * * * *"}

@@ -17,7 +17,7 @@ from chalicelib.ports.services import Caller
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
-from tests.api.conftest import Answer, House
+from tests.kit.house import Answer, House
 
 TTL = 1000
 MARGIN = 20

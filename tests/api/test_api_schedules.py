@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.house import RATE, House
+from tests.kit.machine import NOW_MS
 
 SCHEDULES = "/api/v1/schedules"
 FIELDS = [

@@ -14,8 +14,9 @@ from chalicelib.core.ticks.numbering import Cursor
 from chalicelib.core.ticks.tick_book import Maker, Run, Stream
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.usecases import ticks as usecase
-from tests.api.conftest import NOW_MS, House
-from tests.api.test_openapi import conforms
+from tests.kit.conformance import conforms
+from tests.kit.house import House
+from tests.kit.machine import NOW_MS
 
 NANOS = 1_000_000_000
 S = 1000

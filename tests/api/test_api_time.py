@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.core.clock import hlc
 from chalicelib.core.clock.hlc import Stamp
-from tests.api.conftest import House
+from tests.kit.house import House
 
 
 def now(house: House, query: str = "") -> dict[str, Any]:

@@ -9,7 +9,6 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,34 +19,14 @@ from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import SystemIds
 from chalicelib.adapters.memory.stores import open_stores as open_memory_stores
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores.cursors import CursorStore
-from chalicelib.ports.stores.executions import ExecutionStore
-from chalicelib.ports.stores.idempotency import IdempotencyStore
-from chalicelib.ports.stores.leases import LeaseStore
-from chalicelib.ports.stores.logs import LogStore
-from chalicelib.ports.stores.schedules import ScheduleStore
-from chalicelib.ports.stores.ticks import TickStore
+from chalicelib.ports.services import Stores
 from infra.create import create_all, delete_tables
 from infra.state import State, state
-from tests.contract.records import START_MS
-from tests.kit.emulator import running_emulator
+from tests.kit.emulator import REGION, running_emulator
+from tests.kit.records import START_MS
 
-REGION = "us-east-1"
 _ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))
 _shards = itertools.count(1000)  # above those that tests name themselves
-
-
-@dataclass(frozen=True)
-class Stores:
-    """One of each store, whichever adapter they come from."""
-
-    schedules: ScheduleStore
-    executions: ExecutionStore
-    cursors: CursorStore
-    leases: LeaseStore
-    idempotency: IdempotencyStore
-    logs: LogStore
-    ticks: TickStore
 
 
 @pytest.fixture(scope="session")

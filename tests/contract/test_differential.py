@@ -34,7 +34,7 @@ from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State,
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.stores.schedules import Change, Due, NameTaken, NoRoom, RevisionLost, ScheduleFilter, Versioned
-from tests.contract.records import START_MS, definition, execution, state
+from tests.kit.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
 

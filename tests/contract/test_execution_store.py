@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from chalicelib.core.executions.execution import COMPLETED, IN_PROGRESS, Attempt, Execution, ExecutionKey, Transition
 from chalicelib.core.executions.journal import Result, claim, finish, reopen, running
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
+from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.executions import ExecutionStore, in_open_index
-from tests.contract.conftest import Stores
-from tests.contract.records import START_MS, execution
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, execution
+from tests.kit.threads import run_together
 
 KeyMaker = Callable[[], Key]
 FAR_MS = START_MS * 2

@@ -25,7 +25,7 @@ from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.ports.work_queue import Outgoing
-from tests.contract.records import definition, state
+from tests.kit.records import definition, state
 
 URL = "http://127.0.0.1:1"
 NAMES = Names("s", "e", "r")

@@ -12,11 +12,11 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.policies.monitor import Watch
 from chalicelib.core.schedules.capacity import Move, Room, Used
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
+from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
-from tests.contract.conftest import Stores
-from tests.contract.records import START_MS, edited, execution, schedule, state
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, edited, execution, schedule, state
+from tests.kit.threads import run_together
 
 KeyMaker = Callable[[], Key]
 

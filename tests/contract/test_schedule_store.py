@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS, PAYLOAD_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
+from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import (
     Change,
     Due,
@@ -18,9 +19,8 @@ from chalicelib.ports.stores.schedules import (
     ScheduleStore,
     Versioned,
 )
-from tests.contract.conftest import Stores
-from tests.contract.records import START_MS, definition, edited, schedule, state
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, definition, edited, schedule, state
+from tests.kit.threads import run_together
 
 LATER_MS = START_MS + 60_000
 KeyMaker = Callable[[], Key]

@@ -10,10 +10,10 @@ import pytest
 from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.core.ticks.numbering import Cursor, Gap
 from chalicelib.core.ticks.tick_book import Book, Maker, Page, Run, Skipped, Stream
+from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.ticks import TickStore
-from tests.contract.conftest import Stores
-from tests.contract.records import START_MS
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS
+from tests.kit.threads import run_together
 
 NANOS = 1_000_000_000
 START_S = START_MS // 1000

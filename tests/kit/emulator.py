@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from localdev.emulator import LAUNCHER
 from localdev.environments import EMULATOR
 
+REGION = "us-east-1"
 START_WITHIN_S = 30
 
 

@@ -16,7 +16,7 @@ from botocore.httpsession import URLLib3Session
 from chalicelib.adapters.aws.clients import Clients, read
 from chalicelib.adapters.aws.http_session import HttpSession
 from chalicelib.core.errors import Unavailable
-from tests.unit.adapters.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls
+from tests.kit.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls
 
 MakeSession = Callable[..., HttpSession]
 

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSResponse
 from chalicelib.adapters.aws.clients import Clients
 from chalicelib.adapters.machine.time_sources import SystemTimeSources
 from chalicelib.core.clock.clock_bound import Interval
-from tests.unit.core.test_clockbound_segment import segment
+from tests.kit.clockbound import segment
 
 SECOND = 1_000_000_000
 DATE_S = 1_795_252_800

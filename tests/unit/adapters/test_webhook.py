@@ -24,7 +24,7 @@ from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
 from chalicelib.adapters.targets.webhook import WebhookTarget
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
-from tests.unit.adapters.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
+from tests.kit.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
 
 NOW_MS = 1_795_252_805_002
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import pytest
 
 from chalicelib.core.clock import clockbound_segment
 from chalicelib.core.clock.clock_bound import Interval, Reading, estimate
+from tests.kit.clockbound import SECOND, segment
 
-SECOND = 1_000_000_000
 NOW = Reading(wall_nanos=1_795_252_800 * SECOND, before_nanos=500 * SECOND, after_nanos=500 * SECOND)
-
-
-def segment(
-    version: int = 2,
-    as_of: int = 490 * SECOND,
-    void_after: int = 1490 * SECOND,
-    bound: int = 300_000,
-    drift_ppb: int = 50_000,
-    status: int = 1,
-    generation: int = 4,
-    magic: tuple[int, int] = (0x414D5A4E, 0x43420200),
-) -> bytes:
-    head = struct.pack("=IIIHH", *magic, 80, version, generation)
-    times = struct.pack("=qqqqq", *divmod(as_of, SECOND), *divmod(void_after, SECOND), bound)
-    tail = struct.pack("=IIi", drift_ppb, 0, status) if version == 1 else struct.pack("=QIi", 7, drift_ppb, status)
-    return (head + times + tail).ljust(80, b"\0")
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.core.executions.execution import STATES
 from chalicelib.core.policies.failures import Streak, streak
 from chalicelib.core.schedules.schedule import Key
-from tests.contract.records import START_MS, execution
+from tests.kit.records import START_MS, execution
 
 KEY = Key("default", "01KB00000000000000000000ZZ")
 

@@ -9,7 +9,7 @@ from chalicelib.core.errors import Unavailable
 from chalicelib.workers import deliver
 from tests.kit.plant import Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.test_turns import Watched
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 

@@ -19,7 +19,7 @@ from chalicelib.workers import feed
 from chalicelib.workers.feed import Written
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.test_turns import Watched
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

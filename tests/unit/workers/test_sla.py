@@ -14,8 +14,8 @@ from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
 from chalicelib.workers import feed
 from chalicelib.workers.feed import Written
-from tests.contract.records import START_MS, execution
 from tests.kit.plant import CALLER, Plant
+from tests.kit.records import START_MS, execution
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

@@ -1,4 +1,4 @@
-"""Records for the contract suites, with what matters to a test as arguments."""
+"""Records, with what matters to a test as arguments."""
 
 from __future__ import annotations
 
