@@ -15,7 +15,7 @@ from chalicelib.core.errors import InvalidField
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.expressions import Spec
-from tests.unit.core import dst_differential
+from tests.unit.core.recurrence import dst_differential
 
 SLICE = 2_500
 SLICE_SEED = 20261121

@@ -1,7 +1,7 @@
 """Next runs around clock changes, held against cronsim on random (expression, zone, start) triples.
 
-``python -m tests.unit.core.dst_differential --triples 100000 --seed 1`` runs the whole of it and prints the count and
-the seed; the unit tests run a slice. An answer counts as equal when the next three runs agree to the second.
+``python -m tests.unit.core.recurrence.dst_differential --triples 100000 --seed 1`` runs the whole of it and prints the
+count and the seed; the unit tests run a slice. An answer counts as equal when the next three runs agree to the second.
 
 cronsim itself breaks its own fields in a few places, all of them jobs with ``*`` in minute or hour near a midnight that
 the zone skips or a change of the clock by half an hour: there it fires on a wall time that its fields do not name,
