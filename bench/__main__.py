@@ -1,4 +1,4 @@
-"""``scripts/bench NAME [--json]``: run one bench; the JSON object is the last line, or the only one."""
+"""``scripts/bench NAME [--json]``: run one bench. The JSON object is the last line; with ``--json``, the only one."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ def load(name: str) -> Callable[[argparse.Namespace], Report]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("name", choices=[*BENCHES, *SCRIPTS])
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Run one bench. The last line is its JSON object."
+    )
+    parser.add_argument("name", choices=[*BENCHES, *SCRIPTS], help="what to measure; docs/performance.md explains each")
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
-    parser.add_argument("--count", type=int, help="firings, or runs: smaller than the standard for a quick look")
-    parser.add_argument("--seed", type=int, help="of random instants")
+    parser.add_argument("--count", type=int, help="firings, or runs; fewer than the standard for a quick look")
+    parser.add_argument("--seed", type=int, help="repeats the random instants of an earlier run")
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave the peer out")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
-    parser.add_argument("--verbose", action="store_true", help="cold-start: what the imports cost")
+    parser.add_argument("--verbose", action="store_true", help="cold-start: also print the cost of the imports")
     return parser
 
 

@@ -1,8 +1,8 @@
 """``api``: requests a second that the dev server's HTTP layer answers, with the store in memory.
 
 ``GET /api/v1/schedules/{id}`` through sockets, the real server and the real application, over some connections that
-stay open; the service behind them keeps its schedules in this process's memory, so that what is measured is parsing,
-routing, rendering and the sockets. One connection alone shows a stall of Nagle's algorithm, which is 40 ms long.
+stay open. The service behind them keeps its schedules in this process's memory. So the bench measures parsing, routing,
+rendering and the sockets. One connection alone shows a stall of Nagle's algorithm, which is 40 ms long.
 """
 
 from __future__ import annotations

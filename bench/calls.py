@@ -1,11 +1,11 @@
 """``calls``: how many AWS calls and DynamoDB units does a firing take, and where do they come from?
 
-The real use cases, workers and adapters run in this process against the emulator, in virtual time, so that an hourly
-schedule's day takes seconds. A proxy counts what passes. SQS's receives and deletes, which Lambda makes on a function's
-behalf, are entered as Lambda makes them: one of each for at most ten messages.
+The real use cases, workers and adapters run in this process against the emulator, in virtual time. So an hourly
+schedule's day takes seconds. A proxy counts what passes. Lambda makes receives and deletes on a function's behalf.
+The bench enters them as Lambda makes them: one of each for at most ten messages.
 
 Each kind of schedule is alone in its deployment: the worst case, since a fleet shares calls (batches of writes, of
-events, of messages). What a deployment does each minute whether it has schedules or not is measured apart.
+events, of messages). What a deployment does each minute, with or without schedules, is measured apart.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``cold-start``: what a Lambda function loads before it can do anything, against a bare boto3 client.
 
-Each run is a fresh interpreter, the kinds take turns, and the clock inside it starts when the interpreter is up. What
-is timed: importing the function's module, and making the services and the first DynamoDB client as the function makes
-them. All byte code is compiled before, whatever the caller's environment says; ``--verbose`` adds a second table, for a
-zip without byte code, and what the imports cost.
+Each run is a fresh interpreter, the kinds take turns, and the clock inside it starts when the interpreter is up. The
+bench times the import of the function's module, and the making of the services and the first DynamoDB client. All byte
+code is compiled before, also against the caller's environment. ``--verbose`` adds a second table, for a zip without
+byte code, and what the imports cost.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class CountingProxy:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def count(self, operation: str, place: str, calls: int = 1) -> None:
-        """Enter calls that somebody else makes on the product's behalf."""
+        """Enter calls that others make on the product's behalf."""
         self.ledger.calls[self.phase, operation, place] += calls
 
     def forget(self, table: Table, delete: Callable[[dict[str, Any]], object]) -> None:

@@ -1,8 +1,8 @@
 """``jobs``: listing jobs by status must not grow with history.
 
 ``GET /jobs?status=failed`` with a thousand finished jobs, and again with a hundred thousand, a tenth of them failed.
-Two real jobs are run to their ends, one of each kind; the others are copies of their items under new ids, written
-straight to the tables, since running a hundred thousand would take an hour and leave the same items behind.
+Two real jobs are run to their ends, one of each kind. The others are copies of their items under new ids, written
+straight to the tables. Running a hundred thousand would take an hour and leave the same items behind.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def _ask(product: Product) -> list[float]:
 
 def _two_kinds(product: Product) -> dict[str, tuple[str, Items]]:
     """Id and items of a job that failed, and of one that was completed."""
-    (nobody,) = free_ports(1)
+    (unused,) = free_ports(1)
     soon = {"type": "unico", "timestamp": to_rfc3339(now_ms() + 2000)}
-    failing = product.want("POST", "/jobs", {**soon, "webhook_url": f"http://127.0.0.1:{nobody}/"})["id"]
+    failing = product.want("POST", "/jobs", {**soon, "webhook_url": f"http://127.0.0.1:{unused}/"})["id"]
     passing = product.want("POST", "/jobs", soon)["id"]
     for job_id, status in ((failing, "failed"), (passing, "completed")):
         _wait_for(product, job_id, status)

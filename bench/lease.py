@@ -1,11 +1,11 @@
 """``lease``: acquire and release, as fast as one caller can; and 32 threads that all want the same lease.
 
 Cycles a second through the use case in this process, through HTTP, and by python-dynamodb-lock in an environment of its
-own, all against one emulator and in turns, so that a busy machine slows all of them. A cycle of ours stores a fair
+own. All run against one emulator and in turns, so that a busy machine slows all of them. A cycle of ours stores a fair
 queue, a fencing token that never goes back, and clock margins; the peer has none of these.
 
 AWS calls are counted on the wire. For the 32 threads, every document that is written is kept and judged: tokens grow by
-one, each grant goes to whoever was first in line, and nobody is inside while another is.
+one, each grant goes to the first in line, and no thread is inside while another is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from bench.product import Product
 from bench.report import Report, Target, spread, table
 from bench.root import ROOT
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import Granted, LeaseItem
+from chalicelib.core.leases.lease import Granted
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores.leases import LeaseStore
 from tests.kit.services import with_stores
@@ -253,7 +254,7 @@ def _judge(crowd: Crowd) -> None:
         crowd.problems.append("tokens not strictly increasing in the order of holding")
     latest = 0.0
     overtaken = 0
-    for each in held:  # in order of holding: nobody may come after someone who asked well later
+    for each in held:  # in order of holding: none may come after another that asked well later
         overtaken += each.asked < latest - IN_ORDER_S
         latest = max(latest, each.asked)
     if overtaken:
@@ -313,8 +314,8 @@ def _report_crowd(report: Report, name: str, crowd: Crowd) -> None:
 def _report_peer_crowd(report: Report, product: Product, seconds: float) -> None:
     """The same crowd with the peer: its waiters look again after a pause, by default 5 s; also with a short one.
 
-    With the long pause whoever lets go takes the lock again while the others sleep, which is one caller's speed and no
-    waiting: what is compared are turns that came after another thread's.
+    With the long pause the thread that lets go takes the lock again while the others sleep. That is one caller's speed
+    and no waiting, so the turns that came after another thread's are compared.
     """
     rates, rows = [], []
     for label, retry_ms in (

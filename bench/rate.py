@@ -111,7 +111,7 @@ def _peer(receiver: Receiver, count: int) -> Rated:
     first_ms = now_ms() + 4000
     ran = apscheduler.run(every_s=PERIOD_MS // 1000, count=count, first_unix_ms=first_ms, post_port=receiver.port)
     arrived = receiver.take()
-    # APScheduler tells a job no instant: each start is held against the nearest instant before it.
+    # APScheduler gives a job no instant: each start is held against the nearest instant before it.
     started = [(times[0] / 1e6 - first_ms) % PERIOD_MS for times in ran.started.values()]
     late = [(times[0] / 1e6 - first_ms) % PERIOD_MS for times in arrived.values()]
     faults = [] if len(arrived) == count else [f"{len(arrived)} of {count} arrived"]

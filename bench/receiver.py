@@ -69,7 +69,7 @@ def _answer() -> bytes:
 async def _serve() -> None:
     server = await asyncio.get_running_loop().create_server(Reader, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # It ends with whoever started it: standard input is a pipe that only that process holds.
+    # It ends with the process that started it: standard input is a pipe that only that process holds.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
     sys.stdout.flush()
     os._exit(0)

@@ -1,10 +1,12 @@
 """What DynamoDB charges for a write, from the sizes of items and the rules of indexes.
 
-The emulator reports one unit a write and nothing of indexes, so units are computed: from the tables before and after
+The emulator reports one unit a write and nothing of indexes. So units are computed from the tables before and after
 each call, by Amazon DynamoDB's Developer Guide ("Item sizes and formats", "Read and write operations", "Global
-secondary indexes: provisioned throughput"). A base write costs the larger of the old and new item in steps of 1 KB; an
-index entry costs a write when it appears or disappears, two when its key changes, one when only what it projects
-changes, none when nothing of it changes. All double in a transaction.
+secondary indexes: provisioned throughput").
+
+A base write costs the larger of the old and new item in steps of 1 KB. An index entry costs a write when it appears or
+disappears, and two when its key changes. It costs one when only what it projects changes, and none when nothing of it
+changes. All double in a transaction.
 """
 
 from __future__ import annotations

@@ -9,11 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from chalicelib import settings as environment
+from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
@@ -21,7 +24,7 @@ from chalicelib.process.admission import Caps
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.aws.clients import ClientFactory, Clients
+    from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.machine.system import SystemClock
 
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -120,8 +123,8 @@ def build(chosen: Settings) -> Services:
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
         caps=Caps(
-            owner_flights=chosen.max_inflight_per_owner,
-            target_flights=chosen.max_inflight_per_target,
+            owner_in_flight=chosen.max_inflight_per_owner,
+            target_in_flight=chosen.max_inflight_per_target,
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),
@@ -162,39 +165,22 @@ class LazyTargets(Mapping[str, Target]):
 
 
 def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -> dict[str, Callable[[], Target]]:
-    def client(service: str) -> ClientFactory:
-        return clients.factory(service, TARGET_READ_TIMEOUT_S)
+    """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
+    from chalicelib.adapters.targets.target_parts import TargetParts
 
-    def monotonic_s() -> float:
-        return own_clock.read().monotonic_nanos / 1e9
+    parts = TargetParts(
+        client=lambda service: clients.factory(service, TARGET_READ_TIMEOUT_S),
+        now_ms=own_clock.now_ms,
+        monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
+        webhook_allow=chosen.webhook_allow,
+        event_bus=chosen.event_bus,
+    )
 
-    def webhook() -> Target:
-        from chalicelib.adapters.aws.secrets import AwsSecrets
-        from chalicelib.adapters.targets.webhook import WebhookTarget
+    def make(module: str) -> Target:
+        made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
+        return made
 
-        secrets = AwsSecrets(client("secretsmanager"), client("ssm"), monotonic_s=monotonic_s)
-        return WebhookTarget(
-            now_ms=own_clock.now_ms, monotonic_s=monotonic_s, allow=chosen.webhook_allow, secrets=secrets
-        )
-
-    def aws(name: str) -> Callable[[], Target]:
-        def make() -> Target:
-            from chalicelib.adapters.targets import aws
-
-            kinds = {
-                "sqs": aws.SqsTarget,
-                "sns": aws.SnsTarget,
-                "lambda": aws.LambdaTarget,
-                "stepfunctions": aws.StepFunctionsTarget,
-            }
-            if name == "eventbridge":
-                return aws.EventBridgeTarget(client("events"), default_bus=chosen.event_bus)
-            return kinds[name](client(name))
-
-        return make
-
-    names = ("eventbridge", "sqs", "sns", "lambda", "stepfunctions")
-    return {"webhook": webhook, **{name: aws(name) for name in names}}
+    return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
 def _prepare_process(chosen: Settings) -> None:

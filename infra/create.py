@@ -23,7 +23,7 @@ POLL_MS: Final = 50
 def create_all(dynamodb: Client, sqs: Client, events: Client, state: State) -> dict[str, str]:
     """Make what is missing and wait until it can be used; the URLs of the queues by logical name.
 
-    The clients are botocore's. Rules are made without targets: those are functions, which somebody else deploys.
+    The clients are botocore's. Rules are made without targets: those are functions, which another tool deploys.
     """
     create_tables(dynamodb, state)
     urls = create_queues(sqs, state)
@@ -39,7 +39,7 @@ def create_tables(dynamodb: Client, state: State) -> None:
         try:
             dynamodb.create_table(**table_arguments(table))
         except dynamodb.exceptions.ResourceInUseException:
-            continue  # somebody else makes the same at the same time
+            continue  # another process makes the same at the same time
     for table in missing:
         _wait_active(dynamodb, table.name)
         _enable_expiry(dynamodb, table)

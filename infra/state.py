@@ -151,7 +151,7 @@ def _executions(stage: str) -> Table:
             Index("recent", KeyPart("recent_pk"), KeyPart("recent_sk")),
             Index("open", KeyPart("open_shard"), KeyPart("open_until", NUMBER)),
         ),
-        stream=NEW_AND_OLD_IMAGES,  # what a write changed tells whether there is anything to tell
+        stream=NEW_AND_OLD_IMAGES,  # the feed compares both to find what changed
     )
 
 

@@ -69,6 +69,7 @@ def _slim(target: Path) -> None:
         examples.unlink()
     shutil.rmtree(target / "boto3" / "data", ignore_errors=True)
     shutil.rmtree(target / "boto3" / "examples", ignore_errors=True)
+    shutil.rmtree(target / "icalendar" / "tests", ignore_errors=True)
     for leftover in target.glob("*.dist-info/*"):
         if leftover.name != "METADATA" and leftover.is_file():
             leftover.unlink()

@@ -49,7 +49,7 @@ def _spell_out_any_method(template: dict[str, Any]) -> None:
 
 
 def _sweep_once(functions: Any) -> None:
-    """What the minute rule will do, once at once: nobody wants to wait a minute for the first sweep."""
+    """What the minute rule will do, once at once: the first sweep must not wait a minute."""
     event = scheduled_event("sweep", "us-east-1")
     answer = functions.invoke(FunctionName=f"chronowatch-{STAGE}-sweep", Payload=json.dumps(event))
     if "FunctionError" in answer:

@@ -1,7 +1,7 @@
-"""The two Python environments of a checkout, made once and made anew when their requirements change.
+"""The Python environments of a checkout, made once and made anew when their requirements change.
 
-The emulator pins another botocore than the product, so each has an environment of its own. Standard library only:
-this runs on a bare Python 3.11.
+The emulator pins another botocore than the product, and the generators of clients pin other libraries, so each has an
+environment of its own. Standard library only: this runs on a bare Python 3.11.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Environment:
         return self.python.exists() and self._stamp.exists() and self._stamp.read_text() == self.digest()
 
     def make(self) -> None:
-        """Make it, or bring it up to date under whoever runs in it; the stamp comes last, so that what was left half
-        made is gone on with. Raises EnvironmentFailed."""
+        """Make it, or bring it up to date while processes run in it. The stamp comes last: what was left half made is
+        made to its end next time. Raises EnvironmentFailed."""
         self._stamp.unlink(missing_ok=True)
         if not self._works():
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -78,6 +78,7 @@ class Environment:
 
 PRODUCT = Environment(".venv", ("requirements-dev.txt", "requirements.txt"))
 EMULATOR = Environment(".venv-emulator", ("requirements-emulator.txt",))
+CLIENTS = Environment(".venv-clients", ("requirements-clients.txt",))  # made by the tests that need it
 
 
 def ensure(environments: Sequence[Environment]) -> None:

@@ -39,7 +39,7 @@ class PidFile:
         self.marker = marker
 
     def living(self) -> int | None:
-        """The recorded process if it lives and is what the file says; a stale file is nobody."""
+        """The recorded process if it lives and is what the file says; None for a stale file."""
         try:
             pid = int(self.path.read_text())
         except (FileNotFoundError, ValueError):
@@ -53,7 +53,7 @@ class PidFile:
         fresh.replace(self.path)
 
     def clear(self) -> None:
-        """Nobody is running any more."""
+        """Record that no process is running."""
         self.path.unlink(missing_ok=True)
 
 
@@ -113,7 +113,7 @@ class Child:
             self._process.stdin.write(GO)
             self._process.stdin.flush()
         except BrokenPipeError:
-            return  # it died; whoever watches it will say so
+            return  # it died; the supervisor reports that
 
     def exit_code(self) -> int | None:
         """None while it runs."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
 THREADS = LEASE_HELD_CALLS_MAX + TICK_STREAMS_MAX + 32
 CONNECTIONS_MAX = 1000
-# The API answers 413 far below, and API Gateway at 10 MB; past this nobody wants to read a body in order to refuse it.
+# The API answers 413 far below, and API Gateway at 10 MB; past this a body is not even read to be refused.
 BODY_READ_MAX_BYTES = 64 * 1024 * 1024
 
 

@@ -1,6 +1,6 @@
 """The minute rules of a process that stays: it owns shards as a node, and works on each once a minute.
 
-A shard that comes to this node is worked on at once: whoever had it may have died before its turn.
+A shard that comes to this node is worked on at once: its last node may have died before its turn.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.ports.services import Services
-from chalicelib.workers.cluster.ownership import Node, NoRoom
-from chalicelib.workers.cluster.shards import Held
+from chalicelib.workers.cluster.ownership import Node, TooManyNodes
+from chalicelib.workers.cluster.shards import HeldShard
 from localdev.backoff import Backoff
 
 PERIOD_S = 60.0
@@ -21,7 +21,7 @@ LOOK_S = 1.0  # how long a shard that was lost goes unnoticed at the most
 
 _log = logging.getLogger(__name__)
 
-Work = Callable[[Services, Held], None]
+Work = Callable[[Services, HeldShard], None]
 
 
 class ShardRules:
@@ -63,7 +63,7 @@ class ShardRules:
                 s = self._services()
                 before = {name: self._node.owned(s, name) for name in self._works}
                 again_ms = self._node.tick(s)
-            except (ChronoError, NoRoom) as problem:
+            except (ChronoError, TooManyNodes) as problem:
                 backoff.failed(problem)
                 continue
             backoff.succeeded()
@@ -82,10 +82,10 @@ class ShardRules:
             _log.exception("what comes before each minute failed")
 
     def _run(self, name: str, work: Work) -> None:
-        done: dict[Held, float] = {}
+        done: dict[HeldShard, float] = {}
         while not self._stopping.is_set():
             s = self._services()
-            held = [Held(shard, token) for shard, token in self._node.owned(s, name).items()]
+            held = [HeldShard(shard, token) for shard, token in self._node.owned(s, name).items()]
             done = {each: at for each, at in done.items() if each in held}
             due = [each for each in held if time.monotonic() - done.get(each, -PERIOD_S) >= PERIOD_S]
             if not due:
@@ -95,7 +95,7 @@ class ShardRules:
             done[due[0]] = time.monotonic()
             self._work_safely(name, work, s, due[0])
 
-    def _work_safely(self, name: str, work: Work, s: Services, held: Held) -> None:
+    def _work_safely(self, name: str, work: Work, s: Services, held: HeldShard) -> None:
         try:
             work(s, held)
         except Exception:  # one shard's trouble does not stop the others

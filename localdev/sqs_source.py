@@ -33,7 +33,7 @@ Message = dict[str, Any]
 @dataclass(eq=False, slots=True)
 class _Invocation:
     messages: list[Message]
-    visible_at: float  # monotonic: when SQS would give the messages to somebody else
+    visible_at: float  # monotonic: when SQS would give the messages to another receiver
     gone: set[str] = field(default_factory=set)
 
 
@@ -76,7 +76,7 @@ class SqsSource:
     def drain(self, until: float) -> int:
         """After ``stopping``: wait for invocations until the monotonic instant; how many messages are left behind.
 
-        Messages left behind are made visible, so that whoever starts next sees them at once.
+        Messages left behind are made visible, so that the next process sees them at once.
         """
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

@@ -14,7 +14,7 @@ from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
 POLL_S = 2.0
-REPLAY_S = 120.0  # what was written while nobody read is read, as far back as this
+REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0
 SHARDS_EVERY_S = 60.0  # shards come and go rarely

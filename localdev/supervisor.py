@@ -1,6 +1,6 @@
 """``scripts/dev``: starts the emulator, the REST server and the worker, keeps them running, and stops them in order.
 
-Order of stopping: whoever writes first, then the emulator, which saves what they wrote.
+Order of stopping: first the processes that write, then the emulator, which saves what they wrote.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop unde
 RESTART_AFTER_S = 1.0
 READY_TIMEOUT_S = 60.0
 ENDPOINT_TIMEOUT_S = 30.0
-DEV_LEAD_MS = 5000  # nobody pays for a waiting process here, and a busy machine keeps its promises with a longer run-up
+DEV_LEAD_MS = 5000  # a waiting process costs nothing here, and a busy machine keeps its promises with a longer run-up
 
 
 class CannotStart(Exception):
@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 
 def say(text: str) -> None:
-    """One line for whoever sits at the terminal."""
+    """One line on the terminal."""
     print(text, flush=True)
 
 
@@ -70,7 +70,7 @@ class Supervisor:
         self._children = [self._child(name) for name in (("proxy",) if deployed else ("server", "worker"))]
 
     def _child(self, name: str) -> Child:
-        # The process that listens on CHRONO_HTTP_PORT is the server to whoever reads the pid files.
+        # The process that listens on CHRONO_HTTP_PORT is the server to readers of the pid files.
         pid_name = "server" if name == "proxy" else name
         pid_file = PidFile(self._data / "run" / f"{pid_name}.pid", "localdev.")
         return Child(name, f"localdev.{name}", pid_file, self._log(name))

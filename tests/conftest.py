@@ -24,6 +24,7 @@ ORDER = (
     "tests/tidy/",
     "tests/unit/functions/",
     "tests/unit/localdev/",
+    "tests/clients/",
     "tests/e2e/",
     "tests/contract/",
     "tests/simulation/",

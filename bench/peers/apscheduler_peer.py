@@ -36,7 +36,7 @@ def job(name: str) -> None:
 
 
 def tick(prefix: str) -> None:
-    """The repeated job: APScheduler does not tell a job its instant, so the nearest whole period is taken later."""
+    """The repeated job: APScheduler gives a job no instant, so the nearest whole period is taken later."""
     job(f"{prefix}-{time.time_ns() // 1_000_000}")
 
 

@@ -9,8 +9,9 @@
     ├── Conflict (409)                the resource's state forbids the call
     ├── PreconditionFailed (412)      If-Match names another version
     ├── TooLarge (413), UnsupportedMedia (415)
+    │   └── UnsupportedCoding (415)   a compressed body
     ├── TooMany (429)                 slow down; carries retry_after_s
-    ├── Unavailable (503)             DynamoDB, SQS or EventBridge throttles or is away
+    ├── Unavailable (503)             a store, a queue or a bus throttles or is away
     │   └── OutcomeUnknown (503)      a write timed out: it may have happened
     └── CapacityExhausted (507)
 
@@ -62,7 +63,7 @@ class InvalidField(ChronoError):
 
 
 class NotSupported(InvalidField):
-    """Raised when a field holds something the contract knows and this release does not offer."""
+    """Raised when a field holds something that is understood, and that this release does not offer."""
 
     title = "Not supported"
     default_code = "not_supported"
@@ -142,6 +143,10 @@ class UnsupportedMedia(ChronoError):
     status = 415
     title = "Unsupported media type"
     default_code = "unsupported_media_type"
+
+
+class UnsupportedCoding(UnsupportedMedia):
+    """Raised when a body is sent in a content coding, such as gzip."""
 
 
 class TooMany(ChronoError):

@@ -16,6 +16,7 @@ from chalicelib.core.errors import BadRequest
 from chalicelib.core.limits import PAGE_TOKEN_MAX_CHARS
 
 _TAG_BYTES = 16
+PATTERN = "^[A-Za-z0-9_-]{22,}$"  # the tag alone has 22 characters
 
 
 def seal(secret: str, scope: str, position: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from msgspec import Struct
 
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, QUEUE_DELAY_MAX_S
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.ticks import frequencies, numbering
 from chalicelib.core.ticks.numbering import Tick
@@ -111,7 +111,7 @@ def _grouped(items: Iterable[D], span_ms: int = MESSAGE_SPAN_MS) -> list[tuple[D
 
 def delay_s(due_ms: int, now_ms: int, lead_ms: int) -> int:
     """Whole seconds to hold a message back so that it arrives ``lead_ms`` (and up to 1 s more) before its instant."""
-    return min(SQS_DELAY_MAX_S, max(0, (due_ms - now_ms - lead_ms) // 1000))
+    return min(QUEUE_DELAY_MAX_S, max(0, (due_ms - now_ms - lead_ms) // 1000))
 
 
 def encode(message: Message) -> str:

@@ -10,7 +10,8 @@ from typing import Final
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 RANDOM_BITS: Final = 80
 _TIME_BITS: Final = 50  # ten characters, of which the first two bits are always 0
-_FORM: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+_FORM: Final = re.compile(PATTERN, re.ASCII)
 
 
 def is_ulid(text: str) -> bool:

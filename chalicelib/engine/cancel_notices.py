@@ -1,4 +1,4 @@
-"""Telling a target that what it accepted has been cancelled: one more CloudEvent to the same place.
+"""Notifying a target that what it accepted has been cancelled: one more CloudEvent to the same place.
 
 The cancelled record owes the notice until it was sent (``notice`` counts the tries); the messages that lead here are
 hints. What no try could deliver goes to the dead-letter queue, like a firing.
@@ -27,12 +27,14 @@ log = logging.getLogger(__name__)
 SUFFIX = "-cancel"  # after the execution's id: receivers that drop ids they have seen must not drop this one
 
 
-def tell(s: Services, cancelled: Execution) -> None:
+def notify(s: Services, cancelled: Execution) -> None:
     """Send the notice that ``cancelled`` owes, at least once. Raises Unavailable when it could not be written down."""
     wanted = Versioned(cancelled.key_of_schedule, cancelled.version)
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
-        log.error("nobody knows any more where to send a cancel event", extra={"schedule_id": cancelled.schedule_id})
+        log.error(
+            "a cancel event has no target: its definition has expired", extra={"schedule_id": cancelled.schedule_id}
+        )
         return
     delivery = _delivery(s, cancelled, definition)
     (outcome,) = s.targets[cancelled.target_type].dispatch([delivery])
@@ -45,7 +47,7 @@ def tell(s: Services, cancelled: Execution) -> None:
             retry.backoff_ms(definition.retry_policy, after - 1, delivery.execution_id), outcome.retry_after_ms or 0
         )
         enqueue(s, [Run(cancelled.key, cancelled.attempt + 1, s.clock.now_ms() + wait_ms)])
-    if not update_surely(s, [(journal.told(cancelled, after), cancelled.rev)])[0]:
+    if not update_surely(s, [(journal.notified(cancelled, after), cancelled.rev)])[0]:
         log.info("a cancel event was sent twice, or its execution is being retried")
 
 

@@ -46,7 +46,7 @@ def _about(delivery: Delivery) -> dict[str, str]:
 
 def _delivery(s: Services, event: PolicyEvent) -> Delivery:
     traceparent = str(of_attempt(event.id, 1))
-    told = cloudevent.notice(
+    serialised = cloudevent.notice(
         type=event.type,
         event_id=event.id,
         schedule_id=event.schedule.id,
@@ -63,7 +63,7 @@ def _delivery(s: Services, event: PolicyEvent) -> Delivery:
         attempt=1,
         fencing_token=0,
         target=DEFAULT_BUS,
-        event=told,
+        event=serialised,
         traceparent=traceparent,
         timeout_ms=NOTICE_TIMEOUT_MS,
         event_type=event.type,

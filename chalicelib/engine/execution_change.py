@@ -48,7 +48,7 @@ def cancel_running(
     """Cancel an execution that has begun; one that only was claimed may still be sent. Raises NotFound,
     PreconditionFailed, Conflict(not_cancellable), TooMany.
 
-    The connection of a delivery under way in this process is closed; other processes look and close theirs. A target
+    The connection of a delivery under way in this process is closed; other processes check and close theirs. A target
     that has accepted the firing is sent a cancel event.
     """
 
@@ -56,7 +56,7 @@ def cancel_running(
         return journal.cancel(execution, now_ms, reason)
 
     def announced(execution: Execution) -> None:
-        if execution.asynchronous:  # its target is at work and is to be told: queued first, owed by the record
+        if execution.asynchronous:  # its target is at work and is to be notified: queued first, owed by the record
             enqueue(s, [Run(execution.key, execution.attempt + 1, s.clock.now_ms())])
 
     done = end(s, found, versions, cancelled, announced)
@@ -100,7 +100,7 @@ def _definition_of(s: Services, execution: Execution) -> Definition:
 
 
 def recheck_claims(s: Services, cancelled: Execution) -> None:
-    """Make a worker that has claimed the firing look again at its instant."""
+    """Make a worker that has claimed the firing recheck it at its instant."""
     key = cancelled.key_of_schedule
     for _ in range(CHANGE_ATTEMPTS):
         state = s.stores.schedules.states([key]).get(key)

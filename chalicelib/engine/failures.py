@@ -1,8 +1,8 @@
 """Pausing a schedule whose executions fail one after the other (``pause_after_failures``).
 
-Judged twice: by whoever ended the execution, at once and as far as it can (``judge_promptly``), and by the feed, which
-sees every record that was written, whoever died after writing it. Both look at the same journal and make the same
-conditional change, so only one of them pauses.
+Judged twice: by the process that ended the execution, at once and as far as it can (``judge_promptly``), and by the
+feed, which sees every record that was written, also by a process that died after writing it. Both read the same journal
+and make the same conditional change, so only one of them pauses.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def count(s: Services, definition: Definition, most: int) -> int:
 
 def _pause(s: Services, definition: Definition, number: int, execution_id: str) -> Definition:
     cause = FailurePause(execution_id, number, s.clock.now_ms())
-    # Looked at once more with every try to write: a worker that stood still would pause what has gone well since.
+    # Judged once more with every try to write: a worker that stood still would pause what has gone well since.
     still_so = partial(_keeps_failing, s, definition, number)
     return pause_failing(s, definition, cause, still_so).definition
 

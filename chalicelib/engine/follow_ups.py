@@ -1,8 +1,8 @@
-"""What the end of an execution sets off: the next run of a DELAY schedule, the turn of whoever waits for it, and the
+"""What the end of an execution sets off: the next run of a DELAY schedule, the run that waits for the slot, and the
 pause of a schedule that keeps failing.
 
 All are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
-and looks at the waiting execution when its own time to look has come; the feed judges every failure again.
+and the waiting execution checks by itself after a while; the feed judges every failure again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from chalicelib.ports.services import Services
 def follow(s: Services, ended: Execution, definition: Definition | None, just_now: bool = True) -> None:
     """Set off what follows ``ended``; does nothing while it is open. Idempotent. ``definition`` None: it is unknown.
 
-    ``just_now``: whoever asks has ended it. What ended earlier is left to the feed to judge, which tells of a pause as
-    it reads the failures: one that came after it had read them would be told to nobody.
+    ``just_now``: the caller has ended it. What ended earlier is left to the feed to judge. The feed emits the event of
+    a pause as it reads the failures, and would emit none for a pause that came after that.
     """
     if ended.is_open:
         return
@@ -34,7 +34,7 @@ def follow(s: Services, ended: Execution, definition: Definition | None, just_no
 
 
 def wake(s: Services, key: Key) -> None:
-    """Queue the execution that waits for its turn, if there is one and the slot is free."""
+    """Queue the execution that waits for the slot, if there is one and the slot is free."""
     state = s.stores.schedules.states([key]).get(key)
     if state is None or state.waiting is None:
         return

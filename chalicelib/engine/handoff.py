@@ -1,4 +1,4 @@
-"""Handing over what is owed: instants go onto the queue, or into the journal as ``missed``.
+"""Handing off what is owed: instants go onto the queue, or into the journal as ``missed``.
 
 Queue first, write second: callers advance a schedule only after this returned, so a crash in between repeats messages
 and never loses one. A repeated message is harmless, since an execution's id is the schedule and the instant.
@@ -13,17 +13,16 @@ from msgspec.structs import replace
 
 from chalicelib.core import queue_messages, trace
 from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, Transition
+from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Message
 from chalicelib.core.schedules import jitter
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Outgoing
 
-TOO_LATE = "older than the catch-up window"
-
 
 class Owed(Struct, frozen=True):
-    """Some instants of one schedule that must be handed over."""
+    """Some instants of one schedule that must be handed off."""
 
     definition: Definition
     shard: int
@@ -38,16 +37,17 @@ def enqueue(s: Services, messages: Sequence[Message]) -> None:
         s.queue.send(outgoing)
 
 
-def hand_over(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
+def hand_off(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
     """Queue the instants that may still be delivered; write those that are too old into the journal as missed."""
     firings: list[Firing] = []
     missed: list[tuple[Execution, Definition]] = []
     for item in owed:
         for at_ms in item.instants:
-            if too_late(item.definition, at_ms, now_ms):
+            firing = firing_of(item.definition, at_ms)
+            if catch_up.is_past_window(item.definition, firing.due_ms, now_ms):
                 missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))
             else:
-                firings.append(firing_of(item.definition, at_ms))
+                firings.append(firing)
     enqueue(s, queue_messages.pack(firings, s.config.slot_gap_ms))
     answers = s.stores.executions.insert([record for record, _ in missed])
     _put_back(s, [item for item, new in zip(missed, answers, strict=True) if not new])
@@ -77,25 +77,6 @@ def firing_of(definition: Definition, at_ms: int) -> Firing:
     return Firing(definition.key, definition.version, at_ms, offset_ms)
 
 
-def too_late(definition: Definition, at_ms: int, now_ms: int) -> bool:
-    """Whether the catch-up window of an instant has passed."""
-    if definition.late_limit_ms is None:
-        return False
-    due_ms = at_ms + jitter.offset_ms(definition.id, at_ms, definition.jitter_ms)
-    return now_ms - due_ms > definition.late_limit_ms
-
-
-def given_up(definition: Definition, record: Execution, now_ms: int) -> bool:
-    """Whether an instant that was claimed and not begun must not be sent any more.
-
-    ``catch_up_window_ms`` 0 promises that nothing is ever sent later than the SLA, also when its worker stalled or died
-    after the claim. A longer window is judged at the claim alone.
-    """
-    if definition.catch_up_window_ms != 0 or record.is_bound:
-        return False
-    return too_late(definition, record.firing_ms, now_ms)
-
-
 def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
     """The record of a firing as it begins: pending, without an attempt."""
     return Execution(
@@ -117,8 +98,8 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
 
 
 def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int) -> Execution:
-    """The record of an instant that nobody could deliver in time."""
-    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, TOO_LATE)
+    """The record of an instant that was not delivered in time."""
+    return settled_record(s, definition, shard, at_ms, now_ms, MISSED, catch_up.TOO_LATE)
 
 
 def settled_record(

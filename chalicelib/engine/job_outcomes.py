@@ -1,4 +1,4 @@
-"""The mark of a bad end: how schedules whose last execution failed, timed out or was cancelled are found by an index.
+"""The mark of a bad end: how schedules whose last execution failed, timed out or was cancelled are found.
 
 While all goes well nothing is written: an execution that ends well looks at its own record (``mends``), which says
 whether there was a mark when it was claimed. The mark is written before the record that it tells of, as everything is

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Sequence
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.limits import INSTANT_MAX_MS
-from chalicelib.core.policies import monitor as rule
 from chalicelib.core.policies import policy_events
 from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_LOOK_RECORDS
-from chalicelib.core.policies.monitor import Turn, Watch
+from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, looked_at, put_off, spoke, told
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine.events import announce
@@ -37,22 +36,22 @@ def note(s: Services, successes: Iterable[tuple[Key, int]]) -> None:
     latest: dict[Key, int] = {}
     for key, success_ms in successes:
         latest[key] = max(success_ms, latest.get(key, 0))
-    watches = s.stores.schedules.watches(list(latest)) if latest else {}
+    watches = s.stores.schedules.monitors(list(latest)) if latest else {}
     for key, found in watches.items():
         _note(s, found, latest[key])
 
 
-def _note(s: Services, found: Watch, success_ms: int) -> None:
-    known: Watch | None = found
+def _note(s: Services, found: MonitorState, success_ms: int) -> None:
+    known: MonitorState | None = found
     for _ in range(WRITE_ATTEMPTS):
-        after = None if known is None else rule.spoke(known, success_ms)
+        after = None if known is None else spoke(known, success_ms)
         if known is None or after is None:
             return
         if known.silent_ms:
             _tell_recovery(s, known, success_ms)
-        if s.stores.schedules.write_watch(after, known.rev):
+        if s.stores.schedules.write_monitor(after, known.rev):
             return
-        known = s.stores.schedules.watches([found.key]).get(found.key)
+        known = s.stores.schedules.monitors([found.key]).get(found.key)
     raise Unavailable("the watch of a schedule is contended")
 
 
@@ -61,18 +60,18 @@ def look(s: Services, shard: int) -> None:
     stays written down, and the next minute tells it."""
     for _ in range(SHARD_MAX_PAGES):
         now_ms = s.clock.now_ms()
-        keys = s.stores.schedules.due_watches(shard, now_ms, PAGE_WATCHES)
-        watches = s.stores.schedules.watches(keys) if keys else {}
-        due = [found for found in watches.values() if found.look_ms <= now_ms]  # the index lags
+        keys = s.stores.schedules.due_monitors(shard, now_ms, PAGE_WATCHES)
+        watches = s.stores.schedules.monitors(keys) if keys else {}
+        due = [found for found in watches.values() if found.look_ms <= now_ms]  # the list may lag
         if due:
             _look_at(s, due)
         if len(keys) < PAGE_WATCHES or not due:
             return
 
 
-def _look_at(s: Services, due: Sequence[Watch]) -> None:
+def _look_at(s: Services, due: Sequence[MonitorState]) -> None:
     schedules = s.stores.schedules.get([w.key for w in due])
-    silent: list[tuple[Definition, Watch]] = []
+    silent: list[tuple[Definition, MonitorState]] = []
     for found in due:
         try:
             silent += _judge(s, found, schedules.get(found.key))
@@ -81,37 +80,37 @@ def _look_at(s: Services, due: Sequence[Watch]) -> None:
     if silent:
         announce(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:
-        s.stores.schedules.write_watch(rule.told(watch, s.clock.now_ms()), watch.rev)
+        s.stores.schedules.write_monitor(told(watch, s.clock.now_ms()), watch.rev)
 
 
-def _judge(s: Services, found: Watch, watched: Schedule | None) -> list[tuple[Definition, Watch]]:
+def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[tuple[Definition, MonitorState]]:
     """The watch with its silence written down, if that is to be told; else nothing. Only one look's write is taken."""
     if watched is None or watched.definition.monitor is None or not watched.definition.active:
-        s.stores.schedules.drop_watch(found.key, found.rev)  # what makes it monitored and active again begins another
+        s.stores.schedules.drop_monitor(found.key, found.rev)  # what makes it monitored and active again begins another
         return []
     now_ms = s.clock.now_ms()
     if schedule.progress(watched, now_ms).state != "active":
         _put_off(s, found, watched, now_ms)
         return []
-    turn, after = rule.looked_at(found, _last_success(s, found, now_ms), now_ms)
-    if turn is Turn.SPOKE:
+    finding, after = looked_at(found, _last_success(s, found, now_ms), now_ms)
+    if finding is MonitorFinding.SPOKE:
         _tell_recovery(s, found, after.success_ms)
-    if not s.stores.schedules.write_watch(after, found.rev):
+    if not s.stores.schedules.write_monitor(after, found.rev):
         return []  # a success was noted, or the schedule changed: that write says when to look again
-    untold = turn is Turn.FELL_SILENT or (turn is Turn.STILL_SILENT and not found.told)
+    untold = finding is MonitorFinding.FELL_SILENT or (finding is MonitorFinding.STILL_SILENT and not found.told)
     return [(watched.definition, after)] if untold else []
 
 
-def _put_off(s: Services, found: Watch, completed: Schedule, now_ms: int) -> None:
+def _put_off(s: Services, found: MonitorState, completed: Schedule, now_ms: int) -> None:
     """A change that began before the schedule had completed lets its watch go on: so it is kept for a while."""
     ended_ms = max(completed.state.queued_ms or 0, completed.definition.since_ms)
     if now_ms - ended_ms > MONITOR_COMPLETED_KEPT_MS:
-        s.stores.schedules.drop_watch(found.key, found.rev)
+        s.stores.schedules.drop_monitor(found.key, found.rev)
     else:
-        s.stores.schedules.write_watch(rule.put_off(found, now_ms), found.rev)
+        s.stores.schedules.write_monitor(put_off(found, now_ms), found.rev)
 
 
-def _last_success(s: Services, found: Watch, now_ms: int) -> int:
+def _last_success(s: Services, found: MonitorState, now_ms: int) -> int:
     """The last success among the newest executions: one that the feed, which may lag, has not noted yet. 0 for none.
 
     Reads on only while what it knows leaves the schedule silent."""
@@ -124,7 +123,7 @@ def _last_success(s: Services, found: Watch, now_ms: int) -> int:
     return last_ms
 
 
-def _tell_recovery(s: Services, silent: Watch, success_ms: int) -> None:
+def _tell_recovery(s: Services, silent: MonitorState, success_ms: int) -> None:
     """That a silence is over; and that there was one, if whoever found it has not said so."""
     definition = s.stores.schedules.definitions([silent.key]).get(silent.key)
     if definition is None:

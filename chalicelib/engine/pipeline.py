@@ -1,79 +1,109 @@
-"""At the instant: one look whether the claims still stand, the dispatch, and the outcome.
+"""The way of a firing, top to bottom. Each step is a module of its own.
 
-Everything else was done before: what is left here is one batch read, the send, and (after it) one batch write.
+    claim          take a fencing token and write the record: this worker owns the attempt   claim.py
+    prepare        serialise the event; let its target resolve, connect, read its secret     prepare.py
+    wait           until the instant; only then does the rest happen                         Tasks.at
+    recheck        end what was paused, edited or deleted since, or is too late by now       recheck.py
+    take the slot  where the runs of a schedule must not overlap                             overlap_slot.py
+    admit          wait for a turn among the owners, and for room within the limits          dispatch/admission.py
+    dispatch       send, in as few calls as the targets allow                                dispatch/send.py
+    record         write down that it runs, and how it ended                                 dispatch/in_flight.py
+    follow up      set off the next run, the one that waited, a pause after failures         follow_ups.py
+
+A message is answered only when each of its firings is over, or in the care of others; otherwise the queue brings it
+again. So a worker may die anywhere in here: the message comes back, finds the record, and goes on from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-
-from msgspec.structs import replace
+from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
-from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import MISSED
-from chalicelib.core.executions.limits import RUNNING_MARK_MS
-from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.targets.cloudevent import prepare
-from chalicelib.core.trace import of_attempt
-from chalicelib.engine.claim import Claimed, rebind
-from chalicelib.engine.delay_runs import chain
-from chalicelib.engine.dispatch.admission import Ready as Ready
-from chalicelib.engine.dispatch.admission import passing
-from chalicelib.engine.dispatch.in_flight import dispatches
-from chalicelib.engine.follow_ups import follow
-from chalicelib.engine.handoff import TOO_LATE, given_up
-from chalicelib.engine.outcomes import update_surely
-from chalicelib.engine.overlap_slot import admit
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.executions.limits import UNKNOWN_VERSION_GRACE_MS
+from chalicelib.core.queue_messages import Firing
+from chalicelib.engine import cancel_notices
+from chalicelib.engine.claim import claim
+from chalicelib.engine.claimed import Claims, Item, execution_of
+from chalicelib.engine.dispatch import admission, in_flight, send
+from chalicelib.engine.overlap_slot import take_slot
+from chalicelib.engine.prepare import Ready, prepare_all
+from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
-from chalicelib.ports.target import Delivery
+from chalicelib.ports.tasks import Handle
 
-LOOK_ATTEMPTS = 5
+log = logging.getLogger(__name__)
 
-
-def make_ready(s: Services, claimed: Claimed, *, ahead: bool = True) -> Ready:
-    """Serialise the event, and ``ahead`` of the instant let the target resolve, connect and read its secret."""
-    execution, definition = claimed.execution, claimed.definition
-    traceparent = str(of_attempt(execution.id, execution.attempt))
-    template = prepare(
-        execution_id=execution.id,
-        schedule_id=execution.schedule_id,
-        firing_unix_ms=execution.firing_ms,
-        attempt=execution.attempt,
-        fencing_token=execution.fencing_token,
-        traceparent=traceparent,
-        payload_json=execution.payload if execution.payload is not None else definition.payload,
-    )
-    delivery = Delivery(
-        execution_id=execution.id,
-        tenant=execution.tenant,
-        schedule_id=execution.schedule_id,
-        firing_unix_ms=execution.firing_ms,
-        attempt=execution.attempt,
-        fencing_token=execution.fencing_token,
-        target=definition.target,
-        event=b"",
-        traceparent=traceparent,
-        timeout_ms=_deadline_ms(claimed),
-    )
-    if ahead:
-        s.targets[str(definition.target["type"])].prepare(delivery)
-    return Ready(claimed, delivery, template)
+# A message may arrive before the write that makes it true (queue first, write second): how long to look for that write
+# before the message goes back to the queue, in growing steps.
+UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 
 
-def _deadline_ms(claimed: Claimed) -> int:
-    own = claimed.definition.target.get("timeout_ms")
-    return min(own, claimed.definition.timeout_ms) if isinstance(own, int) else claimed.definition.timeout_ms
+class _Job(NamedTuple):
+    """Something under way; should it fail, the items of ``executions`` come again."""
+
+    handle: Handle
+    executions: frozenset[ExecutionKey]
 
 
-def fire(s: Services, group: Sequence[Ready]) -> None:
-    """Deliver firings that are due now. Raises Unavailable when the claims could not be looked at or ended:
-    they stay leased, and whoever finds them expired goes on."""
-    with passing(s, group):
-        standing = _standing(s, group)
-        jobs = dispatches(s, [r for r in standing if r.claimed.definition.overlap == "allow"], partial(_standing, s))
-    jobs += [partial(_in_turn, s, ready) for ready in standing if ready.claimed.definition.overlap != "allow"]
+def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
+    """Take queued items all the way. Returns those that the queue must bring again."""
+    claims = claim(s, items)  # claim
+    jobs, again = _start(s, claims), set(claims.redeliver)
+    for wait_ms in UNKNOWN_WAITS_MS:
+        if not claims.unknown:
+            break
+        s.clock.sleep_until(s.clock.now_ms() + wait_ms)
+        claims = claim(s, claims.unknown)
+        jobs += _start(s, claims)
+        again.update(claims.redeliver)
+    again.update(item for item in claims.unknown if _may_still_come(s, item))
+    failed = _failed(jobs)
+    again.update(item for item in items if failed and execution_of(item) in failed)
+    return again
+
+
+def _start(s: Services, claims: Claims) -> list[_Job]:
+    """Prepare what was claimed, and let it wait for its instant."""
+    groups: dict[int, list[Ready]] = defaultdict(list)
+    for ready in prepare_all(s, claims.claimed):  # prepare
+        groups[ready.claimed.due_ms].append(ready)
+    jobs = [  # wait
+        _Job(s.tasks.at(due_ms, partial(_fire, s, group)), frozenset(r.claimed.execution.key for r in group))
+        for due_ms, group in sorted(groups.items())
+    ]
+    for _, cancelled in claims.notices:
+        handle = s.tasks.start(partial(cancel_notices.notify, s, cancelled))
+        jobs.append(_Job(handle, frozenset({cancelled.key})))
+    return jobs
+
+
+def _fire(s: Services, group: Sequence[Ready]) -> None:
+    """Deliver firings whose instant has come. Raises Unavailable when their claims could not be rechecked or ended:
+    they stay leased, and are taken over when that has expired."""
+    with admission.dispatch_gate(s, group):
+        standing = recheck(s, group)  # recheck
+        calls = send.calls_for(s, [ready for ready in standing if ready.claimed.may_overlap])
+        admission.submit(s, calls)  # admit; each call dispatches itself when its turn has come
+    supervising = [partial(in_flight.supervise, s, share) for share in in_flight.supervised_together(calls)]
+    in_slots = [partial(_fire_in_slot, s, ready) for ready in standing if not ready.claimed.may_overlap]
+    _beside_each_other(s, [*supervising, *in_slots])
+
+
+def _fire_in_slot(s: Services, ready: Ready) -> None:
+    """Deliver a firing of a schedule whose runs must not overlap, if it gets the slot."""
+    if take_slot(s, ready.claimed):  # take the slot
+        calls = send.calls_for(s, in_time(s, [ready]))
+        admission.submit(s, calls)  # admit, dispatch
+        in_flight.supervise(s, calls)  # record, follow up
+
+
+def _beside_each_other(s: Services, jobs: Sequence[Callable[[], None]]) -> None:
+    """Do all of them, the first one here."""
     handles = [s.tasks.start(job) for job in jobs[1:]]
     if jobs:
         jobs[0]()
@@ -81,63 +111,19 @@ def fire(s: Services, group: Sequence[Ready]) -> None:
         handle.wait()
 
 
-def _in_turn(s: Services, ready: Ready) -> None:
-    """Deliver a firing of a schedule whose runs must not overlap, if it is its turn."""
-    if admit(s, ready.claimed):
-        for job in dispatches(s, _in_time(s, [ready]), partial(_standing, s)):
-            job()
+def _may_still_come(s: Services, item: Item) -> bool:
+    """Whether the write that a message hints at may yet happen; after the grace it was an orphan, and is dropped."""
+    due_ms = item.at_ms if isinstance(item, Firing) else item.due_ms
+    return s.clock.now_ms() < due_ms + UNKNOWN_VERSION_GRACE_MS
 
 
-def _standing(s: Services, group: Sequence[Ready]) -> list[Ready]:
-    """Those whose schedule nobody changed since the claim, and those that stand in spite of a change."""
-    epochs = _look(s, group)
-    group = _in_time(s, group)
-    standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]
-    if len(standing) == len(group):
-        return standing
-    changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
-    return standing + [again for r in changed if (again := _reconsider(s, r)) is not None]
-
-
-def _in_time(s: Services, group: Sequence[Ready]) -> Sequence[Ready]:
-    """Without those that a stalled worker would send later than they may ever be; these are missed."""
-    now_ms = s.clock.now_ms()
-    late = [r for r in group if given_up(r.claimed.definition, r.claimed.execution, now_ms)]
-    if not late:
-        return group
-    records = [r.claimed.execution for r in late]
-    missed = [(journal.settle(e, MISSED, now_ms, TOO_LATE), e.rev) for e in records]
-    for ready, (record, _), won in zip(late, missed, update_surely(s, missed), strict=True):
-        if won:
-            follow(s, record, ready.claimed.definition)
-    return [r for r in group if r not in late]
-
-
-def _look(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
-    keys = list({r.claimed.key for r in group})
-    for _ in range(LOOK_ATTEMPTS - 1):
+def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
+    """Wait for all; the executions of those jobs that could not do everything because something was away."""
+    failed: set[ExecutionKey] = set()
+    for handle, executions in jobs:
         try:
-            return s.stores.schedules.epochs(keys)
-        except Unavailable:
-            s.clock.sleep_until(s.clock.now_ms() + RUNNING_MARK_MS)
-    return s.stores.schedules.epochs(keys)
-
-
-def _reconsider(s: Services, ready: Ready) -> Ready | None:
-    """The schedule changed between claim and instant: judge again by the version in force at the instant."""
-    claimed = ready.claimed
-    mine = s.stores.executions.get([claimed.execution.key]).get(claimed.execution.key)
-    if mine is None or mine.rev != claimed.execution.rev:
-        if mine is not None and not mine.is_open:
-            chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there
-        return None
-    state = s.stores.schedules.states([claimed.key]).get(claimed.key)
-    binding = rebind(s, state, mine)
-    if binding is None:
-        return None
-    if binding.version == claimed.definition.version:
-        return ready
-    bound = replace(mine, rev=mine.rev + 1, version=binding.version, target_type=str(binding.target["type"]))
-    if not update_surely(s, [(bound, mine.rev)])[0]:
-        return None
-    return make_ready(s, Claimed(bound, binding, claimed.epoch, claimed.due_ms))
+            handle.wait()
+        except Unavailable as problem:
+            log.warning("%d executions are left to their messages, which come again: %s", len(executions), problem)
+            failed |= executions
+    return failed

@@ -1,8 +1,8 @@
 """Changing a schedule, for callers and for the engine alike.
 
 Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
-only then make the version true with one transaction that is conditional on the ``rev`` that was read. A crash in
-between leaves orphan messages, which nobody's version will ever bless.
+only then make the version true with one write that is conditional on the ``rev`` that was read. A crash in
+between leaves orphan messages, which no version will ever bless.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.policies import failures, monitor
 from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
-from chalicelib.core.schedules.capacity import Room
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
-from chalicelib.engine.capacity import counted, exhausted, uncounted
+from chalicelib.engine.capacity import counted, exhausted, limits
 from chalicelib.engine.delay_runs import chain
-from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.engine.handoff import Owed, hand_off
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.schedules import Change, NameTaken, NoRoom, RevisionLost
+from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
 
 CHANGE_ATTEMPTS = 12
 
@@ -58,8 +57,8 @@ def change(
         settled = settle(s, found, since_ms)
         if settled is None:
             continue
-        made, room = _next_version(s, settled, changed, since_ms, outcome)
-        if _write_change(s, settled, made, room):
+        made = _next_version(s, settled, changed, since_ms, outcome)
+        if _write_change(s, settled, made):
             return made
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
@@ -101,7 +100,7 @@ def check_match(definition: Definition, if_match: str | None) -> None:
 
 
 def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
-    """Hand over what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
+    """Hand off what is owed before ``since_ms``, when another version begins, so that no instant disappears with an
     edit.
 
     Returns the schedule as it stands then, or None when another writer was faster (or there is more to settle).
@@ -112,7 +111,7 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
     if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
     window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     moved = state.advanced(window)
     if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
         return None
@@ -132,23 +131,21 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
     fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
     return replace(fresh.advanced(window), rev=state.rev)
 
 
-def find_room(
-    s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None
-) -> tuple[State, Room | None]:
-    """Room for a schedule that has anything to do from now on; what has not needs none."""
+def find_room(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
+    """The state as one that counts, if the schedule has anything to do from now on. Raises CapacityExhausted."""
     idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
     if idle or capacity.is_cancelled(new, state):
-        return uncounted(state), None
+        return capacity.uncounted(state)
     return counted(s, before, new, state)
 
 
 def only_if_it_counts(definition: Definition, state: State) -> Schedule:
-    return Schedule(definition, state if capacity.counts(definition, state) else uncounted(state))
+    return Schedule(definition, state if capacity.counts(definition, state) else capacity.uncounted(state))
 
 
 def _next_since_ms(s: Services, state: State) -> int:
@@ -177,10 +174,8 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
     return s.stores.executions.get([key]).get(key)
 
 
-def _next_version(
-    s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None
-) -> tuple[Schedule, Room | None]:
-    """The changed definition under a new version, its first instants queued, and the room it needs."""
+def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None) -> Schedule:
+    """The changed definition under a new version, its first instants queued, counted when it counts."""
     definition, state = found.definition, found.state
     now_ms = s.clock.now_ms()
     new = replace(
@@ -205,8 +200,8 @@ def _next_version(
         chained=new.type == "DELAY",
         hlc=new.hlc,
     )
-    placed, room = find_room(s, found, new, moved, awaited)
-    return only_if_it_counts(new, begin(s, new, placed, awaited)), room
+    placed = find_room(s, found, new, moved, awaited)
+    return only_if_it_counts(new, begin(s, new, placed, awaited))
 
 
 def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
@@ -223,23 +218,23 @@ def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
     return state.queued_ms if record is None or record.is_open else None
 
 
-def _write_change(s: Services, before: Schedule, after: Schedule, room: Room | None) -> bool:
+def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
     old, new = before.definition, after.definition
-    change = Change(
+    change = ScheduleChange(
         state=after.state,
-        expected_rev=before.state.rev,
+        before=before.state,
         definition=new,
         snapshot=_superseded(before, new.since_ms),
         old_name=_guard(old),
         new_name=_guard(new),
-        moves=capacity.moves(before, after, room),
-        watch=monitor.to_begin(before, after),
+        limits=limits(s),
+        monitor=monitor.to_begin(before, after),
     )
     try:
         s.stores.schedules.change(change)
     except NameTaken:
         raise name_taken(new) from None
-    except NoRoom:
+    except CapacityFull:
         raise exhausted(s) from None
     except RevisionLost:
         return False
@@ -277,14 +272,13 @@ def _write_deletion(s: Services, found: Schedule, since_ms: int) -> bool:
         weight_bytes=0,
         hlc=s.ids.hlc(),
     )
-    change = Change(
+    change = ScheduleChange(
         state=gone,
-        expected_rev=state.rev,
+        before=state,
         definition=None,
         snapshot=_superseded(found, since_ms),
         old_name=_guard(old),
         new_name=None,
-        moves=capacity.moves(found, replace(found, state=gone), None),
     )
     try:
         s.stores.schedules.change(change)

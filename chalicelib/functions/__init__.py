@@ -1,1 +1,0 @@
-"""The Lambda functions beside the API: one module each, so that Lambda imports only what that function needs."""

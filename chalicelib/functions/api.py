@@ -1,6 +1,6 @@
 """``api``: what API Gateway calls. Known routes go to Chalice; for anything else the answer is made here.
 
-Chalice answers a path it does not know with a body of its own; the contract wants problem+json, with a trace. So the
+Chalice answers a path it does not know with a body of its own. Every error must be problem+json with a trace. So the
 gateway hands every path and method to this function (infra/cloudformation.py), as the local server's edge does.
 """
 

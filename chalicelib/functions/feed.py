@@ -55,7 +55,7 @@ def _execution(image: Mapping[str, Any] | None) -> Execution | None:
 
 
 def metrics(counted: Tally) -> list[Metric]:
-    """The metrics of the contract, section 11, as far as ends of executions tell them; nothing for nothing."""
+    """The metrics that follow from the ends of executions: docs/running.md. One without a value is left out."""
     found = [
         Metric("chronowatch_executions_total", "Count", [number], {"state": state})
         for state, number in counted.ended.items()

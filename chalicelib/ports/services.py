@@ -1,13 +1,15 @@
 """What a use case or worker is given: the ports, and the few numbers that deployments choose.
 
-**Each method of a store is one atomic change.** Common contract of all stores:
+**Each method of a store is one atomic change.** No method needs another to be right. Common contract of all stores:
 
 - A batch method takes any number of items and answers in their order; its items are atomic one by one. A conditional
   write that loses is ``False`` in the answer, never an exception: losing a race is ordinary.
 - ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable); ``OutcomeUnknown`` when a write
   got no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read; every write
   is safe to repeat, since it is conditional on ``rev`` or on absence.
-- Reads are strongly consistent unless the method says *index*: an index lags by an unbounded, usually small, time.
+- Reads are strongly consistent unless the method says *may lag*: what it lists then lags by an unbounded, usually
+  small, time, so callers judge by the record itself.
+- Documents, payloads and batches have the bounds of ``core``; each adapter asserts that its service takes them.
 """
 
 from __future__ import annotations

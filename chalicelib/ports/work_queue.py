@@ -9,7 +9,7 @@ from chalicelib.core.queue_messages import Message
 
 
 class Outgoing(NamedTuple):
-    """A message and how many whole seconds (0..900) the queue holds it back."""
+    """A message and how many whole seconds (0..QUEUE_DELAY_MAX_S) the queue holds it back."""
 
     message: Message
     delay_s: int
@@ -24,7 +24,8 @@ class Incoming(NamedTuple):
 
 
 class WorkQueue(Protocol):
-    """At least once, in any order, any time after the delay."""
+    """At least once, in any order, any time after the delay. It takes any number of messages, and each delay up to
+    QUEUE_DELAY_MAX_S: an adapter whose queue holds less back queues again by itself."""
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages. Returns only when all are durable.

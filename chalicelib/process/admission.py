@@ -1,4 +1,4 @@
-"""Who flies and who waits: the order in which one process sends what is due, within its limits.
+"""Who is sent and who waits: the order in which one process sends what is due, within its limits.
 
 Deliveries that are due wait in lines, one for each owner, and in each line by their destination; there the oldest
 instant comes first. Owners take turns (round robin: Nagle, RFC 970), so what one of them has waiting costs another one
@@ -15,33 +15,30 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from chalicelib.process.limits import FLIGHTS_MAX, HOLD_MAX_MS, SENDING_MAX, SENDING_MS
+from chalicelib.process.limits import CALLS_MAX, HOLD_MAX_MS, SENDING_MAX, SENDING_MS
 
 BURST_S: Final = 0.1  # so many seconds' worth of a rate may begin at once
 _PACE_COUNT: Final = 100  # starts that tell the pace of a line; older ones count less and less
 _PACE_MIN_COUNT: Final = 20  # fewer of them, or within less than a second, tell nothing
 _PACE_MIN_MS: Final = 1000
 _RATES_MAX: Final = 4096  # owners and destinations whose rates are remembered before the idle ones are dropped
-_PLACE_FIELDS: Final = ("bus", "queue_url", "topic_arn", "function", "state_machine_arn")
 
 
 class Caps(Struct, frozen=True):
-    """What a process may do at once; None: no limit. ``*_flights`` are deliveries under way, ``*_rate`` are beginnings
-    in a second. ``calls`` and ``sending`` bound all owners together."""
+    """What a process may do at once; None: no limit. ``*_in_flight`` are deliveries under way, ``*_rate`` are
+    beginnings in a second. ``calls`` and ``sending`` bound all owners together."""
 
-    owner_flights: int | None = None
-    target_flights: int | None = None
+    owner_in_flight: int | None = None
+    target_in_flight: int | None = None
     owner_rate: int | None = None
     target_rate: int | None = None
-    calls: int = FLIGHTS_MAX
+    calls: int = CALLS_MAX
     sending: int = SENDING_MAX
 
     @property
@@ -51,38 +48,22 @@ class Caps(Struct, frozen=True):
 
     @property
     def by_owner(self) -> bool:
-        return self.owner_flights is not None or self.owner_rate is not None
+        return self.owner_in_flight is not None or self.owner_rate is not None
 
     @property
     def by_target(self) -> bool:
-        return self.target_flights is not None or self.target_rate is not None
+        return self.target_in_flight is not None or self.target_rate is not None
 
     def most_in_a_call(self, most: int) -> int:
         """How many deliveries one call may carry: no more than may be under way, or begin, at once."""
-        flights = [n for n in (self.owner_flights, self.target_flights) if n is not None]
+        counts = [n for n in (self.owner_in_flight, self.target_in_flight) if n is not None]
         bursts = [burst_of(rate) for rate in (self.owner_rate, self.target_rate) if rate is not None]
-        return min([most, *flights, *bursts])
+        return min([most, *counts, *bursts])
 
 
 def burst_of(rate: int) -> int:
     """How many may begin at once under ``rate`` a second."""
     return max(1, int(rate * BURST_S))
-
-
-def place_of(target: Mapping[str, object]) -> str:
-    """The destination that limits of targets count by: a webhook's origin, else the bus, queue, topic or function."""
-    if "url" in target:
-        return _origin(str(target["url"]))
-    return "/".join([str(target.get("type")), *(str(target[name]) for name in _PLACE_FIELDS if name in target)])
-
-
-@lru_cache(maxsize=1024)
-def _origin(url: str) -> str:
-    """Scheme, host and port (RFC 6454); the port that the scheme implies is left out."""
-    parts = urlsplit(url)
-    implied = {"http": 80, "https": 443}.get(parts.scheme)
-    port = "" if parts.port in (None, implied) else f":{parts.port}"
-    return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}"
 
 
 class Ticket(Struct, eq=False):
@@ -95,9 +76,9 @@ class Ticket(Struct, eq=False):
     due_ms: int
     go: Callable[[], None]
     order: int = 0
-    entered_ms: float = 0.0
+    submitted_ms: float = 0.0
     started_ms: float | None = None
-    landed: bool = False
+    finished: bool = False
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -106,7 +87,7 @@ class Ticket(Struct, eq=False):
     @property
     def waited_ms(self) -> float:
         """How long it waited for its turn; 0 while it waits."""
-        return 0.0 if self.started_ms is None else self.started_ms - self.entered_ms
+        return 0.0 if self.started_ms is None else self.started_ms - self.submitted_ms
 
 
 class _Queue(Struct, eq=False):
@@ -136,7 +117,7 @@ class _Use(Struct, eq=False):
     """What an owner or a destination has under way."""
 
     calls: int = 0
-    flights: int = 0
+    in_flight: int = 0
 
 
 class Admission:
@@ -154,7 +135,7 @@ class Admission:
         self._wanted_ms: float | None = None
         self._alarm_ms: float | None = None
 
-    def enter(self, caps: Caps, ticket: Ticket, now_ms: float) -> int | None:
+    def submit(self, caps: Caps, ticket: Ticket, now_ms: float) -> int | None:
         """Let a ticket wait. None, or the milliseconds to come again after when its turn is more than HOLD_MAX_MS away;
         then it does not wait."""
         with self._lock:
@@ -163,7 +144,7 @@ class Admission:
             if queue is None:
                 queue = line[ticket.target] = _Queue(now_ms, [])
             self._count += 1
-            ticket.order, ticket.entered_ms = self._count, now_ms
+            ticket.order, ticket.submitted_ms = self._count, now_ms
             wait_ms = _wait_ms(caps, queue, ticket, len(queue.waiting))
             if wait_ms > HOLD_MAX_MS:  # few see this; only then is the place in the line worth finding out
                 wait_ms = _wait_ms(caps, queue, ticket, _ahead(queue, ticket))
@@ -173,7 +154,7 @@ class Admission:
             return None
 
     def admit(self, caps: Caps, now_ms: float) -> list[Ticket]:
-        """Those whose turn has come; they count as under way until they ``land``."""
+        """Those whose turn has come; they count as under way until they ``finish``."""
         with self._lock:
             started = []
             while (ticket := self._next(caps, now_ms)) is not None:
@@ -186,12 +167,12 @@ class Admission:
         with self._lock:
             self._sending.pop(ticket, None)
 
-    def land(self, ticket: Ticket) -> None:
+    def finish(self, ticket: Ticket) -> None:
         """It is over; said twice, it counts once."""
         with self._lock:
-            if ticket.started_ms is None or ticket.landed:
+            if ticket.started_ms is None or ticket.finished:
                 return
-            ticket.landed = True
+            ticket.finished = True
             self._sending.pop(ticket, None)
             self._calls -= 1
             _give(self._owners, ticket.owner, ticket.count)
@@ -219,8 +200,8 @@ class Admission:
             return int(max(_wait_ms(caps, queue, ticket, ahead), ahead * (now_ms - queue.since_ms)))
 
     def take_alarm(self, now_ms: float) -> float | None:
-        """When somebody has to call ``admit`` although nothing was sent or has landed; None when nobody has to, or
-        somebody was asked already."""
+        """When ``admit`` has to be called although nothing was sent or has ended; None when it has not, or when an
+        alarm is set for it already."""
         with self._lock:
             wanted, self._wanted_ms = self._wanted_ms, None
             if wanted is None or (self._alarm_ms is not None and now_ms < self._alarm_ms <= wanted):
@@ -266,21 +247,21 @@ class Admission:
             if now_ms - since_ms < SENDING_MS:
                 self._alarm(since_ms + SENDING_MS)
                 return False
-            del self._sending[longest]  # it waits for the network, and takes nobody's processor
+            del self._sending[longest]  # it waits for the network, and takes no processor time
         return True
 
     def _owner_may(self, caps: Caps, owner: str, now_ms: float) -> bool:
         use = self._owners.get(owner)
         if use is not None and use.calls and use.calls >= caps.calls - self._calls:
             return False  # what it leaves free is as much as it has: others find places
-        if use is not None and caps.owner_flights is not None and use.flights >= caps.owner_flights:
+        if use is not None and caps.owner_in_flight is not None and use.in_flight >= caps.owner_in_flight:
             return False
         return self._rate_allows("owner", owner, caps.owner_rate, now_ms)
 
     def _may(self, caps: Caps, ticket: Ticket, now_ms: float) -> bool:
         return (
-            _fits(self._owners.get(ticket.owner), ticket.count, caps.owner_flights)
-            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_flights)
+            _fits(self._owners.get(ticket.owner), ticket.count, caps.owner_in_flight)
+            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_in_flight)
             and self._rate_allows("target", ticket.target, caps.target_rate, now_ms)
         )
 
@@ -343,18 +324,18 @@ def _ahead(queue: _Queue, ticket: Ticket) -> int:
 
 
 def _fits(use: _Use | None, count: int, most: int | None) -> bool:
-    return most is None or use is None or use.flights == 0 or use.flights + count <= most
+    return most is None or use is None or use.in_flight == 0 or use.in_flight + count <= most
 
 
 def _take(uses: dict[str, _Use], name: str, count: int) -> None:
     use = uses.setdefault(name, _Use())
     use.calls += 1
-    use.flights += count
+    use.in_flight += count
 
 
 def _give(uses: dict[str, _Use], name: str, count: int) -> None:
     use = uses[name]
     use.calls -= 1
-    use.flights -= count
+    use.in_flight -= count
     if use.calls == 0:
         del uses[name]

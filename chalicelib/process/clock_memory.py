@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from threading import Lock
 
-from chalicelib.core.clock.clock_bound import Reading, moved
+from chalicelib.core.clock.clock_bound import ClockReading, moved
 
 UNSENT_MAX = 16
 
@@ -18,11 +18,11 @@ class ClockMemory:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last: Reading | None = None
+        self._last: ClockReading | None = None
         self._behind = False
         self._unsent: deque[bytes] = deque(maxlen=UNSENT_MAX)
 
-    def step_nanos(self, reading: Reading) -> int:
+    def step_nanos(self, reading: ClockReading) -> int:
         """By how much the wall clock has moved against the monotonic one since the reading before, which this one
         replaces; 0 for the first."""
         with self._lock:

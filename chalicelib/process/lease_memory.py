@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # workers hold the memory and never look into it: they need not load what leases are
-    from chalicelib.core.leases.lease import LeaseItem
+    from chalicelib.core.leases.lease_item import LeaseItem
 
 MEMORY_MAX_ITEMS = 4096
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 
-FLIGHTS_MAX = 512  # calls to targets that one process has under way; an owner never takes more than half
-PASSING_MAX = 2  # groups of firings looked at once more at the same moment, right before they depart
+CALLS_MAX = 512  # calls to targets that one process has under way; an owner never takes more than half
+DISPATCH_GATE_MAX = 2  # groups of firings rechecked at the same moment, right before they are sent
 SENDING_MAX = 3  # of them, those that are busy sending: more would only compete for the processor
 WATCHED_TOGETHER = 25  # deliveries that one thread sees to their end, and writes down together
 SENDING_MS = 5  # one that has not sent by then waits for the network, and is not counted as busy
 HOLD_MAX_MS = 10_000  # a delivery waits at most so long in a worker for its turn; then the queue holds it back
-HOLD_LOOK_MS = 1_000  # one that waited this long looks again whether its schedule was changed
+HOLD_RECHECK_MS = 1_000  # one that waited this long looks again whether its schedule was changed
 POSTPONE_MIN_MS = 2_000  # how long the queue holds back what had to wait too long, at least
 POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than it looked
 IN_FLIGHT_LIMIT_MAX = 100_000  # limits that deployments choose: deliveries at once, and beginnings in a second
@@ -21,5 +21,5 @@ LEASE_HELD_CALLS_MAX = 96  # acquire calls that one process holds open; further 
 TICK_STREAMS_MAX = 24  # subscriptions that one server process holds open
 
 assert 2 * HOLD_MAX_MS <= ATTEMPT_LEASE_MS, "what waited its time has as long again until its claim runs out"
-assert HOLD_LOOK_MS < HOLD_MAX_MS
+assert HOLD_RECHECK_MS < HOLD_MAX_MS
 assert POSTPONE_MIN_MS < POSTPONE_MAX_MS

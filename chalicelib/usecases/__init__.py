@@ -1,1 +1,0 @@
-"""What a caller can ask for, one verb a function: load, decide (core), write (port)."""

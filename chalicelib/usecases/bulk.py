@@ -122,7 +122,7 @@ def by_tag(
         room = min(PAGE_MAX_ITEMS, TAG_CHANGE_MAX_SCHEDULES - len(done))
         page, following = schedules.page(s, caller, wanted, room, after)
         for found in page:
-            if tag in found.definition.tags:  # the index lags
+            if tag in found.definition.tags:  # the list may lag
                 done.append(_change(s, caller, op, found, note, dry_run))
             after = found.definition.id
             if s.clock.now_ms() >= until_ms:

@@ -9,7 +9,7 @@ from collections import deque
 from msgspec import Struct
 
 from chalicelib.core.clock import clock_bound
-from chalicelib.core.clock.clock_bound import Observation, Reading, Step
+from chalicelib.core.clock.clock_bound import ClockReading, Observation, WallStep
 from chalicelib.core.clock.limits import DRIFT_SAMPLE_EVERY_MS, DRIFT_SAMPLES_MAX, DRIFT_STEPS_MAX, QUARTZ_PPM
 from chalicelib.ports.services import Services
 
@@ -19,7 +19,7 @@ ASSUMED = "assumed"  # the source that CHRONO_MAX_DRIFT_MS is: the deployment's 
 _NANOS_PER_MS = 1_000_000
 
 
-class Look(Struct, frozen=True):
+class ClockStatus(Struct, frozen=True):
     """One look at the clocks, in nanoseconds. ``error_bound``: the wall is at most this wrong, as far as sources and
     the deployment can say. ``drift``: it has moved, or is proven wrong, by at least this much; positive is fast.
     ``agreeing`` of ``sources`` support the bound."""
@@ -29,22 +29,22 @@ class Look(Struct, frozen=True):
     drift_nanos: int
     error_bound_nanos: int
     samples: int
-    steps: tuple[Step, ...]
+    steps: tuple[WallStep, ...]
     agreeing: int
     sources: int
 
 
-class Clockface:
+class ClockHistory:
     """Remembers readings for a process; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readings: deque[Reading] = deque(maxlen=DRIFT_SAMPLES_MAX)
-        self._steps: deque[Step] = deque(maxlen=DRIFT_STEPS_MAX)
+        self._readings: deque[ClockReading] = deque(maxlen=DRIFT_SAMPLES_MAX)
+        self._steps: deque[WallStep] = deque(maxlen=DRIFT_STEPS_MAX)
         self._heard: tuple[Observation, ...] = ()
         self._narrowed: tuple[Observation, ...] = ()
 
-    def look(self, s: Services) -> Look:
+    def status(self, s: Services) -> ClockStatus:
         """The clocks now."""
         reading = _read(s)
         max_drift_nanos = s.config.max_drift_ms * _NANOS_PER_MS
@@ -58,7 +58,7 @@ class Clockface:
         proven = clock_bound.estimate(heard, reading, QUARTZ_PPM)
         assert estimate is not None
         drifts = (moved_nanos, 0 if proven is None else proven.drift_nanos)
-        return Look(
+        return ClockStatus(
             wall_unix_nanos=reading.wall_nanos,
             monotonic_nanos=reading.after_nanos,
             drift_nanos=max(drifts, key=abs),
@@ -69,7 +69,7 @@ class Clockface:
             sources=estimate.sources,
         )
 
-    def _remember(self, reading: Reading, step_nanos: int) -> int:
+    def _remember(self, reading: ClockReading, step_nanos: int) -> int:
         """Keep the reading when the last is old enough or the wall was stepped since; how many there are with it."""
         if not self._readings:
             self._readings.append(reading)
@@ -77,14 +77,14 @@ class Clockface:
         last = self._readings[-1]
         moved_nanos = clock_bound.moved(last, reading)
         if moved_nanos != 0 and abs(moved_nanos) >= step_nanos:
-            self._steps.append(Step(reading.wall_nanos, moved_nanos))
+            self._steps.append(WallStep(reading.wall_nanos, moved_nanos))
             log.warning("the wall clock was stepped by %.3f ms", moved_nanos / _NANOS_PER_MS)
         elif reading.before_nanos - last.after_nanos < DRIFT_SAMPLE_EVERY_MS * _NANOS_PER_MS:
             return len(self._readings) + 1
         self._readings.append(reading)
         return len(self._readings)
 
-    def _what_was_heard(self, observations: tuple[Observation, ...], reading: Reading) -> tuple[Observation, ...]:
+    def _what_was_heard(self, observations: tuple[Observation, ...], reading: ClockReading) -> tuple[Observation, ...]:
         """What sources said, one observation each: worked out anew only when something new was said."""
         if observations is not self._heard:
             self._heard = observations
@@ -92,7 +92,7 @@ class Clockface:
         return self._narrowed
 
 
-def _read(s: Services) -> Reading:
+def _read(s: Services) -> ClockReading:
     """Both clocks, the wall between two readings of the monotonic one."""
     before, now = s.clock.read(), s.clock.read()
-    return Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
+    return ClockReading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)

@@ -40,7 +40,7 @@ class ClusterClock:
                     self._known = Cursor(cursor.rev + 1, values)
                     return stamp
                 known = None
-        raise TooMany("too many ask for the cluster's time at once", code="contended")
+        raise TooMany("too many callers ask for the cluster time at once", code="contended")
 
 
 def _following(s: Services, cursor: Cursor) -> Stamp:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict, NotFound, TooMany
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, LateAnswer, parse_id
-from chalicelib.core.executions.journal import Result
+from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition, Key
@@ -21,7 +21,7 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import note_late
 from chalicelib.ports.services import Caller, Services
 
-PAGE_SCAN_MAX = 10  # index pages read for one page of answers: a rare filter gives short pages, not long calls
+PAGE_SCAN_MAX = 10  # pages of the list read for one page of answers: a rare filter gives short pages, not long calls
 
 
 class ExecutionFilter(Struct, frozen=True):
@@ -107,7 +107,7 @@ def complete(
 
     def completed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         _must_be_accepted(s, execution, now_ms)
-        ended = Result("completed", result=result)
+        ended = AttemptResult("completed", result=result)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
     return _reported(s, caller, execution_id, versions, completed, LateAnswer(s.clock.now_ms(), "completed"))
@@ -120,7 +120,7 @@ def fail(
 
     def failed(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         _must_be_accepted(s, execution, now_ms)
-        ended = Result("failed", error_type="http_error", error=error)
+        ended = AttemptResult("failed", error_type="http_error", error=error)
         return journal.finish(execution, ended, definition.retry_policy, execution.attempts[-1].started_ms, now_ms)
 
     return _reported(s, caller, execution_id, versions, failed, LateAnswer(s.clock.now_ms(), "failed", error=error))

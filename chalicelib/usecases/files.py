@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.targets import registry
 from chalicelib.core.ulid import derived, is_ulid
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import schedules
@@ -128,5 +129,5 @@ def _differ(name: str, before: Definition, wanted: Definition) -> bool:
     if name == "payload":
         return bool(json.loads(old) != json.loads(new))  # 1.10 is 1.1, and the order of keys says nothing
     if name == "target":
-        return validation.normal_target(old) != validation.normal_target(new)
+        return registry.normal_target(old) != registry.normal_target(new)
     return bool(old != new)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
-from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS, IDEMPOTENCY_RUNNING_MAX_MS
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES, IDEMPOTENCY_RUNNING_MAX_MS
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores.idempotency import Remembered
 
@@ -42,8 +42,8 @@ def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call:
     empty or too long, or was used for something else (``idempotency_key_reused``); Conflict
     (``idempotency_in_progress``) while the first call runs; and whatever ``call`` raises.
     """
-    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
-        raise InvalidField.of(HEADER, f"must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters")
+    if not 1 <= _bytes_of(key) <= IDEMPOTENCY_KEY_MAX_BYTES:
+        raise InvalidField.of(HEADER, f"must have 1 to {IDEMPOTENCY_KEY_MAX_BYTES} bytes")
     name = f"{caller.subject}/{key}"
     mine = Remembered(body_hash, seed, s.clock.now_ms())
     standing = s.stores.idempotency.begin(caller.tenant, name, mine)
@@ -54,6 +54,14 @@ def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call:
     if standing.answer is not None:
         return Answer(standing.answer, replayed=True)
     return _run_again(s, caller.tenant, name, standing, mine, call)
+
+
+def _bytes_of(key: str) -> int:
+    """How long a key was on the wire: servers decode headers as Latin-1, a byte a character, or else as UTF-8."""
+    try:
+        return len(key.encode("latin-1"))
+    except UnicodeEncodeError:
+        return len(key.encode("utf-8", "surrogatepass"))
 
 
 def _run_again(

@@ -18,7 +18,7 @@ from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
-PAGE_SCAN_MAX = 10  # index pages read for one page of jobs: entries that have just moved on leave gaps
+PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
 OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs looks at
 LAST_SCAN_MAX = 20  # executions looked at for the last one that was attempted
 
@@ -123,7 +123,8 @@ def page(
 ) -> tuple[list[Job], str | None]:
     """Jobs with a status (None: all), newest first, and the id to go on after (None: the end).
 
-    An index finds them, however many others there are; what has just changed its status may be missing from a page.
+    A list by status finds them, however many others there are. What has just changed its status may be missing from a
+    page.
     """
     if status is None:
         found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
@@ -141,7 +142,7 @@ def page(
 
 
 def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
-    """Jobs with an execution under way, by the index of open executions: their number bounds the work."""
+    """Jobs with an execution under way, by the list of open executions: their number bounds the work."""
     until_ms = INSTANT_MAX_MS
     keys = [k for n in range(s.config.shards) for k in s.stores.executions.open_until(n, until_ms, OPEN_SCAN_MAX)]
     ids = sorted({k.schedule_id for k in keys if k.tenant == caller.tenant}, reverse=True)

@@ -14,20 +14,14 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import (
+from chalicelib.core.leases.lease import Broken, Granted, HeldOpen, LeaseDecision, Released, Validity, Waiting
+from chalicelib.core.leases.lease_item import LeaseItem, Party
+from chalicelib.core.leases.lease_requests import (
     AcquireRequest,
-    Broken,
-    Decision,
-    Granted,
-    Held,
-    LeaseItem,
-    Party,
-    Released,
     ReleaseRequest,
     RenewRequest,
     ValidateRequest,
-    Validity,
-    Waiting,
+    name_problem,
 )
 from chalicelib.core.leases.limits import LEASE_POLL_MS
 from chalicelib.ports.services import Caller, Services
@@ -37,7 +31,7 @@ POLL_STEPS = 4  # those behind the first waiter look less often, down to every P
 _NANOS_PER_MS = 1_000_000
 
 Answer = TypeVar("Answer")
-Decide = Callable[[LeaseItem | None, int], Decision[Answer]]
+Decide = Callable[[LeaseItem | None, int], LeaseDecision[Answer]]
 
 
 class _Decided(NamedTuple, Generic[Answer]):
@@ -74,7 +68,7 @@ def _hold(
 ) -> Granted | Waiting:
     """Ask until granted, until ``wait_ms`` have passed (by the clock that nobody steps), or nobody listens."""
     deadline_ms = _monotonic_ms(s) + request.wait_ms
-    held = Held(s.signals.address)
+    held = HeldOpen(s.signals.address)
     with s.signals.bell(_channel(request.tenant, request.name, request.party)) as bell:
         while True:
             left_ms = deadline_ms - _monotonic_ms(s)
@@ -89,9 +83,9 @@ def _hold(
 
 
 def _ask(
-    s: Services, request: AcquireRequest, versions: Sequence[str] | None, held: Held | None
+    s: Services, request: AcquireRequest, versions: Sequence[str] | None, held: HeldOpen | None
 ) -> _Decided[Granted | Waiting]:
-    def decide(item: LeaseItem | None, now_ms: int) -> Decision[Granted | Waiting]:
+    def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted | Waiting]:
         return lease.decide_acquire(item, request, now_ms, s.config.max_drift_ms, held)
 
     return _decide(s, request.tenant, request.name, decide, versions)
@@ -114,7 +108,7 @@ def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequenc
     """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
     request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **fields)
 
-    def decide(item: LeaseItem | None, now_ms: int) -> Decision[Granted]:
+    def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted]:
         return lease.decide_renew(item, request, now_ms)
 
     return _decide(s, request.tenant, request.name, decide, versions).answer
@@ -124,7 +118,7 @@ def release(s: Services, caller: Caller, fields: dict[str, Any], versions: Seque
     """End a holding and wake the first waiter. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
     request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **fields)
 
-    def decide(item: LeaseItem | None, _now_ms: int) -> Decision[Released]:
+    def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[Released]:
         return lease.decide_release(item, request)
 
     return _decide(s, request.tenant, request.name, decide, versions).answer
@@ -137,11 +131,11 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
     """
     if "admin" not in caller.roles:
         raise Forbidden("only an admin may break a lease")
-    problem = lease.name_problem(name)
+    problem = name_problem(name)
     if problem is not None:
         raise InvalidField([problem])
 
-    def decide(item: LeaseItem | None, _now_ms: int) -> Decision[Broken]:
+    def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[Broken]:
         return lease.decide_break(item, name)
 
     return _decide(s, caller.tenant, name, decide, versions).answer
@@ -155,9 +149,9 @@ def validate(s: Services, caller: Caller, fields: dict[str, Any]) -> Validity:
 
 def get(s: Services, caller: Caller, name: str) -> LeaseItem:
     """One lease as it is stored. Raises NotFound, also for what can be no name."""
-    found = None if lease.name_problem(name) is not None else _load(s, caller.tenant, name)
+    found = None if name_problem(name) is not None else _load(s, caller.tenant, name)
     if found is None:
-        raise NotFound("nobody ever asked for this lease", code="lease_not_found")
+        raise NotFound(f"no lease named {name} exists", code="lease_not_found")
     return found
 
 
@@ -191,7 +185,7 @@ def _decide(
             decided = _written(s, item, decision.item_to_write, decision.answer)
     if decided is not None:
         return decided
-    raise TooMany(f"the lease {name} is wanted by too many at once", code="contended")
+    raise TooMany(f"too many callers change the lease {name} at once", code="contended")
 
 
 def _decide_from_memory(s: Services, remembered: LeaseItem, decide: Decide[Answer]) -> _Decided[Answer] | None:
@@ -206,7 +200,7 @@ def _decide_from_memory(s: Services, remembered: LeaseItem, decide: Decide[Answe
 
 
 def _guarded(decide: Decide[Answer], versions: Sequence[str]) -> Decide[Answer]:
-    def guarded(item: LeaseItem | None, now_ms: int) -> Decision[Answer]:
+    def guarded(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Answer]:
         if item is None or version_of(item) not in versions:
             raise PreconditionFailed("the lease has another version")
         return decide(item, now_ms)

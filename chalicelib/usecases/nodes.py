@@ -8,7 +8,7 @@ from __future__ import annotations
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.errors import Conflict
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
@@ -33,7 +33,7 @@ def join(s: Services, node_id: str, address: str) -> LeaseItem:
     leases.acquire(s, caller, fields, None)
     found = leases.get(s, caller, node_id)
     if found.holder_id != node_id:
-        raise Conflict("the node is joining from several places at once")
+        raise Conflict("several processes register this node at once")
     return found
 
 

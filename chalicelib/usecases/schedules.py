@@ -12,11 +12,11 @@ from chalicelib.core.errors import InvalidField, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution
 from chalicelib.core.policies import monitor
 from chalicelib.core.queue_messages import Run
-from chalicelib.core.schedules import capacity, schedule, validation
+from chalicelib.core.schedules import schedule, validation
 from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, Schedule, State, VersionRef
 from chalicelib.engine import handoff, schedule_change
-from chalicelib.engine.capacity import exhausted
+from chalicelib.engine.capacity import exhausted, limits
 from chalicelib.engine.schedule_change import (
     CHANGE_ATTEMPTS,
     begin,
@@ -28,7 +28,7 @@ from chalicelib.engine.schedule_change import (
     only_if_it_counts,
 )
 from chalicelib.ports.services import Caller, Services
-from chalicelib.ports.stores.schedules import NameTaken, NoRoom, RevisionLost, ScheduleFilter
+from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleFilter
 
 
 def create(
@@ -40,13 +40,13 @@ def create(
     ran before and its answer was lost), the schedule it made is returned.
     """
     definition = draft_new(s, caller, fields, schedule_id, allow_past)
-    blank, room = find_room(s, None, definition, _blank_state(s, definition), None)
+    blank = find_room(s, None, definition, _blank_state(s, definition), None)
     made = only_if_it_counts(definition, begin(s, definition, blank, None))
     try:
-        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))
+        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))
     except NameTaken:
         raise name_taken(definition) from None
-    except NoRoom:
+    except CapacityFull:
         raise exhausted(s) from None
     except RevisionLost:
         return get(s, caller, schedule_id)

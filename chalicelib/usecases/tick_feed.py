@@ -78,9 +78,10 @@ class _Reader:
         self._read_ms = 0
 
     def book(self) -> Book:
-        """The book, not older than BOOK_AGE_MAX_MS."""
+        """The book, not older than BOOK_AGE_MAX_MS, nor than the last tick that may be shown by now."""
         now_ms = self._s.clock.now_ms()
-        if self._book is None or not 0 <= now_ms - self._read_ms < BOOK_AGE_MAX_MS:
+        fresh = self._book is not None and 0 <= now_ms - self._read_ms < BOOK_AGE_MAX_MS
+        if self._book is None or not fresh or ticks.lags(self._s, self._frequency, self._book):
             self._book, self._read_ms = self._s.stores.ticks.load().book, now_ms
         return self._book
 

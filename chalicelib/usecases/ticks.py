@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from chalicelib import VERSION
 from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
-from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.clock.clock_bound import ClockReading
 from chalicelib.core.clock.limits import QUARTZ_PPM
 from chalicelib.core.errors import Forbidden, NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
@@ -27,7 +28,7 @@ from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS
 from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
-from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Run, Skipped, Stream, Terms
+from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Skipped, Stream, Terms, TickRun
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Caller, Services
 
@@ -79,7 +80,7 @@ def is_sane(s: Services) -> bool:
     it numbers nothing that is not ahead of the cursor.
     """
     before, now = s.clock.read(), s.clock.read()
-    reading = Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
+    reading = ClockReading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
     proven = clock_bound.estimate(s.time_sources.observations(), reading, QUARTZ_PPM)
     if proven is None or proven.drift_nanos <= TICK_CLOCK_AHEAD_MAX_MS * NANOS_PER_MS:
         return True
@@ -94,12 +95,15 @@ def _enqueue(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
 
 def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
     """Say that these are on the queue. Where that cannot be said, the next producer queues them once more."""
-    queued = {t.frequency: t.sequence for t in ticks}
+    queued: dict[Frequency, list[Tick]] = defaultdict(list)
+    for tick in ticks:
+        queued[tick.frequency].append(tick)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()
         marked = kept.book
-        for frequency, sequence in queued.items():
-            marked = marked.with_stream(frequency, tick_book.marked(marked.stream(frequency), sequence))
+        for frequency, sent in queued.items():
+            stream = tick_book.confirmed(frequency, marked.stream(frequency), sent)
+            marked = marked.with_stream(frequency, stream)
         if marked == kept.book or s.stores.ticks.save(marked, (), kept.rev):
             return
 
@@ -124,11 +128,11 @@ def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, obj
 
 
 def disable(s: Services, caller: Caller, frequency: str) -> View:
-    """Stop giving numbers. What has one by now is still published: the numbers would otherwise have a hole.
+    """Stop a stream. It ends within TICK_END_MAX_MS: numbers that nobody has seen are taken back.
 
     Raises Forbidden, NotFound, TooMany, Unavailable.
     """
-    _switch(s, caller, frequency, lambda _, stream: replace(stream, enabled=False))
+    _switch(s, caller, frequency, lambda _, stream: tick_book.stopped(stream, s.clock.now_ms()))
     return view(s, frequency)
 
 
@@ -141,7 +145,7 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
         changed = change(name, kept.book.stream(name))
         if changed == kept.book.stream(name) or s.stores.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
             return
-    raise TooMany("the streams are being changed by others", code="contended")
+    raise TooMany("too many callers change the tick streams at once", code="contended")
 
 
 # -- reading
@@ -177,7 +181,7 @@ def frequency_of(text: str) -> Frequency:
     for frequency in FREQUENCIES:
         if frequency == text:
             return frequency
-    raise NotFound(f"there is no stream of this name: {', '.join(FREQUENCIES)}")
+    raise NotFound(f"no such tick stream; the streams are {', '.join(FREQUENCIES)}")
 
 
 def views(s: Services) -> list[View]:
@@ -194,7 +198,7 @@ def view(s: Services, frequency: str) -> View:
 def _view(s: Services, book: Book, frequency: Frequency) -> View:
     stream, terms = book.stream(frequency), terms_of(s)
     now_nanos = s.clock.now_ms() * NANOS_PER_MS
-    last, running = tick_book.last_passed(stream.runs, now_nanos), terms.runs(frequency, stream)
+    last, running = tick_book.last_passed(tick_book.open_runs(stream), now_nanos), terms.runs(frequency, stream)
     return View(
         frequency,
         running,
@@ -221,7 +225,7 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
 def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None) -> History:
     """At most ``limit`` ticks whose boundaries have passed, after a number; the oldest kept when that one has expired.
 
-    ``book`` may be one that was read a moment ago: ticks are reserved long before their instants.
+    Only what is open is shown: all else may still be taken back. ``book`` may be one that was read a moment ago.
     """
     stream = (book or s.stores.ticks.load().book).stream(frequency)
     runs, gaps, complete = _since(s, frequency, stream, after_sequence)
@@ -233,30 +237,37 @@ def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, 
             more = True
             break
         found.append(tick)
-    end = found[-1].sequence if found and more else stream.cursor.sequence + 1
+    end = found[-1].sequence if found and more else stream.opened_sequence + 1
     passed = tuple(g for g in gaps if after_sequence <= g.after_sequence < end)
     return History(tuple(found), passed, more and bool(found))
 
 
 def _since(
     s: Services, frequency: Frequency, stream: Stream, after_sequence: int
-) -> tuple[Sequence[Run], Sequence[Skipped], bool]:
+) -> tuple[Sequence[TickRun], Sequence[Skipped], bool]:
     """Runs and gaps after a number, and whether they reach up to now. The book was read before the pages: a page that
     was made in between holds what the tail still holds, and is left out."""
     first = _number_before(stream) + 1
     if after_sequence + 1 >= first:
-        return stream.runs, stream.gaps, True
+        return tick_book.open_runs(stream), stream.gaps, True
     pages = s.stores.ticks.pages(frequency, after_sequence, HISTORY_PAGES)
     old = [p for p in pages if p.last_sequence < first]
     runs, gaps = [r for p in old for r in p.runs], [g for p in old for g in p.gaps]
     if len(old) == HISTORY_PAGES:
         return runs, gaps, False
-    return [*runs, *stream.runs], [*gaps, *stream.gaps], True
+    return [*runs, *tick_book.open_runs(stream)], [*gaps, *stream.gaps], True
 
 
 def newest(s: Services, frequency: Frequency, book: Book) -> Reserved | None:
     """The newest tick whose boundary has passed, as far as the tail tells."""
-    return tick_book.last_passed(book.stream(frequency).runs, s.clock.now_ms() * NANOS_PER_MS)
+    return tick_book.last_passed(tick_book.open_runs(book.stream(frequency)), s.clock.now_ms() * NANOS_PER_MS)
+
+
+def lags(s: Services, frequency: Frequency, book: Book) -> bool:
+    """Whether a tick has passed that was not open when the book was read."""
+    stream = book.stream(frequency)
+    passed = tick_book.last_passed(stream.runs, s.clock.now_ms() * NANOS_PER_MS)
+    return passed is not None and passed.sequence > stream.opened_sequence
 
 
 def wakes_at_ms(s: Services, frequency: Frequency, book: Book) -> int | None:

@@ -1,1 +1,0 @@
-"""Sweep, deliver, reconcile and feed: bounded batches, one a module."""

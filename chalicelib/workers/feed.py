@@ -15,8 +15,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from chalicelib.core.executions.execution import COMPLETED, FAILED, TIMEOUT, Execution
-from chalicelib.core.policies import failures as rule
 from chalicelib.core.policies import policy_events, sla
+from chalicelib.core.policies.failures import FAILURES
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.policies.policy_events import PolicyEvent
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
@@ -81,7 +81,7 @@ def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
     batch, so one look at each schedule is enough."""
     failed: dict[Key, list[Execution]] = {}
     for written in batch:
-        if written.became(rule.FAILURES):
+        if written.became(FAILURES):
             failed.setdefault(written.after.key_of_schedule, []).append(written.after)
     told: list[PolicyEvent] = []
     for key in _with_policy(s, list(failed)) if failed else ():

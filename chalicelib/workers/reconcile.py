@@ -1,8 +1,8 @@
 """Reconcile: once a minute, go on with what died.
 
-Two sources: the open index (retries that are due, running and accepted attempts past their lease), and a scan of the
-recent instants for attempts that were claimed and whose worker never came back. What it finds is queued as a ``Run``,
-which deliver takes over under the usual conditions: reconcile itself ends nothing.
+Two sources: the list of open executions (retries that are due, running and accepted attempts past their lease), and a
+scan of the recent instants for attempts that were claimed and whose worker never came back. What it finds is queued as
+a ``Run``, which deliver takes over under the usual conditions: reconcile itself ends nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Services
-from chalicelib.workers.cluster.shards import Held, each_shard, stamp
+from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ SHARD_MAX_PAGES = 200
 TENANTS = ("default",)  # one tenant until authentication brings others
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
-# written off or has expired; and it begins again this much earlier than it ended, since the index may lag.
+# written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
 SETTLED_AFTER_MS = ATTEMPT_LEASE_MS
 INDEX_LAG_MS = 120_000
 
@@ -40,7 +40,7 @@ def run(s: Services) -> None:
         run_shard(s, held)
 
 
-def run_shard(s: Services, held: Held) -> None:
+def run_shard(s: Services, held: HeldShard) -> None:
     """Reconcile a shard that is held."""
     try:
         reconcile_shard(s, held)
@@ -48,7 +48,7 @@ def run_shard(s: Services, held: Held) -> None:
         log.warning("shard %d was not reconciled to its end: %s", held.shard, problem)
 
 
-def reconcile_shard(s: Services, held: Held) -> None:
+def reconcile_shard(s: Services, held: HeldShard) -> None:
     """Queue the next step of everything open in a shard that nobody works on, and count completed schedules no more."""
     _overdue(s, held.shard)
     for tenant in TENANTS:
@@ -66,8 +66,8 @@ def _overdue(s: Services, shard: int) -> None:
             return
 
 
-def _abandoned(s: Services, tenant: str, held: Held) -> None:
-    """Scan the instants since the last scan, less the lag of the index, for records that should be over and are not."""
+def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:
+    """Scan the instants since the last scan, less the lag of the list, for records that should be over and are not."""
     shard = held.shard
     name = f"reconcile#{tenant}#{shard}"
     cursor = s.stores.cursors.load(name)

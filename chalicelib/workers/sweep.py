@@ -1,8 +1,8 @@
 """Sweep: once a minute, put the firings of the coming horizon on the queue.
 
-For each shard it holds the lease of, it reads the due index, queues what each schedule owes, and only then advances
-the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats messages,
-which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
+For each shard it holds the lease of, it reads the list of what is due, queues what each schedule owes, and only then
+advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats
+messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine.definitions import load_definitions
-from chalicelib.engine.handoff import Owed, hand_over
+from chalicelib.engine.handoff import Owed, hand_off
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
 from chalicelib.workers import replan
 from chalicelib.workers.cluster import clock_watch
-from chalicelib.workers.cluster.shards import Held, each_shard, stamp
+from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def prepare(s: Services) -> None:
             log.warning("left to the next sweep: %s: %s", name, problem)
 
 
-def run_shard(s: Services, held: Held) -> None:
+def run_shard(s: Services, held: HeldShard) -> None:
     """Sweep a shard that is held, and note when."""
     try:
         sweep_shard(s, held.shard)
@@ -68,7 +68,7 @@ def sweep_shard(s: Services, shard: int) -> None:
 
 
 def _sweep_round(s: Services, shard: int) -> bool:
-    """One pass over the due index; True when some schedule still has instants inside the horizon."""
+    """One pass over what is due; True when some schedule still has instants inside the horizon."""
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     after: Due | None = None
     unfinished = False
@@ -84,7 +84,7 @@ def _sweep_round(s: Services, shard: int) -> bool:
 def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
     due = [found for found in _load(s, keys) if _is_due(found, until_ms)]
     planned = [(found, window) for found in due if (window := _plan(found, until_ms)) is not None]
-    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
+    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
     writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
     s.stores.schedules.write_states(writes)  # False: an edit or another sweep was faster
     return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)
@@ -98,7 +98,7 @@ def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
 
 
 def _is_due(found: Schedule, until_ms: int) -> bool:
-    """The index lags: only the state itself tells."""
+    """The list may lag: only the state itself tells."""
     state = found.state
     return state.status == "active" and state.next_run_ms is not None and state.next_run_ms <= until_ms
 

@@ -466,7 +466,7 @@ def test_what_is_no_route_is_not_found(shared: House, path: str) -> None:
         assert (answer.status, answer.code) == (404, "not_found")
 
 
-@pytest.mark.parametrize("stamp", ["", "x", "1", "-1.0", "1.99999", "9" * 30 + ".0", "1.0.0", "１.0", "1.0\n"])
+@pytest.mark.parametrize("stamp", ["", "x", "1", "-1.0", f"1.{1 << 63}", "9" * 30 + ".0", "1.0.0", "１.0", "1.0\n"])
 def test_what_is_no_stamp_is_refused(shared: House, stamp: str) -> None:
     answer = shared.call("GET", "/api/v1/time/now", headers={"X-Chrono-HLC": stamp})
     assert answer.fields == ["X-Chrono-HLC"]

@@ -35,6 +35,13 @@ def test_a_cluster_stamp_is_greater_than_what_the_caller_saw(house: House) -> No
     assert stamp(answer.json) > seen
 
 
+def test_a_stamp_of_a_caller_who_counts_further_is_taken(house: House) -> None:
+    seen = Stamp(house.clock.now_ms() * 1_000_000 - 1, (1 << 63) - 1)
+    answer = house.call("GET", "/api/v1/time/now", headers={"X-Chrono-HLC": str(seen)})
+    assert answer.status == 200
+    assert hlc.parse(answer.headers["X-Chrono-HLC"]) > seen
+
+
 def test_local_stamps_write_nothing(house: House) -> None:
     now(house)
     now(house, "consistency=local")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.policies.monitor import Watch
-from chalicelib.core.schedules.capacity import Move
+from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.schedule import Schedule
 from tests.kit.house import RATE, House
 from tests.kit.services import with_stores
@@ -45,11 +44,20 @@ def test_a_key_is_for_one_request(house: House) -> None:
     assert len(ids(house)) == 1
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
-def test_a_key_has_1_to_255_characters(house: House, key: str) -> None:
+EURO = "\u20ac"
+EURO_ON_THE_WIRE = EURO.encode().decode("latin-1")  # as WSGI servers hand on its three bytes
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xe9" * 256, EURO * 86, EURO_ON_THE_WIRE * 86])
+def test_a_key_of_no_or_too_many_bytes_is_refused(house: House, key: str) -> None:
     refused = house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": key})
     assert (refused.code, refused.fields) == ("invalid_field", ["Idempotency-Key"])
-    assert house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": "x" * 255}).status == 201
+    assert "1 to 255 bytes" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "\xe9" * 255, EURO * 85, EURO_ON_THE_WIRE * 85])
+def test_a_key_has_up_to_255_bytes(house: House, key: str) -> None:
+    assert house.call("POST", SCHEDULES, RATE, headers={"Idempotency-Key": key}).status == 201
 
 
 def test_a_refused_call_frees_its_key(house: House) -> None:
@@ -80,10 +88,10 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+    def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         error, self._error = self._error, None
         if error is None or self._happens:
-            self._inner.create(schedule, moves, watch)
+            self._inner.create(schedule, limits, monitor)
         if error is not None:
             raise error
 

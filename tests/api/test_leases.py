@@ -1,4 +1,4 @@
-"""Leases over HTTP: the contract's answers, to holders, waiters, strangers and repeated calls."""
+"""Leases over HTTP: the answers to holders, waiters, strangers and repeated calls."""
 
 from __future__ import annotations
 

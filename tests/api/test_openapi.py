@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -120,6 +121,129 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
         validator(document, schema["content"]["application/json"]["schema"]).validate(operation.example)
+
+
+def schemas_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the document, however deep."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from schemas_in(inner)
+
+
+def test_a_union_has_one_name_wherever_it_stands(document: dict[str, Any]) -> None:
+    """Generators make one type of it; in place of a name they would make many, or give up on its default."""
+    schemas = document["components"]["schemas"]
+    unions = {name for name, schema in schemas.items() if "discriminator" in schema}
+    assert unions == {"Target", "BatchOperation"}
+    assert len([s for s in schemas_in(document) if "discriminator" in s]) == len(unions)
+    assert schemas["NewSchedule"]["properties"]["target"]["$ref"] == "#/components/schemas/Target"
+    assert schemas["ScheduleView"]["properties"]["target"]["$ref"] == "#/components/schemas/Target"
+
+
+def test_enums_say_their_type(document: dict[str, Any]) -> None:
+    enums = [schema for schema in schemas_in(document) if isinstance(schema.get("enum"), list)]
+    assert len(enums) > 20
+    for schema in enums:
+        assert (schema.get("type") == "string") == all(isinstance(value, str) for value in schema["enum"]), schema
+
+
+def test_parameters_of_paths_look_as_the_document_says(house: House, document: dict[str, Any]) -> None:
+    execution_id = house.fire()
+    assert house.call("POST", "/api/v1/leases:acquire", {"name": "a", "holder_id": "h", "ttl_ms": 1000}).status == 200
+    known = {"schedule_id": execution_id[:26], "job_id": execution_id[:26], "execution_id": execution_id}
+    known |= {"name": "a", "frequency": "second"}
+    seen = set()
+    for path, methods in document["paths"].items():
+        for parameter in (p for m in methods.values() for p in m["parameters"] if p.get("in") == "path"):
+            name, judge = parameter["name"], validator(document, parameter["schema"])
+            seen.add(name)
+            assert judge.is_valid(known[name])
+            assert not judge.is_valid("no such!")
+        if set(methods) & {"get"} and "{" in path:
+            assert house.call("GET", path.format(**known)).status == 200, path
+            assert house.call("GET", path.format(**dict.fromkeys(known, "no%20such!"))).status == 404, path
+    assert seen == set(known)
+
+
+JOB = {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"}
+FOREVER = {"type": "recurrente", "cron_expression": "0 3 * * *"}
+QUEUE, TOPIC = "https://sqs.eu-central-1.amazonaws.com/123456789012/q", "arn:aws:sns:eu-central-1:123456789012:t"
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        ({"name": "Grüße"}, True),
+        ({"name": "a\nb"}, False),
+        ({"tags": ["a\x7fb"]}, False),
+        ({"owner": "\x00"}, False),
+        ({"shard_key": "\t"}, False),
+        ({"target": {"type": "webhook", "url": "HTTPS://example.com/"}}, True),
+        ({"target": {"type": "webhook", "url": "ftp://example.com/"}}, False),
+        ({"target": {"type": "webhook", "url": "https://example.com/ x"}}, False),
+        ({"target": {"type": "webhook", "url": "https://example.com/", "headers": {"x-y": "z"}}}, True),
+        ({"target": {"type": "webhook", "url": "https://example.com/", "headers": {"x y": "z"}}}, False),
+        ({"target": {"type": "webhook", "url": "https://example.com/", "headers": {"x": "y\nz"}}}, False),
+        ({"target": {"type": "webhook", "url": "https://example.com/", "secret_ref": "ssm:a"}}, True),
+        ({"target": {"type": "webhook", "url": "https://example.com/", "secret_ref": "a"}}, False),
+        ({"target": {"type": "eventbridge", "bus": "a b"}}, False),
+        ({"target": {"type": "sqs", "queue_url": QUEUE, "message_group_id": "g"}}, True),
+        ({"target": {"type": "sqs", "queue_url": "q"}}, False),
+        ({"target": {"type": "sqs", "queue_url": QUEUE, "message_group_id": "g h"}}, False),
+        ({"target": {"type": "sns", "topic_arn": TOPIC}}, True),
+        ({"target": {"type": "sns", "topic_arn": TOPIC.replace("sns", "sqs")}}, False),
+        ({"target": {"type": "lambda", "function": "f g"}}, False),
+        ({"target": {"type": "stepfunctions", "state_machine_arn": TOPIC}}, False),
+    ],
+)
+def test_what_a_schedule_may_hold_is_in_its_schema(
+    house: House, document: dict[str, Any], body: dict[str, Any], allowed: bool
+) -> None:
+    schema = {"$ref": "#/components/schemas/NewSchedule"}
+    assert house.call("POST", "/api/v1/schedules", RATE | body).status == (201 if allowed else 422)
+    assert validator(document, schema).is_valid(RATE | body) == allowed
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        (JOB, True),
+        (JOB | {"cron_expression": None, "last_date": None}, True),
+        (JOB | {"cron_expression": "0 3 * * *"}, False),
+        (JOB | {"last_date": "2027-12-25T10:00:00Z"}, False),
+        (JOB | {"timestamp": None}, False),
+        (JOB | {"webhook_url": "example.com"}, False),
+        ({"type": "unico"}, False),
+        (FOREVER, True),
+        (FOREVER | {"timestamp": None, "last_date": "2027-12-25T10:00:00Z"}, True),
+        (FOREVER | {"timestamp": "2026-12-25T10:00:00Z"}, False),
+        ({"type": "recurrente"}, False),
+    ],
+)
+def test_which_fields_a_job_takes_is_in_its_schema(
+    house: House, document: dict[str, Any], body: dict[str, Any], allowed: bool
+) -> None:
+    assert house.call("POST", "/jobs", body).status == (201 if allowed else 422)
+    assert validator(document, {"$ref": "#/components/schemas/NewJob"}).is_valid(body) == allowed
+
+
+def test_the_stamp_that_a_call_takes_is_the_one_that_an_answer_has(house: House, document: dict[str, Any]) -> None:
+    answered = house.call("GET", "/api/v1/time/now").headers["X-Chrono-HLC"]
+    asked = validator(document, document["components"]["parameters"]["Hlc"]["schema"])
+    shown = validator(document, document["components"]["headers"]["X-Chrono-HLC"]["schema"])
+    assert asked.is_valid(answered)
+    assert shown.is_valid(answered)
+    for wrong in ("0", "1.", "1.x", "-1.0"):
+        assert not asked.is_valid(wrong)
+        assert house.call("GET", "/health", headers={"x-chrono-hlc": wrong}).status == 422
+
+
+def test_yaml_bodies_are_named_in_words(document: dict[str, Any]) -> None:
+    for operation in OPERATIONS:
+        described = document["paths"][operation.path][operation.method.lower()]
+        assert ("text/yaml" in described.get("description", "")) == operation.yaml
+        assert set(described.get("requestBody", {}).get("content", {})) <= {"application/json"}
 
 
 def test_defaults_are_those_that_a_schedule_gets(house: House, document: dict[str, Any]) -> None:

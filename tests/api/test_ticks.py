@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib import VERSION
 from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT, TICK_STREAM_MAX_MS
-from chalicelib.core.ticks.numbering import Cursor
-from chalicelib.core.ticks.tick_book import Maker, Run, Stream
+from chalicelib.core.ticks.numbering import TickCursor
+from chalicelib.core.ticks.tick_book import Maker, Stream, TickRun
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.usecases import ticks as usecase
 from tests.kit.conformance import conforms
@@ -28,13 +29,24 @@ EVENTS = {"Accept": "text/event-stream"}
 def ticking(house: House) -> House:
     """A deployment whose seconds have run for ten seconds and a half."""
     assert house.call("POST", SECOND + ":enable").status == 200
+    open_all(house)
     house.clock.advance(10_500)
     return house
+
+
+def open_all(house: House) -> None:
+    """All that has a number is open: no worker runs here that would open it when its instant comes."""
+    store = house.services.stores.ticks
+    book, rev = store.load()
+    for frequency, stream in book.streams.items():
+        book = book.with_stream(frequency, replace(stream, opened_sequence=stream.cursor.sequence))
+    assert store.save(book, (), rev)
 
 
 def minutes_pass(house: House, minutes: int) -> None:
     for _ in range(minutes):
         usecase.produce(house.services)
+        open_all(house)
         house.clock.advance(60 * S)
 
 
@@ -51,7 +63,7 @@ def test_a_tick_is_what_the_contract_says(ticking: House) -> None:
         "sequence": 1,
         "seed": timestamp ^ 1,
         "schema_version": 1,
-        "producer_version": "0.1.0",
+        "producer_version": VERSION,
         "instance_id": "instance",
     }
 
@@ -83,7 +95,7 @@ def test_pages_go_on_by_token_and_by_number(ticking: House) -> None:
 def test_gaps_and_what_was_caught_up_are_told(ticking: House) -> None:
     minutes_pass(ticking, 1)
     ticking.clock.advance(1000 * S)
-    usecase.produce(ticking.services)
+    minutes_pass(ticking, 1)
     ticks = [
         t
         for after in range(0, 400, 100)
@@ -131,13 +143,37 @@ def test_configuration_says_what_runs_until_somebody_decides(house: House) -> No
     assert house.call("GET", "/api/v1/ticks").json["items"][3]["enabled"] is False
 
 
-def test_what_has_a_number_when_a_stream_is_disabled_still_comes(ticking: House) -> None:
+def test_a_stream_that_is_disabled_ends_at_once_and_its_numbers_go_on_without_a_hole(house: House) -> None:
+    house.call("POST", SECOND + ":enable")
+    house.clock.advance(10_500)
+    stopped = house.call("POST", SECOND + ":disable").json
+    assert (stopped["enabled"], stopped["reserved_sequence"], stopped["sequence"]) == (False, 9, 9)
+    assert stopped["next_timestamp"] is None
+    house.clock.advance(400 * S)
+    assert house.call("GET", SECOND).json["items"][-1]["sequence"] == 9
+    again = house.call("POST", SECOND + ":enable").json
+    open_all(house)
+    house.clock.advance(5 * S)
+    [tick, *_] = house.call("GET", SECOND, query="after_sequence=9").json["items"]
+    assert (tick["sequence"], tick["timestamp"]) == (10, again["next_timestamp"])
+
+
+def test_what_is_open_when_a_stream_is_disabled_still_comes(ticking: House) -> None:
     stopped = ticking.call("POST", SECOND + ":disable").json
     assert (stopped["enabled"], stopped["reserved_sequence"]) == (False, 179)
     assert stopped["next_timestamp"] == (NOW_MS + 11 * S) * 1_000_000
     ticking.clock.advance(400 * S)
     last = ticking.call("GET", "/api/v1/ticks").json["items"][0]
     assert (last["sequence"], last["next_timestamp"]) == (179, None)
+
+
+def test_what_is_not_open_is_not_shown(house: House) -> None:
+    house.call("POST", SECOND + ":enable")
+    house.clock.advance(10_500)
+    assert house.call("GET", SECOND).json["items"] == []
+    assert house.call("GET", "/api/v1/ticks").json["items"][0]["sequence"] == 0
+    open_all(house)
+    assert len(house.call("GET", SECOND).json["items"]) == 9
 
 
 def test_a_target_stays_until_it_is_taken_away(house: House) -> None:
@@ -283,10 +319,10 @@ def test_a_silent_stream_says_that_it_lives(ticking: House) -> None:
 
 def test_a_slow_subscriber_is_told_what_it_lost_and_makes_no_other_late(house: House) -> None:
     maker = Maker("0.1.0", "i")
-    runs = (Run(1, NOW_MS // 1000 - 99, 1, 5000, False, maker),)
-    cursor = Cursor((NOW_MS // 1000 + 4900) * NANOS, 5000)
+    runs = (TickRun(1, NOW_MS // 1000 - 99, 1, 5000, False, maker),)
+    cursor = TickCursor((NOW_MS // 1000 + 4900) * NANOS, 5000)
     book = house.services.stores.ticks.load().book.with_stream(
-        "second", Stream(cursor=cursor, queued_sequence=5000, runs=runs)
+        "second", Stream(cursor=cursor, queued_sequence=5000, opened_sequence=5000, runs=runs)
     )
     assert house.services.stores.ticks.save(book, (), 0)
     slow = Line(house, query="after_sequence=95")

@@ -9,7 +9,6 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -58,12 +57,10 @@ def resources(clients: Clients) -> Iterator[tuple[State, dict[str, str]]]:
 @pytest.fixture(scope="module", params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Empty stores, once of each adapter."""
-    opened: Any = open_memory_stores()
-    if request.param == "emulator":
-        mine, _ = request.getfixturevalue("resources")
-        opened = open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
-    first = (opened.schedules, opened.executions, opened.cursors, opened.leases)
-    return Stores(*first, opened.idempotency, opened.logs, opened.ticks)
+    if request.param == "memory":
+        return open_memory_stores()
+    mine, _ = request.getfixturevalue("resources")
+    return open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
 
 
 @pytest.fixture

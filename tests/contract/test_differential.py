@@ -29,11 +29,16 @@ from chalicelib.core.executions.execution import (
     ExecutionKey,
     Transition,
 )
-from chalicelib.core.schedules.capacity import Move, Room
+from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
-from chalicelib.ports.stores.schedules import Change, Due, NameTaken, NoRoom, RevisionLost, ScheduleFilter, Versioned
+from chalicelib.ports.stores.schedules import (
+    ScheduleChange,
+    ScheduleFilter,
+    Versioned,
+)
+from tests.contract.answers import outcome, pages, pages_of_due
 from tests.kit.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
@@ -66,13 +71,14 @@ class Walk:
         self.fake: Any = stores.open_stores()
         self.real = real
         self.keys = [Key(self.tenant, f"{n:026d}") for n in range(5)]
-        self.counters = [10_000 + shard_base + n for n in range(2)]
+        self.places = (0, 1 + shard_base, 2 + shard_base)
+        self.before = {id(s): s.schedules.used() for s in (self.fake, self.real)}
         self.story: list[str] = []
         self.states: dict[Key, State] = {}
 
     def both(self, what: str, call: Callable[[Any], Any]) -> Any:
         """Call both; they must answer, or raise, the same."""
-        answers = [_outcome(call, stores) for stores in (self.fake, self.real)]
+        answers = [outcome(call, stores) for stores in (self.fake, self.real)]
         self.story.append(f"{what} -> {answers[0]}")
         assert answers[0] == answers[1], "\n".join([*self.story[-12:], f"DynamoDB: {answers[1]}"])
         return answers[0]
@@ -115,27 +121,34 @@ class Walk:
             queued_ms=r.choice((None, *INSTANTS)),
             outcome=r.choice(("", "", "failed", "timeout")),
             chained=r.random() < 0.2,
-            counted=r.choice((-1, self.counters[0])),
+            counted=r.choice((-1, *self.places)),
             weight_bytes=r.randrange(9),
         )
 
-    def moves(self) -> tuple[Move, ...]:
-        """Changes of some of this walk's counters, with and without room."""
+    def limits(self) -> Limits | None:
         r = self.r
-        room = r.choice((None, None, Room(r.randrange(4), None), Room(None, r.randrange(40)), Room(3, 30)))
-        counters = r.sample(self.counters, r.randrange(3))
-        return tuple(Move(c, r.choice((1, 1, 1, 0, -1)), r.randrange(-9, 20), room) for c in counters)
+        return r.choice((None, None, Limits(r.randrange(4), None), Limits(None, r.randrange(20)), Limits(3, 15)))
+
+    def beyond(self, stores: Any, limits: Limits | None) -> Limits | None:
+        """Limits over what this walk counts: what others left behind counts too."""
+        if limits is None:
+            return None
+        jobs, weight_bytes = self.before[id(stores)]
+        return Limits(
+            None if limits.jobs is None else limits.jobs + jobs,
+            None if limits.weight_bytes is None else limits.weight_bytes + weight_bytes,
+        )
 
     # -- operations on schedules
 
     def create(self) -> None:
         at = self.key()
         made = self.definition(at)
-        made_state, moves = self.state(at, made.version, 1), self.moves()
+        made_state, limits = self.state(at, made.version, 1), self.limits()
         if (
             self.both(
-                f"create {at.id[-1]} {made.name} {moves}",
-                lambda s: s.schedules.create(Schedule(made, made_state), moves),
+                f"create {at.id[-1]} {made.name} {limits}",
+                lambda s: s.schedules.create(Schedule(made, made_state), self.beyond(s, limits)),
             )
             is None
         ):
@@ -147,8 +160,10 @@ class Walk:
         before = self.fake.schedules.definitions([at]).get(at)
         made = self.definition(at) if self.r.random() < 0.8 else None
         version = "gone" if made is None else made.version
-        rev = known.rev if known is not None else 1
-        after = self.state(at, version, rev + 1)
+        read = known if known is not None else self.state(at, "v", 1)
+        after = self.state(at, version, read.rev + 1)
+        if read.counted >= 0:  # as in the product, where a schedule counts never changes
+            after = replace(after, counted=self.r.choice((-1, read.counted, read.counted)))
         if made is None:
             after = replace(after, status="deleted", next_run_ms=None)
         old = None if before is None or before.name is None else (before.owner, before.name)
@@ -156,15 +171,27 @@ class Walk:
         snapshot = before if before is not None and self.r.random() < 0.7 else None
         if known is None:
             old = None
-        written = Change(after, self.rev_near(rev), made, snapshot, old, new, self.moves())
-        if self.both(f"change {at.id[-1]} {old} to {new}", lambda s: s.schedules.change(written)) is None:
+        read, limits = replace(read, rev=self.rev_near(read.rev)), self.limits()
+        written = ScheduleChange(after, read, made, snapshot, old, new)
+        if (
+            self.both(
+                f"change {at.id[-1]} {old} to {new}",
+                lambda s: s.schedules.change(replace(written, limits=self.beyond(s, limits))),
+            )
+            is None
+        ):
             self.states[at] = after
 
     def write_states(self) -> None:
         writes = []
         for at in self.r.sample(self.keys, self.r.randrange(1, 4)):
             known = self.states.get(at) or self.state(at, "v", 1)
-            after = replace(self.state(at, known.current.id, known.rev + 1), shard=known.shard)
+            after = replace(
+                self.state(at, known.current.id, known.rev + 1),
+                shard=known.shard,
+                counted=known.counted,
+                weight_bytes=known.weight_bytes,
+            )
             if known.status == "deleted":
                 after = replace(after, status="deleted")
             writes.append((after, self.rev_near(known.rev)))
@@ -172,11 +199,11 @@ class Walk:
         self.states.update({w.key: w for (w, _), won in zip(writes, answers, strict=True) if won})
 
     def release(self) -> None:
-        known = [s for s in self.states.values() if self.r.random() < 0.5]
-        writes = [(replace(s, rev=s.rev + 1, counted=-1), self.rev_near(s.rev)) for s in known]
-        moves = tuple(replace(m, room=None) for m in self.moves())
-        if self.both(f"release {len(writes)}", lambda s: s.schedules.release(writes, moves)) is True:
-            self.states.update({state.key: state for state, _ in writes})
+        known = [s for s in self.states.values() if s.counted >= 0 and self.r.random() < 0.5]
+        spent = [replace(s, rev=self.rev_near(s.rev)) for s in known]
+        answers = self.both(f"release {len(spent)}", lambda s: list(s.schedules.release(spent)))
+        freed = [uncounted(replace(s, rev=s.rev + 1)) for s, won in zip(spent, answers, strict=True) if won]
+        self.states.update({state.key: state for state in freed})
 
     def read_jobs(self) -> None:
         r = self.r
@@ -191,8 +218,8 @@ class Walk:
         self.both("ended_badly", lambda s: s.executions.ended_badly(shard, until_ms, r_limit))
 
     def used(self, stores: Any) -> Any:
-        used = stores.schedules.used()
-        return {c: used[c] for c in self.counters if c in used}
+        (jobs, weight_bytes), (jobs_before, weight_before) = stores.schedules.used(), self.before[id(stores)]
+        return Used(jobs - jobs_before, weight_bytes - weight_before)
 
     def log(self) -> None:
         at, number = self.execution_key(), self.r.randrange(1, 6)
@@ -348,35 +375,6 @@ class Walk:
         for group in ("fresh", "ran", "failed", "timeout", "cancelled"):
             self.both(group, lambda s, group=group: s.schedules.jobs(self.tenant, group, 100, None))
         self.both("used", self.used)
-
-
-def _outcome(call: Callable[[Any], Any], stores: Any) -> Any:
-    try:
-        return call(stores)
-    except (NameTaken, NoRoom, RevisionLost) as refused:
-        return type(refused).__name__
-
-
-def pages(read: Callable[[str | None], Any]) -> list[Any]:
-    """All items of a paged list; where its pages break is the adapter's affair."""
-    found: list[Any] = []
-    after: str | None = None
-    for _ in range(200):
-        items, after = read(after)
-        found += items
-        if after is None:
-            return found
-    raise AssertionError("the list does not end")
-
-
-def pages_of_due(stores: Any, shard: int, until_ms: int, limit: int) -> list[Due]:
-    """All due entries; the order of those of the same instant is the adapter's affair."""
-    found: list[Due] = []
-    while page := stores.schedules.due(shard, until_ms, limit, found[-1] if found else None):
-        found += page
-        assert len(found) <= 1000, "the list does not end"
-    assert [d.next_run_ms for d in found] == sorted(d.next_run_ms for d in found)
-    return sorted(found)
 
 
 @pytest.mark.parametrize("seed", chosen_seeds())

@@ -20,8 +20,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.adapters.targets.aws import EventBridgeTarget
-from chalicelib.adapters.targets.webhook import WebhookTarget
+from chalicelib.adapters.targets.eventbridge import EventBridgeSender
+from chalicelib.adapters.targets.webhook import WebhookSender
 from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import Delivery
 
@@ -86,11 +86,11 @@ def receive() -> Iterator[str]:
 
 
 @pytest.fixture
-def make_target() -> Iterator[Callable[..., WebhookTarget]]:
-    made: list[WebhookTarget] = []
+def make_target() -> Iterator[Callable[..., WebhookSender]]:
+    made: list[WebhookSender] = []
 
-    def make(*keys: bytes, clock: Callable[[], int] = now_ms) -> WebhookTarget:
-        target = WebhookTarget(now_ms=clock, monotonic_s=time.monotonic, allow=("127.0.0.1",), secrets=Keys(*keys))
+    def make(*keys: bytes, clock: Callable[[], int] = now_ms) -> WebhookSender:
+        target = WebhookSender(now_ms=clock, monotonic_s=time.monotonic, allow=("127.0.0.1",), secrets=Keys(*keys))
         made.append(target)
         return target
 
@@ -147,7 +147,7 @@ def test_the_consumer_follows_a_bus_and_leaves_nothing_behind(monkeypatch: pytes
     with mock_aws():
         events, sqs = (boto3.client(service, region_name="eu-central-1") for service in ("events", "sqs"))
         events.create_event_bus(Name="chronowatch")
-        target = EventBridgeTarget(lambda: events, default_bus="chronowatch")
+        target = EventBridgeSender(lambda: events, default_bus="chronowatch")
         with consumer.subscription(events, sqs, "chronowatch", None) as queue_url:
             (queue,) = sqs.list_queues()["QueueUrls"]
             policy = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
@@ -212,7 +212,7 @@ def test_the_consumer_as_a_process(ending: str):
         assert process.stdout is not None
         assert process.stderr is not None
         assert "following" in process.stderr.readline()
-        target = EventBridgeTarget(lambda: events, default_bus=bus)
+        target = EventBridgeSender(lambda: events, default_bus=bus)
         for token in (1, 2):
             target.dispatch([delivery(token, now_ms())])
         lines = [process.stdout.readline() for _ in range(2)]

@@ -7,11 +7,19 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.executions.execution import COMPLETED, IN_PROGRESS, Attempt, Execution, ExecutionKey, Transition
-from chalicelib.core.executions.journal import Result, claim, finish, reopen, running
+from chalicelib.core.executions.execution import (
+    COMPLETED,
+    IN_PROGRESS,
+    Attempt,
+    Execution,
+    ExecutionKey,
+    Transition,
+    is_listed_open,
+)
+from chalicelib.core.executions.journal import AttemptResult, claim, finish, reopen, running
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
 from chalicelib.ports.services import Stores
-from chalicelib.ports.stores.executions import ExecutionStore, in_open_index
+from chalicelib.ports.stores.executions import ExecutionStore
 from tests.kit.records import START_MS, execution
 from tests.kit.threads import run_together
 
@@ -265,17 +273,17 @@ class TestRecent:
 
 
 class TestOpenIndex:
-    """A record is in it while ``in_open_index`` says so, under its ``open_until_ms``."""
+    """A record is in it while ``is_listed_open`` says so, under its ``open_until_ms``."""
 
     def until(self, store: ExecutionStore, shard: int, until_ms: int = FAR_MS) -> list[ExecutionKey]:
         return store.open_until(shard, until_ms, 100)
 
     def test_a_quick_one_never_enters(self, store: ExecutionStore, shard: int, key: Key) -> None:
         record = execution(key, START_MS, shard)
-        assert not in_open_index(record)
+        assert not is_listed_open(record)
         store.insert([record])
         assert self.until(store, shard) == []
-        done = finish(record, Result("completed"), RetryPolicy(), START_MS, START_MS + 5)
+        done = finish(record, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 5)
         assert store.update([(done, 1)]) == [True]
         assert self.until(store, shard) == []
 
@@ -295,20 +303,24 @@ class TestOpenIndex:
             return after
 
         marked = write(running(record, START_MS, START_MS + 300_000), record)
-        waiting = write(finish(marked, Result("failed", error="x"), policy, START_MS, START_MS + 50), marked)
+        waiting = write(finish(marked, AttemptResult("failed", error="x"), policy, START_MS, START_MS + 50), marked)
         again = write(claim(waiting, "w2", 2, START_MS + 1050), waiting)
-        failed = write(finish(again, Result("failed"), policy, START_MS + 1060, START_MS + 1070), again)
+        failed = write(finish(again, AttemptResult("failed"), policy, START_MS + 1060, START_MS + 1070), again)
         reopened = write(reopen(failed, START_MS + 90_000), failed)
         retried = write(claim(reopened, "w3", 3, START_MS + 90_001), reopened)
-        write(finish(retried, Result("completed"), policy, START_MS + 90_002, START_MS + 90_003), retried)
+        write(finish(retried, AttemptResult("completed"), policy, START_MS + 90_002, START_MS + 90_003), retried)
 
     def test_requested_and_late_ones_enter_at_once(self, store: ExecutionStore, shard: int, new_key: KeyMaker) -> None:
         requested = execution(new_key(), START_MS, shard, requested=True, lease_until_ms=None, retry_at_ms=START_MS + 1)
         late = execution(new_key(), START_MS, shard, created_ms=START_MS + 70_000)
         store.insert([requested, late])
         assert self.until(store, shard) == [requested.key, late.key]
-        done = [finish(claim(requested, "w", 1, START_MS), Result("completed"), RetryPolicy(), START_MS, START_MS + 9)]
-        done.append(finish(late, Result("completed"), RetryPolicy(), START_MS, START_MS + 9))
+        done = [
+            finish(
+                claim(requested, "w", 1, START_MS), AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 9
+            )
+        ]
+        done.append(finish(late, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 9))
         assert store.update([(r, 1) for r in done]) == [True, True]
         assert self.until(store, shard) == []
 
@@ -331,3 +343,33 @@ class TestOpenIndex:
         store.insert([record])
         assert store.update([(replace(record, rev=4, state=COMPLETED, finished_ms=1), 3)]) == [False]
         assert self.until(store, shard) == [record.key]
+
+
+class TestEndedBadly:
+    def test_counts_from_an_instant_and_no_further_than_asked(self, stores: Stores, key: Key, shard: int) -> None:
+        ends = [("failed", 10), ("timeout", 20), ("cancelled", 30), ("completed", 40), ("missed", 50), ("failed", 60)]
+        for n, (ended, at) in enumerate(ends):
+            record = execution(key, START_MS + n, shard, state=ended, finished_ms=START_MS + at)
+            assert stores.executions.insert([record]) == [True]
+        assert stores.executions.ended_badly(shard, START_MS, 10) == 3
+        assert stores.executions.ended_badly(shard, START_MS + 20, 10) == 2
+        assert stores.executions.ended_badly(shard, START_MS + 21, 10) == 1
+        assert stores.executions.ended_badly(shard, START_MS, 2) == 2
+        assert stores.executions.open_until(shard, START_MS * 2, 10) == []
+
+    def test_a_retry_takes_it_back(self, stores: Stores, key: Key, shard: int) -> None:
+        record = execution(key, START_MS, shard)
+        failed = replace(record, rev=2, state="failed", finished_ms=START_MS + 9)
+        again = replace(record, rev=3, state="pending", retry_at_ms=START_MS + 100, lease_until_ms=None)
+        done = replace(record, rev=4, state="completed", finished_ms=START_MS + 200)
+        stores.executions.insert([record])
+        seen = []
+        for n, one in enumerate((failed, again, done)):
+            assert stores.executions.update([(one, n + 1)]) == [True]
+            seen.append(
+                (
+                    stores.executions.ended_badly(shard, 0, 10),
+                    len(stores.executions.open_until(shard, START_MS * 2, 10)),
+                )
+            )
+        assert seen == [(1, 0), (0, 1), (0, 0)]

@@ -19,7 +19,11 @@ from moto import mock_aws
 from msgspec.structs import replace
 
 from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
-from chalicelib.adapters.targets.aws import EventBridgeTarget, LambdaTarget, SnsTarget, SqsTarget, StepFunctionsTarget
+from chalicelib.adapters.targets.aws_lambda import LambdaSender
+from chalicelib.adapters.targets.eventbridge import EventBridgeSender
+from chalicelib.adapters.targets.sns import SnsSender
+from chalicelib.adapters.targets.sqs import SqsSender
+from chalicelib.adapters.targets.stepfunctions import StepFunctionsSender
 from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import COMPLETED, Delivery
 
@@ -116,7 +120,7 @@ def test_eventbridge(clients: Clients, name: str):
     pattern = {"source": ["chronowatch"], "detail-type": ["chronowatch.firings.v1"]}
     events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "q", "Arn": queue_arn(clients, queue_url)}])
-    target = EventBridgeTarget(lambda: events, default_bus=name)
+    target = EventBridgeSender(lambda: events, default_bus=name)
     outcomes = target.dispatch([delivery(n) for n in range(12)] + [delivery(99, bus="default")])
     assert [outcome.kind for outcome in outcomes] == [COMPLETED] * 13
     received = receive(clients, queue_url, 12)
@@ -127,7 +131,7 @@ def test_eventbridge(clients: Clients, name: str):
 
 def test_sqs(clients: Clients, name: str):
     queues = [queue(clients, f"{name}-{n}") for n in range(2)]
-    target = SqsTarget(lambda: clients("sqs"))
+    target = SqsSender(lambda: clients("sqs"))
     outcomes = target.dispatch([delivery(n, queue_url=queues[n % 2]) for n in range(24)])
     assert [outcome.kind for outcome in outcomes] == [COMPLETED] * 24
     received = receive(clients, queues[0], 12)
@@ -141,7 +145,7 @@ def test_sqs(clients: Clients, name: str):
 
 def test_sqs_fifo_drops_the_repetition_of_an_attempt(clients: Clients, name: str):
     queue_url = queue(clients, f"{name}.fifo", FifoQueue="true")
-    target = SqsTarget(lambda: clients("sqs"))
+    target = SqsSender(lambda: clients("sqs"))
     again = delivery(1, queue_url=queue_url, message_group_id="g")
     for each in (again, again, replace(again, attempt=2)):
         assert [outcome.kind for outcome in target.dispatch([each])] == [COMPLETED]
@@ -152,7 +156,7 @@ def test_sqs_fifo_drops_the_repetition_of_an_attempt(clients: Clients, name: str
 def test_sqs_without_its_queue(clients: Clients, name: str):
     queue_url = queue(clients, name)
     clients("sqs").delete_queue(QueueUrl=queue_url)
-    (outcome,) = SqsTarget(lambda: clients("sqs")).dispatch([delivery(queue_url=queue_url)])
+    (outcome,) = SqsSender(lambda: clients("sqs")).dispatch([delivery(queue_url=queue_url)])
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "rejected", True)
 
 
@@ -165,7 +169,7 @@ def test_sns(clients: Clients, name: str):
         Endpoint=queue_arn(clients, queue_url),
         Attributes={"RawMessageDelivery": "true"},
     )
-    outcomes = SnsTarget(lambda: sns).dispatch([delivery(n, topic_arn=topic_arn) for n in range(12)])
+    outcomes = SnsSender(lambda: sns).dispatch([delivery(n, topic_arn=topic_arn) for n in range(12)])
     assert [outcome.kind for outcome in outcomes] == [COMPLETED] * 12
     assert numbers(receive(clients, queue_url, 12)) == list(range(12))
 
@@ -173,7 +177,7 @@ def test_sns(clients: Clients, name: str):
 def test_sns_without_its_topic(clients: Clients, name: str):
     topic_arn = clients("sns").create_topic(Name=name)["TopicArn"]
     clients("sns").delete_topic(TopicArn=topic_arn)
-    (outcome,) = SnsTarget(lambda: clients("sns")).dispatch([delivery(topic_arn=topic_arn)])
+    (outcome,) = SnsSender(lambda: clients("sns")).dispatch([delivery(topic_arn=topic_arn)])
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "rejected", True)
 
 
@@ -194,7 +198,7 @@ def test_lambda(clients: Clients, name: str):
         Handler="main.handler",
         Code={"ZipFile": buffer.getvalue()},
     )
-    target = LambdaTarget(lambda: clients("lambda"))
+    target = LambdaSender(lambda: clients("lambda"))
     gone = delivery(2, function=f"{name}-gone")
     if os.environ.get("AWS_ENDPOINT_URL"):  # moto runs functions in docker only; the emulator runs them itself
         (outcome,) = target.dispatch([delivery(1, function=name)])
@@ -209,7 +213,7 @@ def test_stepfunctions_starts_an_attempt_once(clients: Clients, name: str):
     machine = states.create_state_machine(
         name=name, definition=json.dumps(definition), roleArn=role(clients, name, "states.amazonaws.com")
     )["stateMachineArn"]
-    target = StepFunctionsTarget(lambda: states)
+    target = StepFunctionsSender(lambda: states)
     first = delivery(1, state_machine_arn=machine)
     stamped_again = replace(first, event=first.event.replace(b"412000.0", b"413000.0"))
     for each in (first, stamped_again, replace(first, attempt=2)):
@@ -223,7 +227,7 @@ def test_stepfunctions_starts_an_attempt_once(clients: Clients, name: str):
 
 def test_stepfunctions_without_its_machine(clients: Clients, name: str):
     arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:{name}"
-    (outcome,) = StepFunctionsTarget(lambda: clients("stepfunctions")).dispatch([delivery(state_machine_arn=arn)])
+    (outcome,) = StepFunctionsSender(lambda: clients("stepfunctions")).dispatch([delivery(state_machine_arn=arn)])
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "rejected", True)
 
 
@@ -238,7 +242,7 @@ def test_nobody_at_the_endpoint(clients: Clients):
         aws_secret_access_key="x",
     )
     queue_url = "http://127.0.0.1:1/123456789012/q"
-    (outcome,) = SqsTarget(lambda: away).dispatch([delivery(queue_url=queue_url)])
+    (outcome,) = SqsSender(lambda: away).dispatch([delivery(queue_url=queue_url)])
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "connection_error", False)
 
 

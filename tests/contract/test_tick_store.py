@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.core.ticks.frequencies import FREQUENCIES
-from chalicelib.core.ticks.numbering import Cursor, Gap
-from chalicelib.core.ticks.tick_book import Book, Maker, Page, Run, Skipped, Stream
+from chalicelib.core.ticks.numbering import Gap, TickCursor
+from chalicelib.core.ticks.tick_book import Book, Maker, Page, Skipped, Stream, TickRun
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.ticks import TickStore
 from tests.kit.records import START_MS
@@ -31,14 +31,14 @@ def base() -> int:
     return next(_bases)
 
 
-def run(first: int, count: int = 10, maker: str = "a", late: bool = False) -> Run:
-    return Run(first, START_S + first, 1 if count > 1 else 0, count, late, Maker("0.1.0", maker))
+def run(first: int, count: int = 10, maker: str = "a", late: bool = False) -> TickRun:
+    return TickRun(first, START_S + first, 1 if count > 1 else 0, count, late, Maker("0.1.0", maker))
 
 
 def book_of(sequence: int) -> Book:
     stream = Stream(
         enabled=True,
-        cursor=Cursor((START_S + sequence) * NANOS + 5, sequence),
+        cursor=TickCursor((START_S + sequence) * NANOS + 5, sequence),
         queued_sequence=sequence - 1,
         reserved_ms=START_MS,
         runs=(run(sequence - 9), run(sequence + 1, 1, "ä", late=True)),

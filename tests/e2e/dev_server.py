@@ -19,7 +19,7 @@ from localdev.processes import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0  # the contract's
+STOP_TIMEOUT_S = 10.0  # within this time scripts/dev ends after SIGTERM
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.api.http import app, edge
 from chalicelib.api.http.routes import table
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.journal import Result, accepted, claim, finish
+from chalicelib.core.executions.journal import AttemptResult, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from tests.kit.machine import MovableClock
@@ -125,8 +125,8 @@ class House:
         """As if a worker had delivered it once, without retry."""
         was = self.execution(execution_id)
         now_ms = self.clock.now_ms()
-        result = Result(outcome, error_type="http_error", error="HTTP 500", http_status=500, permanent=True)
+        result = AttemptResult(outcome, error_type="http_error", error="HTTP 500", http_status=500, permanent=True)
         if outcome == "completed":
-            result = Result(outcome, http_status=200)
+            result = AttemptResult(outcome, http_status=200)
         ended = finish(claim(was, "worker", 1, now_ms), result, RetryPolicy(), now_ms, now_ms)
         assert self.services.stores.executions.update([(ended, was.rev)]) == [True]

@@ -176,7 +176,7 @@ class Play(WorldFaults):
         return False
 
     def _has_untold_silence(self, key: Key) -> bool:
-        watch = self.inner.schedules.watches([key]).get(key)
+        watch = self.inner.schedules.monitors([key]).get(key)
         return watch is not None and watch.silent_ms > 0 and not watch.told
 
     def _next_owed(self, key: Key, definition: Definition, state: State) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
-COUNTED = ("chalicelib.engine.claim", "chalicelib.workers.reconcile")
+COUNTED = ("chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.workers.reconcile")
 _COUNTS = "__branch_counts__"
 
 

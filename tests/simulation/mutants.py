@@ -25,13 +25,15 @@ CHAIN = "chalicelib.engine.delay_runs"
 OWED = "chalicelib.engine.handoff"
 OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
-CLAIM = "chalicelib.engine.claim"
-FIRE = "chalicelib.engine.pipeline"
-FLIGHTS = "chalicelib.engine.dispatch.in_flight"
-DELIVER = "chalicelib.workers.deliver"
+CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.engine.binding"
+PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
+SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
+CATCH_UP = "chalicelib.core.policies.catch_up"
 RECONCILE = "chalicelib.workers.reconcile"
 SHARDS = "chalicelib.workers.cluster.shards"
-MEMORY = "chalicelib.adapters.memory.stores"
+MEMORY_SCHEDULES = "chalicelib.adapters.memory.schedules"
+MEMORY_EXECUTIONS = "chalicelib.adapters.memory.executions"
+MEMORY_LEASES = "chalicelib.adapters.memory.leases"
 CORE = "chalicelib.core.schedules.schedule"
 RECORD = "chalicelib.core.executions.execution"
 JOURNAL = "chalicelib.core.executions.journal"
@@ -49,13 +51,13 @@ TICKS, BOOK, PRODUCER = (
     "chalicelib.core.ticks.tick_book",
     "chalicelib.usecases.ticks",
 )
-FEED, PUBLISH, MEMORY_TICKS = (
+FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.usecases.tick_feed",
     "chalicelib.workers.publish",
+    "chalicelib.workers.tick_gate",
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
-DEPARTURES = "chalicelib.engine.dispatch.admission"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -73,41 +75,41 @@ MUTANTS: dict[str, Mutant] = {
     # -- conditional writes
     "state-rev-ignored": Mutant(
         "a state is written over whatever is stored",
-        (Edit(MEMORY, "stored is None or stored.rev != expected_rev:\n                return False\n            self._put",
+        (Edit(MEMORY_SCHEDULES, "stored is None or stored.rev != expected_rev:\n                return False\n            self._put",
               "stored is None:\n                return False\n            self._put"),),
     ),
     "change-rev-ignored": Mutant(
         "an edit is written over whatever is stored",
-        (Edit(MEMORY, "if stored is None or stored.rev != change.expected_rev:", "if stored is None:"),),
+        (Edit(MEMORY_SCHEDULES, "if stored is None or stored.rev != change.before.rev:", "if stored is None:"),),
     ),
     "record-rev-ignored": Mutant(
         "an execution's record is written over whatever is stored",
-        (Edit(MEMORY, "stored.rev != expected_rev:\n                return False\n            self._records[exec",
+        (Edit(MEMORY_EXECUTIONS, "stored.rev != expected_rev:\n                return False\n            self._records[exec",
               "False:\n                return False\n            self._records[exec"),),
     ),
     "insert-overwrites": Mutant(
         "claiming blindly: the record of a firing replaces an existing one",
-        (Edit(MEMORY, "if at in self._records:\n                return False\n            self._records",
+        (Edit(MEMORY_EXECUTIONS, "if at in self._records:\n                return False\n            self._records",
               "if at in self._records and self._records[at].rev > 1:\n                return False\n            self._records"),),
     ),
     # -- queue first, write second
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
-        (Edit(SWEEP, "    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
+        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
          Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
-              "    s.stores.schedules.write_states(writes)\n    hand_over(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
+              "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
-        (Edit(CHANGE, "    hand_over(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
+        (Edit(CHANGE, "    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
               "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n",
-              "        s.stores.schedules.create(made, capacity.moves(None, made, room), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
+         Edit(SCHEDULES, "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n",
+              "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
          Edit(CHANGE, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(CHANGE, "CHANGE_ATTEMPTS = 12\n",
               "CHANGE_ATTEMPTS = 12\n_later = {}\ndef _now(s, d):\n    owed_ = _later.pop(d.version, None)\n"
-              "    if owed_ is not None:\n        hand_over(s, [owed_], s.clock.now_ms())\n"),),
+              "    if owed_ is not None:\n        hand_off(s, [owed_], s.clock.now_ms())\n"),),
     ),
     "edit-without-settling": Mutant(
         "an edit, pause or resume forgets what is overdue",
@@ -116,7 +118,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- versions
     "no-look-at-the-instant": Mutant(
         "the version is not checked again at the instant",
-        (Edit(FIRE, "    if len(standing) == len(group):", "    return list(group)\n    if len(standing) == len(group):"),),
+        (Edit(RECHECK, "    standing = [r for r in group if epochs.get(r.claimed.key) == r.claimed.epoch]\n", "    standing = list(group)\n"),),
     ),
     "newest-version-judges": Mutant(
         "a message is judged by the newest version, not by the one in force at its instant",
@@ -132,12 +134,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unknown-versions-dropped": Mutant(
         "a message of an unknown version is dropped at once",
-        (Edit(DELIVER, "    again.update(item for item in unknown if _may_still_come(s, item))\n", ""),
-         Edit(DELIVER, "    for wait_ms in UNKNOWN_WAITS_MS:\n", "    for wait_ms in ():\n"),),
+        (Edit(PIPELINE, "    again.update(item for item in claims.unknown if _may_still_come(s, item))\n", ""),
+         Edit(PIPELINE, "    for wait_ms in UNKNOWN_WAITS_MS:\n", "    for wait_ms in ():\n"),),
     ),
     "pause-not-obeyed": Mutant(
         "a claimed firing is sent although its schedule was paused before its instant",
-        (Edit(CLAIM, "        if ref is not None and not ref.active:\n", "        if False and ref is not None:\n"),),
+        (Edit(BINDING, "        if ref is not None and not ref.active:\n", "        if False and ref is not None:\n"),),
     ),
     "deleted-fires": Mutant(
         "what a deleted schedule had queued before it was deleted is still delivered",
@@ -151,7 +153,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- tokens and attempts
     "token-reused": Mutant(
         "a further attempt keeps the token of the one before",
-        (Edit(CLAIM, "            token = state.fence + 1\n", "            token = max(record.fencing_token, 1)\n"),),
+        (Edit(RESUME, "        token = state.fence + 1\n", "        token = max(record.fencing_token, 1)\n"),),
     ),
     "tokens-not-kept": Mutant(
         "a claim of several firings moves the fence by one",
@@ -159,20 +161,20 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "lease-without-margin": Mutant(
         "the local clock is trusted: a lease is over when this clock says so",
-        (Edit(CLAIM, "    elif found.leased(now_ms - s.config.max_drift_ms):", "    elif found.leased(now_ms):"),),
+        (Edit(RESUME, "    if found.leased(now_ms - s.config.max_drift_ms):", "    if found.leased(now_ms):"),),
     ),
     "lease-ignored": Mutant(
         "a redelivered message takes over an attempt that lives",
-        (Edit(CLAIM, "    elif found.leased(now_ms - s.config.max_drift_ms):", "    elif False:"),),
+        (Edit(RESUME, "    if found.leased(now_ms - s.config.max_drift_ms):", "    if False:"),),
     ),
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
-        (Edit(CLAIM, "        elif handoff.is_taken_out(found, f.version):",
-              "        elif found.state in (SKIPPED, CANCELLED):"),),
+        (Edit(RESUME, "        elif handoff.is_taken_out(found, firing.version):",
+              "        elif found.state in ('skipped', 'cancelled'):"),),
     ),
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
-        (Edit(FLIGHTS, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
+        (Edit(IN_FLIGHT, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
               "    stored = s.stores.executions.get([execution.key])[execution.key]\n"
               "    return Ended(replace(after, rev=stored.rev + 1, hlc=s.ids.hlc()), stored.rev, definition)"),),
     ),
@@ -183,11 +185,12 @@ MUTANTS: dict[str, Mutant] = {
     # -- what died
     "acknowledged-before-claimed": Mutant(
         "a message is answered although the tables could not be reached to claim it",
-        (Edit(DELIVER, "        again.update(items)\n        return Claims()", "        return Claims()"),),
+        (Edit(CLAIM, "        return Claims(redeliver=tuple(items))\n", "        return NOTHING\n"),),
     ),
     "held-elsewhere-acknowledged": Mutant(
         "a message is answered although nobody has its firing in his care",
-        (Edit(DELIVER, "    again.update(claims.redeliver)\n", ""),
+        (Edit(PIPELINE, "    jobs, again = _start(s, claims), set(claims.redeliver)\n", "    jobs, again = _start(s, claims), set()\n"),
+         Edit(PIPELINE, "        again.update(claims.redeliver)\n", ""),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "nobody-looks-for-the-abandoned": Mutant(
@@ -231,10 +234,14 @@ MUTANTS: dict[str, Mutant] = {
         "a stamp goes back with the wall clock",
         (Edit(HLC, "    if wall_nanos > last.physical_nanos:", "    if wall_nanos != last.physical_nanos:"),),
     ),
+    "phase-skipped": Mutant(
+        "a delivery that takes long is said to be recorded before its target has answered",
+        (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.RUNNING)\n", "        delivery.move(DeliveryPhase.RECORDED)\n"),),
+    ),
     # -- backpressure
     "limit-ignored": Mutant(
         "a destination gets as many at once as are due",
-        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_flights)\n", ""),),
+        (Edit(BACKPRESSURE, "            and _fits(self._targets.get(ticket.target), ticket.count, caps.target_in_flight)\n", ""),),
     ),
     "rate-ignored": Mutant(
         "a rate is never charged",
@@ -242,17 +249,17 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "held-and-forgotten": Mutant(
         "what waited too long is taken out of the line and nobody's any more",
-        (Edit(DEPARTURES, "    hand_back(s, [(flight, call.comes_in_ms or 0) for call in given_up for flight in call.flights])\n", ""),
+        (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.HELD_BACK)\n    hand_back(s, held)\n", "        delivery.move(DeliveryPhase.HELD_BACK)\n"),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "sent-without-a-second-look": Mutant(
         "what has waited is sent although it was changed meanwhile",
-        (Edit(DEPARTURES, "_still_standing(flights, look) if was_held else list(flights)", "list(flights)"),),
+        (Edit(SEND, "        if waited_long(deliveries, ticket):\n", "        if False:\n"),),
     ),
     # -- DELAY chains
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
-        (Edit(CLAIM, "        follow(s, found, s.process.versions.find(found.version), just_now=False)", "        pass"),
+        (Edit(RESUME, "        follow(s, found, s.process.versions.find(found.version), just_now=False)\n", ""),
          Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
     ),
     "chain-runs-two": Mutant(
@@ -265,12 +272,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "superseded-delay-fires": Mutant(
         "a claimed DELAY run survives the edit that replaced it",
-        (Edit(CLAIM, "        return state.queued_ms == at_ms\n", "        return True\n"),),
+        (Edit(BINDING, "        return state.queued_ms == at_ms\n", "        return True\n"),),
     ),
     # -- found by the simulator, planted again
     "two-readings-of-the-clock": Mutant(
         "an instant is in time for one test and too late for the next",
-        (Edit(CLAIM, "    fire = [(f, d) for f, d in known", "    now_ms = s.clock.now_ms()\n    fire = [(f, d) for f, d in known"),),
+        (Edit(CLAIM, "    fire = [each for each in owed", "    now_ms = s.clock.now_ms()\n    fire = [each for each in owed"),),
     ),
     "paused-version-forgotten": Mutant(
         "the definition of a paused version is not kept",
@@ -278,7 +285,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-by-a-stale-look": Mutant(
         "a worker that stood still puts back an instant that was taken out since",
-        (Edit(CLAIM, "    if _verdicts(s, [f], states)[f] not in (Verdict.FIRE, Verdict.DELETED):\n", "    if False:\n"),),
+        (Edit(RESUME, "    if binding.verdicts(s, [firing], states)[firing] not in (Verdict.FIRE, Verdict.DELETED):\n", "    if False:\n"),),
     ),
     "put-back-for-good": Mutant(
         "what was put back once runs, whatever edits come before its instant",
@@ -286,7 +293,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "put-back-too-late": Mutant(
         "an instant that is put back after it was due stays skipped",
-        (Edit(CLAIM, "if not handoff.is_taken_out(found, late[key].version)}", "}"),),
+        (Edit(CLAIM, "if not handoff.is_taken_out(record, late[key].firing.version)}", "}"),),
     ),
     "swept-too-late": Mutant(
         "an instant that is put back after its catch-up window stays skipped",
@@ -294,7 +301,20 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(FIRE, "    group = _in_time(s, group)\n", ""),),
+        (Edit(RECHECK, "    return in_time(s, standing)\n", "    return standing\n"),),
+    ),
+    "window-judged-at-the-claim-alone": Mutant(
+        "a stalled worker sends what has become older than its catch-up window since the claim",
+        (Edit(CATCH_UP, "    return definition.catch_up_window_ms == 0 or not keeps_its_time(record)\n",
+              "    return definition.catch_up_window_ms == 0\n"),),
+    ),
+    "taken-over-however-late": Mutant(
+        "what a dead worker had claimed is begun anew after its catch-up window",
+        (Edit(RESUME, "        if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):\n", "        if False:\n"),),
+    ),
+    "slot-taken-back": Mutant(
+        "a late instant that was given a catch-up slot within its window is given up when the slot comes",
+        (Edit(CATCH_UP, "    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)\n", "    return False\n"),),
     ),
     # -- what is told
     "lost-is-on-time": Mutant(
@@ -344,7 +364,7 @@ MUTANTS: dict[str, Mutant] = {
         "after a silence the next one is not seen",
         (Edit(WATCH, "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=0, told=False)\n",
               "        fresh = replace(watch, rev=watch.rev + 1, success_ms=success_ms, silent_ms=1, told=True)\n"),
-         Edit(WATCH, "        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return Turn.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
+         Edit(WATCH, "        return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)", "        return MonitorFinding.SPOKE, replace(known, silent_ms=1, told=True, look_ms=known.due_ms)"),),
     ),
     # -- leases
     "no-margin": Mutant(
@@ -381,13 +401,13 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "break-starts-anew": Mutant(
         "a broken lease forgets its token",
-        (Edit(LEASE, "Decision(None if item.holder_id is None else _freed(item), Broken())",
-              "Decision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
+        (Edit(LEASE, "LeaseDecision(None if item.holder_id is None else _freed(item), Broken())",
+              "LeaseDecision(None if item.holder_id is None else replace(_freed(item), fencing_token=0), Broken())"),),
         "leases",
     ),
     "write-over": Mutant(
         "a lease is written over whatever is stored",
-        (Edit(MEMORY, '            if self._leases.get((tenant, name), ("", 0))[1] != expected_rev:\n                return False\n', ""),),
+        (Edit(MEMORY_LEASES, '            if self._leases.get((tenant, name), ("", 0))[1] != expected_rev:\n                return False\n', ""),),
         "leases",
     ),
     "believe-memory": Mutant(
@@ -491,8 +511,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resumed-from-the-clock": Mutant(
         "a stream that is started again begins where the clock is, also when that was set back",
-        (Edit(TICKS, "    return Cursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
-              "    return Cursor(now_nanos, cursor.sequence)\n"),),
+        (Edit(TICKS, "    return TickCursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)\n",
+              "    return TickCursor(now_nanos, cursor.sequence)\n"),),
         "ticks",
     ),
     "gap-not-declared": Mutant(
@@ -518,7 +538,46 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "refused-forgotten": Mutant(
         "a tick that the bus did not take is not sent again",
-        (Edit(PUBLISH, "        if not self._failed:\n            return True\n", "        return True\n"),),
+        (Edit(PUBLISH, "        if not self._failed and not self._unjudged:\n            return True\n", "        return True\n"),),
+        "ticks",
+    ),
+    "goes-on-when-stopped": Mutant(
+        "a stream that is stopped takes no number back, and goes on for minutes",
+        (Edit(BOOK, "    halted = replace(stream, enabled=False)\n", "    return replace(stream, enabled=False)\n"),),
+        "ticks",
+    ),
+    "taken-back-though-open": Mutant(
+        "a stream that is stopped takes back all that is ahead of its clock, also what was opened for publication",
+        (Edit(BOOK, "    last = max(stream.opened_sequence, passed.sequence if passed else 0)\n",
+              "    last = passed.sequence if passed else 0\n"),),
+        "ticks",
+    ),
+    "published-unjudged": Mutant(
+        "publication does not ask the book whether a number still stands",
+        (Edit(GATE, "            return frozenset([*held, *ahead])\n", "            return frozenset([*due, *ahead])\n"),),
+        "ticks",
+    ),
+    "judged-by-number-alone": Mutant(
+        "a number that was taken back and given out anew is published as what it was before",
+        (Edit(BOOK, "    return next(ticks_of(tick.frequency, runs, tick.sequence - 1), None) == tick\n",
+              "    return any(r.first_sequence <= tick.sequence <= r.last_sequence for r in runs)\n"),),
+        "ticks",
+    ),
+    "sent-before-opened": Mutant(
+        "a tick is published although the write that was to open it lost its race",
+        (Edit(GATE, "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev):\n",
+              "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev) or True:\n"),),
+        "ticks",
+    ),
+    "marked-by-number-alone": Mutant(
+        "what was queued before its numbers were taken back counts for those that were given out anew",
+        (Edit(BOOK, "    return marked(stream, rest[same - 1].sequence) if same else stream\n",
+              "    return marked(stream, min(ticks[-1].sequence, stream.cursor.sequence))\n"),),
+        "ticks",
+    ),
+    "shown-before-opened": Mutant(
+        "readers are shown what has passed by their clock, although it may still be taken back",
+        (Edit(BOOK, "    until = stream.opened_sequence\n", "    until = stream.cursor.sequence\n"),),
         "ticks",
     ),
     "sent-as-it-comes": Mutant(

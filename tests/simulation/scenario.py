@@ -169,8 +169,8 @@ def _caps(seed: int) -> Caps:
     if r.random() < 0.75:
         return Caps()
     return Caps(
-        owner_flights=r.choice((None, None, 1, 2, 3)),
-        target_flights=r.choice((None, 1, 1, 2)),
+        owner_in_flight=r.choice((None, None, 1, 2, 3)),
+        target_in_flight=r.choice((None, 1, 1, 2)),
         owner_rate=r.choice((None, None, 1, 5)),
         target_rate=r.choice((None, None, 1, 3)),
         sending=r.choice((1, 3)),
@@ -224,7 +224,7 @@ def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> P
     elif theme == "stale":  # claimed under one version, and taken out under the next while its worker stands still
         suited = {"expr": "rate:3s", "max_runs": 24, "overlap": "forbid", "target": _webhook("slow")}
     elif theme == "stall":  # claimed, and its worker stands still until its lease ends
-        suited = {"expr": "rate:7s", "max_runs": 24, "catch_up_window_ms": r.choice((0, 600_000, 600_000))}
+        suited = {"expr": "rate:7s", "max_runs": 24, "catch_up_window_ms": r.choice((0, 5_000, 600_000))}
     elif theme == "chain":  # a run is replaced while it is claimed or in progress, or its worker dies before the next
         suited = {"type": "DELAY", "expr": "delay:3s", "max_runs": 48, "timeout_ms": 12 * SECOND}
         suited["target"] = _webhook(r.choice(("good", "slow", "mute")))

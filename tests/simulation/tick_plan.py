@@ -38,6 +38,7 @@ POINTS = (
     "tick: published twice",
     "tick: resumed",
     "tick: silent behind the cursor",
+    "tick: taken back",
     "race: ticks_save lost",
 )
 
@@ -99,7 +100,8 @@ def draw(seed: int) -> TickPlan:
     end_ms = start_ms + active_s * SECOND
     streams = ("second",) if mood == "long" else r.choice(STREAMS)
     wanted = r.choice((0, 0, 0, 1, 2, 4)) if streams else 3
-    ops = tuple(_op(r, number, start_ms, end_ms, streams) for number in range(wanted))
+    ops = [_op(r, number, start_ms, end_ms, streams) for number in range(wanted)]
+    ops += _switches(seed, len(ops), start_ms, end_ms, streams)
     return TickPlan(
         seed=seed,
         mood=mood,
@@ -113,7 +115,7 @@ def draw(seed: int) -> TickPlan:
         proven=r.random() < 0.2,
         slow_follower=r.random() < 0.3,
         visibility_ms=r.choice((40, 90, 180)) * SECOND,
-        ops=ops,
+        ops=tuple(ops),
         faults=() if mood == "calm" else _faults(r, start_ms, end_ms),
     )
 
@@ -121,6 +123,17 @@ def draw(seed: int) -> TickPlan:
 def _op(r: random.Random, number: int, start_ms: int, end_ms: int, streams: tuple[Frequency, ...]) -> TickOp:
     frequency = r.choice(streams or ("second", "second", "minute"))
     return TickOp(number, r.randrange(start_ms, end_ms), frequency, r.random() < (0.5 if streams else 0.8))
+
+
+def _switches(seed: int, first: int, start_ms: int, end_ms: int, streams: tuple[Frequency, ...]) -> list[TickOp]:
+    """In some worlds a stream is stopped and started again in one go, or nearly so."""
+    r = random.Random(f"ticks/switches/{seed}")
+    ops = list[TickOp]()
+    for _ in range(r.choice((0, 0, 0, 1, 2, 4)) if streams else 0):
+        frequency, at_ms = r.choice(streams), r.randrange(start_ms, end_ms)
+        ops.append(TickOp(first + len(ops), at_ms, frequency, False))
+        ops.append(TickOp(first + len(ops), at_ms + r.choice((1, 20, 400, 1_500, 5_000, 40_000)), frequency, True))
+    return ops
 
 
 def _faults(r: random.Random, start_ms: int, end_ms: int) -> tuple[Fault, ...]:

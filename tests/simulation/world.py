@@ -16,7 +16,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.execution import Execution, ExecutionKey
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.workers.feed import Written
 
@@ -124,8 +124,8 @@ class WatchWrite(NamedTuple):
     a schedule and begun to read a journal."""
 
     at_ms: int
-    before: Watch | None
-    watch: Watch
+    before: MonitorState | None
+    watch: MonitorState
     clock_ms: int
     look_ms: int
     journal_ms: int
@@ -378,7 +378,7 @@ class World:
                 )
             )
 
-    def saw_watch(self, before: Watch | None, watch: Watch) -> None:
+    def saw_monitor(self, before: MonitorState | None, watch: MonitorState) -> None:
         """A watch was stored."""
         job = self.current
         write = WatchWrite(self.now, before, watch, job.instance.clock.now_ms(), job.look_ms, job.journal_ms)

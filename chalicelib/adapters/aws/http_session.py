@@ -24,7 +24,7 @@ from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.utils import get_environ_proxies
 
-from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, Answer, is_open
+from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, HttpAnswer, is_open
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PLACES_MAX = 256
@@ -79,7 +79,7 @@ class HttpSession:
         address, path = place
         data = _encoded(request, address, path)
         sock = self._take(address) or self._connect(address, request.url)
-        answer, keep = Answer(), False
+        answer, keep = HttpAnswer(), False
         try:
             sock.sendall(data)
             while not answer.is_complete:

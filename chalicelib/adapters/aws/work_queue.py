@@ -10,10 +10,13 @@ from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.core import queue_messages
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 SQS_BATCH_MAX: Final = 10  # messages in one call
+SQS_DELAY_MAX_S: Final = 900
+
+assert QUEUE_DELAY_MAX_S <= SQS_DELAY_MAX_S
 
 
 class SqsQueue:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.recurrence.expressions import Exclusion
 from chalicelib.core.schedules.limits import CATCH_UP_DEFAULT_MS, SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.schedules.schedule import (
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 STATE_SK = "state"
 DEFINITION_SK = "def"
-WATCH_SK = "watch"
+MONITOR_SK = "watch"
 _INSTANT_DIGITS = 15
 _INSTANT_CEILING = 10**_INSTANT_DIGITS - 1
 
@@ -222,7 +222,7 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     origin: str = ""
 
 
-class _WatchDoc(msgspec.Struct, omit_defaults=True, frozen=True):
+class _MonitorStateDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     shard: int
     rev: int
     window_ms: int
@@ -260,7 +260,7 @@ _encode = msgspec.json.Encoder().encode
 STATE_CODEC = _Codec(_StateDoc, State)
 EXECUTION_CODEC = _Codec(_ExecutionDoc, Execution)
 DEFINITION_CODEC = _Codec(_DefinitionDoc, Definition)
-WATCH_CODEC = _Codec(_WatchDoc, Watch)
+MONITOR_CODEC = _Codec(_MonitorStateDoc, MonitorState)
 
 
 def encode_state(state: State) -> str:
@@ -273,14 +273,14 @@ def decode_state(key: Key, doc: str) -> State:
     return STATE_CODEC.decode(doc, tenant=key.tenant, id=key.id)
 
 
-def encode_watch(watch: Watch) -> str:
-    """The ``doc`` of a watch."""
-    return WATCH_CODEC.encode(watch)
+def encode_monitor(monitor: MonitorState) -> str:
+    """The ``doc`` of a monitor."""
+    return MONITOR_CODEC.encode(monitor)
 
 
-def decode_watch(key: Key, doc: str) -> Watch:
-    """The watch of a ``doc``."""
-    return WATCH_CODEC.decode(doc, tenant=key.tenant, id=key.id)
+def decode_monitor(key: Key, doc: str) -> MonitorState:
+    """The monitor of a ``doc``."""
+    return MONITOR_CODEC.decode(doc, tenant=key.tenant, id=key.id)
 
 
 def encode_definition(definition: Definition) -> str:

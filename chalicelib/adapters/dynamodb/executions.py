@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Statement, Value, key, number, text
-from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores.executions import ExecutionPage, in_failed_index, in_open_index
+from chalicelib.ports.stores.executions import ExecutionPage
 
 SHARD_READERS: Final = 8
 # Sorts after every suffix that an instant's text can have in a sort key.
@@ -178,7 +178,7 @@ class DynamoExecutionStore:
             clauses += ["SET open_shard=?", "SET open_until=?"]
             values += [text(open_at[0]), number(open_at[1])]
         elif expected_rev > 1 or execution.requested or execution.created_ms > execution.firing_ms:
-            # What replaces a first record made ahead of its instant finds nothing to take out: see in_open_index.
+            # What replaces a first record made ahead of its instant finds nothing to take out: see is_listed_open.
             clauses += ["REMOVE open_shard", "REMOVE open_until"]
         if not execution.is_open:
             clauses.append('SET "ttl"=?')
@@ -205,9 +205,9 @@ def _recent_pk(tenant: str, shard: int) -> str:
 
 def _open_attributes(execution: Execution) -> tuple[str, int] | None:
     """What puts a record into the ``open`` index, or None. What ended badly lies in it too, under another key."""
-    if in_failed_index(execution) and execution.finished_ms is not None:
+    if has_ended_badly(execution) and execution.finished_ms is not None:
         return _failed_shard(execution.shard), execution.finished_ms
-    if not in_open_index(execution) or execution.open_until_ms is None:
+    if not is_listed_open(execution) or execution.open_until_ms is None:
         return None
     return str(execution.shard), execution.open_until_ms
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from chalicelib.adapters.aws.clients import ClientFactory
+from chalicelib.adapters.dynamodb.cursors import DynamoCursorStore
 from chalicelib.adapters.dynamodb.database import Database, Names
 from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
-from chalicelib.adapters.dynamodb.registry import (
-    DynamoCursorStore,
-    DynamoIdempotencyStore,
-    DynamoLeaseStore,
-    DynamoLogStore,
-)
+from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
+from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
+from chalicelib.adapters.dynamodb.logs import DynamoLogStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S

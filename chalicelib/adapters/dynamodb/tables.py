@@ -7,21 +7,29 @@ a client of its own, some 100 ms each; here every model is bound to the one clie
 from __future__ import annotations
 
 from types import new_class
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.connection import Connection
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
+from chalicelib.core.leases.limits import LEASE_DOCUMENT_MAX_BYTES
+from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES
+
 # pynamodb is typed but for the hook that runs when an index is subclassed: hence the ignores below.
 
 M = TypeVar("M", bound=Model)
 
+ITEM_MAX_BYTES: Final = 400 * 1024  # a service limit
+
+assert LEASE_DOCUMENT_MAX_BYTES < ITEM_MAX_BYTES, "a lease with all its waiters is one item"
+assert 2 * PAYLOAD_MAX_BYTES < ITEM_MAX_BYTES, "a payload and its schedule, or a result, are one item"
+
 
 class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """Active schedules by shard and the first instant not yet queued, and under ``spent#`` and the shard those that
-    have none left and still count; under ``watch#`` and the shard the watches of those that are monitored; only these
+    have none left and still count; under ``watch#`` and the shard the monitors; only these
     have the two attributes."""
 
     class Meta:
@@ -55,7 +63,7 @@ class JobsIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class ScheduleItem(Model):
-    """One item of the schedules table: a state, a definition, a snapshot, a watch or the guard of a name.
+    """One item of the schedules table: a state, a definition, a snapshot, a monitor or the guard of a name.
 
     ``holder`` is the id of the schedule that has a guarded name.
     """

@@ -13,7 +13,7 @@ import httptools
 
 RECEIVE_BYTES = 64 * 1024
 
-# What ``Answer.feed`` raises, with what sockets raise: the answer cannot be read.
+# What ``HttpAnswer.feed`` raises, with what sockets raise: the answer cannot be read.
 UNREADABLE = (OSError, httptools.HttpParserError)
 
 
@@ -21,7 +21,7 @@ class BrokenOff(ConnectionError):
     """Raised when the peer closed the connection before its answer was complete."""
 
 
-class Answer:
+class HttpAnswer:
     """One answer. httptools calls the methods that begin with ``on_``."""
 
     def __init__(self) -> None:
@@ -43,13 +43,23 @@ class Answer:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def feed(self, data: bytes) -> None:
-        """What was read; nothing at all when the connection has ended. Raises BrokenOff, HttpParserError."""
+        """What was read; nothing at all when the connection has ended. Raises BrokenOff, HttpParserError.
+
+        The status of a status line that was read stands, also when a header after it cannot be read.
+        """
         if data:
             self._has_begun = True
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade:  # nobody asked for another protocol: its 101 is the answer
                 self.is_complete, self.is_kept = True, False
+            except httptools.HttpParserInvalidStatusError:
+                raise
+            except httptools.HttpParserError:
+                self.is_kept = False
+                if not self.status and self._parser.get_status_code() >= 200:
+                    self.status = self._parser.get_status_code()
+                raise
         elif not self._has_begun:
             raise BrokenOff("the connection was closed without an answer")
         elif not self.is_complete:

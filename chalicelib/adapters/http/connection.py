@@ -34,7 +34,7 @@ class Cancelled(Exception):
     """Raised in the thread of a delivery that was cancelled."""
 
 
-class Call:
+class HttpCall:
     """One exchange under way: its deadline, and the socket that a cancel has to close."""
 
     def __init__(self, deadline_s: float, monotonic_s: Callable[[], float]) -> None:
@@ -81,9 +81,9 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.received_bytes = 0
         self._socket = sock
-        self._call: Call | None = None
+        self._call: HttpCall | None = None
 
-    def begin(self, call: Call) -> None:
+    def begin(self, call: HttpCall) -> None:
         """Serve ``call`` from now on. Raises Cancelled."""
         call.attach(self._socket)
         self._call = call
@@ -119,7 +119,7 @@ class Connection:
         self._socket.settimeout(self._call.remaining_s())
 
 
-def connect(peer: Peer, call: Call, tls: ssl.SSLContext | None, timeout_s: float) -> Connection:
+def connect(peer: Peer, call: HttpCall, tls: ssl.SSLContext | None, timeout_s: float) -> Connection:
     """Open a connection to ``peer.address``; with ``tls``, its certificate must be for ``peer.host``.
 
     Raises Cancelled, TimeoutError after ``timeout_s``, ssl.SSLError, OSError. Never uses a proxy.

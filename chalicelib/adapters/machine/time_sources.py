@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.core import http_date
 from chalicelib.core.clock import clock_bound, clockbound_segment
-from chalicelib.core.clock.clock_bound import Observation, Reading
+from chalicelib.core.clock.clock_bound import ClockReading, Observation
 from chalicelib.core.clock.limits import OBSERVE_EVERY_MS
 
 CLOCKBOUND_PATHS = ("/var/run/clockbound/shm0", "/var/run/clockbound/shm")  # of protocol versions 2 and 1
@@ -61,7 +61,7 @@ class SystemTimeSources:
                 continue
             self._next_daemon_nanos = self._monotonic_nanos() + _EVERY_NANOS
             before = self._monotonic_nanos()
-            reading = Reading(time.time_ns(), before, self._monotonic_nanos())
+            reading = ClockReading(time.time_ns(), before, self._monotonic_nanos())
             found = clockbound_segment.observation(content, reading)
             if found is not None:
                 self._hear(found)
@@ -90,11 +90,6 @@ class _Ear:
             return
         now = self._monotonic_nanos()
         self._next_nanos = now + _EVERY_NANOS
-        date = response_dict["headers"].get("date")
-        if date is None:
-            return
-        try:
-            unix_s = int(parsedate_to_datetime(date).timestamp())
-        except (TypeError, ValueError, OverflowError):
-            return  # a server that cannot say the date
-        self._hear(clock_bound.from_date_header(self._source, unix_s, sent, now))
+        date_ms = http_date.parse(str(response_dict["headers"].get("date")), time.time_ns() // 1_000_000)
+        if date_ms is not None:  # else a server that cannot say the date
+            self._hear(clock_bound.from_date_header(self._source, date_ms // 1000, sent, now))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import observe_text
 from chalicelib.core import queue_messages, ulid
-from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing
@@ -235,7 +235,7 @@ class MemoryQueue:
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages."""
         for outgoing in messages:
-            assert 0 <= outgoing.delay_s <= SQS_DELAY_MAX_S
+            assert 0 <= outgoing.delay_s <= QUEUE_DELAY_MAX_S
             visible_ms = self._now_ms() + outgoing.delay_s * 1000
             self._letters[str(next(self._count))] = _Letter(queue_messages.encode(outgoing.message), visible_ms)
 

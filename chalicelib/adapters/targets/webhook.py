@@ -19,18 +19,19 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from chalicelib.adapters.aws.failures import failed
-from chalicelib.adapters.aws.secrets import SecretUnavailable
-from chalicelib.adapters.http.answer import UNREADABLE, Answer, BrokenOff
-from chalicelib.adapters.http.connection import Call, Cancelled, Connection, Peer, Pool, connect
+from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
+from chalicelib.adapters.http.answer import UNREADABLE, BrokenOff, HttpAnswer
+from chalicelib.adapters.http.connection import Cancelled, Connection, HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import Resolver, resolve_within, system_resolver
+from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets import retry_after
 from chalicelib.core.targets.cloudevent import CONTENT_TYPE
+from chalicelib.core.targets.kinds.webhook import KIND, METHODS
 from chalicelib.core.targets.ssrf import Address, WebhookUrl, check_address, parse_url
 from chalicelib.core.targets.webhook_signature import check_headers, sign
 from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Delivery, Outcome
 
 BODY_MAX_BYTES = 64 * 1024  # of an answer; what is longer is not read and its connection closed
-METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE", "GET"})
 USER_AGENT = "ChronoWatch/1"
 PREPARED_MAX_COUNT = 1024
 PREPARED_CONNECTIONS_MAX = 64
@@ -61,10 +62,10 @@ class _Prepared(NamedTuple):
     since_s: float
 
 
-class WebhookTarget:
-    """The ``webhook`` target. Thread-safe; one instance a process, so that connections are shared."""
+class WebhookSender:
+    """Calls webhooks. Thread-safe; one instance a process, so that connections are shared."""
 
-    max_batch = 1
+    max_batch = KIND.max_batch
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class WebhookTarget:
         self._pool = pool or Pool(monotonic_s)
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, HttpCall] = {}
         self._prepared: OrderedDict[tuple[str, int, object], _Prepared] = OrderedDict()
 
     def prepare(self, delivery: Delivery) -> None:
@@ -95,7 +96,7 @@ class WebhookTarget:
         with contextlib.suppress(Exception):
             url = _cached_url(str(delivery.target["url"]))
             timeout_s = min(delivery.timeout_ms / 1000, PREPARE_TIMEOUT_S)
-            call = Call(self._monotonic_s() + timeout_s, self._monotonic_s)
+            call = HttpCall(self._monotonic_s() + timeout_s, self._monotonic_s)
             addresses = self._resolve(url, call)
             self._keep(delivery, _Prepared(addresses, None, None, self._monotonic_s()))
             self._signing_keys(delivery.target)
@@ -125,7 +126,7 @@ class WebhookTarget:
     # -- one delivery
 
     def _deliver(self, delivery: Delivery) -> Outcome:
-        call = Call(self._monotonic_s() + delivery.timeout_ms / 1000, self._monotonic_s)
+        call = HttpCall(self._monotonic_s() + delivery.timeout_ms / 1000, self._monotonic_s)
         with self._lock:
             self._calls[delivery.execution_id] = call
         try:
@@ -139,7 +140,7 @@ class WebhookTarget:
                 if self._calls.get(delivery.execution_id) is call:
                     del self._calls[delivery.execution_id]
 
-    def _exchange(self, delivery: Delivery, call: Call) -> Outcome:
+    def _exchange(self, delivery: Delivery, call: HttpCall) -> Outcome:
         url = _parse(delivery.target)
         request = self._request(delivery, url)
         prepared = self._take(delivery)
@@ -159,7 +160,9 @@ class WebhookTarget:
         peer, connection = self._connect(url, allowed, call)
         return self._converse(peer, connection, request, delivery, call)
 
-    def _converse(self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: Call) -> Outcome:
+    def _converse(
+        self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: HttpCall
+    ) -> Outcome:
         """Send the request and read its answer; the connection is kept when it can serve another, else closed."""
         keep = False
         try:
@@ -205,7 +208,7 @@ class WebhookTarget:
             raise _Rejected("target.secret_ref: this deployment reads no secrets")
         return self._secrets.keys(str(secret_ref))
 
-    def _judge_answer(self, answer: Answer) -> Outcome:
+    def _judge_answer(self, answer: HttpAnswer) -> Outcome:
         status = answer.status
         if status == 202 and answer.headers.get("x-chrono-async", "").strip().lower() == "true":
             return Outcome(ACCEPTED, status)
@@ -218,7 +221,7 @@ class WebhookTarget:
 
     # -- addresses and connections
 
-    def _resolve(self, url: WebhookUrl, call: Call) -> tuple[Address, ...]:
+    def _resolve(self, url: WebhookUrl, call: HttpCall) -> tuple[Address, ...]:
         if url.literal is not None:
             return (url.literal,)
         return resolve_within(self._resolver, url.host, url.port, call.remaining_s())
@@ -245,7 +248,7 @@ class WebhookTarget:
                 return peer, connection
         return allowed[0], None
 
-    def _connect(self, url: WebhookUrl, allowed: Sequence[Peer], call: Call) -> tuple[Peer, Connection]:
+    def _connect(self, url: WebhookUrl, allowed: Sequence[Peer], call: HttpCall) -> tuple[Peer, Connection]:
         """Connect to the first peer that answers; each has an even share of the time that is left."""
         tls = self._tls_context() if url.scheme == "https" else None
         for position, peer in enumerate(allowed[:-1]):
@@ -270,7 +273,7 @@ class WebhookTarget:
     # -- before the instant
 
     def _prepare_connection(
-        self, delivery: Delivery, url: WebhookUrl, addresses: Sequence[Address], call: Call
+        self, delivery: Delivery, url: WebhookUrl, addresses: Sequence[Address], call: HttpCall
     ) -> None:
         allowed = self._judge(url, addresses)
         if url.scheme == "http" and all(peer.address.is_loopback for peer in allowed):
@@ -303,6 +306,16 @@ class WebhookTarget:
         return prepared
 
 
+def make(parts: TargetParts) -> WebhookSender:
+    """The sender of a process."""
+    return WebhookSender(
+        now_ms=parts.now_ms,
+        monotonic_s=parts.monotonic_s,
+        allow=parts.webhook_allow,
+        secrets=AwsSecrets(parts.client("secretsmanager"), parts.client("ssm"), monotonic_s=parts.monotonic_s),
+    )
+
+
 def _key(delivery: Delivery) -> tuple[str, int, object]:
     """What was prepared counts for this attempt at this URL only: it must not vouch for another host."""
     return delivery.execution_id, delivery.attempt, delivery.target.get("url")
@@ -318,17 +331,17 @@ def _parse(target: Mapping[str, object]) -> WebhookUrl:
 def _method(target: Mapping[str, object]) -> str:
     method = str(target.get("method") or "POST").upper()
     if method not in METHODS:
-        raise _Rejected("target.method: must be one of " + ", ".join(sorted(METHODS)))
+        raise _Rejected("target.method: must be one of " + ", ".join(METHODS))
     return method
 
 
-def _read_answer(connection: Connection) -> Answer:
+def _read_answer(connection: Connection) -> HttpAnswer:
     """Read an answer, and of its body no more than ``BODY_MAX_BYTES`` ask for. Raises what is UNREADABLE.
 
     A peer that closes early has given its answer, and its status stands. One that goes on past the deadline has not
     finished answering, and ends as ``timeout``.
     """
-    answer = Answer()
+    answer = HttpAnswer()
     while not answer.is_complete and answer.body_bytes <= BODY_MAX_BYTES:
         try:
             answer.feed(connection.receive())

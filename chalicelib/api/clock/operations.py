@@ -9,7 +9,7 @@ from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.clock import hlc
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.recurrence import zones
-from chalicelib.usecases.clock_status import Clockface
+from chalicelib.usecases.clock_status import ClockHistory
 from chalicelib.usecases.cluster_time import ClusterClock
 
 _NANOS_PER_MS = 1_000_000
@@ -17,44 +17,44 @@ _NANOS_PER_S = 1_000_000_000
 
 
 class TimeCalls:
-    """The handlers, around one clock face for the process."""
+    """The handlers, around one history of the clock for the process."""
 
     def __init__(self) -> None:
-        self._face = Clockface()
+        self._history = ClockHistory()
         self._cluster = ClusterClock()
 
     def now(self, call: Call[Body, requests.NowQuery]) -> Reply:
         """The time."""
         s = call.services
         stamp = self._cluster.stamp(s) if call.query.consistency == "cluster" else hlc.parse(s.ids.hlc())
-        look = self._face.look(s)
+        status = self._history.status(s)
         tz = s.config.default_timezone
         view = responses.NowView(
-            wall_unix_nanos=look.wall_unix_nanos,
-            monotonic_nanos=look.monotonic_nanos,
+            wall_unix_nanos=status.wall_unix_nanos,
+            monotonic_nanos=status.monotonic_nanos,
             tz=tz,
-            iso8601=_iso8601(look.wall_unix_nanos, tz),
+            iso8601=_iso8601(status.wall_unix_nanos, tz),
             clock_id=s.config.instance,
             hlc_physical_nanos=stamp.physical_nanos,
             hlc_logical=stamp.logical,
-            error_bound_nanos=look.error_bound_nanos,
-            drift_ms=_ms(look.drift_nanos),
+            error_bound_nanos=status.error_bound_nanos,
+            drift_ms=_ms(status.drift_nanos),
         )
         return Reply(200, view)
 
     def drift(self, call: Call[Body, Query]) -> Reply:
         """How the wall clock has run."""
-        look = self._face.look(call.services)
+        status = self._history.status(call.services)
         most = call.services.config.max_drift_ms
         view = responses.DriftView(
-            drift_ms=_ms(look.drift_nanos),
+            drift_ms=_ms(status.drift_nanos),
             max_drift_ms=most,
-            within_bound=abs(look.drift_nanos) <= most * _NANOS_PER_MS,
-            samples=look.samples,
-            steps=[responses.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in look.steps],
-            error_bound_nanos=look.error_bound_nanos,
-            sources=look.sources,
-            sources_agreeing=look.agreeing,
+            within_bound=abs(status.drift_nanos) <= most * _NANOS_PER_MS,
+            samples=status.samples,
+            steps=[responses.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in status.steps],
+            error_bound_nanos=status.error_bound_nanos,
+            sources=status.sources,
+            sources_agreeing=status.agreeing,
         )
         return Reply(200, view)
 
@@ -75,15 +75,15 @@ def _iso8601(unix_nanos: int, timezone: str) -> str:
 
 
 def operations() -> list[Operation]:
-    """The calls of this noun, around a clock face of their own."""
-    face = TimeCalls()
+    """The calls of this noun, around a clock history of their own."""
+    calls = TimeCalls()
     return [
         Operation(
             method="GET",
             path="/api/v1/time/now",
             summary="The time, and a hybrid logical clock stamp",
             tag="time",
-            handler=face.now,
+            handler=calls.now,
             query=requests.NowQuery,
             answers={200: responses.NowView},
             description="`error_bound_nanos` is how wrong the wall clock may be, as far as the deployment states it "
@@ -94,7 +94,7 @@ def operations() -> list[Operation]:
             path="/api/v1/time/drift",
             summary="How steadily this instance's wall clock runs",
             tag="time",
-            handler=face.drift,
+            handler=calls.drift,
             answers={200: responses.DriftView},
         ),
     ]

@@ -8,7 +8,7 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
-from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.usecases import nodes as joined
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards

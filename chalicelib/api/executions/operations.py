@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from chalicelib.api.http import requests, responses
@@ -10,7 +12,7 @@ from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Query, given, json_text
 from chalicelib.api.schedules.operations import execution_filter
 from chalicelib.core.errors import NotFound
-from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.execution import ID_PATTERN, Execution
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
 from chalicelib.engine.execution_change import version_of
@@ -19,7 +21,7 @@ from chalicelib.usecases import logs as log_lines
 
 COLLECTION = "/api/v1/executions"
 ONE = COLLECTION + "/{execution_id}"
-_ID_MAX_CHARS = 48  # 26 of the schedule, 15 of the instant, two dashes and an m
+_ID_FORM = re.compile(ID_PATTERN)
 _TAGGED = {"ETag": "The version, for `If-Match`."}
 
 
@@ -88,7 +90,7 @@ def _shown(found: Execution) -> Reply:
 def _id(call: Call[msgspec.Struct, Query]) -> str:
     """The execution that the path names; what cannot be an id is not found, and never reaches a table."""
     execution_id = call.params["execution"]
-    if len(execution_id) > _ID_MAX_CHARS or not execution_id.isascii():
+    if _ID_FORM.fullmatch(execution_id) is None:
         raise NotFound("there is no such execution")
     return execution_id
 

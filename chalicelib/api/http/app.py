@@ -18,7 +18,7 @@ from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
 from chalicelib.api.http import yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
@@ -200,6 +200,7 @@ def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
     """The body and its content type; YAML as the JSON that says the same, where it is taken."""
     if not operation.takes_body:
         return b"", None
+    check_plain(request.headers)
     raw, content_type = _raw_body(request), request.headers.get("content-type")
     check_size(raw)
     if operation.yaml and yaml_text.is_yaml(content_type):

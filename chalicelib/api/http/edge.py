@@ -1,8 +1,8 @@
 """The local server's edge: a WSGI application in front of Chalice's gateway, in the place of API Gateway.
 
-What the gateway would answer in its own words (unknown routes, broken encoding, bodies too long) is answered here as
-the contract says. Served by a threaded WSGI server: the application object is made thread-local first, since a plain
-Chalice application lets one request see another's.
+The gateway would answer unknown routes, broken encoding and long bodies in its own words. The edge answers them with
+problem+json. A threaded WSGI server serves it, so the application object is made thread-local first: a plain Chalice
+application lets one request see another's.
 """
 
 from __future__ import annotations

@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from chalicelib import VERSION
-from chalicelib.api.http import requests
+from chalicelib.api.http import requests, responses
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.problem import JSON, PROBLEM_JSON
 from chalicelib.api.http.requests import NewSchedule, ScheduleChanges
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.core import errors as core_errors
+from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.core.targets import registry
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _EVERY_CALL = (401, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
+_IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
+
+# Alternatives that a field tells apart, by that field: under a name of their own a generator makes one type of them,
+# where a copy in each place makes many.
+_UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperation"}
+
+# What the parameters of paths look like. Others are not found: what cannot be an id never reaches a table.
+PATH_PARAMETERS: Final[Mapping[str, Any]] = {
+    "schedule_id": responses.Ulid,
+    "job_id": responses.Ulid,
+    "execution_id": responses.ExecutionId,
+    "name": requests.LeaseName,
+    "frequency": responses.FrequencyName,
+}
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
 _ERROR_TITLES: Mapping[int, str] = {
@@ -38,6 +54,10 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(models, ref_template=_REF)
     refs = dict(zip(models, schemas, strict=True))
     _add_defaults(components)
+    _add_target_patterns(components)
+    for model in models:  # what a field may be by another: validators read it, generators leave it out
+        components[model.__name__] |= getattr(model, "conditions", {})
+    components = _readable(components)
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs, components)
@@ -84,6 +104,40 @@ def _add_defaults(components: dict[str, Any]) -> None:
     properties["payload"]["default"] = None
 
 
+def _add_target_patterns(components: dict[str, Any]) -> None:
+    """Say which form a target's texts have, as the description of its kind judges them."""
+    for kind in registry.every_kind():
+        properties = components[kind.fields.__name__]["properties"]
+        for name, rule in kind.rules.items():
+            if rule.pattern:
+                properties[name]["pattern"] = f"^{rule.pattern}$"
+
+
+def _readable(components: dict[str, Any]) -> dict[str, Any]:
+    """The same schemas, said so that generators of clients understand them."""
+    unions: dict[str, Any] = {}
+    read: dict[str, Any] = {name: _plain(schema, unions) for name, schema in components.items()}
+    assert not read.keys() & unions.keys(), "a model has the name of a union"
+    return read | unions
+
+
+def _plain(node: Any, unions: dict[str, Any]) -> Any:
+    """``node`` with each discriminated union under its name (they are added to ``unions``), and enums with a type."""
+    if isinstance(node, list):
+        return [_plain(each, unions) for each in node]
+    if not isinstance(node, dict):
+        return node
+    said = {key: _plain(value, unions) for key, value in node.items()}
+    if isinstance(said.get("enum"), list) and all(isinstance(value, str) for value in said["enum"]):
+        return {"type": "string", **said}
+    if "discriminator" not in said:
+        return said
+    union = {key: said.pop(key) for key in ("anyOf", "discriminator")}
+    name = _UNION_NAMES[union["discriminator"]["propertyName"]]
+    assert unions.setdefault(name, union) == union, f"{name} is the name of two unions"
+    return {"$ref": _REF.format(name=name), **said}
+
+
 def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mapping[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": _operation_id(operation),
@@ -92,15 +146,15 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         "parameters": list(_parameters(operation)),
         "responses": _responses(operation, refs),
     }
-    if operation.description:
-        described["description"] = operation.description
+    if operation.description or operation.yaml:
+        described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.takes_body:
         required = bool(components.get(operation.body.__name__, {}).get("required"))
         media: dict[str, Any] = {"schema": refs[operation.body]}
         if operation.example is not None:
             media["example"] = operation.example
-        kinds = {JSON: media, YAML: {"schema": media["schema"]}} if operation.yaml else {JSON: media}
-        described["requestBody"] = {"required": required, "content": kinds}
+        # YAML is said in the description only: generators refuse a body of a type that they cannot write.
+        described["requestBody"] = {"required": required, "content": {JSON: media}}
     return described
 
 
@@ -111,10 +165,11 @@ def _operation_id(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
     for name in _PARAMETER.findall(operation.path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        schema = _plain(msgspec.json.schema(PATH_PARAMETERS[name]), {})
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
     (_,), components = msgspec.json.schema_components([operation.query], ref_template=_REF)
     for name, schema in components[operation.query.__name__]["properties"].items():
-        yield {"name": name, "in": "query", "required": False, "schema": schema}
+        yield {"name": name, "in": "query", "required": False, "schema": _plain(schema, {})}
     if operation.creates:
         yield {"$ref": "#/components/parameters/IdempotencyKey"}
     if operation.guarded:
@@ -146,10 +201,14 @@ def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, An
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
     described: dict[str, Any] = {"description": "Not modified" if status == 304 else "Done", "headers": headers}
     if isinstance(model, str):
-        described["content"] = {model: {"schema": {"type": "object" if model == JSON else "string"}}}
+        described["content"] = {model: {"schema": _MEDIA_SCHEMAS[model]}}
     elif model is not None:
         described["content"] = {JSON: {"schema": refs[model]}}
     return described
+
+
+# Of YAML a schema judges the document and not its text, and a client that does not read YAML hands on the text.
+_MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {JSON: {"type": "object"}, YAML: {}, "text/html": {"type": "string"}}
 
 
 def _problem_response(status: int) -> dict[str, Any]:
@@ -175,7 +234,7 @@ _HEADERS: dict[str, Any] = {
     },
     "X-Chrono-HLC": {
         "description": "Hybrid logical clock stamp, `<physical_nanos>.<logical>`.",
-        "schema": {"type": "string", "pattern": r"^[0-9]{1,19}\.[0-9]{1,5}$"},
+        "schema": {"type": "string", "pattern": hlc.PATTERN},
     },
     "Idempotent-Replayed": {
         "description": "`true` when this is the first call's answer again.",
@@ -187,8 +246,9 @@ _PARAMETERS: dict[str, Any] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Repeats of a call under one key get the first answer again. Refused calls are not remembered.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
+        "description": f"1 to {IDEMPOTENCY_KEY_MAX_BYTES} bytes. Repeats of a call under one key get the first "
+        "answer again. Refused calls are not remembered.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_BYTES},
     },
     "IfMatch": {
         "name": "If-Match",
@@ -209,8 +269,10 @@ _PARAMETERS: dict[str, Any] = {
         "name": "X-Chrono-HLC",
         "in": "header",
         "required": False,
-        "description": "The caller's stamp; refused when it is too far ahead (422 `clock_skew`).",
-        "schema": {"type": "string"},
+        "description": "The caller's stamp, `<physical_nanos>.<logical>`; refused when it is too far ahead "
+        "(422 `clock_skew`).",
+        # As `pattern`, which keeps schemathesis from trying headers: it then sends letters and digits only.
+        "schema": {"type": "string", "not": {"not": {"pattern": hlc.PATTERN}}, "examples": ["1767225600000000000.0"]},
     },
 }
 

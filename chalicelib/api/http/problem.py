@@ -26,6 +26,7 @@ from chalicelib.core.errors import (
     TooMany,
     Unauthorized,
     Unavailable,
+    UnsupportedCoding,
     UnsupportedMedia,
 )
 from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
@@ -87,6 +88,8 @@ def _error_headers(error: ChronoError) -> dict[str, str]:
         return {"WWW-Authenticate": CHALLENGE}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, UnsupportedCoding):
+        return {"Accept-Encoding": "identity"}  # RFC 9110, section 15.5.16
     if isinstance(error, TooMany | Unavailable):
         return {"Retry-After": str(max(1, error.retry_after_s))}
     return {}
@@ -108,6 +111,18 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as error:
         raise InvalidField([field_error(str(error), model)]) from None
+
+
+def check_plain(headers: Mapping[str, str]) -> None:
+    """Refuse a body that its headers say to be something else than its bytes (RFC 9110, sections 8.4 and 14.5).
+
+    Raises UnsupportedCoding for a compressed body, BadRequest for a part of one.
+    """
+    codings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
+    if unknown := codings - {"", "identity"}:
+        raise UnsupportedCoding(f"Content-Encoding: {sorted(unknown)[0]} is not understood; send the body as it is")
+    if headers.get("content-range") is not None:
+        raise BadRequest("Content-Range: a part of a body is not taken")
 
 
 def check_size(raw: bytes) -> None:

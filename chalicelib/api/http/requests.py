@@ -3,16 +3,18 @@
 Shape, types and single-field bounds are refused here (one at a time, as msgspec finds them); what a definition means
 as a whole is judged by ``core.schedules.validation``, all errors together. An absent field is UNSET, which a PATCH
 tells from null.
+``_says`` puts into the document what the validation judges, so that callers know it before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from chalicelib.api.targets.schemas import Target, target_of
+from chalicelib.core import page_token
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
@@ -24,6 +26,7 @@ from chalicelib.core.leases.limits import (
 )
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.recurrence.exclusions import EXCLUSIONS_MAX
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS, PREVIEW_DEFAULT_COUNT, PREVIEW_MAX_COUNT
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import (
@@ -39,11 +42,19 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
-from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, URL_MAX_CHARS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.targets.target_description import TargetFields
 from chalicelib.core.ticks.limits import SEQUENCE_MAX
 
 T = TypeVar("T")
 Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
+
+
+def _says(**schema: object) -> Meta:
+    """A bound that is judged elsewhere, and only stated here."""
+    return Meta(extra_json_schema=schema)
+
+
+_PLAIN_TEXT = _says(pattern=validation.TEXT_PATTERN)
 
 Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX_MS, description="Unix milliseconds.")]
 Duration = Annotated[int, Meta(ge=0, le=DURATION_MAX_MS, description="Milliseconds.")]
@@ -64,7 +75,7 @@ Expr = Annotated[
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name.", examples=["Europe/Berlin"])]
 Owner = Annotated[str, Meta(min_length=1, max_length=OWNER_MAX_CHARS)]
 Tag = Annotated[str, Meta(min_length=1, max_length=TAG_MAX_CHARS)]
-Tags = Annotated[list[Tag], Meta(max_length=TAGS_MAX_COUNT)]
+Tags = Annotated[list[Annotated[Tag, _PLAIN_TEXT]], Meta(max_length=TAGS_MAX_COUNT)]
 MaxRuns = Annotated[int, Meta(ge=1, le=RUNS_MAX, description="The schedule completes after so many runs.")]
 FailuresInRow = Annotated[
     int,
@@ -74,7 +85,6 @@ FailuresInRow = Annotated[
         description="The schedule is paused when so many executions in a row end as failed or timeout. Null: never.",
     ),
 ]
-TargetText = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
 Gap = Literal["run_after", "skip", "shift"]
 Overlap = Literal["once", "twice"]
 State = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
@@ -82,52 +92,6 @@ State = Literal["pending", "in_progress", "completed", "failed", "timeout", "can
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An object without fields."""
-
-
-class EventBridgeTarget(Body, tag_field="type", tag="eventbridge", kw_only=True):
-    """An event bus; without `bus` the deployment's own."""
-
-    bus: Opt[TargetText] = UNSET
-
-
-class WebhookTarget(Body, tag_field="type", tag="webhook", kw_only=True):
-    """An HTTP(S) endpoint, called with the firing's CloudEvent and Standard Webhooks headers."""
-
-    url: Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"])]
-    method: Opt[Literal["POST", "PUT", "PATCH", "DELETE", "GET"]] = UNSET
-    headers: Opt[dict[str, str]] = UNSET
-    secret_ref: Annotated[
-        Opt[TargetText], Meta(description="Where the signing key is kept: `secretsmanager:NAME` or `ssm:NAME`.")
-    ] = UNSET
-    timeout_ms: Opt[Annotated[int, Meta(ge=1, le=WEBHOOK_TIMEOUT_MAX_MS)]] = UNSET
-
-
-class SqsTarget(Body, tag_field="type", tag="sqs", kw_only=True):
-    """An SQS queue."""
-
-    queue_url: Annotated[str, Meta(min_length=1, max_length=1024)]
-    message_group_id: Opt[Annotated[str, Meta(min_length=1, max_length=128)]] = UNSET
-
-
-class SnsTarget(Body, tag_field="type", tag="sns", kw_only=True):
-    """An SNS topic."""
-
-    topic_arn: TargetText
-
-
-class LambdaTarget(Body, tag_field="type", tag="lambda", kw_only=True):
-    """A Lambda function, invoked asynchronously."""
-
-    function: TargetText
-
-
-class StepFunctionsTarget(Body, tag_field="type", tag="stepfunctions", kw_only=True):
-    """A Step Functions state machine; one run of it for each firing."""
-
-    state_machine_arn: TargetText
-
-
-Target = EventBridgeTarget | WebhookTarget | SqsTarget | SnsTarget | LambdaTarget | StepFunctionsTarget
 
 
 class Range(Body, kw_only=True):
@@ -156,13 +120,14 @@ class MonitorBody(Body, kw_only=True):
 Exclude = Annotated[
     list[Range | str],
     Meta(description="Spans, cron expressions whose minutes are left out, or iCalendar text."),
+    _says(maxItems=EXCLUSIONS_MAX),
 ]
 
 
 class ScheduleChanges(Body, kw_only=True):
     """The fields to change; what is left out stays. An object (`target`, `retry_policy`) is replaced whole."""
 
-    name: Opt[Name | None] = UNSET
+    name: Opt[Annotated[Name, _PLAIN_TEXT] | None] = UNSET
     type: Opt[Kind] = UNSET
     expr: Opt[Expr] = UNSET
     timezone: Opt[Timezone] = UNSET
@@ -172,7 +137,7 @@ class ScheduleChanges(Body, kw_only=True):
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
     target: Opt[Target] = UNSET
     enabled: Opt[bool] = UNSET
-    owner: Opt[Owner] = UNSET
+    owner: Opt[Annotated[Owner, _PLAIN_TEXT]] = UNSET
     sla_ms: Opt[Duration] = UNSET
     overlap: Opt[Literal["allow", "forbid", "replace", "queue"]] = UNSET
     catch_up_window_ms: Opt[Duration] = UNSET
@@ -192,7 +157,7 @@ class NewSchedule(ScheduleChanges, kw_only=True):
 
     type: Kind
     expr: Expr
-    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS)] | None] = UNSET
+    shard_key: Opt[Annotated[str, Meta(min_length=1, max_length=SHARD_KEY_MAX_CHARS), _PLAIN_TEXT] | None] = UNSET
 
 
 class PreviewBody(Body, kw_only=True):
@@ -259,6 +224,7 @@ LeaseName = Annotated[
 Holder = Annotated[
     str,
     Meta(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, description="The caller's own name for itself."),
+    _PLAIN_TEXT,
 ]
 LeaseTtl = Annotated[int, Meta(ge=LEASE_TTL_MIN_MS, le=LEASE_TTL_MAX_MS, description="Milliseconds.")]
 # 0 was never granted: a caller that counts down from its first token is told that it holds nothing, not that it errs.
@@ -324,6 +290,9 @@ class JoinBody(Body, kw_only=True):
     address: Annotated[str, Meta(min_length=1, max_length=256, examples=["10.0.0.7:7000"])]
 
 
+PageToken = Annotated[str, _says(pattern=page_token.PATTERN)]
+
+
 class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""
 
@@ -332,13 +301,13 @@ class PageQuery(Query, kw_only=True):
     """One page of a list."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="Items on a page.")] = PAGE_DEFAULT_ITEMS
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
 class TokenQuery(Query, kw_only=True):
     """One part of something long."""
 
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the call before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the call before.")] = UNSET
 
 
 class SchedulesQuery(PageQuery, kw_only=True):
@@ -365,7 +334,7 @@ class LedgerQuery(Query, kw_only=True):
     from_unix_ms: Opt[Instant] = UNSET
     to_unix_ms: Opt[Instant] = UNSET
     limit: Annotated[int, Meta(ge=1, le=LEDGER_MAX_ITEMS, description="Instants on a page.")] = LEDGER_MAX_ITEMS
-    page_token: Annotated[Opt[str], Meta(description="`next_page_token` of the page before.")] = UNSET
+    page_token: Annotated[Opt[PageToken], Meta(description="`next_page_token` of the page before.")] = UNSET
 
 
 class ExecutionsQuery(ScheduleExecutionsQuery, kw_only=True):
@@ -420,12 +389,6 @@ def definition_fields(body: ScheduleChanges | PreviewBody, without: frozenset[st
     return {_RENAMED.get(name, name): _domain(value) for name, value in sent.items()}
 
 
-def target_of(body: Body) -> dict[str, object]:
-    """A target as it is stored, its defaults filled in."""
-    target: Mapping[str, object] = msgspec.to_builtins(body)
-    return validation.normal_target(target)
-
-
 def _domain(value: object) -> object:
     if isinstance(value, Raw):
         return json_text(value)
@@ -433,7 +396,7 @@ def _domain(value: object) -> object:
         return RetryPolicy(value.max_attempts, value.backoff, value.base_ms, value.max_ms, value.jitter)
     if isinstance(value, MonitorBody):
         return Monitor(value.window_ms)
-    if isinstance(value, Body):
+    if isinstance(value, TargetFields):
         return target_of(value)
     if isinstance(value, list):
         return tuple((v.from_unix_ms, v.to_unix_ms) if isinstance(v, Range) else v for v in value)

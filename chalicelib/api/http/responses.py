@@ -7,14 +7,20 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from chalicelib.api.http.requests import Kind, MonitorBody, Opt, Range, RetryPolicyBody, State, Target
-from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, Transition
+from chalicelib.api.http.requests import Kind, MonitorBody, Opt, Range, RetryPolicyBody, State
+from chalicelib.api.targets.schemas import Target
+from chalicelib.core import ulid
+from chalicelib.core.executions.execution import ID_PATTERN, Attempt, Execution, LateAnswer, Transition
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Definition, Schedule
 from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
 
-Ulid = Annotated[str, Meta(min_length=26, max_length=26, examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])]
+Ulid = Annotated[
+    str, Meta(min_length=26, max_length=26, pattern=f"^{ulid.PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])
+]
+ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
+FrequencyName = Literal["second", "minute", "hour", "day"]
 Instant = Annotated[int, Meta(description="Unix milliseconds.")]
 
 
@@ -131,7 +137,7 @@ class TargetKind(msgspec.Struct):
 class ExecutionView(msgspec.Struct, kw_only=True):
     """The record of one firing."""
 
-    id: Annotated[str, Meta(examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
+    id: ExecutionId
     schedule_id: Ulid
     firing_time_unix_ms: Instant
     delivery_state: State
@@ -247,7 +253,7 @@ class TickView(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     id: Annotated[str, Meta(examples=["second-1795252805000000000-42"])]
     timestamp: Annotated[int, Meta(description="Unix nanoseconds of the boundary.")]
-    frequency: Literal["second", "minute", "hour", "day"]
+    frequency: FrequencyName
     sequence: Annotated[int, Meta(ge=1)]
     seed: Annotated[int, Meta(description="`timestamp` XOR `sequence`.")]
     schema_version: int
@@ -276,9 +282,9 @@ class TickList(msgspec.Struct):
 
 class TickStreamView(msgspec.Struct, kw_only=True):
     """Where a stream stands. `sequence` and `timestamp` are its newest tick (0 and null before the first). Numbers are
-    given minutes ahead, up to `reserved_sequence`: these ticks come, also once the stream is disabled."""
+    given minutes ahead, up to `reserved_sequence`. A disable takes back those that nobody has seen."""
 
-    frequency: Literal["second", "minute", "hour", "day"]
+    frequency: FrequencyName
     enabled: bool
     sequence: int
     timestamp: int | None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
@@ -14,16 +15,34 @@ from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, progress
-from chalicelib.core.targets.limits import URL_MAX_CHARS
+from chalicelib.core.targets.kinds.webhook import WebhookUrl
 from chalicelib.usecases.jobs import Job
 
 Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "timeout"]
-Rfc3339 = Annotated[str, Meta(min_length=1, max_length=64, examples=["2026-12-25T10:00:00Z"])]
+Rfc3339 = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, examples=["2026-12-25T10:00:00Z"], extra_json_schema={"format": "date-time"}),
+]
 
 
 class NewJob(Body, kw_only=True):
     """A job to create: `unico` runs once, at `timestamp`; `recurrente` by `cron_expression`, until `last_date`."""
 
+    conditions: ClassVar[Mapping[str, Any]] = {  # as ``usecases.jobs`` judges them
+        "if": {"properties": {"type": {"const": "unico"}}},
+        "then": {
+            "required": ["timestamp"],
+            "properties": {
+                "timestamp": {"type": "string"},
+                "cron_expression": {"type": "null"},
+                "last_date": {"type": "null"},
+            },
+        },
+        "else": {
+            "required": ["cron_expression"],
+            "properties": {"cron_expression": {"type": "string"}, "timestamp": {"type": "null"}},
+        },
+    }
     type: Literal["unico", "recurrente"]
     timestamp: Annotated[Opt[Rfc3339 | None], Meta(description="When a `unico` runs; not in the past.")] = UNSET
     cron_expression: Annotated[
@@ -32,7 +51,7 @@ class NewJob(Body, kw_only=True):
     ] = UNSET
     last_date: Annotated[Opt[Rfc3339 | None], Meta(description="After it a `recurrente` runs no more.")] = UNSET
     webhook_url: Annotated[
-        Opt[Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS)] | None],
+        Opt[WebhookUrl | None],
         Meta(description="Where its firings are posted; without one they go to EventBridge."),
     ] = UNSET
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET

@@ -10,7 +10,8 @@ from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query
 from chalicelib.core.leases import lease
-from chalicelib.core.leases.lease import Granted, LeaseItem, Waiting
+from chalicelib.core.leases.lease import Granted, Waiting
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.usecases import leases
 
 COLLECTION = "/api/v1/leases"

@@ -14,6 +14,7 @@ from chalicelib.api.http.connection import caller_is_gone, stream_slot
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
+from chalicelib.api.targets.schemas import Target, target_of
 from chalicelib.core.errors import InvalidField, TooMany
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_STREAM_MAX_MS
@@ -52,7 +53,7 @@ def streams(call: Call[Body, Query]) -> Reply:
 def enable(call: Call[requests.EnableTicksBody, Query]) -> Reply:
     """Start a stream."""
     asked = call.body.target
-    target = None if isinstance(asked, msgspec.UnsetType) else {} if asked is None else requests.target_of(asked)
+    target = None if isinstance(asked, msgspec.UnsetType) else {} if asked is None else target_of(asked)
     return Reply(200, _stream(ticks.enable(call.services, call.caller, call.params["frequency"], target)))
 
 
@@ -90,7 +91,7 @@ def _stream(view: ticks.View) -> responses.TickStreamView:
         timestamp=view.last_nanos,
         next_timestamp=view.next_nanos,
         reserved_sequence=view.reserved_sequence,
-        target=cast(requests.Target, view.target),  # stored as it is shown
+        target=cast(Target, view.target),  # stored as it is shown
     )
 
 
@@ -123,7 +124,7 @@ class _Subscription:
 
     def __init__(self, s: Services, frequency: Frequency, after_sequence: int | None, gone: Callable[[], bool]) -> None:
         if not s.process.tick_streams.take():
-            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=5)
+            raise TooMany("this server has no place for a further subscriber", retry_after_s=5)
         self._s = s
         self._lock = threading.Lock()
         self._open = True
@@ -201,6 +202,6 @@ def operations() -> list[Operation]:
             handler=disable,
             answers={200: responses.TickStreamView},
             errors=(403,),
-            description="For admins. Ticks up to `reserved_sequence` have their numbers and still come.",
+            description="For admins. The stream ends within two seconds; ticks up to `reserved_sequence` still come.",
         ),
     ]

@@ -62,7 +62,7 @@ class Interval(Struct, frozen=True, order=True):
 # -- the wall clock beside the monotonic clock
 
 
-class Reading(Struct, frozen=True):
+class ClockReading(Struct, frozen=True):
     """The wall clock (unix nanoseconds), read between two readings of the monotonic clock.
 
     A process that is put to sleep between two clocks would otherwise see a drift that is none.
@@ -83,7 +83,7 @@ class Reading(Struct, frozen=True):
         return Interval(self.wall_nanos - self.after_nanos, self.wall_nanos - self.before_nanos)
 
 
-class Step(Struct, frozen=True):
+class WallStep(Struct, frozen=True):
     """The wall clock jumped by at least ``nanos`` (signed) before the reading at ``wall_nanos``."""
 
     wall_nanos: int
@@ -95,15 +95,15 @@ class Drift(Struct, frozen=True):
 
     nanos: int
     samples: int
-    steps: tuple[Step, ...]
+    steps: tuple[WallStep, ...]
 
 
-def remember(readings: Sequence[Reading], new: Reading) -> tuple[Reading, ...]:
+def remember(readings: Sequence[ClockReading], new: ClockReading) -> tuple[ClockReading, ...]:
     """The readings with ``new`` at the end, the oldest gone when there are more than DRIFT_SAMPLES_MAX."""
     return (*readings, new)[-DRIFT_SAMPLES_MAX:]
 
 
-def drift_of(readings: Sequence[Reading], step_nanos: int) -> Drift:
+def drift_of(readings: Sequence[ClockReading], step_nanos: int) -> Drift:
     """What the readings (oldest first) prove. Changes of ``step_nanos`` and more from one to the next are steps.
 
     Reading the clocks takes time; that uncertainty is taken off, so a busy machine shows no drift of its own making.
@@ -111,11 +111,11 @@ def drift_of(readings: Sequence[Reading], step_nanos: int) -> Drift:
     if not readings:
         return Drift(0, 0, ())
     changes = [(b.wall_nanos, moved(a, b)) for a, b in pairwise(readings)]
-    steps = tuple(Step(wall, nanos) for wall, nanos in changes if abs(nanos) >= step_nanos)
+    steps = tuple(WallStep(wall, nanos) for wall, nanos in changes if abs(nanos) >= step_nanos)
     return Drift(moved(readings[0], readings[-1]), len(readings), steps)
 
 
-def moved(earlier: Reading, later: Reading) -> int:
+def moved(earlier: ClockReading, later: ClockReading) -> int:
     """By how many nanoseconds, signed, the wall clock moved against the monotonic one from one reading to the other: at
     least, since the uncertainty of both is taken off."""
     return later.wall_minus_monotonic.minus(earlier.wall_minus_monotonic).nearest_to_zero
@@ -142,13 +142,13 @@ def from_date_header(source: str, date_unix_s: int, sent_monotonic: int, receive
     return Observation(source, date.minus(Interval(sent_monotonic, received_monotonic)), received_monotonic)
 
 
-def from_bound(source: str, earliest_nanos: int, latest_nanos: int, reading: Reading) -> Observation:
+def from_bound(source: str, earliest_nanos: int, latest_nanos: int, reading: ClockReading) -> Observation:
     """From a daemon that names the interval of true time (unix nanoseconds), such as ClockBound, at ``reading``."""
     return Observation(source, Interval(earliest_nanos, latest_nanos).minus(reading.monotonic), reading.after_nanos)
 
 
 def from_chrony(
-    source: str, slow_nanos: int, root_delay_nanos: int, root_dispersion_nanos: int, reading: Reading
+    source: str, slow_nanos: int, root_delay_nanos: int, root_dispersion_nanos: int, reading: ClockReading
 ) -> Observation:
     """From ``chronyc tracking``: the clock is ``slow_nanos`` slow (negative: fast), give or take half the root delay
     plus the root dispersion (chronyc(1), "tracking"; RFC 5905's root distance)."""
@@ -162,7 +162,7 @@ def keep(observations: Sequence[Observation], new: Observation) -> tuple[Observa
     return (*observations, new)[-OBSERVATIONS_MAX:]
 
 
-def assumed(source: str, max_drift_nanos: int, moved_nanos: int, now: Reading) -> Observation:
+def assumed(source: str, max_drift_nanos: int, moved_nanos: int, now: ClockReading) -> Observation:
     """What whoever runs this machine states: its wall clock is kept within ``max_drift_nanos`` of true time.
 
     Where the wall has ``moved_nanos`` against the monotonic clock, either the wall before or the one now was meant.
@@ -172,7 +172,7 @@ def assumed(source: str, max_drift_nanos: int, moved_nanos: int, now: Reading) -
     return Observation(source, Interval(low + ahead.low, high + ahead.high), now.after_nanos)
 
 
-def narrowed(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> tuple[Observation, ...]:
+def narrowed(observations: Sequence[Observation], now: ClockReading, drift_ppm: int) -> tuple[Observation, ...]:
     """One observation for each source, as of ``now``: all that ``estimate`` would make of them, in fewer."""
     found = _by_source(observations, now, drift_ppm)
     return tuple(Observation(source, interval, now.after_nanos) for source, interval in found.items())
@@ -241,7 +241,7 @@ class Estimate(Struct, frozen=True):
         return -self.offset.nearest_to_zero
 
 
-def estimate(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> Estimate | None:
+def estimate(observations: Sequence[Observation], now: ClockReading, drift_ppm: int) -> Estimate | None:
     """How wrong the wall clock is at ``now``, the monotonic clock being at most ``drift_ppm`` fast or slow.
 
     ``observations`` are oldest first. None without observations.
@@ -258,7 +258,7 @@ def estimate(observations: Sequence[Observation], now: Reading, drift_ppm: int) 
     return Estimate(shared.minus(now.wall_minus_monotonic), most.count, len(intervals))
 
 
-def _by_source(observations: Sequence[Observation], now: Reading, drift_ppm: int) -> dict[str, Interval]:
+def _by_source(observations: Sequence[Observation], now: ClockReading, drift_ppm: int) -> dict[str, Interval]:
     """One interval for each source: the newest, narrowed by those older ones that do not contradict it."""
     found: dict[str, Interval] = {}
     for seen in reversed(observations):
@@ -268,7 +268,7 @@ def _by_source(observations: Sequence[Observation], now: Reading, drift_ppm: int
     return found
 
 
-def _aged(seen: Observation, now: Reading, drift_ppm: int) -> Interval:
+def _aged(seen: Observation, now: ClockReading, drift_ppm: int) -> Interval:
     """The observation's interval, wider by how far the monotonic clock may have wandered since (rounded up)."""
     age_nanos = max(0, now.after_nanos - seen.monotonic_nanos)
     return seen.interval.widened(-(-age_nanos * drift_ppm // _PPM))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from chalicelib.core.clock.clock_bound import Observation, Reading, from_bound
+from chalicelib.core.clock.clock_bound import ClockReading, Observation, from_bound
 
 SOURCE = "clockbound"
 SEGMENT_MAX_BYTES = 256
@@ -21,7 +21,7 @@ _NANOS_PER_S = 1_000_000_000
 _TRUSTED = (1, 2)  # synchronized, free running
 
 
-def observation(segment: bytes, now: Reading) -> Observation | None:
+def observation(segment: bytes, now: ClockReading) -> Observation | None:
     """What the segment says of true time at ``now``; None when it says nothing that can be relied on: it is being
     written, void, of an unknown version, or the clock's state is unknown or disrupted."""
     try:

@@ -2,7 +2,7 @@
 
 Source: Kulkarni, Demirbas, Madappa, Avva, Leone, "Logical Physical Clocks" (OPODIS 2014), figure 5. Pure: the wall
 clock is an argument, so the same functions serve the real process and its simulated twin. The thread-safe holder of
-the last stamp is ``adapters/hlc_clock.py``.
+the last stamp is ``adapters/machine/hlc_clock.py``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ _LOGICAL_BITS = 16
 _UNIT_NANOS = 1 << 16
 _PACKED_MAX = (1 << 64) - 1
 _PHYSICAL_MAX_NANOS = (1 << 63) - 1
+_HEARD_LOGICAL_MAX = (1 << 63) - 1  # others count further than we do: their stamps are merged, and packed as larger
 _NANOS_PER_MS = 1_000_000
 # [0-9] and not \d, which would also take other scripts' digits; the lengths stop int() before it works on a novel.
-_TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,5})")  # more digits than a stamp has: a far future is told as such
+_TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,39})")  # more digits than a stamp has: a far future is told as such
+PATTERN = f"^{_TEXT.pattern}$"
 
 assert HLC_LOGICAL_MAX == (1 << _LOGICAL_BITS) - 1
 
@@ -70,8 +72,8 @@ def parse(text: str) -> Stamp:
     physical_nanos, logical = int(match[1]), int(match[2])
     if physical_nanos > _PHYSICAL_MAX_NANOS:
         raise BeyondRange(f"physical_nanos must be at most {_PHYSICAL_MAX_NANOS}")
-    if logical > HLC_LOGICAL_MAX:
-        raise ValueError(f"logical must be at most {HLC_LOGICAL_MAX}")
+    if logical > _HEARD_LOGICAL_MAX:
+        raise ValueError(f"logical must be at most {_HEARD_LOGICAL_MAX}")
     return Stamp(physical_nanos, logical)
 
 

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from chalicelib.core import ulid
 from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key
 
@@ -53,6 +54,9 @@ class ExecutionKey(NamedTuple):
     @property
     def id(self) -> str:
         return f"{self.schedule_id}-{self.firing_ms}{'-m' if self.manual else ''}"
+
+
+ID_PATTERN: Final = ulid.PATTERN + "-[0-9]{1,15}(-m)?"
 
 
 def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
@@ -196,3 +200,22 @@ class Execution(Struct, frozen=True, kw_only=True):
     def leased(self, now_ms: int) -> bool:
         """Whether an attempt lives: nobody but its owner may end it."""
         return self.is_open and self.lease_until_ms is not None and now_ms < self.lease_until_ms
+
+
+def is_listed_open(execution: Execution) -> bool:
+    """Whether the journal lists a record among the open ones, where reconcile finds it.
+
+    Entering and leaving that list costs a write each. Most firings are claimed just before their instant and end
+    milliseconds after it: they are not listed, and the scan of recent instants finds them should their worker die.
+    Listed is what stays open for longer, or was claimed when its instant had passed the scan: waiting for a retry,
+    written down as running or accepted, asked for by hand, or late.
+    """
+    if not execution.is_open:
+        return False
+    quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
+    return not quick
+
+
+def has_ended_badly(execution: Execution) -> bool:
+    """Whether the journal lists a record among those that ended badly."""
+    return execution.state in (FAILED, TIMEOUT) and execution.finished_ms is not None

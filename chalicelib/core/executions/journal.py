@@ -104,7 +104,7 @@ def _begun(execution: Execution, started_ms: int) -> Execution:
     )
 
 
-class Result(Struct, frozen=True):
+class AttemptResult(Struct, frozen=True):
     """How an attempt ended, in the terms of the journal."""
 
     outcome: str  # completed, failed, timeout, lost, cancelled
@@ -116,7 +116,7 @@ class Result(Struct, frozen=True):
     result: str | None = None
 
 
-def finish(execution: Execution, result: Result, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
+def finish(execution: Execution, result: AttemptResult, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
     """End the current attempt: completed, waiting for the next one, or out of attempts.
 
     ``retry_at_ms`` of the answer tells whether it waits; a final record has ``finished_ms``.
@@ -133,7 +133,7 @@ def finish(execution: Execution, result: Result, policy: RetryPolicy, started_ms
     return replace(_move(ended, state, now_ms, result.error_type), finished_ms=now_ms, error=result.error)
 
 
-def _end_attempt(execution: Execution, result: Result, now_ms: int) -> Execution:
+def _end_attempt(execution: Execution, result: AttemptResult, now_ms: int) -> Execution:
     last = replace(
         execution.attempts[-1],
         finished_ms=now_ms,
@@ -161,13 +161,17 @@ def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
     assert execution.lease_until_ms is not None
     assert execution.lease_until_ms <= now_ms
     if not _attempt_began(execution):
-        result = Result("lost", error_type="internal_error", error="the worker stopped before it recorded an outcome")
+        result = AttemptResult(
+            "lost", error_type="internal_error", error="the worker stopped before it recorded an outcome"
+        )
         ended = finish(execution, result, policy, min(execution.due_ms, now_ms), now_ms)
         return replace(ended, first_started_ms=execution.first_started_ms)
     if execution.asynchronous:
-        result = Result("timeout", error_type="timeout", error="the target accepted the firing and never completed it")
+        result = AttemptResult(
+            "timeout", error_type="timeout", error="the target accepted the firing and never completed it"
+        )
     else:
-        result = Result("timeout", error_type="timeout", error="no outcome was recorded within the time-out")
+        result = AttemptResult("timeout", error_type="timeout", error="no outcome was recorded within the time-out")
     return finish(execution, result, policy, min(execution.attempts[-1].started_ms, now_ms), now_ms)
 
 
@@ -189,8 +193,8 @@ def cancel(execution: Execution, now_ms: int, reason: str | None) -> Execution:
     return replace(settled, notice=1) if execution.asynchronous else settled
 
 
-def told(execution: Execution, notice: int) -> Execution:
-    """A cancelled execution whose target was told (0), or is to be told again (the number of the next try)."""
+def notified(execution: Execution, notice: int) -> Execution:
+    """A cancelled execution whose target was notified (0), or is to be notified again (the number of the next try)."""
     return replace(execution, rev=execution.rev + 1, notice=notice)
 
 
@@ -214,7 +218,7 @@ def note_late(execution: Execution, attempt: Attempt, answer: LateAnswer) -> Exe
 def settle(execution: Execution, state: str, now_ms: int, reason: str | None) -> Execution:
     """End an open execution without (further) delivery: cancelled, missed or skipped."""
     running_attempt = execution.attempts and execution.attempts[-1].finished_ms is None
-    ended = _end_attempt(execution, Result("cancelled", error=reason), now_ms) if running_attempt else execution
+    ended = _end_attempt(execution, AttemptResult("cancelled", error=reason), now_ms) if running_attempt else execution
     moved = _move(ended, state, now_ms, reason)
     return replace(
         moved,

@@ -10,7 +10,7 @@ from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 HORIZON_MS = 120_000  # how far ahead of their instants firings are put on the queue
 MESSAGE_SPAN_MS = 10_000  # the instants of one message lie within this span
 MESSAGE_MAX_INSTANTS = 25
-SQS_DELAY_MAX_S = 900
+QUEUE_DELAY_MAX_S = 900  # what every queue can hold a message back for; what is due later comes early, and again
 LOST_AFTER_MS = 300_000  # an owed instant without a record this long past it is called lost
 UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept this long past its instant
 ATTEMPT_LEASE_MS = 20_000  # how long past its instant a claim protects an attempt nobody has marked as running
@@ -23,9 +23,9 @@ LOG_LINES_MAX = 1_000  # of one execution
 LOG_MESSAGE_MAX_CHARS = 4_096
 HISTORY_RETENTION_S = 30 * 86_400
 IDEMPOTENCY_RETENTION_S = 86_400
-IDEMPOTENCY_KEY_MAX_CHARS = 255
+IDEMPOTENCY_KEY_MAX_BYTES = 255
 IDEMPOTENCY_RUNNING_MAX_MS = 60_000  # a first call older than this has died: no process may work on a call for longer
 
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
-assert HORIZON_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
+assert HORIZON_MS <= QUEUE_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
 assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS

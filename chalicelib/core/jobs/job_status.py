@@ -19,7 +19,7 @@ STATUSES: Final = (PENDING, IN_PROGRESS, COMPLETED, FAILED, CANCELLED, TIMEOUT)
 BAD: Final = frozenset({FAILED, TIMEOUT, CANCELLED})
 ATTEMPTED: Final = frozenset({PENDING, IN_PROGRESS, COMPLETED, *BAD})
 
-# The groups of the jobs index: the bad outcomes, and these two.
+# The groups that jobs are listed by: the bad outcomes, and these two.
 FRESH, RAN = "fresh", "ran"
 GROUP_OF: Final = {PENDING: FRESH, COMPLETED: RAN, FAILED: FAILED, TIMEOUT: TIMEOUT, CANCELLED: CANCELLED}
 
@@ -30,7 +30,7 @@ def kind(found: Schedule) -> str:
 
 
 def group(state: State) -> str | None:
-    """The group of the jobs index that a state lies in; None for a deleted one.
+    """The group that a schedule is listed in; None for a deleted one.
 
     It moves when a schedule is claimed for the first time, and with a bad outcome and its repair: never in an ordinary
     firing.

@@ -1,8 +1,9 @@
 """Leases: who holds a name, who waits for it, and the fencing token that protects a resource from a stale holder.
 
-One item a lease, one pure decision a call: ``decide_*(item, request, now_ms, margin_ms) -> Decision``. The store writes
-``item_to_write`` on the condition that the stored ``rev`` is still ``item_to_write.rev - 1`` (for rev 1: that there is
-no item), and on a lost race reads and decides again. What the decisions uphold, whatever the interleaving:
+One item a lease (``lease_item``), one pure decision a call (``lease_requests``):
+``decide_*(item, request, now_ms, margin_ms) -> LeaseDecision``. The store writes ``item_to_write`` on the condition
+that the stored ``rev`` is still ``item_to_write.rev - 1`` (for rev 1: that there is no item). On a lost race it reads
+and decides again. What the decisions uphold, whatever the interleaving:
 
 - ``fencing_token`` strictly increases per name for ever; the item is never deleted, a freed lease keeps its token.
 - At most one holder is live: others wait for ``expires_at_unix_ms`` plus the clock margin, because the instance that
@@ -18,178 +19,29 @@ Sources: Gray and Cheriton, "Leases" (SOSP 1989), for expiry and the margin; Bur
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, TooMany
-from chalicelib.core.leases.limits import (
-    FENCING_TOKEN_MAX,
-    LEASE_HOLDER_MAX_CHARS,
-    LEASE_METADATA_MAX_BYTES,
-    LEASE_TTL_MAX_MS,
-    LEASE_TTL_MIN_MS,
-    LEASE_WAIT_MAX_MS,
-    LEASE_WAITERS_MAX,
-)
-from chalicelib.core.schedules.limits import NAME_MAX_CHARS
+from chalicelib.core.errors import Conflict, NotFound, TooMany
+from chalicelib.core.leases.lease_item import LeaseItem, Party, Waiter
+from chalicelib.core.leases.lease_requests import AcquireRequest, ReleaseRequest, RenewRequest, ValidateRequest
+from chalicelib.core.leases.limits import LEASE_WAITERS_MAX
 
 A_co = TypeVar("A_co", covariant=True)
 
-_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
 # A ticket is written with this share of the ttl to spare, so that frequent polling rewrites it only now and then.
 _TICKET_SPARE_SHARE = 4
 _TICKET_SPARE_MAX_MS = 1000
 
 
-class Party(Struct, frozen=True):
-    """Who asks: the caller's own name for itself and, with authentication, the subject it may not choose."""
-
-    holder_id: str
-    subject: str
-
-
-class Waiter(Struct, frozen=True):
-    """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again.
-
-    ``wake_at`` is where the instance that holds its call open can be told of a release; empty: nowhere.
-    """
-
-    holder_id: str
-    subject: str
-    ticket: int
-    asks_until_ms: int
-    wake_at: str = ""
-
-    @property
-    def party(self) -> Party:
-        """Whose place it is."""
-        return Party(self.holder_id, self.subject)
-
-
-class LeaseItem(Struct, frozen=True):
-    """All that is stored of one lease. ``holder_id`` None: nobody holds it, and the item keeps the token."""
-
-    tenant: str
-    name: str
-    rev: int = 0
-    fencing_token: int = 0
-    holder_id: str | None = None
-    subject: str | None = None
-    ttl_ms: int = 0
-    acquired_at_unix_ms: int = 0
-    expires_at_unix_ms: int = 0
-    metadata: Mapping[str, object] = field(default_factory=dict)
-    waiters: tuple[Waiter, ...] = ()
-    next_ticket: int = 1
-    # The last release, remembered so that repeating it succeeds, also when the next holder has come meanwhile.
-    last_holder_id: str | None = None
-    last_subject: str | None = None
-    last_fencing_token: int = 0
-    # Of the last change, as every stored item has them: its clock stamp, and the deployment that made it.
-    hlc: str = ""
-    origin: str = ""
-
-    @property
-    def holder(self) -> Party | None:
-        """Who holds it, be it live or expired."""
-        if self.holder_id is None or self.subject is None:
-            return None
-        return Party(self.holder_id, self.subject)
-
-
-class AcquireRequest(Struct, frozen=True):
-    """``:acquire``. Raises InvalidField naming every wrong field."""
-
-    tenant: str
-    name: str
-    holder_id: str
-    subject: str
-    ttl_ms: int
-    wait_ms: int = 0
-    metadata: Mapping[str, object] | None = None
-
-    def __post_init__(self) -> None:
-        _raise_any(
-            name_problem(self.name),
-            _holder_problem(self.holder_id),
-            _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
-            _int_problem("wait_ms", self.wait_ms, 0, LEASE_WAIT_MAX_MS),
-            _metadata_problem(self.metadata),
-        )
-
-    @property
-    def party(self) -> Party:
-        """Who asks."""
-        return Party(self.holder_id, self.subject)
-
-
-class Held(Struct, frozen=True):
+class HeldOpen(Struct, frozen=True):
     """The caller stays on the line: it is asking for as long as its call is held open, by an instance that can be woken
     at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every look."""
 
     wake_at: str = ""
-
-
-class RenewRequest(Struct, frozen=True):
-    """``:renew``; without ``ttl_ms`` the lease's own. Raises InvalidField naming every wrong field."""
-
-    tenant: str
-    name: str
-    holder_id: str
-    subject: str
-    fencing_token: int
-    ttl_ms: int | None = None
-
-    def __post_init__(self) -> None:
-        _raise_any(
-            name_problem(self.name),
-            _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX),
-            None if self.ttl_ms is None else _int_problem("ttl_ms", self.ttl_ms, LEASE_TTL_MIN_MS, LEASE_TTL_MAX_MS),
-        )
-
-    @property
-    def party(self) -> Party:
-        """Who asks."""
-        return Party(self.holder_id, self.subject)
-
-
-class ReleaseRequest(Struct, frozen=True):
-    """``:release``. Raises InvalidField naming every wrong field."""
-
-    tenant: str
-    name: str
-    holder_id: str
-    subject: str
-    fencing_token: int
-
-    def __post_init__(self) -> None:
-        _raise_any(
-            name_problem(self.name),
-            _holder_problem(self.holder_id),
-            _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX),
-        )
-
-    @property
-    def party(self) -> Party:
-        """Who asks."""
-        return Party(self.holder_id, self.subject)
-
-
-class ValidateRequest(Struct, frozen=True):
-    """``:validate``, asked by the resource's side. Raises InvalidField naming every wrong field."""
-
-    tenant: str
-    name: str
-    fencing_token: int
-
-    def __post_init__(self) -> None:
-        _raise_any(name_problem(self.name), _int_problem("fencing_token", self.fencing_token, 0, FENCING_TOKEN_MAX))
 
 
 class Granted(Struct, frozen=True):
@@ -229,7 +81,7 @@ class Broken(Struct, frozen=True):
     broken: bool = True
 
 
-class Decision(Struct, Generic[A_co], frozen=True):
+class LeaseDecision(Struct, Generic[A_co], frozen=True):
     """The answer, and the item to write before giving it (None: nothing changes)."""
 
     item_to_write: LeaseItem | None
@@ -237,8 +89,8 @@ class Decision(Struct, Generic[A_co], frozen=True):
 
 
 def decide_acquire(
-    item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int, held: Held | None = None
-) -> Decision[Granted | Waiting]:
+    item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int, held: HeldOpen | None = None
+) -> LeaseDecision[Granted | Waiting]:
     """Grant, renew or queue. ``now_ms`` is the service's wall clock, ``margin_ms`` the drift allowed between clocks.
     ``held``: the caller goes on waiting after this decision; None: it gets the answer.
 
@@ -256,7 +108,7 @@ def decide_acquire(
     return _grant(item, waiters, request, now_ms)
 
 
-def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> Decision[Granted | Waiting]:
+def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> LeaseDecision[Granted | Waiting]:
     """Grant whatever the item says of its holder: for whoever knows by other means that it is gone.
 
     The token moves on as with every grant, so a holder that was believed gone too early changes nothing.
@@ -264,7 +116,7 @@ def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: in
     return _grant(item or LeaseItem(request.tenant, request.name), (), request, now_ms)
 
 
-def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> Decision[Granted]:
+def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> LeaseDecision[Granted]:
     """Extend what the holder has; also after its expiry, as long as nobody else took it.
 
     Raises Conflict (code ``lease_not_held``) for anyone but the holder with its token.
@@ -274,7 +126,7 @@ def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> 
     return _extend(item, request.ttl_ms or item.ttl_ms, now_ms, None)
 
 
-def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> Decision[Released]:
+def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> LeaseDecision[Released]:
     """Free the lease and leave its tombstone; a repeat of the last release succeeds and changes nothing.
 
     Raises Conflict (code ``lease_not_held``) for anyone else.
@@ -286,9 +138,9 @@ def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> Decision[
             last_subject=item.subject,
             last_fencing_token=item.fencing_token,
         )
-        return Decision(freed, Released())
+        return LeaseDecision(freed, Released())
     if item is not None and _was_released_by(item, request):
-        return Decision(None, Released())
+        return LeaseDecision(None, Released())
     raise not_held(request.name)
 
 
@@ -300,15 +152,15 @@ def decide_validate(item: LeaseItem | None, request: ValidateRequest, now_ms: in
     return Validity(valid, item.fencing_token)
 
 
-def decide_break(item: LeaseItem | None, name: str) -> Decision[Broken]:
+def decide_break(item: LeaseItem | None, name: str) -> LeaseDecision[Broken]:
     """Take the lease from whoever holds it, without waiting for expiry; repeating it changes nothing.
 
     The former holder goes on believing until its own clock or its next renewal says otherwise: until then only
     the fencing token protects the resource. Raises NotFound for a name that was never leased.
     """
     if item is None:
-        raise NotFound(f"no lease named {name}", code="lease_not_found")
-    return Decision(None if item.holder_id is None else _freed(item), Broken())
+        raise NotFound(f"no lease named {name} exists", code="lease_not_found")
+    return LeaseDecision(None if item.holder_id is None else _freed(item), Broken())
 
 
 def is_taken(item: LeaseItem, now_ms: int, margin_ms: int) -> bool:
@@ -337,19 +189,12 @@ def look_again_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margi
 
 def not_held(name: str) -> Conflict:
     """The error for whoever is not the holder, or no longer."""
-    return Conflict(f"the lease {name} is not held by this holder with this token", code="lease_not_held")
-
-
-def name_problem(name: object) -> FieldError | None:
-    """What is wrong with a lease's name, if anything."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return None
-    return FieldError("name", f"must be 1 to {NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
+    return Conflict(f"this holder_id does not hold the lease {name} with this fencing_token", code="lease_not_held")
 
 
 def _grant(
     item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int
-) -> Decision[Granted | Waiting]:
+) -> LeaseDecision[Granted | Waiting]:
     granted = replace(
         item,
         rev=item.rev + 1,
@@ -362,10 +207,10 @@ def _grant(
         metadata=request.metadata or {},
         waiters=tuple(w for w in waiters if w.party != request.party),
     )
-    return Decision(granted, Granted(granted.fencing_token, granted.expires_at_unix_ms))
+    return LeaseDecision(granted, Granted(granted.fencing_token, granted.expires_at_unix_ms))
 
 
-def _extend(item: LeaseItem, ttl_ms: int, now_ms: int, metadata: Mapping[str, object] | None) -> Decision[Granted]:
+def _extend(item: LeaseItem, ttl_ms: int, now_ms: int, metadata: Mapping[str, object] | None) -> LeaseDecision[Granted]:
     """Same holder, same token, never an earlier expiry; no write when nothing changes."""
     extended = replace(
         item,
@@ -374,12 +219,12 @@ def _extend(item: LeaseItem, ttl_ms: int, now_ms: int, metadata: Mapping[str, ob
         metadata=item.metadata if metadata is None else metadata,
     )
     changed = None if extended == item else replace(extended, rev=item.rev + 1)
-    return Decision(changed, Granted(item.fencing_token, extended.expires_at_unix_ms))
+    return LeaseDecision(changed, Granted(item.fencing_token, extended.expires_at_unix_ms))
 
 
 def _queue(
-    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int, held: Held | None
-) -> Decision[Granted | Waiting]:
+    item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, now_ms: int, held: HeldOpen | None
+) -> LeaseDecision[Granted | Waiting]:
     """Keep or take a place. Lapsed places alone are no reason to write: every decision leaves them out anyway."""
     place = next((i for i, w in enumerate(waiters) if w.party == request.party), None)
     wake_at = "" if held is None else held.wake_at
@@ -393,10 +238,10 @@ def _queue(
         kept = replace(waiters[place], asks_until_ms=until_ms, wake_at=wake_at)
         changed = replace(item, rev=item.rev + 1, waiters=(*waiters[:place], kept, *waiters[place + 1 :]))
         position = place + 1
-    return Decision(changed, _waiting(item, position))
+    return LeaseDecision(changed, _waiting(item, position))
 
 
-def _is_kept(waiter: Waiter, now_ms: int, ttl_ms: int, held: Held | None) -> bool:
+def _is_kept(waiter: Waiter, now_ms: int, ttl_ms: int, held: HeldOpen | None) -> bool:
     """Whether the place lasts as it is: a whole ttl from now for one who gets the answer, half of it for one on the
     line, who must also be known where it can be woken."""
     if held is None:
@@ -408,7 +253,7 @@ def _with_new_waiter(
     item: LeaseItem, waiters: tuple[Waiter, ...], request: AcquireRequest, until_ms: int, wake_at: str
 ) -> LeaseItem:
     if len(waiters) >= LEASE_WAITERS_MAX:
-        raise TooMany(f"{len(waiters)} already wait for {item.name}", code="too_many_waiters")
+        raise TooMany(f"{len(waiters)} callers already wait for the lease {item.name}", code="too_many_waiters")
     last = Waiter(request.holder_id, request.subject, item.next_ticket, until_ms, wake_at)
     return replace(item, rev=item.rev + 1, waiters=(*waiters, last), next_ticket=item.next_ticket + 1)
 
@@ -441,36 +286,3 @@ def _was_released_by(item: LeaseItem, request: ReleaseRequest) -> bool:
         request.subject,
         request.fencing_token,
     )
-
-
-def _raise_any(*problems: FieldError | None) -> None:
-    found = [p for p in problems if p is not None]
-    if found:
-        raise InvalidField(found)
-
-
-def _int_problem(name: str, value: object, low: int, high: int) -> FieldError | None:
-    # bool is an int to Python and not to a caller
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return None
-    return FieldError(name, f"must be an integer from {low} to {high}")
-
-
-def _holder_problem(holder_id: object) -> FieldError | None:
-    if isinstance(holder_id, str) and 1 <= len(holder_id) <= LEASE_HOLDER_MAX_CHARS and holder_id.isprintable():
-        return None
-    return FieldError("holder_id", f"must be 1 to {LEASE_HOLDER_MAX_CHARS} printable characters")
-
-
-def _metadata_problem(metadata: object) -> FieldError | None:
-    if metadata is None:
-        return None
-    if not isinstance(metadata, Mapping):
-        return FieldError("metadata", "must be a JSON object")
-    try:
-        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
-    except (TypeError, ValueError, RecursionError):
-        return FieldError("metadata", "must be a JSON object")
-    if size > LEASE_METADATA_MAX_BYTES:
-        return FieldError("metadata", f"must be at most {LEASE_METADATA_MAX_BYTES} bytes, is {size}")
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chalicelib.core.leases.lease import LeaseItem, Waiter
+from chalicelib.core.leases.lease_item import LeaseItem, Waiter
 
 _FIELDS = LeaseItem.__struct_fields__
 _WAITER_FIELDS = Waiter.__struct_fields__

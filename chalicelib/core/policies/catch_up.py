@@ -7,10 +7,43 @@ the last one given out (``paced_ms``), so all workers share them.
 
 from __future__ import annotations
 
+from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.policies.limits import CATCH_UP_LATE_MS
 from chalicelib.core.schedules.schedule import Definition
 
 MINUTE_MS = 60_000
+TOO_LATE = "older than the catch-up window"
+
+
+def is_past_window(definition: Definition, due_ms: int, now_ms: int) -> bool:
+    """Whether the catch-up window of a firing that was due at ``due_ms`` has passed."""
+    return definition.late_limit_ms is not None and now_ms - due_ms > definition.late_limit_ms
+
+
+def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
+    """Whether a firing that was claimed and not begun must not be sent any more: its worker stalled or died, or its
+    turn did not come in time.
+
+    What was told within its window to wait keeps its time, however late that is. ``catch_up_window_ms`` 0 knows no such
+    exception: nothing is ever sent later than the SLA.
+    """
+    if record.is_bound or not is_past_window(definition, record.firing_ms + record.offset_ms, now_ms):
+        return False
+    return definition.catch_up_window_ms == 0 or not keeps_its_time(record)
+
+
+def keeps_its_time(record: Execution) -> bool:
+    """Whether a claimed firing was given a time of its own after its instant: a catch-up slot, the end of the run
+    before it, or a later place in line.
+
+    Its claim then protects it from that time on, and the record is older than that. A claim that made its record
+    protects it from the instant on, or from the moment at which the record was made.
+    """
+    if record.lease_until_ms is None or record.history:
+        return False
+    meant_ms = record.lease_until_ms - ATTEMPT_LEASE_MS
+    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)
 
 
 def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:

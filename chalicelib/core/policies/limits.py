@@ -7,7 +7,7 @@ from __future__ import annotations
 
 MONITOR_WINDOW_MIN_MS = 60_000  # silences are looked for once a minute
 MONITOR_LOOK_RECORDS = (10, 90)  # the newest executions that a look reads, and then, before it calls them silent
-MONITOR_COMPLETED_KEPT_MS = 86_400_000  # how long the watch of a completed schedule is kept
+MONITOR_COMPLETED_KEPT_MS = 86_400_000  # how long the state of a completed schedule's monitor is kept
 FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
 FAILURE_PAUSES_KEPT = 3  # of a schedule, so that each is told of though it was resumed at once
 FAILURES_LOOK_MAX_RECORDS = 5_000  # how far back one look counts: skipped instants lie between the failures
@@ -15,6 +15,6 @@ CATCH_UP_LATE_MS = 2_000  # a firing later than this at its claim is caught up: 
 CATCH_UP_PER_MINUTE = 60
 CATCH_UP_PER_MINUTE_MAX = 60_000
 FEED_LAG_MAX_MS = 10_000  # by how much two clocks may disagree about what came before a pause
-WAITER_LOOK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
+WAITER_CHECK_MS = 30_000  # an execution that waits for its turn and was not woken is looked at after this
 
 assert FAILURES_LOOK_MAX_RECORDS > FAILURES_IN_ROW_MAX

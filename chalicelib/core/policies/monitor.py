@@ -1,6 +1,6 @@
 """A dead-man's switch: what is known of a schedule with ``monitor``, kept beside its state, and what it means.
 
-A watch begins with the change that makes a schedule monitored and active, in the same transaction. ``success_ms`` is
+A watch begins with the change that makes a schedule monitored and active, in the same write. ``success_ms`` is
 the last success that is known of, or else when watching began (``since_ms``). It is noted at most a hundred times a
 window, and the alert waits as much longer (``slack_ms``): so a frequent schedule costs little. ``silent_ms`` is when
 the silence began that lasts (0: there is none), ``told`` whether the alert of it was sent. ``look_ms`` is when to look
@@ -22,7 +22,7 @@ NOTES_A_WINDOW = 100
 REVS_OF_A_WATCH = 1 << 20  # how far apart the revs of a schedule's watches begin, so that no two are ever the same
 
 
-class Watch(Struct, frozen=True, kw_only=True):
+class MonitorState(Struct, frozen=True, kw_only=True):
     """What is known of one monitored schedule; times in unix milliseconds. ``rev`` orders all writes."""
 
     tenant: str
@@ -51,7 +51,7 @@ class Watch(Struct, frozen=True, kw_only=True):
         return self.success_ms + self.window_ms + self.slack_ms
 
 
-class Turn(StrEnum):
+class MonitorFinding(StrEnum):
     """What a look at a watch finds."""
 
     FELL_SILENT = "fell silent"
@@ -60,7 +60,7 @@ class Turn(StrEnum):
     WELL = "well"
 
 
-def to_begin(before: Schedule | None, after: Schedule) -> Watch | None:
+def to_begin(before: Schedule | None, after: Schedule) -> MonitorState | None:
     """The watch that begins with a change: one that creates or resumes a monitored schedule, wakes a completed one, or
     changes its monitor. None when a watch goes on, or there is nothing to watch."""
     definition = after.definition
@@ -75,9 +75,9 @@ def _is_active(before: Schedule, after: Schedule) -> bool:
     return schedule.progress(before, after.definition.since_ms).state == "active"
 
 
-def _begun(after: Schedule, window_ms: int) -> Watch:
+def _begun(after: Schedule, window_ms: int) -> MonitorState:
     state, since_ms = after.state, after.definition.since_ms
-    fresh = Watch(
+    fresh = MonitorState(
         tenant=state.tenant,
         id=state.id,
         shard=state.shard,
@@ -90,31 +90,31 @@ def _begun(after: Schedule, window_ms: int) -> Watch:
     return replace(fresh, look_ms=fresh.due_ms)
 
 
-def looked_at(watch: Watch, success_ms: int, now_ms: int) -> tuple[Turn, Watch]:
+def looked_at(watch: MonitorState, success_ms: int, now_ms: int) -> tuple[MonitorFinding, MonitorState]:
     """What a look at ``now_ms`` finds, and the watch to write; ``success_ms`` is the last success in the journal."""
     known = replace(watch, rev=watch.rev + 1, success_ms=max(watch.success_ms, success_ms))
     if watch.silent_ms and known.success_ms > watch.success_ms:
-        return Turn.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
+        return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
     if watch.silent_ms:
         wait_ms = watch.window_ms if watch.told else SWEEP_PERIOD_MS
-        return Turn.STILL_SILENT, replace(known, look_ms=now_ms + wait_ms)
+        return MonitorFinding.STILL_SILENT, replace(known, look_ms=now_ms + wait_ms)
     if known.due_ms > now_ms:
-        return Turn.WELL, replace(known, look_ms=known.due_ms)
+        return MonitorFinding.WELL, replace(known, look_ms=known.due_ms)
     silent_ms = known.success_ms + watch.window_ms
-    return Turn.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
+    return MonitorFinding.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
 
 
-def told(watch: Watch, now_ms: int) -> Watch:
+def told(watch: MonitorState, now_ms: int) -> MonitorState:
     """The watch after the alert of its silence was sent."""
     return replace(watch, rev=watch.rev + 1, told=True, look_ms=now_ms + watch.window_ms)
 
 
-def put_off(watch: Watch, now_ms: int) -> Watch:
+def put_off(watch: MonitorState, now_ms: int) -> MonitorState:
     """The watch of a schedule that has completed, and may be changed to go on."""
     return replace(watch, rev=watch.rev + 1, look_ms=now_ms + watch.window_ms)
 
 
-def spoke(watch: Watch, success_ms: int) -> Watch | None:
+def spoke(watch: MonitorState, success_ms: int) -> MonitorState | None:
     """The watch after a success; None when that is not worth a write."""
     if success_ms <= watch.success_ms:
         return None

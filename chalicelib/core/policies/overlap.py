@@ -2,7 +2,7 @@
 
 The schedule's state names the execution that holds its slot (``running``) and, for ``queue``, the one that waits for it
 (``waiting``). A name counts only while the record behind it is open, so that nothing has to be written when an
-execution ends: whoever comes next looks at the record. Retries belong to the execution that holds the slot.
+execution ends: the next one to come reads the record. Retries belong to the execution that holds the slot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chalicelib.core.executions.execution import CANCELLED, IN_PROGRESS, SKIPPED
 from chalicelib.core.schedules.schedule import RunRef, State
 
 
-class Turn(StrEnum):
+class SlotVerdict(StrEnum):
     """What becomes of a firing whose instant has come."""
 
     RUN = "run"  # it takes the slot
@@ -26,10 +26,10 @@ class Turn(StrEnum):
     WAIT = "wait"  # it is handed back until the slot is free
 
 
-class Decision(Struct, frozen=True):
+class SlotDecision(Struct, frozen=True):
     """``state`` is what to write (under its old ``rev``) before acting; None when nothing changes."""
 
-    turn: Turn
+    verdict: SlotVerdict
     state: State | None = None
     reason: str = ""
 
@@ -49,8 +49,8 @@ def refs(state: State) -> list[ExecutionKey]:
     return [key_of(state, ref) for ref in (state.running, state.waiting) if ref is not None]
 
 
-def decide(policy: str, newcomer: Execution, state: State, records: Mapping[ExecutionKey, Execution]) -> Decision:
-    """The turn of ``newcomer``, which is claimed and due, under ``policy``; ``records`` holds those of ``refs``."""
+def decide(policy: str, newcomer: Execution, state: State, records: Mapping[ExecutionKey, Execution]) -> SlotDecision:
+    """What becomes of ``newcomer``, which is claimed and due, under ``policy``; ``records`` holds those of ``refs``."""
     me = ref_of(newcomer)
     if state.running == me:
         return _run(me, state)
@@ -61,7 +61,7 @@ def decide(policy: str, newcomer: Execution, state: State, records: Mapping[Exec
     if running is None:
         return _run(me, state)
     if policy == "forbid":
-        return Decision(Turn.SKIP, reason=f"{running.id} was still running")
+        return SlotDecision(SlotVerdict.SKIP, reason=f"{running.id} was still running")
     return _replace(newcomer, running)
 
 
@@ -73,33 +73,33 @@ def _open(ref: RunRef | None, me: RunRef, state: State, records: Mapping[Executi
     return found if found is not None and found.is_open else None
 
 
-def _run(me: RunRef, state: State) -> Decision:
+def _run(me: RunRef, state: State) -> SlotDecision:
     waiting = None if state.waiting == me else state.waiting
     if state.running == me:
-        return Decision(Turn.RUN)
-    return Decision(Turn.RUN, replace(state, rev=state.rev + 1, running=me, waiting=waiting))
+        return SlotDecision(SlotVerdict.RUN)
+    return SlotDecision(SlotVerdict.RUN, replace(state, rev=state.rev + 1, running=me, waiting=waiting))
 
 
-def _replace(newcomer: Execution, running: Execution) -> Decision:
+def _replace(newcomer: Execution, running: Execution) -> SlotDecision:
     """The later instant wins, whichever came first; what a caller started or asked to be retried comes as of now."""
     asked_for = newcomer.manual or bool(newcomer.history)
     if running.firing_ms > newcomer.firing_ms and not asked_for:
-        return Decision(Turn.SKIP, reason=f"replaced by {running.id}, which is later")
-    return Decision(Turn.REPLACE, reason=f"replaced by {newcomer.id}")
+        return SlotDecision(SlotVerdict.SKIP, reason=f"replaced by {running.id}, which is later")
+    return SlotDecision(SlotVerdict.REPLACE, reason=f"replaced by {newcomer.id}")
 
 
-def _queue(me: RunRef, state: State, running: Execution | None, waiting: Execution | None) -> Decision:
+def _queue(me: RunRef, state: State, running: Execution | None, waiting: Execution | None) -> SlotDecision:
     """First come, first served: a slot that has become free belongs to the one that waited for it."""
     if running is None and waiting is None:
         return _run(me, state)
     if running is None and waiting is not None:
-        return Decision(Turn.WAIT, replace(state, rev=state.rev + 1, running=ref_of(waiting), waiting=me))
+        return SlotDecision(SlotVerdict.WAIT, replace(state, rev=state.rev + 1, running=ref_of(waiting), waiting=me))
     if waiting is not None and running is not None:
-        return Decision(Turn.SKIP, reason=f"{running.id} was still running and {waiting.id} waits already")
+        return SlotDecision(SlotVerdict.SKIP, reason=f"{running.id} was still running and {waiting.id} waits already")
     moved = None if state.waiting == me else replace(state, rev=state.rev + 1, waiting=me)
-    return Decision(Turn.WAIT, moved)
+    return SlotDecision(SlotVerdict.WAIT, moved)
 
 
 def end_state(newcomer: Execution) -> str:
-    """How a firing ends that gets no turn: skipped, or cancelled when it had begun before."""
+    """How a firing ends that gets no slot: skipped, or cancelled when it had begun before."""
     return CANCELLED if newcomer.state == IN_PROGRESS else SKIPPED

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.policies import sla
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
 
 ALERT_TYPE: Final = "chronowatch.alert.v1"
@@ -57,20 +57,20 @@ def paused_after_failures(definition: Definition, pause: FailurePause) -> Policy
     )
 
 
-def no_success(definition: Definition, watch: Watch) -> PolicyEvent:
+def no_success(definition: Definition, watch: MonitorState) -> PolicyEvent:
     """That no execution of a schedule succeeded within the window of its monitor; ``watch`` is silent."""
     event_id = f"{definition.id}-{watch.silent_ms}-silent"
     return _alert("no_success", event_id, definition, watch.silent_ms, _of_silence(watch))
 
 
-def recovered(definition: Definition, watch: Watch, success_ms: int) -> PolicyEvent:
+def recovered(definition: Definition, watch: MonitorState, success_ms: int) -> PolicyEvent:
     """That one succeeded again, at ``success_ms``; ``watch`` is as it was during the silence."""
     event_id = f"{definition.id}-{watch.silent_ms}-recovered"
     lasted_ms = max(0, success_ms - watch.silent_ms)
     return _alert("recovered", event_id, definition, success_ms, {**_of_silence(watch), "silent_for_ms": lasted_ms})
 
 
-def _of_silence(watch: Watch) -> dict[str, object]:
+def _of_silence(watch: MonitorState) -> dict[str, object]:
     last = watch.success_ms if watch.success_ms > watch.since_ms else None
     return {"window_ms": watch.window_ms, "silent_since_unix_ms": watch.silent_ms, "last_success_unix_ms": last}
 

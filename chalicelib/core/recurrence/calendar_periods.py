@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.recurrence.cron import EPOCH_DAY, LAST_DAY, NEVER, month_length
+from chalicelib.core.recurrence.calendar_days import EPOCH_DAY, LAST_DAY, NEVER, month_length
 from chalicelib.core.recurrence.zones import Zone
 
 _PERIOD: Final = re.compile(

@@ -10,19 +10,24 @@ begins with ``*`` (also ``*/n``) counts as ``*`` for the either-day rule and for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
-NEVER: Final = 1 << 62  # a wall time or instant after every other
-EPOCH_DAY: Final = 719_163  # date(1970, 1, 1).toordinal()
-LAST_DAY: Final = date.max.toordinal()
-_DAY_S: Final = 86_400
-_SEARCH_MONTHS: Final = 4_800  # the Gregorian calendar repeats after 400 years: what did not match by then never will
+from chalicelib.core.recurrence.calendar_days import EPOCH_DAY, LAST_DAY, NEVER, find_day, find_from_month, month_length
+from chalicelib.core.recurrence.cron_fields import (
+    DAY_NAMES,
+    MONTH_NAMES,
+    NO_NAMES,
+    CronError,
+    read_field,
+    read_value,
+    special_day,
+    split_special,
+)
 
-_DAYS_WORK: Final = 100_000  # days times partial exclusions that one search may look at
-_DAYS_MIN: Final = 400
-_MASKS_KEPT: Final = 256
+__all__ = ["NEVER", "Cron", "CronError", "parse"]
+
+_DAY_S: Final = 86_400
 
 _ALL60: Final = (1 << 60) - 1
 _ALL24: Final = (1 << 24) - 1
@@ -30,8 +35,6 @@ _ALL_DAYS: Final = (1 << 31) - 1  # bit 0 is the first of the month
 _ALL_MONTHS: Final = ((1 << 12) - 1) << 1  # bit 1 is January
 _ALL_WEEK: Final = (1 << 7) - 1  # bit 0 is Sunday
 _WEEKS: Final = sum(1 << 7 * week for week in range(6))  # times a week's mask: that week, six times over
-_LENGTHS: Final = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_MONTHS_30: Final = 1 << 4 | 1 << 6 | 1 << 9 | 1 << 11
 
 _MACROS: Final = {
     "@YEARLY": "0 0 1 1 *",
@@ -42,23 +45,6 @@ _MACROS: Final = {
     "@MIDNIGHT": "0 0 * * *",
     "@HOURLY": "0 * * * *",
 }
-_MONTH_ORDER: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_DAY_ORDER: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_MONTH_NAMES: Final = {n: i + 1 for i, n in enumerate(_MONTH_ORDER)}
-_DAY_NAMES: Final = {n: i for i, n in enumerate(_DAY_ORDER)}
-_NO_NAMES: Final[dict[str, int]] = {}
-_NUMBERS: Final = {str(n): n for n in range(60)}  # the usual numbers, read by one look-up
-
-
-class CronError(ValueError):
-    """Raised when a cron expression cannot be read, or can never match; the text says which field and why."""
-
-
-def month_length(year: int, month: int) -> int:
-    """Days of a month of the proleptic Gregorian calendar."""
-    if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
-        return 29
-    return _LENGTHS[month]
 
 
 class Cron:
@@ -106,12 +92,12 @@ class Cron:
             self.seconds = _ALL60 if excludes else 1
         elif count == 6:
             second, minute, hour, day, month, weekday = fields
-            self.seconds = _ALL60 if second == "*" else _field("second", second, 0, 59, _NO_NAMES)
+            self.seconds = _ALL60 if second == "*" else read_field("second", second, 0, 59, NO_NAMES)
         else:
             raise CronError(f"must have five fields, or six with seconds first; this has {count}")
-        self.minutes = _ALL60 if minute == "*" else _field("minute", minute, 0, 59, _NO_NAMES)
-        self.hours = hours = _ALL24 if hour == "*" else _field("hour", hour, 0, 23, _NO_NAMES)
-        self.months = _ALL_MONTHS if month == "*" else _field("month", month, 1, 12, _MONTH_NAMES)
+        self.minutes = _ALL60 if minute == "*" else read_field("minute", minute, 0, 59, NO_NAMES)
+        self.hours = hours = _ALL24 if hour == "*" else read_field("hour", hour, 0, 23, NO_NAMES)
+        self.months = _ALL_MONTHS if month == "*" else read_field("month", month, 1, 12, MONTH_NAMES)
         self.elapsed = minute[0] == "*" or hour[0] == "*"
         self._special = False
         if day == "*" and weekday == "*":
@@ -133,16 +119,16 @@ class Cron:
         self._last_dows = 0
         plain, special = day, ""
         if "L" in day or "W" in day:
-            plain, special = _split_special(day, "LW")
-            self._nearest = tuple(_special_day(term) for term in special.split(","))
+            plain, special = split_special(day, "LW")
+            self._nearest = tuple(special_day(term) for term in special.split(","))
             self._special = True
-        self.days = _field("day-of-month", plain, 1, 31, _NO_NAMES) >> 1 if plain else 0
+        self.days = read_field("day-of-month", plain, 1, 31, NO_NAMES) >> 1 if plain else 0
         plain = weekday
         if "#" in weekday or "L" in weekday:
-            plain, special = _split_special(weekday, "#L")
+            plain, special = split_special(weekday, "#L")
             self._read_special_weekdays(special)
             self._special = True
-        week = _field("day-of-week", plain, 0, 7, _DAY_NAMES) if plain else 0
+        week = read_field("day-of-week", plain, 0, 7, DAY_NAMES) if plain else 0
         self.weekdays = (week | week >> 7) & _ALL_WEEK
 
     def _read_special_weekdays(self, special: str) -> None:
@@ -152,10 +138,10 @@ class Cron:
                 name, _, number = term.partition("#")
                 if number not in ("1", "2", "3", "4", "5"):
                     raise CronError(f"day-of-week: {term!r} must end in #1 to #5")
-                nth.append((_value("day-of-week", name, 0, 7, _DAY_NAMES) % 7, int(number)))
+                nth.append((read_value("day-of-week", name, 0, 7, DAY_NAMES) % 7, int(number)))
             else:
                 name = term[1:] if term[0] == "L" else term[:-1]  # 5L; croniter writes L5
-                self._last_dows |= 1 << _value("day-of-week", name, 0, 7, _DAY_NAMES) % 7
+                self._last_dows |= 1 << read_value("day-of-week", name, 0, 7, DAY_NAMES) % 7
         self._nth_dows = tuple(nth)
 
     def _surely_fires(self) -> bool:
@@ -298,146 +284,6 @@ class Cron:
 _CYCLE_DAY: Final = date(2000, 1, 1).toordinal() - EPOCH_DAY  # any 400 years hold every combination of date and weekday
 
 
-MonthDays = Callable[[int, int, int], int]
-"""``month_days(year, month, first_weekday)``: a month's matching days as bits, bit 0 being the first."""
-
-
-def find_day(day: int, months: int, month_days: MonthDays) -> int:
-    """The first day at or after ``day`` (ordinals since 1970-01-01) that ``month_days`` names, or -1.
-
-    It is asked for the ``months`` (bits 1 to 12) of at most 400 years.
-    """
-    ordinal = max(day + EPOCH_DAY, 1)
-    if ordinal > LAST_DAY:
-        return -1
-    civil = date.fromordinal(ordinal)
-    month, at = civil.month, civil.day - 1
-    if months >> month & 1:
-        found = month_days(civil.year, month, (ordinal - at) % 7) >> at
-        if found:
-            return ordinal + (found & -found).bit_length() - 1 - EPOCH_DAY
-    return find_from_month(civil.year, month + 1, months, month_days)
-
-
-def find_from_month(year: int, month: int, months: int, month_days: MonthDays) -> int:
-    """As ``find_day``, from the first of a month on; month 13 is the next year's January."""
-    for _ in range(_SEARCH_MONTHS):
-        left = months >> month
-        if left:
-            month += (left & -left).bit_length() - 1
-        else:
-            year, month = year + 1, (months & -months).bit_length() - 1
-        if year > 9999:
-            return -1
-        first = date(year, month, 1).toordinal()
-        found = month_days(year, month, first % 7)
-        if found:
-            return first + (found & -found).bit_length() - 1 - EPOCH_DAY
-        month += 1
-    return -1
-
-
-class CronWithout:
-    """A cron grid without the times that other expressions name: as bounded a search, however much is left out.
-
-    Expressions that leave out all of a matching day's times are subtracted month by month, the rest day by day: for
-    each set of them that meets on a day, the minutes left in each hour are worked out once and kept.
-    An expression that names single seconds of a minute is not judged here (``exclusions`` looks at every instant).
-    """
-
-    __slots__ = ("_covering", "_cron", "_days_max", "_masks", "_partial", "_tables")
-
-    def __init__(self, cron: Cron, removed: Sequence[Cron]) -> None:
-        meeting = [
-            other
-            for other in removed
-            if cron.months & other.months
-            and cron.hours & other.hours
-            and cron.minutes & other.minutes
-            and not cron.seconds & ~other.seconds
-        ]
-        whole = [o for o in meeting if not (cron.hours & ~o.hours or cron.minutes & ~o.minutes)]
-        self._cron = cron
-        self._covering = tuple(whole)
-        self._partial = tuple(o for o in meeting if o not in whole)
-        self._days_max = max(_DAYS_MIN, _DAYS_WORK // (1 + len(self._partial)))
-        self._masks: dict[int, int] = {}
-        self._tables: dict[int, list[int]] = {}
-
-    def next_wall(self, wall_s: int) -> int:
-        """The first time left at or after ``wall_s``, or NEVER."""
-        day, tod = divmod(wall_s, _DAY_S)
-        for _ in range(self._days_max):
-            at = find_day(day, self._cron.months, self._month_days)
-            if at < 0:
-                return NEVER
-            if at > day:
-                day, tod = at, 0
-            found = self._tod_from(day, tod)
-            if found >= 0:
-                return day * _DAY_S + found
-            day, tod = day + 1, 0
-        return NEVER
-
-    def _month_days(self, year: int, month: int, first_weekday: int) -> int:
-        key = year * 12 + month
-        mask = self._masks.get(key)
-        if mask is None:
-            mask = self._cron.month_days(year, month, first_weekday)
-            for other in self._covering:
-                if other.months >> month & 1:
-                    mask &= ~other.month_days(year, month, first_weekday)
-            if len(self._masks) >= _MASKS_KEPT:
-                self._masks.clear()
-            self._masks[key] = mask
-        return mask
-
-    def _tod_from(self, day: int, tod: int) -> int:
-        if not self._partial:
-            return self._cron.tod_from(tod)
-        met = 0
-        for i, other in enumerate(self._partial):
-            if other.matches_day(day):
-                met |= 1 << i
-        table = self._tables.get(met)
-        if table is None:
-            table = self._table(met)
-            if len(self._tables) >= _MASKS_KEPT:
-                self._tables.clear()
-            self._tables[met] = table
-        return _first_in(table, self._cron.seconds, tod)
-
-    def _table(self, met: int) -> list[int]:
-        """The minutes left in each hour of a day on which the partial expressions in ``met`` apply."""
-        others = [other for i, other in enumerate(self._partial) if met >> i & 1]
-        table = []
-        for hour in range(24):
-            left = self._cron.minutes if self._cron.hours >> hour & 1 else 0
-            for other in others:
-                if other.hours >> hour & 1:
-                    left &= ~other.minutes
-            table.append(left)
-        return table
-
-
-def _first_in(table: list[int], seconds: int, tod: int) -> int:
-    """The first second of day at or after ``tod`` in minutes-per-hour masks, or -1."""
-    minute_of_day, second = divmod(tod, 60)
-    hour, minute = divmod(minute_of_day, 60)
-    if table[hour] >> minute & 1 and seconds >> second:
-        rest = seconds >> second
-        return tod - 1 + (rest & -rest).bit_length()
-    first = (seconds & -seconds).bit_length() - 1
-    left = table[hour] >> minute + 1
-    if left:
-        return (minute_of_day + (left & -left).bit_length()) * 60 + first
-    for later in range(hour + 1, 24):
-        left = table[later]
-        if left:
-            return later * 3600 + ((left & -left).bit_length() - 1) * 60 + first
-    return -1
-
-
 def parse(expr: str) -> Cron:
     """Read a cron expression. Raises CronError with the field and what is wrong with it."""
     return Cron(expr)
@@ -455,69 +301,3 @@ def _nearest_weekday(near: int, first_weekday: int, length: int) -> int:
         elif weekday == 0:
             day += 1 if day < length else -2
     return 1 << day - 1
-
-
-def _split_special(text: str, marks: str) -> tuple[str, str]:
-    """The terms of a day field without and with the letters ``marks``, each joined by commas again."""
-    terms = text.split(",")
-    special = [term for term in terms if any(mark in term for mark in marks)]
-    return ",".join(term for term in terms if term not in special), ",".join(special)
-
-
-def _special_day(term: str) -> int:
-    if term == "L":
-        return -1
-    if term == "LW":
-        return 0
-    if term[-1] == "W":
-        return _value("day-of-month", term[:-1], 1, 31, _NO_NAMES)
-    raise CronError(f"day-of-month: {term!r} is not understood")
-
-
-def _value(field: str, text: str, low: int, high: int, names: dict[str, int]) -> int:
-    number = _NUMBERS.get(text, -1)
-    if number < 0 and text.isdigit() and text.isascii() and len(text) < 5:
-        number = int(text)
-    if low <= number <= high:
-        return number
-    if text in names:
-        return names[text]
-    raise CronError(f"{field}: {text!r} is not {'a name or ' if names else ''}a number from {low} to {high}")
-
-
-def _field(field: str, text: str, low: int, high: int, names: dict[str, int]) -> int:
-    """The mask of a field: bit v is set when v is allowed."""
-    number = _NUMBERS.get(text, -1)
-    if low <= number <= high:
-        return 1 << number
-    mask = 0
-    for term in text.split(","):
-        number = _NUMBERS.get(term, -1)
-        mask |= 1 << number if low <= number <= high else _term(field, term, low, high, names)
-    return mask
-
-
-def _term(field: str, term: str, low: int, high: int, names: dict[str, int]) -> int:
-    body, slash, step_text = term.partition("/")
-    if body == "*":
-        start, stop = low, high
-    elif "-" in body:
-        first, _, last = body.partition("-")
-        start, stop = _value(field, first, low, high, names), _value(field, last, low, high, names)
-        if stop < start:
-            raise CronError(f"{field}: the range {body!r} runs backwards")
-    else:
-        start = _value(field, body, low, high, names)
-        if not slash:
-            return 1 << start
-        stop = high  # n/step: from n to the end of the range
-    if not slash:
-        return (2 << stop) - (1 << start)
-    if not (step_text.isdigit() and step_text.isascii() and len(step_text) < 10 and int(step_text) > 0):
-        raise CronError(f"{field}: the step of {term!r} must be a positive number")
-    step = int(step_text)
-    if step > stop - start:
-        return 1 << start
-    # a run of bits `step` apart is a geometric series
-    count = (stop - start) // step + 1
-    return ((1 << step * count) - 1) // ((1 << step) - 1) << start

@@ -8,20 +8,45 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from chalicelib.core.errors import FieldError, InvalidField
-from chalicelib.core.recurrence import calendars
-from chalicelib.core.recurrence.cron import NEVER, Cron, CronError
+from chalicelib.core.recurrence.cron import NEVER, Cron
 from chalicelib.core.recurrence.zones import Zone
 
 Exclusion = tuple[int, int] | str
 """``(from_ms, to_ms)``, a cron expression, or iCalendar text (it begins with ``BEGIN:``)."""
 
 EXCLUSIONS_MAX: Final = 5_000
+_BLANK: Final = "\ufeff \t\r\n"  # may stand before a text: files of public offices begin with a byte order mark
 _STEPS_WORK: Final = 2_000_000
 _STEPS_MIN: Final = 500
 _FAR_S: Final = 2 * 86_400
+
+
+class RecurringCover(Protocol):
+    """Stretches of time that come again and again; all in unix milliseconds."""
+
+    def end_of(self, unix_ms: int) -> int | None:
+        """The first instant after the stretch that covers ``unix_ms``, or None."""
+        ...
+
+    def next_start(self, unix_ms: int) -> int:
+        """The first start of a stretch at or after ``unix_ms``, or NEVER."""
+        ...
+
+
+class CalendarCover(Protocol):
+    """What one calendar covers."""
+
+    @property
+    def ranges(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def events(self) -> Sequence[RecurringCover]: ...
+
+    @property
+    def counted(self) -> int: ...
 
 
 class Exclusions:
@@ -33,7 +58,7 @@ class Exclusions:
         self,
         ranges: Sequence[tuple[int, int]],
         crons: Sequence[Cron],
-        events: Sequence[calendars.RecurringEvent],
+        events: Sequence[RecurringCover],
         zone: Zone,
     ) -> None:
         self._starts, self._ends = _merge(ranges)
@@ -96,26 +121,36 @@ def read(exclude: Sequence[Exclusion], zone: Zone) -> Exclusions | None:
         raise InvalidField.of("exclude", f"at most {EXCLUSIONS_MAX} are kept")
     ranges: list[tuple[int, int]] = []
     crons: dict[str, Cron] = {}
-    events: list[calendars.RecurringEvent] = []
+    events: list[RecurringCover] = []
     errors: list[FieldError] = []
+    counted = 0
     for index, exclusion in enumerate(exclude):
         try:
             if isinstance(exclusion, str):
-                if exclusion.lstrip()[:6].upper() == "BEGIN:":
-                    coverage = calendars.read(exclusion, zone)
+                text = exclusion.lstrip(_BLANK)
+                if text[:6].upper() == "BEGIN:":
+                    coverage = _read_calendar(text, zone, counted)
                     ranges += coverage.ranges
                     events += coverage.events
-                elif exclusion not in crons:
-                    crons[exclusion] = Cron(exclusion, excludes=True)
+                    counted += coverage.counted
+                elif text not in crons:
+                    crons[text] = Cron(text, excludes=True)
             elif exclusion[1] < exclusion[0]:
                 errors.append(FieldError(f"exclude.{index}.to_unix_ms", "must not be before from_unix_ms"))
             else:
                 ranges.append(exclusion)
-        except (CronError, calendars.CalendarError) as error:
+        except ValueError as error:  # CronError, CalendarError
             errors.append(FieldError(f"exclude.{index}", str(error)))
     if errors:
         raise InvalidField(errors)
     return Exclusions(ranges, list(crons.values()), events, zone)
+
+
+def _read_calendar(text: str, zone: Zone, counted: int) -> CalendarCover:
+    """What a calendar covers, after others whose COUNTs add up to ``counted``. Raises CalendarError."""
+    from chalicelib.core.recurrence import calendars
+
+    return calendars.read(text, zone, calendars.COUNTS_MAX - counted)
 
 
 def _merge(ranges: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

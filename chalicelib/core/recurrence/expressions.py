@@ -17,11 +17,10 @@ from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.recurrence import exclusions, zones
 from chalicelib.core.recurrence.calendar_periods import UNBOUNDED, CalendarSteps, Steps, parse_anchor, parse_repetition
-from chalicelib.core.recurrence.cron import NEVER, Cron, CronError
+from chalicelib.core.recurrence.cron import NEVER, Cron
 from chalicelib.core.recurrence.exclusions import Exclusion, Exclusions
 from chalicelib.core.recurrence.limits import RATE_MIN_MS
-from chalicelib.core.recurrence.rrule import RuleError, RuleGrid, wall_seconds
-from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, WallClock
+from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, WallClock, WallGrid
 from chalicelib.core.recurrence.zones import Zone
 
 __all__ = ["KINDS", "Exclusion", "Recurrence", "Spec", "compile", "parse_duration"]
@@ -30,7 +29,6 @@ KINDS: Final = ("CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE")
 COMPILED_KEPT: Final = 4_096
 _DURATION: Final = re.compile(r"(\d{1,15})(ms|s|m|h|d)", re.ASCII)
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_RULE_LINE: Final = re.compile(r"(DTSTART|RRULE)((?:;[A-Z-]+=[^:;]+)*):(.*)", re.ASCII | re.IGNORECASE)
 
 
 class Spec(NamedTuple):
@@ -230,10 +228,13 @@ def _check_choices(spec: Spec) -> None:
 
 
 def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
+    if spec.expr.startswith("\ufeff"):  # a byte order mark, as files begin with
+        spec = spec._replace(expr=spec.expr[1:])
     try:
         match spec.type:
             case "CRON":
-                return _clock(Cron(spec.expr), zone, spec), None
+                cron = Cron(spec.expr)
+                return _clock(cron, cron.elapsed, zone, spec), None
             case "RATE":
                 return _rate(spec), None
             case "DELAY":
@@ -244,12 +245,12 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
                 return _at(spec.expr), None
             case _:
                 return _rrule(spec, zone), None
-    except (CronError, RuleError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:  # CronError and RuleError are ValueErrors
         raise InvalidField.of("expr", str(error)) from None
 
 
-def _clock(grid: Cron | RuleGrid, zone: Zone, spec: Spec) -> WallClock:
-    return WallClock(grid, zone, elapsed=grid.elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap)
+def _clock(grid: WallGrid, elapsed: bool, zone: Zone, spec: Spec) -> WallClock:
+    return WallClock(grid, zone, elapsed=elapsed, gap=spec.dst_gap, overlap=spec.dst_overlap)
 
 
 def _after_colon(expr: str, prefix: str) -> str:
@@ -303,30 +304,14 @@ def _iso8601(spec: Spec, zone: Zone) -> Grid:
 
 
 def _rrule(spec: Spec, zone: Zone) -> WallClock:
-    rule, start_wall = "", None
-    for line in spec.expr.replace("\r\n", "\n").split("\n"):
-        found = _RULE_LINE.fullmatch(line.strip())
-        if found is None:
-            rule = rule or line.strip()
-        elif found[1].upper() == "RRULE":
-            rule = found[3]
-        else:
-            start_wall, zone = _dtstart(found[2], found[3], zone)
-    if start_wall is None:
+    from chalicelib.core.recurrence import rrule_text
+    from chalicelib.core.recurrence.rrule_times import When
+
+    read = rrule_text.read(spec.expr, zone)
+    start = read.start
+    if start is None:
         # the anchor itself lies in the past of the first search: the first whole second after it is the first to come
         start_s = -(-spec.start_at_ms // 1000) if spec.start_at_ms is not None else spec.anchor_ms // 1000 + 1
-        start_wall = start_s + zone.offset(start_s)
-    grid = RuleGrid(rule, start_wall, zone)
-    return _clock(grid, zone, spec)
-
-
-def _dtstart(parameters: str, value: str, zone: Zone) -> tuple[int, Zone]:
-    """Wall time and zone of a DTSTART line; its TZID, when given, is the zone of the whole rule."""
-    for parameter in parameters.split(";"):
-        name, _, named = parameter.partition("=")
-        if name.upper() == "TZID":
-            zone = zones.zone(named)
-    if value.upper().endswith("Z"):
-        instant = wall_seconds(value[:-1])
-        return instant + zone.offset(instant), zone
-    return wall_seconds(value), zone
+        start = When(start_s + zone.offset(start_s), zone, is_date=False)
+    grid = read.grid(start)
+    return _clock(grid, grid.elapsed, read.zone, spec)

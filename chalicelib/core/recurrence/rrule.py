@@ -8,22 +8,31 @@ which is the oracle of the tests).
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
-from chalicelib.core.recurrence.cron import EPOCH_DAY, LAST_DAY, NEVER, find_day, month_length
+from chalicelib.core.recurrence.calendar_days import EPOCH_DAY, LAST_DAY, NEVER, find_day, month_length
+from chalicelib.core.recurrence.rrule_parts import (
+    LISTS,
+    WEEKDAYS,
+    RuleError,
+    read_byday,
+    read_numbers,
+    read_parts,
+    read_positive,
+    until_wall,
+)
 from chalicelib.core.recurrence.zones import Zone
+
+__all__ = ["COUNT_MAX", "COUNT_MAX_LONG", "RuleError", "RuleGrid"]
 
 COUNT_MAX: Final = 10_000
 COUNT_MAX_LONG: Final = 2_000  # of weeks, months and years, whose search is slower
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _YEARLY, _MONTHLY, _WEEKLY, _DAILY, _HOURLY, _MINUTELY, _SECONDLY = range(7)
 _UNIT_S: Final = {_DAILY: 86_400, _HOURLY: 3600, _MINUTELY: 60, _SECONDLY: 1}
-_WEEKDAYS: Final = {name: i for i, name in enumerate(("SU", "MO", "TU", "WE", "TH", "FR", "SA"))}
-_BYDAY: Final = re.compile(r"([+-]?\d{1,2})?(SU|MO|TU|WE|TH|FR|SA)", re.ASCII)
 _WEEKS: Final = sum(1 << 7 * week for week in range(6))
 # How many periods in a row may be empty: 400 years of them, the calendar's cycle; of short ones, which are jumped over
 # by days, hours and minutes that cannot match, a fixed number.
@@ -35,45 +44,6 @@ _EMPTY_MAX: Final = {
 _EMPTY_MAX_FINE: Final = 40_000
 _ALL_MONTHS: Final = ((1 << 12) - 1) << 1
 _MASKS_KEPT: Final = 128
-_LISTS: Final = {
-    "BYMONTH": (1, 12, False),
-    "BYMONTHDAY": (1, 31, True),
-    "BYYEARDAY": (1, 366, True),
-    "BYWEEKNO": (1, 53, True),
-    "BYHOUR": (0, 23, False),
-    "BYMINUTE": (0, 59, False),
-    "BYSECOND": (0, 59, False),
-    "BYSETPOS": (1, 366, True),
-}
-
-
-class RuleError(ValueError):
-    """Raised when a recurrence rule cannot be read, or can never match."""
-
-
-def read_parts(text: str) -> dict[str, str]:
-    """``FREQ=DAILY;COUNT=3`` as a dict. Raises RuleError."""
-    parts: dict[str, str] = {}
-    for part in text.strip().rstrip(";").upper().split(";"):
-        name, equals, value = part.partition("=")
-        if not equals or not value:
-            raise RuleError(f"{part!r} is not NAME=value")
-        if name in parts:
-            raise RuleError(f"{name} is given twice")
-        parts[name] = value
-    return parts
-
-
-def wall_seconds(text: str) -> int:
-    """Wall-clock seconds of ``20261225`` or ``20261225T100000`` (any ``Z`` already removed). Raises RuleError."""
-    for form in ("%Y%m%dT%H%M%S", "%Y%m%d"):
-        try:
-            moment = datetime.strptime(text, form)  # noqa: DTZ007 - a wall time has no zone
-        except ValueError:
-            continue
-        day = moment.toordinal() - EPOCH_DAY
-        return day * 86_400 + moment.hour * 3600 + moment.minute * 60 + moment.second
-    raise RuleError(f"{text!r} is not a date or date-time such as 20261225T100000")
 
 
 class RuleGrid:
@@ -105,14 +75,14 @@ class RuleGrid:
 
     def __init__(self, text: str, start_wall_s: int, zone: Zone) -> None:
         parts = read_parts(text)
-        lists = {name: _numbers(parts.pop(name, ""), name) for name in _LISTS}
+        lists = {name: read_numbers(parts.pop(name, ""), name) for name in LISTS}
         frequency = parts.pop("FREQ", "")
         if frequency not in _FREQUENCIES:
             raise RuleError("FREQ must be one of " + ", ".join(_FREQUENCIES))
         self._freq = _FREQUENCIES.index(frequency)
         self.elapsed = self._freq >= _HOURLY  # like a star in cron's hour: every instant whose wall time matches
-        self._interval = _positive(parts.pop("INTERVAL", "1"), "INTERVAL", 1_000_000)
-        self._wkst = _WEEKDAYS.get(parts.pop("WKST", "MO"), -1)
+        self._interval = read_positive(parts.pop("INTERVAL", "1"), "INTERVAL", 1_000_000)
+        self._wkst = WEEKDAYS.get(parts.pop("WKST", "MO"), -1)
         if self._wkst < 0:
             raise RuleError("WKST must be a weekday such as MO")
         self._start = start_wall_s
@@ -126,10 +96,10 @@ class RuleGrid:
             raise RuleError("UNTIL and COUNT exclude each other")
         self._read_days(byday, lists)
         self._read_times(lists)
-        self._until = NEVER - 1 if until is None else _until_wall(until, zone)
+        self._until = NEVER - 1 if until is None else until_wall(until, zone)
         if count is not None:
             self._until = self._last_of(
-                _positive(count, "COUNT", COUNT_MAX if self._freq >= _DAILY else COUNT_MAX_LONG)
+                read_positive(count, "COUNT", COUNT_MAX if self._freq >= _DAILY else COUNT_MAX_LONG)
             )
         if self.next_wall(start_wall_s) == NEVER:
             raise RuleError("can never fire")
@@ -145,7 +115,7 @@ class RuleGrid:
             raise RuleError("BYYEARDAY does not go with FREQ=MONTHLY, WEEKLY or DAILY")
         if self._bymonthday and freq == _WEEKLY:
             raise RuleError("BYMONTHDAY does not go with FREQ=WEEKLY")
-        self._week, self._nth = _read_byday(byday)
+        self._week, self._nth = read_byday(byday)
         if self._nth and (freq > _MONTHLY or self._byweekno):
             raise RuleError("a numbered BYDAY goes with FREQ=MONTHLY or YEARLY only, and not with BYWEEKNO")
         self._nth_in_year = freq == _YEARLY and not self._bymonth
@@ -374,41 +344,3 @@ def _numbered(n: int, weekday: int, base: int, size: int) -> int:
         last = base + size - 1
         at = size - 1 - (last - weekday) % 7 + 7 * (n + 1)
     return at if 0 <= at < size else -1000
-
-
-def _read_byday(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    week, nth = 0, []
-    for term in text.split(",") if text else ():
-        found = _BYDAY.fullmatch(term)
-        if found is None or (found[1] and not 1 <= abs(int(found[1])) <= 53):
-            raise RuleError(f"BYDAY: {term!r} is not a weekday such as MO or -1FR")
-        if found[1]:
-            nth.append((int(found[1]), _WEEKDAYS[found[2]]))
-        else:
-            week |= 1 << _WEEKDAYS[found[2]]
-    return week, tuple(nth)
-
-
-def _numbers(text: str, name: str) -> tuple[int, ...]:
-    low, high, signed = _LISTS[name]
-    found = []
-    for term in text.split(",") if text else ():
-        digits = term.lstrip("+-") if signed and term[:1] in "+-" else term
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 5 and low <= int(digits) <= high):
-            raise RuleError(f"{name}: {term!r} is not a number from {low} to {high}")
-        found.append(int(term))
-    return tuple(found)
-
-
-def _positive(text: str, name: str, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most:
-        return int(text)
-    raise RuleError(f"{name} must be a number from 1 to {most}")
-
-
-def _until_wall(text: str, zone: Zone) -> int:
-    """UNTIL includes its end: a date means the whole of that day."""
-    if text.endswith("Z"):
-        instant = wall_seconds(text[:-1])
-        return instant + zone.offset(instant)
-    return wall_seconds(text) + (86_399 if "T" not in text else 0)

@@ -18,7 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from chalicelib.core.recurrence.cron import NEVER, Cron, CronWithout
+from chalicelib.core.recurrence.calendar_days import NEVER
+from chalicelib.core.recurrence.cron import Cron
+from chalicelib.core.recurrence.cron_without import CronWithout
 from chalicelib.core.recurrence.zones import Zone
 
 GAP_POLICIES: Final = ("run_after", "skip", "shift")

@@ -25,13 +25,13 @@ RETRY_MAX_ATTEMPTS = 100
 VERSIONS_INLINE_MAX = 8  # versions named in the state item; older ones are found by their snapshot
 BATCH_MAX_OPERATIONS = 100
 TAG_CHANGE_MAX_SCHEDULES = 1_000  # schedules that one call by tag changes, or shows
-TAG_CHANGE_BUDGET_MS = 20_000  # API Gateway gives up at 29 s
+TAG_CHANGE_BUDGET_MS = 20_000  # gateways give up after half a minute
 TAG_PREVIEW_RUNS = 3
 EXPORT_MAX_SCHEDULES = 1_000
-EXPORT_MAX_BYTES = 4 * 1024 * 1024  # a Lambda answers with 6 MB at most
+EXPORT_MAX_BYTES = 4 * 1024 * 1024  # hosts of functions answer with 6 MB at most
 IMPORT_MAX_SCHEDULES = 500
 REPLAN_PAGE_SCHEDULES = 100  # planned anew in one step
-RELEASE_PAGE_SCHEDULES = 25  # taken off the counters of capacity in one transaction
-LIST_SCAN_MAX_ITEMS = 1_000  # index entries that one filtered list call looks at
+RELEASE_PAGE_SCHEDULES = 25  # that no longer count are taken off what counts in one step
+LIST_SCAN_MAX_ITEMS = 1_000  # schedules that one filtered list call looks at
 
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES

@@ -160,8 +160,9 @@ class State(Struct, frozen=True, kw_only=True):
     core.policies.catch_up. ``rev`` orders all writes.
 
     ``outcome`` is how the last execution ended when it ended badly (failed, timeout, cancelled), at ``outcome_ms``: see
-    core.jobs. ``counted`` is the counter that the schedule counts in, with ``weight_bytes`` (-1: in none): see
-    core.schedules.capacity. ``chained`` says that it is a DELAY schedule, whose next run follows the end of the last.
+    core.jobs. ``counted`` says that the schedule counts, with ``weight_bytes``, and where (-1: it does not): see
+    core.schedules.capacity; the number is the store's own. ``chained`` says that it is a DELAY schedule, whose
+    next run follows the end of the last.
     """
 
     tenant: str

@@ -1,14 +1,15 @@
 """Whether a whole schedule, as somebody wants it, may exist: every rule of its fields that one look can judge.
 
 Faces (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of them
-and with all errors together. Field names are those of the API, nested ones with dots.
+and with all errors together. Field names are those of the API, nested ones with dots. What is wrong with a target is
+read off the description of its kind (``core.targets.registry``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
@@ -28,17 +29,14 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Definition, RetryPolicy
-from chalicelib.core.targets import ssrf, webhook_signature
-from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS, WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.targets import registry
 
 OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
 BACKOFFS: Final = ("exponential", "fixed")
-METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
 
+TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-Judge = Callable[[object], str | None]
 
 
 def check(definition: Definition, now_ms: int, webhook_allow: tuple[str, ...], allow_past: bool = False) -> None:
@@ -77,20 +75,6 @@ def check_target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -
     errors = list(_target(target, webhook_allow))
     if errors:
         raise InvalidField(errors)
-
-
-def normal_target(target: Mapping[str, object]) -> dict[str, object]:
-    """The target as it is stored and shown: in the documented order, a webhook's defaults filled in.
-
-    Does not judge: what it does not know stays, for ``check`` to refuse. Doing it twice changes nothing.
-    """
-    kind = target.get("type")
-    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
-    if shape is None:
-        return dict(target)
-    filled = {**shape.defaults, **{k: v for k, v in target.items() if v is not None}}
-    order = ["type", *shape.fields]
-    return {k: filled[k] for k in [*(k for k in order if k in filled), *(k for k in filled if k not in order)]}
 
 
 def _texts(definition: Definition) -> Iterable[FieldError]:
@@ -178,97 +162,4 @@ def _not_offered(definition: Definition) -> Iterable[FieldError]:
 
 
 def _target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> Iterable[FieldError]:
-    kind = target.get("type")
-    if kind in LATER_TARGETS:
-        return
-    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
-    if shape is None:
-        yield FieldError("target.type", "must be one of " + ", ".join(_SHAPES))
-        return
-    for name in target:
-        if name != "type" and name not in shape.fields:
-            yield FieldError(f"target.{name}", f"is not a field of a target of type {kind}")
-    for name, judge in shape.fields.items():
-        value = target.get(name)
-        missing = "is required" if name in shape.required else None
-        problem = missing if value is None else judge(value)
-        if problem is None and name == "url":
-            problem = ssrf.check_url(str(value), webhook_allow)
-        if problem:
-            yield FieldError(f"target.{name}", problem)
-
-
-def _matches(pattern: str, what: str, longest: int = TARGET_NAME_MAX_CHARS) -> Judge:
-    compiled = re.compile(pattern, re.ASCII)
-
-    def judge(value: object) -> str | None:
-        fits = isinstance(value, str) and 1 <= len(value) <= longest and compiled.fullmatch(value)
-        return None if fits else f"must be {what}"
-
-    return judge
-
-
-def _one_of(choices: tuple[str, ...]) -> Judge:
-    return lambda value: None if value in choices else "must be one of " + ", ".join(choices)
-
-
-def _string(value: object) -> str | None:
-    return None if isinstance(value, str) else "must be a string"
-
-
-def _timeout(value: object) -> str | None:
-    most = WEBHOOK_TIMEOUT_MAX_MS
-    fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-    return None if fits else f"must be from 1 to {most}"
-
-
-def _headers(value: object) -> str | None:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        return "must be an object"
-    return webhook_signature.check_headers(value)
-
-
-class _Shape(NamedTuple):
-    """The fields of one kind of target, in the order in which they are shown."""
-
-    fields: Mapping[str, Judge]
-    required: frozenset[str] = frozenset()
-    defaults: Mapping[str, object] = {}
-
-
-def _arn(service: str, resource: str) -> str:
-    return rf"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}"
-
-
-_SHAPES: Final[Mapping[str, _Shape]] = {
-    "eventbridge": _Shape({"bus": _matches(r"[A-Za-z0-9._/:-]+", "the name or ARN of an event bus")}),
-    "webhook": _Shape(
-        {
-            "url": _string,
-            "method": _one_of(METHODS),
-            "headers": _headers,
-            "secret_ref": _matches(r"(secretsmanager|ssm):[A-Za-z0-9/_+=.@:-]+", "secretsmanager:NAME or ssm:NAME"),
-            "timeout_ms": _timeout,
-        },
-        frozenset({"url"}),
-        {"method": "POST", "timeout_ms": WEBHOOK_TIMEOUT_DEFAULT_MS},
-    ),
-    "sqs": _Shape(
-        {
-            "queue_url": _matches(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_.-]+)+", "the URL of a queue", 1024),
-            "message_group_id": _matches(r"[!-~]+", "1 to 128 printable characters without blanks", 128),
-        },
-        frozenset({"queue_url"}),
-    ),
-    "sns": _Shape(
-        {"topic_arn": _matches(_arn("sns", r"[A-Za-z0-9_.-]+"), "the ARN of a topic")}, frozenset({"topic_arn"})
-    ),
-    "lambda": _Shape(
-        {"function": _matches(r"[A-Za-z0-9:$_-]+", "the name or ARN of a function")}, frozenset({"function"})
-    ),
-    "stepfunctions": _Shape(
-        {"state_machine_arn": _matches(_arn("states", r"stateMachine:[A-Za-z0-9:_-]+"), "the ARN of a state machine")},
-        frozenset({"state_machine_arn"}),
-    ),
-}
-TARGETS: Final = tuple(_SHAPES)
+    return () if target.get("type") in LATER_TARGETS else registry.problems(target, webhook_allow)

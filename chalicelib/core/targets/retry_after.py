@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-
-from chalicelib.core.instants import to_unix_ms
+from chalicelib.core import http_date
 from chalicelib.core.targets.limits import RETRY_AFTER_MAX_MS
 
 
@@ -19,10 +16,5 @@ def parse(value: str | None, now_unix_ms: int) -> int | None:
     if text.isascii() and text.isdigit():
         # Eighteen digits are centuries already; more would only make int() work.
         return min(int(text[:18]) * 1000, RETRY_AFTER_MAX_MS)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:  # "-0000" and RFC 850 dates: an HTTP date is UTC whatever it says
-        moment = moment.replace(tzinfo=UTC)
-    return max(0, min(to_unix_ms(moment) - now_unix_ms, RETRY_AFTER_MAX_MS))
+    at_ms = http_date.parse(text, now_unix_ms)
+    return None if at_ms is None else max(0, min(at_ms - now_unix_ms, RETRY_AFTER_MAX_MS))

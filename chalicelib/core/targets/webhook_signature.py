@@ -17,8 +17,10 @@ PREFIX = "whsec_"
 HEADERS_MAX_COUNT = 50
 HEADER_VALUE_MAX_CHARS = 4096
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+NAME_PATTERN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
+VALUE_PATTERN = r"[\t\x20-\x7e\x80-\xff]*"
+_TOKEN = re.compile(NAME_PATTERN, re.ASCII)
+_VALUE = re.compile(VALUE_PATTERN)
 # Ours to set, or of the connection: a caller who could set them could forge a delivery or split a request in two.
 _RESERVED = frozenset(
     {

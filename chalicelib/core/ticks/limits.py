@@ -6,7 +6,7 @@ Names have their units last; the relations between bounds are asserted beside th
 from __future__ import annotations
 
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
-from chalicelib.core.executions.limits import SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
 
 SEQUENCE_MAX = 10**15 - 1  # thirty million years of seconds
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap
@@ -18,6 +18,9 @@ TICK_RESERVE_MAX_COUNT = 600  # numbers that one stream gets in one write; furth
 TICK_GRACE_MS = 1_000  # a boundary numbered this long after its instant still counts as on time
 TICK_START_MS = 1_000  # a stream that starts leaves out what is nearer than this: it could not be published in time
 TICK_FINISH_AFTER_MS = 10_000  # numbers given this long ago and not queued are another producer's to queue
+TICK_OPEN_BEFORE_MS = 500  # so long before its instant a tick is judged against the book, and opened
+TICK_OPEN_AHEAD_MS = 1_000  # who opens a tick opens what is due so soon after it: fewer reads and writes
+TICK_END_MAX_MS = 2_000  # a stream that is stopped ends so soon
 TICK_TAIL_MS = 300_000  # ticks of the last minutes are read from the book, older ones from pages
 TICK_RETRY_MAX_MS = 600_000  # a tick that no destination took this long after its instant is a dead letter
 TICK_TARGET_TIMEOUT_MS = 5_000  # a target of ticks that takes longer to answer has failed
@@ -27,5 +30,6 @@ TICK_STREAM_LAG_MAX_COUNT = 60  # a slow subscriber that lies further behind los
 TICK_KEEPALIVE_MS = 15_000  # a subscription is never silent for longer
 
 assert TICK_RESERVE_AHEAD_MS >= 3 * SWEEP_PERIOD_MS, "one sweep may die, and the next is still early enough"
-assert TICK_RESERVE_AHEAD_MS <= SQS_DELAY_MAX_S * 1000, "the queue must be able to hold ticks back"
+assert TICK_OPEN_BEFORE_MS + TICK_OPEN_AHEAD_MS < TICK_END_MAX_MS, "what is open when a stream is stopped still comes"
+assert TICK_RESERVE_AHEAD_MS <= QUEUE_DELAY_MAX_S * 1000, "the queue must be able to hold ticks back"
 assert TICK_RESERVE_MAX_COUNT > (TICK_RESERVE_AHEAD_MS + TICK_GRACE_MS) // 1000 + TICK_CATCH_UP_MAX_COUNT

@@ -161,7 +161,7 @@ def _count_on_wall(after_s: int, until_s: int, size: int, zone: Zone) -> int:
 # -- numbering
 
 
-class Cursor(Struct, frozen=True):
+class TickCursor(Struct, frozen=True):
     """The last boundary (unix nanoseconds) that was numbered or recorded as a gap, and the last number given."""
 
     boundary_nanos: int = 0
@@ -201,11 +201,11 @@ class Reservation(Struct, frozen=True):
 
     ticks: tuple[Reserved, ...]
     gap: Gap | None
-    new_cursor: Cursor
+    new_cursor: TickCursor
 
 
 def reserve(
-    cursor: Cursor, now_nanos: int, frequency: Frequency, zone: Zone, limit: int, policy: Policy
+    cursor: TickCursor, now_nanos: int, frequency: Frequency, zone: Zone, limit: int, policy: Policy
 ) -> Reservation:
     """Number at most ``limit`` boundaries after the cursor.
 
@@ -213,7 +213,7 @@ def reserve(
     cursor was written and whose ticks were not can be made again from the old cursor. When ``new_cursor`` equals
     ``cursor`` there is nothing to do, also while the clock is behind it.
     """
-    if cursor == Cursor():
+    if cursor == TickCursor():
         cursor = skip_to(cursor, now_nanos)
     overdue_nanos = now_nanos - policy.grace_nanos
     gap, missed = _missed(cursor.boundary_nanos, overdue_nanos, frequency, zone, policy.catch_up_max)
@@ -224,9 +224,9 @@ def reserve(
     return Reservation(ticks, gap, _moved(cursor, gap, ticks))
 
 
-def skip_to(cursor: Cursor, now_nanos: int) -> Cursor:
+def skip_to(cursor: TickCursor, now_nanos: int) -> TickCursor:
     """The cursor for going on after a pause that owes nothing (a fresh stream, one that was disabled)."""
-    return Cursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)
+    return TickCursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)
 
 
 def _missed(
@@ -243,7 +243,7 @@ def _missed(
     return Gap(next_boundary(after_nanos, frequency, zone), last_skipped, count), list(newest)
 
 
-def _moved(cursor: Cursor, gap: Gap | None, ticks: tuple[Reserved, ...]) -> Cursor:
+def _moved(cursor: TickCursor, gap: Gap | None, ticks: tuple[Reserved, ...]) -> TickCursor:
     if ticks:
-        return Cursor(ticks[-1].boundary_nanos, ticks[-1].sequence)
-    return Cursor(gap.to_nanos, cursor.sequence) if gap else cursor
+        return TickCursor(ticks[-1].boundary_nanos, ticks[-1].sequence)
+    return TickCursor(gap.to_nanos, cursor.sequence) if gap else cursor

@@ -5,13 +5,19 @@ frequencies, and of two producers one wins. For each stream it holds the cursor,
 and up to which number they are on the queue. Reserve, queue, mark: whoever dies in between leaves numbers that are
 reserved and not marked, and the next producer queues them again, under the same ids.
 
+A number is *open* once a write of the book said so. Only open ticks are published or shown, and an open number keeps
+its boundary for ever. A stream that is stopped takes the others back and may give them out anew. So no clock decides
+what may be taken back: a publisher opens first and sends second, however long it stands still in between. A message
+with a number that was taken back, or given to another boundary since, is not what the book holds, and is dropped.
+
 Ticks are kept as runs (consecutive numbers, equal steps): a minute of seconds is one line. When a tail has grown, its
-older part moves to a page in the same transaction. Pure: the clock's reading is an argument.
+older part moves to a page in the same write. Pure: the clock's reading is an argument.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
@@ -20,8 +26,24 @@ from msgspec.structs import replace
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.recurrence.zones import Zone
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.ticks.limits import TICK_FINISH_AFTER_MS, TICK_RESERVE_MAX_COUNT, TICK_START_MS, TICK_TAIL_MS
-from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reservation, Reserved, Tick, build, reserve, skip_to
+from chalicelib.core.ticks.limits import (
+    TICK_FINISH_AFTER_MS,
+    TICK_OPEN_AHEAD_MS,
+    TICK_RESERVE_MAX_COUNT,
+    TICK_START_MS,
+    TICK_TAIL_MS,
+)
+from chalicelib.core.ticks.numbering import (
+    Gap,
+    Policy,
+    Reservation,
+    Reserved,
+    Tick,
+    TickCursor,
+    build,
+    reserve,
+    skip_to,
+)
 
 NANOS_PER_S: Final = 1_000_000_000
 NANOS_PER_MS: Final = 1_000_000
@@ -38,7 +60,7 @@ class Maker(NamedTuple):
     instance_id: str
 
 
-class Run(Struct, frozen=True):
+class TickRun(Struct, frozen=True):
     """Consecutive numbers whose boundaries lie ``step_s`` apart, from ``first_s`` (unix seconds) on."""
 
     first_sequence: int
@@ -56,7 +78,7 @@ class Run(Struct, frozen=True):
         """The boundary of one of its numbers, in unix nanoseconds."""
         return (self.first_s + (sequence - self.first_sequence) * self.step_s) * NANOS_PER_S
 
-    def from_number(self, sequence: int) -> Run:
+    def from_number(self, sequence: int) -> TickRun:
         """The part from ``sequence`` on."""
         skipped = max(0, sequence - self.first_sequence)
         first_s = self.first_s + skipped * self.step_s
@@ -64,11 +86,11 @@ class Run(Struct, frozen=True):
             self, first_sequence=self.first_sequence + skipped, first_s=first_s, count=self.count - skipped
         )._tidy()
 
-    def until_number(self, sequence: int) -> Run:
+    def until_number(self, sequence: int) -> TickRun:
         """The part up to ``sequence``."""
         return replace(self, count=min(self.count, sequence - self.first_sequence + 1))._tidy()
 
-    def _tidy(self) -> Run:
+    def _tidy(self) -> TickRun:
         return self if self.count > 1 else replace(self, step_s=0)
 
 
@@ -82,15 +104,17 @@ class Skipped(NamedTuple):
 class Stream(Struct, frozen=True):
     """One frequency. ``enabled`` None leaves it to the deployment's configuration.
 
-    ``queued_sequence``: every number up to it is on the queue. ``reserved_ms`` is when numbers were last given (unix
-    milliseconds). ``target`` is a further destination beside the bus, as JSON.
+    ``queued_sequence``: every number up to it is on the queue. ``opened_sequence``: every number up to it is open.
+    ``reserved_ms`` is when numbers were last given (unix milliseconds). ``target`` is a further destination beside the
+    bus, as JSON.
     """
 
     enabled: bool | None = None
-    cursor: Cursor = field(default_factory=Cursor)
+    cursor: TickCursor = field(default_factory=TickCursor)
     queued_sequence: int = 0
+    opened_sequence: int = 0
     reserved_ms: int = 0
-    runs: tuple[Run, ...] = ()
+    runs: tuple[TickRun, ...] = ()
     gaps: tuple[Skipped, ...] = ()
     target: str | None = None
 
@@ -99,7 +123,7 @@ class Page(Struct, frozen=True):
     """An older part of a stream's history: at least one run, ascending, and the gaps before its last number."""
 
     frequency: Frequency
-    runs: tuple[Run, ...]
+    runs: tuple[TickRun, ...]
     gaps: tuple[Skipped, ...] = ()
 
     @property
@@ -173,6 +197,52 @@ def marked(stream: Stream, sequence: int) -> Stream:
     return replace(stream, queued_sequence=max(stream.queued_sequence, sequence))
 
 
+def confirmed(frequency: Frequency, stream: Stream, ticks: Sequence[Tick]) -> Stream:
+    """Marked with what was queued, as far as the stream still holds just these ticks: it may have been stopped, and
+    started again, since they were numbered."""
+    rest = [t for t in ticks if t.sequence > stream.queued_sequence]
+    pairs = zip(unqueued(frequency, stream), rest, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return marked(stream, rest[same - 1].sequence) if same else stream
+
+
+def holds(runs: Sequence[TickRun], tick: Tick) -> bool:
+    """Whether these runs gave the tick its number, and to just this boundary by just this maker."""
+    return next(ticks_of(tick.frequency, runs, tick.sequence - 1), None) == tick
+
+
+def opened(stream: Stream, ticks: Sequence[Tick]) -> Stream:
+    """With ticks open that it holds, and what is due within TICK_OPEN_AHEAD_MS after the last of them."""
+    last = max(ticks, key=lambda t: t.sequence)
+    ahead = last_passed(stream.runs, last.timestamp + TICK_OPEN_AHEAD_MS * NANOS_PER_MS)
+    return replace(stream, opened_sequence=max(stream.opened_sequence, last.sequence, ahead.sequence if ahead else 0))
+
+
+def open_runs(stream: Stream) -> tuple[TickRun, ...]:
+    """The part of the tail that may be shown."""
+    until = stream.opened_sequence
+    return tuple(r.until_number(until) for r in stream.runs if r.first_sequence <= until)
+
+
+def stopped(stream: Stream, now_ms: int) -> Stream:
+    """Stopped. Numbers that are open or whose boundaries have passed stay and are published; the others are taken
+    back, and the cursor goes back to just before the first of them."""
+    halted = replace(stream, enabled=False)
+    passed = last_passed(stream.runs, now_ms * NANOS_PER_MS)
+    last = max(stream.opened_sequence, passed.sequence if passed else 0)
+    run = next((r for r in stream.runs if r.last_sequence > last), None)
+    if run is None:
+        return replace(halted, opened_sequence=stream.cursor.sequence)
+    return replace(
+        halted,
+        cursor=TickCursor(run.boundary_nanos(max(run.first_sequence, last + 1)) - 1, last),
+        queued_sequence=min(stream.queued_sequence, last),
+        opened_sequence=last,
+        runs=tuple(r.until_number(last) for r in stream.runs if r.first_sequence <= last),
+        gaps=tuple(g for g in stream.gaps if g.after_sequence <= last),
+    )
+
+
 def enabled(stream: Stream, now_ms: int, was_running: bool) -> Stream:
     """Started; after a pause it owes nothing and begins with the next boundary that can still be published in time."""
     started = replace(stream, enabled=True)
@@ -187,7 +257,7 @@ def unqueued(frequency: Frequency, stream: Stream) -> list[Tick]:
 
 
 def ticks_of(
-    frequency: Frequency, runs: Sequence[Run], after_sequence: int, until_nanos: int | None = None
+    frequency: Frequency, runs: Sequence[TickRun], after_sequence: int, until_nanos: int | None = None
 ) -> Iterator[Tick]:
     """The ticks after a number whose boundaries are not after ``until_nanos`` (None: all), ascending."""
     for run in runs:
@@ -198,7 +268,7 @@ def ticks_of(
             yield build(frequency, boundary, sequence, *run.maker, caught_up=run.caught_up)
 
 
-def last_passed(runs: Sequence[Run], until_nanos: int) -> Reserved | None:
+def last_passed(runs: Sequence[TickRun], until_nanos: int) -> Reserved | None:
     """The newest tick whose boundary is not after ``until_nanos``."""
     for run in reversed(runs):
         for sequence in range(run.last_sequence, run.first_sequence - 1, -1):
@@ -207,7 +277,7 @@ def last_passed(runs: Sequence[Run], until_nanos: int) -> Reserved | None:
     return None
 
 
-def first_coming(runs: Sequence[Run], after_nanos: int) -> Reserved | None:
+def first_coming(runs: Sequence[TickRun], after_nanos: int) -> Reserved | None:
     """The oldest tick whose boundary is after ``after_nanos``."""
     coming: Reserved | None = None
     for run in reversed(runs):
@@ -238,7 +308,7 @@ def _in_good_hands(stream: Stream, now_ms: int) -> bool:
 def _reserve(stream: Stream, now_ms: int, frequency: Frequency, terms: Terms) -> Reservation:
     now_nanos = now_ms * NANOS_PER_MS
     cursor = stream.cursor
-    if cursor == Cursor():
+    if cursor == TickCursor():
         cursor = skip_to(cursor, now_nanos + TICK_START_MS * NANOS_PER_MS)
     return reserve(cursor, now_nanos, frequency, terms.zone, TICK_RESERVE_MAX_COUNT, terms.policy)
 
@@ -264,7 +334,7 @@ def _skipping(stream: Stream, gap: Gap) -> tuple[Skipped, ...]:
     return (*older, Skipped(after, Gap(last.from_nanos, gap.to_nanos, last.count + gap.count)))
 
 
-def appended(runs: Sequence[Run], reserved: Sequence[Reserved], maker: Maker) -> tuple[Run, ...]:
+def appended(runs: Sequence[TickRun], reserved: Sequence[Reserved], maker: Maker) -> tuple[TickRun, ...]:
     """The runs with further ticks behind them, in as few lines as they make."""
     grown = list(runs)
     for tick in reserved:
@@ -272,11 +342,11 @@ def appended(runs: Sequence[Run], reserved: Sequence[Reserved], maker: Maker) ->
         if longer is not None:
             grown[-1] = longer
         else:
-            grown.append(Run(tick.sequence, tick.boundary_nanos // NANOS_PER_S, 0, 1, tick.caught_up, maker))
+            grown.append(TickRun(tick.sequence, tick.boundary_nanos // NANOS_PER_S, 0, 1, tick.caught_up, maker))
     return tuple(grown)
 
 
-def _lengthened(run: Run, tick: Reserved, maker: Maker) -> Run | None:
+def _lengthened(run: TickRun, tick: Reserved, maker: Maker) -> TickRun | None:
     """The run with one tick more, or None when it does not continue it."""
     if tick.sequence != run.last_sequence + 1 or (tick.caught_up, maker) != (run.caught_up, run.maker):
         return None
@@ -290,7 +360,7 @@ def _lengthened(run: Run, tick: Reserved, maker: Maker) -> Run | None:
 def _turn(frequency: Frequency, stream: Stream, now_ms: int) -> tuple[Stream, Page | None]:
     """Move the older part of a long tail to a page. What was published lately stays: most readers ask for that."""
     cut = last_passed(stream.runs, (now_ms - TICK_TAIL_MS) * NANOS_PER_MS)
-    upto = min(cut.sequence - 1, stream.queued_sequence) if cut else 0
+    upto = min(cut.sequence - 1, stream.queued_sequence, stream.opened_sequence - 1) if cut else 0
     held = upto - stream.runs[0].first_sequence + 1 if stream.runs else 0
     many = len(stream.runs) + len(stream.gaps) >= TAIL_LINES_MAX
     if held <= 0 or (held < PAGE_TICKS[frequency] and not many):

@@ -1,4 +1,4 @@
-"""Tick books and pages as stored: compact JSON, since DynamoDB bills a write by the kilobyte.
+"""Tick books and pages as stored: compact JSON, since stores bill a write by its size.
 
 Producers are named once and referred to by their place. What a newer release added is ignored (and lost when the book
 is then written), what an older one lacks has its default.
@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
-from chalicelib.core.ticks.numbering import Cursor, Gap
-from chalicelib.core.ticks.tick_book import NANOS_PER_S, Book, Maker, Page, Run, Skipped, Stream
+from chalicelib.core.ticks.numbering import Gap, TickCursor
+from chalicelib.core.ticks.tick_book import NANOS_PER_S, Book, Maker, Page, Skipped, Stream, TickRun
 
 
 def write_book(book: Book) -> str:
@@ -58,6 +58,7 @@ def _stream(stream: Stream, makers: dict[Maker, int]) -> dict[str, Any]:
     written = {
         "c": [stream.cursor.boundary_nanos, stream.cursor.sequence],
         "q": stream.queued_sequence,
+        "o": stream.opened_sequence,
         "t": stream.reserved_ms,
         "e": stream.enabled,
         "r": _runs(stream.runs, makers),
@@ -70,8 +71,10 @@ def _stream(stream: Stream, makers: dict[Maker, int]) -> dict[str, Any]:
 def _read_stream(stored: Mapping[str, Any], makers: Sequence[Maker]) -> Stream:
     return Stream(
         enabled=stored.get("e"),
-        cursor=Cursor(*stored["c"]),
+        cursor=TickCursor(*stored["c"]),
         queued_sequence=stored["q"],
+        # A release that did not open numbers published them all: none of its may be taken back.
+        opened_sequence=stored.get("o", stored["c"][1]),
         reserved_ms=stored["t"],
         runs=_read_runs(stored.get("r", ()), makers),
         gaps=_read_gaps(stored.get("g", ())),
@@ -79,16 +82,16 @@ def _read_stream(stored: Mapping[str, Any], makers: Sequence[Maker]) -> Stream:
     )
 
 
-def _runs(runs: Sequence[Run], makers: dict[Maker, int]) -> list[list[int]]:
+def _runs(runs: Sequence[TickRun], makers: dict[Maker, int]) -> list[list[int]]:
     return [
         [r.first_sequence, r.first_s, r.step_s, r.count, int(r.caught_up), makers.setdefault(r.maker, len(makers))]
         for r in runs
     ]
 
 
-def _read_runs(stored: Sequence[Sequence[int]], makers: Sequence[Maker]) -> tuple[Run, ...]:
+def _read_runs(stored: Sequence[Sequence[int]], makers: Sequence[Maker]) -> tuple[TickRun, ...]:
     return tuple(
-        Run(first, first_s, step_s, count, bool(late), makers[maker])
+        TickRun(first, first_s, step_s, count, bool(late), makers[maker])
         for first, first_s, step_s, count, late, maker in stored
     )
 

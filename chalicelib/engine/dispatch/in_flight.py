@@ -1,6 +1,6 @@
-"""Deliveries under way: sent, watched while they take long, and written down when they have landed.
+"""Deliveries in flight: supervised from their waiting to their end, and recorded when they are over.
 
-A delivery that takes long is written down as in progress and looked at now and then: when somebody has cancelled it,
+A delivery that takes long is written down as in progress and checked now and then: when its execution was cancelled,
 its connection is closed. An answer to an attempt that was ended meanwhile is kept as a note, and has no effect.
 """
 
@@ -8,133 +8,126 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
+from chalicelib.core.executions.delivery_phase import DeliveryPhase
 from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer
-from chalicelib.core.executions.journal import Result
+from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.executions.limits import RUNNING_MARK_MS, WATCH_STEPS_MS
 from chalicelib.engine import schedule_change
-from chalicelib.engine.dispatch.admission import Call, Flight, Look, Ready, depart, forsake, give_up_waiting, hand_back
+from chalicelib.engine.dispatch import admission
+from chalicelib.engine.dispatch.call import InFlight, TargetCall
+from chalicelib.engine.dispatch.hand_back import hand_back
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, note_late, update_surely, write_outcomes
 from chalicelib.ports.services import Services
-from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome, Target
+from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome
 from chalicelib.process.limits import WATCHED_TOGETHER
 
 log = logging.getLogger(__name__)
 
 LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, so that its worker can still write
-LANDING_LOOK_MS = 20  # deliveries that land within this of each other share a write
-WAITING_LOOK_MS = 100  # while all wait for their turn: their landing is then noticed this much later at most
+CHECK_MS = 20  # deliveries that end within this of each other share a write
+WAITING_CHECK_MS = 100  # while all wait for their turn: their end is then noticed this much later at most
 
 
-def dispatches(s: Services, standing: Sequence[Ready], look: Look) -> list[Callable[[], None]]:
-    """Let firings that may go depart, in as few calls as their targets allow. The jobs that are returned see them to
-    their end. ``look`` tells of those that had to wait whether they still may go."""
-    jobs: list[Callable[[], None]] = []
-    by_target: dict[str, list[Ready]] = defaultdict(list)
-    for ready in standing:
-        by_target[ready.target_type].append(ready)
-    for name, several in by_target.items():
-        target = s.targets[name]
-        calls = depart(s, target, several, look)
-        together = max(1, WATCHED_TOGETHER // target.max_batch)
-        jobs += [partial(_see_off, s, target, some) for some in chunks(calls, together)]
-    return jobs
+def supervised_together(calls: Sequence[TargetCall]) -> Iterator[Sequence[TargetCall]]:
+    """Calls in shares, each for one thread: what it sees to its end, it writes down together."""
+    by_size: dict[int, list[TargetCall]] = defaultdict(list)
+    for call in calls:
+        by_size[call.target.max_batch].append(call)
+    for max_batch, several in by_size.items():
+        yield from chunks(several, max(1, WATCHED_TOGETHER // max_batch))
 
 
-def _is_slow(flight: Flight, now_ms: int) -> bool:
-    return flight.started_ms is not None and now_ms - flight.started_ms >= RUNNING_MARK_MS
+def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
+    """See calls from their waiting to their end. What is over is recorded together, at most CHECK_MS later; what is
+    under way for RUNNING_MARK_MS is written down as in progress; what waits in vain is handed back.
 
-
-def _next_look_ms(flight: Flight) -> int:
-    """When to look whether somebody cancelled it: after growing times."""
-    assert flight.started_ms is not None
-    steps = WATCH_STEPS_MS
-    beyond = max(0, flight.looks + 1 - len(steps)) * steps[-1]
-    return flight.started_ms + sum(steps[: flight.looks + 1]) + beyond
-
-
-def _compare(flight: Flight, stored: Execution | None) -> None:
-    """Go on from the stored record while the attempt is ours, else know that it is not."""
-    mine = flight.execution
-    if stored is None:
-        return
-    same_attempt = stored.attempt == mine.attempt and stored.claimed_by == mine.claimed_by
-    if stored.is_open and same_attempt:
-        flight.ready.claimed.execution = stored
-    else:
-        flight.fenced = True
-
-
-def _see_off(s: Services, target: Target, calls: Sequence[Call]) -> None:
-    """Watch calls from their waiting to their end. What has landed is written down together, at most LANDING_LOOK_MS
-    later; what is under way for RUNNING_MARK_MS is written down as in progress; what waits in vain is handed back.
-
-    Raises Unavailable, when all is over, if the end of some could not be written down."""
+    Raises Unavailable, when all is over, if the end of some could not be recorded."""
     problems: list[Unavailable] = []
     try:
         while calls:
-            given_up = give_up_waiting(s, calls)
-            calls = [call for call in calls if call not in given_up]
-            landed = _landed(s, calls)
-            calls = [call for call in calls if call not in landed]
-            _end(s, [flight for call in landed for flight in call.flights], problems)
-            watched = [call for call in calls if not call.waits and (target.max_batch == 1 or call.was_held)]
-            _look_after(s, target, [flight for call in watched for flight in call.flights])
+            if given_up := admission.give_up(s, calls):
+                _hold_back(s, given_up)
+                calls = [call for call in calls if call not in given_up]
+            over = _over(s, calls)
+            calls = [call for call in calls if call not in over]
+            try:
+                _close(s, [delivery for call in over for delivery in call.deliveries])
+            except Unavailable as problem:  # they stay leased; the others must not suffer
+                problems.append(problem)
+            if calls:
+                _look_after(s, calls)
     finally:  # none are left, unless this line of work is ended by force
-        forsake(s.process.admission, [call.ticket for call in calls])
-    for problem in problems:
-        raise problem
+        admission.abandon(s.process.admission, [call.ticket for call in calls])
+    if problems:
+        raise problems[0]
 
 
-def _landed(s: Services, calls: Sequence[Call]) -> list[Call]:
-    """Those that have landed, or whose job came to nothing, within the time until the next look."""
+def _hold_back(s: Services, given_up: Sequence[TargetCall]) -> None:
+    held = [(delivery, call.comes_in_ms or 0) for call in given_up for delivery in call.deliveries]
+    for delivery, _ in held:
+        delivery.move(DeliveryPhase.HELD_BACK)
+    hand_back(s, held)
+
+
+def _over(s: Services, calls: Sequence[TargetCall]) -> list[TargetCall]:
+    """Those whose job has ended, within the time until the next check."""
     if not calls:
         return []
-    look_ms = _look_ms(s, calls)
-    return [call for call in calls if call.held.wait(look_ms)]
+    check_ms = _check_ms(s, calls)
+    return [call for call in calls if call.job.wait(check_ms)]
 
 
-def _end(s: Services, flights: Sequence[Flight], problems: list[Unavailable]) -> None:
-    hand_back(s, [(flight, 0) for flight in flights if flight.kept])
-    try:
-        _finish(s, [flight for flight in flights if flight.outcome is not None])
-    except Unavailable as problem:  # they stay leased; the others must not suffer
-        problems.append(problem)
-
-
-def _look_after(s: Services, target: Target, flying: Sequence[Flight]) -> None:
+def _check_ms(s: Services, calls: Sequence[TargetCall]) -> int:
+    """When to check again: soon, unless the only one left has been written down as running, or none is under way."""
     now_ms = s.clock.now_ms()
-    _mark(s, [flight for flight in flying if not flight.marked and _is_slow(flight, now_ms)])
-    _watch(s, target, [flight for flight in flying if flight.marked and _next_look_ms(flight) <= now_ms])
+    under_way = [call for call in calls if not call.waits]
+    if len(calls) == len(under_way) == 1 and all(map(_is_known_to_run, under_way[0].deliveries)):
+        return max(min(map(_next_check_ms, under_way[0].deliveries)), now_ms + CHECK_MS)
+    return now_ms + (CHECK_MS if under_way else WAITING_CHECK_MS)
 
 
-def _look_ms(s: Services, calls: Sequence[Call]) -> int:
-    """When to look again: soon, unless the only one left has been written down as running, or none is under way."""
+# -- while they are under way
+
+
+def _look_after(s: Services, calls: Sequence[TargetCall]) -> None:
     now_ms = s.clock.now_ms()
-    flying = [call for call in calls if not call.waits]
-    if len(calls) == len(flying) == 1 and all(flight.marked for flight in flying[0].flights):
-        return max(min(map(_next_look_ms, flying[0].flights)), now_ms + LANDING_LOOK_MS)
-    return now_ms + (LANDING_LOOK_MS if flying else WAITING_LOOK_MS)
+    watched = [call for call in calls if not call.waits and (call.target.max_batch == 1 or call.waited_long)]
+    deliveries = [delivery for call in watched for delivery in call.deliveries]
+    _mark(s, [d for d in deliveries if d.phase is DeliveryPhase.DISPATCHED and _took_long(d, now_ms)])
+    _check(s, [d for d in deliveries if _is_known_to_run(d) and _next_check_ms(d) <= now_ms])
 
 
-def _mark(s: Services, slow: Sequence[Flight]) -> None:
+def _took_long(delivery: InFlight, until_ms: int) -> bool:
+    return until_ms - delivery.started_ms >= RUNNING_MARK_MS
+
+
+def _is_known_to_run(delivery: InFlight) -> bool:
+    return delivery.phase in (DeliveryPhase.RUNNING, DeliveryPhase.FENCED)
+
+
+def _next_check_ms(delivery: InFlight) -> int:
+    """When to check whether a caller cancelled it: after growing times."""
+    steps = WATCH_STEPS_MS
+    beyond = max(0, delivery.checks + 1 - len(steps)) * steps[-1]
+    return delivery.started_ms + sum(steps[: delivery.checks + 1]) + beyond
+
+
+def _mark(s: Services, slow: Sequence[InFlight]) -> None:
     """Write down that these are in progress, and lease them for as long as they may take."""
     writes = []
-    for flight in slow:
-        flight.marked = True
-        execution = flight.execution
-        assert flight.started_ms is not None
-        until_ms = flight.started_ms + flight.ready.delivery.timeout_ms + LEASE_SLACK_MS
-        running = journal.running(execution, flight.started_ms, until_ms)
-        writes.append((replace(running, hlc=s.ids.hlc()), execution.rev))
+    for delivery in slow:
+        delivery.move(DeliveryPhase.RUNNING)
+        until_ms = delivery.started_ms + delivery.ready.delivery.timeout_ms + LEASE_SLACK_MS
+        running = journal.running(delivery.execution, delivery.started_ms, until_ms)
+        writes.append((replace(running, hlc=s.ids.hlc()), delivery.execution.rev))
     if not writes:
         return
     try:
@@ -142,81 +135,109 @@ def _mark(s: Services, slow: Sequence[Flight]) -> None:
     except Unavailable:
         log.warning("could not write down that %d attempts run", len(slow))
         return
-    for flight, (marked, _), won in zip(slow, writes, answers, strict=True):
+    for delivery, (running, _), won in zip(slow, writes, answers, strict=True):
         if won:
-            flight.ready.claimed.execution = marked
+            delivery.execution = running
 
 
-def _watch(s: Services, target: Target, due: Sequence[Flight]) -> None:
-    """Break off those that somebody has ended meanwhile."""
-    if not due:
-        return
+def _check(s: Services, due: Sequence[InFlight]) -> None:
+    """Break off those that were ended meanwhile."""
+    for delivery in due:
+        delivery.checks += 1
     try:
-        stored = s.stores.executions.get([flight.execution.key for flight in due])
-    except Unavailable:
-        stored = {}
-    for flight in due:
-        flight.looks += 1
-        _compare(flight, stored.get(flight.execution.key))
-        if flight.fenced:
-            target.cancel(flight.execution.id)
+        _verify(s, [delivery for delivery in due if delivery.phase is DeliveryPhase.RUNNING])
+    except Unavailable as problem:
+        log.info("could not check deliveries under way: %s", problem)
+    for delivery in due:
+        if delivery.phase is DeliveryPhase.FENCED:
+            s.targets[delivery.ready.target_type].cancel(delivery.execution.id)
 
 
-def _finish(s: Services, landed: Sequence[Flight]) -> None:
+def _verify(s: Services, deliveries: Sequence[InFlight]) -> None:
+    """Go on from the stored records while the attempts are ours; those that are not are fenced."""
+    if not deliveries:
+        return
+    found = s.stores.executions.get([delivery.execution.key for delivery in deliveries])
+    for delivery in deliveries:
+        mine, stored = delivery.execution, found.get(delivery.execution.key)
+        if stored is None:
+            continue
+        if stored.is_open and stored.attempt == mine.attempt and stored.claimed_by == mine.claimed_by:
+            delivery.execution = stored
+        else:
+            delivery.move(DeliveryPhase.FENCED)
+
+
+# -- when they are over
+
+
+def _close(s: Services, deliveries: Sequence[InFlight]) -> None:
+    """Hand back what was not sent after all, and record what was answered. Raises Unavailable."""
+    if held := [(delivery, 0) for delivery in deliveries if delivery.phase is DeliveryPhase.HELD_BACK]:
+        hand_back(s, held)
+    answered = [delivery for delivery in deliveries if delivery.outcome is not None]
+    for delivery in answered:
+        if delivery.phase is not DeliveryPhase.FENCED:
+            delivery.move(DeliveryPhase.ANSWERED)
+    if answered:
+        _record(s, answered)
+
+
+def _record(s: Services, answered: Sequence[InFlight]) -> None:
     """Write down how deliveries ended; what was ended by others is left as it is, but for a note."""
-    ended = [(flight, _ended(s, flight)) for flight in landed]
-    _doubt(s, [flight for flight, e in ended if _is_doubtful(flight, e.execution)])
-    ours = [(flight, _ended(s, flight)) for flight, _ in ended if not flight.fenced]
-    for (flight, e), won in zip(ours, write_outcomes(s, [e for _, e in ours]), strict=True):
-        flight.fenced = not won
+    ended = _ended_by_us(s, answered)
+    doubtful = [delivery for delivery, e in ended if _is_doubtful(delivery, e.execution)]
+    if doubtful:
+        _verify(s, doubtful)
+        ended = _ended_by_us(s, answered)
+    for (delivery, e), won in zip(ended, write_outcomes(s, [e for _, e in ended]), strict=True):
+        delivery.move(DeliveryPhase.RECORDED if won else DeliveryPhase.FENCED)
         if won:
             follow(s, e.execution, e.definition)
-    for flight in landed:
-        if flight.fenced:
-            _note(s, flight)
-        if flight.outcome is not None and flight.outcome.pause_schedule:
-            _pause(s, flight.execution)
+    for delivery in answered:
+        outcome = _answer(delivery)
+        if delivery.phase is DeliveryPhase.FENCED:
+            _note(s, delivery, outcome)
+        if outcome.pause_schedule:
+            schedule_change.pause(s, delivery.execution.key_of_schedule, "the target answered 410 Gone")
 
 
-def _is_doubtful(flight: Flight, after: Execution) -> bool:
-    """Whether to look before writing: a failure of what was cancelled meanwhile must neither be tried again nor leave a
-    dead letter, and both are queued before the write that would notice."""
-    assert flight.outcome is not None
-    return flight.outcome.kind == FAILED and (flight.marked or not after.is_open)
+def _is_doubtful(delivery: InFlight, after: Execution) -> bool:
+    """Whether to verify before writing: a failure of what was cancelled meanwhile must neither be tried again nor leave
+    a dead letter, and both are queued before the write that would notice."""
+    return _answer(delivery).kind == FAILED and (_took_long(delivery, delivery.ended_ms) or not after.is_open)
 
 
-def _doubt(s: Services, flights: Sequence[Flight]) -> None:
-    if flights:
-        stored = s.stores.executions.get([flight.execution.key for flight in flights])
-        for flight in flights:
-            _compare(flight, stored.get(flight.execution.key))
+def _answer(delivery: InFlight) -> Outcome:
+    assert delivery.outcome is not None
+    return delivery.outcome
 
 
-def _note(s: Services, flight: Flight) -> None:
-    execution, outcome = flight.execution, flight.outcome
-    assert outcome is not None
-    assert flight.started_ms is not None
-    said = "closed" if outcome.closed else outcome.kind if outcome.kind == ACCEPTED else result_of(outcome).outcome
-    answer = LateAnswer(flight.ended_ms, said, outcome.http_status, None if outcome.closed else outcome.error)
-    note_late(s, execution.key, Attempt(execution.attempt, execution.fencing_token, flight.started_ms), answer)
+def _ended_by_us(s: Services, answered: Sequence[InFlight]) -> list[tuple[InFlight, Ended]]:
+    return [(delivery, _ended(s, delivery)) for delivery in answered if delivery.phase is DeliveryPhase.ANSWERED]
 
 
-def _ended(s: Services, flight: Flight) -> Ended:
-    execution, definition = flight.execution, flight.ready.claimed.definition
-    assert flight.outcome is not None
-    assert flight.started_ms is not None
-    if flight.outcome.kind == ACCEPTED:
-        after = journal.accepted(execution, flight.started_ms, flight.ended_ms + definition.timeout_ms)
+def _ended(s: Services, delivery: InFlight) -> Ended:
+    execution, definition, outcome = delivery.execution, delivery.ready.claimed.definition, _answer(delivery)
+    if outcome.kind == ACCEPTED:
+        after = journal.accepted(execution, delivery.started_ms, delivery.ended_ms + definition.timeout_ms)
     else:
-        result = result_of(flight.outcome)
-        after = journal.finish(execution, result, definition.retry_policy, flight.started_ms, flight.ended_ms)
+        result = result_of(outcome)
+        after = journal.finish(execution, result, definition.retry_policy, delivery.started_ms, delivery.ended_ms)
     return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)
 
 
-def result_of(outcome: Outcome) -> Result:
+def _note(s: Services, delivery: InFlight, outcome: Outcome) -> None:
+    execution = delivery.execution
+    said = "closed" if outcome.closed else outcome.kind if outcome.kind == ACCEPTED else result_of(outcome).outcome
+    answer = LateAnswer(delivery.ended_ms, said, outcome.http_status, None if outcome.closed else outcome.error)
+    note_late(s, execution.key, Attempt(execution.attempt, execution.fencing_token, delivery.started_ms), answer)
+
+
+def result_of(outcome: Outcome) -> AttemptResult:
     """An outcome in the journal's terms."""
     kind = COMPLETED if outcome.kind == COMPLETED else "timeout" if outcome.error_type == "timeout" else FAILED
-    return Result(
+    return AttemptResult(
         kind,
         http_status=outcome.http_status,
         error_type=outcome.error_type,
@@ -224,7 +245,3 @@ def result_of(outcome: Outcome) -> Result:
         retry_after_ms=outcome.retry_after_ms,
         permanent=outcome.permanent,
     )
-
-
-def _pause(s: Services, execution: Execution) -> None:
-    schedule_change.pause(s, execution.key_of_schedule, "the target answered 410 Gone")

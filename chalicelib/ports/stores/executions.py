@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from chalicelib.core.executions.execution import FAILED, TIMEOUT, Execution, ExecutionKey
+from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.schedule import Key
 
 
@@ -40,35 +40,14 @@ class ExecutionStore(Protocol):
     def recent(
         self, tenant: str, shards: Sequence[int], from_ms: int, to_ms: int, limit: int, after: str | None
     ) -> ExecutionPage:
-        """*Index*: keys of a tenant's executions by firing instant, newest first, merged over the shards."""
+        """*May lag*: keys of a tenant's executions by firing instant, newest first, merged over the shards."""
         ...
 
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
-        """*Index*: open records whose ``open_until_ms <= until_ms``, of those that were written into the open index.
-
-        Records claimed ahead of their instant and finished at once never enter it: see ``in_open_index``.
-        """
+        """*May lag*: records whose ``open_until_ms <= until_ms``, earliest first, of those that ``is_listed_open``."""
         ...
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
-        """*Index*: how many records of a shard ended as failed or timeout at or after ``from_ms``; counts no further
-        than ``limit``."""
+        """*May lag*: how many records of a shard ended at or after ``from_ms``, of those that ``has_ended_badly``;
+        at most ``limit`` are counted."""
         ...
-
-
-def in_open_index(execution: Execution) -> bool:
-    """Whether a record is listed among the open ones, which costs a write when it enters and one when it leaves.
-
-    Most firings are claimed just before their instant and done milliseconds after it; these are found by the scan of
-    recent instants should their worker die. Whatever stays open for longer, or was claimed when its instant had long
-    passed the scan, is listed: waiting for a retry, written down as running or accepted, manual, or late.
-    """
-    if not execution.is_open:
-        return False
-    quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
-    return not quick
-
-
-def in_failed_index(execution: Execution) -> bool:
-    """Whether a record is listed among those that ended badly: one write for each of these, none for the others."""
-    return execution.state in (FAILED, TIMEOUT) and execution.finished_ms is not None

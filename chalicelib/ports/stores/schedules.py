@@ -7,13 +7,13 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chalicelib.core.policies.monitor import Watch
-from chalicelib.core.schedules.capacity import Move, Used
+from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.capacity import Limits, Used
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 
 
 class Due(NamedTuple):
-    """One entry of the due index."""
+    """A schedule and when it is due."""
 
     next_run_ms: int
     key: Key
@@ -26,24 +26,25 @@ class Versioned(NamedTuple):
     version: str
 
 
-class Change(Struct, frozen=True):
-    """A change of a schedule: everything it writes, in one transaction.
+class ScheduleChange(Struct, frozen=True):
+    """A change of a schedule: everything it writes, all or nothing.
 
-    ``expected_rev`` is the state's ``rev`` that was read. ``snapshot`` is the definition being superseded, with its
-    ``until_ms`` (None when it was inactive and never needs to be found again). ``definition`` None deletes the current
-    definition (the state stays, as a tombstone with ``status`` deleted and an expiry). ``old_name`` and ``new_name``
-    are (owner, name) pairs to free and to take; equal pairs are left alone. ``moves`` are what it does to the counters
-    of capacity. ``watch`` is the watch that begins with it, over whichever was there (None: that stays).
+    ``before`` is the state that was read; the stored one must still have its ``rev``. ``snapshot`` is the definition
+    being superseded, with its ``until_ms`` (None when it was inactive and never needs to be found again).
+    ``definition`` None deletes the current definition; the state stays, as a tombstone with ``status`` deleted that
+    expires. ``old_name`` and ``new_name`` are (owner, name) pairs to free and to take; equal pairs are left alone.
+    ``limits`` judge what it adds to what counts. ``monitor`` is the monitor that begins with it, over whichever was
+    there (None: that stays).
     """
 
     state: State
-    expected_rev: int
+    before: State
     definition: Definition | None
     snapshot: Definition | None
     old_name: tuple[str, str] | None
     new_name: tuple[str, str] | None
-    moves: tuple[Move, ...] = ()
-    watch: Watch | None = None
+    limits: Limits | None = None
+    monitor: MonitorState | None = None
 
 
 class NameTaken(Exception):
@@ -54,8 +55,8 @@ class RevisionLost(Exception):
     """Raised by ``create`` when the id exists and by ``change`` when ``rev`` moved on; nothing was written."""
 
 
-class NoRoom(Exception):
-    """Raised by ``create`` and ``change`` when a counter of capacity has no room; nothing was written."""
+class CapacityFull(Exception):
+    """Raised by ``create`` and ``change`` when what counts would be above its limits; nothing was written."""
 
 
 class ScheduleFilter(Struct, frozen=True):
@@ -78,24 +79,20 @@ class KeyPage(NamedTuple):
 class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
-        """Write both items, the watch, the name guard when it has a name, and the counters that ``moves`` name, in
-        one transaction.
+    def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
+        """Write the definition, the state, the monitor, the claim on the name when it has one, and what it adds to
+        what counts: all or nothing.
 
-        Raises NameTaken, NoRoom, or RevisionLost when the id exists; the last before the others.
+        Raises NameTaken, CapacityFull, or RevisionLost when the id exists; the last before the others.
         """
         ...
 
-    def change(self, change: Change) -> None:
-        """Write a change in one transaction. Raises RevisionLost, else NameTaken, else NoRoom."""
+    def change(self, change: ScheduleChange) -> None:
+        """Write a change, all or nothing. Raises RevisionLost, else NameTaken, else CapacityFull."""
         ...
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Schedule]:
-        """Both items of schedules; missing and deleted ones are left out.
-
-        The two items of one schedule are read by one batch call, which DynamoDB does not isolate: when their versions
-        disagree (a change came between), the read is repeated.
-        """
+        """Definition and state of schedules, of one and the same moment each; missing and deleted ones are left out."""
         ...
 
     def states(self, keys: Sequence[Key]) -> dict[Key, State]:
@@ -123,11 +120,11 @@ class ScheduleStore(Protocol):
         ...
 
     def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
-        """*Index*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
+        """*May lag*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
         ...
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
-        """*Index*: ids of a tenant's schedules that match, newest first, after the id ``after``; bounded work."""
+        """*May lag*: ids of a tenant's schedules that match, newest first, after the id ``after``; bounded work."""
         ...
 
     def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -135,34 +132,39 @@ class ScheduleStore(Protocol):
         ...
 
     def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
-        """*Index*: ids of a tenant's schedules in a group of ``core.jobs``, newest first, after the id ``after``."""
+        """*May lag*: ids of a tenant's schedules in a group of ``core.jobs``, newest first, after the id ``after``."""
         ...
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*Index*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        """*May lag*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
         ...
 
-    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
-        """Replace states and move counters, all in one transaction; False, and nothing written, when any
-        stored ``rev`` is not the given one."""
+    def place(self, shard: int, limits: Limits | None) -> int:
+        """Where a schedule of a shard counts that begins to count: ``counted`` of its state from then on. Not negative;
+        what the number means is the store's own. Reads nothing."""
         ...
 
-    def used(self) -> dict[int, Used]:
-        """Every counter of capacity that was ever moved, by its number."""
+    def release(self, spent: Sequence[State]) -> Sequence[bool]:
+        """Take schedules that count off what counts, each if its stored ``rev`` still is that of the given state: it is
+        then stored ``uncounted`` under the next rev."""
         ...
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        """The watches of monitored schedules; the others are left out."""
+    def used(self) -> Used:
+        """What counts now; never negative."""
         ...
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*Index*: schedules of a shard whose watch has ``look_ms <= until_ms``, earliest first."""
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        """The monitors of monitored schedules; the others are left out."""
         ...
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        """Write a watch if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """*May lag*: schedules of a shard whose monitor has ``look_ms <= until_ms``, earliest first."""
         ...
 
-    def drop_watch(self, key: Key, expected_rev: int) -> bool:
-        """Delete a watch if its stored rev still is the given one."""
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        """Write a monitor if its stored rev still is the given one; it begins with ``create`` or ``change`` alone."""
+        ...
+
+    def drop_monitor(self, key: Key, expected_rev: int) -> bool:
+        """Delete a monitor if its stored rev still is the given one."""
         ...

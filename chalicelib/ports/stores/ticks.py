@@ -1,4 +1,4 @@
-"""Where the tick streams are kept. The common contract of all stores is in ``ports.stores``."""
+"""Where the tick streams are kept. The contract that all stores share is in ``ports.services``."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ machines does.
 
 from __future__ import annotations
 
-from chalicelib.core.clock.clock_bound import Reading
+from chalicelib.core.clock.clock_bound import ClockReading
 from chalicelib.core.clock.limits import CLOCK_JUMP_MS
 from chalicelib.core.ticks import tick_event
 from chalicelib.core.ticks.limits import TICK_TARGET_TIMEOUT_MS
@@ -22,7 +22,9 @@ _JUMP_NANOS = CLOCK_JUMP_MS * NANOS_PER_MS
 def run(s: Services) -> None:
     """Look at the clock, and send what is to be told. Raises Unavailable when the tables are away."""
     before, now = s.clock.read(), s.clock.read()
-    step_nanos = s.process.clock.step_nanos(Reading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos))
+    step_nanos = s.process.clock.step_nanos(
+        ClockReading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
+    )
     if abs(step_nanos) >= _JUMP_NANOS:
         _note(s, now.wall_unix_nanos, step_nanos, "monotonic")
     seen_ms = max((stream.reserved_ms for stream in s.stores.ticks.load().book.streams.values()), default=0)

@@ -19,7 +19,8 @@ from msgspec import Struct, field
 from chalicelib.core.cluster.limits import NODE_HEARTBEAT_MS, NODE_TTL_MS, NODES_MAX, SHARD_LOOK_MS, SHARD_NODE_LEASE_MS
 from chalicelib.core.cluster.shard_plan import plan
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import LeaseItem, ReleaseRequest, RenewRequest
+from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.core.leases.lease_requests import ReleaseRequest, RenewRequest
 from chalicelib.ports.services import Services
 from chalicelib.workers.cluster import shards
 from chalicelib.workers.cluster.shards import NODES, SUBJECT
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 _NANOS_PER_MS = 1_000_000
 
 
-class NoRoom(Exception):
+class TooManyNodes(Exception):
     """Raised when as many nodes live as there are places for."""
 
 
@@ -62,7 +63,7 @@ class Node:
     def tick(self, s: Services) -> int:
         """Say that we live, see who else does, take and give up shards. Returns when to call again (unix ms).
 
-        Raises NoRoom, Unavailable, OutcomeUnknown; calling again is right after each.
+        Raises TooManyNodes, Unavailable, OutcomeUnknown; calling again is right after each.
         """
         asked_ms, believed_until_ms = _monotonic_ms(s), self._believed_until_ms
         self._beat(s)
@@ -118,7 +119,7 @@ class Node:
             taken = shards.take_over(s, NODES, name, item, self._metadata, NODE_TTL_MS)
             if taken is not None:
                 return taken
-        raise NoRoom(f"{NODES_MAX} nodes are registered")
+        raise TooManyNodes(f"{NODES_MAX} nodes are registered")
 
     def _next_tick_ms(self, s: Services, nodes: Mapping[str, LeaseItem]) -> int:
         """A heartbeat from now; sooner when another node, should it not be heard of, will be dead sooner."""

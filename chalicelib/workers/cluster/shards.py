@@ -1,8 +1,8 @@
 """Which shards a worker takes, and how it says what it did: each shard of each work is a lease with a fencing token.
 
-Two kinds of worker share these leases. A *call* (a Lambda invocation) takes what is free, for half a minute, and lets
-it expire. A *node* (a process that stays, see ``ownership``) keeps its shards for as long as it lives: its life, not
-the lease's expiry, decides. Either way the token grows with every change of hands, and whoever has an older
+Two kinds of worker share these leases. A *call* (an invocation of a function) takes what is free, for half a minute,
+and lets it expire. A *node* (a process that stays, see ``ownership``) keeps its shards for as long as it lives: its
+life, not the lease's expiry, decides. Either way the token grows with every change of hands, and whoever has an older
 one can write no cursor any more.
 """
 
@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from chalicelib.core.cluster.limits import NODES_MAX, SHARD_CALL_LEASE_MS, SHARDS_MAX
 from chalicelib.core.leases import lease, lease_document
-from chalicelib.core.leases.lease import AcquireRequest, LeaseItem
+from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.core.leases.lease_requests import AcquireRequest
 from chalicelib.ports.services import Services
 
 SUBJECT = "chronowatch"
@@ -25,14 +26,14 @@ NODES = "#nodes"  # the tenant under which nodes are registered; no caller's ten
 WRITE_ATTEMPTS = 3
 
 
-class Held(NamedTuple):
+class HeldShard(NamedTuple):
     """A shard and the token under which it is held."""
 
     shard: int
     fencing_token: int
 
 
-def each_shard(s: Services, work: str) -> Iterator[Held]:
+def each_shard(s: Services, work: str) -> Iterator[HeldShard]:
     """The shards whose lease for ``work`` this call could take, one after the other.
 
     A lease is left to expire, not released, so that a second worker called within the same half minute does not do
@@ -45,7 +46,7 @@ def each_shard(s: Services, work: str) -> Iterator[Held]:
         if owner_of(s, item, nodes) is None:
             taken = take(s, work, shard, item, CALL, SHARD_CALL_LEASE_MS)
             if taken is not None:
-                yield Held(shard, taken.fencing_token)
+                yield HeldShard(shard, taken.fencing_token)
 
 
 def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:

@@ -59,7 +59,7 @@ def holder(url: str, name: str, storage: Path) -> None:
 
 
 def story(url: str, storage: Path) -> str:
-    """Plays it and tells what came of holder 1's write."""
+    """Plays it and prints what came of holder 1's write."""
     with closing(sqlite3.connect(storage)) as db, db:
         db.execute(SQL_TABLE)
         db.execute("CREATE TABLE report (author TEXT, token INTEGER)")

@@ -12,7 +12,8 @@ from chalicelib.core.clock import hlc
 from chalicelib.core.clock.hlc import Stamp
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
 from chalicelib.core.leases import lease_document
-from chalicelib.core.leases.lease import Granted, LeaseItem
+from chalicelib.core.leases.lease import Granted
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.ports.services import Caller, Services
 from chalicelib.usecases import leases
 from tests.simulation.actors.tables import Gate, Leases

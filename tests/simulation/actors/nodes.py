@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.workers.cluster import shards
-from chalicelib.workers.cluster.ownership import Node, NoRoom
+from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from tests.simulation.world import World
 
 WORK = "sweep"
@@ -87,7 +87,7 @@ class NodeActor:
             try:
                 again_ms = self._node.tick(s)
                 self.has_beaten = True
-            except (ChronoError, NoRoom):
+            except (ChronoError, TooManyNodes):
                 again_ms = s.clock.now_ms() + 300
             self._record.look()
             s.clock.sleep_until(again_ms)

@@ -1,6 +1,6 @@
 """The stores of the memory adapter behind a gate: latency and faults before and after each call, one item at a time.
 
-Each method is one atomic AWS call, or a batch whose items are atomic one by one: so a batch goes to the store item by
+Each method is one atomic change, or a batch whose items are atomic one by one: so a batch goes to the store item by
 item, and may stop, or let others in, between them. What the store confirmed is put into the world's record.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chalicelib.core.executions.execution import Execution, ExecutionKey
-from chalicelib.core.policies.monitor import Watch
-from chalicelib.core.schedules.capacity import Move, Used
+from msgspec.structs import replace
+
+from chalicelib.core.executions.execution import Execution, ExecutionKey, is_listed_open
+from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores.cursors import Cursor
-from chalicelib.ports.stores.executions import ExecutionPage, in_open_index
-from chalicelib.ports.stores.schedules import Change, Due, KeyPage, ScheduleFilter, Versioned
+from chalicelib.ports.stores.executions import ExecutionPage
+from chalicelib.ports.stores.schedules import Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 from tests.simulation.faults import Fault
 from tests.simulation.world import ExecutionWrite, StateWrite, World
 
@@ -74,13 +76,13 @@ class Schedules:
     def _looked(self) -> None:
         self._world.current.look_ms = self._world.now
 
-    def create(self, schedule: Schedule, moves: Sequence[Move] = (), watch: Watch | None = None) -> None:
+    def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         fault = self._gate.enter("create")
-        self._inner.create(schedule, moves, watch)
+        self._inner.create(schedule, limits, monitor)
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
-    def change(self, change: Change) -> None:
+    def change(self, change: ScheduleChange) -> None:
         fault = self._gate.enter("change")
         self._inner.change(change)
         kind = "delete" if change.definition is None else "change"
@@ -173,45 +175,49 @@ class Schedules:
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def watches(self, keys: Sequence[Key]) -> dict[Key, Watch]:
-        fault = self._gate.enter("watches")
-        found = self._inner.watches(keys)
+    def monitors(self, keys: Sequence[Key]) -> dict[Key, MonitorState]:
+        fault = self._gate.enter("monitors")
+        found = self._inner.monitors(keys)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def due_watches(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        fault = self._gate.enter("due_watches")
-        found = self._inner.due_watches(shard, until_ms, limit)
+    def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        fault = self._gate.enter("due_monitors")
+        found = self._inner.due_monitors(shard, until_ms, limit)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
-    def write_watch(self, watch: Watch, expected_rev: int) -> bool:
-        fault = self._gate.enter("write_watch")
-        before = self._inner.watches([watch.key]).get(watch.key)
-        won = self._inner.write_watch(watch, expected_rev)
+    def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
+        fault = self._gate.enter("write_monitor")
+        before = self._inner.monitors([monitor.key]).get(monitor.key)
+        won = self._inner.write_monitor(monitor, expected_rev)
         if won:
-            self._world.saw_watch(before, watch)
+            self._world.saw_monitor(before, monitor)
         else:
-            self._world.hit("race:write_watch lost")
+            self._world.hit("race:write_monitor lost")
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
 
-    def drop_watch(self, key: Key, expected_rev: int) -> bool:
-        fault = self._gate.enter("drop_watch")
-        won = self._inner.drop_watch(key, expected_rev)
-        self._world.hit("watch:dropped" if won else "race:drop_watch lost")
+    def drop_monitor(self, key: Key, expected_rev: int) -> bool:
+        fault = self._gate.enter("drop_monitor")
+        won = self._inner.drop_monitor(key, expected_rev)
+        self._world.hit("watch:dropped" if won else "race:drop_monitor lost")
         self._gate.leave(fault)
         return won  # type: ignore[no-any-return]
 
-    def release(self, writes: Sequence[tuple[State, int]], moves: Sequence[Move]) -> bool:
-        fault = self._gate.enter("release")
-        won = self._inner.release(writes, moves)
-        for state, _ in writes if won else ():
-            self._world.saw_state(state, "state")
-        self._gate.leave(fault)
-        return won  # type: ignore[no-any-return]
+    def place(self, shard: int, limits: Limits | None) -> int:
+        return self._inner.place(shard, limits)  # type: ignore[no-any-return]
 
-    def used(self) -> dict[int, Used]:
+    def release(self, spent: Sequence[State]) -> list[bool]:
+        answers = []
+        for state in self._gate.each("release", spent):
+            won = self._inner.release([state])[0]
+            answers.append(won)
+            if won:
+                self._world.saw_state(uncounted(replace(state, rev=state.rev + 1)), "state")
+        return answers
+
+    def used(self) -> Used:
         fault = self._gate.enter("used")
         found = self._inner.used()
         self._gate.leave(fault)
@@ -298,7 +304,7 @@ class Executions:
             found = []
             for key, writes in self._world.record.executions.items():
                 record = as_of_execution(writes, seen_ms)
-                if record is None or record.shard != shard or not in_open_index(record):
+                if record is None or record.shard != shard or not is_listed_open(record):
                     continue
                 if record.open_until_ms is not None and record.open_until_ms <= until_ms:
                     found.append(key)

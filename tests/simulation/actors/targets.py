@@ -7,8 +7,8 @@ from typing import Any
 from zlib import crc32
 
 from chalicelib.core.executions.execution import parse_id
+from chalicelib.core.targets.registry import destination_of
 from chalicelib.ports.target import Delivery, Outcome
-from chalicelib.process.admission import place_of
 from tests.simulation.actors.tables import Gate
 from tests.simulation.world import Dispatch, Job, Told
 
@@ -92,7 +92,7 @@ class Targets:
         clock_ms = job.instance.clock.now_ms()
         sent = Dispatch(
             key, delivery.attempt, delivery.fencing_token, world.now, clock_ms, job.look_ms, job.instance, kind,
-            place_of(delivery.target),
+            destination_of(delivery.target),
         )  # fmt: skip
         world.record.dispatches.append(sent)
         if world.told is not None:

@@ -51,6 +51,11 @@ def current_definition(writes: Sequence[StateWrite]) -> Definition:
     return next(w.definition for w in reversed(writes) if w.definition is not None)
 
 
+def definition_of(writes: Sequence[StateWrite], version: str) -> Definition:
+    """The definition of a version."""
+    return next(w.definition for w in writes if w.definition is not None and w.definition.version == version)
+
+
 def duration_ms(expr: str) -> int:
     """The duration of ``rate:30s`` or ``delay:5s``."""
     text = expr.partition(":")[2]

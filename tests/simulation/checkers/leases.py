@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.core.leases.lease_item import LeaseItem
 
 
 def check(play: Any) -> Iterable[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.core.executions.execution import CANCELLED, MISSED, SKIPPED, Execution, ExecutionKey
-from chalicelib.core.schedules.schedule import Definition, Key
+from chalicelib.core.schedules.schedule import Key
 from tests.simulation.checkers import history, turns
-from tests.simulation.world import ExecutionWrite, StateWrite
+from tests.simulation.world import ExecutionWrite
 
 
 def check(play: Any) -> Iterable[str]:
@@ -53,18 +53,22 @@ def _yielded(record: Execution, span: history.Span) -> bool:
 def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution) -> Iterable[str]:
     """Only what is older than its catch-up window may be given up, by the clock of who gave it up."""
     write = next(w for w in stored if w.record.state == MISSED)
-    definition = _version(world.record.schedules[record.key_of_schedule], record.version)
+    definition = history.definition_of(world.record.schedules[record.key_of_schedule], record.version)
     limit_ms = definition.late_limit_ms
     late_ms = write.clock_ms - record.firing_ms - record.offset_ms
     if limit_ms is None:
         yield f"{record.id} was given up, but {definition.type} has no limit of lateness"
     elif late_ms < limit_ms and not _stepped(world):
         yield f"{record.id} was given up when it was {late_ms} ms late, of {limit_ms} allowed"
+    elif definition.catch_up_window_ms > 0 and _had_a_slot(stored, record) and not _stepped(world):
+        yield f"{record.id} was given up although it was given a catch-up slot within its window"
+
+
+def _had_a_slot(stored: list[ExecutionWrite], record: Execution) -> bool:
+    """Whether it was written down as late, to be caught up in a slot, and went its way without being put back."""
+    first = stored[0].record
+    return first.retry_at_ms is not None and not first.requested and len(record.history) == 1
 
 
 def _stepped(world: Any) -> bool:
     return bool(world.faults.wrong_most_ms)
-
-
-def _version(writes: list[StateWrite], version: str) -> Definition:
-    return next(w.definition for w in writes if w.definition is not None and w.definition.version == version)

@@ -6,12 +6,13 @@ A worker must obey what was stored when it last looked; between its look and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.schedule import Key
 from tests.simulation.checkers import history
-from tests.simulation.world import Dispatch, StateWrite
+from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 
 LOOK_SLACK_MS = 1_000  # what the calls between the look and the dispatch may take
 
@@ -34,6 +35,7 @@ def check(play: Any) -> Iterable[str]:
         if d.key not in first:
             first.add(d.key)
             yield from _timely(play, d, claim, writes)
+    yield from _taken_over(play)
 
 
 def _claim(record: Any, d: Dispatch) -> Execution | None:
@@ -68,6 +70,29 @@ def _stalled(play: Any) -> bool:
     return any(point.startswith("fault:stall") for point in play.world.hits)
 
 
+def _told_to_wait(writes: Sequence[ExecutionWrite]) -> ExecutionWrite | None:
+    """The write that first gave a firing a time of its own: a catch-up slot, or a place behind others."""
+    return next((w for w in writes if w.record.retry_at_ms is not None and not w.record.attempts), None)
+
+
+def _taken_over(play: Any) -> Iterable[str]:
+    """What only was claimed when its worker died is begun anew within its window, or ends as missed."""
+    record = play.world.record
+    if _stalled(play) or play.faults.wrong_most_ms > 0:
+        return
+    for key, writes in record.executions.items():
+        for number, (before, after) in enumerate(pairwise(writes), 1):
+            found = before.record
+            if found.history or found.requested or [a.outcome for a in after.record.attempts] != ["lost"]:
+                continue
+            definition = history.definition_of(record.schedules[found.key_of_schedule], found.version)
+            if definition.catch_up_window_ms > 0 and _told_to_wait(writes[:number]) is not None:
+                continue
+            late_ms = after.clock_ms - key.firing_ms - found.offset_ms
+            if definition.late_limit_ms is not None and late_ms > definition.late_limit_ms + LOOK_SLACK_MS:
+                yield f"{key.id} was begun anew {late_ms} ms late, of {definition.late_limit_ms} allowed"
+
+
 def _timely(play: Any, d: Dispatch, claim: Execution, writes: Sequence[StateWrite]) -> Iterable[str]:
     due_ms = d.key.firing_ms + claim.offset_ms
     stepped = play.faults.wrong_most_ms > 0  # a clock set back between the sleep and the dispatch
@@ -79,10 +104,11 @@ def _timely(play: Any, d: Dispatch, claim: Execution, writes: Sequence[StateWrit
     if definition is None or claim.requested or claim.history:  # what has begun is retried, however late
         return
     limit_ms = definition.late_limit_ms
-    if definition.catch_up_window_ms == 0:
+    told_to_wait = None if definition.catch_up_window_ms == 0 else _told_to_wait(play.world.record.executions[d.key])
+    if told_to_wait is None:
         late_ms = d.clock_ms - (d.started_ms - d.look_ms) - due_ms  # as it was when the worker looked
     else:
-        late_ms = play.world.record.executions[d.key][0].clock_ms - due_ms  # the window is judged at the first claim
+        late_ms = told_to_wait.clock_ms - due_ms  # what is told to wait within its window keeps its time
         if _stalled(play):
             return
     if limit_ms is not None and late_ms > limit_ms + LOOK_SLACK_MS and not stepped:

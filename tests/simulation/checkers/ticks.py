@@ -1,5 +1,6 @@
 """Ticks: numbers without holes or doubles, one boundary each, every skipped boundary accounted for, every number
-published under one id, and a past that shows each once. Boundaries are counted here by other means than the product's.
+published under one id, and a past that shows each once. A stream that is stopped ends soon, and takes back no number
+that was seen. Boundaries are counted here by other means than the product's.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS, TICK_GRACE_MS, TICK_RESERVE_AHEAD_MS, TICK_START_MS
-from chalicelib.core.ticks.numbering import Cursor, Gap, Tick
-from chalicelib.core.ticks.tick_book import Maker, Run, Skipped, Stream
+from chalicelib.core.ticks.numbering import Gap, Tick, TickCursor
+from chalicelib.core.ticks.tick_book import Maker, Skipped, Stream, TickRun
 from chalicelib.usecases.tick_feed import Dropped
 from tests.simulation.actors.tick_clients import TickWrite
 
@@ -25,6 +26,8 @@ NANOS_PER_S = 1_000_000_000
 HOUR_S = 3600
 SLACK_MS = 5_000  # for the proof that a clock is wrong, which is looked at before the clock is read
 ON_TIME_MS = 1_500  # how late a tick may be while all is well: messages come a second early at the least
+END_MS = 2_000  # a stream that is stopped ends so soon
+DRIFT_MS = 2 * 20  # clocks that were not stepped differ by no more
 
 
 class Numbered(NamedTuple):
@@ -92,6 +95,9 @@ def _walls(play: Any) -> dict[Frequency, list[int]]:
 
 def _write(play: Any, ledger: _Ledger, write: TickWrite, old: Stream, new: Stream) -> Iterator[str]:
     """One write of one stream."""
+    stopped = play.runs(ledger.frequency, old.enabled) and not play.runs(ledger.frequency, new.enabled)
+    if stopped:
+        yield from _stop(play, ledger, write, new)
     fresh = list[Numbered]()
     for sequence, numbered in _ticks(new.runs, write.at_ms):
         known = ledger.numbered.get(sequence)
@@ -108,7 +114,9 @@ def _write(play: Any, ledger: _Ledger, write: TickWrite, old: Stream, new: Strea
         fresh.append(numbered)
     if new.cursor.sequence != len(ledger.numbered):
         yield f"the cursor says {new.cursor.sequence} of {len(ledger.numbered)} numbers"
-    if new.cursor.boundary_nanos < old.cursor.boundary_nanos:
+    if new.cursor.boundary_nanos < old.cursor.boundary_nanos and not (
+        stopped and new.cursor.sequence < old.cursor.sequence
+    ):
         yield f"the cursor went back from {old.cursor} to {new.cursor}"
     if fresh and not play.runs(ledger.frequency, old.enabled):
         yield "a stream that stands still gave numbers"
@@ -121,7 +129,30 @@ def _write(play: Any, ledger: _Ledger, write: TickWrite, old: Stream, new: Strea
         yield from _times(play, write, gaps, fresh)
 
 
-def _ticks(runs: Iterable[Run], at_ms: int) -> Iterator[tuple[int, Numbered]]:
+def _stop(play: Any, ledger: _Ledger, write: TickWrite, new: Stream) -> Iterator[str]:
+    """A stream that is stopped ends at once: what lies ahead loses its number, and what had passed by then keeps it.
+
+    That nobody had seen a number that was taken back is judged by what it is given to afterwards, if to anything.
+    """
+    last = new.cursor.sequence
+    taken = {sequence: n for sequence, n in ledger.numbered.items() if sequence > last}
+    for sequence, numbered in taken.items():
+        del ledger.numbered[sequence]
+        if not write.stepped and numbered.boundary <= write.look_ms * NANOS_PER_MS:
+            yield f"number {sequence} was taken back although {numbered.boundary} had passed"
+    if taken:
+        play.world.hit("tick: taken back")
+        boundaries = [n.boundary for n in taken.values()]
+        ledger.excused.append((min(boundaries) - 1, max(boundaries)))
+        ledger.gaps = {after: gap for after, gap in ledger.gaps.items() if after <= last}
+    kept = ledger.numbered.get(last)
+    latest_ms = write.clock_ms + END_MS + DRIFT_MS
+    are_well = not any(play.world.hits.get(f"fault:{kind}") for kind in ("clock_forward", "clock_backward"))
+    if kept is not None and are_well and kept.boundary > latest_ms * NANOS_PER_MS:
+        yield f"a stream that was stopped goes on for {kept.boundary // NANOS_PER_MS - write.clock_ms} ms"
+
+
+def _ticks(runs: Iterable[TickRun], at_ms: int) -> Iterator[tuple[int, Numbered]]:
     for run in runs:
         for i in range(run.count):
             boundary = (run.first_s + i * run.step_s) * NANOS_PER_S
@@ -135,7 +166,7 @@ def _jump(
     resumed = bool(new.enabled) and not play.runs(ledger.frequency, old.enabled)
     if resumed:
         play.world.hit("tick: resumed")
-    if not resumed and old.cursor != Cursor():
+    if not resumed and old.cursor != TickCursor():
         return
     until = fresh[0].boundary - 1 if fresh else new.cursor.boundary_nanos
     if until <= old.cursor.boundary_nanos:
@@ -259,7 +290,7 @@ def _lively(play: Any, ledgers: dict[Frequency, _Ledger]) -> Iterator[str]:
         stream = book.stream(frequency)
         ahead = (play.closing_ms + SWEEP_PERIOD_MS) * NANOS_PER_MS
         left = ledger.between(stream.cursor.boundary_nanos, ahead)
-        if play.runs(frequency, stream.enabled) and stream.cursor != Cursor() and left:
+        if play.runs(frequency, stream.enabled) and stream.cursor != TickCursor() and left:
             yield f"{frequency} stands still before {left[0]}: {stream.cursor}"
         late = [n for n in ledger.numbered.values() if n.caught_up]
         if play.plan.mood == "calm" and (ledger.gaps or late):

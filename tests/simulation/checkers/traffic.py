@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.process.admission import burst_of
-from chalicelib.process.limits import HOLD_LOOK_MS
+from chalicelib.process.limits import HOLD_RECHECK_MS
 from tests.simulation.world import Dispatch
 
 # What a long run must have met.
@@ -30,7 +30,7 @@ def check(play: Any) -> Iterable[str]:
     for d in play.world.record.dispatches:
         by_owner[d.instance.name, _owner(play, d)].append(d)
         by_target[d.instance.name, d.target].append(d)
-    kinds = ((by_owner, caps.owner_flights, caps.owner_rate), (by_target, caps.target_flights, caps.target_rate))
+    kinds = ((by_owner, caps.owner_in_flight, caps.owner_rate), (by_target, caps.target_in_flight, caps.target_rate))
     for groups, flights, rate in kinds:
         for (instance, name), sent in groups.items():
             yield from _at_once(play, instance, name, sent, flights)
@@ -79,7 +79,7 @@ def _looked_again(play: Any) -> Iterable[str]:
         return
     for d in play.world.record.dispatches:
         age_ms = d.started_ms - d.look_ms
-        if age_ms > HOLD_LOOK_MS + LOOK_SLACK_MS:
+        if age_ms > HOLD_RECHECK_MS + LOOK_SLACK_MS:
             yield f"{d.key.id} was sent at {d.started_ms} by {d.instance.name}, whose last look was {age_ms} ms old"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, SQS_DELAY_MAX_S
+from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, QUEUE_DELAY_MAX_S
 from chalicelib.core.queue_messages import (
     BUS,
     TARGET,
@@ -111,4 +111,4 @@ def test_a_message_is_held_back_until_shortly_before_it_is_due() -> None:
     assert delay_s(10_000, 0, 1000) == 9
     assert delay_s(10_999, 0, 1000) == 9
     assert delay_s(500, 0, 1000) == 0
-    assert delay_s(10_000_000, 0, 1000) == SQS_DELAY_MAX_S
+    assert delay_s(10_000_000, 0, 1000) == QUEUE_DELAY_MAX_S

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
-from chalicelib.core.policies.monitor import Watch
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Key, Monitor, RetryPolicy
 from chalicelib.engine import monitors
 from chalicelib.ports.target import Outcome
@@ -42,9 +42,9 @@ def kinds(plant: Plant) -> list[str]:
     return [a["data"]["kind"] for a in alerts(plant)]
 
 
-def watch(plant: Plant, schedule_id: str) -> Watch | None:
+def watch(plant: Plant, schedule_id: str) -> MonitorState | None:
     key = Key("default", schedule_id)
-    return plant.services.stores.schedules.watches([key]).get(key)
+    return plant.services.stores.schedules.monitors([key]).get(key)
 
 
 def test_a_silence_is_told_once_however_long_it_lasts() -> None:
@@ -215,7 +215,7 @@ def test_a_stale_look_writes_nothing() -> None:
     stale = watch(plant, beat)
     assert stale is not None
     monitors.note(plant.services, [(Key("default", beat), T0 + 30_000)])
-    assert not plant.services.stores.schedules.write_watch(replace(stale, rev=stale.rev + 1, silent_ms=1), stale.rev)
+    assert not plant.services.stores.schedules.write_monitor(replace(stale, rev=stale.rev + 1, silent_ms=1), stale.rev)
     assert watch(plant, beat) == replace(stale, rev=stale.rev + 1, success_ms=T0 + 30_000)
 
 

@@ -1,4 +1,4 @@
-"""The clock face: drift and steps against the monotonic clock, and an error bound that sources support or widen."""
+"""The status of the clock: drift and steps against the monotonic one, an error bound that sources support or widen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX
 from chalicelib.ports.services import Services
-from chalicelib.usecases.clock_status import Clockface
+from chalicelib.usecases.clock_status import ClockHistory
 from tests.kit.machine import MovableClock
 from tests.kit.services import make_services
 
@@ -43,12 +43,12 @@ class Bench:
         s = make_services()
         self.sources = Sources(s)
         self.s = replace(s, time_sources=self.sources)
-        self.face = Clockface()
+        self.history = ClockHistory()
         assert isinstance(s.clock, MovableClock)
         self.clock = s.clock
 
     def look(self):  # type: ignore[no-untyped-def]
-        return self.face.look(self.s)
+        return self.history.status(self.s)
 
 
 @pytest.fixture

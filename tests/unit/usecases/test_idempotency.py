@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, Unavailable
-from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_CHARS, IDEMPOTENCY_RUNNING_MAX_MS
+from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES, IDEMPOTENCY_RUNNING_MAX_MS
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
 from chalicelib.usecases.idempotency import Answer, Run
@@ -101,7 +101,7 @@ def test_a_key_is_for_one_request(caller: Caller) -> None:
         caller.once("two", body="another")
 
 
-@pytest.mark.parametrize("key", ["", "k" * (IDEMPOTENCY_KEY_MAX_CHARS + 1)])
+@pytest.mark.parametrize("key", ["", "k" * (IDEMPOTENCY_KEY_MAX_BYTES + 1)])
 def test_a_key_has_a_length(caller: Caller, key: str) -> None:
     with pytest.raises(InvalidField, match=idempotency.HEADER):
         caller.once("one", key=key)

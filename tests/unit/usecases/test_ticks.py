@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.clock.clock_bound import Interval, Observation
+from chalicelib.core.errors import Unavailable
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.ticks.frequencies import FREQUENCIES
-from chalicelib.core.ticks.limits import TICK_TARGET_TIMEOUT_MS
+from chalicelib.core.ticks.limits import TICK_END_MAX_MS, TICK_TARGET_TIMEOUT_MS
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.services import Caller, Services
 from chalicelib.ports.target import Delivery, Outcome
@@ -22,7 +23,7 @@ from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import ticks
-from chalicelib.workers import sweep
+from chalicelib.workers import sweep, tick_gate
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
 from tests.kit.virtual_time import VirtualTime
@@ -136,13 +137,82 @@ class TestSwitching:
         plant.run_until(T0 + 1_000_000)
         found = check_stream(published(plant))
         assert [t["timestamp"] for t in found] == [(T0 + k * S) * 1_000_000 for k in range(2, len(found) + 2)]
-        assert len(found) == stopped.reserved_sequence, "what had a number came"
+        assert len(found) == stopped.reserved_sequence, "what nobody had seen was taken back"
+        assert found[-1]["timestamp"] <= (T0 + 30_500 + TICK_END_MAX_MS) * 1_000_000
         ticks.enable(plant.services, CALLER, "second")
         plant.run_until(T0 + 1_010_500)
         after = check_stream(published(plant))[len(found) :]
         assert after[0]["timestamp"] == (T0 + 1002 * S) * 1_000_000
         assert not any("caught_up" in t for t in after)
         assert ticks.history(plant.services, "second", 0, 1).gaps == ()
+
+    @pytest.mark.parametrize("pause_ms", [0, 1, 400, 900, 3_000, 70_000])
+    def test_a_number_that_was_taken_back_means_one_tick_only_however_soon_it_goes_on(self, pause_ms: int) -> None:
+        plant = Plant(T0)
+        ticks.enable(plant.services, CALLER, "second")
+        for stop_ms in (20_300, 130_900, 250_000, 330_700):
+            plant.run_until(T0 + stop_ms)
+            ticks.disable(plant.services, CALLER, "second")
+            plant.run_until(T0 + stop_ms + pause_ms)
+            ticks.enable(replace_instance(plant, f"after {stop_ms}"), CALLER, "second")
+        plant.run_until(T0 + 600_000)
+        found = check_stream(published(plant))
+        assert not any("caught_up" in t for t in found)
+        assert len({t["instance_id"] for t in found}) == 5, "messages of before, of the same numbers, were dropped"
+        history = ticks.history(plant.services, "second", 0, 1000)
+        assert [t.as_json() for t in history.ticks] == found
+
+    def test_a_worker_that_stands_still_between_opening_and_sending_loses_nothing(self) -> None:
+        plant = Plant(T0)
+        ticks.enable(plant.services, CALLER, "second")
+        plant.run_until(T0 + 20_700)
+        taken = plant.bus.answer
+        plant.bus.answer = lambda _: Outcome("failed", error_type="connection_error")
+        plant.run_until(T0 + 21_200)
+        ticks.disable(plant.services, CALLER, "second")
+        ticks.enable(plant.services, CALLER, "second")
+        plant.run_until(T0 + 24_500)
+        plant.bus.answer = taken
+        plant.run_until(T0 + 120_000)
+        found = check_stream(published(plant))
+        assert [t.as_json() for t in ticks.history(plant.services, "second", 0, 1000).ticks] == found
+
+    def test_a_message_of_minutes_ago_is_judged_by_its_page(self) -> None:
+        plant = Plant(T0, ticks=SECONDS)
+        plant.run_until(T0 + 1500 * S)
+        [old] = ticks.history(plant.services, "second", 9, 1).ticks
+        assert plant.services.stores.ticks.pages("second", 9, 1)
+        false = replace(old, id=f"second-{old.timestamp + NANOS}-10", timestamp=old.timestamp + NANOS)
+        assert tick_gate.open_ticks(plant.services, [old, false], []) == {old}
+
+    def test_ticks_cannot_be_judged_without_the_book_and_come_when_it_is_back(self) -> None:
+        plant = Plant(T0, ticks=SECONDS)
+        plant.run_until(T0 + 10_100)
+        store = plant.services.stores.ticks
+
+        class Away:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(store, name)
+
+            def load(self) -> Any:
+                if plant.clock.now_ms() < T0 + 15 * S:
+                    raise Unavailable("away")
+                return store.load()
+
+        plant.services = with_stores(plant.services, ticks=Away())
+        plant.run_until(T0 + 60 * S)
+        sent = published(plant)
+        assert len(check_stream(sent)) >= 58
+        assert not plant.queue.dead
+
+    def test_a_stream_of_seconds_reads_and_writes_the_book_every_other_second(self) -> None:
+        plant = Plant(T0, ticks=SECONDS)
+        plant.run_until(T0 + 100 * S)
+        gate = Gate(lambda: None, 0, False)
+        plant.services = gate.services(plant.services)
+        plant.run_until(T0 + 119 * S)
+        assert len([ms for ms, _ in published(plant) if ms > T0 + 100 * S]) == 19
+        assert gate.calls <= 2 * 11
 
     def test_enabling_twice_changes_nothing(self) -> None:
         plant = Plant(T0)
@@ -159,7 +229,7 @@ class TestSwitching:
         plant = Plant(T0)
         with pytest.raises(Exception, match="admin"):
             ticks.enable(plant.services, Caller(roles=frozenset({"operator"})), "second")
-        with pytest.raises(Exception, match="no stream"):
+        with pytest.raises(Exception, match="no such tick stream"):
             ticks.enable(plant.services, CALLER, "fortnight")
 
 
@@ -485,8 +555,6 @@ class TestDestinations:
 
         class Away:
             def send(self, messages: Sequence[Outgoing]) -> None:
-                from chalicelib.core.errors import Unavailable
-
                 if plant.clock.now_ms() < T0 + 20 * S:
                     raise Unavailable("away")
                 queue.send(messages)

@@ -56,7 +56,7 @@ class Client:
         """
         terms = self._terms(name, ttl, holder_id, margin, metadata)
         grant = wait_for(self.leases, terms, self._clock, wait=wait)
-        assert grant is not None, "nobody can tell this wait to stop"
+        assert grant is not None, "this wait has no way to be stopped"
         return Lease(self.leases, terms, grant, self._clock, on_lost)
 
     def elect(

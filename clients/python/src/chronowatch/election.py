@@ -70,7 +70,7 @@ class Election:
         try:
             while not self._stop.is_set():
                 self._serve_one_term()
-        except BaseException as error:  # nobody else would see it: ``stop`` raises it
+        except BaseException as error:  # no other thread would see it: ``stop`` raises it
             self._error = error
 
     def _serve_one_term(self) -> None:
@@ -97,7 +97,7 @@ class Election:
 
 
 class _Ending:
-    """Calls ``on_lost`` for whoever comes first, and lets the second wait until it is done."""
+    """Calls ``on_lost`` for the thread that comes first, and lets the second wait until it is done."""
 
     def __init__(self, on_lost: Callable[[Lease], object]) -> None:
         self._on_lost = on_lost
@@ -114,7 +114,7 @@ class _Ending:
             self.thread = threading.current_thread()
             try:
                 self._on_lost(lease)
-            except BaseException as error:  # the watching thread has nobody to tell; the term's thread raises it
+            except BaseException as error:  # the watching thread has no caller; the term's thread raises it
                 self.error = error
             finally:
                 self.thread = None

@@ -1,4 +1,4 @@
-"""The resource's side: refuse whoever comes with an older fencing token than one seen before.
+"""The resource's side: refuse a caller with an older fencing token than one seen before.
 
 A lease alone cannot stop a holder that was paused between looking and acting; only the resource can. It keeps the
 highest token it has seen, in the same place and the same atomic step as what it protects, and lets equal and higher

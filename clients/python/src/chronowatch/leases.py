@@ -1,7 +1,7 @@
 """Leases as calls (``Leases``) and as something held (``Lease``): renewed in the background, and honest about its loss.
 
 What a holder may believe: it counts from the moment *before* it asked, by its own clock, and stops a stated margin
-before its ttl is over. The service counts from when it decided, which is later, and lets nobody else in before the ttl
+before its ttl is over. The service counts from when it decided, which is later, and lets no other in before the ttl
 has passed by its own clock. So this process stops believing before another can begin, however slow the network is, as
 long as the two clocks run at the same speed to within the margin. Nothing can protect from a pause between looking at
 ``held`` and acting on it: for that the resource checks the ``fencing_token`` (see ``chronowatch.fences``).
@@ -50,7 +50,7 @@ def default_margin(ttl: Seconds) -> Seconds:
 
 
 def new_holder_id() -> str:
-    """A name for one holding: host and process for the reader, a random part to be nobody else's."""
+    """A name for one holding: host and process for the reader, a random part to make it unique."""
     return f"{socket.gethostname()[:64]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
@@ -187,7 +187,7 @@ def wait_for(
     hold: Seconds = _HOLD_MAX_S,
     stop: threading.Event | None = None,
 ) -> Grant | None:
-    """Ask until granted (None: told to stop). ``wait`` None asks for ever, 0 asks once; ``hold`` bounds one call.
+    """Ask until granted (None: ``stop`` was set). ``wait`` None asks for ever, 0 asks once; ``hold`` bounds one call.
 
     Raises NotAcquired when ``wait`` is over; ApiError and Unreachable as they come (waiting for ever, an absent
     service is waited for too).
@@ -306,19 +306,19 @@ class Lease:
             return True
 
     def wake(self) -> None:
-        """Let everybody in ``wait_until_lost`` look again."""
+        """Let every thread in ``wait_until_lost`` look again."""
         with self._changed:
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Give it back. What cannot be told to the service now ends with the ttl. Safe to call twice."""
+        """Give it back. When the service cannot be reached, it ends with the ttl. Safe to call twice."""
         with self._changed:
             if self._released:
                 return
             self._note_the_time()
             self._released = True
             self._changed.notify_all()
-        # When it cannot be told, nothing is left to do: the lease expires by itself and its token is spent.
+        # When the service cannot be reached, nothing is left to do: the lease expires by itself and its token is spent.
         with contextlib.suppress(Unreachable, ApiError):
             self._leases.release(self.name, self.holder_id, self.fencing_token, timeout=_RELEASE_TIMEOUT_S, attempts=2)
         for thread in self._threads:

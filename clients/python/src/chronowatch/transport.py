@@ -87,7 +87,7 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
-        """Close the connections that nobody uses now; a later call opens new ones."""
+        """Close the connections that are not in use now; a later call opens new ones."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:

@@ -15,14 +15,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from chalicelib.adapters.targets.aws import (
-    EventBridgeTarget,
-    LambdaTarget,
-    SnsTarget,
-    SqsTarget,
-    StepFunctionsTarget,
-    run_name,
-)
+from chalicelib.adapters.targets.aws_lambda import LambdaSender
+from chalicelib.adapters.targets.eventbridge import EventBridgeSender
+from chalicelib.adapters.targets.sns import SnsSender
+from chalicelib.adapters.targets.sqs import SqsSender
+from chalicelib.adapters.targets.stepfunctions import StepFunctionsSender, run_name
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
 
 
@@ -80,7 +77,7 @@ def accept(**arguments: Any) -> Any:
 
 def test_firings_of_one_bus_share_a_call_and_keep_their_places():
     client = Fake(accept)
-    target = EventBridgeTarget(lambda: client, default_bus="chronowatch")
+    target = EventBridgeSender(lambda: client, default_bus="chronowatch")
     deliveries = [delivery(n, **({"bus": "default"} if n % 2 else {})) for n in range(24)]
     assert target.dispatch(deliveries) == [Outcome("completed")] * 24
     sizes = [(call["Entries"][0]["EventBusName"], len(call["Entries"])) for _, call in client.calls]
@@ -91,9 +88,9 @@ def test_firings_of_one_bus_share_a_call_and_keep_their_places():
 def test_a_call_carries_no_more_than_256_kib(kind: str):
     client = Fake(accept)
     target = {
-        "eventbridge": EventBridgeTarget(lambda: client, default_bus="b"),
-        "sqs": SqsTarget(lambda: client),
-        "sns": SnsTarget(lambda: client),
+        "eventbridge": EventBridgeSender(lambda: client, default_bus="b"),
+        "sqs": SqsSender(lambda: client),
+        "sns": SnsSender(lambda: client),
     }[kind]
     big = b'"' + b"x" * 100_000 + b'"'
     deliveries = [delivery(n, event=big, queue_url="q", topic_arn="t") for n in range(5)]
@@ -112,7 +109,7 @@ def test_an_entry_that_failed_does_not_fail_its_neighbours():
             ],
         }
 
-    outcomes = EventBridgeTarget(lambda: Fake(answer), default_bus="b").dispatch([delivery(n) for n in range(3)])
+    outcomes = EventBridgeSender(lambda: Fake(answer), default_bus="b").dispatch([delivery(n) for n in range(3)])
     assert outcomes == [
         Outcome("completed"),
         Outcome("failed", None, "http_error", "ThrottlingException: slow down"),
@@ -125,7 +122,7 @@ def test_messages_that_failed_or_were_forgotten():
         failed = {"Id": "2", "Code": "InternalError", "Message": "oops", "SenderFault": False}
         return {"Successful": [{"Id": "1"}], "Failed": [failed]}
 
-    for target in (SqsTarget(lambda: Fake(answer)), SnsTarget(lambda: Fake(answer))):
+    for target in (SqsSender(lambda: Fake(answer)), SnsSender(lambda: Fake(answer))):
         forgotten, sent, failed = target.dispatch([delivery(n, queue_url="q", topic_arn="t") for n in range(3)])
         assert forgotten.error_type == "internal_error"
         assert sent == Outcome("completed")
@@ -133,7 +130,7 @@ def test_messages_that_failed_or_were_forgotten():
 
 
 def test_an_answer_for_fewer_entries_is_an_error_for_all():
-    target = EventBridgeTarget(lambda: Fake(lambda **_: {"Entries": [{}]}), default_bus="b")
+    target = EventBridgeSender(lambda: Fake(lambda **_: {"Entries": [{}]}), default_bus="b")
     assert [outcome.error_type for outcome in target.dispatch([delivery(1), delivery(2)])] == ["internal_error"] * 2
 
 
@@ -148,7 +145,7 @@ def test_an_answer_for_fewer_entries_is_an_error_for_all():
 )
 def test_fifo_queues(queue_url: str, group: str | None, ordering: dict[str, str]):
     client = Fake(accept)
-    SqsTarget(lambda: client).dispatch([delivery(queue_url=queue_url, message_group_id=group)])
+    SqsSender(lambda: client).dispatch([delivery(queue_url=queue_url, message_group_id=group)])
     ((_, call),) = client.calls
     assert call["Entries"] == [{"Id": "0", "MessageBody": "{}", **ordering}]
 
@@ -179,11 +176,11 @@ def test_errors_of_a_call(error: Exception, error_type: str, permanent: bool):
     client = Fake(fails(error))
     fields = {"queue_url": "q", "topic_arn": "t", "function": "f", "state_machine_arn": "s"}
     for target in (
-        EventBridgeTarget(lambda: client, default_bus="b"),
-        SqsTarget(lambda: client),
-        SnsTarget(lambda: client),
-        LambdaTarget(lambda: client),
-        StepFunctionsTarget(lambda: client),
+        EventBridgeSender(lambda: client, default_bus="b"),
+        SqsSender(lambda: client),
+        SnsSender(lambda: client),
+        LambdaSender(lambda: client),
+        StepFunctionsSender(lambda: client),
     ):
         outcomes = target.dispatch([delivery(1, **fields), delivery(2, **fields)])
         assert [(each.kind, each.error_type, each.permanent) for each in outcomes] == [
@@ -196,7 +193,7 @@ def test_a_client_that_cannot_be_made_is_an_outcome_too():
     def broken() -> Any:
         raise RuntimeError("no region")
 
-    target = LambdaTarget(broken)
+    target = LambdaSender(broken)
     target.prepare(delivery())
     assert target.dispatch([delivery(function="f")])[0].error_type == "internal_error"
     assert target.dispatch([]) == []
@@ -204,7 +201,7 @@ def test_a_client_that_cannot_be_made_is_an_outcome_too():
 
 def test_a_target_without_its_field_is_an_outcome_too():
     client = Fake(accept)
-    for target in (SqsTarget(lambda: client), SnsTarget(lambda: client), LambdaTarget(lambda: client)):
+    for target in (SqsSender(lambda: client), SnsSender(lambda: client), LambdaSender(lambda: client)):
         assert [each.error_type for each in target.dispatch([delivery(1), delivery(2)])] == ["rejected"] * 2
     assert client.calls == []
 

@@ -19,9 +19,9 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.aws.failures import failed
 from chalicelib.adapters.aws.secrets import SecretUnavailable
-from chalicelib.adapters.http.connection import Call, Peer, Pool, connect
+from chalicelib.adapters.http.connection import HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
-from chalicelib.adapters.targets.webhook import WebhookTarget
+from chalicelib.adapters.targets.webhook import WebhookSender
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
 from tests.kit.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
@@ -61,12 +61,12 @@ class Names:
 
 
 @pytest.fixture
-def make_target() -> Iterator[Callable[..., WebhookTarget]]:
+def make_target() -> Iterator[Callable[..., WebhookSender]]:
     with contextlib.ExitStack() as stack:
 
-        def make(**options: object) -> WebhookTarget:
+        def make(**options: object) -> WebhookSender:
             given = {"now_ms": lambda: NOW_MS, "monotonic_s": time.monotonic, "allow": LOOPBACK, **options}
-            target = WebhookTarget(**given)
+            target = WebhookSender(**given)
             stack.callback(target.close)
             return target
 
@@ -74,7 +74,7 @@ def make_target() -> Iterator[Callable[..., WebhookTarget]]:
 
 
 @pytest.fixture
-def target(make_target) -> WebhookTarget:
+def target(make_target) -> WebhookSender:
     return make_target(secrets=Keys({"ssm:/hook": (SECRET,)}))
 
 
@@ -93,7 +93,7 @@ def delivery(url: str, *, timeout_ms: int = GUARD_S * 1000, execution_id: str = 
     )
 
 
-def send(target: WebhookTarget, url: str, **fields: object) -> Outcome:
+def send(target: WebhookSender, url: str, **fields: object) -> Outcome:
     (outcome,) = target.dispatch([delivery(url, **fields)])
     assert outcome.error_type is None or outcome.error_type in ERROR_TYPES
     assert len(outcome.error or "") <= ERROR_MAX_CHARS
@@ -107,7 +107,7 @@ def url_of(receiver: Receiver, host: str = "127.0.0.1", scheme: str = "http") ->
 # -- what is sent
 
 
-def test_a_firing_arrives_as_the_contract_says(target: WebhookTarget, receiver: Receiver):
+def test_a_firing_arrives_as_the_contract_says(target: WebhookSender, receiver: Receiver):
     outcome = send(target, url_of(receiver), headers={"X-Own": "mine", "authorization": "Bearer x"})
     assert outcome == Outcome("completed", 200)
     (request,) = receiver.requests
@@ -128,7 +128,7 @@ def test_a_firing_arrives_as_the_contract_says(target: WebhookTarget, receiver: 
     assert len(request.names) == len(set(request.names))
 
 
-def test_a_signature_holds_for_an_independent_reader(target: WebhookTarget, receiver: Receiver):
+def test_a_signature_holds_for_an_independent_reader(target: WebhookSender, receiver: Receiver):
     assert send(target, url_of(receiver), secret_ref="ssm:/hook").kind == "completed"
     (request,) = receiver.requests
     signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
@@ -136,7 +136,7 @@ def test_a_signature_holds_for_an_independent_reader(target: WebhookTarget, rece
     assert request.headers["webhook-signature"] == f"v1,{expected}"
 
 
-def test_without_its_secret_nothing_is_sent(target: WebhookTarget, make_target, receiver: Receiver):
+def test_without_its_secret_nothing_is_sent(target: WebhookSender, make_target, receiver: Receiver):
     outcome = send(target, url_of(receiver), secret_ref="ssm:/other")
     assert (outcome.error_type, outcome.error, outcome.permanent) == ("rejected", "no such secret", True)
     assert send(make_target(), url_of(receiver), secret_ref="ssm:/hook").error_type == "rejected"
@@ -153,7 +153,7 @@ def test_without_its_secret_nothing_is_sent(target: WebhookTarget, make_target, 
         {"method": "GET / HTTP/1.1\r\nX: y\r\n\r\nPOST"},
     ],
 )
-def test_what_should_not_have_been_stored_is_not_sent(target: WebhookTarget, receiver: Receiver, fields: dict):
+def test_what_should_not_have_been_stored_is_not_sent(target: WebhookSender, receiver: Receiver, fields: dict):
     outcome = send(target, url_of(receiver), **fields)
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "rejected", True)
     assert receiver.connections == 0
@@ -184,12 +184,12 @@ def test_what_should_not_have_been_stored_is_not_sent(target: WebhookTarget, rec
         ),
     ],
 )
-def test_answers(target: WebhookTarget, receiver: Receiver, answer: Answer, outcome: Outcome):
+def test_answers(target: WebhookSender, receiver: Receiver, answer: Answer, outcome: Outcome):
     receiver.answers = [answer]
     assert send(target, url_of(receiver)) == outcome
 
 
-def test_a_redirect_is_not_followed(target: WebhookTarget, receiver: Receiver):
+def test_a_redirect_is_not_followed(target: WebhookSender, receiver: Receiver):
     receiver.answers = [status(302, f"Location: http://127.0.0.1:{receiver.port}/latest/meta-data/")]
     outcome = send(target, url_of(receiver))
     assert outcome == Outcome("failed", 302, "http_error", "HTTP 302 Because (redirects are not followed)")
@@ -197,12 +197,12 @@ def test_a_redirect_is_not_followed(target: WebhookTarget, receiver: Receiver):
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 70_000])
-def test_what_is_not_http_is_a_connection_error(target: WebhookTarget, receiver: Receiver, answer: bytes):
+def test_what_is_not_http_is_a_connection_error(target: WebhookSender, receiver: Receiver, answer: bytes):
     receiver.answers = [lambda sock: (sock.sendall(answer), hang_up(sock))]
     assert send(target, url_of(receiver)).error_type == "connection_error"
 
 
-def test_a_huge_body_is_not_read_to_its_end(target: WebhookTarget, receiver: Receiver):
+def test_a_huge_body_is_not_read_to_its_end(target: WebhookSender, receiver: Receiver):
     sent = []
 
     def flood(sock: socket.socket) -> None:
@@ -218,7 +218,7 @@ def test_a_huge_body_is_not_read_to_its_end(target: WebhookTarget, receiver: Rec
     assert receiver.connections == 2
 
 
-def test_endless_headers_end(target: WebhookTarget, receiver: Receiver):
+def test_endless_headers_end(target: WebhookSender, receiver: Receiver):
     def flood(sock: socket.socket) -> None:
         while True:
             sock.sendall(b"HTTP/1.1 100 Continue\r\nX-Pad: " + b"x" * 1000 + b"\r\n\r\n")
@@ -227,7 +227,7 @@ def test_endless_headers_end(target: WebhookTarget, receiver: Receiver):
     assert send(target, url_of(receiver)).error_type == "connection_error"
 
 
-def test_a_body_cut_short_does_not_take_back_its_status(target: WebhookTarget, receiver: Receiver):
+def test_a_body_cut_short_does_not_take_back_its_status(target: WebhookSender, receiver: Receiver):
     receiver.answers = [
         lambda sock: (sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), hang_up(sock)),
         lambda sock: (sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), hang_up(sock)),
@@ -240,7 +240,7 @@ def test_a_body_cut_short_does_not_take_back_its_status(target: WebhookTarget, r
 # -- time
 
 
-def test_silence_is_a_timeout(target: WebhookTarget, receiver: Receiver):
+def test_silence_is_a_timeout(target: WebhookSender, receiver: Receiver):
     receiver.answers = [lambda _sock: None]
     began_s = time.monotonic()
     outcome = send(target, url_of(receiver), timeout_ms=150)
@@ -251,7 +251,7 @@ def test_silence_is_a_timeout(target: WebhookTarget, receiver: Receiver):
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", b"HTTP/1.1 200 O"]
 )
-def test_a_trickle_does_not_move_the_deadline(target: WebhookTarget, receiver: Receiver, head: bytes):
+def test_a_trickle_does_not_move_the_deadline(target: WebhookSender, receiver: Receiver, head: bytes):
     def trickle(sock: socket.socket) -> None:
         sock.sendall(head)
         while not gone.wait(0.02):
@@ -267,7 +267,7 @@ def test_a_trickle_does_not_move_the_deadline(target: WebhookTarget, receiver: R
     assert 0.24 < took_s < 5
 
 
-def test_it_tells_when_only_the_answer_is_still_to_come(target: WebhookTarget, receiver: Receiver):
+def test_it_tells_when_only_the_answer_is_still_to_come(target: WebhookSender, receiver: Receiver):
     told: list[float] = []
 
     def late(sock: socket.socket) -> None:
@@ -283,12 +283,12 @@ def test_it_tells_when_only_the_answer_is_still_to_come(target: WebhookTarget, r
     assert ended - told[0] >= 0.15
 
 
-def test_a_deadline_that_has_passed_sends_nothing(target: WebhookTarget, receiver: Receiver):
+def test_a_deadline_that_has_passed_sends_nothing(target: WebhookSender, receiver: Receiver):
     assert send(target, url_of(receiver), timeout_ms=0).error_type == "timeout"
     assert receiver.requests == []
 
 
-def test_a_cancel_closes_the_running_delivery(target: WebhookTarget, receiver: Receiver):
+def test_a_cancel_closes_the_running_delivery(target: WebhookSender, receiver: Receiver):
     receiver.answers = [lambda _sock: None]
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     thread = threading.Thread(target=lambda: outcomes.put(send(target, url_of(receiver), timeout_ms=60_000)))
@@ -308,7 +308,7 @@ def test_a_cancel_closes_the_running_delivery(target: WebhookTarget, receiver: R
 # -- connections
 
 
-def test_a_connection_serves_one_delivery_after_another(target: WebhookTarget, receiver: Receiver):
+def test_a_connection_serves_one_delivery_after_another(target: WebhookSender, receiver: Receiver):
     receiver.answers = [status(200), status(500), say(OK), say(b"HTTP/1.1 204 No Content\r\n\r\n")]
     receiver.answers.append(say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
     for _ in range(6):
@@ -324,7 +324,7 @@ def test_a_connection_serves_one_delivery_after_another(target: WebhookTarget, r
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", 101),
     ],
 )
-def test_answers_that_are_rare(target: WebhookTarget, receiver: Receiver, answer: bytes, code: int):
+def test_answers_that_are_rare(target: WebhookSender, receiver: Receiver, answer: bytes, code: int):
     receiver.answers = [say(answer)]
     outcome = send(target, url_of(receiver))
     assert outcome.http_status == code
@@ -347,7 +347,7 @@ def test_a_connection_that_the_answer_ends_is_not_used_again(target, receiver: R
     assert [request.connection for request in receiver.requests] == [1, 2]
 
 
-def test_an_idle_connection_that_was_closed_is_replaced(target: WebhookTarget, receiver: Receiver):
+def test_an_idle_connection_that_was_closed_is_replaced(target: WebhookSender, receiver: Receiver):
     receiver.answers = [lambda sock: (sock.sendall(OK), hang_up(sock))]
     assert send(target, url_of(receiver)).kind == "completed"
     receiver.closed.get(timeout=GUARD_S)
@@ -355,7 +355,7 @@ def test_an_idle_connection_that_was_closed_is_replaced(target: WebhookTarget, r
     assert receiver.connections == 2
 
 
-def test_bytes_nobody_asked_for_end_a_connection(target: WebhookTarget, receiver: Receiver):
+def test_bytes_nobody_asked_for_end_a_connection(target: WebhookSender, receiver: Receiver):
     receiver.answers = [say(OK + b"HTTP/1.1 500 Smuggled\r\nContent-Length: 0\r\n\r\n")]
     for _ in range(2):
         assert send(target, url_of(receiver)) == Outcome("completed", 200)
@@ -368,14 +368,14 @@ def test_a_request_lost_in_the_closing_of_an_idle_connection_is_sent_once_more(t
     assert [request.connection for request in receiver.requests] == [1, 1, 2]
 
 
-def test_a_new_connection_closed_without_an_answer_is_an_error(target: WebhookTarget, receiver: Receiver):
+def test_a_new_connection_closed_without_an_answer_is_an_error(target: WebhookSender, receiver: Receiver):
     receiver.answers = [hang_up]
     outcome = send(target, url_of(receiver))
     assert (outcome.error_type, outcome.error) == ("connection_error", "the connection was closed without an answer")
     assert len(receiver.requests) == 1
 
 
-def test_nobody_listening_is_a_connection_error(target: WebhookTarget):
+def test_nobody_listening_is_a_connection_error(target: WebhookSender):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     outcome = send(target, f"http://127.0.0.1:{port}/")
@@ -383,7 +383,7 @@ def test_nobody_listening_is_a_connection_error(target: WebhookTarget):
     assert "refused" in (outcome.error or "")
 
 
-def test_a_batch_has_one_outcome_each_in_order(target: WebhookTarget, receiver: Receiver):
+def test_a_batch_has_one_outcome_each_in_order(target: WebhookSender, receiver: Receiver):
     receiver.answers = [status(500), status(204)]
     both = target.dispatch([delivery(url_of(receiver)), delivery(url_of(receiver), execution_id="01KB-2")])
     assert [outcome.http_status for outcome in both] == [500, 204]
@@ -448,7 +448,7 @@ def test_a_resolver_that_hangs_is_a_timeout(make_target):
     assert outcome.error_type == "timeout"
 
 
-def test_the_systems_resolver_knows_localhost(target: WebhookTarget, receiver: Receiver):
+def test_the_systems_resolver_knows_localhost(target: WebhookSender, receiver: Receiver):
     # The receiver listens on 127.0.0.1 only: where localhost is ::1 first, the second address is tried.
     assert send(target, url_of(receiver, "localhost")).kind == "completed"
     assert receiver.requests[0].headers["host"] == f"localhost:{receiver.port}"
@@ -617,7 +617,7 @@ def test_plain_http_where_tls_is_spoken_is_a_connection_error(make_target, recei
 
 def test_an_idle_connection_counts_as_open_until_it_holds_unread_bytes(receiver: Receiver):
     receiver.answers = [lambda sock: (sock.sendall(OK), sock.shutdown(socket.SHUT_WR))]
-    call = Call(time.monotonic() + GUARD_S, time.monotonic)
+    call = HttpCall(time.monotonic() + GUARD_S, time.monotonic)
     peer = Peer("http", "127.0.0.1", ipaddress.ip_address("127.0.0.1"), receiver.port)
     connection = connect(peer, call, None, GUARD_S)
     with contextlib.closing(connection):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from chalicelib.core.clock.clock_bound import (
     Agreement,
+    ClockReading,
     Interval,
     Observation,
-    Reading,
-    Step,
+    WallStep,
     drift_of,
     estimate,
     from_bound,
@@ -90,8 +90,8 @@ def test_an_empty_interval_is_refused() -> None:
 # -- drift
 
 
-def reading(wall: int, monotonic: int, took: int = 0) -> Reading:
-    return Reading(wall, monotonic, monotonic + took)
+def reading(wall: int, monotonic: int, took: int = 0) -> ClockReading:
+    return ClockReading(wall, monotonic, monotonic + took)
 
 
 def test_steady_clocks_show_no_drift() -> None:
@@ -105,7 +105,7 @@ def test_a_step_is_seen_with_its_size_and_sign(jump: int) -> None:
     readings = [reading(0, 0), reading(S, S), reading(2 * S + jump, 2 * S), reading(3 * S + jump, 3 * S)]
     drift = drift_of(readings, step_nanos=MS)
     assert drift.nanos == jump
-    assert drift.steps == (Step(2 * S + jump, jump),)
+    assert drift.steps == (WallStep(2 * S + jump, jump),)
 
 
 def test_slow_slewing_is_drift_and_no_step() -> None:
@@ -121,7 +121,7 @@ def test_a_reading_that_was_interrupted_proves_nothing() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[ClockReading, ...] = ()
     seen: tuple[Observation, ...] = ()
     for i in range(DRIFT_SAMPLES_MAX + 5):
         readings = remember(readings, reading(i, i))
@@ -218,7 +218,7 @@ def test_the_bound_holds_the_truth_whatever_wall_and_quartz_do(seed: int) -> Non
         truth = true - wall
         true += r.randint(0, MS)
         # one nanosecond of slack each way: the simulated quartz rounds
-        found = estimate(seen, Reading(wall, before, monotonic()), drift_ppm=51)
+        found = estimate(seen, ClockReading(wall, before, monotonic()), drift_ppm=51)
         assert found is not None
         assert found.offset.low - 1 <= truth <= found.offset.high + 1
         assert found.error_bound_nanos + 1 >= abs(truth)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib.core.clock import clockbound_segment
-from chalicelib.core.clock.clock_bound import Interval, Reading, estimate
+from chalicelib.core.clock.clock_bound import ClockReading, Interval, estimate
 from tests.kit.clockbound import SECOND, segment
 
-NOW = Reading(wall_nanos=1_795_252_800 * SECOND, before_nanos=500 * SECOND, after_nanos=500 * SECOND)
+NOW = ClockReading(wall_nanos=1_795_252_800 * SECOND, before_nanos=500 * SECOND, after_nanos=500 * SECOND)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import STATES, TRANSITIONS, Execution, ExecutionKey, parse_id
-from chalicelib.core.executions.journal import Result
+from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.schedules.schedule import RetryPolicy
@@ -36,7 +36,7 @@ def claimed(**changes: object) -> Execution:
 
 
 def test_a_first_success_goes_through_both_transitions() -> None:
-    done = journal.finish(claimed(), Result("completed", http_status=200), POLICY, T + 2, T + 6)
+    done = journal.finish(claimed(), AttemptResult("completed", http_status=200), POLICY, T + 2, T + 6)
     assert [(h.source, h.target, h.at_ms) for h in done.history] == [
         ("pending", "in_progress", T + 2),
         ("in_progress", "completed", T + 6),
@@ -53,7 +53,7 @@ def test_a_claim_outlasts_the_instant() -> None:
 
 
 def test_a_failure_waits_in_progress_for_its_next_attempt_until_they_are_spent() -> None:
-    failed = Result("failed", error_type="http_error", http_status=500)
+    failed = AttemptResult("failed", error_type="http_error", http_status=500)
     first = journal.finish(claimed(), failed, POLICY, T, T + 10)
     assert (first.state, first.retry_at_ms) == ("in_progress", T + 1010)
     second = journal.finish(journal.claim(first, "worker", 8, T + 1010), failed, POLICY, T + 1010, T + 1020)
@@ -64,14 +64,18 @@ def test_a_failure_waits_in_progress_for_its_next_attempt_until_they_are_spent()
 
 
 def test_retry_after_prolongs_the_wait_and_permanent_ends_it() -> None:
-    asked = journal.finish(claimed(), Result("failed", retry_after_ms=5000), POLICY, T, T + 10)
+    asked = journal.finish(claimed(), AttemptResult("failed", retry_after_ms=5000), POLICY, T, T + 10)
     assert asked.retry_at_ms == T + 5010
-    rejected = journal.finish(claimed(), Result("failed", error_type="rejected", permanent=True), POLICY, T, T + 10)
+    rejected = journal.finish(
+        claimed(), AttemptResult("failed", error_type="rejected", permanent=True), POLICY, T, T + 10
+    )
     assert rejected.state == "failed"
 
 
 def test_a_last_attempt_that_timed_out_is_a_timeout() -> None:
-    done = journal.finish(claimed(), Result("timeout", error_type="timeout"), RetryPolicy(max_attempts=1), T, T + 10)
+    done = journal.finish(
+        claimed(), AttemptResult("timeout", error_type="timeout"), RetryPolicy(max_attempts=1), T, T + 10
+    )
     assert done.state == "timeout"
 
 
@@ -88,9 +92,9 @@ def test_a_lost_attempt_says_nothing_about_lateness() -> None:
     lost = journal.lose(claimed(), POLICY, end_ms)
     assert (lost.lateness_ms, lost.late) == (None, False)
     taken_over = journal.claim(lost, "b", 9, end_ms)
-    done = journal.finish(taken_over, Result("completed"), POLICY, end_ms + 7, end_ms + 9)
+    done = journal.finish(taken_over, AttemptResult("completed"), POLICY, end_ms + 7, end_ms + 9)
     assert (done.lateness_ms, done.late) == (end_ms + 7 - T, True)
-    failed = journal.finish(claimed(), Result("failed"), POLICY, T + 3, T + 10)
+    failed = journal.finish(claimed(), AttemptResult("failed"), POLICY, T + 3, T + 10)
     again = journal.claim(failed, "b", 9, end_ms)
     assert journal.lose(again, POLICY, again.lease_until_ms or 0).lateness_ms == 3
 
@@ -103,7 +107,7 @@ def test_an_accepted_attempt_that_is_never_completed_times_out() -> None:
 
 def test_a_running_attempt_is_listed_once() -> None:
     running = journal.running(claimed(), T + 1, T + 40_000)
-    done = journal.finish(running, Result("completed"), POLICY, T + 1, T + 500)
+    done = journal.finish(running, AttemptResult("completed"), POLICY, T + 1, T + 500)
     assert len(done.attempts) == 1
     assert [h.target for h in done.history] == ["in_progress", "completed"]
 
@@ -120,7 +124,7 @@ def test_reopening_is_for_what_is_over_without_success() -> None:
     with pytest.raises(Conflict):
         journal.reopen(claimed(), T)
     with pytest.raises(Conflict):
-        journal.reopen(journal.finish(claimed(), Result("completed"), POLICY, T, T), T)
+        journal.reopen(journal.finish(claimed(), AttemptResult("completed"), POLICY, T, T), T)
     again = journal.reopen(journal.cancel(claimed(), T, None), T + 9)
     assert (again.state, again.retry_at_ms, again.finished_ms) == ("pending", T + 9, None)
 
@@ -139,7 +143,7 @@ def test_no_function_takes_a_step_outside_the_table() -> None:
 def test_jitter_moves_the_due_time_and_is_not_lateness() -> None:
     spread = claimed(offset_ms=300)
     assert spread.due_ms == T + 300
-    assert journal.finish(spread, Result("completed"), POLICY, T + 302, T + 303).lateness_ms == 2
+    assert journal.finish(spread, AttemptResult("completed"), POLICY, T + 302, T + 303).lateness_ms == 2
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, TooMany
 from chalicelib.core.leases.lease import (
-    AcquireRequest,
     Broken,
-    Decision,
     Granted,
-    Held,
-    LeaseItem,
-    Party,
+    HeldOpen,
+    LeaseDecision,
     Released,
-    ReleaseRequest,
-    RenewRequest,
-    ValidateRequest,
     Validity,
     Waiting,
     decide_acquire,
@@ -33,6 +27,8 @@ from chalicelib.core.leases.lease import (
     live_waiters,
     look_again_ms,
 )
+from chalicelib.core.leases.lease_item import LeaseItem, Party
+from chalicelib.core.leases.lease_requests import AcquireRequest, ReleaseRequest, RenewRequest, ValidateRequest
 from chalicelib.core.leases.limits import LEASE_WAITERS_MAX
 
 MARGIN = 20
@@ -47,7 +43,7 @@ class Lease:
         self.now = 1_000_000
         self.writes = 0
 
-    def _write(self, decision: Decision[Any]) -> Any:
+    def _write(self, decision: LeaseDecision[Any]) -> Any:
         new = decision.item_to_write
         if new is not None:
             assert new.rev == (self.item.rev if self.item else 0) + 1
@@ -56,7 +52,9 @@ class Lease:
             self.writes += 1
         return decision.answer
 
-    def acquire(self, who: str, ttl_ms: int = TTL, subject: str = "s", held: Held | None = None, **more: Any) -> Any:
+    def acquire(
+        self, who: str, ttl_ms: int = TTL, subject: str = "s", held: HeldOpen | None = None, **more: Any
+    ) -> Any:
         request = AcquireRequest("t", "n", who, subject, ttl_ms, **more)
         return self._write(decide_acquire(self.item, request, self.now, MARGIN, held))
 
@@ -165,7 +163,7 @@ def test_polling_writes_only_when_the_ticket_needs_it(lease: Lease) -> None:
 
 
 def test_a_place_on_the_line_is_moved_on_when_half_its_ttl_is_used_up(lease: Lease) -> None:
-    line = Held("127.0.0.1:7")
+    line = HeldOpen("127.0.0.1:7")
     lease.acquire("a", ttl_ms=10 * TTL)
     lease.acquire("b", held=line)
     written, asked_until = lease.writes, lease.item.waiters[0].asks_until_ms  # type: ignore[union-attr]
@@ -175,7 +173,7 @@ def test_a_place_on_the_line_is_moved_on_when_half_its_ttl_is_used_up(lease: Lea
     lease.now += 1
     lease.acquire("b", held=line)
     assert lease.writes == written + 1
-    lease.acquire("b", held=Held("127.0.0.1:8"))
+    lease.acquire("b", held=HeldOpen("127.0.0.1:8"))
     assert lease.item.waiters[0].wake_at == "127.0.0.1:8"  # type: ignore[union-attr]
     lease.now += TTL // 2
     lease.acquire("b")
@@ -183,7 +181,7 @@ def test_a_place_on_the_line_is_moved_on_when_half_its_ttl_is_used_up(lease: Lea
 
 
 def test_a_waiter_looks_again_when_its_turn_may_come_or_its_place_grows_old(lease: Lease) -> None:
-    line = Held()
+    line = HeldOpen()
     expiry = lease.acquire("a", ttl_ms=300).expires_at_unix_ms
     lease.acquire("b", held=line)
     assert lease.look_again("b") == expiry + MARGIN
@@ -373,9 +371,9 @@ Coroutine = Generator[int, None, Any]
 class Rules:
     """The decisions a walk uses; a mutant replaces one of them."""
 
-    acquire: Callable[[LeaseItem | None, AcquireRequest, int, int], Decision[Any]] = decide_acquire
-    renew: Callable[[LeaseItem | None, RenewRequest, int], Decision[Any]] = decide_renew
-    release: Callable[[LeaseItem | None, ReleaseRequest], Decision[Any]] = decide_release
+    acquire: Callable[[LeaseItem | None, AcquireRequest, int, int], LeaseDecision[Any]] = decide_acquire
+    renew: Callable[[LeaseItem | None, RenewRequest, int], LeaseDecision[Any]] = decide_renew
+    release: Callable[[LeaseItem | None, ReleaseRequest], LeaseDecision[Any]] = decide_release
     belief_from_answer: bool = False
 
 
@@ -413,7 +411,7 @@ class World:
             self.fault = f"tokens not strictly increasing: {self.tokens[-2:]}"
 
 
-def call(w: World, decide: Callable[[LeaseItem | None], Decision[Any]], who: str) -> Coroutine:
+def call(w: World, decide: Callable[[LeaseItem | None], LeaseDecision[Any]], who: str) -> Coroutine:
     """One service call: read, decide, write if nobody wrote meanwhile. Answers None when the answer is lost."""
     while True:
         seen = w.item
@@ -494,44 +492,44 @@ def walk(seed: int, rules: Rules) -> World:
     return w
 
 
-def no_margin(item: LeaseItem | None, request: AcquireRequest, now_ms: int, _: int) -> Decision[Any]:
+def no_margin(item: LeaseItem | None, request: AcquireRequest, now_ms: int, _: int) -> LeaseDecision[Any]:
     return decide_acquire(item, request, now_ms, 0)
 
 
-def barge(item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int) -> Decision[Any]:
+def barge(item: LeaseItem | None, request: AcquireRequest, now_ms: int, margin_ms: int) -> LeaseDecision[Any]:
     """Whoever finds it free takes it."""
     alone = decide_acquire(replace(item, waiters=()) if item else None, request, now_ms, margin_ms)
     if item is None or not isinstance(alone.answer, Granted) or alone.item_to_write is None:
         return decide_acquire(item, request, now_ms, margin_ms)
     others = tuple(x for x in item.waiters if x.holder_id != request.holder_id)
-    return Decision(replace(alone.item_to_write, waiters=others), alone.answer)
+    return LeaseDecision(replace(alone.item_to_write, waiters=others), alone.answer)
 
 
-def shorten(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> Decision[Any]:
+def shorten(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> LeaseDecision[Any]:
     """A renewal counts from now, whatever was promised before."""
     decide_renew(item, request, now_ms)
     assert item is not None
     until = now_ms + (request.ttl_ms or item.ttl_ms)
-    return Decision(
+    return LeaseDecision(
         replace(item, rev=item.rev + 1, expires_at_unix_ms=until),
         Granted(item.fencing_token, until),
     )
 
 
-def resurrect(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> Decision[Any]:
+def resurrect(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> LeaseDecision[Any]:
     """The right token is enough."""
     if item is not None and item.fencing_token == request.fencing_token:
         item = replace(item, holder_id=request.holder_id, subject=request.subject)
     return decide_renew(item, request, now_ms)
 
 
-def forget_token(item: LeaseItem | None, request: ReleaseRequest) -> Decision[Any]:
+def forget_token(item: LeaseItem | None, request: ReleaseRequest) -> LeaseDecision[Any]:
     """A released lease that nobody waits for begins anew."""
     decision = decide_release(item, request)
     new = decision.item_to_write
     if new is None or new.waiters:
         return decision
-    return Decision(replace(new, fencing_token=0), decision.answer)
+    return LeaseDecision(replace(new, fencing_token=0), decision.answer)
 
 
 def test_the_walk_finds_no_fault() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chalicelib.core.leases import lease_document
-from chalicelib.core.leases.lease import LeaseItem, Waiter
+from chalicelib.core.leases.lease_item import LeaseItem, Waiter
 
 ITEM = LeaseItem(
     "t",

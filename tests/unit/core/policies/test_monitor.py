@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
-from chalicelib.core.policies import monitor as rule
-from chalicelib.core.policies.monitor import Turn
+from chalicelib.core.policies import monitor
+from chalicelib.core.policies.monitor import MonitorFinding
 from chalicelib.core.schedules.schedule import Definition, Key, Monitor, Schedule, State, VersionRef
 
 T0 = 1_795_252_800_000
@@ -24,8 +24,8 @@ def made(since_ms: int = T0, rev: int = 1, active: bool = True, window_ms: int |
     return Schedule(definition, State(tenant="t", id="s", shard=3, rev=rev, versions=(ref,), next_run_ms=T0 + 10_000))
 
 
-def begun() -> rule.Watch:
-    found = rule.to_begin(None, made())
+def begun() -> monitor.MonitorState:
+    found = monitor.to_begin(None, made())
     assert found is not None
     return found
 
@@ -51,7 +51,7 @@ def test_a_watch_begins_when_its_schedule_does() -> None:
     ],
 )
 def test_what_begins_one(before: Schedule | None, after: Schedule, begins: bool) -> None:
-    found = rule.to_begin(before, after)
+    found = monitor.to_begin(before, after)
     assert (found is not None) == begins
     if found is not None:
         assert found.since_ms == after.definition.since_ms
@@ -60,50 +60,50 @@ def test_what_begins_one(before: Schedule | None, after: Schedule, begins: bool)
 def test_a_completed_schedule_that_is_woken_is_watched_anew() -> None:
     ended = made()
     ended = replace(ended, state=replace(ended.state, next_run_ms=None))
-    assert rule.to_begin(ended, made(T0 + 9, 2)) is not None
+    assert monitor.to_begin(ended, made(T0 + 9, 2)) is not None
 
 
 def test_no_two_watches_of_a_schedule_share_a_rev() -> None:
-    second = rule.to_begin(made(active=False), made(T0 + 9, 2))
+    second = monitor.to_begin(made(active=False), made(T0 + 9, 2))
     assert second is not None
-    assert second.rev - begun().rev == rule.REVS_OF_A_WATCH
+    assert second.rev - begun().rev == monitor.REVS_OF_A_WATCH
 
 
 @pytest.mark.parametrize(
     ("success_ms", "now_ms", "turn"),
     [
-        (0, T0 + 100_999, Turn.WELL),
-        (0, T0 + 101_000, Turn.FELL_SILENT),
-        (T0 + 1, T0 + 101_000, Turn.WELL),
-        (T0 + 1, T0 + 101_001, Turn.FELL_SILENT),
+        (0, T0 + 100_999, MonitorFinding.WELL),
+        (0, T0 + 101_000, MonitorFinding.FELL_SILENT),
+        (T0 + 1, T0 + 101_000, MonitorFinding.WELL),
+        (T0 + 1, T0 + 101_001, MonitorFinding.FELL_SILENT),
     ],
 )
-def test_when_it_falls_silent(success_ms: int, now_ms: int, turn: Turn) -> None:
-    found, after = rule.looked_at(begun(), success_ms, now_ms)
+def test_when_it_falls_silent(success_ms: int, now_ms: int, turn: MonitorFinding) -> None:
+    found, after = monitor.looked_at(begun(), success_ms, now_ms)
     assert found is turn
     known_ms = max(T0, success_ms)
-    assert after.silent_ms == (known_ms + WINDOW_MS if turn is Turn.FELL_SILENT else 0)
-    assert after.look_ms == (now_ms + SWEEP_PERIOD_MS if turn is Turn.FELL_SILENT else known_ms + 101_000)
+    assert after.silent_ms == (known_ms + WINDOW_MS if turn is MonitorFinding.FELL_SILENT else 0)
+    assert after.look_ms == (now_ms + SWEEP_PERIOD_MS if turn is MonitorFinding.FELL_SILENT else known_ms + 101_000)
 
 
 def test_it_stays_silent_until_it_speaks() -> None:
-    _, silent = rule.looked_at(begun(), 0, T0 + 101_000)
-    turn, again = rule.looked_at(silent, T0, T0 + 170_000)
-    assert (turn, again.silent_ms, again.look_ms) == (Turn.STILL_SILENT, silent.silent_ms, T0 + 230_000)
-    told = rule.told(again, T0 + 170_000)
+    _, silent = monitor.looked_at(begun(), 0, T0 + 101_000)
+    turn, again = monitor.looked_at(silent, T0, T0 + 170_000)
+    assert (turn, again.silent_ms, again.look_ms) == (MonitorFinding.STILL_SILENT, silent.silent_ms, T0 + 230_000)
+    told = monitor.told(again, T0 + 170_000)
     assert told.look_ms == T0 + 270_000
-    turn, over = rule.looked_at(told, T0 + 200_000, T0 + 270_000)
-    assert (turn, over.silent_ms, over.told, over.success_ms) == (Turn.SPOKE, 0, False, T0 + 200_000)
+    turn, over = monitor.looked_at(told, T0 + 200_000, T0 + 270_000)
+    assert (turn, over.silent_ms, over.told, over.success_ms) == (MonitorFinding.SPOKE, 0, False, T0 + 200_000)
     assert over.look_ms == over.due_ms == T0 + 301_000
 
 
 def test_which_successes_are_worth_a_write() -> None:
     watch = begun()
-    assert rule.spoke(watch, T0) is None
-    assert rule.spoke(watch, T0 + 999) is None
-    noted = rule.spoke(watch, T0 + 1_000)
+    assert monitor.spoke(watch, T0) is None
+    assert monitor.spoke(watch, T0 + 999) is None
+    noted = monitor.spoke(watch, T0 + 1_000)
     assert noted == replace(watch, rev=watch.rev + 1, success_ms=T0 + 1_000), "the index is left alone"
-    _, silent = rule.looked_at(watch, 0, T0 + 101_000)
-    over = rule.spoke(silent, T0 + 1)
+    _, silent = monitor.looked_at(watch, 0, T0 + 101_000)
+    over = monitor.spoke(silent, T0 + 1)
     assert over is not None
     assert (over.silent_ms, over.look_ms) == (0, T0 + 101_001)

@@ -12,7 +12,8 @@ from cronsim import CronSim, CronSimError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.recurrence.cron import NEVER, Cron, CronError, CronWithout, parse
+from chalicelib.core.recurrence.cron import NEVER, Cron, CronError, parse
+from chalicelib.core.recurrence.cron_without import CronWithout
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

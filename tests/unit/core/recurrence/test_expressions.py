@@ -148,6 +148,14 @@ def test_repetitions() -> None:
     assert runs(cut, 9) == five[2:]
 
 
+@pytest.mark.parametrize("kind", ["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"])
+def test_a_byte_order_mark_is_no_part_of_an_expression(kind: str) -> None:
+    expr = {"CRON": "0 9 * * *", "RATE": "rate:1h", "DELAY": "delay:1h", "ISO8601": "PT1H"}.get(kind, "FREQ=HOURLY")
+    expr = "at:2026-12-25T10:00:00Z" if kind == "AT" else expr
+    plain, marked = (expressions.compile(Spec(kind, mark + expr, anchor_ms=NOW)) for mark in ("", "\ufeff"))
+    assert marked.first_ms == plain.first_ms
+
+
 # -- CRON, RRULE
 
 
@@ -214,6 +222,11 @@ def test_nothing_comes_after_year_9999() -> None:
         (Spec("AT", "2026-12-25T10:00:00Z"), "expr"),
         (Spec("AT", "at:2026-12-25T10:00:00"), "expr"),
         (Spec("AT", "at:2026-13-25T10:00:00Z"), "expr"),
+        (Spec("AT", "at:2026-W52-5T10:00:00Z"), "expr"),
+        (Spec("AT", "at:2026-12-25T10:00:00+0100"), "expr"),
+        (Spec("AT", "at:2026-12-25T10:00:00,5Z"), "expr"),
+        (Spec("ISO8601", "R5/2026-12-25T10:00:00+0100/P1D"), "expr"),
+        (Spec("ISO8601", "R5/20261225T100000Z/P1D"), "expr"),
         (Spec("ISO8601", "P"), "expr"),
         (Spec("ISO8601", "PT"), "expr"),
         (Spec("ISO8601", "P1H"), "expr"),

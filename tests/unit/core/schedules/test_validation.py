@@ -12,6 +12,7 @@ from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import JITTER_MAX_MS, PAYLOAD_MAX_BYTES, RUNS_MAX
 from chalicelib.core.schedules.schedule import Definition, Monitor, RetryPolicy
+from chalicelib.core.targets import registry
 
 NOW_MS = 1_795_252_800_000
 GOOD = Definition(
@@ -197,7 +198,7 @@ def test_a_webhook_gets_its_defaults_in_the_documented_order() -> None:
         "url": "https://e.org/",
         "type": "webhook",
     }
-    normal = validation.normal_target(given_target)
+    normal = registry.normal_target(given_target)
     assert list(normal.items()) == [
         ("type", "webhook"),
         ("url", "https://e.org/"),
@@ -205,7 +206,7 @@ def test_a_webhook_gets_its_defaults_in_the_documented_order() -> None:
         ("headers", {"A": "b"}),
         ("timeout_ms", 5),
     ]
-    assert validation.normal_target({"type": "eventbridge"}) == {"type": "eventbridge"}
+    assert registry.normal_target({"type": "eventbridge"}) == {"type": "eventbridge"}
 
 
 _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.integers(), max_size=2))
@@ -215,12 +216,12 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)
     st.dictionaries(st.sampled_from(["type", "url", "bus", "method", "x"]) | st.text(max_size=4), _VALUES, max_size=5)
 )
 def test_normalising_twice_changes_nothing(target: dict[str, object]) -> None:
-    once = validation.normal_target(target)
-    assert validation.normal_target(once) == once
+    once = registry.normal_target(target)
+    assert registry.normal_target(once) == once
 
 
 @given(
-    st.sampled_from([*validation.TARGETS, "other"]),
+    st.sampled_from([*registry.NAMES, "other"]),
     st.dictionaries(
         st.sampled_from(["url", "bus", "method", "headers", "timeout_ms", "function"]), _VALUES, max_size=5
     ),

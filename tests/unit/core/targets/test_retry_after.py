@@ -29,7 +29,23 @@ def test_seconds_and_dates(value: str, wait_ms: int):
     assert retry_after.parse(value, NOW_MS) == wait_ms
 
 
-@pytest.mark.parametrize("value", [None, "", "-5", "1.5", "soon", "\u0663", "Sat, 99 Nov 2026 09:20:30 GMT"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        " ",
+        "-5",
+        "1.5",
+        "soon",
+        "\u0663",
+        "Sat, 99 Nov 2026 09:20:30 GMT",
+        "Mon, 20 Nov 9999999999 12:00:00 +0000",
+        "Mon, 20 Nov 2026 12:00:00 +99999999999999999999",
+        "Mon, 99999999999999999999 Nov 2026 10:00:00 GMT",
+        "17 June , 2022",
+    ],
+)
 def test_what_cannot_be_read_is_no_wish(value: str | None):
     assert retry_after.parse(value, NOW_MS) is None
 

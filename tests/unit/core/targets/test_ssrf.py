@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -182,6 +184,54 @@ def test_a_wrong_entry_is_named(entry: str):
 def test_what_goes_over_the_wire(url: str, authority: str, path: str):
     parsed = ssrf.parse_url(url)
     assert (parsed.authority, parsed.path) == (authority, path)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("fa\u00df.de", "xn--fa-hia.de"),
+        ("FA\u1e9e.de", "xn--fa-hia.de"),
+        ("\u03b2\u03cc\u03bb\u03bf\u03c2.com", "xn--nxasmm1c.com"),  # ends with a final sigma
+        ("B\u00dcCHER.example", "xn--bcher-kva.example"),
+        ("bu\u0308cher.example", "xn--bcher-kva.example"),
+        ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com", "xn--mgba3gch31f060k.com"),  # where ZWNJ has a meaning
+        ("\uff45xample\u3002com", "example.com"),
+        ("my_service.b\u00fccher.example.", "my_service.xn--bcher-kva.example."),
+        ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_international_names_follow_idna_2008(host: str, name: str):
+    assert ssrf.parse_url(f"http://{host}/").host == name
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "local\u200dhost",
+        "local\u200chost",
+        "lo\u200dcalhost.example",
+        "\u2603.example",
+        "a\u0300.\u0300b.example",
+        "\u05d0a.example",  # letters of both directions
+        "xn--fa\u00df.de",
+        "\u00fc" * 60 + ".example",
+        "a" * 64 + ".example",
+        "b\u00fccher..example",
+        "\u00ad.example",
+    ],
+)
+def test_a_name_that_idna_2008_does_not_know_is_refused(host: str):
+    found = ssrf.check_url(f"http://{host}/", LOOPBACK)
+    assert found is not None
+    assert "host name" in found
+
+
+def test_plain_names_load_no_tables():
+    program = (
+        "import sys; from chalicelib.core.targets import ssrf; ssrf.parse_url('http://example.com/');"
+        "assert 'idna' not in sys.modules; ssrf.parse_url('http://b\u00fccher.example/'); assert 'idna' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address) | st.integers(0, 2**128 - 1).map(IPv6Address))

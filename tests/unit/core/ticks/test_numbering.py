@@ -11,11 +11,11 @@ import pytest
 from chalicelib.core.recurrence.zones import zone
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.numbering import (
-    Cursor,
     Gap,
     Policy,
     Reservation,
     Reserved,
+    TickCursor,
     boundaries,
     build,
     count_boundaries,
@@ -201,27 +201,27 @@ NOON = nanos("2026-11-21T12:00:00")
 MINUTE_AHEAD = Policy(ahead_nanos=60 * S)
 
 
-def second(cursor: Cursor, now: int, policy: Policy | None = None, limit: int = 1000) -> Reservation:
+def second(cursor: TickCursor, now: int, policy: Policy | None = None, limit: int = 1000) -> Reservation:
     return reserve(cursor, now, "second", UTC_ZONE, limit, policy or MINUTE_AHEAD)
 
 
 def test_seconds_are_numbered_a_minute_ahead_from_one() -> None:
-    got = second(Cursor(), NOON + 300 * MS)
+    got = second(TickCursor(), NOON + 300 * MS)
     assert [(t.boundary_nanos, t.sequence) for t in got.ticks] == [(NOON + i * S, i) for i in range(1, 61)]
     assert not any(t.caught_up for t in got.ticks)
     assert got.gap is None
-    assert got.new_cursor == Cursor(NOON + 60 * S, 60)
+    assert got.new_cursor == TickCursor(NOON + 60 * S, 60)
 
 
 def test_a_fresh_hour_stream_remembers_where_it_began() -> None:
-    got = reserve(Cursor(), NOON + S, "hour", UTC_ZONE, 10, Policy())
-    assert got == Reservation((), None, Cursor(NOON + S, 0))
+    got = reserve(TickCursor(), NOON + S, "hour", UTC_ZONE, 10, Policy())
+    assert got == Reservation((), None, TickCursor(NOON + S, 0))
     late = reserve(got.new_cursor, NOON + 3600 * S + 30 * S, "hour", UTC_ZONE, 10, Policy())
     assert late.ticks == (Reserved(NOON + 3600 * S, 1, caught_up=True),)
 
 
 def test_going_on_repeats_and_skips_nothing() -> None:
-    cursor = Cursor()
+    cursor = TickCursor()
     seen: list[Reserved] = []
     r = random.Random(5)
     now = NOON
@@ -236,19 +236,19 @@ def test_going_on_repeats_and_skips_nothing() -> None:
 
 
 def test_the_same_reservation_can_be_made_again() -> None:
-    cursor = second(Cursor(), NOON).new_cursor
+    cursor = second(TickCursor(), NOON).new_cursor
     assert second(cursor, NOON + 90 * S) == second(cursor, NOON + 90 * S)
 
 
 def test_a_clock_that_steps_back_gets_nothing_until_it_is_past_the_cursor() -> None:
-    cursor = second(Cursor(), NOON).new_cursor
+    cursor = second(TickCursor(), NOON).new_cursor
     for back in (S, 59 * S, 3600 * S):
         assert second(cursor, NOON - back) == Reservation((), None, cursor)
     assert second(cursor, NOON + S).ticks == (Reserved(NOON + 61 * S, 61, caught_up=False),)
 
 
 def test_an_outage_is_caught_up_and_says_so() -> None:
-    cursor = Cursor(NOON, 100)
+    cursor = TickCursor(NOON, 100)
     got = second(cursor, NOON + 30 * S)
     late = [t for t in got.ticks if t.caught_up]
     assert got.gap is None
@@ -257,7 +257,7 @@ def test_an_outage_is_caught_up_and_says_so() -> None:
 
 
 def test_after_a_long_outage_the_newest_are_caught_up_and_the_older_are_one_gap() -> None:
-    got = second(Cursor(NOON, 100), NOON + 3601 * S)
+    got = second(TickCursor(NOON, 100), NOON + 3601 * S)
     assert got.gap == Gap(NOON + S, NOON + 3540 * S, 3540)
     assert [(t.boundary_nanos, t.sequence) for t in got.ticks if t.caught_up] == [
         (NOON + (3540 + i) * S, 100 + i) for i in range(1, 61)
@@ -266,16 +266,16 @@ def test_after_a_long_outage_the_newest_are_caught_up_and_the_older_are_one_gap(
 
 
 def test_without_catching_up_all_missed_are_one_gap_and_numbers_go_on() -> None:
-    got = second(Cursor(NOON, 100), NOON + 31 * S, Policy(catch_up_max=0))
+    got = second(TickCursor(NOON, 100), NOON + 31 * S, Policy(catch_up_max=0))
     assert got.gap == Gap(NOON + S, NOON + 30 * S, 30)
     assert got.ticks[0] == Reserved(NOON + 31 * S, 101, caught_up=False)
-    nothing_ahead = second(Cursor(NOON, 100), NOON + 31 * S, Policy(catch_up_max=0, grace_nanos=0, ahead_nanos=0))
-    assert nothing_ahead == Reservation((), Gap(NOON + S, NOON + 31 * S, 31), Cursor(NOON + 31 * S, 100))
+    nothing_ahead = second(TickCursor(NOON, 100), NOON + 31 * S, Policy(catch_up_max=0, grace_nanos=0, ahead_nanos=0))
+    assert nothing_ahead == Reservation((), Gap(NOON + S, NOON + 31 * S, 31), TickCursor(NOON + 31 * S, 100))
 
 
 def test_a_gap_of_a_decade_of_minutes_is_counted_not_walked() -> None:
     start, now = nanos("2016-01-01T00:00:00"), nanos("2026-01-01T00:00:30")
-    got = reserve(Cursor(start, 1), now, "minute", zone("Europe/Berlin"), 100, Policy())
+    got = reserve(TickCursor(start, 1), now, "minute", zone("Europe/Berlin"), 100, Policy())
     assert got.gap is not None
     assert got.gap.count == (now // S - start // S) // 60 - 60
     assert len([t for t in got.ticks if t.caught_up]) == 60
@@ -289,7 +289,7 @@ def test_every_boundary_is_a_tick_or_in_a_gap_exactly_once(frequency: Frequency,
     size = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}[frequency]
     z, policy = zone("Australia/Lord_Howe"), Policy(catch_up_max=catch_up_max, ahead_nanos=max(60, size) * S)
     begin = NOON - 20 * 86_400 * S
-    now, cursor = begin, skip_to(Cursor(), begin)
+    now, cursor = begin, skip_to(TickCursor(), begin)
     accounted, sequences = 0, []
     for _ in range(300):
         now += r.choice((1, 1, 1, 30, 300, -5, -100)) * r.randint(0, size) * S + r.randint(0, S)
@@ -304,8 +304,8 @@ def test_every_boundary_is_a_tick_or_in_a_gap_exactly_once(frequency: Frequency,
 
 
 def test_after_a_pause_nothing_is_owed() -> None:
-    cursor = skip_to(Cursor(NOON, 9), NOON + 3600 * S)
+    cursor = skip_to(TickCursor(NOON, 9), NOON + 3600 * S)
     got = second(cursor, NOON + 3600 * S)
     assert got.gap is None
     assert got.ticks[0] == Reserved(NOON + 3601 * S, 10, caught_up=False)
-    assert skip_to(Cursor(NOON, 9), NOON - S) == Cursor(NOON, 9)
+    assert skip_to(TickCursor(NOON, 9), NOON - S) == TickCursor(NOON, 9)

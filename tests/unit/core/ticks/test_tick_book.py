@@ -16,26 +16,32 @@ from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import (
     TICK_CATCH_UP_LIMIT_COUNT,
     TICK_FINISH_AFTER_MS,
+    TICK_OPEN_AHEAD_MS,
     TICK_RESERVE_AHEAD_MS,
     TICK_RESERVE_MAX_COUNT,
     TICK_START_MS,
 )
-from chalicelib.core.ticks.numbering import Cursor, Gap, Policy, Reserved, boundaries, skip_to
+from chalicelib.core.ticks.numbering import Gap, Policy, Reserved, TickCursor, boundaries, skip_to
 from chalicelib.core.ticks.tick_book import (
     Advance,
     Book,
     Maker,
     Page,
-    Run,
     Skipped,
     Stream,
     Terms,
+    TickRun,
     advance,
     appended,
+    confirmed,
     enabled,
     first_coming,
+    holds,
     last_passed,
     marked,
+    open_runs,
+    opened,
+    stopped,
     ticks_of,
     unqueued,
 )
@@ -53,7 +59,13 @@ def nanos(ms: int) -> int:
 
 
 def queued(book: Book) -> Book:
-    """The book after its producer came to its end."""
+    """The book after its producer came to its end, and all its ticks were published."""
+    done = {f: marked(s, s.cursor.sequence) for f, s in book.streams.items()}
+    return Book({f: replace(s, opened_sequence=s.cursor.sequence) for f, s in done.items()})
+
+
+def queued_only(book: Book) -> Book:
+    """The book after its producer came to its end, and nothing was published yet."""
     return Book({f: marked(s, s.cursor.sequence) for f, s in book.streams.items()})
 
 
@@ -62,7 +74,7 @@ def queued(book: Book) -> Book:
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.sampled_from([ME, YOU])), min_size=1, max_size=60))
 def test_runs_give_back_what_was_appended(steps: list[tuple[int, bool, Maker]]) -> None:
-    runs: tuple[Run, ...] = ()
+    runs: tuple[TickRun, ...] = ()
     at_s, expected = NOW_MS // 1000, []
     for sequence, (step, late, maker) in enumerate(steps, start=1):
         at_s += step
@@ -87,12 +99,12 @@ def test_runs_give_back_what_was_appended(steps: list[tuple[int, bool, Maker]]) 
 def test_a_minute_of_seconds_is_one_line_and_another_producer_begins_the_next() -> None:
     reserved = [Reserved((NOW_MS // 1000 + k) * NANOS, k, False) for k in range(1, 61)]
     runs = appended(appended((), reserved[:30], ME), reserved[30:40], ME)
-    assert runs == (Run(1, NOW_MS // 1000 + 1, 1, 40, False, ME),)
+    assert runs == (TickRun(1, NOW_MS // 1000 + 1, 1, 40, False, ME),)
     assert len(appended(runs, reserved[40:], YOU)) == 2
 
 
 def test_ticks_end_at_the_instant_asked_for() -> None:
-    runs = (Run(1, 100, 10, 5, False, ME),)
+    runs = (TickRun(1, 100, 10, 5, False, ME),)
     assert [t.sequence for t in ticks_of("second", runs, 1, 130 * NANOS)] == [2, 3, 4]
     assert [t.sequence for t in ticks_of("second", runs, 1, 130 * NANOS - 1)] == [2, 3]
 
@@ -154,15 +166,94 @@ def test_a_stopped_stream_gives_no_number_and_still_queues_what_has_one() -> Non
 
 
 def test_a_stream_that_starts_again_owes_nothing() -> None:
-    stream = Stream(enabled=False, cursor=Cursor(nanos(NOW_MS), 9), queued_sequence=9)
-    assert enabled(stream, NOW_MS + 3_600_000, False).cursor == Cursor(nanos(NOW_MS + 3_601_000), 9)
+    stream = Stream(enabled=False, cursor=TickCursor(nanos(NOW_MS), 9), queued_sequence=9)
+    assert enabled(stream, NOW_MS + 3_600_000, False).cursor == TickCursor(nanos(NOW_MS + 3_601_000), 9)
     assert enabled(stream, NOW_MS - 3_600_000, False).cursor == stream.cursor, "a cursor never goes back"
     assert enabled(stream, NOW_MS + 3_600_000, True).cursor == stream.cursor, "one that runs is an outage, and owes"
 
 
+# -- stopping
+
+
+def second(book: Book) -> Stream:
+    return book.stream("second")
+
+
+def opened_until(book: Book, sequence: int) -> Book:
+    stream = second(book)
+    [tick] = [t for t in ticks_of("second", stream.runs, 0) if t.sequence == sequence]
+    return book.with_stream("second", opened(stream, [tick]))
+
+
+def test_who_opens_a_tick_opens_what_is_due_a_second_later() -> None:
+    book = opened_until(advance(Book(), NOW_MS, SECONDS, ME).book, 5)
+    assert second(book).opened_sequence == 5 + TICK_OPEN_AHEAD_MS // 1000
+    assert second(opened_until(book, 2)).opened_sequence == second(book).opened_sequence, "an open number stays open"
+    assert [r.last_sequence for r in open_runs(second(book))] == [second(book).opened_sequence]
+
+
+def test_a_stream_that_is_stopped_takes_back_what_nobody_has_seen() -> None:
+    numbered = advance(Book(), NOW_MS, SECONDS, ME)
+    book = opened_until(queued_only(numbered.book), 5)
+    halted = stopped(second(book), NOW_MS)
+    lost = numbered.new[6]
+    assert (halted.enabled, halted.opened_sequence, halted.queued_sequence) == (False, 6, 6)
+    assert halted.cursor == TickCursor(lost.timestamp - 1, lost.sequence - 1)
+    assert list(ticks_of("second", halted.runs, 0)) == list(numbered.new[:6])
+    assert stopped(halted, NOW_MS + 1) == halted, "stopping twice changes nothing"
+
+
+def test_what_has_passed_when_a_stream_is_stopped_stays_although_no_worker_opened_it() -> None:
+    book = queued_only(advance(Book(), NOW_MS, SECONDS, ME).book)
+    halted = stopped(second(book), NOW_MS + 10_999)
+    assert [t.timestamp for t in ticks_of("second", halted.runs, 8)] == [nanos(NOW_MS + 10_000)]
+    assert halted.opened_sequence == halted.cursor.sequence == 9
+
+
+def test_numbers_that_were_taken_back_are_given_to_later_boundaries() -> None:
+    numbered = advance(Book(), NOW_MS, SECONDS, ME)
+    halted = stopped(second(opened_until(queued_only(numbered.book), 5)), NOW_MS + 5_000)
+    again = advance(Book({"second": enabled(halted, NOW_MS + 60_000, False)}), NOW_MS + 60_000, SECONDS, YOU)
+    first = again.new[0]
+    assert (first.sequence, first.timestamp) == (7, nanos(NOW_MS + 62_000))
+    assert not holds(second(again.book).runs, numbered.new[6]), "a message of before is not what the book holds"
+    assert holds(second(again.book).runs, numbered.new[5])
+    assert holds(second(again.book).runs, first)
+
+
+def test_a_gap_before_a_number_that_was_taken_back_stays_and_one_behind_it_goes() -> None:
+    runs = (TickRun(1, NOW_MS // 1000 + 1, 1, 3, False, ME), TickRun(4, NOW_MS // 1000 + 9, 1, 3, True, ME))
+    gap = Gap(nanos(NOW_MS + 4_000), nanos(NOW_MS + 8_000), 5)
+    stream = Stream(cursor=TickCursor(nanos(NOW_MS + 11_000), 6), opened_sequence=3, runs=runs, gaps=(Skipped(3, gap),))
+    halted = stopped(stream, NOW_MS)
+    assert (halted.gaps, halted.cursor) == ((Skipped(3, gap),), TickCursor(nanos(NOW_MS + 9_000) - 1, 3))
+    assert stopped(replace(stream, opened_sequence=2), NOW_MS).gaps == ()
+
+
+def test_a_producer_that_stood_still_marks_only_what_the_book_still_holds() -> None:
+    numbered = advance(Book(), NOW_MS, SECONDS, ME)
+    assert confirmed("second", second(numbered.book), numbered.new).queued_sequence == len(numbered.new)
+    halted = stopped(second(opened_until(numbered.book, 5)), NOW_MS)
+    assert confirmed("second", halted, numbered.new).queued_sequence == 6
+    again = second(advance(Book({"second": enabled(halted, NOW_MS + 60_000, False)}), NOW_MS, SECONDS, YOU).book)
+    assert again.cursor.sequence > 6
+    assert confirmed("second", again, numbered.new).queued_sequence == 6
+    behind = replace(again, queued_sequence=0)
+    assert confirmed("second", behind, numbered.new[3:]).queued_sequence == 0, "numbers before these are not queued"
+
+
+def test_only_what_is_open_moves_to_a_page() -> None:
+    book = queued_only(advance(Book(), NOW_MS, SECONDS, ME).book)
+    for minute in range(1, 30):
+        step = advance(book, NOW_MS + minute * 60_000, SECONDS, ME)
+        assert step.pages == ()
+        book = queued_only(step.book)
+    assert advance(queued(book), NOW_MS + 1_800_000, SECONDS, ME).pages
+
+
 def test_a_great_debt_is_paid_in_steps() -> None:
     terms = replace(SECONDS, policy=Policy(catch_up_max=TICK_CATCH_UP_LIMIT_COUNT))
-    book = Book({"second": Stream(cursor=Cursor(nanos(NOW_MS), 0))})
+    book = Book({"second": Stream(cursor=TickCursor(nanos(NOW_MS), 0))})
     now_ms, sizes, gaps = NOW_MS + 7_200_000, list[int](), list[Skipped]()
     while True:
         step = advance(book, now_ms, terms, ME)
@@ -179,7 +270,7 @@ def test_a_great_debt_is_paid_in_steps() -> None:
 
 def test_gaps_without_a_tick_between_them_are_one() -> None:
     terms = Terms(UTC, Policy(catch_up_max=0), frozenset({"hour"}))
-    book = Book({"hour": Stream(cursor=Cursor(nanos(NOW_MS), 4), queued_sequence=4)})
+    book = Book({"hour": Stream(cursor=TickCursor(nanos(NOW_MS), 4), queued_sequence=4)})
     for hours in (2, 5, 9):
         book = advance(book, NOW_MS + hours * 3_600_000, terms, ME).book
     [(after, gap)] = book.stream("hour").gaps
@@ -208,10 +299,11 @@ def test_the_book_of_a_busy_deployment_fits_in_one_write_unit(hours: int) -> Non
 def test_documents_are_read_back() -> None:
     stream = Stream(
         enabled=False,
-        cursor=Cursor(nanos(NOW_MS) + 7, 12),
+        cursor=TickCursor(nanos(NOW_MS) + 7, 12),
         queued_sequence=11,
+        opened_sequence=10,
         reserved_ms=NOW_MS,
-        runs=(Run(1, 100, 60, 3, True, ME), Run(4, 500, 0, 1, False, YOU)),
+        runs=(TickRun(1, 100, 60, 3, True, ME), TickRun(4, 500, 0, 1, False, YOU)),
         gaps=(Skipped(3, Gap(NANOS, 9 * NANOS, 9)),),
         target='{"type":"sqs"}',
     )
@@ -219,6 +311,13 @@ def test_documents_are_read_back() -> None:
         assert tick_document.read_book(tick_document.write_book(book)) == book
     page = Page("minute", stream.runs, stream.gaps)
     assert tick_document.read_page("minute", tick_document.write_page(page)) == page
+
+
+def test_all_numbers_of_a_book_from_before_there_were_open_ones_are_open() -> None:
+    stored = '{"m":[["0.1.0","me"]],"s":{"second":{"c":[1000000000,7],"q":5,"t":1,"r":[[6,1,1,2,0,0]]}}}'
+    stream = tick_document.read_book(stored).stream("second")
+    assert (stream.opened_sequence, stream.queued_sequence, stream.cursor) == (7, 5, TickCursor(NANOS, 7))
+    assert stopped(stream, 0) == replace(stream, enabled=False)
 
 
 @pytest.mark.parametrize("document", ["", "[]", "{}", "null", '{"m":[],"s":{"day":{}}}', '{"m":[],"r":[[1]],"s":[]}'])
@@ -317,4 +416,4 @@ def check(walk: Walk, frequency: Frequency, terms: Terms) -> None:
 
 
 def test_skip_to_is_what_enabling_uses() -> None:
-    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(Cursor(), nanos(NOW_MS + TICK_START_MS))
+    assert enabled(Stream(), NOW_MS, False).cursor == skip_to(TickCursor(), nanos(NOW_MS + TICK_START_MS))

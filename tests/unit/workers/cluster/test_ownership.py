@@ -17,12 +17,12 @@ from chalicelib.core.cluster.limits import (
 )
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.leases import lease_document
-from chalicelib.core.leases.lease import LeaseItem
+from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards
-from chalicelib.workers.cluster.ownership import Node, NoRoom
+from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from tests.kit.machine import MovableClock
 from tests.kit.services import make_services, with_stores
 
@@ -90,7 +90,7 @@ class Cluster:
                     due[worker] = worker.tick()
         self.clock.sleep_until(end)
 
-    def call(self, name: str, work: str = "sweep") -> list[shards.Held]:
+    def call(self, name: str, work: str = "sweep") -> list[shards.HeldShard]:
         """What a call on Lambda could take."""
         return list(shards.each_shard(replace(self.s, config=replace(self.s.config, instance=name)), work))
 
@@ -221,17 +221,17 @@ def test_nodes_that_come_and_go_leave_nothing_behind(c: Cluster) -> None:
 def test_there_are_places_for_so_many(c: Cluster) -> None:
     for number in range(NODES_MAX):
         c.worker(f"w{number:02d}").node._beat(c.worker(f"w{number:02d}").s)
-    with pytest.raises(NoRoom):
+    with pytest.raises(TooManyNodes):
         c.worker("one too many").tick()
 
 
 def test_calls_take_what_is_free_for_half_a_minute(c: Cluster) -> None:
-    assert c.call("x") == [shards.Held(shard, 1) for shard in range(SHARDS)]
+    assert c.call("x") == [shards.HeldShard(shard, 1) for shard in range(SHARDS)]
     assert c.call("y") == []
     c.clock.advance(SHARD_CALL_LEASE_MS + 19)
     assert c.call("y") == []
     c.clock.advance(1)
-    assert c.call("y") == [shards.Held(shard, 2) for shard in range(SHARDS)]
+    assert c.call("y") == [shards.HeldShard(shard, 2) for shard in range(SHARDS)]
 
 
 def test_a_call_takes_one_read_and_a_write_for_each_shard(c: Cluster) -> None:
@@ -247,7 +247,7 @@ def test_calls_leave_alone_what_living_nodes_have_and_take_what_dead_ones_had(c:
     c.run(a, ms=3000)
     assert c.call("x") == []
     c.clock.advance(NODE_TTL_MS + 21)
-    assert c.call("x") == [shards.Held(shard, 2) for shard in range(SHARDS)]
+    assert c.call("x") == [shards.HeldShard(shard, 2) for shard in range(SHARDS)]
 
 
 def test_a_node_takes_from_calls_when_their_leases_expire(c: Cluster) -> None:
@@ -296,8 +296,8 @@ def test_a_stamp_that_loses_its_race_looks_again_whose_turn_it_is(c: Cluster) ->
 def test_a_sweep_is_stamped_with_the_token_of_its_owner(c: Cluster) -> None:
     sweep.run(c.s)
     assert all(c.s.stores.cursors.load(f"sweep#{n}").values["fencing_token"] == 1 for n in range(SHARDS))
-    sweep.run_shard(c.s, shards.Held(0, 5))
-    sweep.run_shard(c.s, shards.Held(0, 4))
+    sweep.run_shard(c.s, shards.HeldShard(0, 5))
+    sweep.run_shard(c.s, shards.HeldShard(0, 4))
     assert c.s.stores.cursors.load("sweep#0").values["fencing_token"] == 5
 
 

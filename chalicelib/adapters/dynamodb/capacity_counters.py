@@ -1,0 +1,137 @@
+"""What counts, as a few counters: one item of the registry table each, moved in the transaction of its schedule.
+
+Where a limit is set all new schedules count in one counter, so that one condition can judge the limit exactly. Where
+none is set they count in the counter of their shard, so that no item is hot. A schedule stays in the counter that its
+state names, also when limits come or go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chalicelib.adapters.dynamodb.database import Database, key, number, text
+from chalicelib.core.schedules.capacity import Limits, Used
+from chalicelib.core.schedules.schedule import State
+
+if TYPE_CHECKING:
+    from pynamodb.expressions.condition import Condition
+    from pynamodb.expressions.update import Action
+
+    from chalicelib.adapters.dynamodb.tables import RegistryItem
+
+CAPACITY_PK: Final = "#capacity"
+LIMITED_COUNTER: Final = 0
+
+
+class Move(Struct, frozen=True):
+    """A change of one counter. ``limits`` are what the counter may hold when it grows; None: not judged."""
+
+    counter: int
+    jobs: int
+    weight_bytes: int
+    limits: Limits | None = None
+
+    @property
+    def grows(self) -> bool:
+        return self.jobs > 0 or self.weight_bytes > 0
+
+
+class CapacityCounters:
+    """The counters of one deployment."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._table = database.names.registry
+
+    def used(self) -> Used:
+        """All counters together."""
+        return _total(self._read())
+
+    def moves(self, before: State | None, after: State, limits: Limits | None) -> list[Move]:
+        """What a change of a state does to the counters. Reads them only where a limit judges what grows."""
+        moved = _moves(before, after)
+        if limits is None or not any(move.grows for move in moved):
+            return moved
+        counters = self._read()
+        return [replace(move, limits=_left(counters, move.counter, limits)) if move.grows else move for move in moved]
+
+    def update(self, move: Move) -> dict[str, Any]:
+        """A move that is not judged, as a part of a transaction."""
+        return {
+            "TableName": self._table,
+            "Key": key(CAPACITY_PK, _sk(move)),
+            "UpdateExpression": "ADD jobs :j, weight :w",
+            "ExpressionAttributeValues": {":j": number(move.jobs), ":w": number(move.weight_bytes)},
+        }
+
+    def _read(self) -> dict[int, Used]:
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": text(CAPACITY_PK)},
+            ConsistentRead=True,
+        )
+        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in answer["Items"]}
+
+
+def place(shard: int, limits: Limits | None) -> int:
+    """The counter of a schedule that begins to count."""
+    return LIMITED_COUNTER if limits is not None else 1 + shard
+
+
+def releases(spent: Sequence[State]) -> list[Move]:
+    """What taking all of ``spent`` off does to the counters."""
+    jobs, weights = Counter(state.counted for state in spent), Counter[int]()
+    for state in spent:
+        weights[state.counted] += state.weight_bytes
+    return [Move(counter, -number_of_jobs, -weights[counter]) for counter, number_of_jobs in jobs.items()]
+
+
+def judged_update(model: type[RegistryItem], move: Move) -> tuple[RegistryItem, list[Action], Condition | None]:
+    """A move through pynamodb, and the condition that the counter has room for it."""
+    actions: list[Action] = [model.jobs.add(move.jobs), model.weight.add(move.weight_bytes)]
+    fits: Condition | None = None
+    limits = move.limits
+    if limits is not None and limits.jobs is not None and move.jobs > 0:
+        fits = model.jobs <= limits.jobs - move.jobs
+    if limits is not None and limits.weight_bytes is not None and move.weight_bytes > 0:
+        lighter = model.weight <= limits.weight_bytes - move.weight_bytes
+        fits = lighter if fits is None else fits & lighter
+    if limits is not None and fits is not None and limits.allow(Used(0, 0), move.jobs, move.weight_bytes):
+        fits = model.pk.does_not_exist() | fits
+    return model(hash_key=CAPACITY_PK, range_key=_sk(move)), actions, fits
+
+
+def _moves(before: State | None, after: State) -> list[Move]:
+    old_counter, old_weight = (-1, 0) if before is None else (before.counted, before.weight_bytes)
+    if old_counter == after.counted:
+        grown = after.weight_bytes - old_weight
+        return [Move(after.counted, 0, grown)] if after.counted >= 0 and grown else []
+    moved = [Move(old_counter, -1, -old_weight)] if old_counter >= 0 else []
+    return [*moved, Move(after.counted, 1, after.weight_bytes)] if after.counted >= 0 else moved
+
+
+def _left(counters: Mapping[int, Used], counter: int, limits: Limits) -> Limits:
+    """What one counter may hold under limits for all of them together. What counts in others than LIMITED_COUNTER, from
+    a time without limits, only ever becomes less."""
+    others = _total({n: used for n, used in counters.items() if n != counter})
+    return Limits(
+        None if limits.jobs is None else limits.jobs - others.jobs,
+        None if limits.weight_bytes is None else limits.weight_bytes - others.weight_bytes,
+    )
+
+
+def _total(counters: Mapping[int, Used]) -> Used:
+    """Counters together; what late repairs left below zero is shown as none."""
+    several = counters.values()
+    return Used(max(0, sum(u.jobs for u in several)), max(0, sum(u.weight_bytes for u in several)))
+
+
+def _sk(move: Move) -> str:
+    return f"{move.counter:03d}"

@@ -1,0 +1,20 @@
+"""What a process lends to the senders of its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from chalicelib.adapters.aws.clients import ClientFactory
+
+
+class TargetParts(Struct, frozen=True):
+    """``client`` gives the factory of a service's client. ``webhook_allow`` is CHRONO_WEBHOOK_ALLOW taken apart,
+    ``event_bus`` CHRONO_EVENT_BUS."""
+
+    client: Callable[[str], ClientFactory]
+    now_ms: Callable[[], int]
+    monotonic_s: Callable[[], float]
+    webhook_allow: tuple[str, ...]
+    event_bus: str

@@ -1,0 +1,71 @@
+"""Handing back: claims that were not sent are given back to the queue, to be claimed anew later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from chalicelib.core.errors import Unavailable
+from chalicelib.core.executions import journal
+from chalicelib.core.policies import catch_up
+from chalicelib.core.queue_messages import Run
+from chalicelib.engine.dispatch.call import InFlight
+from chalicelib.engine.follow_ups import follow
+from chalicelib.engine.handoff import enqueue
+from chalicelib.engine.outcomes import update_surely
+from chalicelib.engine.recheck import recheck
+from chalicelib.ports.services import Services
+from chalicelib.process.limits import POSTPONE_MAX_MS, POSTPONE_MIN_MS
+
+log = logging.getLogger(__name__)
+
+
+def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
+    """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
+    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end."""
+    try:
+        _hand_back(s, _without_late(s, held))
+    except Unavailable as problem:  # their claims run out, and reconcile finds them
+        log.warning("could not hand back %d firings that wait: %s", len(held), problem)
+
+
+def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:
+    """Without those whose window has passed, unless they run under another version by now, with a longer one."""
+    now_ms = s.clock.now_ms()
+    late = [d.ready for d, _ in held if catch_up.is_expired(d.ready.claimed.definition, d.execution, now_ms)]
+    if not late:
+        return held
+    standing = {ready.claimed.execution.key: ready for ready in recheck(s, late)}
+    ended = {ready.claimed.execution.key for ready in late} - standing.keys()
+    for delivery, _ in held:
+        if ready := standing.get(delivery.execution.key):
+            delivery.ready, delivery.execution = ready, ready.claimed.execution
+    return [(delivery, comes_in_ms) for delivery, comes_in_ms in held if delivery.execution.key not in ended]
+
+
+def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
+    if not held:
+        return
+    now_ms = s.clock.now_ms()
+    writes = []
+    for delivery, comes_in_ms in held:
+        at_ms = now_ms + min(max(comes_in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)
+        back = journal.hand_back(delivery.execution, at_ms, waits=False)
+        writes.append((replace(back, hlc=s.ids.hlc()), delivery.execution.rev))
+    # A number above the claimed attempt's makes whoever gets the message too early wait for the write that follows.
+    enqueue(s, [Run(e.key, e.attempt + 2, e.due_ms) for e, _ in writes])
+    answers = update_surely(s, writes)
+    for (delivery, _), won in zip(held, answers, strict=True):
+        if not won:
+            _follow_the_end(s, delivery)
+    first = held[0][0].ready.claimed.definition
+    log.info("%d firings wait for their turn in the queue, such as of %s", len(held), first.owner)
+
+
+def _follow_the_end(s: Services, delivery: InFlight) -> None:
+    """Another writer was faster: a caller cancelled it while it waited."""
+    found = s.stores.executions.get([delivery.execution.key]).get(delivery.execution.key)
+    if found is not None:
+        follow(s, found, delivery.ready.claimed.definition, just_now=False)

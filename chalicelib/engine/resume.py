@@ -1,0 +1,145 @@
+"""Going on with records that exist: repeated messages, retries that are due, attempts whose worker died.
+
+Part of the claim. A message is a hint, and the record tells what there is to do: nothing, the next attempt, or the end
+of an attempt whose lease has run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from chalicelib.core.executions import journal
+from chalicelib.core.executions.execution import MISSED, Execution, is_listed_open
+from chalicelib.core.limits import SECOND_MS
+from chalicelib.core.policies import catch_up
+from chalicelib.core.queue_messages import Firing, Run
+from chalicelib.core.schedules.schedule import Definition, State, Verdict
+from chalicelib.engine import binding, handoff
+from chalicelib.engine.binding import Unbound
+from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, OwedNotice, merged
+from chalicelib.engine.definitions import load_definitions
+from chalicelib.engine.follow_ups import follow
+from chalicelib.engine.outcomes import Ended, write_outcomes
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.schedules import Versioned
+
+TOKEN_ATTEMPTS = 8
+
+
+def resume(s: Services, item: Item, found: Execution) -> Claims:
+    """Go on with a record: nothing when it is over, the next attempt when one is due and none lives."""
+    now_ms = s.clock.now_ms()
+    if not found.is_open:
+        follow(s, found, s.process.versions.find(found.version), just_now=False)
+        return Claims(notices=(OwedNotice(item, found),)) if found.notice else NOTHING
+    if found.retry_at_ms is not None:
+        return _retry_when_due(s, item, found, now_ms)
+    if found.leased(now_ms - s.config.max_drift_ms):
+        return _left_to_its_owner(item, found)
+    return _take_over(s, item, found, now_ms)
+
+
+def resume_taken(s: Services, taken: Sequence[tuple[Firing, Execution]]) -> Claims:
+    """Go on with firings whose records were to be inserted (each beside its firing) and exist already."""
+    if not taken:
+        return NOTHING
+    existing = s.stores.executions.get([record.key for _, record in taken])
+    parts = []
+    for firing, record in taken:
+        found = existing.get(record.key)
+        if found is None:
+            parts.append(Claims(redeliver=(firing,)))
+        elif handoff.is_taken_out(found, firing.version):
+            parts.append(_put_back(s, firing, record, found))
+        else:
+            parts.append(resume(s, firing, found))
+    return merged(parts)
+
+
+def _left_to_its_owner(item: Item, found: Execution) -> Claims:
+    """Its attempt lives, so only its owner may end it."""
+    if isinstance(item, Run) and item.attempt > found.attempt:
+        return Claims(unknown=(item,))  # queued before the attempt before it was written off, which is about to happen
+    return NOTHING if is_listed_open(found) else Claims(redeliver=(item,))  # what is listed open, reconcile finds
+
+
+def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) -> Claims:
+    """``found`` was taken out by an edit, and ends or runs as the version of ``firing`` wants, if that still is in
+    force: this worker may have stood still since it read. A record that was changed meanwhile was decided by a later
+    read than ours."""
+    states = s.stores.schedules.states([firing.schedule])
+    if binding.verdicts(s, [firing], states)[firing] not in (Verdict.FIRE, Verdict.DELETED):
+        return NOTHING
+    now_ms = s.clock.now_ms()
+    reopened = replace(journal.reopen(found, now_ms, "owed again after an edit"), version=firing.version)
+    if record.is_open:
+        return _next_attempt(s, firing, reopened, found.rev)
+    ended = replace(journal.settle(reopened, record.state, now_ms, record.history[-1].reason), rev=found.rev + 1)
+    s.stores.executions.update([(ended, found.rev)])
+    return NOTHING
+
+
+def _retry_when_due(s: Services, item: Item, found: Execution, now_ms: int) -> Claims:
+    if not isinstance(item, Run):
+        return NOTHING
+    waiting = journal.awakened(found, now_ms) if found.waits else found
+    assert waiting.retry_at_ms is not None
+    if waiting.retry_at_ms > now_ms + s.config.lead_ms + SECOND_MS:  # the queue holds 15 minutes at most
+        handoff.enqueue(s, [Run(waiting.key, waiting.attempt + 1, waiting.retry_at_ms)])
+        return NOTHING
+    return _next_attempt(s, item, waiting, waiting.rev)
+
+
+def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims:
+    """Its worker died: end the lost attempt and begin the next."""
+    version = Versioned(found.key_of_schedule, found.version)
+    definition = load_definitions(s, {version}).get(version)
+    if definition is None:
+        return Claims(unknown=(item,))
+    lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
+    if lost.is_open:
+        return _next_attempt(s, item, lost, found.rev, dead=found)
+    if not write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
+        return Claims(redeliver=(item,))
+    follow(s, lost, definition)
+    return NOTHING
+
+
+def _next_attempt(
+    s: Services, item: Item, record: Execution, expected_rev: int, dead: Execution | None = None
+) -> Claims:
+    """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``. Whether it
+    may still run is judged by ``dead``, the record as a dead worker left it: what only was claimed has not begun."""
+    judged = dead or record
+    for _ in range(TOKEN_ATTEMPTS):
+        state = s.stores.schedules.states([record.key_of_schedule]).get(record.key_of_schedule)
+        bound = binding.bind(s, state, judged)
+        if isinstance(bound, Unbound):
+            return _end(s, item, binding.ended_unbound(judged, bound, s.clock.now_ms()), expected_rev)
+        if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):
+            return _end(s, item, journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE), expected_rev)
+        assert state is not None
+        token = state.fence + 1
+        moved = state.claimed(1, record.firing_ms, record.firing_ms)
+        if s.stores.schedules.write_states([(moved, state.rev)])[0]:
+            begun = _begun(s, record, bound.definition, state, token, expected_rev)
+            if not s.stores.executions.update([(begun, expected_rev)])[0]:
+                return Claims(redeliver=(item,))
+            return Claims(claimed=(Claimed(begun, bound.definition, state.epoch, record.due_ms),))
+        # Another claim of the schedule was faster: the token after its own is as good.
+    return Claims(redeliver=(item,))
+
+
+def _end(s: Services, item: Item, ended: Execution, expected_rev: int) -> Claims:
+    won = s.stores.executions.update([(replace(ended, rev=expected_rev + 1), expected_rev)])[0]
+    return NOTHING if won else Claims(redeliver=(item,))
+
+
+def _begun(
+    s: Services, record: Execution, definition: Definition, state: State, token: int, expected_rev: int
+) -> Execution:
+    bound = replace(record, version=definition.version, mends=record.mends or bool(state.outcome))
+    begun = journal.claim(bound, s.config.instance, token, s.clock.now_ms())
+    return replace(begun, rev=expected_rev + 1, hlc=s.ids.hlc())

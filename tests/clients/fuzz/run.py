@@ -1,0 +1,70 @@
+"""Fuzzes the API from its document: schemathesis with all checks against the product in memory.
+
+    python -m tests.clients.fuzz.run --seconds 150 --seed 7
+
+Prints what schemathesis found, and which excuses of ``unsaid`` it needed. The exit status tells whether it found
+anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from localdev import environments
+from localdev.environments import CLIENTS
+from tests.clients.served import serve
+
+HERE = Path(__file__).parent
+# Ours takes its place: it calls it, and knows the excuses.
+REPLACED = "positive_data_acceptance"
+
+
+class Outcome(NamedTuple):
+    """What a run came to. ``excused`` counts the refusals that no schema can foresee."""
+
+    clean: bool
+    printed: str
+    excused: dict[str, int]
+
+
+def fuzz(url: str, seconds: int, seed: int, folder: Path) -> Outcome:
+    """Fuzz the service at ``url`` for so long. Files go to ``folder``."""
+    told = folder / "excused.json"
+    command: list[str | Path] = [CLIENTS.python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
+    command += [f"{url}/api/v1/openapi.json", "--max-time", str(seconds), "--seed", str(seed)]
+    command += ["--checks", "all", "--exclude-checks", REPLACED, "--continue-on-failure"]
+    command += ["--output-sanitize", "false", "--generation-database", "none", "--no-color"]
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "FUZZ_EXCUSED": str(told)}
+    ran = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds + 60, check=False
+    )
+    excused = json.loads(told.read_text()) if told.exists() else {}
+    return Outcome(ran.returncode == 0, ran.stdout + ran.stderr, excused)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    given = parser.parse_args()
+    environments.ensure([CLIENTS])
+    with tempfile.TemporaryDirectory() as folder, serve() as served:
+        outcome = fuzz(served.url, given.seconds, given.seed, Path(folder))
+    print(outcome.printed)
+    print("Refused, and no schema can foresee it:")
+    for excuse, count in sorted(outcome.excused.items(), key=lambda item: -item[1]):
+        print(f"{count:6}  {excuse}")
+    sys.exit(not outcome.clean)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a request must be beside its schema: the refusals that no schema can foresee, each with its reason.
+
+A refusal of a request that the document allows is a fault of the document, unless it is one of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Unsaid(NamedTuple):
+    """Refusals with ``code`` whose field, and whose message about it, match."""
+
+    code: str
+    why: str
+    field: str = ""
+    message: str = ""
+
+
+STATE = "it depends on what was done before"
+TWO_FIELDS = "it compares two fields, and a schema judges one at a time"
+GRAMMAR = "it has a grammar, or a meaning in the calendar, that no pattern holds"
+SERIALISED = "a schema knows no length in bytes"
+NUMBER_IN_TEXT = "it is about the size of a number in a text"
+HOSTS = "which hosts may be called is a list of networks, and the operator's"
+
+UNSAID = (
+    Unsaid("clock_skew", "how far ahead a stamp is depends on the time at which it comes"),
+    Unsaid("bad_page_token", "tokens are sealed: only those that the service gave out are good"),
+    Unsaid("precondition_failed", STATE),
+    Unsaid("idempotency_key_reused", STATE),
+    Unsaid("invalid_field", NUMBER_IN_TEXT, "X-Chrono-HLC", "logical must be at most"),
+    Unsaid("invalid_field", "JSON Schema takes 1.0 for an integer", ".+", r"expected `int( \| null)?`, got `float`"),
+    Unsaid("invalid_field", "Unicode's tables say which characters are printable", "holder_id", "printable"),
+    Unsaid("invalid_field", HOSTS, "(.+\\.|webhook_)url", "^(?!must begin|must not hold blanks)"),
+    Unsaid("invalid_field", "how much a range holds depends on the schedule", "to_unix_ms", "the range holds more"),
+    Unsaid("invalid_field", "names are compared without case", r"(.+\.)?headers", "is set by the service"),
+    Unsaid("invalid_field", SERIALISED, "metadata", "bytes"),
+    Unsaid("payload_too_large", SERIALISED),
+    Unsaid("bad_request", "JSON Schema knows no depth and no size of numbers", "", "nested deeper|cannot be kept"),
+    Unsaid("invalid_field", "it compares the entries of a list", r"schedules\.\d+\.(name|id)", "of this file"),
+    Unsaid("invalid_field", STATE, "type", "a DELAY schedule has no grid"),
+    Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?(to_unix_ms|end_at_unix_ms)", "must not be before"),
+    Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?retry_policy\.max_ms", "must not be less than base_ms"),
+    Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?"),
+    Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
+)
+
+
+def excuse(problem: Mapping[str, Any]) -> list[Unsaid] | None:
+    """What excuses a refusal: one for each wrong field that it names; None when anything in it has no excuse."""
+    errors = problem.get("errors") or [{"field": "", "message": problem.get("detail", "")}]
+    found = [next((u for u in UNSAID if _covers(u, problem.get("code"), error)), None) for error in errors]
+    return None if None in found else [each for each in found if each is not None]
+
+
+def _covers(unsaid: Unsaid, code: object, error: Mapping[str, str]) -> bool:
+    fits = re.fullmatch(unsaid.field or ".*", error["field"]) and re.search(unsaid.message, error["message"])
+    return unsaid.code == code and fits is not None

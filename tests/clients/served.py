@@ -1,0 +1,59 @@
+"""The product in memory behind the HTTP server of ``scripts/dev``: real requests, and nothing else to start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from chalicelib.api.http import edge
+from chalicelib.workers import sweep
+from localdev.server import listen
+from tests.kit.house import House
+
+
+class RecordingEdge(edge.Edge):
+    """The edge, and what was asked of it: method, path and the status that it answered."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.app)
+        self.calls: list[tuple[str, str, int]] = []
+
+    def handle(
+        self,
+        method: str,
+        raw_path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes | Callable[[], bytes] = b"",
+    ) -> edge.Answer:
+        answer = super().handle(method, raw_path, query, headers, body)
+        self.calls.append((method, raw_path, answer[0]))
+        return answer
+
+
+@dataclass
+class Served:
+    """A running service."""
+
+    url: str
+    house: House
+    calls: list[tuple[str, str, int]] = field(default_factory=list)
+
+
+@contextmanager
+def serve() -> Iterator[Served]:
+    """Serve an empty deployment whose shards were swept, so that it is healthy, until the block ends."""
+    house = House()
+    sweep.run(house.services)
+    recording = RecordingEdge(house)
+    server = listen(recording, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, name="served")
+    thread.start()
+    try:
+        yield Served(f"http://127.0.0.1:{server.effective_port}", house, recording.calls)
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+        thread.join(5)
