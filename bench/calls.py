@@ -30,7 +30,9 @@ from bench.report import Report, Target, table
 from bench.virtual import CountedQueue
 from chalicelib.adapters.memory.machine import ManualClock, ManualTasks
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.schedules.request import ScheduleRequest
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Services
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -95,7 +97,8 @@ class World:
 
         self.proxy.phase = "create"
         schedule_id = self.services.ids.ulid(self.clock.now_ms())
-        schedules.create(self.services, Caller(), {"payload": '{"hello":"world"}', **fields}, schedule_id)
+        wanted = ScheduleRequest(**{"payload": '{"hello":"world"}', **fields})
+        schedules.create(self.services, ANONYMOUS_ADMIN, wanted, schedule_id)
         return schedule_id
 
     def delete(self, schedule_id: str) -> None:
@@ -103,7 +106,7 @@ class World:
         from chalicelib.usecases import schedules
 
         self.proxy.phase = "delete"
-        schedules.delete(self.services, Caller(), schedule_id, None)
+        schedules.delete(self.services, ANONYMOUS_ADMIN, schedule_id, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ def _completed(world: World, schedule_id: str, from_ms: int, to_ms: int) -> int:
 def _key(schedule_id: str) -> Any:
     from chalicelib.core.schedules.schedule import Key as ScheduleKey
 
-    return ScheduleKey(Caller().tenant, schedule_id)
+    return ScheduleKey(ANONYMOUS_ADMIN.tenant, schedule_id)
 
 
 def _next_minute(unix_ms: int) -> int:

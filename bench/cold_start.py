@@ -32,7 +32,7 @@ BARE = "import boto3; boto3.client('dynamodb', region_name='us-east-1')"
 # The services are made without I/O, and a client is made by the first call: here it is made as they would make it.
 FIRST_CLIENT = """
 from chalicelib import bootstrap
-from chalicelib.adapters.aws import Clients
+from chalicelib.adapters.aws.clients import Clients
 bootstrap.services()
 Clients('us-east-1').get('dynamodb')
 """

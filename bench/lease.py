@@ -31,7 +31,8 @@ from bench.root import ROOT
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import Granted
 from chalicelib.core.leases.lease_item import LeaseItem
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.leases import LeaseStore
 from tests.kit.services import with_stores
 
@@ -354,15 +355,15 @@ def _services(endpoint: str) -> Services:
 def _use_case(s: Services) -> Way:
     from chalicelib.usecases import leases
 
-    caller = Caller()
+    caller = ANONYMOUS_ADMIN
 
     def acquire(name: str, holder_id: str, ttl_ms: int, wait_ms: int) -> int | None:
-        fields: dict[str, Any] = {"name": name, "holder_id": holder_id, "ttl_ms": ttl_ms, "wait_ms": wait_ms}
-        answer = leases.acquire(s, caller, fields)
+        wanted = leases.AcquireLease(name=name, holder_id=holder_id, ttl_ms=ttl_ms, wait_ms=wait_ms)
+        answer = leases.acquire(s, caller, wanted)
         return answer.fencing_token if isinstance(answer, Granted) else None
 
     def release(name: str, holder_id: str, token: int) -> None:
-        leases.release(s, caller, {"name": name, "holder_id": holder_id, "fencing_token": token})
+        leases.release(s, caller, leases.ReleaseLease(name=name, holder_id=holder_id, fencing_token=token))
 
     return Way(acquire, release)
 

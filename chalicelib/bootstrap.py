@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from chalicelib import settings as environment
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
 from chalicelib.process.admission import Caps
-from chalicelib.settings import Settings
+from chalicelib.settings import Settings, from_environment
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -45,7 +44,7 @@ def settings() -> Settings:
     """The settings of this process, read once. Raises SettingsError."""
     with _lock:
         if _made.settings is None:
-            _made.settings = environment.from_environment()
+            _made.settings = from_environment()
         return _made.settings
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from msgspec import Struct
 
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, QUEUE_DELAY_MAX_S
+from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from chalicelib.core.limits import MESSAGE_MAX_INSTANTS, QUEUE_DELAY_MAX_S
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.ticks import frequencies, numbering
 from chalicelib.core.ticks.numbering import Tick

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core import queue_messages, trace
-from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, Transition
+from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, ExecutionState, Transition
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Message
 from chalicelib.core.schedules import jitter
@@ -103,7 +103,7 @@ def missed_record(s: Services, definition: Definition, shard: int, at_ms: int, n
 
 
 def settled_record(
-    s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int, state: str, reason: str
+    s: Services, definition: Definition, shard: int, at_ms: int, now_ms: int, state: ExecutionState, reason: str
 ) -> Execution:
     """The record of an instant that ends without an attempt."""
     record = new_record(s, definition, shard, at_ms, now_ms)

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
-from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.policies import failures, monitor
 from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
-from chalicelib.core.schedules.schedule import Definition, FailurePause, Key, Schedule, State, VersionRef
+from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
+from chalicelib.core.schedules.schedule import BadEnd, Definition, FailurePause, Key, Schedule, State, VersionRef
 from chalicelib.engine.capacity import counted, exhausted, limits
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_off
@@ -40,15 +40,16 @@ def change(
     key: Key,
     if_match: str | None,
     edited: Callable[[Definition], Definition],
-    outcome: str | None = None,
+    outcome: BadEnd | None = None,
+    first: Schedule | None = None,
 ) -> Schedule:
     """Load, settle, decide, queue, write; from the top again when another writer was faster. ``outcome`` marks the
-    schedule so (None: the mark stays).
+    schedule so (None: the mark stays). ``first`` is the schedule as the caller has just read it.
 
     Raises NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted, TooMany.
     """
     for _ in range(CHANGE_ATTEMPTS):
-        found = load(s, key)
+        found, first = first or load(s, key), None
         check_match(found.definition, if_match)
         changed = edited(found.definition)
         if changed == found.definition and outcome in (None, found.state.outcome):
@@ -63,10 +64,11 @@ def change(
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
-def delete(s: Services, key: Key, if_match: str | None) -> None:
-    """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
+def delete(s: Services, key: Key, if_match: str | None, first: Schedule | None = None) -> None:
+    """Delete: in-flight firings are not delivered; executions stay readable. ``first`` as in ``change``. Raises
+    NotFound, PreconditionFailed."""
     for _ in range(CHANGE_ATTEMPTS):
-        found = load(s, key)
+        found, first = first or load(s, key), None
         check_match(found.definition, if_match)
         since_ms = _next_since_ms(s, found.state)
         settled = settle(s, found, since_ms)
@@ -174,7 +176,7 @@ def _awaited_run(s: Services, state: State) -> Execution | None:
     return s.stores.executions.get([key]).get(key)
 
 
-def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: str | None) -> Schedule:
+def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: int, outcome: BadEnd | None) -> Schedule:
     """The changed definition under a new version, its first instants queued, counted when it counts."""
     definition, state = found.definition, found.state
     now_ms = s.clock.now_ms()

@@ -29,7 +29,7 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
     if route not in app.routes:
         return _answer(app, headers, _no_such_route)
     if method == "OPTIONS":
-        allow = ", ".join([*app.face.allowed(route, event["pathParameters"] or {}), method])
+        allow = ", ".join([*app.http_api.allowed(route, event["pathParameters"] or {}), method])
         return _answer(app, headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
     if method == "HEAD":  # the gateway leaves the body out
         event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
@@ -39,7 +39,7 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
 
 def _routed(app: Any, event: Event) -> Event:
     """The request under the route of ours that its path goes on from, where the gateway saw none."""
-    found = app.face.open_route("/" + (event["pathParameters"] or {}).get("proxy", ""))
+    found = app.http_api.open_route("/" + (event["pathParameters"] or {}).get("proxy", ""))
     if found is None:
         return event
     _, value, route = found
@@ -53,5 +53,5 @@ def _no_such_route(_context: object) -> Response:
 
 
 def _answer(app: Any, headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = app.face.respond(headers, call).to_dict()
+    answer: dict[str, Any] = app.http_api.respond(headers, call).to_dict()
     return answer

@@ -126,11 +126,3 @@ def assemble(
         targets=targets,
         process=ProcessMemory(),
     )
-
-
-class Caller(Struct, frozen=True):
-    """Who asks: every use case takes one. While authentication is off everybody is ``anonymous`` and admin."""
-
-    tenant: str = "default"
-    subject: str = "anonymous"
-    roles: frozenset[str] = frozenset({"admin"})

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.executions import ledger as ledgers
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.ledger import Ledger
+from chalicelib.core.executions.ledger import Ledger, draw
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.security.caller import Caller
 from chalicelib.engine import handoff
 from chalicelib.engine.schedule_change import check_match
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 
 LEDGER_DEFAULT_MS = 86_400_000
@@ -30,7 +30,7 @@ def backfill(
     Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound,
     PreconditionFailed, and InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
     """
-    found = schedules.get(s, caller, schedule_id)
+    found = schedules.get(s, caller, schedule_id, "schedules.write")
     definition = found.definition
     check_match(definition, if_match)
     _check(definition, from_ms, to_ms)
@@ -48,7 +48,7 @@ def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
     if to_ms < from_ms:
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     if definition.type == "DELAY":
-        raise InvalidField.of("type", "a DELAY schedule has no grid: nothing can be missing from it")
+        raise InvalidField.of("type", "a DELAY schedule has no grid, so it cannot be backfilled")
 
 
 def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
@@ -87,10 +87,10 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     found = schedules.get(s, caller, schedule_id)
     versions = [*s.stores.schedules.history(found.definition.key), found.definition]
-    drawn = ledgers.draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
+    drawn = draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
     until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
     executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))
-    return ledgers.draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
+    return draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
 
 
 def _owed_until(found: Schedule) -> int | None:

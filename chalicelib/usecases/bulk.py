@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, NotFound
 from chalicelib.core.limits import PAGE_MAX_ITEMS
-from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS, TAG_CHANGE_MAX_SCHEDULES, TAG_PREVIEW_RUNS
-from chalicelib.core.schedules.schedule import Definition, Schedule
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.schedules.request import ScheduleRequest
+from chalicelib.core.schedules.schedule import Definition, Schedule, first_from, progress, runs_left
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import schedules
 
-CREATE, PATCH, PAUSE, RESUME, DELETE = "create", "patch", "pause", "resume", "delete"
+BulkVerb = Literal["create", "patch", "pause", "resume", "delete"]
+TagVerb = Literal["pause", "resume", "delete"]
 
 
-class Operation(Struct, frozen=True):
-    """One change. ``schedule_id`` is the new id for a create. ``fields`` are those of the domain."""
+class BulkOperation(Struct, frozen=True):
+    """One change. ``schedule_id`` is the new id for a create; ``wanted`` is for a create and a patch."""
 
-    op: str
+    op: BulkVerb
     schedule_id: str
-    fields: dict[str, Any]
+    wanted: ScheduleRequest = ScheduleRequest()
     note: str | None = None
     if_match: str | None = None
 
 
-class Result(Struct, frozen=True):
+class BulkResult(Struct, frozen=True):
     """What became of one change: the schedule as it stands then (None: deleted), or why nothing was written."""
 
-    operation: Operation
+    operation: BulkOperation
     schedule: Schedule | None = None
     error: ChronoError | None = None
 
 
-def run(s: Services, caller: Caller, operations: Sequence[Operation], again: bool) -> list[Result]:
+def run(s: Services, caller: Caller, operations: Sequence[BulkOperation], again: bool) -> list[BulkResult]:
     """Run changes in their order; one that is refused does not stop the others.
 
     ``again`` says that the same batch may have run before: what it made is found, what it deleted may be gone.
@@ -46,35 +49,35 @@ def run(s: Services, caller: Caller, operations: Sequence[Operation], again: boo
     return [_run_one(s, caller, operation, again) for operation in operations]
 
 
-def _run_one(s: Services, caller: Caller, operation: Operation, again: bool) -> Result:
+def _run_one(s: Services, caller: Caller, operation: BulkOperation, again: bool) -> BulkResult:
     try:
-        return Result(operation, _verbs[operation.op](s, caller, operation, again))
+        return BulkResult(operation, _verbs[operation.op](s, caller, operation, again))
     except ChronoError as refused:
-        return Result(operation, error=refused)
+        return BulkResult(operation, error=refused)
 
 
-def _create(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+def _create(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
     if again:
         try:
             return schedules.get(s, caller, o.schedule_id)
         except NotFound:
             pass
-    return schedules.create(s, caller, o.fields, o.schedule_id)
+    return schedules.create(s, caller, o.wanted, o.schedule_id)
 
 
-def _patch(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
-    return schedules.edit(s, caller, o.schedule_id, o.fields, o.if_match)
+def _patch(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
+    return schedules.edit(s, caller, o.schedule_id, o.wanted, o.if_match)
 
 
-def _pause(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+def _pause(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
     return schedules.pause(s, caller, o.schedule_id, o.note, o.if_match)
 
 
-def _resume(s: Services, caller: Caller, o: Operation, again: bool) -> Schedule:
+def _resume(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
     return schedules.resume(s, caller, o.schedule_id, o.if_match)
 
 
-def _delete(s: Services, caller: Caller, o: Operation, again: bool) -> None:
+def _delete(s: Services, caller: Caller, o: BulkOperation, again: bool) -> None:
     try:
         schedules.delete(s, caller, o.schedule_id, o.if_match)
     except NotFound:
@@ -82,16 +85,16 @@ def _delete(s: Services, caller: Caller, o: Operation, again: bool) -> None:
             raise
 
 
-_verbs: dict[str, Callable[[Services, Caller, Operation, bool], Schedule | None]] = {
-    CREATE: _create,
-    PATCH: _patch,
-    PAUSE: _pause,
-    RESUME: _resume,
-    DELETE: _delete,
+_verbs: dict[BulkVerb, Callable[[Services, Caller, BulkOperation, bool], Schedule | None]] = {
+    "create": _create,
+    "patch": _patch,
+    "pause": _pause,
+    "resume": _resume,
+    "delete": _delete,
 }
 
 
-class Change(Struct, frozen=True):
+class BulkChange(Struct, frozen=True):
     """What a change by tag does to one schedule. ``runs_ms`` are its next runs if it is resumed, and those that will
     not be if it is paused or deleted."""
 
@@ -104,20 +107,22 @@ class Change(Struct, frozen=True):
 class TagChange(Struct, frozen=True):
     """The schedules of a page, and the id to go on after (None: all were reached)."""
 
-    changes: list[Change]
+    changes: list[BulkChange]
     after: str | None
 
 
 def by_tag(
-    s: Services, caller: Caller, op: str, tag: str, note: str | None, dry_run: bool, after: str | None
+    s: Services, caller: Caller, op: TagVerb, tag: str, note: str | None, dry_run: bool, after: str | None
 ) -> TagChange:
     """Pause, resume or delete all schedules with a tag, newest first; a dry run tells the same and writes nothing.
 
-    Bounded in number and time: what is left is told by ``after``. Repeating it changes nothing more.
+    Only schedules that the caller may see. Bounded in number and time: what is left is told by ``after``. Repeating it
+    changes nothing more.
     """
+    authorize(caller, "schedules.write")
     until_ms = s.clock.now_ms() + TAG_CHANGE_BUDGET_MS
     wanted = ScheduleFilter(tag=tag)
-    done: list[Change] = []
+    done: list[BulkChange] = []
     while len(done) < TAG_CHANGE_MAX_SCHEDULES and s.clock.now_ms() < until_ms:
         room = min(PAGE_MAX_ITEMS, TAG_CHANGE_MAX_SCHEDULES - len(done))
         page, following = schedules.page(s, caller, wanted, room, after)
@@ -133,19 +138,19 @@ def by_tag(
     return TagChange(done, after)
 
 
-def _change(s: Services, caller: Caller, op: str, found: Schedule, note: str | None, dry_run: bool) -> Change:
+def _change(s: Services, caller: Caller, op: TagVerb, found: Schedule, note: str | None, dry_run: bool) -> BulkChange:
     definition = found.definition
-    changed = op == DELETE or definition.active == (op == PAUSE)
-    runs = next_runs(s, definition if op != RESUME else replace(definition, active=True), found)
+    changed = op == "delete" or definition.active == (op == "pause")
+    runs = next_runs(s, definition if op != "resume" else replace(definition, active=True), found)
     if dry_run or not changed:
-        return Change(found, changed, runs)
+        return BulkChange(found, changed, runs)
     try:
-        _verbs[op](s, caller, Operation(op, definition.id, {}, note), True)
+        _verbs[op](s, caller, BulkOperation(op, definition.id, note=note), True)
     except NotFound:
-        return Change(found, False, [])  # somebody deleted it meanwhile
+        return BulkChange(found, False, [])  # it was deleted meanwhile
     except ChronoError as refused:
-        return Change(found, False, [], refused)
-    return Change(found, True, runs)
+        return BulkChange(found, False, [], refused)
+    return BulkChange(found, True, runs)
 
 
 def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:
@@ -154,11 +159,11 @@ def next_runs(s: Services, definition: Definition, found: Schedule | None) -> li
         return []
     now_ms = s.clock.now_ms()
     if definition.type == "DELAY":
-        waiting = None if found is None else schedule.progress(found, now_ms).next_run_ms
-        first = waiting if waiting is not None else schedule.first_from(definition, now_ms)
+        waiting = None if found is None else progress(found, now_ms).next_run_ms
+        first = waiting if waiting is not None else first_from(definition, now_ms)
         return [] if first is None else [first]
-    count = 0 if found is None else schedule.progress(found, now_ms).run_count
-    left = schedule.runs_left(definition, count)
+    count = 0 if found is None else progress(found, now_ms).run_count
+    left = runs_left(definition, count)
     most = TAG_PREVIEW_RUNS if left is None else min(TAG_PREVIEW_RUNS, left)
     runs: list[int] = []
     after_ms: int | None = max(now_ms, definition.since_ms - 1)

@@ -7,19 +7,22 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, NotFound, TooMany
+from chalicelib.core.errors import Conflict, TooMany
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, LateAnswer, parse_id
+from chalicelib.core.executions.execution import CANCELLED, TIMEOUT, Execution, ExecutionState, LateAnswer, parse_id
 from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition, Key
+from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
 from chalicelib.engine import execution_change
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.execution_change import CHANGE_ATTEMPTS, cancel_running, check_version, end, recheck_claims
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import note_late
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of answers: a rare filter gives short pages, not long calls
 
@@ -29,7 +32,7 @@ class ExecutionFilter(Struct, frozen=True):
     ``to_ms`` it ends now, since firings are claimed some seconds before their instants."""
 
     schedule_id: str | None = None
-    state: str | None = None
+    state: ExecutionState | None = None
     owner: str | None = None
     from_ms: int = 0
     to_ms: int | None = None
@@ -38,16 +41,19 @@ class ExecutionFilter(Struct, frozen=True):
         return self.state in (None, execution.state) and self.owner in (None, execution.owner)
 
 
-def get(s: Services, caller: Caller, execution_id: str) -> Execution:
-    """One execution. Raises NotFound."""
+def get(s: Services, caller: Caller, execution_id: str, permission: Permission = "executions.read") -> Execution:
+    """One execution, for what ``permission`` says. Raises NotFound, Forbidden."""
     key = parse_id(caller.tenant, execution_id)
     if key is None:
-        raise NotFound(f"there is no execution {execution_id}")
-    return execution_change.load(s, key)
+        raise missing(f"execution {execution_id}")
+    found = execution_change.load(s, key)
+    authorize(caller, permission, Resource(found.tenant, found.owner, f"execution {found.id}"))
+    return found
 
 
 def _get_at(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None) -> Execution:
-    found = get(s, caller, execution_id)
+    """One that the caller may change."""
+    found = get(s, caller, execution_id, "executions.write")
     check_version(found, versions)
     return found
 
@@ -55,19 +61,29 @@ def _get_at(s: Services, caller: Caller, execution_id: str, versions: Sequence[s
 def page(
     s: Services, caller: Caller, wanted: ExecutionFilter, limit: int, after: str | None
 ) -> tuple[list[Execution], str | None]:
-    """Executions that match, newest firing first, and the position to go on from (None: the end).
+    """Executions that match and that the caller may see, newest firing first, and the position to go on from (None: the
+    end).
 
     The work is bounded: where few match, a page may be short and still go on.
     """
+    authorize(caller, "executions.read")
+    own = only_owner(caller)
+    if own is not None:
+        if wanted.owner not in (None, own):
+            return [], None
+        wanted = replace(wanted, owner=own)
     items: list[Execution] = []
+    seen = own is None
     if wanted.to_ms is None:
         wanted = replace(wanted, to_ms=s.clock.now_ms())
     for _ in range(PAGE_SCAN_MAX):
         found, after = _scan(s, caller, wanted, limit - len(items), after)
         items += [e for e in found if wanted.matches(e)]
+        seen = seen or any(e.owner == own for e in found)
         if after is None or len(items) >= limit:
             break
-    return items, after
+    # A page of another owner's schedule has no next one: that there is more would tell that there is something.
+    return items, after if seen or wanted.schedule_id is None else None
 
 
 def _scan(

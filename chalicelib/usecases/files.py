@@ -7,21 +7,24 @@ the same file twice changes nothing the second time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.security.authorize import authorize, authorize_owner, only_owner
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.targets import registry
 from chalicelib.core.ulid import derived, is_ulid
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 
-CREATE, UPDATE, UNCHANGED, REFUSED = "create", "update", "unchanged", "refused"
+ImportAction = Literal["create", "update", "unchanged", "refused"]
 
 # What a file says of a schedule; the rest is kept by the service.
 COMPARED: Final = frozenset(Definition.__struct_fields__) - {
@@ -31,67 +34,72 @@ COMPARED: Final = frozenset(Definition.__struct_fields__) - {
 }
 
 
-class Entry(Struct, frozen=True):
+class ImportEntry(Struct, frozen=True):
     """One schedule of a file: the fields that it names, and its id when it says one."""
 
-    fields: Mapping[str, Any]
+    wanted: ScheduleRequest
     schedule_id: str | None = None
 
 
-class Step(Struct, frozen=True):
+class ImportStep(Struct, frozen=True):
     """What an entry does (or did): ``before`` and ``after`` are the definitions, None where there is none."""
 
-    action: str
+    action: ImportAction
     before: Definition | None = None
     after: Definition | None = None
     changed: frozenset[str] = frozenset()
     error: ChronoError | None = None
 
 
-def apply(s: Services, caller: Caller, entries: Sequence[Entry], seed: str, dry_run: bool) -> list[Step]:
+def apply(s: Services, caller: Caller, entries: Sequence[ImportEntry], seed: str, dry_run: bool) -> list[ImportStep]:
     """Make schedules as the file says; with ``dry_run`` tell what that would do, and write nothing.
 
     An entry that is refused does not stop the others. New schedules have ids that follow from ``seed``, so that the
     same call run again makes the same. Raises InvalidField when two entries mean the same schedule.
     """
+    authorize(caller, "schedules.write")
     _check_distinct(caller, entries)
     existing = _existing(s, caller, entries)
     return [_step(s, caller, entry, existing[n], derived(seed, n), dry_run) for n, entry in enumerate(entries)]
 
 
-def _identity(caller: Caller, entry: Entry) -> tuple[str, str] | str | None:
+def _identity(caller: Caller, entry: ImportEntry) -> tuple[str, str] | str | None:
     """(owner, name), or the id of a nameless one."""
-    name = entry.fields.get("name")
-    if name is not None:
-        return str(entry.fields.get("owner", caller.subject)), str(name)
+    owner, name = entry.wanted.owner, entry.wanted.name
+    if isinstance(name, str):
+        return caller.subject if owner is UNSET else owner, name
     return entry.schedule_id
 
 
-def _check_distinct(caller: Caller, entries: Sequence[Entry]) -> None:
+def _check_distinct(caller: Caller, entries: Sequence[ImportEntry]) -> None:
     seen: set[object] = set()
     for number, entry in enumerate(entries):
         identity = _identity(caller, entry)
         if identity is not None and identity in seen:
             field = "id" if isinstance(identity, str) else "name"
-            raise InvalidField.of(f"schedules.{number}.{field}", "is another schedule's of this file")
+            raise InvalidField.of(f"schedules.{number}.{field}", "is used by another schedule of this file")
         seen.add(identity)
 
 
-def _existing(s: Services, caller: Caller, entries: Sequence[Entry]) -> list[Schedule | None]:
-    """The schedules that the entries mean, where they exist."""
+def _existing(s: Services, caller: Caller, entries: Sequence[ImportEntry]) -> list[Schedule | None]:
+    """The schedules that the entries mean, where they exist and the caller may change them."""
     identities = [_identity(caller, entry) for entry in entries]
     names = list(dict.fromkeys(i for i in identities if isinstance(i, tuple)))
     held = s.stores.schedules.named(caller.tenant, names)
     ids = [i if isinstance(i, str) else None if i is None else held.get(i) for i in identities]
     keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
     found = s.stores.schedules.get(keys) if keys else {}
-    return [None if i is None else found.get(Key(caller.tenant, i)) for i in ids]
+    own = only_owner(caller)
+    seen = {key: f for key, f in found.items() if own in (None, f.definition.owner)}
+    return [None if i is None else seen.get(Key(caller.tenant, i)) for i in ids]
 
 
-def _step(s: Services, caller: Caller, entry: Entry, existing: Schedule | None, new_id: str, dry_run: bool) -> Step:
+def _step(
+    s: Services, caller: Caller, entry: ImportEntry, existing: Schedule | None, new_id: str, dry_run: bool
+) -> ImportStep:
     before = None if existing is None else existing.definition
     try:
-        if entry.fields.get("name") is None and entry.schedule_id is None:
+        if not entry.wanted.name and entry.schedule_id is None:
             raise InvalidField.of("name", "is required: a file knows its schedules by owner and name, or by id")
         if entry.schedule_id is not None and not is_ulid(entry.schedule_id):
             raise InvalidField.of("id", "must be a ULID")
@@ -99,29 +107,31 @@ def _step(s: Services, caller: Caller, entry: Entry, existing: Schedule | None, 
             return _create(s, caller, entry, entry.schedule_id or new_id, dry_run)
         return _update(s, caller, entry, before, dry_run)
     except ChronoError as refused:
-        return Step(REFUSED, before, error=refused)
+        return ImportStep("refused", before, error=refused)
 
 
-def _create(s: Services, caller: Caller, entry: Entry, schedule_id: str, dry_run: bool) -> Step:
-    wanted = schedules.draft_new(s, caller, entry.fields, schedule_id, allow_past=True)
+def _create(s: Services, caller: Caller, entry: ImportEntry, schedule_id: str, dry_run: bool) -> ImportStep:
+    wanted = schedules.draft_new(s, caller, entry.wanted, schedule_id, allow_past=True)
     if not dry_run:
-        wanted = schedules.create(s, caller, entry.fields, schedule_id, allow_past=True).definition
-    return Step(CREATE, None, wanted, COMPARED)
+        wanted = schedules.create(s, caller, entry.wanted, schedule_id, allow_past=True).definition
+    return ImportStep("create", None, wanted, COMPARED)
 
 
-def _update(s: Services, caller: Caller, entry: Entry, before: Definition, dry_run: bool) -> Step:
-    wanted = schedules.draft_new(s, caller, {"shard_key": before.shard_key, **entry.fields}, before.id, allow_past=True)
+def _update(s: Services, caller: Caller, entry: ImportEntry, before: Definition, dry_run: bool) -> ImportStep:
+    shard_key = before.shard_key if entry.wanted.shard_key is UNSET else entry.wanted.shard_key
+    wanted = schedules.draft(s, caller, replace(entry.wanted, shard_key=shard_key), before.id, allow_past=True)
     if wanted.shard_key != before.shard_key:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
     changed = frozenset(name for name in COMPARED if _differ(name, before, wanted))
     after = replace(before, **{name: getattr(wanted, name) for name in changed})
     if not changed:
-        return Step(UNCHANGED, before, before)
+        return ImportStep("unchanged", before, before)
     validation.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    authorize_owner(caller, after.owner, before.owner)
     if not dry_run:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}
-        after = schedules.edit(s, caller, before.id, values, None, allow_past=True).definition
-    return Step(UPDATE, before, after, changed)
+        after = schedules.edit(s, caller, before.id, ScheduleRequest(**values), None, allow_past=True).definition
+    return ImportStep("update", before, after, changed)
 
 
 def _differ(name: str, before: Definition, wanted: Definition) -> bool:

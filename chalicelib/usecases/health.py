@@ -6,16 +6,18 @@ from msgspec import Struct
 
 from chalicelib.core.executions import traffic
 from chalicelib.core.schedules.capacity import Used
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
 from chalicelib.engine import capacity
+from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 
-TENANT = "default"
 TAIL_MAX = 1_000  # executions counted one by one because no worker has counted them yet
 FAILED_MAX = 10_000  # failures of one shard that are counted
 EXACT_BELOW = 10_000  # above so many executions the youngest are left out: they no longer matter
 
 
-class Vitals(Struct, frozen=True):
+class HealthNumbers(Struct, frozen=True):
     """``total`` and ``failed`` are of the last WINDOW_MS of ``core.executions.traffic``."""
 
     used: Used
@@ -27,22 +29,26 @@ class Vitals(Struct, frozen=True):
         return self.failed / self.total if self.total else 0.0
 
 
-def vitals(s: Services) -> Vitals:
-    """The numbers as of now. Raises Unavailable."""
+def numbers(s: Services, caller: Caller) -> HealthNumbers:
+    """The numbers as of now, of the whole deployment. Raises Forbidden, Unavailable."""
+    authorize(caller, "health.read")
     now_ms = s.clock.now_ms()
     shards = range(s.config.shards)
     failed = sum(s.stores.executions.ended_badly(shard, now_ms - traffic.WINDOW_MS, FAILED_MAX) for shard in shards)
-    return Vitals(capacity.used(s), max(failed, _total(s, now_ms)), failed)
+    return HealthNumbers(capacity.used(s), max(failed, _total(s, now_ms)), failed)
 
 
 def _total(s: Services, now_ms: int) -> int:
-    """What reconcile counted, and what came after its last look."""
-    cursors = [s.stores.cursors.load(f"reconcile#{TENANT}#{shard}").values for shard in range(s.config.shards)]
-    counted = sum(traffic.total(values, now_ms) for values in cursors)
-    if counted >= EXACT_BELOW:
-        return counted
-    for shard, values in enumerate(cursors):
-        from_ms = max(values.get("scanned_ms", 0) + 1, now_ms - traffic.WINDOW_MS)
+    """What reconcile counted, and what came after its last look: of all tenants."""
+    scans = [(tenant, shard) for tenant in known_tenants(s) for shard in range(s.config.shards)]
+    counted, tails = 0, []
+    for tenant, shard in scans:
+        values = s.stores.cursors.load(f"reconcile#{tenant}#{shard}").values
+        counted += traffic.total(values, now_ms)
+        tails.append((tenant, shard, max(values.get("scanned_ms", 0) + 1, now_ms - traffic.WINDOW_MS)))
+    for tenant, shard, from_ms in tails:
+        if counted >= EXACT_BELOW:
+            return counted
         if from_ms <= now_ms:
-            counted += len(s.stores.executions.recent(TENANT, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
+            counted += len(s.stores.executions.recent(tenant, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
     return counted

@@ -14,28 +14,34 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, Conflict, InvalidField
-from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES, IDEMPOTENCY_RUNNING_MAX_MS
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.executions.limits import (
+    IDEMPOTENCY_KEY_MAX_BYTES,
+    IDEMPOTENCY_RUNNING_MAX_MS,
+)
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.idempotency import Remembered
 
 HEADER = "Idempotency-Key"
 
 
-class Run(Struct, frozen=True):
+class RepeatableCall(Struct, frozen=True):
     """What a call is told: the seed of what it creates, and whether an earlier run may have created it already."""
 
     seed: str
     again: bool
 
 
-class Answer(Struct, frozen=True):
+class FirstAnswer(Struct, frozen=True):
     """What the call answered, and whether that is the answer of an earlier one."""
 
     text: str
     replayed: bool
 
 
-def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call: Callable[[Run], str]) -> Answer:
+def once(
+    s: Services, caller: Caller, key: str, body_hash: str, seed: str, call: Callable[[RepeatableCall], str]
+) -> FirstAnswer:
     """Run ``call`` unless a call with this key was answered before; then give that answer.
 
     ``body_hash`` stands for everything that was asked, the route included. Raises InvalidField for a key that is
@@ -48,11 +54,11 @@ def once(s: Services, caller: Caller, key: str, body_hash: str, seed: str, call:
     mine = Remembered(body_hash, seed, s.clock.now_ms())
     standing = s.stores.idempotency.begin(caller.tenant, name, mine)
     if standing is None:
-        return _run(s, caller.tenant, name, mine, Run(seed, again=False), call)
+        return _run(s, caller.tenant, name, mine, RepeatableCall(seed, again=False), call)
     if standing.body_hash != body_hash:
         raise InvalidField.of(HEADER, "was used for another request", code="idempotency_key_reused")
     if standing.answer is not None:
-        return Answer(standing.answer, replayed=True)
+        return FirstAnswer(standing.answer, replayed=True)
     return _run_again(s, caller.tenant, name, standing, mine, call)
 
 
@@ -65,17 +71,19 @@ def _bytes_of(key: str) -> int:
 
 
 def _run_again(
-    s: Services, tenant: str, name: str, standing: Remembered, mine: Remembered, call: Callable[[Run], str]
-) -> Answer:
+    s: Services, tenant: str, name: str, standing: Remembered, mine: Remembered, call: Callable[[RepeatableCall], str]
+) -> FirstAnswer:
     """Take over from a call that died; its seed stays."""
     taken = replace(mine, seed=standing.seed)
     running = mine.started_ms - standing.started_ms < IDEMPOTENCY_RUNNING_MAX_MS
     if running or not s.stores.idempotency.take_over(tenant, name, standing, taken):
         raise Conflict("the first call with this key is still running", code="idempotency_in_progress")
-    return _run(s, tenant, name, taken, Run(taken.seed, again=True), call)
+    return _run(s, tenant, name, taken, RepeatableCall(taken.seed, again=True), call)
 
 
-def _run(s: Services, tenant: str, name: str, record: Remembered, run: Run, call: Callable[[Run], str]) -> Answer:
+def _run(
+    s: Services, tenant: str, name: str, record: Remembered, run: RepeatableCall, call: Callable[[RepeatableCall], str]
+) -> FirstAnswer:
     try:
         text = call(run)
     except Exception as problem:
@@ -84,10 +92,10 @@ def _run(s: Services, tenant: str, name: str, record: Remembered, run: Run, call
     # Not being able to keep the answer is no reason to withhold it: a repeat runs again and finds what this run made.
     with contextlib.suppress(ChronoError):
         s.stores.idempotency.finish(tenant, name, replace(record, answer=text))
-    return Answer(text, replayed=False)
+    return FirstAnswer(text, replayed=False)
 
 
-def _let_go(s: Services, tenant: str, name: str, record: Remembered, run: Run, problem: Exception) -> None:
+def _let_go(s: Services, tenant: str, name: str, record: Remembered, run: RepeatableCall, problem: Exception) -> None:
     """Free the key of a call that was refused; let one that may have written be run again at once, under its seed.
 
     Failing at either is harmless: the key then waits until the call counts as dead.

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField
 from chalicelib.core.executions.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.jobs import job_status
+from chalicelib.core.jobs.job_status import UNICO, JobStatus, JobType
 from chalicelib.core.limits import INSTANT_MAX_MS, PAGE_MAX_ITEMS
-from chalicelib.core.schedules import schedule as course
 from chalicelib.core.schedules.capacity import is_cancelled
-from chalicelib.core.schedules.schedule import Key, Schedule
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.schedules.request import ScheduleRequest
+from chalicelib.core.schedules.schedule import Key, Schedule, progress
+from chalicelib.core.security.authorize import authorize, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
@@ -28,13 +33,13 @@ class Job(Struct, frozen=True):
 
     schedule: Schedule
     last: Execution | None
-    status: str
+    status: JobStatus
 
 
-class NewJob(Struct, frozen=True):
+class JobRequest(Struct, frozen=True):
     """What a caller wants, as it was sent. ``payload`` is serialised JSON."""
 
-    type: str
+    type: JobType
     timestamp: str | None = None
     cron_expression: str | None = None
     last_date: str | None = None
@@ -42,56 +47,56 @@ class NewJob(Struct, frozen=True):
     payload: str | None = None
 
 
-def create(s: Services, caller: Caller, wanted: NewJob, job_id: str) -> Job:
+def create(s: Services, caller: Caller, wanted: JobRequest, job_id: str) -> Job:
     """Make a job under the given new id.
 
     Raises InvalidField (a ``timestamp`` or ``last_date`` in the past among it), TooLarge, CapacityExhausted.
     """
-    fields = _fields(s, wanted)
     try:
-        made = schedules.create(s, caller, fields, job_id)
+        made = schedules.create(s, caller, _schedule(s, wanted), job_id)
     except InvalidField as refused:
         raise _in_terms_of_jobs(wanted, refused) from None
     return _job(s, made, None)
 
 
-def _fields(s: Services, wanted: NewJob) -> dict[str, object]:
-    """A job's fields as a schedule's. Raises InvalidField."""
-    timing = _once(wanted) if wanted.type == job_status.UNICO else _again_and_again(s, wanted)
-    if wanted.payload is not None:
-        timing["payload"] = wanted.payload
-    if wanted.webhook_url is not None:
-        timing["target"] = {
-            "type": "webhook",
-            "url": wanted.webhook_url,
-            "method": "POST",
-            "timeout_ms": s.config.webhook_timeout_ms,
-        }
-    return timing
+def _schedule(s: Services, wanted: JobRequest) -> ScheduleRequest:
+    """A job as the schedule that it is. Raises InvalidField."""
+    timing = _once(wanted) if wanted.type == UNICO else _again_and_again(s, wanted)
+    target: dict[str, object] = {
+        "type": "webhook",
+        "url": wanted.webhook_url,
+        "method": "POST",
+        "timeout_ms": s.config.webhook_timeout_ms,
+    }
+    return replace(
+        timing,
+        payload=UNSET if wanted.payload is None else wanted.payload,
+        target=UNSET if wanted.webhook_url is None else target,
+    )
 
 
-def _once(wanted: NewJob) -> dict[str, object]:
+def _once(wanted: JobRequest) -> ScheduleRequest:
     _forbid(wanted, "cron_expression", "last_date")
     if wanted.timestamp is None:
         raise InvalidField.of("timestamp", "is required of a job of type unico")
     at_ms = _instant("timestamp", wanted.timestamp)
-    return {"type": "AT", "expr": f"at:{to_rfc3339(at_ms)}"}
+    return ScheduleRequest(type="AT", expr=f"at:{to_rfc3339(at_ms)}")
 
 
-def _again_and_again(s: Services, wanted: NewJob) -> dict[str, object]:
+def _again_and_again(s: Services, wanted: JobRequest) -> ScheduleRequest:
     _forbid(wanted, "timestamp")
     if wanted.cron_expression is None:
         raise InvalidField.of("cron_expression", "is required of a job of type recurrente")
-    fields: dict[str, object] = {"type": "CRON", "expr": wanted.cron_expression}
-    if wanted.last_date is not None:
-        last_ms = _instant("last_date", wanted.last_date)
-        if last_ms < s.clock.now_ms():
-            raise InvalidField.of("last_date", "lies in the past")
-        fields["end_at_ms"] = last_ms
-    return fields
+    recurring = ScheduleRequest(type="CRON", expr=wanted.cron_expression)
+    if wanted.last_date is None:
+        return recurring
+    last_ms = _instant("last_date", wanted.last_date)
+    if last_ms < s.clock.now_ms():
+        raise InvalidField.of("last_date", "lies in the past")
+    return replace(recurring, end_at_ms=last_ms)
 
 
-def _forbid(wanted: NewJob, *names: str) -> None:
+def _forbid(wanted: JobRequest, *names: str) -> None:
     given = [name for name in names if getattr(wanted, name) is not None]
     if given:
         raise InvalidField([FieldError(name, f"is no field of a job of type {wanted.type}") for name in given])
@@ -104,28 +109,29 @@ def _instant(field: str, text: str) -> int:
         raise InvalidField.of(field, str(problem)) from None
 
 
-def _in_terms_of_jobs(wanted: NewJob, refused: InvalidField) -> InvalidField:
+def _in_terms_of_jobs(wanted: JobRequest, refused: InvalidField) -> InvalidField:
     """The same errors under the names that the caller used."""
-    names = {"expr": "timestamp" if wanted.type == job_status.UNICO else "cron_expression"}
+    names = {"expr": "timestamp" if wanted.type == UNICO else "cron_expression"}
     names |= {"target.url": "webhook_url", "end_at_unix_ms": "last_date"}
     errors = [FieldError(names.get(e.field, e.field), e.message) for e in refused.errors]
     return InvalidField(errors, code=refused.code)
 
 
-def get(s: Services, caller: Caller, job_id: str) -> Job:
-    """One job, by its last execution as the journal has it. Raises NotFound."""
-    found = schedules.get(s, caller, job_id)
+def get(s: Services, caller: Caller, job_id: str, permission: Permission = "schedules.read") -> Job:
+    """One job, by its last execution as the journal has it. Raises NotFound, Forbidden."""
+    found = schedules.get(s, caller, job_id, permission)
     return _job(s, found, _last_of(s, found.definition.key))
 
 
 def page(
-    s: Services, caller: Caller, status: str | None, limit: int, after: str | None
+    s: Services, caller: Caller, status: JobStatus | None, limit: int, after: str | None
 ) -> tuple[list[Job], str | None]:
-    """Jobs with a status (None: all), newest first, and the id to go on after (None: the end).
+    """Jobs with a status (None: all) that the caller may see, newest first, and the id to go on after (None: the end).
 
     A list by status finds them, however many others there are. What has just changed its status may be missing from a
     page.
     """
+    authorize(caller, "schedules.read")
     if status is None:
         found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
         return _jobs(s, found), more
@@ -162,7 +168,9 @@ def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tupl
 def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
     found = s.stores.schedules.get(keys) if keys else {}
-    return _jobs(s, [found[key] for key in keys if key in found])
+    own = only_owner(caller)
+    seen = [found[key] for key in keys if key in found]
+    return _jobs(s, [f for f in seen if own in (None, f.definition.owner)])
 
 
 def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
@@ -203,8 +211,8 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
 
     Raises NotFound, PreconditionFailed, Conflict (``not_cancellable``) when it is over or was cancelled.
     """
-    job = get(s, caller, job_id)
-    over = course.progress(job.schedule, s.clock.now_ms()).state == "completed" and job.status not in OPEN
+    job = get(s, caller, job_id, "schedules.write")
+    over = progress(job.schedule, s.clock.now_ms()).state == "completed" and job.status not in OPEN
     if over or is_cancelled(job.schedule.definition, job.schedule.state):
         raise Conflict(f"the job is already {job.status}", code="not_cancellable")
     stopped = schedules.cancel(s, caller, job_id, reason, if_match)

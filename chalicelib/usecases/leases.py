@@ -7,12 +7,13 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
-from chalicelib.core.errors import ChronoError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.errors import ChronoError, InvalidField, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease import Broken, Granted, HeldOpen, LeaseDecision, Released, Validity, Waiting
 from chalicelib.core.leases.lease_item import LeaseItem, Party
@@ -24,11 +25,48 @@ from chalicelib.core.leases.lease_requests import (
     name_problem,
 )
 from chalicelib.core.leases.limits import LEASE_POLL_MS
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 
 CHANGE_ATTEMPTS = 64
 POLL_STEPS = 4  # those behind the first waiter look less often, down to every POLL_STEPS-th time
 _NANOS_PER_MS = 1_000_000
+
+
+class AcquireLease(Struct, frozen=True, kw_only=True):
+    """Which lease, for whom, how long, and how long the call may be held; ``metadata`` is kept with the holding."""
+
+    name: str
+    holder_id: str
+    ttl_ms: int
+    wait_ms: int = 0
+    metadata: Mapping[str, object] | None = None
+
+
+class RenewLease(Struct, frozen=True, kw_only=True):
+    """The holding to prolong; without ``ttl_ms`` by the ttl it has."""
+
+    name: str
+    holder_id: str
+    fencing_token: int
+    ttl_ms: int | None = None
+
+
+class ReleaseLease(Struct, frozen=True, kw_only=True):
+    """The holding to end."""
+
+    name: str
+    holder_id: str
+    fencing_token: int
+
+
+class ValidateLease(Struct, frozen=True, kw_only=True):
+    """The token that is shown to a resource."""
+
+    name: str
+    fencing_token: int
+
 
 Answer = TypeVar("Answer")
 Decide = Callable[[LeaseItem | None, int], LeaseDecision[Answer]]
@@ -44,17 +82,18 @@ class _Decided(NamedTuple, Generic[Answer]):
 def acquire(
     s: Services,
     caller: Caller,
-    fields: dict[str, Any],
+    wanted: AcquireLease,
     versions: Sequence[str] | None = None,
     gone: Callable[[], bool] = lambda: False,
 ) -> Granted | Waiting:
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
-    ``versions``: revs that the lease must have (None: any). ``gone`` says that nobody waits for the answer any more.
+    ``versions``: revs that the lease must have (None: any). ``gone`` tells that the caller has hung up.
     A process holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again.
     Raises InvalidField, PreconditionFailed, TooMany.
     """
-    request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **fields)
+    authorize(caller, "leases.use")
+    request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
     if request.wait_ms == 0 or not s.process.held_calls.take():
         return _ask(s, request, versions, None).answer
     try:
@@ -104,9 +143,10 @@ def _look_again_at(
     return max(now_ms + 1, min(times))
 
 
-def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Granted:
+def renew(s: Services, caller: Caller, wanted: RenewLease, versions: Sequence[str] | None = None) -> Granted:
     """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
-    request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **fields)
+    authorize(caller, "leases.use")
+    request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
 
     def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted]:
         return lease.decide_renew(item, request, now_ms)
@@ -114,9 +154,10 @@ def renew(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequenc
     return _decide(s, request.tenant, request.name, decide, versions).answer
 
 
-def release(s: Services, caller: Caller, fields: dict[str, Any], versions: Sequence[str] | None = None) -> Released:
+def release(s: Services, caller: Caller, wanted: ReleaseLease, versions: Sequence[str] | None = None) -> Released:
     """End a holding and wake the first waiter. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
-    request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **fields)
+    authorize(caller, "leases.use")
+    request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
 
     def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[Released]:
         return lease.decide_release(item, request)
@@ -129,8 +170,7 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
 
     Raises Forbidden, InvalidField, NotFound, PreconditionFailed.
     """
-    if "admin" not in caller.roles:
-        raise Forbidden("only an admin may break a lease")
+    authorize(caller, "leases.break")
     problem = name_problem(name)
     if problem is not None:
         raise InvalidField([problem])
@@ -141,14 +181,16 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
     return _decide(s, caller.tenant, name, decide, versions).answer
 
 
-def validate(s: Services, caller: Caller, fields: dict[str, Any]) -> Validity:
+def validate(s: Services, caller: Caller, wanted: ValidateLease) -> Validity:
     """Whether a token is the live holder's. Raises InvalidField."""
-    request = ValidateRequest(tenant=caller.tenant, **fields)
+    authorize(caller, "leases.read")
+    request = ValidateRequest(tenant=caller.tenant, **asdict(wanted))
     return lease.decide_validate(_load(s, request.tenant, request.name), request, s.clock.now_ms())
 
 
 def get(s: Services, caller: Caller, name: str) -> LeaseItem:
     """One lease as it is stored. Raises NotFound, also for what can be no name."""
+    authorize(caller, "leases.read")
     found = None if name_problem(name) is not None else _load(s, caller.tenant, name)
     if found is None:
         raise NotFound(f"no lease named {name} exists", code="lease_not_found")
@@ -157,6 +199,7 @@ def get(s: Services, caller: Caller, name: str) -> LeaseItem:
 
 def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[LeaseItem], str | None]:
     """A tenant's leases by name, and the name to go on after (None: the end)."""
+    authorize(caller, "leases.read")
     documents, after = s.stores.leases.list(caller.tenant, limit, after)
     return [lease_document.read(document) for document in documents], after
 

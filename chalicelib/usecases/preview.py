@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chalicelib.core.schedules import schedule, validation
+from chalicelib.core.schedules.request import PreviewRequest, given
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 
 
 class Preview(NamedTuple):
@@ -17,20 +19,22 @@ class Preview(NamedTuple):
     dst: list[tuple[int, str]]
 
 
-def preview(s: Services, caller: Caller, fields: Mapping[str, Any], after_ms: int | None, count: int) -> Preview:
-    """The first ``count`` instants strictly after ``after_ms`` (default: now). Raises InvalidField."""
+def preview(s: Services, caller: Caller, wanted: PreviewRequest) -> Preview:
+    """The next instants. Raises Forbidden, InvalidField."""
+    authorize(caller, "schedules.read")
     now_ms = s.clock.now_ms()
+    after_ms = now_ms if wanted.after_ms is None else wanted.after_ms
     definition = Definition(
-        **{"timezone": s.config.default_timezone, **fields},
+        **{"timezone": s.config.default_timezone, **given(wanted, "after_ms", "count")},
         tenant=caller.tenant,
         id="preview",
         version="preview",
         since_ms=now_ms,
-        created_at_ms=now_ms if after_ms is None else after_ms,
+        created_at_ms=after_ms,
         updated_at_ms=now_ms,
     )
     validation.check(definition, now_ms, s.config.webhook_allow, allow_past=True)
-    runs = _runs(definition, now_ms if after_ms is None else after_ms, count)
+    runs = _runs(definition, after_ms, wanted.count)
     return Preview(runs, definition.compiled().dst_notes(runs))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from chalicelib.core import trace
@@ -14,7 +14,11 @@ from chalicelib.core.policies import monitor
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules import schedule, validation
 from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
-from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.schedules.request import ScheduleRequest, given
+from chalicelib.core.schedules.schedule import BadEnd, Definition, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
 from chalicelib.engine import handoff, schedule_change
 from chalicelib.engine.capacity import exhausted, limits
 from chalicelib.engine.schedule_change import (
@@ -27,19 +31,21 @@ from chalicelib.engine.schedule_change import (
     name_taken,
     only_if_it_counts,
 )
-from chalicelib.ports.services import Caller, Services
+from chalicelib.engine.tenants import note_tenant
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleFilter
 
 
 def create(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Schedule:
     """Make a schedule under the given new id. ``allow_past`` takes an AT that has passed: it never fires.
 
     Raises InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already (the same call
     ran before and its answer was lost), the schedule it made is returned.
     """
-    definition = draft_new(s, caller, fields, schedule_id, allow_past)
+    definition = draft_new(s, caller, wanted, schedule_id, allow_past)
+    note_tenant(s, caller.tenant)
     blank = find_room(s, None, definition, _blank_state(s, definition), None)
     made = only_if_it_counts(definition, begin(s, definition, blank, None))
     try:
@@ -54,34 +60,40 @@ def create(
 
 
 def draft_new(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, allow_past: bool = False
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
-    """The definition that ``create`` would make, judged and not written. Raises InvalidField, TooLarge."""
+    """The definition that ``create`` would make, judged and not written. Raises Forbidden, InvalidField, TooLarge."""
+    authorize(caller, "schedules.write")
+    authorize_owner(caller, caller.subject if wanted.owner is UNSET else wanted.owner)
+    return draft(s, caller, wanted, schedule_id, allow_past)
+
+
+def draft(
+    s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
+) -> Definition:
+    """A definition made of what is wanted and of defaults, judged by itself: not whether the caller may have it. Raises
+    InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
-    definition = _new_definition(s, caller, fields, schedule_id, now_ms)
+    definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
     validation.check(definition, now_ms, s.config.webhook_allow, allow_past)
     return definition
 
 
-def _new_definition(
-    s: Services, caller: Caller, fields: Mapping[str, Any], schedule_id: str, now_ms: int
-) -> Definition:
-    given = {
+def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, now_ms: int) -> Definition:
+    fields = {
         "owner": caller.subject,
         "shard_key": schedule_id,
         "timezone": s.config.default_timezone,
         "timeout_ms": s.config.attempt_timeout_ms,
         "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
-        **fields,
+        **given(wanted),
     }
-    active = bool(given.pop("enabled", True))
     return Definition(
-        **given,
+        **fields,
         tenant=caller.tenant,
         id=schedule_id,
         version=s.ids.ulid(now_ms),
         since_ms=now_ms,
-        active=active,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         zone_data=s.config.zone_data,
@@ -102,15 +114,28 @@ def _blank_state(s: Services, definition: Definition) -> State:
     )
 
 
-def get(s: Services, caller: Caller, schedule_id: str) -> Schedule:
-    """One schedule. Raises NotFound."""
-    return load(s, Key(caller.tenant, schedule_id))
+def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules.read") -> Schedule:
+    """One schedule, for what ``permission`` says. Raises NotFound, Forbidden."""
+    found = load(s, Key(caller.tenant, schedule_id))
+    authorize(caller, permission, resource_of(found.definition))
+    return found
+
+
+def resource_of(definition: Definition) -> Resource:
+    """A schedule as ``authorize`` judges it."""
+    return Resource(definition.tenant, definition.owner, f"schedule {definition.id}")
 
 
 def page(
     s: Services, caller: Caller, wanted: ScheduleFilter, limit: int, after: str | None
 ) -> tuple[list[Schedule], str | None]:
-    """Schedules that match, newest first, and the id to go on after (None: the end)."""
+    """Schedules that match and that the caller may see, newest first, and the id to go on after (None: the end)."""
+    authorize(caller, "schedules.read")
+    own = only_owner(caller)
+    if own is not None:
+        if wanted.owner not in (None, own):
+            return [], None
+        wanted = replace(wanted, owner=own)
     ids: list[str] = []
     while True:
         found = s.stores.schedules.list(caller.tenant, wanted, limit - len(ids), after)
@@ -127,7 +152,7 @@ def edit(
     s: Services,
     caller: Caller,
     schedule_id: str,
-    fields: Mapping[str, Any],
+    wanted: ScheduleRequest,
     if_match: str | None,
     allow_past: bool = False,
 ) -> Schedule:
@@ -137,47 +162,63 @@ def edit(
     """
 
     def edited(definition: Definition) -> Definition:
-        given = dict(fields)
-        active = bool(given.pop("enabled", definition.active))
-        changed = replace(definition, **given, active=active)
+        changed = replace(definition, **given(wanted))
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
         validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
+        authorize_owner(caller, changed.owner, definition.owner)
         return changed
 
-    if "shard_key" in fields:
+    if wanted.shard_key is not UNSET:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
-    return change(s, Key(caller.tenant, schedule_id), if_match, edited)
+    return _change(s, caller, schedule_id, if_match, edited)
+
+
+def _change(
+    s: Services,
+    caller: Caller,
+    schedule_id: str,
+    if_match: str | None,
+    edited: Callable[[Definition], Definition],
+    outcome: BadEnd | None = None,
+) -> Schedule:
+    """``schedule_change.change`` of what the caller may write, also when others change it meanwhile."""
+    found = get(s, caller, schedule_id, "schedules.write")
+
+    def permitted(definition: Definition) -> Definition:
+        authorize(caller, "schedules.write", resource_of(definition))
+        return edited(definition)
+
+    return change(s, found.definition.key, if_match, permitted, outcome, found)
 
 
 def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_match: str | None) -> Schedule:
     """Stop firing from now on; instants before now stay owed. Pausing a paused schedule changes only the note."""
     if note is not None and len(note) > NOTE_MAX_CHARS:
         raise InvalidField.of("note", f"must have at most {NOTE_MAX_CHARS} characters")
-    return schedule_change.pause(s, Key(caller.tenant, schedule_id), note, if_match)
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
 
 
 def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> Schedule:
     """Go on in step with the grid; nothing is caught up for the time of the pause."""
-    return change(s, Key(caller.tenant, schedule_id), if_match, lambda d: replace(d, active=True, note=None))
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
 
 
 def cancel(s: Services, caller: Caller, schedule_id: str, reason: str | None, if_match: str | None) -> Schedule:
     """Stop firing, and count as cancelled until it is resumed. ``reason`` becomes the note. Raises as ``pause``."""
-    return change(
-        s, Key(caller.tenant, schedule_id), if_match, lambda d: replace(d, active=False, note=reason), outcome=CANCELLED
-    )
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=reason), CANCELLED)
 
 
 def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:
     """Plan the schedule anew under the zone rules now in use: an edit that changes nothing else. Instants that the new
     rules keep stay what they are (an execution's id is its instant), the others are taken back."""
-    return change(s, Key(caller.tenant, schedule_id), None, lambda d: replace(d, zone_data=s.config.zone_data))
+    return _change(s, caller, schedule_id, None, lambda d: replace(d, zone_data=s.config.zone_data))
 
 
 def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> None:
     """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
-    schedule_change.delete(s, Key(caller.tenant, schedule_id), if_match)
+    found = get(s, caller, schedule_id, "schedules.write")
+    schedule_change.delete(s, found.definition.key, if_match, found)
 
 
 def trigger(
@@ -193,7 +234,7 @@ def trigger(
     ``request`` is the call's own id and its instant, for when it is run again because its answer was lost. Two triggers
     within one millisecond get neighbouring instants, since an execution's id is made of its instant.
     """
-    found = get(s, caller, schedule_id)
+    found = get(s, caller, schedule_id, "schedules.write")
     check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import TICK_KEEPALIVE_MS, TICK_STREAM_LAG_MAX_COUNT
 from chalicelib.core.ticks.numbering import Tick
@@ -37,14 +39,20 @@ Item = Tick | Dropped | Nothing
 
 
 def follow(
-    s: Services, frequency: Frequency, after_sequence: int | None, until_ms: int, gone: Callable[[], bool]
+    s: Services,
+    caller: Caller,
+    frequency: Frequency,
+    after_sequence: int | None,
+    until_ms: int,
+    gone: Callable[[], bool],
 ) -> Generator[Item, None, None]:
     """Ticks after a number, each once and in order, as they pass, until ``until_ms`` or until the subscriber is gone.
 
     With an ``until_ms`` in the past: those that have passed, READ_ITEMS at the most. Without a number it begins with
     the newest tick. Everything that is still kept is sent to a subscriber that comes back; only one that was up to date
-    and then reads too slowly loses ticks.
+    and then reads too slowly loses ticks. Raises Forbidden, at the first item.
     """
+    authorize(caller, "ticks.read")
     reader = _Reader(s, frequency)
     if after_sequence is None:
         newest = ticks.newest(s, frequency, reader.book())
@@ -92,7 +100,7 @@ class _Reader:
         if newest is not None and newest.sequence - position > TICK_STREAM_LAG_MAX_COUNT:
             lost.append(Dropped(position, newest.sequence - TICK_STREAM_LAG_MAX_COUNT))
             position = newest.sequence - TICK_STREAM_LAG_MAX_COUNT
-        return [*lost, *ticks.history(self._s, self._frequency, position, READ_ITEMS, self.book()).ticks]
+        return [*lost, *ticks.read_history(self._s, self._frequency, position, READ_ITEMS, self.book()).ticks]
 
     def wakes_at_ms(self) -> int:
         """When the next tick is due; far away when none has a number."""

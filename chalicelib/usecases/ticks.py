@@ -12,7 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from chalicelib import VERSION
@@ -20,17 +20,19 @@ from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
 from chalicelib.core.clock.clock_bound import ClockReading
 from chalicelib.core.clock.limits import QUARTZ_PPM
-from chalicelib.core.errors import Forbidden, NotFound, TooMany
+from chalicelib.core.errors import NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS
 from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundary
 from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Skipped, Stream, Terms, TickRun
 from chalicelib.engine.handoff import enqueue
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -111,34 +113,37 @@ def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
 # -- switching
 
 
-def enable(s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | None = None) -> View:
-    """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: None leaves it as it is, an
-    empty one takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
+def enable(
+    s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | UnsetType | None = UNSET
+) -> TickStreamStatus:
+    """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: UNSET leaves it as it is,
+    None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
-    if target:
+    if isinstance(target, Mapping):
         validation.check_target(target, s.config.webhook_allow)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))
-        return running if target is None else replace(running, target=json.dumps(target) if target else None)
+        if isinstance(target, UnsetType):
+            return running
+        return replace(running, target=None if target is None else json.dumps(target))
 
     _switch(s, caller, frequency, started)
     produce(s)
-    return view(s, frequency)
+    return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def disable(s: Services, caller: Caller, frequency: str) -> View:
+def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
     """Stop a stream. It ends within TICK_END_MAX_MS: numbers that nobody has seen are taken back.
 
     Raises Forbidden, NotFound, TooMany, Unavailable.
     """
     _switch(s, caller, frequency, lambda _, stream: tick_book.stopped(stream, s.clock.now_ms()))
-    return view(s, frequency)
+    return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
 def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
-    if "admin" not in caller.roles:
-        raise Forbidden("only an admin may switch ticks on or off")
+    authorize(caller, "ticks.admin")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()
@@ -151,7 +156,7 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
 # -- reading
 
 
-class View(Struct, frozen=True):
+class TickStreamStatus(Struct, frozen=True):
     """Where a stream stands; boundaries in unix nanoseconds.
 
     ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none),
@@ -168,7 +173,7 @@ class View(Struct, frozen=True):
     target: Mapping[str, object] | None
 
 
-class History(Struct, frozen=True):
+class TickHistory(Struct, frozen=True):
     """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now."""
 
     ticks: tuple[Tick, ...]
@@ -184,22 +189,24 @@ def frequency_of(text: str) -> Frequency:
     raise NotFound(f"no such tick stream; the streams are {', '.join(FREQUENCIES)}")
 
 
-def views(s: Services) -> list[View]:
-    """Where each stream stands."""
+def views(s: Services, caller: Caller) -> list[TickStreamStatus]:
+    """Where each stream stands. Raises Forbidden."""
+    authorize(caller, "ticks.read")
     book = s.stores.ticks.load().book
     return [_view(s, book, frequency) for frequency in FREQUENCIES]
 
 
-def view(s: Services, frequency: str) -> View:
-    """Where one stream stands. Raises NotFound."""
+def view(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
+    """Where one stream stands. Raises Forbidden, NotFound."""
+    authorize(caller, "ticks.read")
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def _view(s: Services, book: Book, frequency: Frequency) -> View:
+def _view(s: Services, book: Book, frequency: Frequency) -> TickStreamStatus:
     stream, terms = book.stream(frequency), terms_of(s)
     now_nanos = s.clock.now_ms() * NANOS_PER_MS
     last, running = tick_book.last_passed(tick_book.open_runs(stream), now_nanos), terms.runs(frequency, stream)
-    return View(
+    return TickStreamStatus(
         frequency,
         running,
         last.sequence if last else _number_before(stream),
@@ -222,7 +229,15 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
     return next_boundary(max(now_nanos, stream.cursor.boundary_nanos), frequency, terms.zone) if running else None
 
 
-def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None) -> History:
+def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> TickHistory:
+    """As ``read_history``, for a caller. Raises Forbidden."""
+    authorize(caller, "ticks.read")
+    return read_history(s, frequency, after_sequence, limit)
+
+
+def read_history(
+    s: Services, frequency: Frequency, after_sequence: int, limit: int, book: Book | None = None
+) -> TickHistory:
     """At most ``limit`` ticks whose boundaries have passed, after a number; the oldest kept when that one has expired.
 
     Only what is open is shown: all else may still be taken back. ``book`` may be one that was read a moment ago.
@@ -239,7 +254,7 @@ def history(s: Services, frequency: Frequency, after_sequence: int, limit: int, 
         found.append(tick)
     end = found[-1].sequence if found and more else stream.opened_sequence + 1
     passed = tuple(g for g in gaps if after_sequence <= g.after_sequence < end)
-    return History(tuple(found), passed, more and bool(found))
+    return TickHistory(tuple(found), passed, more and bool(found))
 
 
 def _since(

@@ -18,6 +18,7 @@ from chalicelib.core.queue_messages import Run
 from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
+from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 WORK = "reconcile"
 PAGE_ITEMS = 100
 SHARD_MAX_PAGES = 200
-TENANTS = ("default",)  # one tenant until authentication brings others
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
 # written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
@@ -51,7 +51,7 @@ def run_shard(s: Services, held: HeldShard) -> None:
 def reconcile_shard(s: Services, held: HeldShard) -> None:
     """Queue the next step of everything open in a shard that nobody works on, and count completed schedules no more."""
     _overdue(s, held.shard)
-    for tenant in TENANTS:
+    for tenant in known_tenants(s):
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
     monitors.look(s, held.shard)

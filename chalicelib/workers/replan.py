@@ -13,7 +13,8 @@ from chalicelib.core.errors import InvalidField, NotFound
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.schedules.limits import REPLAN_PAGE_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import system_caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due
 from chalicelib.usecases import schedules
 
@@ -58,7 +59,7 @@ def is_affected(definition: Definition, zone_data: str) -> bool:
 
 
 def _replan(s: Services, definition: Definition) -> bool:
-    caller = Caller(definition.tenant, "chronowatch")
+    caller = system_caller(definition.tenant)
     try:
         schedules.replan(s, caller, definition.id)
     except NotFound:

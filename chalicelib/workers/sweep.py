@@ -11,8 +11,8 @@ import logging
 from collections.abc import Sequence
 
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.executions.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules import schedule
+from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import Owed, hand_off

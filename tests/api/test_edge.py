@@ -1,4 +1,4 @@
-"""The edge and the face around every call: traces, stamps, credentials, methods, failures, threads, WSGI."""
+"""The edge and the API around every call: traces, stamps, credentials, methods, failures, threads, WSGI."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_services_that_cannot_be_made_are_a_problem_too(house: House) -> None:
     def broken() -> Any:
         raise RuntimeError("no such region")
 
-    house.app.face._services = broken
+    house.app.http_api._services = broken
     status, headers, body = house.edge.handle("GET", "/api/v1/schedules", "", {})
     assert (status, json.loads(body)["code"]) == (500, "internal_error")
     assert headers["traceparent"]

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.api.http.requests import AcquireBody, NewSchedule
 from chalicelib.api.http.routes import table
+from chalicelib.api.leases.schemas import AcquireBody
+from chalicelib.api.schedules.schemas import NewSchedule
 from tests.kit.house import RATE, Answer, House
 
 OPERATIONS = table().operations

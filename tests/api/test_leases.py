@@ -13,10 +13,11 @@ from chalicelib.adapters.machine.signals import ThreadSignals
 from chalicelib.adapters.machine.system import SystemClock
 from chalicelib.api.http import connection
 from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS, LEASE_WAITERS_MAX
-from chalicelib.ports.services import Caller
+from chalicelib.core.security.caller import Caller, system_caller
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease
 from tests.kit.house import Answer, House
 
 TTL = 1000
@@ -142,7 +143,7 @@ def test_break_is_for_admins(house: House) -> None:
 
     acquire(house, "a")
     with pytest.raises(Forbidden):
-        leases.break_(house.services, Caller(roles=frozenset({"operator"})), "n")
+        leases.break_(house.services, Caller("default", "olga", frozenset({"operator"})), "n")
 
 
 def test_the_edges_of_the_bounds_are_allowed(house: House) -> None:
@@ -227,8 +228,8 @@ def test_leases_are_listed_by_name_over_pages(house: House) -> None:
 
 def test_another_tenant_has_leases_of_its_own(house: House) -> None:
     acquire(house, "a")
-    elsewhere = Caller(tenant="other")
-    granted = leases.acquire(house.services, elsewhere, {"name": "n", "holder_id": "b", "ttl_ms": TTL})
+    elsewhere = system_caller("other")
+    granted = leases.acquire(house.services, elsewhere, AcquireLease(name="n", holder_id="b", ttl_ms=TTL))
     assert granted == leases.Granted(1, house.clock.now_ms() + TTL)
     assert len(house.call("GET", "/api/v1/leases").json["items"]) == 1
 

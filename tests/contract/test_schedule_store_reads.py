@@ -312,7 +312,7 @@ class TestList:
 
     def test_a_filtered_page_looks_at_no_more_than_its_bound(self, tenant: str, new_key: KeyMaker) -> None:
         """In memory only, where a thousand schedules cost nothing; the page is short and goes on."""
-        from chalicelib.adapters.memory.stores import MemoryScheduleStore
+        from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 
         store = MemoryScheduleStore()
         oldest = new_key()

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.api.http import responses
+from chalicelib.api.executions.schemas import of_execution
+from chalicelib.api.schedules.schemas import of_schedule
 from chalicelib.core.executions.execution import OPEN, RETRYABLE, ExecutionKey, parse_id
 from chalicelib.core.schedules.schedule import Key, Schedule
 from tests.e2e.dev_server import DevServer, wait_for
@@ -174,13 +175,13 @@ def _stored(record: Record, op: Operation) -> object:
         return _of_key(record, parse_id(TENANT, op.answer["execution_id"]))
     if op.execution is not None:
         for write in record.executions.get(op.execution, ()):
-            if _plain(responses.of_execution(write.record)) == op.answer:
+            if _plain(of_execution(write.record)) == op.answer:
                 return write.record
         return None
     for write in record.schedules.get(op.schedule, ()):
         if write.definition is not None and write.definition.version == op.answer["version"]:
             found = Schedule(write.definition, write.state)
-            view = _plain(responses.of_schedule(found, write.at_ms))
+            view = _plain(of_schedule(found, write.at_ms))
             same = all(view[name] == value for name, value in op.answer.items() if name not in OF_THE_COURSE)
             return found if same else None
     return None

@@ -7,10 +7,14 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from tests.e2e.bus import BusEar
 from tests.e2e.dev_server import ROOT, DevServer, wait_for
-from tests.e2e.tick_history import NANOS, check_seconds, history
+from tests.e2e.tick_history import NANOS, TYPE, check_seconds, history, once_each, seconds
 
 
 def test_the_other_frequencies_have_their_places(server: DevServer) -> None:
@@ -73,3 +77,30 @@ def test_the_python_client_follows(server: DevServer) -> None:
     assert found[:2] == known[-2:]
     assert [t.sequence for t in found] == list(range(found[0].sequence, found[0].sequence + 6))
     assert all(t.seed == t.timestamp ^ t.sequence for t in found)
+
+
+@pytest.fixture
+def ear(server: DevServer) -> Iterator[BusEar]:
+    made = BusEar(server.endpoint, TYPE)
+    yield made
+    made.close()
+
+
+def test_a_disabled_stream_ends_within_two_seconds_and_goes_on_without_a_hole(server: DevServer, ear: BusEar) -> None:
+    assert server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
+    wait_for("a tick on the bus", lambda: seconds(ear))
+    status, stopped = server.call("POST", "/api/v1/ticks/second:disable")
+    assert (status, stopped["enabled"]) == (200, False)
+    stopped_ns = time.time_ns()
+    time.sleep(5)
+    last = once_each(seconds(ear))[-1]
+    assert last["timestamp"] <= stopped_ns + 2 * NANOS
+    assert last["sequence"] == stopped["reserved_sequence"]
+    assert server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
+    wait_for("further ticks", lambda: once_each(seconds(ear))[-1]["sequence"] > last["sequence"] + 4)
+    time.sleep(1.5)
+    heard = once_each(seconds(ear))
+    assert [t["sequence"] for t in heard] == list(range(heard[0]["sequence"], heard[-1]["sequence"] + 1))
+    assert history(server, "second", heard[0]["sequence"] - 1)[: len(heard)] == heard
+    after = heard[last["sequence"] - heard[0]["sequence"] + 1]
+    assert after["timestamp"] >= last["timestamp"] + 4 * NANOS, "for the pause nothing is owed"

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bus import Arrival, BusEar
+from tests.e2e.bus import BusEar
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.fired import all_over, fire, most_at_once, over
 from tests.e2e.herd import arrived, create_all, lateness
@@ -25,7 +25,7 @@ from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Scripted
 from tests.e2e.stopping import check_stop
-from tests.e2e.tick_history import TYPE, check_seconds, history, once_each
+from tests.e2e.tick_history import TYPE, check_seconds, history, once_each, seconds
 
 pytestmark = pytest.mark.timing
 
@@ -187,10 +187,6 @@ def ear(quiet_server: DevServer) -> Iterator[BusEar]:
     made = BusEar(quiet_server.endpoint, TYPE)
     yield made
     made.close()
-
-
-def seconds(ear: BusEar) -> list[Arrival]:
-    return [a for a in ear.heard() if a.detail["frequency"] == "second"]
 
 
 @pytest.mark.parametrize("run_s", [RUN_S])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tests.e2e.bus import Arrival
+from tests.e2e.bus import Arrival, BusEar
 from tests.e2e.dev_server import DevServer
 
 NANOS = 1_000_000_000
@@ -43,3 +43,7 @@ def once_each(arrivals: Sequence[Arrival]) -> list[dict[str, Any]]:
         if tick["frequency"] == "second":
             assert by_sequence.setdefault(tick["sequence"], tick) == tick
     return [by_sequence[s] for s in sorted(by_sequence)]
+
+
+def seconds(ear: BusEar) -> list[Arrival]:
+    return [a for a in ear.heard() if a.detail["frequency"] == "second"]

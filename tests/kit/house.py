@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass
 class TestSettings:
-    """What the face asks of the settings."""
+    """What the API asks of the settings."""
 
     __test__ = False
     auth: str = "off"

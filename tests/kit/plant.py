@@ -14,8 +14,10 @@ from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Schedule
-from chalicelib.ports.services import Caller, Config, assemble
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Config, assemble
 from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.usecases import executions, schedules
@@ -25,7 +27,7 @@ from chalicelib.workers.feed import Written
 from tests.kit.targets import Recorder
 from tests.kit.virtual_time import VirtualTime, virtual_machine
 
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 MINUTE_MS = 60_000
 
 
@@ -80,7 +82,7 @@ class Plant:
 
     def create(self, **fields: Any) -> str:
         return schedules.create(
-            self.services, CALLER, fields, self.services.ids.ulid(self.clock.now_ms())
+            self.services, CALLER, ScheduleRequest(**fields), self.services.ids.ulid(self.clock.now_ms())
         ).definition.id
 
     def get(self, schedule_id: str) -> Schedule:

@@ -569,12 +569,6 @@ MUTANTS: dict[str, Mutant] = {
               "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev) or True:\n"),),
         "ticks",
     ),
-    "marked-by-number-alone": Mutant(
-        "what was queued before its numbers were taken back counts for those that were given out anew",
-        (Edit(BOOK, "    return marked(stream, rest[same - 1].sequence) if same else stream\n",
-              "    return marked(stream, min(ticks[-1].sequence, stream.cursor.sequence))\n"),),
-        "ticks",
-    ),
     "shown-before-opened": Mutant(
         "readers are shown what has passed by their clock, although it may still be taken back",
         (Edit(BOOK, "    until = stream.opened_sequence\n", "    until = stream.cursor.sequence\n"),),

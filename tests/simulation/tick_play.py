@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.usecases import ticks
 from chalicelib.workers import sweep
@@ -131,7 +132,7 @@ class TickPlay(WorldFaults):
         for frequency in FREQUENCIES:
             found, gaps = self.ticks.past.setdefault(frequency, ([], []))
             while True:
-                page = ticks.history(s, frequency, found[-1].sequence if found else 0, PAGE_ITEMS)
+                page = ticks.history(s, ANONYMOUS_ADMIN, frequency, found[-1].sequence if found else 0, PAGE_ITEMS)
                 found += page.ticks
                 gaps += [gap for gap in page.gaps if gap not in gaps]
                 if not page.more:

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from chalicelib import settings
+from chalicelib.core.security.permissions import EVERY_OWNER, GRANTED, PERMISSIONS
 from tests.tidy.sources import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -43,3 +44,17 @@ def test_scripts_are_short_and_documented(name: str) -> None:
 def test_nothing_generated_is_committed() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not [path for path in listed if path.endswith((".pyc", ".zip")) or path.startswith((".venv", "build/"))]
+
+
+def test_the_table_of_permissions_is_the_one_that_is_judged_by() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    rows = re.findall(r"^\| `([a-z.]+)` \| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\|", text, re.MULTILINE)
+    shown = {permission: dict(zip(GRANTED, cells, strict=True)) for permission, *cells in rows}
+    wanted = {}
+    for permission in PERMISSIONS:
+        owned = permission.startswith(("schedules.", "executions."))
+        cells = {role: "yes" if permission in granted else "" for role, granted in GRANTED.items()}
+        wanted[permission] = {
+            role: "own" if cell and owned and role not in EVERY_OWNER else cell for role, cell in cells.items()
+        }
+    assert shown == wanted

@@ -7,22 +7,9 @@ import ast
 import pytest
 
 from chalicelib.core.targets import registry
+from tests.tidy.house import KERNEL, LAYERS, MANY_NOUNS, NOUNS, tables
 from tests.tidy.sources import ROOT, Source, beside, product
 
-ALLOWED = {
-    "__init__": set(),
-    "core": set(),
-    "process": {"core"},
-    "ports": {"core", "process"},
-    "engine": {"core", "process", "ports"},
-    "usecases": {"core", "process", "ports", "engine"},
-    "workers": {"core", "process", "ports", "engine", "usecases"},
-    "adapters": {"core", "ports"},
-    "api": {"core", "process", "ports", "engine", "usecases", "workers"},
-    "functions": {"adapters", "bootstrap", "core", "ports", "engine", "usecases", "workers"},
-    "settings": {"core", "process"},
-    "bootstrap": {"adapters", "core", "process", "ports", "settings"},
-}
 AWS_AND_NETWORK = {"boto3", "botocore", "pynamodb", "aws_xray_sdk", "http", "socket", "ssl", "requests"}
 MAY_NOT_LOAD = {
     "core": AWS_AND_NETWORK | {"time", "random", "secrets", "uuid", "os", "subprocess", "logging", "chalice"},
@@ -38,22 +25,45 @@ MAY_NOT_LOAD = {
 
 
 @pytest.mark.parametrize("source", product(), ids=lambda source: source.path)
-def test_rooms_import_only_what_they_may(source: Source) -> None:
-    assert source.room in ALLOWED, "a new room: say here, and in docs/architecture.md, what it may import"
+def test_layers_import_only_what_they_may(source: Source) -> None:
+    assert source.room == "__init__" or source.room in LAYERS, "a new layer: say in house.py what it may import"
+    allowed = LAYERS[source.room].imports if source.room in LAYERS else frozenset()
     wrong = []
     for name, line in source.imports():
         parts = name.split(".")
-        if (
-            parts[0] == "chalicelib"
-            and len(parts) > 1
-            and parts[1] not in {source.room, "VERSION"} | ALLOWED[source.room]
-        ):
+        if parts[0] == "chalicelib" and len(parts) > 1 and parts[1] not in {source.room, "VERSION"} | allowed:
             wrong.append(f"{source.path}:{line} imports {name}")
         if parts[0] in MAY_NOT_LOAD.get(source.room, set()):
             wrong.append(f"{source.path}:{line} imports {name}")
         if parts[0] == "app" and source.path != "chalicelib/functions/api.py":
             wrong.append(f"{source.path}:{line} imports the application")
     assert not wrong
+
+
+@pytest.mark.parametrize("source", [s for s in product() if s.room == "core"], ids=lambda source: source.path)
+def test_nouns_import_only_what_they_may(source: Source) -> None:
+    noun = source.path.split("/")[2].removesuffix(".py")
+    if noun in MANY_NOUNS | {"__init__"}:
+        return
+    assert noun in KERNEL or noun in NOUNS, "a new noun: say in house.py what it may import"
+    allowed = KERNEL | {noun} | (NOUNS[noun].imports if noun in NOUNS else frozenset())
+    imported = [(name.split(".")[2], line) for name, line in source.imports() if name.startswith("chalicelib.core.")]
+    assert not [f"{source.path}:{line} imports {other}" for other, line in imported if other not in allowed]
+
+
+def test_no_layer_and_no_noun_imports_in_a_circle() -> None:
+    for axis in (LAYERS, NOUNS):
+        for name in axis:
+            reached, left = set(), set(axis[name].imports)
+            while left:
+                below = left.pop()
+                reached.add(below)
+                left |= axis[below].imports - reached
+            assert name not in reached
+
+
+def test_the_architecture_page_shows_what_is_tested() -> None:
+    assert tables() in (ROOT / "docs" / "architecture.md").read_text()
 
 
 CLOCKS = {

@@ -10,7 +10,7 @@ from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.core import queue_messages
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 SQS_BATCH_MAX: Final = 10  # messages in one call
@@ -88,7 +88,7 @@ class SqsQueue:
 
 
 def _entry(place: int, outgoing: Outgoing) -> dict[str, Any]:
-    assert 0 <= outgoing.delay_s <= SQS_DELAY_MAX_S
+    assert 0 <= outgoing.delay_s <= QUEUE_DELAY_MAX_S
     return {"Id": str(place), "MessageBody": queue_messages.encode(outgoing.message), "DelaySeconds": outgoing.delay_s}
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import observe_text
 from chalicelib.core import queue_messages, ulid
-from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing

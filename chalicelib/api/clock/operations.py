@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.clock import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
@@ -23,13 +23,13 @@ class TimeCalls:
         self._history = ClockHistory()
         self._cluster = ClusterClock()
 
-    def now(self, call: Call[Body, requests.NowQuery]) -> Reply:
+    def now(self, call: Call[Body, schemas.NowQuery]) -> Reply:
         """The time."""
         s = call.services
         stamp = self._cluster.stamp(s) if call.query.consistency == "cluster" else hlc.parse(s.ids.hlc())
         status = self._history.status(s)
         tz = s.config.default_timezone
-        view = responses.NowView(
+        view = schemas.NowView(
             wall_unix_nanos=status.wall_unix_nanos,
             monotonic_nanos=status.monotonic_nanos,
             tz=tz,
@@ -46,12 +46,12 @@ class TimeCalls:
         """How the wall clock has run."""
         status = self._history.status(call.services)
         most = call.services.config.max_drift_ms
-        view = responses.DriftView(
+        view = schemas.DriftView(
             drift_ms=_ms(status.drift_nanos),
             max_drift_ms=most,
             within_bound=abs(status.drift_nanos) <= most * _NANOS_PER_MS,
             samples=status.samples,
-            steps=[responses.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in status.steps],
+            steps=[schemas.StepView(step.wall_nanos // _NANOS_PER_MS, _ms(step.nanos)) for step in status.steps],
             error_bound_nanos=status.error_bound_nanos,
             sources=status.sources,
             sources_agreeing=status.agreeing,
@@ -83,9 +83,10 @@ def operations() -> list[Operation]:
             path="/api/v1/time/now",
             summary="The time, and a hybrid logical clock stamp",
             tag="time",
+            permission="time.read",
             handler=calls.now,
-            query=requests.NowQuery,
-            answers={200: responses.NowView},
+            query=schemas.NowQuery,
+            answers={200: schemas.NowView},
             description="`error_bound_nanos` is how wrong the wall clock may be, as far as the deployment states it "
             "and sources of true time support it.",
         ),
@@ -94,7 +95,8 @@ def operations() -> list[Operation]:
             path="/api/v1/time/drift",
             summary="How steadily this instance's wall clock runs",
             tag="time",
+            permission="time.read",
             handler=calls.drift,
-            answers={200: responses.DriftView},
+            answers={200: schemas.DriftView},
         ),
     ]

@@ -3,13 +3,14 @@ nodes of others, which tell us of themselves."""
 
 from __future__ import annotations
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.cluster import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.leases.lease_item import LeaseItem
-from chalicelib.usecases import nodes as joined
+from chalicelib.usecases.nodes import join as join_node
+from chalicelib.usecases.nodes import joined_nodes
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster import shards
 
@@ -22,10 +23,10 @@ def get(call: Call[Body, Query]) -> Reply:
     now_ms = s.clock.now_ms()
     swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
-    view = responses.ClusterView(
-        nodes=[_node(item) for _, item in sorted(nodes.items())] + [_node(item) for item in joined.joined(s)],
+    view = schemas.ClusterView(
+        nodes=[_node(item) for item in (*(nodes[name] for name in sorted(nodes)), *joined_nodes(s, call.caller))],
         shards=[
-            responses.ShardView(
+            schemas.ShardView(
                 shard=shard,
                 owner=shards.owner_of(s, items.get(shard), nodes),
                 fencing_token=items[shard].fencing_token if shard in items else 0,
@@ -37,8 +38,8 @@ def get(call: Call[Body, Query]) -> Reply:
     return Reply(200, view)
 
 
-def _node(item: LeaseItem) -> responses.NodeView:
-    return responses.NodeView(
+def _node(item: LeaseItem) -> schemas.NodeView:
+    return schemas.NodeView(
         node_id=str(item.holder_id),
         role=str(item.metadata.get("role", "worker")),
         since_unix_ms=item.acquired_at_unix_ms,
@@ -46,11 +47,11 @@ def _node(item: LeaseItem) -> responses.NodeView:
     )
 
 
-def join(call: Call[requests.JoinBody, Query]) -> Reply:
+def join(call: Call[schemas.JoinBody, Query]) -> Reply:
     """Register a node."""
-    item = joined.join(call.services, call.body.node_id, call.body.address)
+    item = join_node(call.services, call.caller, call.body.node_id, call.body.address)
     address = str(item.metadata.get("address", call.body.address))
-    return Reply(200, responses.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
+    return Reply(200, schemas.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
 
 
 def operations() -> list[Operation]:
@@ -61,8 +62,9 @@ def operations() -> list[Operation]:
             path="/debug/cluster",
             summary="Which workers live, who has which shard, and how old the oldest sweep is",
             tag="operations",
+            permission="cluster.read",
             handler=get,
-            answers={200: responses.ClusterView},
+            answers={200: schemas.ClusterView},
             description="Workers on Lambda are no nodes: they own a shard for half a minute.",
         ),
         Operation(
@@ -70,9 +72,10 @@ def operations() -> list[Operation]:
             path="/join",
             summary="Register a worker node of yours, or keep it registered",
             tag="operations",
+            permission="cluster.join",
             handler=join,
-            body=requests.JoinBody,
-            answers={200: responses.JoinedView},
+            body=schemas.JoinBody,
+            answers={200: schemas.JoinedView},
             errors=(409,),
             description=f"It counts as alive for {NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
             "a fencing token, and shows up in `/debug/cluster`. It owns no shards.",

@@ -6,18 +6,17 @@ import re
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions import schemas
 from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.http.requests import Body, PageQuery, Query, given, json_text
 from chalicelib.api.schedules.operations import execution_filter
 from chalicelib.core.errors import NotFound
 from chalicelib.core.executions.execution import ID_PATTERN, Execution
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
 from chalicelib.engine.execution_change import version_of
-from chalicelib.usecases import executions
-from chalicelib.usecases import logs as log_lines
+from chalicelib.usecases import execution_logs, executions
 
 COLLECTION = "/api/v1/executions"
 ONE = COLLECTION + "/{execution_id}"
@@ -30,12 +29,12 @@ def get(call: Call[Body, Query]) -> Reply:
     return _shown(executions.get(call.services, call.caller, _id(call)))
 
 
-def page(call: Call[Body, requests.ExecutionsQuery]) -> Reply:
+def page(call: Call[Body, schemas.ExecutionsQuery]) -> Reply:
     """A page of executions."""
     q = call.query
     wanted = execution_filter(q, given(q.schedule_id), given(q.owner))
     found, after = executions.page(call.services, call.caller, wanted, q.limit, call.after(q))
-    return call.page([responses.of_execution(f) for f in found], after)
+    return call.page([schemas.of_execution(f) for f in found], after)
 
 
 def retry(call: Call[Body, Query]) -> Reply:
@@ -43,12 +42,12 @@ def retry(call: Call[Body, Query]) -> Reply:
     return _shown(executions.retry(call.services, call.caller, _id(call), call.versions))
 
 
-def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
+def cancel(call: Call[schemas.CancelBody, Query]) -> Reply:
     """Cancel a pending or running execution."""
     return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None, call.versions))
 
 
-def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
+def complete(call: Call[schemas.CompleteBody, Query]) -> Reply:
     """The success of an execution that its target accepted."""
     raw = given(call.body.result)
     result = None if raw is None else json_text(raw)
@@ -57,7 +56,7 @@ def complete(call: Call[requests.CompleteBody, Query]) -> Reply:
     return _shown(executions.complete(call.services, call.caller, _id(call), result, call.versions))
 
 
-def fail(call: Call[requests.FailBody, Query]) -> Reply:
+def fail(call: Call[schemas.FailBody, Query]) -> Reply:
     """The failure of an execution that its target accepted."""
     return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error, call.versions))
 
@@ -67,24 +66,24 @@ def heartbeat(call: Call[Body, Query]) -> Reply:
     return _shown(executions.heartbeat(call.services, call.caller, _id(call), call.versions))
 
 
-def logs(call: Call[Body, requests.PageQuery]) -> Reply:
+def logs(call: Call[Body, PageQuery]) -> Reply:
     """A page of log lines, in the order of their writing."""
     after = call.after(call.query)
     start = 0 if after is None else int(after)
-    lines, more = log_lines.page(call.services, call.caller, _id(call), call.query.limit, start)
-    return call.page([responses.of_log_line(line) for line in lines], None if more is None else str(more))
+    lines, more = execution_logs.page(call.services, call.caller, _id(call), call.query.limit, start)
+    return call.page([schemas.of_log_line(line) for line in lines], None if more is None else str(more))
 
 
-def log(call: Call[requests.LogBody, Query]) -> Reply:
+def log(call: Call[schemas.LogBody, Query]) -> Reply:
     """Add a log line."""
     body, run = call.body, call.run
     since_ms = int(run.seed.partition("@")[2]) if run is not None and run.again else None
-    line = log_lines.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
-    return Reply(201, responses.of_log_line(line))
+    line = execution_logs.append(call.services, call.caller, _id(call), body.message, body.level, since_ms)
+    return Reply(201, schemas.of_log_line(line))
 
 
 def _shown(found: Execution) -> Reply:
-    return Reply(200, responses.of_execution(found), {"ETag": entity_tag(version_of(found))})
+    return Reply(200, schemas.of_execution(found), {"ETag": entity_tag(version_of(found))})
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:
@@ -103,9 +102,10 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List executions, newest firing first",
             tag="executions",
+            permission="executions.read",
             handler=page,
-            query=requests.ExecutionsQuery,
-            answers={200: responses.ExecutionList},
+            query=schemas.ExecutionsQuery,
+            answers={200: schemas.ExecutionList},
             errors=(400,),
             description="Where few match, a page may be short (even empty) and still have a next one.",
         ),
@@ -114,30 +114,32 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="One execution",
             tag="executions",
+            permission="executions.read",
             handler=get,
-            answers={200: responses.ExecutionView},
+            answers={200: schemas.ExecutionView},
             errors=(404,),
             answer_headers=_TAGGED,
         ),
         _verb("retry", "A further attempt of an execution that ended without success", retry),
-        _verb("cancel", "Cancel a pending or running execution", cancel, requests.CancelBody, {"reason": "obsolete"}),
+        _verb("cancel", "Cancel a pending or running execution", cancel, schemas.CancelBody, {"reason": "obsolete"}),
         _verb(
             "complete",
             "Report the success of an execution whose target answered 202 with `X-Chrono-Async: true`",
             complete,
-            requests.CompleteBody,
+            schemas.CompleteBody,
             {"result": {"rows": 12}},
         ),
-        _verb("fail", "Report the failure of such an execution", fail, requests.FailBody, {"error": "disk full"}),
+        _verb("fail", "Report the failure of such an execution", fail, schemas.FailBody, {"error": "disk full"}),
         _verb("heartbeat", "Start the time-out of such an execution anew", heartbeat),
         Operation(
             method="GET",
             path=ONE + "/logs",
             summary="The log of an execution, oldest line first",
             tag="executions",
+            permission="executions.read",
             handler=logs,
-            query=requests.PageQuery,
-            answers={200: responses.LogList},
+            query=PageQuery,
+            answers={200: schemas.LogList},
             errors=(400, 404),
         ),
         Operation(
@@ -145,9 +147,10 @@ def operations() -> list[Operation]:
             path=ONE + "/logs",
             summary="Add a line to the log of an execution",
             tag="executions",
+            permission="executions.write",
             handler=log,
-            body=requests.LogBody,
-            answers={201: responses.LogLineView},
+            body=schemas.LogBody,
+            answers={201: schemas.LogLineView},
             errors=(404, 409),
             creates=True,
             description=f"At most {LOG_LINES_MAX} lines, kept as long as executions are.",
@@ -168,9 +171,10 @@ def _verb(
         path=f"{ONE}:{name}",
         summary=summary,
         tag="executions",
+        permission="executions.write",
         handler=handler,
         body=body,
-        answers={200: responses.ExecutionView},
+        answers={200: schemas.ExecutionView},
         errors=(404, 409),
         guarded=True,
         example=example,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chalicelib import VERSION
-from chalicelib.api.http import responses
+from chalicelib.api.health import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, problem
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.api.http.responses import Check
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
 from chalicelib.core.errors import ChronoError, Unavailable
+from chalicelib.core.limits import SWEEP_PERIOD_MS
+from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases.health import Vitals, vitals
+from chalicelib.usecases.health import HealthNumbers, numbers
 
 SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
@@ -25,7 +26,7 @@ class Health:
 
     def __init__(self) -> None:
         self._since_ms: int | None = None
-        self._numbers: tuple[int, Vitals] | None = None
+        self._numbers: tuple[int, HealthNumbers] | None = None
 
     def get(self, call: Call[Body, Query]) -> Reply:
         """How things are."""
@@ -39,28 +40,28 @@ class Health:
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
             return problem(error, call.trace_id, checks)
-        return Reply(200, _view(s, self._vitals(s, now_ms), max(0, now_ms - since_ms), checks))
+        return Reply(200, _view(s, self._counted(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
 
-    def _vitals(self, s: Services, now_ms: int) -> Vitals:
+    def _counted(self, s: Services, caller: Caller, now_ms: int) -> HealthNumbers:
         """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
         known = self._numbers
         if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
-            known = self._numbers = (now_ms, vitals(s))
+            known = self._numbers = (now_ms, numbers(s, caller))
         return known[1]
 
 
-def _view(s: Services, found: Vitals, uptime_ms: int, checks: dict[str, Check]) -> responses.HealthView:
+def _view(s: Services, found: HealthNumbers, uptime_ms: int, checks: dict[str, Check]) -> schemas.HealthView:
     degraded = found.failure_ratio > s.config.failure_threshold
     used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
-    return responses.HealthView(
+    return schemas.HealthView(
         status="degraded" if degraded else "ok",
         role="api",
         version=VERSION,
         zone_data=s.config.zone_data,
         uptime_ms=uptime_ms,
-        memory=responses.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
-        jobs=responses.JobsNumbers(found.used.jobs, s.config.job_limit),
-        executions=responses.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
+        memory=schemas.MemoryView(used, limit, round(100 * used / limit, 2) if limit else 0.0),
+        jobs=schemas.JobsNumbers(found.used.jobs, s.config.job_limit),
+        executions=schemas.ExecutionsNumbers(found.total, found.failed, round(found.failure_ratio, 4)),
         checks=checks,
     )
 
@@ -94,8 +95,9 @@ def operations() -> list[Operation]:
             path="/health",
             summary="Whether schedules fire",
             tag="operations",
+            permission="health.read",
             handler=Health().get,
-            answers={200: responses.HealthView},
+            answers={200: schemas.HealthView},
             errors=(503,),
             description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "
             "last hour more failed than HEALTH_FAILURE_THRESHOLD allows.",

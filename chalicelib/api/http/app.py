@@ -1,4 +1,4 @@
-"""The HTTP face: every request, on Lambda and on the local server, is admitted, run and answered here.
+"""The API over HTTP: every request, on Lambda and on the local server, is admitted, run and answered here.
 
 Around each call: the trace is continued or begun, the caller's clock stamp merged, the credentials judged; whatever
 goes wrong leaves as problem+json, and what nobody expected is logged in full and told in general.
@@ -22,10 +22,12 @@ from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, pr
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
 from chalicelib.core.trace import TraceContext
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
-from chalicelib.usecases.idempotency import Run
+from chalicelib.usecases.idempotency import RepeatableCall
 
 log = logging.getLogger("chronowatch.api")
 
@@ -33,8 +35,8 @@ _AUTH_OFF = "off"
 _FRAMES_LOGGED = 12
 
 
-class Settings(Protocol):
-    """What the face needs to know of a deployment."""
+class ApiSettings(Protocol):
+    """What the API needs to know of a deployment."""
 
     @property
     def auth(self) -> str: ...
@@ -46,13 +48,33 @@ class Refused(ChaliceUnhandledError):
     """Raised out of a view with the real error as its cause: Chalice hands only this kind on to the middleware."""
 
 
-class Face:
+def identify(settings: ApiSettings, headers: Mapping[str, str]) -> Caller:
+    """Who asks. While authentication is off everybody is an administrator, and that is said here alone.
+
+    Raises Unauthorized.
+    """
+    if settings.auth != _AUTH_OFF:
+        raise Unauthorized("credentials are needed")
+    return ANONYMOUS_ADMIN
+
+
+Identify = Callable[[ApiSettings, Mapping[str, str]], Caller]
+
+
+class HttpApi:
     """Runs requests against the table of operations. Services and settings are asked for at the first request."""
 
-    def __init__(self, table: Table, services: Callable[[], Services], settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        services: Callable[[], Services],
+        settings: Callable[[], ApiSettings],
+        identify: Identify = identify,
+    ) -> None:
         self._table = table
         self._services = services
         self._settings = settings
+        self._identify = identify
 
     def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
@@ -70,12 +92,14 @@ class Face:
     def run(self, request: Request, context: TraceContext) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        caller = self._identify(self._settings(), request.headers)
+        authorize(caller, operation.permission)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
             services=self._services(),
-            caller=Caller(),
+            caller=caller,
             trace_id=context.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
@@ -115,8 +139,7 @@ class Face:
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
     def _admit(self, headers: Mapping[str, str]) -> None:
-        if self._settings().auth != _AUTH_OFF:
-            raise Unauthorized("credentials are needed")
+        self._identify(self._settings(), headers)
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
@@ -134,19 +157,25 @@ class Face:
         return _to_response(problem(error, context.trace_id))
 
 
-class FaceApp(Chalice):
-    """A Chalice application that knows its face, so that the edge in front of it can answer alike."""
+class HttpApp(Chalice):
+    """A Chalice application that knows its API, so that the edge in front of it can answer alike."""
 
-    face: Face
+    http_api: HttpApi
 
 
-def build(name: str, table: Table, services: Callable[[], Services], settings: Callable[[], Settings]) -> FaceApp:
+def build(
+    name: str,
+    table: Table,
+    services: Callable[[], Services],
+    settings: Callable[[], ApiSettings],
+    identify: Identify = identify,
+) -> HttpApp:
     """The Chalice application with a view for every route of ``table``. Does no I/O."""
-    app = FaceApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
-    app.face = Face(table, services, settings)
+    app = HttpApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
+    app.http_api = HttpApi(table, services, settings, identify)
     for route, methods in table.routes():
         app.route(route, methods=methods, content_types=[], name=_view_name(route))(_view(app))
-    app.register_middleware(_middleware(app.face), "http")
+    app.register_middleware(_middleware(app.http_api), "http")
     return app
 
 
@@ -162,28 +191,28 @@ def _view_name(route: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in route).strip("_") or "root"
 
 
-def _view(app: FaceApp) -> Callable[..., Response]:
+def _view(app: HttpApp) -> Callable[..., Response]:
     def view(**_params: str) -> Response:
         request = app.current_request
         assert request is not None
         try:
-            return app.face.run(request, request.context["chrono_trace"])
+            return app.http_api.run(request, request.context["chrono_trace"])
         except Exception as error:
             raise Refused from error
 
     return view
 
 
-def _middleware(face: Face) -> Callable[[Request, Callable[[Request], Response]], Response]:
+def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response]], Response]:
     def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
         def call(context: TraceContext) -> Response:
             request.context["chrono_trace"] = context
             response = get_response(request)
             if response.status_code == 405:
-                face.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
+                api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return face.respond(request.headers, call)
+        return api.respond(request.headers, call)
 
     return middleware
 
@@ -222,7 +251,7 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
     now_ms = services.clock.now_ms()
     seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
 
-    def run(run: Run) -> str:
+    def run(run: RepeatableCall) -> str:
         call.run = run
         reply = call.operation.handler(call)
         return json.dumps([reply.status, reply.headers, reply.text()])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from chalicelib.api.http import openapi
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import JSON, Reply
 from chalicelib.api.http.requests import Body, Query
@@ -25,6 +24,8 @@ class Docs:
     def spec(self, call: Call[Body, Query]) -> Reply:
         """The OpenAPI document."""
         if self._text is None:
+            from chalicelib.api.http import openapi  # what few ask for, no cold start pays for
+
             self._text = msgspec.json.encode(openapi.document(self._table())).decode()
         return Reply(200, self._text)
 
@@ -42,6 +43,7 @@ def operations(table: Callable[[], Iterable[Operation]]) -> list[Operation]:
             path="/api/v1/openapi.json",
             summary="This document",
             tag="operations",
+            permission="docs.read",
             handler=docs.spec,
             answers={200: JSON},
         ),
@@ -50,6 +52,7 @@ def operations(table: Callable[[], Iterable[Operation]]) -> list[Operation]:
             path="/docs",
             summary="This document as a page",
             tag="operations",
+            permission="docs.read",
             handler=docs.page,
             answers={200: "text/html"},
         ),

@@ -18,7 +18,7 @@ from chalice.config import Config
 from chalice.local import CustomLocalChalice, LocalChalice, LocalGateway, RouteMatcher
 
 from chalicelib.api.http import connection
-from chalicelib.api.http.app import FaceApp
+from chalicelib.api.http.app import HttpApp
 from chalicelib.api.http.problem import check_percent, too_large
 from chalicelib.core.errors import BadRequest, ChronoError, NotFound, Unavailable
 from chalicelib.core.limits import BODY_MAX_BYTES
@@ -30,7 +30,7 @@ _NO_BODY = frozenset({204, 304})
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
-def application(app: FaceApp) -> Edge:
+def application(app: HttpApp) -> Edge:
     """The WSGI callable that serves ``app`` on this machine. Any number of threads may call it."""
     return Edge(app)
 
@@ -38,9 +38,9 @@ def application(app: FaceApp) -> Edge:
 class Edge:
     """See the module."""
 
-    def __init__(self, app: FaceApp) -> None:
+    def __init__(self, app: HttpApp) -> None:
         _make_thread_local(app)
-        self._face = app.face
+        self._api = app.http_api
         self._gateway = LocalGateway(app, Config())
         self._matcher = RouteMatcher(list(app.routes))
 
@@ -95,7 +95,7 @@ class Edge:
         check_percent(raw_path)
         check_percent(query)
         path = _routable(raw_path)
-        found = self._face.open_route(path)
+        found = self._api.open_route(path)
         if found is not None:
             path = found[0] + found[1].replace("/", "%2F")
         try:
@@ -103,7 +103,7 @@ class Edge:
         except ValueError:
             raise NotFound("there is no such route") from None
         if method == "OPTIONS":
-            return self._options(headers, self._face.allowed(match.route, match.captured))
+            return self._options(headers, self._api.allowed(match.route, match.captured))
         read = body() if callable(body) else body
         if len(read) > BODY_MAX_BYTES:
             raise too_large()
@@ -123,12 +123,12 @@ class Edge:
         return self._answer(headers, refuse)
 
     def _answer(self, headers: Mapping[str, str], call: Callable[[Any], Response]) -> Answer:
-        response = self._face.respond(CaseInsensitiveMapping(dict(headers)), call)
+        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), call)
         answered = {name: str(value) for name, value in response.headers.items()}
         return response.status_code, answered, str(response.body).encode()
 
 
-def _make_thread_local(app: FaceApp) -> None:
+def _make_thread_local(app: HttpApp) -> None:
     """What ``chalice.local.create_local_server`` does, so that threads do not see each other's request."""
     if not isinstance(app, CustomLocalChalice):
         CustomLocalChalice.__bases__ = (LocalChalice, app.__class__)

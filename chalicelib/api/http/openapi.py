@@ -9,18 +9,21 @@ from typing import Any, Final
 import msgspec
 
 from chalicelib import VERSION
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions.schemas import ExecutionId
+from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.problem import JSON, PROBLEM_JSON
-from chalicelib.api.http.requests import NewSchedule, ScheduleChanges
+from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
-from chalicelib.core import errors as core_errors
+from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets import registry
+from chalicelib.core.ticks.frequencies import Frequency
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -36,14 +39,14 @@ _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperatio
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
-    "execution_id": responses.ExecutionId,
-    "name": requests.LeaseName,
-    "frequency": responses.FrequencyName,
+    "execution_id": ExecutionId,
+    "name": LeaseName,
+    "frequency": Frequency,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
 _ERROR_TITLES: Mapping[int, str] = {
-    error.status: error.title for error in _ERRORS if error.__module__ == core_errors.__name__
+    error.status: error.title for error in _ERRORS if error.__module__ == ChronoError.__module__
 }
 
 
@@ -93,7 +96,7 @@ def _models(table: tuple[Operation, ...]) -> list[Any]:
 
 def _add_defaults(components: dict[str, Any]) -> None:
     """Say what a schedule's field is when it is left out. The models cannot: they must tell absent from given."""
-    blank = Definition(tenant="", id="", version="", since_ms=0, type="", expr="", created_at_ms=0, updated_at_ms=0)
+    blank = Definition(tenant="", id="", version="", since_ms=0, type="AT", expr="", created_at_ms=0, updated_at_ms=0)
     properties = components[NewSchedule.__name__]["properties"]
     # Bounds and names that have no default, and those whose default the deployment or the caller decides.
     undecided = {"type", "expr", "owner", "shard_key", "timezone", "enabled", "payload"}
@@ -276,4 +279,4 @@ _PARAMETERS: dict[str, Any] = {
     },
 }
 
-assert requests.Body in ScheduleChanges.__mro__  # bodies share one base, which refuses unknown fields
+assert Body in ScheduleChanges.__mro__  # bodies share one base, which refuses unknown fields

@@ -13,12 +13,14 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from chalicelib.api.http import requests
 from chalicelib.api.http.problem import Reply, decode_path, if_match
+from chalicelib.api.http.requests import Body, Paged, Query, given
 from chalicelib.core import page_token
 from chalicelib.core.errors import MethodNotAllowed, NotFound
-from chalicelib.ports.services import Caller, Services
-from chalicelib.usecases.idempotency import Run
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
+from chalicelib.ports.services import Services
+from chalicelib.usecases.idempotency import RepeatableCall
 
 B_co = TypeVar("B_co", bound=msgspec.Struct, covariant=True)
 Q_co = TypeVar("Q_co", bound=msgspec.Struct, covariant=True)
@@ -43,16 +45,16 @@ class Call(Struct, Generic[B_co, Q_co]):
     body: B_co
     query: Q_co
     base: str = ""
-    run: Run | None = None
+    run: RepeatableCall | None = None
 
     @property
     def versions(self) -> list[str] | None:
         """What If-Match allows; None = any version."""
         return if_match(self.headers.get("if-match"))
 
-    def after(self, query: requests.PageQuery | requests.LedgerQuery | requests.TokenQuery) -> str | None:
+    def after(self, query: Paged) -> str | None:
         """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""
-        token = requests.given(query.page_token)
+        token = given(query.page_token)
         return None if token is None else page_token.unseal(self.page_secret(), self._scope(), token)
 
     def page(self, items: list[Any], after: str | None) -> Reply:
@@ -79,6 +81,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -86,10 +89,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     path: str
     summary: str
     tag: str
+    permission: Permission
     handler: Handler
     answers: Mapping[int, Any]
-    body: type[msgspec.Struct] = requests.Body
-    query: type[msgspec.Struct] = requests.Query
+    body: type[msgspec.Struct] = Body
+    query: type[msgspec.Struct] = Query
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False

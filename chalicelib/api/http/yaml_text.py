@@ -78,7 +78,7 @@ class _Writer:
             if self._documents > 1:
                 raise BadRequest(f"the body must be one YAML document{_line(event.start_mark)}")
         elif name == "AliasEvent":
-            raise BadRequest(f"aliases are not taken{_line(event.start_mark)}")
+            raise BadRequest(f"aliases are not accepted{_line(event.start_mark)}")
         elif name == "ScalarEvent":
             self._scalar(event)
         elif name in ("MappingStartEvent", "SequenceStartEvent"):
@@ -88,7 +88,7 @@ class _Writer:
 
     def _begin(self, event: Any, end: str) -> None:
         if event.tag is not None and event.tag not in _CONTAINERS:
-            raise BadRequest(f"the tag {event.tag} is not taken{_line(event.start_mark)}")
+            raise BadRequest(f"the tag {event.tag} is not accepted{_line(event.start_mark)}")
         if self._is_key():
             raise BadRequest(f"a key must be text{_line(event.start_mark)}")
         self._place()
@@ -107,7 +107,7 @@ class _Writer:
     def _key(self, event: Any) -> None:
         inside = self._open[-1]
         if event.value in inside.keys:
-            raise BadRequest(f"the key {event.value[:80]!r} is there twice{_line(event.start_mark)}")
+            raise BadRequest(f"the key {event.value[:80]!r} occurs twice{_line(event.start_mark)}")
         inside.keys.add(event.value)
         self._out += ["," if len(inside.keys) > 1 else "", json.dumps(event.value), ":"]
         inside.expects_value = True
@@ -142,13 +142,13 @@ def _json_of(event: Any) -> str:
     """A scalar as JSON. Raises BadRequest."""
     plain = event.implicit[0]  # neither quoted nor tagged
     if event.tag is not None and event.tag not in {*_KINDS, _TAG + "str", "!"}:
-        raise BadRequest(f"the tag {event.tag} is not taken{_line(event.start_mark)}")
+        raise BadRequest(f"the tag {event.tag} is not accepted{_line(event.start_mark)}")
     if not plain and event.tag not in _KINDS:
         return json.dumps(event.value)
     found = _resolved(event.value)
     if found is None:
         if _ENDLESS.fullmatch(event.value) or event.tag in _KINDS:
-            raise BadRequest(f"{event.value[:40]!r} is nothing that JSON can say{_line(event.start_mark)}")
+            raise BadRequest(f"{event.value[:40]!r} has no form in JSON{_line(event.start_mark)}")
         return json.dumps(event.value)
     return found
 

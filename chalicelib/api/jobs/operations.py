@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions.schemas import CancelBody, ExecutionList, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.jobs import schemas
 from chalicelib.api.schedules.operations import expected_version, known_form
 from chalicelib.core.errors import NotFound
@@ -24,22 +24,10 @@ def create(call: Call[schemas.NewJob, Query]) -> Reply:
     s = call.services
     job_id = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
     made = _existing(call, job_id) if call.run is not None and call.run.again else None
-    made = made or jobs.create(s, call.caller, _wanted(call.body), job_id)
+    made = made or jobs.create(s, call.caller, schemas.request_of(call.body), job_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{job_id}"
     return reply
-
-
-def _wanted(body: schemas.NewJob) -> jobs.NewJob:
-    raw = given(body.payload)
-    return jobs.NewJob(
-        type=body.type,
-        timestamp=given(body.timestamp),
-        cron_expression=given(body.cron_expression),
-        last_date=given(body.last_date),
-        webhook_url=given(body.webhook_url),
-        payload=None if raw is None else json_text(raw),
-    )
 
 
 def _existing(call: Call[schemas.NewJob, Query], job_id: str) -> Job | None:
@@ -74,21 +62,21 @@ def status(call: Call[Body, Query]) -> Reply:
     return _status(call, jobs.get(call.services, call.caller, _id(call)))
 
 
-def cancel(call: Call[requests.CancelBody, Query]) -> Reply:
+def cancel(call: Call[CancelBody, Query]) -> Reply:
     """Stop a job."""
     job_id = _id(call)
     version = expected_version(call, job_id)
     return _status(call, jobs.cancel(call.services, call.caller, job_id, call.body.reason or None, version))
 
 
-def executions_of(call: Call[Body, requests.PageQuery]) -> Reply:
+def executions_of(call: Call[Body, PageQuery]) -> Reply:
     """The executions of a job, also of one that was deleted."""
     job_id, after = _id(call), call.after(call.query)
     wanted = ExecutionFilter(schedule_id=job_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, job_id)  # tells "none yet" from "no such job"
-    return call.page([responses.of_execution(f) for f in found], more)
+    return call.page([of_execution(f) for f in found], more)
 
 
 def _shown(call: Call[msgspec.Struct, Query], job: Job, code: int = 200) -> Reply:
@@ -112,6 +100,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="Create a job",
             tag="jobs",
+            permission="schedules.write",
             handler=create,
             body=schemas.NewJob,
             answers={201: schemas.JobView},
@@ -126,6 +115,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List jobs, newest first",
             tag="jobs",
+            permission="schedules.read",
             handler=page,
             query=schemas.JobsQuery,
             answers={200: schemas.JobList},
@@ -137,6 +127,7 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="One job",
             tag="jobs",
+            permission="schedules.read",
             handler=get,
             answers={200: schemas.JobView},
             errors=(404,),
@@ -147,6 +138,7 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="Delete a job",
             tag="jobs",
+            permission="schedules.write",
             handler=delete,
             answers={204: None},
             errors=(404,),
@@ -157,6 +149,7 @@ def operations() -> list[Operation]:
             path=ONE + "/status",
             summary="How a job stands",
             tag="jobs",
+            permission="schedules.read",
             handler=status,
             answers={200: schemas.JobStatusView},
             errors=(404,),
@@ -167,9 +160,10 @@ def operations() -> list[Operation]:
             path=ONE + "/executions",
             summary="The executions of a job, newest first",
             tag="jobs",
+            permission="executions.read",
             handler=executions_of,
-            query=requests.PageQuery,
-            answers={200: responses.ExecutionList},
+            query=PageQuery,
+            answers={200: ExecutionList},
             errors=(400, 404),
         ),
         Operation(
@@ -177,8 +171,9 @@ def operations() -> list[Operation]:
             path=ONE + "/cancel",
             summary="Stop a job and what it runs",
             tag="jobs",
+            permission="schedules.write",
             handler=cancel,
-            body=requests.CancelBody,
+            body=CancelBody,
             answers={200: schemas.JobStatusView},
             errors=(404, 409),
             guarded=True,

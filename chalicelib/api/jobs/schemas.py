@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
 
-from chalicelib.api.http.requests import Body, Opt, PageQuery
-from chalicelib.api.http.responses import Instant, Ulid
+from chalicelib.api.http.requests import Body, Opt, PageQuery, given, json_text
+from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
+from chalicelib.core.jobs.job_status import JobStatus, JobType
+from chalicelib.core.json_schema import states
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.schedule import Definition, progress
 from chalicelib.core.targets.kinds.webhook import WebhookUrl
-from chalicelib.usecases.jobs import Job
+from chalicelib.usecases.jobs import Job, JobRequest
 
-Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "timeout"]
 Rfc3339 = Annotated[
     str,
-    Meta(min_length=1, max_length=64, examples=["2026-12-25T10:00:00Z"], extra_json_schema={"format": "date-time"}),
+    Meta(min_length=1, max_length=64, examples=["2026-12-25T10:00:00Z"]),
+    states(format="date-time"),
 ]
 
 
@@ -43,7 +45,7 @@ class NewJob(Body, kw_only=True):
             "properties": {"cron_expression": {"type": "string"}, "timestamp": {"type": "null"}},
         },
     }
-    type: Literal["unico", "recurrente"]
+    type: JobType
     timestamp: Annotated[Opt[Rfc3339 | None], Meta(description="When a `unico` runs; not in the past.")] = UNSET
     cron_expression: Annotated[
         Opt[Annotated[str, Meta(min_length=1, max_length=EXPR_MAX_CHARS)] | None],
@@ -57,17 +59,29 @@ class NewJob(Body, kw_only=True):
     payload: Annotated[Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised.")] = UNSET
 
 
+def request_of(body: NewJob) -> JobRequest:
+    """The job that a caller wants."""
+    return JobRequest(
+        type=body.type,
+        timestamp=given(body.timestamp),
+        cron_expression=given(body.cron_expression),
+        last_date=given(body.last_date),
+        webhook_url=given(body.webhook_url),
+        payload=None if body.payload is UNSET else json_text(body.payload),
+    )
+
+
 class JobsQuery(PageQuery, kw_only=True):
     """Which jobs."""
 
-    status: Opt[Status] = UNSET
+    status: Opt[JobStatus] = UNSET
 
 
 class JobView(msgspec.Struct, kw_only=True):
     """A job. `timestamp` and `cron_expression` by its type; schedules of other kinds show their `expr`."""
 
     id: Ulid
-    type: Literal["unico", "recurrente"]
+    type: JobType
     timestamp: Opt[str] = UNSET
     cron_expression: Opt[str] = UNSET
     last_date: Opt[str] = UNSET
@@ -77,14 +91,14 @@ class JobView(msgspec.Struct, kw_only=True):
     owner: str
     webhook_url: Opt[str] = UNSET
     payload: Raw
-    status: Status
+    status: JobStatus
     reason: Opt[str] = UNSET
-    last_execution_unix_ms: Instant | None
-    next_run_unix_ms: Instant | None
+    last_execution_unix_ms: ShownInstant | None
+    next_run_unix_ms: ShownInstant | None
     run_count: int
     version: str
-    created_at_unix_ms: Instant
-    updated_at_unix_ms: Instant
+    created_at_unix_ms: ShownInstant
+    updated_at_unix_ms: ShownInstant
 
 
 class JobList(msgspec.Struct):
@@ -98,10 +112,10 @@ class JobStatusView(msgspec.Struct, kw_only=True):
     """How a job stands: by its last execution."""
 
     job_id: Ulid
-    status: Status
+    status: JobStatus
     attempt_count: int
-    last_execution_unix_ms: Opt[Instant] = UNSET
-    next_run_unix_ms: Opt[Instant] = UNSET
+    last_execution_unix_ms: Opt[ShownInstant] = UNSET
+    next_run_unix_ms: Opt[ShownInstant] = UNSET
     error_type: Opt[str] = UNSET
     error: Opt[str] = UNSET
     reason: Opt[str] = UNSET
@@ -112,7 +126,7 @@ def of_job(job: Job, now_ms: int) -> JobView:
     d, course = job.schedule.definition, progress(job.schedule, now_ms)
     return JobView(
         id=d.id,
-        type=cast(Literal["unico"], job_status.kind(job.schedule)),
+        type=job_status.kind(job.schedule),
         timestamp=d.expr.partition(":")[2] if d.type == "AT" else UNSET,
         cron_expression=d.expr if d.type == "CRON" else UNSET,
         last_date=UNSET if d.type == "AT" or d.end_at_ms is None else to_rfc3339(d.end_at_ms),
@@ -122,7 +136,7 @@ def of_job(job: Job, now_ms: int) -> JobView:
         owner=d.owner,
         webhook_url=str(d.target["url"]) if d.target.get("type") == "webhook" else UNSET,
         payload=Raw(d.payload),
-        status=cast(Status, job.status),
+        status=job.status,
         reason=_reason(d),
         last_execution_unix_ms=_last_ms(job, course.last_run_ms),
         next_run_unix_ms=course.next_run_ms,
@@ -139,7 +153,7 @@ def of_status(job: Job, now_ms: int) -> JobStatusView:
     last_ms = _last_ms(job, course.last_run_ms)
     return JobStatusView(
         job_id=job.schedule.definition.id,
-        status=cast(Status, job.status),
+        status=job.status,
         attempt_count=0 if last is None else len(last.attempts),
         last_execution_unix_ms=UNSET if last_ms is None else last_ms,
         next_run_unix_ms=UNSET if course.next_run_ms is None else course.next_run_ms,

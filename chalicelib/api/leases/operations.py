@@ -4,48 +4,58 @@ from __future__ import annotations
 
 import msgspec
 
-from chalicelib.api.http import requests, responses
 from chalicelib.api.http.connection import caller_is_gone
 from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
-from chalicelib.api.http.requests import Body, PageQuery, Query
+from chalicelib.api.http.requests import Body, PageQuery, Query, given
+from chalicelib.api.leases import schemas
 from chalicelib.core.leases import lease
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.core.security.permissions import Permission
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease, ValidateLease
 
 COLLECTION = "/api/v1/leases"
 _NAME = "reports/nightly"
 
 
-def acquire(call: Call[requests.AcquireBody, Query]) -> Reply:
+def acquire(call: Call[schemas.AcquireBody, Query]) -> Reply:
     """Acquire, renew or queue."""
-    fields = _given(call.body)
-    answer = leases.acquire(call.services, call.caller, fields, call.versions, gone=caller_is_gone())
+    b = call.body
+    wanted = AcquireLease(
+        name=b.name, holder_id=b.holder_id, ttl_ms=b.ttl_ms, wait_ms=b.wait_ms, metadata=given(b.metadata)
+    )
+    answer = leases.acquire(call.services, call.caller, wanted, call.versions, gone=caller_is_gone())
     return _acquired(answer)
 
 
-def renew(call: Call[requests.RenewBody, Query]) -> Reply:
+def renew(call: Call[schemas.RenewBody, Query]) -> Reply:
     """Prolong a holding."""
-    return _acquired(leases.renew(call.services, call.caller, _given(call.body), call.versions))
+    b = call.body
+    wanted = RenewLease(name=b.name, holder_id=b.holder_id, fencing_token=b.fencing_token, ttl_ms=given(b.ttl_ms))
+    return _acquired(leases.renew(call.services, call.caller, wanted, call.versions))
 
 
-def release(call: Call[requests.ReleaseBody, Query]) -> Reply:
+def release(call: Call[schemas.ReleaseBody, Query]) -> Reply:
     """End a holding."""
-    done = leases.release(call.services, call.caller, _given(call.body), call.versions)
-    return Reply(200, responses.ReleasedView(done.released))
+    b = call.body
+    wanted = ReleaseLease(name=b.name, holder_id=b.holder_id, fencing_token=b.fencing_token)
+    done = leases.release(call.services, call.caller, wanted, call.versions)
+    return Reply(200, schemas.ReleasedView(done.released))
 
 
-def validate(call: Call[requests.ValidateBody, Query]) -> Reply:
+def validate(call: Call[schemas.ValidateBody, Query]) -> Reply:
     """Judge a token."""
-    found = leases.validate(call.services, call.caller, _given(call.body))
-    return Reply(200, responses.ValidityView(found.valid, found.highest_fencing_token))
+    wanted = ValidateLease(name=call.body.name, fencing_token=call.body.fencing_token)
+    found = leases.validate(call.services, call.caller, wanted)
+    return Reply(200, schemas.ValidityView(found.valid, found.highest_fencing_token))
 
 
-def break_(call: Call[requests.BreakBody, Query]) -> Reply:
+def break_(call: Call[schemas.BreakBody, Query]) -> Reply:
     """Take a lease from its holder."""
     done = leases.break_(call.services, call.caller, call.body.name, call.versions)
-    return Reply(200, responses.BrokenView(call.body.name, done.broken))
+    return Reply(200, schemas.BrokenView(call.body.name, done.broken))
 
 
 def get(call: Call[Body, Query]) -> Reply:
@@ -60,19 +70,13 @@ def page(call: Call[Body, PageQuery]) -> Reply:
     return call.page([_view(call, item) for item in found], after)
 
 
-def _given(body: msgspec.Struct) -> dict[str, object]:
-    """The fields that were sent, and the defaults of the others that have one."""
-    named = ((name, getattr(body, name)) for name in body.__struct_fields__)
-    return {name: value for name, value in named if value is not msgspec.UNSET}
-
-
 def _acquired(answer: Granted | Waiting) -> Reply:
     if isinstance(answer, Granted):
-        view = responses.AcquireView(
+        view = schemas.AcquireView(
             acquired=True, fencing_token=answer.fencing_token, expires_at_unix_ms=answer.expires_at_unix_ms
         )
     else:
-        view = responses.AcquireView(
+        view = schemas.AcquireView(
             acquired=False,
             queue_position=answer.queue_position,
             holder_id=answer.holder_id,
@@ -81,10 +85,10 @@ def _acquired(answer: Granted | Waiting) -> Reply:
     return Reply(200, view)
 
 
-def _view(call: Call[Body, Query], item: LeaseItem) -> responses.LeaseView:
+def _view(call: Call[Body, Query], item: LeaseItem) -> schemas.LeaseView:
     now_ms, margin_ms = call.services.clock.now_ms(), call.services.config.max_drift_ms
     stored = item.holder_id is not None
-    return responses.LeaseView(
+    return schemas.LeaseView(
         name=item.name,
         held=lease.is_taken(item, now_ms, margin_ms=0),
         holder_id=item.holder_id,
@@ -93,9 +97,7 @@ def _view(call: Call[Body, Query], item: LeaseItem) -> responses.LeaseView:
         acquired_at_unix_ms=item.acquired_at_unix_ms if stored else None,
         expires_at_unix_ms=item.expires_at_unix_ms if stored else None,
         metadata=dict(item.metadata),
-        waiters=[
-            responses.WaiterView(w.holder_id, w.asks_until_ms) for w in lease.live_waiters(item, now_ms, margin_ms)
-        ],
+        waiters=[schemas.WaiterView(w.holder_id, w.asks_until_ms) for w in lease.live_waiters(item, now_ms, margin_ms)],
         version=leases.version_of(item),
     )
 
@@ -105,11 +107,12 @@ def operations() -> list[Operation]:
     holder = {"name": _NAME, "holder_id": "worker-1"}
     return [
         _verb(
+            "leases.use",
             "acquire",
             "Take a lease, or a place in its queue",
             acquire,
-            requests.AcquireBody,
-            responses.AcquireView,
+            schemas.AcquireBody,
+            schemas.AcquireView,
             holder | {"ttl_ms": 10_000, "wait_ms": 5_000},
             description="Waiters are served in the order of their first asking; one that stops asking for longer than "
             "its own `ttl_ms` loses its place. `wait_ms` holds the call until granted; a server that holds as many "
@@ -117,40 +120,44 @@ def operations() -> list[Operation]:
             errors=(429,),
         ),
         _verb(
+            "leases.use",
             "renew",
             "Prolong a holding",
             renew,
-            requests.RenewBody,
-            responses.AcquireView,
+            schemas.RenewBody,
+            schemas.AcquireView,
             holder | {"fencing_token": 1},
             description="Never shortens what was promised. An expired lease is renewed while nobody else took it.",
             errors=(409,),
         ),
         _verb(
+            "leases.use",
             "release",
             "End a holding",
             release,
-            requests.ReleaseBody,
-            responses.ReleasedView,
+            schemas.ReleaseBody,
+            schemas.ReleasedView,
             holder | {"fencing_token": 1},
             description="Repeating it succeeds.",
             errors=(409,),
         ),
         _verb(
+            "leases.read",
             "validate",
             "Whether a token is the live holder's",
             validate,
-            requests.ValidateBody,
-            responses.ValidityView,
+            schemas.ValidateBody,
+            schemas.ValidityView,
             {"name": _NAME, "fencing_token": 1},
             guarded=False,
         ),
         _verb(
+            "leases.break",
             "break",
             "Take a lease from its holder",
             break_,
-            requests.BreakBody,
-            responses.BrokenView,
+            schemas.BreakBody,
+            schemas.BrokenView,
             {"name": _NAME},
             description="For admins.",
             errors=(403, 404),
@@ -160,9 +167,10 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List leases by name",
             tag="leases",
+            permission="leases.read",
             handler=page,
             query=PageQuery,
-            answers={200: responses.LeaseList},
+            answers={200: schemas.LeaseList},
             errors=(400,),
             description="Also those that are free: their tokens are kept for ever.",
         ),
@@ -171,8 +179,9 @@ def operations() -> list[Operation]:
             path=COLLECTION + "/{name}",
             summary="One lease",
             tag="leases",
+            permission="leases.read",
             handler=get,
-            answers={200: responses.LeaseView},
+            answers={200: schemas.LeaseView},
             errors=(404,),
             open_ended=True,
             description="In the path, the slashes of a name may be plain or encoded: `reports%2Fnightly`.",
@@ -182,6 +191,7 @@ def operations() -> list[Operation]:
 
 
 def _verb(
+    permission: Permission,
     name: str,
     summary: str,
     handler: Handler,
@@ -198,6 +208,7 @@ def _verb(
         path=f"{COLLECTION}:{name}",
         summary=summary,
         tag="leases",
+        permission=permission,
         handler=handler,
         body=body,
         answers={200: answer},

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, get_args
 
 import msgspec
 
-from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Query, definition_fields, given
+from chalicelib.api.http.requests import Query, given
+from chalicelib.api.http.responses import ProblemField
 from chalicelib.api.schedules import bulk_schemas
-from chalicelib.api.schedules.bulk_schemas import BatchResult, CreateOperation, ItemError, PatchOperation, TagItem
+from chalicelib.api.schedules.bulk_schemas import (
+    AnyOperation,
+    BatchResult,
+    CreateOperation,
+    DeleteOperation,
+    ItemError,
+    PatchOperation,
+    PauseOperation,
+    ResumeOperation,
+    TagItem,
+)
 from chalicelib.api.schedules.operations import COLLECTION
+from chalicelib.api.schedules.schemas import of_schedule, request_of
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, TAG_CHANGE_MAX_SCHEDULES
 from chalicelib.core.ulid import derived
 from chalicelib.usecases import bulk
-from chalicelib.usecases.bulk import Change, Result
+from chalicelib.usecases.bulk import BulkChange, BulkOperation, BulkResult, TagVerb
 
 _CREATED = 201
 
@@ -35,21 +46,27 @@ def batch(call: Call[bulk_schemas.BatchBody, Query]) -> Reply:
     return Reply(200, bulk_schemas.BatchView(items, len(items) - failed, failed))
 
 
-def _operation(body: Any, new_id: str) -> bulk.Operation:
-    op = str(type(body).__struct_config__.tag)
-    if isinstance(body, CreateOperation):
-        return bulk.Operation(op, new_id, definition_fields(body.schedule))
-    fields = definition_fields(body.changes) if isinstance(body, PatchOperation) else {}
-    return bulk.Operation(op, body.id, fields, given(getattr(body, "note", None)) or None, given(body.if_match))
+def _operation(body: AnyOperation, new_id: str) -> BulkOperation:
+    match body:
+        case CreateOperation():
+            return BulkOperation("create", new_id, request_of(body.schedule))
+        case PatchOperation():
+            return BulkOperation("patch", body.id, request_of(body.changes), if_match=given(body.if_match))
+        case PauseOperation():
+            return BulkOperation("pause", body.id, note=given(body.note) or None, if_match=given(body.if_match))
+        case ResumeOperation():
+            return BulkOperation("resume", body.id, if_match=given(body.if_match))
+        case DeleteOperation():
+            return BulkOperation("delete", body.id, if_match=given(body.if_match))
 
 
-def _result(index: int, result: Result, now_ms: int) -> BatchResult:
+def _result(index: int, result: BulkResult, now_ms: int) -> BatchResult:
     o = result.operation
     if result.error is not None:
-        known = msgspec.UNSET if o.op == bulk.CREATE else o.schedule_id
+        known = msgspec.UNSET if o.op == "create" else o.schedule_id
         return BatchResult(index=index, op=o.op, status=result.error.status, id=known, error=item_error(result.error))
-    view = msgspec.UNSET if result.schedule is None else responses.of_schedule(result.schedule, now_ms)
-    status = _CREATED if o.op == bulk.CREATE else 200
+    view = msgspec.UNSET if result.schedule is None else of_schedule(result.schedule, now_ms)
+    status = _CREATED if o.op == "create" else 200
     return BatchResult(index=index, op=o.op, status=status, id=o.schedule_id, schedule=view)
 
 
@@ -57,11 +74,11 @@ def item_error(error: ChronoError) -> ItemError:
     """An error as one of many shows it."""
     shown = ItemError(code=error.code, detail=error.detail)
     if isinstance(error, InvalidField):
-        shown.errors = [responses.ProblemField(e.field, e.message) for e in error.errors]
+        shown.errors = [ProblemField(e.field, e.message) for e in error.errors]
     return shown
 
 
-def by_tag(op: Literal["pause", "resume", "delete"], call: Call[Any, bulk_schemas.TagQuery]) -> Reply:
+def by_tag(op: TagVerb, call: Call[Any, bulk_schemas.TagQuery]) -> Reply:
     """Change everything with a tag, or tell what that would do."""
     q, tag = call.query, call.body.tag
     note = getattr(call.body, "note", None) or None
@@ -71,7 +88,7 @@ def by_tag(op: Literal["pause", "resume", "delete"], call: Call[Any, bulk_schema
     return Reply(200, bulk_schemas.TagView(op, tag, q.dry_run, changed, items, call.token(done.after)))
 
 
-def _tag_item(change: Change) -> TagItem:
+def _tag_item(change: BulkChange) -> TagItem:
     d = change.before.definition
     return TagItem(
         id=d.id,
@@ -100,6 +117,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + ":batch",
             summary=f"Up to {BATCH_MAX_OPERATIONS} creates, patches, pauses, resumes and deletes",
             tag="schedules",
+            permission="schedules.write",
             handler=batch,
             body=bulk_schemas.BatchBody,
             answers={200: bulk_schemas.BatchView},
@@ -107,16 +125,17 @@ def operations() -> list[Operation]:
             description="Done in their order, each with its own result: one that is refused does not stop the others.",
             example=_EXAMPLE,
         ),
-        *(_by_tag(op) for op in ("pause", "resume", "delete")),
+        *(_by_tag(op) for op in get_args(TagVerb)),
     ]
 
 
-def _by_tag(op: Literal["pause", "resume", "delete"]) -> Operation:
+def _by_tag(op: TagVerb) -> Operation:
     return Operation(
         method="POST",
         path=f"{COLLECTION}:{op}",
         summary=f"{op.capitalize()} every schedule with a tag",
         tag="schedules",
+        permission="schedules.write",
         handler=partial(by_tag, op),
         body=bulk_schemas.TagPauseBody if op == "pause" else bulk_schemas.TagBody,
         query=bulk_schemas.TagQuery,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta
 
-from chalicelib.api.http.requests import Body, NewSchedule, Opt, ScheduleChanges, Tag, TokenQuery
-from chalicelib.api.http.responses import Instant, ProblemField, ScheduleView
+from chalicelib.api.http.requests import Body, Opt, TokenQuery
+from chalicelib.api.http.responses import ProblemField, ShownInstant
+from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges, ScheduleView, Tag
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, NOTE_MAX_CHARS
+from chalicelib.usecases.bulk import TagVerb
 
 Id = Annotated[str, Meta(min_length=26, max_length=26)]
 Note = Annotated[str, Meta(max_length=NOTE_MAX_CHARS)]
@@ -119,14 +121,14 @@ class TagItem(msgspec.Struct, kw_only=True):
     owner: str
     enabled: bool
     changed: bool
-    runs_unix_ms: list[Instant]
+    runs_unix_ms: list[ShownInstant]
     error: Opt[ItemError] = UNSET
 
 
 class TagView(msgspec.Struct):
     """What changes (or would). With a `next_page_token` there is more: call again with it."""
 
-    op: Literal["pause", "resume", "delete"]
+    op: TagVerb
     tag: str
     dry_run: bool
     changed: int

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta
 
-from chalicelib.api.http.requests import Body, Kind, Name, NewSchedule, Opt, Owner, Query, Tag, TokenQuery
-from chalicelib.api.http.responses import Instant
+from chalicelib.api.http.requests import Body, Opt, Query, TokenQuery
+from chalicelib.api.http.responses import ShownInstant
 from chalicelib.api.schedules.bulk_schemas import ItemError
+from chalicelib.api.schedules.schemas import Name, NewSchedule, Owner, Tag
+from chalicelib.core.recurrence.expressions import RecurrenceType
 from chalicelib.core.schedules.limits import IMPORT_MAX_SCHEDULES
+from chalicelib.usecases.files import ImportAction
 
 
 class FileEntry(NewSchedule, kw_only=True):
@@ -37,7 +40,7 @@ class ExportQuery(TokenQuery, kw_only=True):
 
     owner: Opt[Owner] = UNSET
     enabled: Opt[bool] = UNSET
-    type: Opt[Kind] = UNSET
+    type: Opt[RecurrenceType] = UNSET
     tag: Opt[Tag] = UNSET
     name_prefix: Opt[Name] = UNSET
 
@@ -53,12 +56,12 @@ class ImportItem(msgspec.Struct, kw_only=True):
     """What one entry does. `runs_unix_ms`: its next runs as it then stands."""
 
     index: int
-    action: Literal["create", "update", "unchanged", "refused"]
+    action: ImportAction
     name: str | None
     owner: str
     id: Opt[str] = UNSET
     changes: Opt[dict[str, FieldChange]] = UNSET
-    runs_unix_ms: Opt[list[Instant]] = UNSET
+    runs_unix_ms: Opt[list[ShownInstant]] = UNSET
     error: Opt[ItemError] = UNSET
 
 

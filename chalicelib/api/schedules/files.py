@@ -12,24 +12,26 @@ import msgspec
 from chalicelib.api.http import yaml_text
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Body, definition_fields, given
+from chalicelib.api.http.requests import Body, given
 from chalicelib.api.schedules import file_schemas
 from chalicelib.api.schedules.bulk import item_error
 from chalicelib.api.schedules.file_schemas import FieldChange, ImportItem
 from chalicelib.api.schedules.operations import COLLECTION
+from chalicelib.api.schedules.schemas import request_of
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules.limits import EXPORT_MAX_BYTES, EXPORT_MAX_SCHEDULES
 from chalicelib.core.schedules.schedule import Definition, RetryPolicy
 from chalicelib.ports.services import Config
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import bulk, files, schedules
-from chalicelib.usecases.files import Entry, Step
+from chalicelib.usecases.files import ImportEntry, ImportStep
 
 NEXT_TOKEN: Final = "X-Chrono-Next-Page-Token"  # noqa: S105 -- the name of a header
 HEAD: Final = (
     "# Schedules of ChronoWatch: POST them back to /api/v1/schedules:import (add ?dry_run=true to see first).\n"
 )
 _NAMES: Final = {"start_at_ms": "start_at_unix_ms", "end_at_ms": "end_at_unix_ms", "active": "enabled"}
+_ALWAYS: Final = frozenset({"type", "expr"})  # what has no default
 _ORDER: Final = ("id", "name", "owner", "type", "expr", "timezone", "enabled", "target", "payload", "tags")
 
 
@@ -68,7 +70,7 @@ def _entry(d: Definition, config: Config) -> dict[str, Any]:
         id="",
         version="",
         since_ms=0,
-        type="",
+        type="AT",
         expr="",
         timezone="",
         shard_key=d.id,
@@ -81,7 +83,7 @@ def _entry(d: Definition, config: Config) -> dict[str, Any]:
     )
     said = {} if d.name is not None else {"id": d.id}
     for name in (*sorted(files.COMPARED), "shard_key"):
-        if getattr(d, name) != getattr(blank, name):
+        if name in _ALWAYS or getattr(d, name) != getattr(blank, name):
             said[_NAMES.get(name, name)] = _shown(name, getattr(d, name))
     return {name: said[name] for name in sorted(said, key=_place)}
 
@@ -105,32 +107,32 @@ def import_(call: Call[file_schemas.ImportBody, file_schemas.ImportQuery]) -> Re
     """Make schedules as a file says, or tell what that would do."""
     s, dry_run = call.services, call.query.dry_run
     seed = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
-    entries = [Entry(definition_fields(e, without=frozenset({"id"})), given(e.id)) for e in call.body.schedules]
+    entries = [ImportEntry(request_of(e), given(e.id)) for e in call.body.schedules]
     steps = files.apply(s, call.caller, entries, seed, dry_run)
     items = [_item(call, n, entry, step) for n, (entry, step) in enumerate(zip(entries, steps, strict=True))]
     counts = Counter(step.action for step in steps)
     view = file_schemas.ImportView(
         dry_run=dry_run,
-        created=counts[files.CREATE],
-        updated=counts[files.UPDATE],
-        unchanged=counts[files.UNCHANGED],
-        refused=counts[files.REFUSED],
+        created=counts["create"],
+        updated=counts["update"],
+        unchanged=counts["unchanged"],
+        refused=counts["refused"],
         items=items,
     )
     return Reply(200, view)
 
 
-def _item(call: Call[Any, Any], index: int, entry: Entry, step: Step) -> ImportItem:
+def _item(call: Call[Any, Any], index: int, entry: ImportEntry, step: ImportStep) -> ImportItem:
     item = ImportItem(
         index=index,
-        action=step.action,  # type: ignore[arg-type]
-        name=entry.fields.get("name"),
-        owner=str(entry.fields.get("owner", call.caller.subject)),
+        action=step.action,
+        name=given(entry.wanted.name),
+        owner=given(entry.wanted.owner) or call.caller.subject,
     )
     known = step.after or step.before
-    if known is not None and not (step.action == files.CREATE and call.query.dry_run):
+    if known is not None and not (step.action == "create" and call.query.dry_run):
         item.id = known.id
-    if step.action == files.UPDATE and step.before is not None and step.after is not None:
+    if step.action == "update" and step.before is not None and step.after is not None:
         item.changes = _changes(step.before, step.after, step.changed)
     if step.after is not None:
         item.runs_unix_ms = bulk.next_runs(call.services, step.after, None)
@@ -161,6 +163,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + ":export",
             summary="Schedules as a YAML file",
             tag="schedules",
+            permission="schedules.read",
             handler=export,
             query=file_schemas.ExportQuery,
             answers={200: yaml_text.YAML},
@@ -174,6 +177,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + ":import",
             summary="Make schedules as a YAML file says",
             tag="schedules",
+            permission="schedules.write",
             handler=import_,
             body=file_schemas.ImportBody,
             query=file_schemas.ImportQuery,

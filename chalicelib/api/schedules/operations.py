@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
-from chalicelib.api.http import requests, responses
+from chalicelib.api.executions.schemas import ExecutionList, ScheduleExecutionsQuery, of_execution
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag, none_match
-from chalicelib.api.http.requests import Body, Query, definition_fields, given, json_text
+from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.schedules import ledger_schemas, schemas
 from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
@@ -23,10 +25,9 @@ from chalicelib.usecases.executions import ExecutionFilter
 
 COLLECTION = "/api/v1/schedules"
 ONE = COLLECTION + "/{schedule_id}"
-_PREVIEW_ONLY = frozenset({"after_unix_ms", "count"})
 
 
-def create(call: Call[requests.NewSchedule, Query]) -> Reply:
+def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
     """Make a schedule; under an Idempotency-Key, find the one that an earlier run of the same call made."""
     s = call.services
     found: Schedule | None = None
@@ -35,13 +36,13 @@ def create(call: Call[requests.NewSchedule, Query]) -> Reply:
     else:
         schedule_id = call.run.seed.partition("@")[0]
         found = _existing(call, schedule_id) if call.run.again else None
-    made = found or schedules.create(s, call.caller, definition_fields(call.body), schedule_id)
+    made = found or schedules.create(s, call.caller, schemas.request_of(call.body), schedule_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{made.definition.id}"
     return reply
 
 
-def _existing(call: Call[requests.NewSchedule, Query], schedule_id: str) -> Schedule | None:
+def _existing(call: Call[schemas.NewSchedule, Query], schedule_id: str) -> Schedule | None:
     try:
         return schedules.get(call.services, call.caller, schedule_id)
     except NotFound:
@@ -56,29 +57,29 @@ def get(call: Call[Body, Query]) -> Reply:
     return _shown(call, found)
 
 
-def page(call: Call[Body, requests.SchedulesQuery]) -> Reply:
+def page(call: Call[Body, schemas.SchedulesQuery]) -> Reply:
     """A page of schedules."""
     q = call.query
     wanted = ScheduleFilter(given(q.owner), given(q.enabled), given(q.type), given(q.tag), given(q.name_prefix))
     found, after = schedules.page(call.services, call.caller, wanted, q.limit, call.after(q))
     now_ms = call.services.clock.now_ms()
-    return call.page([responses.of_schedule(f, now_ms) for f in found], after)
+    return call.page([schemas.of_schedule(f, now_ms) for f in found], after)
 
 
-def edit(call: Call[requests.ScheduleChanges, Query]) -> Reply:
+def edit(call: Call[schemas.ScheduleChanges, Query]) -> Reply:
     """Change some fields."""
     schedule_id, version = _id(call), _expected(call)
-    return _shown(call, schedules.edit(call.services, call.caller, schedule_id, definition_fields(call.body), version))
+    return _shown(call, schedules.edit(call.services, call.caller, schedule_id, schemas.request_of(call.body), version))
 
 
 def delete(call: Call[Body, Query]) -> Reply:
     """Delete a schedule."""
     schedule_id = _id(call)
     schedules.delete(call.services, call.caller, schedule_id, _expected(call))
-    return Reply(200, responses.Deleted(schedule_id))
+    return Reply(200, schemas.Deleted(schedule_id))
 
 
-def pause(call: Call[requests.PauseBody, Query]) -> Reply:
+def pause(call: Call[schemas.PauseBody, Query]) -> Reply:
     """Stop firing."""
     schedule_id, version = _id(call), _expected(call)
     return _shown(call, schedules.pause(call.services, call.caller, schedule_id, call.body.note or None, version))
@@ -90,7 +91,7 @@ def resume(call: Call[Body, Query]) -> Reply:
     return _shown(call, schedules.resume(call.services, call.caller, schedule_id, version))
 
 
-def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
+def trigger(call: Call[schemas.TriggerBody, Query]) -> Reply:
     """Fire once, now."""
     schedule_id, version = _id(call), _expected(call)
     raw = given(call.body.payload)
@@ -99,34 +100,34 @@ def trigger(call: Call[requests.TriggerBody, Query]) -> Reply:
         validation.check_payload(payload)
     request = None if call.run is None else (call.run.seed, int(call.run.seed.partition("@")[2]))
     fired: Execution = schedules.trigger(call.services, call.caller, schedule_id, payload, version, request)
-    return Reply(202, responses.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
+    return Reply(202, schemas.Triggered(fired.id), {"Location": f"{call.base}/api/v1/executions/{fired.id}"})
 
 
-def executions_of(call: Call[Body, requests.ScheduleExecutionsQuery]) -> Reply:
+def executions_of(call: Call[Body, ScheduleExecutionsQuery]) -> Reply:
     """The executions of a schedule, also of one that was deleted."""
     schedule_id, after = _id(call), call.after(call.query)
     wanted = execution_filter(call.query, schedule_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, schedule_id)  # tells "none yet" from "no such schedule"
-    return call.page([responses.of_execution(f) for f in found], more)
+    return call.page([of_execution(f) for f in found], more)
 
 
-def start_backfill(call: Call[requests.BackfillBody, Query]) -> Reply:
+def start_backfill(call: Call[ledger_schemas.BackfillBody, Query]) -> Reply:
     """Fire what is missing."""
     body, version = call.body, _expected(call)
     count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms, version)
-    return Reply(202, responses.Backfilled(count))
+    return Reply(202, ledger_schemas.Backfilled(count))
 
 
-def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
+def ledger_of(call: Call[Body, ledger_schemas.LedgerQuery]) -> Reply:
     """What was owed against what became of it."""
     q = call.query
     after = call.after(q)
     from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)
     drawn = backfill.ledger(call.services, call.caller, _id(call), from_ms, to_ms, q.limit)
     lines = [
-        responses.LedgerLine(
+        ledger_schemas.LedgerLine(
             firing_unix_ms=line.firing_ms,
             expected=line.expected,
             outcome=line.outcome,
@@ -136,11 +137,11 @@ def ledger_of(call: Call[Body, requests.LedgerQuery]) -> Reply:
         for line in drawn.lines
     ]
     following = None if drawn.next_ms is None else str(drawn.next_ms)
-    return Reply(200, responses.LedgerView(lines, drawn.lost, call.token(following)))
+    return Reply(200, ledger_schemas.LedgerView(lines, drawn.lost, call.token(following)))
 
 
 def execution_filter(
-    query: requests.ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
+    query: ScheduleExecutionsQuery, schedule_id: str | None, owner: str | None = None
 ) -> ExecutionFilter:
     """The filter that the parameters of a list of executions ask for. Raises InvalidField when its range is empty."""
     from_ms, to_ms = given(query.from_unix_ms) or 0, given(query.to_unix_ms)
@@ -149,14 +150,13 @@ def execution_filter(
     return ExecutionFilter(schedule_id=schedule_id, state=given(query.state), owner=owner, from_ms=from_ms, to_ms=to_ms)
 
 
-def show_preview(call: Call[requests.PreviewBody, Query]) -> Reply:
+def show_preview(call: Call[schemas.PreviewBody, Query]) -> Reply:
     """The coming runs of a recurrence."""
-    body = call.body
-    fields = definition_fields(body, without=_PREVIEW_ONLY)
-    found = preview.preview(call.services, call.caller, fields, given(body.after_unix_ms), body.count)
-    zone = str(fields.get("timezone", call.services.config.default_timezone))
-    dst = [responses.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
-    return Reply(200, responses.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
+    s = call.services
+    found = preview.preview(s, call.caller, schemas.preview_of(call.body))
+    zone = s.config.default_timezone if call.body.timezone is UNSET else call.body.timezone
+    dst = [schemas.DstNote(run, "gap" if kind == "gap" else "overlap") for run, kind in found.dst]
+    return Reply(200, schemas.PreviewView(found.runs, [_local(run, zone) for run in found.runs], dst))
 
 
 def _local(unix_ms: int, timezone: str) -> str:
@@ -169,7 +169,7 @@ def _local(unix_ms: int, timezone: str) -> str:
 
 
 def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200) -> Reply:
-    view = responses.of_schedule(found, call.services.clock.now_ms())
+    view = schemas.of_schedule(found, call.services.clock.now_ms())
     return Reply(status, view, {"ETag": entity_tag(found.definition.version)})
 
 
@@ -206,7 +206,7 @@ _EXAMPLE = {
     "payload": {"hello": "world"},
     "target": {"type": "webhook", "url": "https://example.com/hook"},
 }
-_VIEW = responses.ScheduleView
+_VIEW = schemas.ScheduleView
 
 
 def operations() -> list[Operation]:
@@ -217,8 +217,9 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="Create a schedule",
             tag="schedules",
+            permission="schedules.write",
             handler=create,
-            body=requests.NewSchedule,
+            body=schemas.NewSchedule,
             answers={201: _VIEW},
             errors=(409, 507),
             creates=True,
@@ -230,9 +231,10 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List schedules, newest first",
             tag="schedules",
+            permission="schedules.read",
             handler=page,
-            query=requests.SchedulesQuery,
-            answers={200: responses.ScheduleList},
+            query=schemas.SchedulesQuery,
+            answers={200: schemas.ScheduleList},
             errors=(400,),
         ),
         Operation(
@@ -240,9 +242,10 @@ def operations() -> list[Operation]:
             path=COLLECTION + ":preview",
             summary="Show the coming runs of a recurrence; nothing is written",
             tag="schedules",
+            permission="schedules.read",
             handler=show_preview,
-            body=requests.PreviewBody,
-            answers={200: responses.PreviewView},
+            body=schemas.PreviewBody,
+            answers={200: schemas.PreviewView},
             example={"type": "CRON", "expr": "30 2 * * *", "timezone": "Europe/Berlin", "count": 3},
         ),
         Operation(
@@ -250,6 +253,7 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="One schedule",
             tag="schedules",
+            permission="schedules.read",
             handler=get,
             answers={200: _VIEW, 304: None},
             errors=(404,),
@@ -260,8 +264,9 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="Change some fields of a schedule",
             tag="schedules",
+            permission="schedules.write",
             handler=edit,
-            body=requests.ScheduleChanges,
+            body=schemas.ScheduleChanges,
             answers={200: _VIEW},
             errors=(404, 409),
             guarded=True,
@@ -274,8 +279,9 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="Delete a schedule",
             tag="schedules",
+            permission="schedules.write",
             handler=delete,
-            answers={200: responses.Deleted},
+            answers={200: schemas.Deleted},
             errors=(404,),
             guarded=True,
             description="What was queued is not delivered; its executions stay readable until their retention ends.",
@@ -286,9 +292,10 @@ def operations() -> list[Operation]:
             path=ONE + "/ledger",
             summary="Every instant owed, against what became of it",
             tag="schedules",
+            permission="schedules.read",
             handler=ledger_of,
-            query=requests.LedgerQuery,
-            answers={200: responses.LedgerView},
+            query=ledger_schemas.LedgerQuery,
+            answers={200: ledger_schemas.LedgerView},
             errors=(400, 404),
             description="An owed instant that left no trace is `lost`, and counted.",
         ),
@@ -297,9 +304,10 @@ def operations() -> list[Operation]:
             path=ONE + "/executions",
             summary="The executions of a schedule, newest firing first",
             tag="executions",
+            permission="executions.read",
             handler=executions_of,
-            query=requests.ScheduleExecutionsQuery,
-            answers={200: responses.ExecutionList},
+            query=ScheduleExecutionsQuery,
+            answers={200: ExecutionList},
             errors=(400, 404),
         ),
     ]
@@ -312,8 +320,9 @@ def _verbs() -> list[Operation]:
             path=ONE + ":pause",
             summary="Stop firing",
             tag="schedules",
+            permission="schedules.write",
             handler=pause,
-            body=requests.PauseBody,
+            body=schemas.PauseBody,
             answers={200: _VIEW},
             errors=(404,),
             guarded=True,
@@ -325,6 +334,7 @@ def _verbs() -> list[Operation]:
             path=ONE + ":resume",
             summary="Go on firing, in step with the grid",
             tag="schedules",
+            permission="schedules.write",
             handler=resume,
             answers={200: _VIEW},
             errors=(404,),
@@ -336,9 +346,10 @@ def _verbs() -> list[Operation]:
             path=ONE + ":trigger",
             summary="Fire once, now",
             tag="schedules",
+            permission="schedules.write",
             handler=trigger,
-            body=requests.TriggerBody,
-            answers={202: responses.Triggered},
+            body=schemas.TriggerBody,
+            answers={202: schemas.Triggered},
             errors=(404,),
             creates=True,
             guarded=True,
@@ -351,9 +362,10 @@ def _verbs() -> list[Operation]:
             path=ONE + ":backfill",
             summary="Fire the instants of a span that have no execution",
             tag="schedules",
+            permission="schedules.write",
             handler=start_backfill,
-            body=requests.BackfillBody,
-            answers={202: responses.Backfilled},
+            body=ledger_schemas.BackfillBody,
+            answers={202: ledger_schemas.Backfilled},
             errors=(404,),
             creates=True,
             guarded=True,

@@ -3,57 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import cast
 
-import msgspec
-
-from chalicelib.api.http import requests, responses
-from chalicelib.api.http.connection import caller_is_gone, stream_slot
+from chalicelib.api.http import event_stream
+from chalicelib.api.http.event_stream import StreamEvent
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Body, Query
+from chalicelib.api.http.requests import Body, Query, given
 from chalicelib.api.targets.schemas import Target, target_of
-from chalicelib.core.errors import InvalidField, TooMany
+from chalicelib.api.ticks import schemas
+from chalicelib.core.errors import InvalidField
+from chalicelib.core.targets.target_description import TargetFields
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import SEQUENCE_MAX, TICK_STREAM_MAX_MS
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Skipped
-from chalicelib.ports.services import Services
 from chalicelib.usecases import tick_feed, ticks
 from chalicelib.usecases.tick_feed import Dropped, Nothing
 
 COLLECTION = "/api/v1/ticks"
-EVENT_STREAM = "text/event-stream"
-LAST_EVENT_ID = "Last-Event-ID"
-COME_BACK_MS = 1000
-
-_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def page(call: Call[Body, requests.TicksQuery]) -> Reply:
+def page(call: Call[Body, schemas.TicksQuery]) -> Reply:
     """A page of a stream, or with ``Accept: text/event-stream`` the stream itself."""
     frequency = ticks.frequency_of(call.params["frequency"])
-    if EVENT_STREAM in call.headers.get("accept", ""):
+    if event_stream.is_asked_for(call.headers):
         return _subscribe(call, frequency)
     position = call.after(call.query)
-    after_sequence = int(position) if position is not None else requests.given(call.query.after_sequence, 0) or 0
-    found = ticks.history(call.services, frequency, after_sequence, call.query.limit)
+    after_sequence = int(position) if position is not None else given(call.query.after_sequence, 0) or 0
+    found = ticks.history(call.services, call.caller, frequency, after_sequence, call.query.limit)
     next_position = str(found.ticks[-1].sequence) if found.more else None
     items, gaps = [_tick(t) for t in found.ticks], [_gap(g) for g in found.gaps]
-    return Reply(200, responses.TickList(items, gaps, call.token(next_position)))
+    return Reply(200, schemas.TickList(items, gaps, call.token(next_position)))
 
 
 def streams(call: Call[Body, Query]) -> Reply:
     """Where each stream stands."""
-    return Reply(200, responses.TickStreamList([_stream(v) for v in ticks.views(call.services)], None))
+    return Reply(200, schemas.TickStreamList([_stream(v) for v in ticks.views(call.services, call.caller)], None))
 
 
-def enable(call: Call[requests.EnableTicksBody, Query]) -> Reply:
+def enable(call: Call[schemas.EnableTicksBody, Query]) -> Reply:
     """Start a stream."""
     asked = call.body.target
-    target = None if isinstance(asked, msgspec.UnsetType) else {} if asked is None else target_of(asked)
+    target = target_of(asked) if isinstance(asked, TargetFields) else asked
     return Reply(200, _stream(ticks.enable(call.services, call.caller, call.params["frequency"], target)))
 
 
@@ -62,8 +55,8 @@ def disable(call: Call[Body, Query]) -> Reply:
     return Reply(200, _stream(ticks.disable(call.services, call.caller, call.params["frequency"])))
 
 
-def _tick(tick: Tick) -> responses.TickView:
-    return responses.TickView(
+def _tick(tick: Tick) -> schemas.TickView:
+    return schemas.TickView(
         id=tick.id,
         timestamp=tick.timestamp,
         frequency=tick.frequency,
@@ -76,15 +69,15 @@ def _tick(tick: Tick) -> responses.TickView:
     )
 
 
-def _gap(skipped: Skipped) -> responses.TickGap:
+def _gap(skipped: Skipped) -> schemas.TickGap:
     after, gap = skipped
-    return responses.TickGap(
+    return schemas.TickGap(
         after_sequence=after, from_timestamp=gap.from_nanos, to_timestamp=gap.to_nanos, count=gap.count
     )
 
 
-def _stream(view: ticks.View) -> responses.TickStreamView:
-    return responses.TickStreamView(
+def _stream(view: ticks.TickStreamStatus) -> schemas.TickStreamView:
+    return schemas.TickStreamView(
         frequency=view.frequency,
         enabled=view.enabled,
         sequence=view.last_sequence,
@@ -98,64 +91,38 @@ def _stream(view: ticks.View) -> responses.TickStreamView:
 # -- Server-Sent Events
 
 
-def _subscribe(call: Call[Body, requests.TicksQuery], frequency: Frequency) -> Reply:
-    """Ticks as they come where the server can stream, else those there are; the subscriber comes back for more."""
-    after_sequence = _last_number(call)
-    slot = stream_slot()
-    if slot is None:
-        feed = tick_feed.follow(call.services, frequency, after_sequence, 0, caller_is_gone())
-        return Reply(200, "".join(_events(feed)), dict(_STREAM_HEADERS), EVENT_STREAM)
-    slot.chunks = _Subscription(call.services, frequency, after_sequence, caller_is_gone())
-    return Reply(200, "", dict(_STREAM_HEADERS), EVENT_STREAM)
+def _subscribe(call: Call[Body, schemas.TicksQuery], frequency: Frequency) -> Reply:
+    """Ticks as they come."""
+    s, after_sequence = call.services, _last_number(call)
+
+    def feed(gone: Callable[[], bool], may_wait: bool) -> event_stream.Feed:
+        until_ms = s.clock.now_ms() + TICK_STREAM_MAX_MS if may_wait else 0
+        return _events(tick_feed.follow(s, call.caller, frequency, after_sequence, until_ms, gone))
+
+    return event_stream.reply(feed, s.process.tick_streams)
 
 
-def _last_number(call: Call[Body, requests.TicksQuery]) -> int | None:
+def _last_number(call: Call[Body, schemas.TicksQuery]) -> int | None:
     """The number that the subscriber has: what its last event said, else what it asks for; None: it has none."""
-    said = call.headers.get(LAST_EVENT_ID.lower())
-    if not said:
-        return requests.given(call.query.after_sequence)
+    said = event_stream.last_event_id(call.headers)
+    if said is None:
+        return given(call.query.after_sequence)
     if not (said.isascii() and said.isdecimal()) or int(said) > SEQUENCE_MAX:
-        raise InvalidField.of(LAST_EVENT_ID, "must be the sequence of a tick")
+        raise InvalidField.of(event_stream.LAST_EVENT_ID, "must be the sequence of a tick")
     return int(said)
 
 
-class _Subscription:
-    """The body of one subscriber's answer. It has one of the process's places until it is closed."""
-
-    def __init__(self, s: Services, frequency: Frequency, after_sequence: int | None, gone: Callable[[], bool]) -> None:
-        if not s.process.tick_streams.take():
-            raise TooMany("this server has no place for a further subscriber", retry_after_s=5)
-        self._s = s
-        self._lock = threading.Lock()
-        self._open = True
-        until_ms = s.clock.now_ms() + TICK_STREAM_MAX_MS
-        self._feed = tick_feed.follow(s, frequency, after_sequence, until_ms, gone)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (event.encode() for event in _events(self._feed))
-
-    def close(self) -> None:
-        """Give the place back, once."""
-        with self._lock:
-            was_open, self._open = self._open, False
-        if was_open:
-            self._s.process.tick_streams.give_back()
-            with contextlib.suppress(ValueError):  # another thread is inside it; it ends with its connection
-                self._feed.close()
-
-
-def _events(feed: Iterator[tick_feed.Item]) -> Iterator[str]:
-    """The events of a feed (WHATWG HTML, 9.2): each tick under its number, so that the browser says it when it comes
-    back."""
-    yield f"retry: {COME_BACK_MS}\n\n"
-    for item in feed:
-        if isinstance(item, Nothing):
-            yield ": still here\n\n"
-        elif isinstance(item, Dropped):
-            told = {**item._asdict(), "count": item.until_sequence - item.after_sequence}
-            yield f"event: dropped\ndata: {msgspec.json.encode(told).decode()}\n\n"
-        else:
-            yield f"id: {item.sequence}\nevent: tick\ndata: {msgspec.json.encode(_tick(item)).decode()}\n\n"
+def _events(feed: Generator[tick_feed.Item, None, None]) -> event_stream.Feed:
+    """Each tick under its number, so that the browser says it when it comes back."""
+    with contextlib.closing(feed):
+        for item in feed:
+            if isinstance(item, Nothing):
+                yield None
+            elif isinstance(item, Dropped):
+                told = {**item._asdict(), "count": item.until_sequence - item.after_sequence}
+                yield StreamEvent("dropped", told)
+            else:
+                yield StreamEvent("tick", _tick(item), str(item.sequence))
 
 
 def operations() -> list[Operation]:
@@ -167,17 +134,19 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="Where the streams of ticks stand",
             tag="ticks",
+            permission="ticks.read",
             handler=streams,
-            answers={200: responses.TickStreamList},
+            answers={200: schemas.TickStreamList},
         ),
         Operation(
             method="GET",
             path=one,
             summary="Ticks of a stream, oldest first",
             tag="ticks",
+            permission="ticks.read",
             handler=page,
-            query=requests.TicksQuery,
-            answers={200: responses.TickList},
+            query=schemas.TicksQuery,
+            answers={200: schemas.TickList},
             description="`frequency` is second, minute, hour or day. With `Accept: text/event-stream` ticks come as "
             "Server-Sent Events, `event: tick` with the sequence as `id`; `Last-Event-ID` goes on from there, without "
             "loss or repeat. A subscriber that falls far behind is told by `event: dropped` which numbers it did not "
@@ -188,9 +157,10 @@ def operations() -> list[Operation]:
             path=one + ":enable",
             summary="Start a stream of ticks",
             tag="ticks",
+            permission="ticks.admin",
             handler=enable,
-            body=requests.EnableTicksBody,
-            answers={200: responses.TickStreamView},
+            body=schemas.EnableTicksBody,
+            answers={200: schemas.TickStreamView},
             errors=(403,),
             description="For admins. After a pause nothing is owed, and numbers go on.",
         ),
@@ -199,8 +169,9 @@ def operations() -> list[Operation]:
             path=one + ":disable",
             summary="Stop a stream of ticks",
             tag="ticks",
+            permission="ticks.admin",
             handler=disable,
-            answers={200: responses.TickStreamView},
+            answers={200: schemas.TickStreamView},
             errors=(403,),
             description="For admins. The stream ends within two seconds; ticks up to `reserved_sequence` still come.",
         ),

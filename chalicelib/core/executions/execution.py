@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -17,17 +17,16 @@ from chalicelib.core import ulid
 from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key
 
-PENDING, IN_PROGRESS, COMPLETED, FAILED, TIMEOUT, CANCELLED, MISSED, SKIPPED = (
-    "pending",
-    "in_progress",
-    "completed",
-    "failed",
-    "timeout",
-    "cancelled",
-    "missed",
-    "skipped",
-)
-TRANSITIONS: dict[str, frozenset[str]] = {
+ExecutionState = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
+PENDING: Final = "pending"
+IN_PROGRESS: Final = "in_progress"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+TIMEOUT: Final = "timeout"
+CANCELLED: Final = "cancelled"
+MISSED: Final = "missed"
+SKIPPED: Final = "skipped"
+TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
     PENDING: frozenset({IN_PROGRESS, CANCELLED, MISSED, SKIPPED}),
     IN_PROGRESS: frozenset({COMPLETED, FAILED, TIMEOUT, CANCELLED}),
     COMPLETED: frozenset(),
@@ -97,8 +96,8 @@ class Attempt(Struct, frozen=True):
 class Transition(NamedTuple):
     """One step of the state machine and when it was taken."""
 
-    source: str
-    target: str
+    source: ExecutionState
+    target: ExecutionState
     at_ms: int
     reason: str | None = None
 
@@ -128,7 +127,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     owner: str
     target_type: str
     rev: int = 1
-    state: str = PENDING
+    state: ExecutionState = PENDING
     attempt: int = 0
     attempts: tuple[Attempt, ...] = ()
     history: tuple[Transition, ...] = ()

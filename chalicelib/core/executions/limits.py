@@ -5,17 +5,14 @@ Names have their units last; the relations between bounds are asserted beside th
 
 from __future__ import annotations
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S, SWEEP_PERIOD_MS
 
 HORIZON_MS = 120_000  # how far ahead of their instants firings are put on the queue
 MESSAGE_SPAN_MS = 10_000  # the instants of one message lie within this span
-MESSAGE_MAX_INSTANTS = 25
-QUEUE_DELAY_MAX_S = 900  # what every queue can hold a message back for; what is due later comes early, and again
 LOST_AFTER_MS = 300_000  # an owed instant without a record this long past it is called lost
 UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept this long past its instant
 ATTEMPT_LEASE_MS = 20_000  # how long past its instant a claim protects an attempt nobody has marked as running
 RUNNING_MARK_MS = 100  # a delivery still running after this is written down as in_progress
-SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
 WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is looked at for a cancel
 PREPARE_MAX_MS = 500  # of preparing one owner's firings of a batch; slow names must not make others late
 ERROR_MAX_CHARS = 500

@@ -7,14 +7,26 @@ state (``outcome``), and the next good one takes it away; see engine/job_outcome
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-from chalicelib.core.executions.execution import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution
-from chalicelib.core.schedules import schedule as schedules
+from chalicelib.core.executions.execution import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    MISSED,
+    PENDING,
+    SKIPPED,
+    TIMEOUT,
+    Execution,
+)
 from chalicelib.core.schedules.capacity import is_cancelled
-from chalicelib.core.schedules.schedule import Schedule, State
+from chalicelib.core.schedules.schedule import Schedule, State, progress
 
-UNICO, RECURRENTE = "unico", "recurrente"
+JobType = Literal["unico", "recurrente"]
+JobStatus = Literal["pending", "in_progress", "completed", "failed", "cancelled", "timeout"]
+UNICO: Final = "unico"
+RECURRENTE: Final = "recurrente"
 STATUSES: Final = (PENDING, IN_PROGRESS, COMPLETED, FAILED, CANCELLED, TIMEOUT)
 BAD: Final = frozenset({FAILED, TIMEOUT, CANCELLED})
 ATTEMPTED: Final = frozenset({PENDING, IN_PROGRESS, COMPLETED, *BAD})
@@ -24,7 +36,7 @@ FRESH, RAN = "fresh", "ran"
 GROUP_OF: Final = {PENDING: FRESH, COMPLETED: RAN, FAILED: FAILED, TIMEOUT: TIMEOUT, CANCELLED: CANCELLED}
 
 
-def kind(found: Schedule) -> str:
+def kind(found: Schedule) -> JobType:
     """The type of a schedule as a job: what runs at one instant is ``unico``."""
     return UNICO if found.definition.type == "AT" else RECURRENTE
 
@@ -45,16 +57,16 @@ def group(state: State) -> str | None:
 
 def last_run_ms(found: Schedule, now_ms: int) -> int | None:
     """The instant of the last execution that was attempted, as the state tells it."""
-    return schedules.progress(found, now_ms).last_run_ms
+    return progress(found, now_ms).last_run_ms
 
 
-def status(found: Schedule, last: Execution | None, now_ms: int) -> str:
+def status(found: Schedule, last: Execution | None, now_ms: int) -> JobStatus:
     """The status of a job whose last attempted execution is ``last`` (None: there is none, or it has expired)."""
     if is_cancelled(found.definition, found.state):
         return CANCELLED
-    if last is not None and last.state in ATTEMPTED:
+    if last is not None and last.state != MISSED and last.state != SKIPPED:
         return last.state
     if found.state.outcome:
         return found.state.outcome
-    course = schedules.progress(found, now_ms)
+    course = progress(found, now_ms)
     return COMPLETED if course.state == "completed" or course.last_run_ms is not None else PENDING

@@ -14,13 +14,13 @@ from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
     LEASE_METADATA_MAX_BYTES,
+    LEASE_NAME_MAX_CHARS,
     LEASE_TTL_MAX_MS,
     LEASE_TTL_MIN_MS,
     LEASE_WAIT_MAX_MS,
 )
-from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 
-_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
+_NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{LEASE_NAME_MAX_CHARS}}}")
 
 
 class AcquireRequest(Struct, frozen=True):
@@ -110,7 +110,7 @@ def name_problem(name: object) -> FieldError | None:
     """What is wrong with a lease's name, if anything."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
-    return FieldError("name", f"must be 1 to {NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
+    return FieldError("name", f"must be 1 to {LEASE_NAME_MAX_CHARS} characters of A-Z a-z 0-9 . _ : / -")
 
 
 def _raise_any(*problems: FieldError | None) -> None:

@@ -5,10 +5,10 @@ Names have their units last; the relations between bounds are asserted beside th
 
 from __future__ import annotations
 
-MONITOR_WINDOW_MIN_MS = 60_000  # silences are looked for once a minute
+from chalicelib.core.schedules.limits import FAILURES_IN_ROW_MAX
+
 MONITOR_LOOK_RECORDS = (10, 90)  # the newest executions that a look reads, and then, before it calls them silent
 MONITOR_COMPLETED_KEPT_MS = 86_400_000  # how long the state of a completed schedule's monitor is kept
-FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
 FAILURE_PAUSES_KEPT = 3  # of a schedule, so that each is told of though it was resumed at once
 FAILURES_LOOK_MAX_RECORDS = 5_000  # how far back one look counts: skipped instants lie between the failures
 CATCH_UP_LATE_MS = 2_000  # a firing later than this at its claim is caught up: it waits for a slot

@@ -14,7 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
+from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Key, Schedule
 

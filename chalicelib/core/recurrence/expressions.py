@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.instants import parse_rfc3339
@@ -20,12 +20,13 @@ from chalicelib.core.recurrence.calendar_periods import UNBOUNDED, CalendarSteps
 from chalicelib.core.recurrence.cron import NEVER, Cron
 from chalicelib.core.recurrence.exclusions import Exclusion, Exclusions
 from chalicelib.core.recurrence.limits import RATE_MIN_MS
-from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, WallClock, WallGrid
+from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, DstGap, DstOverlap, WallClock, WallGrid
 from chalicelib.core.recurrence.zones import Zone
 
-__all__ = ["KINDS", "Exclusion", "Recurrence", "Spec", "compile", "parse_duration"]
+__all__ = ["KINDS", "Exclusion", "Recurrence", "RecurrenceType", "Spec", "compile", "parse_duration"]
 
-KINDS: Final = ("CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE")
+RecurrenceType = Literal["CRON", "RATE", "DELAY", "ISO8601", "AT", "RRULE"]
+KINDS: Final = get_args(RecurrenceType)
 COMPILED_KEPT: Final = 4_096
 _DURATION: Final = re.compile(r"(\d{1,15})(ms|s|m|h|d)", re.ASCII)
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -37,15 +38,15 @@ class Spec(NamedTuple):
     A tuple, because it is made and hashed for every look-up of a compiled recurrence, and a tuple does both in C.
     """
 
-    type: str
+    type: RecurrenceType
     expr: str
     timezone: str = "UTC"
     anchor_ms: int = 0
     start_at_ms: int | None = None
     end_at_ms: int | None = None
     max_runs: int | None = None
-    dst_gap: str = "run_after"
-    dst_overlap: str = "once"
+    dst_gap: DstGap = "run_after"
+    dst_overlap: DstOverlap = "once"
     exclude: tuple[Exclusion, ...] = ()
 
 

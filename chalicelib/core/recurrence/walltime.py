@@ -16,15 +16,17 @@ The default is Debian cron's behaviour (cron(8), "Daylight Saving Time and other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from chalicelib.core.recurrence.calendar_days import NEVER
 from chalicelib.core.recurrence.cron import Cron
 from chalicelib.core.recurrence.cron_without import CronWithout
 from chalicelib.core.recurrence.zones import Zone
 
-GAP_POLICIES: Final = ("run_after", "skip", "shift")
-OVERLAP_POLICIES: Final = ("once", "twice")
+DstGap = Literal["run_after", "skip", "shift"]
+DstOverlap = Literal["once", "twice"]
+GAP_POLICIES: Final = get_args(DstGap)
+OVERLAP_POLICIES: Final = get_args(DstOverlap)
 _FAR_S: Final = 2 * 86_400  # more than any zone ever jumped (Samoa skipped one day)
 
 

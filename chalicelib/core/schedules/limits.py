@@ -11,7 +11,6 @@ PAYLOAD_MAX_BYTES = 64 * 1024
 NAME_MAX_CHARS = 128
 TAGS_MAX_COUNT = 20
 TAG_MAX_CHARS = 64
-OWNER_MAX_CHARS = 128
 SHARD_KEY_MAX_CHARS = 128
 NOTE_MAX_CHARS = 512
 JITTER_MAX_MS = 86_400_000
@@ -33,5 +32,8 @@ IMPORT_MAX_SCHEDULES = 500
 REPLAN_PAGE_SCHEDULES = 100  # planned anew in one step
 RELEASE_PAGE_SCHEDULES = 25  # that no longer count are taken off what counts in one step
 LIST_SCAN_MAX_ITEMS = 1_000  # schedules that one filtered list call looks at
+SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
+FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
+MONITOR_WINDOW_MIN_MS = 60_000  # silences are looked for once a minute
 
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES

@@ -10,19 +10,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, SETTLE_MAX_INSTANTS
+from chalicelib.core.limits import MESSAGE_MAX_INSTANTS
 from chalicelib.core.recurrence import expressions
+from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
 from chalicelib.core.schedules.limits import (
     CATCH_UP_DEFAULT_MS,
+    SETTLE_MAX_INSTANTS,
     SLA_DEFAULT_MS,
     TIMEOUT_DEFAULT_MS,
     VERSIONS_INLINE_MAX,
 )
+
+Overlap = Literal["allow", "forbid", "replace", "queue"]
+Backoff = Literal["exponential", "fixed"]
+BadEnd = Literal["", "failed", "timeout", "cancelled"]
+ScheduleState = Literal["active", "paused", "completed", "deleted"]
 
 
 class Key(NamedTuple):
@@ -36,7 +43,7 @@ class RetryPolicy(Struct, frozen=True):
     """How often and how long apart a failed delivery is tried again; durations in milliseconds."""
 
     max_attempts: int = 3
-    backoff: str = "exponential"
+    backoff: Backoff = "exponential"
     base_ms: int = 1000
     max_ms: int = 60_000
     jitter: bool = True
@@ -72,7 +79,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
     active: bool = True
     name: str | None = None
-    type: str
+    type: expressions.RecurrenceType
     expr: str
     timezone: str = "UTC"
     start_at_ms: int | None = None
@@ -83,11 +90,11 @@ class Definition(Struct, frozen=True, kw_only=True):
     owner: str = "anonymous"
     shard_key: str = ""
     sla_ms: int = SLA_DEFAULT_MS
-    overlap: str = "allow"
+    overlap: Overlap = "allow"
     catch_up_window_ms: int = CATCH_UP_DEFAULT_MS
     jitter_ms: int = 0
-    dst_gap: str = "run_after"
-    dst_overlap: str = "once"
+    dst_gap: DstGap = "run_after"
+    dst_overlap: DstOverlap = "once"
     exclude: tuple[expressions.Exclusion, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
     timeout_ms: int = TIMEOUT_DEFAULT_MS
@@ -171,7 +178,7 @@ class State(Struct, frozen=True, kw_only=True):
     rev: int = 1
     epoch: int = 1
     versions: tuple[VersionRef, ...]
-    status: str = "active"
+    status: ScheduleState = "active"
     next_run_ms: int | None = None
     run_count: int = 0
     fence: int = 0
@@ -180,7 +187,7 @@ class State(Struct, frozen=True, kw_only=True):
     running: RunRef | None = None
     waiting: RunRef | None = None
     paced_ms: int | None = None
-    outcome: str = ""
+    outcome: BadEnd = ""
     outcome_ms: int = 0
     chained: bool = False
     counted: int = -1
@@ -330,7 +337,7 @@ def window(definition: Definition, from_ms: int, until_ms: int, run_count: int, 
 class Progress(Struct, frozen=True):
     """What a caller sees of a schedule's course: instants in unix milliseconds."""
 
-    state: str
+    state: ScheduleState
     next_run_ms: int | None
     last_run_ms: int | None
     run_count: int
@@ -345,7 +352,7 @@ def progress(schedule: Schedule, now_ms: int) -> Progress:
         return Progress("deleted", None, last, state.run_count - ahead)
     waits = definition.type == "DELAY" and state.queued_ms is not None
     exhausted = upcoming is None and not waits
-    shown = "paused" if not definition.active else "completed" if exhausted else "active"
+    shown: ScheduleState = "paused" if not definition.active else "completed" if exhausted else "active"
     return Progress(shown, upcoming if definition.active else None, last, state.run_count - ahead)
 
 

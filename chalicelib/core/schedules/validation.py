@@ -1,26 +1,26 @@
 """Whether a whole schedule, as somebody wants it, may exist: every rule of its fields that one look can judge.
 
-Faces (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of them
-and with all errors together. Field names are those of the API, nested ones with dots. What is wrong with a target is
-read off the description of its kind (``core.targets.registry``).
+The ways in (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of
+them and with all errors together. Field names are those of the API, nested ones with dots. What is wrong with a
+target is read off the description of its kind (``core.targets.registry``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, get_args
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
-from chalicelib.core.policies.limits import FAILURES_IN_ROW_MAX, MONITOR_WINDOW_MIN_MS
+from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, OWNER_MAX_CHARS
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
 from chalicelib.core.schedules.limits import (
+    FAILURES_IN_ROW_MAX,
     JITTER_MAX_MS,
+    MONITOR_WINDOW_MIN_MS,
     NAME_MAX_CHARS,
     NOTE_MAX_CHARS,
-    OWNER_MAX_CHARS,
     PAYLOAD_MAX_BYTES,
     RETRY_MAX_ATTEMPTS,
     RUNS_MAX,
@@ -28,11 +28,11 @@ from chalicelib.core.schedules.limits import (
     TAG_MAX_CHARS,
     TAGS_MAX_COUNT,
 )
-from chalicelib.core.schedules.schedule import Definition, RetryPolicy
+from chalicelib.core.schedules.schedule import Backoff, Definition, Overlap, RetryPolicy
 from chalicelib.core.targets import registry
 
-OVERLAPS: Final = ("allow", "forbid", "replace", "queue")
-BACKOFFS: Final = ("exponential", "fixed")
+OVERLAPS: Final = get_args(Overlap)
+BACKOFFS: Final = get_args(Backoff)
 LATER_TARGETS: Final = ("kafka", "nats", "rabbitmq", "grpc", "workflow")
 
 TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like

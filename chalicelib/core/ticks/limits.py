@@ -5,8 +5,7 @@ Names have their units last; the relations between bounds are asserted beside th
 
 from __future__ import annotations
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
-from chalicelib.core.executions.limits import QUEUE_DELAY_MAX_S
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S, SWEEP_PERIOD_MS
 
 SEQUENCE_MAX = 10**15 - 1  # thirty million years of seconds
 TICK_CATCH_UP_MAX_COUNT = 60  # boundaries missed in an outage that are emitted late; older ones become a gap

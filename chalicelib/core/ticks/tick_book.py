@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
+from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.recurrence.zones import Zone
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import (

@@ -9,14 +9,15 @@ from zlib import crc32
 
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import OPEN, RETRYABLE, ExecutionKey
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.services import Caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import backfill, executions, schedules
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 from tests.simulation.world import World
 
 ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 REPEATS_MAX = 3
 PATIENCE_MS = 60_000
 API_LIMIT_MS = 29_000  # the time limits of the functions, as .chalice/config.json sets them
@@ -61,7 +62,7 @@ class Clients:
                 "create",
                 Key("default", planned.id),
                 fields,
-                lambda s: schedules.create(s, CALLER, fields, planned.id),
+                lambda s: schedules.create(s, CALLER, ScheduleRequest(**fields), planned.id),
                 done,
                 must=True,
             )
@@ -91,7 +92,9 @@ class Clients:
         fields = dict(op.fields)
         kind = op.kind
         if kind == "edit":
-            self.call("edit", key, fields, lambda s: schedules.edit(s, CALLER, name, fields, None), done)
+            self.call(
+                "edit", key, fields, lambda s: schedules.edit(s, CALLER, name, ScheduleRequest(**fields), None), done
+            )
         elif kind == "pause":
             self.pause(key, done)
         elif kind == "resume":
@@ -114,7 +117,7 @@ class Clients:
             self._world.call_at(
                 self._world.now + number * 300,
                 lambda fields=fields: self.call(  # type: ignore[misc]
-                    "edit", key, fields, lambda s: schedules.edit(s, CALLER, key.id, fields, None)
+                    "edit", key, fields, lambda s: schedules.edit(s, CALLER, key.id, ScheduleRequest(**fields), None)
                 ),
             )
 

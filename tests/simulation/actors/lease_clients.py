@@ -14,8 +14,10 @@ from chalicelib.core.errors import ChronoError, Conflict, InvalidField
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted
 from chalicelib.core.leases.lease_item import LeaseItem
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.ports.services import Services
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
 from tests.simulation.actors.tables import Gate, Leases
 from tests.simulation.clock import InstanceClock
 from tests.simulation.world import Job, World
@@ -25,7 +27,7 @@ TTLS_MS = (200, 500, 1_000, 3_000)
 PATIENCE_MS = 2_000
 GIVES_UP_AFTER = 30  # askings; in quiet worlds nobody gives up, so that turns can be compared
 PLACED_WITHIN_MS = 500  # a call that is held has its place by then, while nothing goes wrong
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 
 
 class Written(NamedTuple):
@@ -215,7 +217,7 @@ class LeaseClient:
             asked += 1
             asked_ms = world.now
             try:
-                answer = self._call(lambda s: leases.acquire(s, CALLER, dict(fields)), wait_ms + PATIENCE_MS)
+                answer = self._call(lambda s: leases.acquire(s, CALLER, AcquireLease(**fields)), wait_ms + PATIENCE_MS)
             except (ChronoError, NoAnswer):
                 answer = None
             if isinstance(answer, Granted):
@@ -238,7 +240,7 @@ class LeaseClient:
             asked_ms = world.now
             try:
                 fields = {"name": name, "holder_id": self.name, "fencing_token": token, "ttl_ms": ttl_ms}
-                self._call(lambda s, f=fields: leases.renew(s, CALLER, dict(f)), PATIENCE_MS)
+                self._call(lambda s, f=fields: leases.renew(s, CALLER, RenewLease(**f)), PATIENCE_MS)
             except Conflict:
                 break
             except (ChronoError, NoAnswer):
@@ -261,7 +263,7 @@ class LeaseClient:
         released = False
         for _ in range(4):
             try:
-                self._call(lambda s: leases.release(s, CALLER, dict(fields)), PATIENCE_MS)
+                self._call(lambda s: leases.release(s, CALLER, ReleaseLease(**fields)), PATIENCE_MS)
             except Conflict:
                 return
             except (ChronoError, NoAnswer):
@@ -270,7 +272,7 @@ class LeaseClient:
             break
         if released and self._world.random.random() < 0.4:  # a heartbeat that was still under way
             try:
-                self._call(lambda s: leases.renew(s, CALLER, {**fields, "ttl_ms": ttl_ms}), PATIENCE_MS)
+                self._call(lambda s: leases.renew(s, CALLER, RenewLease(**fields, ttl_ms=ttl_ms)), PATIENCE_MS)
             except (ChronoError, NoAnswer):
                 return
             self._record.faults.append(f"{self.name}'s heartbeat revived token {token} of {name} after its release")

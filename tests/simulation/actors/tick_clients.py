@@ -11,11 +11,12 @@ from zlib import crc32
 
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.errors import ChronoError
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.ticks import tick_event
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Book, Page, Skipped
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.usecases import tick_feed, ticks
 from chalicelib.usecases.tick_feed import Dropped
@@ -25,7 +26,7 @@ from tests.simulation.clock import NANOS_PER_MS
 from tests.simulation.tick_plan import TickOp
 from tests.simulation.world import Job, World
 
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 LIMIT_MS = 29_000
 PAGE_ITEMS = (7, 40, 500)
 FAR_BACK = 1_300  # ticks: more than the book holds
@@ -219,7 +220,7 @@ class PastReader:
         found: list[Any] = []
         after = self._got[-1].sequence if self._got else 0
         s = instance.services
-        job = self._world.spawn(instance, lambda: found.append(ticks.history(s, self._frequency, after, limit)))
+        job = self._world.spawn(instance, lambda: found.append(ticks.history(s, CALLER, self._frequency, after, limit)))
         try:
             job.wait(self._world.now + LIMIT_MS)
         except ChronoError:
@@ -253,9 +254,9 @@ class Archivist:
                 self._world.invoke(instance, lambda s=instance.services: self._read(s), LIMIT_MS, delay_ms)
 
     def _read(self, s: Services) -> None:
-        reserved = ticks.view(s, self._frequency).reserved_sequence
+        reserved = ticks.view(s, CALLER, self._frequency).reserved_sequence
         after = max(0, reserved - FAR_BACK)
-        found = ticks.history(s, self._frequency, after, FAR_BACK)
+        found = ticks.history(s, CALLER, self._frequency, after, FAR_BACK)
         self._record.followed.append((after, list(found.ticks)))
 
 
@@ -289,7 +290,7 @@ class Follower:
         until_ms = s.clock.now_ms() + (150_000 if self._slow else 30_000)
         got: list[Tick | Dropped] = []
         self._record.followed.append((self._last, got))
-        for item in tick_feed.follow(s, self._frequency, self._last, until_ms, lambda: False):
+        for item in tick_feed.follow(s, CALLER, self._frequency, self._last, until_ms, lambda: False):
             if isinstance(item, Tick | Dropped):
                 got.append(item)
                 self._last = item.sequence if isinstance(item, Tick) else item.until_sequence

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
+from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CLOCK_AHEAD_MAX_MS, TICK_GRACE_MS, TICK_RESERVE_AHEAD_MS, TICK_START_MS
 from chalicelib.core.ticks.numbering import Gap, Tick, TickCursor

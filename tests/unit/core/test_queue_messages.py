@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import MESSAGE_MAX_INSTANTS, MESSAGE_SPAN_MS, QUEUE_DELAY_MAX_S
+from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from chalicelib.core.limits import MESSAGE_MAX_INSTANTS, QUEUE_DELAY_MAX_S
 from chalicelib.core.queue_messages import (
     BUS,
     TARGET,

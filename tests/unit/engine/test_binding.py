@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory.machine import ManualClock
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.limits import VERSIONS_INLINE_MAX
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.engine.binding import PAUSED, Unbound, ended_unbound
 from chalicelib.engine.claim import claim_firings
 from chalicelib.engine.handoff import firing_of
@@ -29,7 +30,7 @@ LATER_EDITS = (0, VERSIONS_INLINE_MAX)  # with the latter, the state does not na
 def edit(plant: Plant, schedule_id: str, at_ms: int, **fields: object) -> None:
     """An edit while no worker works."""
     plant.skip(at_ms)
-    schedules.edit(plant.services, CALLER, schedule_id, fields, None)
+    schedules.edit(plant.services, CALLER, schedule_id, ScheduleRequest(**fields), None)
 
 
 def edit_often(plant: Plant, schedule_id: str, times: int, at_ms: int) -> None:
@@ -52,7 +53,7 @@ def test_an_edit_owes_nothing_after_its_last_run_though_its_grid_goes_on() -> No
     plant = Plant(T0, lead_ms=5_000)
     beat = plant.create(type="RATE", expr="rate:10s", max_runs=3)
     plant.run_until(T0 + 26_500)  # that of second 30 is claimed
-    schedules.edit(plant.services, CALLER, beat, {"expr": "rate:1s"}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(expr="rate:1s"), None)
     plant.run_until(T0 + 60_000)
     assert [at - T0 for at in plant.bus.instants(beat)] == [10_000, 20_000, 27_000]
     assert outcomes(plant, beat)[-1] == (30_000, "skipped")
@@ -101,7 +102,7 @@ def test_an_edit_by_a_clock_that_was_set_back_begins_no_run_beside_the_one_in_pr
     plant.run_until(T0 + 12_000)
     assert outcomes(plant, chained) == [(10_000, "in_progress")]
     set_back = replace(plant.services, clock=ManualClock(T0 + 5_000))
-    schedules.edit(set_back, CALLER, chained, {"payload": "1"}, None)
+    schedules.edit(set_back, CALLER, chained, ScheduleRequest(payload="1"), None)
     assert plant.get(chained).state.run_count == 1
     plant.run_until(T0 + 40_000)
     assert outcomes(plant, chained) == [(10_000, "in_progress")]
@@ -220,6 +221,6 @@ def test_changes_by_a_clock_that_was_set_back_lose_nothing_between_them() -> Non
     edit(plant, beat, T0 + 9_998, payload='"in force from 9,998 on"')
     set_back = replace(plant.services, clock=ManualClock(T0 - 3_600_000))
     for active in (False, True, False):  # from 9,999, 10,000 and 10,001 on: each begins after the one before
-        schedules.edit(set_back, CALLER, beat, {"enabled": active}, None)
+        schedules.edit(set_back, CALLER, beat, ScheduleRequest(enabled=active), None)
     plant.run_until(T0 + 1_000_000)  # by that clock it is an hour ahead, and the queue holds a message for 900 s
     assert outcomes(plant, beat) == [(10_000, "completed")]

@@ -10,6 +10,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firings, Run
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claimed, Item
 from chalicelib.process.admission import Caps
@@ -120,7 +121,9 @@ def test_what_an_edit_took_out_is_skipped_and_not_missed_when_its_worker_stalls(
     plant = Plant(T0)
     once = plant.create(**ONCE, catch_up_window_ms=3_000)
     stand_still(plant, "epochs", AT_MS, 6_000)
-    plant.clock.at(AT_MS - 300, lambda: schedules.edit(plant.services, CALLER, once, {"expr": "rate:7h"}, None))
+    plant.clock.at(
+        AT_MS - 300, lambda: schedules.edit(plant.services, CALLER, once, ScheduleRequest(expr="rate:7h"), None)
+    )
     plant.run_until(T0 + 60_000)
     assert [e.state for e in plant.executions(once)] == ["skipped"]
 

@@ -10,6 +10,7 @@ import pytest
 from chalicelib.core.errors import PreconditionFailed, Unavailable
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.queue_messages import Run
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import FailurePause, RetryPolicy
 from chalicelib.engine import failures, schedule_change
 from chalicelib.engine.claim import claim_runs
@@ -132,7 +133,7 @@ def test_other_edits_do_not_begin_it_anew() -> None:
     plant = Plant(T0)
     beat = failing(plant, 3)
     plant.run_until(T0 + 25_000)
-    schedules.edit(plant.services, CALLER, beat, {"payload": "1"}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(payload="1"), None)
     plant.run_until(T0 + 120_000)
     assert states(plant, beat) == ["failed"] * 3
 
@@ -180,7 +181,7 @@ def test_setting_the_policy_judges_from_the_next_failure_on() -> None:
     plant = Plant(T0)
     beat = failing(plant, None)
     plant.run_until(T0 + 55_000)
-    schedules.edit(plant.services, CALLER, beat, {"pause_after_failures": 2}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(pause_after_failures=2), None)
     assert plant.get(beat).definition.active
     plant.run_until(T0 + 100_000)
     assert states(plant, beat) == ["failed"] * 6

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
 from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key, Monitor, RetryPolicy
 from chalicelib.engine import monitors
 from chalicelib.ports.target import Outcome
@@ -150,7 +151,7 @@ def test_a_completed_or_deleted_one_is_not_watched() -> None:
     plant.run_until(T0 + 10 * MINUTE)
     assert alerts(plant) == []
     assert watch(plant, gone) is None
-    schedules.edit(plant.services, CALLER, ended, {"max_runs": None}, None)
+    schedules.edit(plant.services, CALLER, ended, ScheduleRequest(max_runs=None), None)
     plant.run_until(T0 + 20 * MINUTE)
     assert kinds(plant) == ["no_success"]
 
@@ -172,13 +173,13 @@ def test_another_window_begins_anew_and_other_edits_do_not() -> None:
     beat = monitored(plant)
     plant.run_until(T0 + MINUTE)
     before = watch(plant, beat)
-    schedules.edit(plant.services, CALLER, beat, {"payload": "1"}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(payload="1"), None)
     assert watch(plant, beat) == before
-    schedules.edit(plant.services, CALLER, beat, {"monitor": Monitor(5 * MINUTE)}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(monitor=Monitor(5 * MINUTE)), None)
     after = watch(plant, beat)
     assert after is not None
     assert (after.since_ms, after.window_ms) == (T0 + MINUTE + 1, 5 * MINUTE)
-    schedules.edit(plant.services, CALLER, beat, {"monitor": None}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(monitor=None), None)
     plant.run_until(T0 + 20 * MINUTE)
     assert alerts(plant) == []
 
@@ -190,7 +191,7 @@ def test_a_refused_change_leaves_the_watch_as_it_was() -> None:
     plant.run_until(T0 + MINUTE)
     before = watch(plant, beat)
     with pytest.raises(Conflict):
-        schedules.edit(plant.services, CALLER, beat, {"name": "b", "monitor": Monitor(5 * MINUTE)}, None)
+        schedules.edit(plant.services, CALLER, beat, ScheduleRequest(name="b", monitor=Monitor(5 * MINUTE)), None)
     assert watch(plant, beat) == before
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Outcome
@@ -205,7 +206,7 @@ def test_what_is_over_cannot_be_cancelled() -> None:
 CHANGES: dict[str, tuple[Callable[[Services, str], object], list[str]]] = {
     "deleted": (lambda s, key: schedules.delete(s, CALLER, key, None), []),
     "paused": (lambda s, key: schedules.pause(s, CALLER, key, None, None), []),
-    "edited": (lambda s, key: schedules.edit(s, CALLER, key, {"payload": '"new"'}, None), ["new"]),
+    "edited": (lambda s, key: schedules.edit(s, CALLER, key, ScheduleRequest(payload='"new"'), None), ["new"]),
 }
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField, OutcomeUnknown
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import progress
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
@@ -78,7 +79,7 @@ def test_an_edit_takes_the_future_and_leaves_the_past() -> None:
     plant = Plant(T0)
     beat = plant.create(type="RATE", expr="rate:10s", payload='"old"')
     plant.run_until(T0 + 15_000)
-    schedules.edit(plant.services, CALLER, beat, {"expr": "rate:5s", "payload": '"new"'}, None)
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(expr="rate:5s", payload='"new"'), None)
     plant.run_until(T0 + 31_000)
     assert plant.bus.instants(beat) == [T0 + k for k in (10_000, 15_000, 20_000, 25_000, 30_000)]
     assert [b'"new"' in d.event for _, d in plant.bus.sent] == [False, True, True, True, True]

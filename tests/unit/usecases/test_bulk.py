@@ -6,8 +6,9 @@ import pytest
 
 from chalicelib.core.errors import InvalidField, NotFound
 from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.usecases import bulk
-from chalicelib.usecases.bulk import Operation
+from chalicelib.usecases.bulk import BulkOperation
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
 from tests.kit.watched import Watched
@@ -24,7 +25,7 @@ def plant() -> Plant:
 def test_one_that_is_refused_does_not_stop_those_behind_it(plant: Plant) -> None:
     ids = [plant.services.ids.ulid(T0) for _ in range(3)]
     wanted = [RATE, {"type": "RATE", "expr": "rate:never"}, RATE]
-    operations = [Operation("create", i, fields) for i, fields in zip(ids, wanted, strict=True)]
+    operations = [BulkOperation("create", i, ScheduleRequest(**fields)) for i, fields in zip(ids, wanted, strict=True)]
     results = bulk.run(plant.services, CALLER, operations, again=False)
     assert [type(result.error) for result in results] == [type(None), InvalidField, type(None)]
     assert [plant.get(i).definition.id for i in (ids[0], ids[2])] == [ids[0], ids[2]]
@@ -32,7 +33,7 @@ def test_one_that_is_refused_does_not_stop_those_behind_it(plant: Plant) -> None
 
 def test_a_batch_that_is_run_again_finds_what_it_made_and_what_it_deleted(plant: Plant) -> None:
     new, old = plant.services.ids.ulid(T0), plant.create(**RATE)
-    operations = [Operation("create", new, RATE), Operation("delete", old, {})]
+    operations = [BulkOperation("create", new, ScheduleRequest(**RATE)), BulkOperation("delete", old)]
     first = bulk.run(plant.services, CALLER, operations, again=False)
     second = bulk.run(plant.services, CALLER, operations, again=True)
     assert [result.error for result in [*first, *second]] == [None] * 4
@@ -59,7 +60,7 @@ def test_a_change_by_tag_stops_when_its_time_is_over_and_says_where_to_go_on(pla
 
 def test_a_dry_run_tells_the_same_and_writes_nothing(plant: Plant) -> None:
     on, off = plant.create(**RATE, tags=("t",)), plant.create(**RATE, tags=("t",))
-    bulk.run(plant.services, CALLER, [Operation("pause", off, {})], again=False)
+    bulk.run(plant.services, CALLER, [BulkOperation("pause", off)], again=False)
     told = bulk.by_tag(plant.services, CALLER, "pause", "t", None, True, None)
     assert {change.before.definition.id: change.changed for change in told.changes} == {on: True, off: False}
     assert plant.get(on).definition.active

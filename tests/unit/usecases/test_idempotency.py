@@ -8,7 +8,7 @@ from chalicelib.core.errors import Conflict, InvalidField, NotFound, Unavailable
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES, IDEMPOTENCY_RUNNING_MAX_MS
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
-from chalicelib.usecases.idempotency import Answer, Run
+from chalicelib.usecases.idempotency import FirstAnswer, RepeatableCall
 from tests.kit.machine import MovableClock
 from tests.kit.plant import CALLER
 from tests.kit.services import make_services, with_stores
@@ -20,13 +20,13 @@ class Caller:
 
     def __init__(self, s: Services) -> None:
         self.s = s
-        self.runs: list[Run] = []
+        self.runs: list[RepeatableCall] = []
         self.problem: Exception | None = None
 
-    def once(self, seed: str, body: str = "body", key: str = "key") -> Answer:
+    def once(self, seed: str, body: str = "body", key: str = "key") -> FirstAnswer:
         return idempotency.once(self.s, CALLER, key, body, seed, self._call)
 
-    def _call(self, run: Run) -> str:
+    def _call(self, run: RepeatableCall) -> str:
         self.runs.append(run)
         if self.problem is not None:
             problem, self.problem = self.problem, None
@@ -45,24 +45,24 @@ def clock_of(s: Services) -> MovableClock:
 
 
 def test_the_first_answer_is_given_again(caller: Caller) -> None:
-    assert caller.once("one") == Answer("made one", replayed=False)
-    assert caller.once("two") == Answer("made one", replayed=True)
-    assert caller.runs == [Run("one", again=False)]
+    assert caller.once("one") == FirstAnswer("made one", replayed=False)
+    assert caller.once("two") == FirstAnswer("made one", replayed=True)
+    assert caller.runs == [RepeatableCall("one", again=False)]
 
 
 def test_a_refused_call_frees_its_key(caller: Caller) -> None:
     caller.problem = NotFound("no such schedule")
     with pytest.raises(NotFound):
         caller.once("one")
-    assert caller.once("two", body="another") == Answer("made two", replayed=False)
+    assert caller.once("two", body="another") == FirstAnswer("made two", replayed=False)
 
 
 def test_a_call_that_may_have_written_is_run_again_at_once_under_its_seed(caller: Caller) -> None:
     caller.problem = Unavailable("away")
     with pytest.raises(Unavailable):
         caller.once("one")
-    assert caller.once("two") == Answer("made one", replayed=False)
-    assert caller.runs == [Run("one", again=False), Run("one", again=True)]
+    assert caller.once("two") == FirstAnswer("made one", replayed=False)
+    assert caller.runs == [RepeatableCall("one", again=False), RepeatableCall("one", again=True)]
 
 
 def test_a_refusal_of_the_second_run_does_not_free_what_the_first_may_have_made(caller: Caller) -> None:
@@ -70,11 +70,11 @@ def test_a_refusal_of_the_second_run_does_not_free_what_the_first_may_have_made(
         caller.problem = problem
         with pytest.raises(type(problem)):
             caller.once("any")
-    assert caller.once("three") == Answer("made any", replayed=False)
+    assert caller.once("three") == FirstAnswer("made any", replayed=False)
 
 
 def test_while_the_first_call_runs_the_second_is_told_so(caller: Caller) -> None:
-    def ask_inside(run: Run) -> str:
+    def ask_inside(run: RepeatableCall) -> str:
         with pytest.raises(Conflict) as refused:
             caller.once("two")
         assert refused.value.code == "idempotency_in_progress"
@@ -83,7 +83,7 @@ def test_while_the_first_call_runs_the_second_is_told_so(caller: Caller) -> None
 
     text = idempotency.once(caller.s, CALLER, "key", "body", "one", ask_inside).text
     assert text == "made one"
-    assert caller.runs == [Run("one", again=True)]
+    assert caller.runs == [RepeatableCall("one", again=True)]
 
 
 def test_an_answer_that_cannot_be_kept_is_given_all_the_same(caller: Caller) -> None:

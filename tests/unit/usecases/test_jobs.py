@@ -7,11 +7,11 @@ import pytest
 from chalicelib.core.errors import InvalidField
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import jobs
-from chalicelib.usecases.jobs import NewJob
+from chalicelib.usecases.jobs import JobRequest
 from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000
-ONCE = NewJob("unico", timestamp="2026-11-21T09:21:00Z", webhook_url="http://127.0.0.1:9/", payload="{}")
+ONCE = JobRequest("unico", timestamp="2026-11-21T09:21:00Z", webhook_url="http://127.0.0.1:9/", payload="{}")
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def plant() -> Plant:
     return Plant(T0)
 
 
-def make(plant: Plant, wanted: NewJob = ONCE) -> str:
+def make(plant: Plant, wanted: JobRequest = ONCE) -> str:
     return jobs.create(plant.services, CALLER, wanted, plant.services.ids.ulid(T0)).schedule.definition.id
 
 
@@ -57,6 +57,6 @@ def test_a_cancelled_job_does_not_fire(plant: Plant) -> None:
 
 
 def test_what_has_passed_is_refused_in_the_words_of_a_job(plant: Plant) -> None:
-    late = NewJob("unico", timestamp="2026-11-21T09:19:00Z", webhook_url="http://127.0.0.1:9/", payload="{}")
+    late = JobRequest("unico", timestamp="2026-11-21T09:19:00Z", webhook_url="http://127.0.0.1:9/", payload="{}")
     with pytest.raises(InvalidField, match="timestamp"):
         make(plant, late)

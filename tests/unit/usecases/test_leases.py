@@ -14,15 +14,17 @@ from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnkn
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.limits import LEASE_POLL_MS
-from chalicelib.ports.services import Caller, Config, Services
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.ports.services import Config, Services
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
+from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
 from tests.kit.machine import manual_machine
 from tests.kit.services import make_services
 
 NOW_MS = 1_795_252_800_000
-CALLER = Caller()
+CALLER = ANONYMOUS_ADMIN
 TTL = 10_000
 MARGIN = 20
 
@@ -97,15 +99,15 @@ def d() -> Deployment:
 
 
 def acquire(s: Services, who: str = "a", **fields: Any) -> Any:
-    return leases.acquire(s, CALLER, {"name": "n", "holder_id": who, "ttl_ms": TTL} | fields)
+    return leases.acquire(s, CALLER, AcquireLease(**{"name": "n", "holder_id": who, "ttl_ms": TTL} | fields))
 
 
 def release(s: Services, who: str, token: int) -> object:
-    return leases.release(s, CALLER, {"name": "n", "holder_id": who, "fencing_token": token})
+    return leases.release(s, CALLER, ReleaseLease(name="n", holder_id=who, fencing_token=token))
 
 
 def renew(s: Services, who: str, token: int) -> Granted:
-    return leases.renew(s, CALLER, {"name": "n", "holder_id": who, "fencing_token": token})
+    return leases.renew(s, CALLER, RenewLease(name="n", holder_id=who, fencing_token=token))
 
 
 def test_an_uncontended_cycle_takes_two_calls(d: Deployment) -> None:
@@ -234,10 +236,10 @@ def test_every_write_is_stamped(d: Deployment) -> None:
 
 def test_another_subject_is_not_the_holder(d: Deployment) -> None:
     acquire(d.first)
-    thief = Caller(subject="thief")
+    thief = Caller("default", "thief", frozenset({"user"}))
     with pytest.raises(Conflict):
-        leases.release(d.first, thief, {"name": "n", "holder_id": "a", "fencing_token": 1})
-    answer = leases.acquire(d.first, thief, {"name": "n", "holder_id": "a", "ttl_ms": TTL})
+        leases.release(d.first, thief, ReleaseLease(name="n", holder_id="a", fencing_token=1))
+    answer = leases.acquire(d.first, thief, AcquireLease(name="n", holder_id="a", ttl_ms=TTL))
     assert answer == Waiting(1, "a", NOW_MS + TTL)
 
 

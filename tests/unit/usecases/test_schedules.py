@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.core.errors import Conflict, NotFound
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import schedules
 from tests.kit.plant import CALLER, Plant
@@ -20,8 +21,8 @@ def plant() -> Plant:
 
 def test_a_create_that_is_run_again_under_its_id_finds_what_it_made(plant: Plant) -> None:
     new = plant.services.ids.ulid(T0)
-    first = schedules.create(plant.services, CALLER, RATE, new)
-    assert schedules.create(plant.services, CALLER, RATE, new) == first
+    first = schedules.create(plant.services, CALLER, ScheduleRequest(**RATE), new)
+    assert schedules.create(plant.services, CALLER, ScheduleRequest(**RATE), new) == first
     found, after = schedules.page(plant.services, CALLER, ScheduleFilter(), 10, None)
     assert (found, after) == ([first], None)
 

@@ -29,7 +29,9 @@ def follow(plant: Plant, gone_ms: int, until_ms: int) -> list[tuple[int, int]]:
     came: list[tuple[int, int]] = []
 
     def listen() -> None:
-        items = tick_feed.follow(plant.services, SECOND, None, until_ms, lambda: plant.clock.now_ms() >= gone_ms)
+        items = tick_feed.follow(
+            plant.services, CALLER, SECOND, None, until_ms, lambda: plant.clock.now_ms() >= gone_ms
+        )
         came.extend((item.sequence, plant.clock.now_ms() - T0) for item in items if isinstance(item, Tick))
 
     listener = plant.clock.start(listen)
@@ -43,7 +45,7 @@ def numbers(items: list[object]) -> list[int]:
 
 
 def test_with_the_end_in_the_past_it_gives_what_has_passed(plant: Plant) -> None:
-    found: list[object] = list(tick_feed.follow(plant.services, SECOND, 0, 0, lambda: False))
+    found: list[object] = list(tick_feed.follow(plant.services, CALLER, SECOND, 0, 0, lambda: False))
     assert numbers(found) == list(range(1, tick_feed.READ_ITEMS + 1))
 
 
@@ -62,7 +64,7 @@ def test_it_ends_when_nobody_listens_any_more(plant: Plant) -> None:
 
 
 def test_one_that_reads_too_slowly_is_told_what_it_lost_and_goes_on(plant: Plant) -> None:
-    follower = tick_feed.follow(plant.services, SECOND, None, T0 + 900_000, lambda: False)
+    follower = tick_feed.follow(plant.services, CALLER, SECOND, None, T0 + 900_000, lambda: False)
     first, second = next(follower), next(follower)
     assert isinstance(first, Tick)
     assert isinstance(second, Tick)

@@ -14,10 +14,11 @@ from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.core.ticks.limits import TICK_END_MAX_MS, TICK_TARGET_TIMEOUT_MS
 from chalicelib.ports.clock import Reading
-from chalicelib.ports.services import Caller, Services
+from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Outgoing
@@ -105,7 +106,7 @@ class TestInOrder:
         assert plant.services.stores.ticks.pages("second", 0, 10), "long ago means: no longer in the book"
         for limit in (1000, 7):
             after, found = 0, list[Any]()
-            while (page := ticks.history(plant.services, "second", after, limit)).ticks:
+            while (page := ticks.history(plant.services, CALLER, "second", after, limit)).ticks:
                 found += page.ticks
                 after = found[-1].sequence
                 assert page.more == (after < 2999)
@@ -114,10 +115,10 @@ class TestInOrder:
     def test_ticks_of_the_future_are_not_history(self) -> None:
         plant = Plant(T0, ticks=SECONDS)
         plant.run_until(T0 + 10_500)
-        found = ticks.history(plant.services, "second", 0, 100)
+        found = ticks.history(plant.services, CALLER, "second", 0, 100)
         assert [t.timestamp for t in found.ticks] == [(T0 + k * S) * 1_000_000 for k in range(2, 11)]
         assert not found.more
-        view = ticks.view(plant.services, "second")
+        view = ticks.view(plant.services, CALLER, "second")
         assert (view.last_sequence, view.last_nanos, view.next_nanos) == (
             9,
             (T0 + 10 * S) * 1_000_000,
@@ -144,7 +145,7 @@ class TestSwitching:
         after = check_stream(published(plant))[len(found) :]
         assert after[0]["timestamp"] == (T0 + 1002 * S) * 1_000_000
         assert not any("caught_up" in t for t in after)
-        assert ticks.history(plant.services, "second", 0, 1).gaps == ()
+        assert ticks.history(plant.services, CALLER, "second", 0, 1).gaps == ()
 
     @pytest.mark.parametrize("pause_ms", [0, 1, 400, 900, 3_000, 70_000])
     def test_a_number_that_was_taken_back_means_one_tick_only_however_soon_it_goes_on(self, pause_ms: int) -> None:
@@ -159,7 +160,7 @@ class TestSwitching:
         found = check_stream(published(plant))
         assert not any("caught_up" in t for t in found)
         assert len({t["instance_id"] for t in found}) == 5, "messages of before, of the same numbers, were dropped"
-        history = ticks.history(plant.services, "second", 0, 1000)
+        history = ticks.history(plant.services, CALLER, "second", 0, 1000)
         assert [t.as_json() for t in history.ticks] == found
 
     def test_a_worker_that_stands_still_between_opening_and_sending_loses_nothing(self) -> None:
@@ -175,12 +176,12 @@ class TestSwitching:
         plant.bus.answer = taken
         plant.run_until(T0 + 120_000)
         found = check_stream(published(plant))
-        assert [t.as_json() for t in ticks.history(plant.services, "second", 0, 1000).ticks] == found
+        assert [t.as_json() for t in ticks.history(plant.services, CALLER, "second", 0, 1000).ticks] == found
 
     def test_a_message_of_minutes_ago_is_judged_by_its_page(self) -> None:
         plant = Plant(T0, ticks=SECONDS)
         plant.run_until(T0 + 1500 * S)
-        [old] = ticks.history(plant.services, "second", 9, 1).ticks
+        [old] = ticks.history(plant.services, CALLER, "second", 9, 1).ticks
         assert plant.services.stores.ticks.pages("second", 9, 1)
         false = replace(old, id=f"second-{old.timestamp + NANOS}-10", timestamp=old.timestamp + NANOS)
         assert tick_gate.open_ticks(plant.services, [old, false], []) == {old}
@@ -228,7 +229,7 @@ class TestSwitching:
     def test_only_an_admin_switches(self) -> None:
         plant = Plant(T0)
         with pytest.raises(Exception, match="admin"):
-            ticks.enable(plant.services, Caller(roles=frozenset({"operator"})), "second")
+            ticks.enable(plant.services, Caller("default", "olga", frozenset({"operator"})), "second")
         with pytest.raises(Exception, match="no such tick stream"):
             ticks.enable(plant.services, CALLER, "fortnight")
 
@@ -237,13 +238,13 @@ class TestOutages:
     def test_after_an_outage_the_newest_come_late_and_the_rest_is_a_gap(self) -> None:
         plant = Plant(T0, ticks=SECONDS)
         plant.run_until(T0 + 30_500)
-        before = ticks.view(plant.services, "second").reserved_sequence
+        before = ticks.view(plant.services, CALLER, "second").reserved_sequence
         plant.skip(T0 + 1000 * S)
         plant.run_until(T0 + 1100 * S)
         found = check_stream(published(plant))
         late = [t for t in found if "caught_up" in t]
         assert [t["sequence"] for t in late] == list(range(before + 1, before + 61))
-        history = ticks.history(plant.services, "second", before - 1, 100)
+        history = ticks.history(plant.services, CALLER, "second", before - 1, 100)
         [(after, gap)] = history.gaps
         assert after == before
         assert found[before - 1]["timestamp"] + NANOS == gap.from_nanos
@@ -253,12 +254,12 @@ class TestOutages:
     def test_with_nothing_caught_up_all_of_it_is_a_gap(self) -> None:
         plant = Plant(T0, ticks=SECONDS, tick_catch_up=0)
         plant.run_until(T0 + 30_500)
-        before = ticks.view(plant.services, "second").reserved_sequence
+        before = ticks.view(plant.services, CALLER, "second").reserved_sequence
         plant.skip(T0 + 1000 * S)
         plant.run_until(T0 + 1100 * S)
         found = check_stream(published(plant))
         assert not any("caught_up" in t for t in found)
-        [(_, gap)] = ticks.history(plant.services, "second", before - 1, 100).gaps
+        [(_, gap)] = ticks.history(plant.services, CALLER, "second", before - 1, 100).gaps
         assert found[before]["timestamp"] == gap.to_nanos + NANOS
 
     def test_one_missed_sweep_makes_nothing_late(self) -> None:
@@ -424,7 +425,7 @@ class TestClocks:
         found = check_stream(sent)
         assert len(found) == len(sent), "nothing came twice"
         assert not any("caught_up" in t for t in found)
-        history = ticks.history(plant.services, "second", 0, 10_000)
+        history = ticks.history(plant.services, CALLER, "second", 0, 10_000)
         assert history.gaps == ()
         assert all(ms == t["timestamp"] // 1_000_000 for ms, t in sent[:290])
         assert all(ms == t["timestamp"] // 1_000_000 + 90 * S for ms, t in sent if ms > T0 + 400 * S)
@@ -437,7 +438,7 @@ class TestClocks:
         clock.off_ms = 60 * S
         plant.run_until(T0 + 600 * S)
         check_stream(published(plant))
-        assert ticks.history(plant.services, "second", 0, 10_000).gaps == ()
+        assert ticks.history(plant.services, CALLER, "second", 0, 10_000).gaps == ()
         [event] = clock_events(plant)
         assert event["direction"] == "forward"
 
@@ -449,7 +450,7 @@ class TestClocks:
         found = check_stream(published(plant))
         late = [t for t in found if "caught_up" in t]
         assert len(late) == 60
-        [(after, gap)] = ticks.history(plant.services, "second", late[0]["sequence"] - 2, 100).gaps
+        [(after, gap)] = ticks.history(plant.services, CALLER, "second", late[0]["sequence"] - 2, 100).gaps
         assert after == late[0]["sequence"] - 1
         assert gap.count == (late[0]["timestamp"] - found[after - 1]["timestamp"]) // NANOS - 1
 
@@ -459,7 +460,7 @@ class TestClocks:
         plant.run_until(T0 + 300 * S)
         clock.off_ms = 10 * 365 * 86_400 * S
         plant.run_until(T0 + 600 * S)
-        reserved = ticks.view(plant.services, "second").reserved_sequence
+        reserved = ticks.view(plant.services, CALLER, "second").reserved_sequence
         clock.off_ms = 0
         plant.run_until(T0 + 800 * S)
         found = check_stream(published(plant))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET, Meta, UnsetType
 
+from chalicelib.core.json_schema import states
 from chalicelib.core.targets import ssrf, webhook_signature
 from chalicelib.core.targets.limits import URL_MAX_CHARS, WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.targets.target_description import (
@@ -24,19 +25,14 @@ Method = Literal["POST", "PUT", "PATCH", "DELETE", "GET"]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
 
 
-def _states(**schema: object) -> Meta:
-    """What the OpenAPI document states of a bound that the rules below judge."""
-    return Meta(extra_json_schema=schema)
-
-
 WebhookUrl = Annotated[
     str,
     Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["https://example.com/hook"]),
-    _states(pattern=ssrf.URL_PATTERN),
+    states(pattern=ssrf.URL_PATTERN),
 ]
-_HeaderName = Annotated[str, _states(pattern=f"^{webhook_signature.NAME_PATTERN}$")]
+_HeaderName = Annotated[str, states(pattern=f"^{webhook_signature.NAME_PATTERN}$")]
 _HeaderValue = Annotated[
-    str, _states(pattern=f"^{webhook_signature.VALUE_PATTERN}$", maxLength=webhook_signature.HEADER_VALUE_MAX_CHARS)
+    str, states(pattern=f"^{webhook_signature.VALUE_PATTERN}$", maxLength=webhook_signature.HEADER_VALUE_MAX_CHARS)
 ]
 
 
@@ -46,7 +42,7 @@ class WebhookTarget(TargetFields, tag="webhook", kw_only=True):
     url: WebhookUrl
     method: Method | UnsetType = UNSET
     headers: (
-        Annotated[dict[_HeaderName, _HeaderValue], _states(maxProperties=webhook_signature.HEADERS_MAX_COUNT)]
+        Annotated[dict[_HeaderName, _HeaderValue], states(maxProperties=webhook_signature.HEADERS_MAX_COUNT)]
         | UnsetType
     ) = UNSET
     secret_ref: Annotated[

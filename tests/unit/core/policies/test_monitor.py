@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.cluster.limits import SWEEP_PERIOD_MS
+from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.policies import monitor
 from chalicelib.core.policies.monitor import MonitorFinding
 from chalicelib.core.schedules.schedule import Definition, Key, Monitor, Schedule, State, VersionRef

@@ -323,7 +323,7 @@ import app, chalicelib.functions.deliver, chalicelib.functions.feed, chalicelib.
 import chalicelib.functions.sweep
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.expressions import Spec
-app.app.face
+app.app.http_api
 expressions.compile(Spec("CRON", "0 9 * * *", exclude=("* * 25 12 *", (0, 1))))
 expressions.compile(Spec("RRULE", "DTSTART:20261201T090000Z\\nFREQ=DAILY\\nEXDATE:20261202T090000Z"))
 assert not [name for name in sys.modules if name.partition(".")[0] in ("icalendar", "idna", "dateutil")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chalicelib.core.errors import Conflict, TooMany
 from chalicelib.core.executions.limits import LOG_LINES_MAX
-from chalicelib.ports.services import Caller, Services
+from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.usecases import executions
 
@@ -19,7 +20,7 @@ def append(
 
     Raises NotFound; Conflict (``log_full``) after LOG_LINES_MAX lines; TooMany when many write at once.
     """
-    key = executions.get(s, caller, execution_id).key
+    key = executions.get(s, caller, execution_id, "executions.write").key
     number = s.stores.logs.last(key) + 1
     if since_ms is not None:
         written, _ = s.stores.logs.page(key, LOOK_BACK, max(0, number - 1 - LOOK_BACK))

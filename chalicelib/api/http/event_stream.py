@@ -1,0 +1,92 @@
+"""Server-Sent Events (WHATWG HTML, 9.2) of any feed: as they come where the server can stream, else those there are.
+
+A subscriber that comes back says the id of the last event that it has (``Last-Event-ID``); the feed goes on from there.
+Where answers must be whole, as on API Gateway, it comes back for every part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from chalicelib.api.http.connection import caller_is_gone, stream_slot
+from chalicelib.api.http.problem import Reply
+from chalicelib.core.errors import TooMany
+from chalicelib.process.permits import Permits
+
+MEDIA_TYPE = "text/event-stream"
+LAST_EVENT_ID = "Last-Event-ID"
+COME_BACK_MS = 1000
+PLACE_FREE_S = 5  # when a subscriber that found no place tries again
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class StreamEvent(NamedTuple):
+    """One event. ``id`` is what a subscriber says when it comes back; None: it is no place to go on from."""
+
+    name: str
+    data: object
+    id: str | None = None
+
+    def text(self) -> str:
+        known = "" if self.id is None else f"id: {self.id}\n"
+        return f"{known}event: {self.name}\ndata: {msgspec.json.encode(self.data).decode()}\n\n"
+
+
+# None is a heartbeat: nothing has passed for a while, and the connection stands.
+Feed = Generator[StreamEvent | None, None, None]
+
+
+def is_asked_for(headers: Mapping[str, str]) -> bool:
+    """Whether a caller would have a stream of events."""
+    return MEDIA_TYPE in headers.get("accept", "")
+
+
+def last_event_id(headers: Mapping[str, str]) -> str | None:
+    """The id of the last event that a subscriber has; None: it names none."""
+    return headers.get(LAST_EVENT_ID.lower()) or None
+
+
+def reply(feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> Reply:
+    """The answer to a subscriber. ``feed`` is made with what tells that the subscriber has gone, and with whether it
+    may wait for what is to come. ``places`` bounds the streams of this process. Raises TooMany."""
+    slot = stream_slot()
+    if slot is None:
+        return Reply(200, "".join(_texts(feed(caller_is_gone(), False))), dict(_HEADERS), MEDIA_TYPE)
+    slot.chunks = _Subscription(feed, places)
+    return Reply(200, "", dict(_HEADERS), MEDIA_TYPE)
+
+
+class _Subscription:
+    """The body of one subscriber's answer. It has one of the process's places until it is closed."""
+
+    def __init__(self, feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> None:
+        if not places.take():
+            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=PLACE_FREE_S)
+        self._places = places
+        self._lock = threading.Lock()
+        self._open = True
+        self._feed = feed(caller_is_gone(), True)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (text.encode() for text in _texts(self._feed))
+
+    def close(self) -> None:
+        """Give the place back, once."""
+        with self._lock:
+            was_open, self._open = self._open, False
+        if was_open:
+            self._places.give_back()
+            with contextlib.suppress(ValueError):  # another thread is inside it; it ends with its connection
+                self._feed.close()
+
+
+def _texts(feed: Feed) -> Iterator[str]:
+    yield f"retry: {COME_BACK_MS}\n\n"
+    for event in feed:
+        yield ": still here\n\n" if event is None else event.text()

@@ -1,0 +1,85 @@
+"""Every call names a permission, the door asks for it, and who asks is said in one place."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.api.http import app, edge
+from chalicelib.api.http.operations import Operation
+from chalicelib.api.http.routes import table
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import GRANTED, PERMISSIONS
+from tests.kit.house import House
+
+OPERATIONS = table().operations
+READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they write nothing
+ID = "01KB0E5T0QJ8Z3V7M4N2X9YRSC"
+
+
+def _name(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+def _path(operation: Operation) -> str:
+    path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
+    return path.replace("{frequency}", "second").replace("{name}", "n")
+
+
+class HouseOf(House):
+    """A deployment where everybody has one role."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        caller = Caller("default", "ann", frozenset({role}))
+        self.app = app.build("chronowatch", table(), lambda: self.services, lambda: self.settings, lambda *_: caller)
+        self.edge = edge.Edge(self.app)
+
+
+@pytest.fixture(scope="module")
+def houses() -> dict[str, HouseOf]:
+    return {role: HouseOf(role) for role in (*GRANTED, "nobody")}
+
+
+def test_an_operation_without_a_permission_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="permission"):
+        Operation(method="GET", path="/x", summary="", tag="x", handler=lambda _: None, answers={})  # type: ignore[call-arg, arg-type, return-value]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_every_operation_names_a_permission_that_fits(operation: Operation) -> None:
+    assert operation.permission in PERMISSIONS
+    reads = operation.method == "GET" or operation.path in READS_BY_POST
+    assert operation.permission.endswith(".read") == reads
+
+
+def test_every_permission_opens_something() -> None:
+    assert {operation.permission for operation in OPERATIONS} == PERMISSIONS
+
+
+@pytest.mark.parametrize("role", [*GRANTED, "nobody"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+def test_the_door_asks_for_the_permission(houses: dict[str, HouseOf], role: str, operation: Operation) -> None:
+    answer = houses[role].call(operation.method, _path(operation), {} if operation.takes_body else None)
+    permitted = operation.permission in GRANTED.get(role, ())
+    assert (answer.status == 403) == (not permitted)
+    if not permitted:
+        assert answer.code == "forbidden"
+
+
+def test_while_authentication_is_off_everybody_is_an_administrator(house: House) -> None:
+    made = house.make(owner="somebody")
+    assert (made["owner"], made["tenant"]) == ("somebody", "default")
+    assert house.make()["owner"] == "anonymous"
+    house.settings.auth = "jwt"
+    assert house.call("GET", "/api/v1/schedules").code == "unauthorized"
+
+
+def test_another_owners_schedule_is_not_found(house: House) -> None:
+    theirs = house.make(owner="bob")["id"]
+    user = HouseOf("user")
+    user.services = house.services
+    path = f"/api/v1/schedules/{theirs}"
+    for method, suffix in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", ":pause"), ("GET", "/executions")):
+        assert user.call(method, path + suffix, {} if method in ("PATCH", "POST") else None).code == "not_found"
+    assert user.call("POST", "/api/v1/schedules", {"type": "RATE", "expr": "rate:5s", "owner": "bob"}).status == 403
+    assert user.call("GET", "/api/v1/schedules").json["items"] == []

@@ -1,0 +1,78 @@
+"""What may import what: the one statement, which tests judge by and docs/architecture.md shows.
+
+Two axes. Layers stand outside: each imports only those below it. Nouns stand inside each layer: in ``core``, where the
+rules are, a noun imports only the nouns listed for it, and the kernel, which every noun may.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Layer(NamedTuple):
+    """A package or module of chalicelib: what it holds, and what it may import."""
+
+    holds: str
+    imports: frozenset[str]
+
+
+def _layer(holds: str, *imports: str) -> Layer:
+    return Layer(holds, frozenset(imports))
+
+
+LAYERS = {
+    "core": _layer("rules without I/O: recurrence, versions, the states of an execution, leases, ticks; time is given"),
+    "process": _layer("what one process remembers, with its locks", "core"),
+    "ports": _layer("what the service needs from outside, as Protocols", "core", "process"),
+    "engine": _layer("the protocol of a firing, shared by use cases and workers", "core", "process", "ports"),
+    "usecases": _layer("what a caller can ask for, authorised", "core", "process", "ports", "engine"),
+    "workers": _layer(
+        "entry loops: sweep, deliver, reconcile, feed, publish, replan",
+        "core", "process", "ports", "engine", "usecases",
+    ),
+    "adapters": _layer("DynamoDB, SQS, targets, this machine, and all of it in memory", "core", "ports"),
+    "api": _layer("HTTP: one table of calls", "core", "process", "ports", "engine", "usecases", "workers"),
+    "functions": _layer(
+        "the Lambda handlers, one module each",
+        "core", "ports", "engine", "usecases", "workers", "adapters", "bootstrap",
+    ),
+    "settings": _layer("the only reader of the environment", "core", "process"),
+    "bootstrap": _layer("settings into services, once a process", "core", "process", "ports", "adapters", "settings"),
+}  # fmt: skip
+
+MODULES = frozenset({"settings", "bootstrap"})  # layers of one module
+KERNEL = frozenset(
+    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid"}
+)
+MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
+NOUNS = {
+    "recurrence": _layer("when a schedule runs: cron, rates, periods, rules, zones"),
+    "targets": _layer("where a firing goes"),
+    "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "targets"),
+    "executions": _layer("what became of a firing", "schedules"),
+    "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
+    "jobs": _layer("schedules as jobs", "executions", "schedules"),
+    "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
+    "leases": _layer("who holds a name"),
+    "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
+    "cluster": _layer("who sweeps which shard"),
+    "security": _layer("who asks, and what they may do"),
+}
+
+LINES_MAX = 400
+
+
+def tables() -> str:
+    """Both axes as docs/architecture.md shows them."""
+    order = list(LAYERS)
+    lines = ["| layer | holds | may import |", "| --- | --- | --- |"]
+    for name, layer in LAYERS.items():
+        below = ", ".join(sorted(layer.imports, key=order.index)) or "nothing"
+        place = f"{name}.py" if name in MODULES else name
+        lines.append(f"| `chalicelib/{place}` | {layer.holds} | {below} |")
+    nouns = list(NOUNS)
+    lines += ["", "| noun of `core` | holds | may import |", "| --- | --- | --- |"]
+    for name, noun in NOUNS.items():
+        below = ", ".join(["the kernel", *sorted(noun.imports, key=nouns.index)])
+        lines.append(f"| `{name}` | {noun.holds} | {below} |")
+    return "\n".join(lines)
