@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from chalicelib.core.errors import ChronoError
+from chalicelib.engine.shards import HeldShard
 from chalicelib.ports.services import Services
 from chalicelib.workers.cluster.ownership import Node, TooManyNodes
-from chalicelib.workers.cluster.shards import HeldShard
 from localdev.backoff import Backoff
 
 PERIOD_S = 60.0

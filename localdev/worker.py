@@ -19,6 +19,7 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed
     from chalicelib.workers import reconcile, sweep
     from infra import state
@@ -38,7 +39,7 @@ def prepare() -> Callable[[threading.Event], None]:
         return str(described["Table"]["LatestStreamArn"])
 
     def run(stopping: threading.Event) -> None:
-        works = {sweep.WORK: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
+        works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
         rules = ShardRules(bootstrap.services, works, sweep.prepare, stopping)
         rules.start()
         sqs = clients.get("sqs")

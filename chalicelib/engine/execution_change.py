@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.execution import Execution, ExecutionKey, version_of
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.engine.definitions import load_definitions
@@ -29,11 +29,6 @@ def load(s: Services, key: ExecutionKey, versions: Sequence[str] | None = None) 
         raise NotFound(f"there is no execution {key.id}")
     check_version(found, versions)
     return found
-
-
-def version_of(execution: Execution) -> str:
-    """What distinguishes two readings of one execution."""
-    return str(execution.rev)
 
 
 def check_version(found: Execution, versions: Sequence[str] | None) -> None:

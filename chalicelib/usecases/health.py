@@ -8,7 +8,7 @@ from chalicelib.core.executions import traffic
 from chalicelib.core.schedules.capacity import Used
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine import capacity
+from chalicelib.engine import capacity, shards
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 
@@ -29,12 +29,22 @@ class HealthNumbers(Struct, frozen=True):
         return self.failed / self.total if self.total else 0.0
 
 
+def reach_tables(s: Services) -> None:
+    """One read. Raises Unavailable."""
+    s.stores.cursors.load(shards.sweep_cursor(0))
+
+
+def swept_at_ms(s: Services) -> list[int | None]:
+    """When each shard was last swept; None for one that never was. Raises Unavailable."""
+    return shards.swept_at_ms(s)
+
+
 def numbers(s: Services, caller: Caller) -> HealthNumbers:
     """The numbers as of now, of the whole deployment. Raises Forbidden, Unavailable."""
     authorize(caller, "health.read")
     now_ms = s.clock.now_ms()
-    shards = range(s.config.shards)
-    failed = sum(s.stores.executions.ended_badly(shard, now_ms - traffic.WINDOW_MS, FAILED_MAX) for shard in shards)
+    from_ms, every = now_ms - traffic.WINDOW_MS, range(s.config.shards)
+    failed = sum(s.stores.executions.ended_badly(shard, from_ms, FAILED_MAX) for shard in every)
     return HealthNumbers(capacity.used(s), max(failed, _total(s, now_ms)), failed)
 
 

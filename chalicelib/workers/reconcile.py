@@ -18,9 +18,9 @@ from chalicelib.core.queue_messages import Run
 from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
+from chalicelib.engine.shards import HeldShard, each_shard, stamp
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
-from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 

@@ -16,16 +16,15 @@ from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import Owed, hand_off
+from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp, sweep_cursor
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
 from chalicelib.workers import replan
 from chalicelib.workers.cluster import clock_watch
-from chalicelib.workers.cluster.shards import HeldShard, each_shard, stamp
 
 log = logging.getLogger(__name__)
 
-WORK = "sweep"
 PAGE_SCHEDULES = 100
 SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is the next sweep's
 
@@ -33,7 +32,7 @@ SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is t
 def run(s: Services) -> None:
     """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
     prepare(s)
-    for held in each_shard(s, WORK):
+    for held in each_shard(s, SWEEP):
         run_shard(s, held)
 
 
@@ -50,7 +49,7 @@ def run_shard(s: Services, held: HeldShard) -> None:
     """Sweep a shard that is held, and note when."""
     try:
         sweep_shard(s, held.shard)
-        if not stamp(s, f"sweep#{held.shard}", held.fencing_token):
+        if not stamp(s, sweep_cursor(held.shard), held.fencing_token):
             log.warning("shard %d was swept under token %d, which is another's by now", *held)
     except ChronoError as problem:
         log.warning("shard %d was not swept to its end: %s", held.shard, problem)

@@ -18,6 +18,7 @@ from tests.e2e.tick_history import NANOS, TYPE, check_seconds, history, once_eac
 
 
 def test_the_other_frequencies_have_their_places(server: DevServer) -> None:
+    wait_for("the first ticks", lambda: len(history(server, "second")) > 2)
     status, streams = server.call("GET", "/api/v1/ticks")
     assert status == 200
     assert [s["frequency"] for s in streams["items"]] == ["second", "minute", "hour", "day"]

@@ -74,6 +74,7 @@ class Play(WorldFaults):
             "horizon_ms": plan.horizon_ms,
             "max_drift_ms": plan.max_drift_ms,
             "caps": plan.caps,
+            "catch_up_per_minute": plan.catch_up_per_minute,
         }
 
     def _kept_faults(self) -> list[Fault]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
 from chalicelib.process.admission import Caps
 from tests.simulation import faults as faults_module
@@ -64,6 +65,7 @@ class Scenario:
     ops: tuple[PlannedOp, ...]
     faults: tuple[Fault, ...]
     caps: Caps
+    catch_up_per_minute: int
 
     @property
     def end_ms(self) -> int:
@@ -129,6 +131,9 @@ OPS = {
 }
 
 
+CATCH_UP_PACES = (CATCH_UP_PER_MINUTE, 10)  # with the slow one, slots lie beyond windows of seconds
+
+
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     r = random.Random(f"plan/{seed}")
@@ -160,6 +165,7 @@ def draw(seed: int) -> Scenario:
         ops=tuple(ops),
         faults=tuple(planned_faults),
         caps=_caps(seed),
+        catch_up_per_minute=random.Random(f"pace/{seed}").choice(CATCH_UP_PACES),
     )
 
 

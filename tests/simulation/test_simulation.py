@@ -55,7 +55,7 @@ def test_a_seed_is_the_same_story_every_time(world: str) -> None:
 
 @pytest.mark.parametrize("name", QUICKLY_CAUGHT)
 def test_a_planted_bug_is_caught_and_told(name: str) -> None:
-    done = simulate("--mutant", name, "--seeds", "30")
+    done = simulate("--mutant", name, "--seeds", "60")
     assert done.returncode == 1, f"{name} escaped:\n{done.stdout[-2000:]}"
     assert "shortened:" in done.stdout
     assert "BROKEN" in done.stdout

@@ -31,7 +31,7 @@ LAYERS = {
         "core", "process", "ports", "engine", "usecases",
     ),
     "adapters": _layer("DynamoDB, SQS, targets, this machine, and all of it in memory", "core", "ports"),
-    "api": _layer("HTTP: one table of calls", "core", "process", "ports", "engine", "usecases", "workers"),
+    "api": _layer("HTTP: one table of calls", "core", "process", "ports", "usecases"),
     "functions": _layer(
         "the Lambda handlers, one module each",
         "core", "ports", "engine", "usecases", "workers", "adapters", "bootstrap",

@@ -9,31 +9,16 @@ from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.leases.lease_item import LeaseItem
-from chalicelib.usecases.nodes import join as join_node
-from chalicelib.usecases.nodes import joined_nodes
-from chalicelib.workers import sweep
-from chalicelib.workers.cluster import shards
+from chalicelib.usecases import cluster
 
 
 def get(call: Call[Body, Query]) -> Reply:
     """Nodes, shards and the sweep's lag."""
-    s = call.services
-    nodes = shards.live_nodes(s)
-    items = shards.shard_items(s, sweep.WORK)
-    now_ms = s.clock.now_ms()
-    swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
-    ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
+    found = cluster.status(call.services, call.caller)
     view = schemas.ClusterView(
-        nodes=[_node(item) for item in (*(nodes[name] for name in sorted(nodes)), *joined_nodes(s, call.caller))],
-        shards=[
-            schemas.ShardView(
-                shard=shard,
-                owner=shards.owner_of(s, items.get(shard), nodes),
-                fencing_token=items[shard].fencing_token if shard in items else 0,
-            )
-            for shard in range(s.config.shards)
-        ],
-        sweep_lag_ms=max(ages) if len(ages) == len(swept) else None,
+        nodes=[_node(item) for item in found.nodes],
+        shards=[schemas.ShardView(*each) for each in found.shards],
+        sweep_lag_ms=found.sweep_lag_ms,
     )
     return Reply(200, view)
 
@@ -49,7 +34,7 @@ def _node(item: LeaseItem) -> schemas.NodeView:
 
 def join(call: Call[schemas.JoinBody, Query]) -> Reply:
     """Register a node."""
-    item = join_node(call.services, call.caller, call.body.node_id, call.body.address)
+    item = cluster.join(call.services, call.caller, call.body.node_id, call.body.address)
     address = str(item.metadata.get("address", call.body.address))
     return Reply(200, schemas.JoinedView(call.body.node_id, address, item.fencing_token, item.expires_at_unix_ms))
 

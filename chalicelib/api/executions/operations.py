@@ -12,10 +12,9 @@ from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given, json_text
 from chalicelib.api.schedules.operations import execution_filter
 from chalicelib.core.errors import NotFound
-from chalicelib.core.executions.execution import ID_PATTERN, Execution
+from chalicelib.core.executions.execution import ID_PATTERN, Execution, version_of
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
-from chalicelib.engine.execution_change import version_of
 from chalicelib.usecases import execution_logs, executions
 
 COLLECTION = "/api/v1/executions"

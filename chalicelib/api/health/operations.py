@@ -14,7 +14,7 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases.health import HealthNumbers, numbers
+from chalicelib.usecases.health import HealthNumbers, numbers, reach_tables, swept_at_ms
 
 SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
@@ -33,7 +33,7 @@ class Health:
         s = call.services
         now_ms = s.clock.now_ms()
         since_ms = self._since_ms = now_ms if self._since_ms is None else self._since_ms
-        tables = _checked(lambda: s.stores.cursors.load("sweep#0"))
+        tables = _checked(lambda: reach_tables(s))
         # Tables that hang cost every call its time-outs: a probe would not wait for a second round of them.
         checks = {"tables": tables, "sweep": _swept(s, now_ms) if tables.ok else Check(ok=False, detail="not known")}
         failing = [name for name, check in checks.items() if not check.ok]
@@ -77,7 +77,7 @@ def _checked(look: Callable[[], object]) -> Check:
 def _swept(s: Services, now_ms: int) -> Check:
     """Whether every shard was swept lately. A sweep that ends well has reached both the tables and the queue."""
     try:
-        swept = [s.stores.cursors.load(f"sweep#{shard}").values.get("at_ms") for shard in range(s.config.shards)]
+        swept = swept_at_ms(s)
     except ChronoError as error:
         return Check(ok=False, detail=error.detail)
     never = sum(at is None for at in swept)

@@ -218,3 +218,8 @@ def is_listed_open(execution: Execution) -> bool:
 def has_ended_badly(execution: Execution) -> bool:
     """Whether the journal lists a record among those that ended badly."""
     return execution.state in (FAILED, TIMEOUT) and execution.finished_ms is not None
+
+
+def version_of(execution: Execution) -> str:
+    """What distinguishes two readings of one execution."""
+    return str(execution.rev)

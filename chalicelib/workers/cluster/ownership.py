@@ -21,9 +21,9 @@ from chalicelib.core.cluster.shard_plan import plan
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.leases.lease_requests import ReleaseRequest, RenewRequest
+from chalicelib.engine import shards
+from chalicelib.engine.shards import NODES, SUBJECT
 from chalicelib.ports.services import Services
-from chalicelib.workers.cluster import shards
-from chalicelib.workers.cluster.shards import NODES, SUBJECT
 
 log = logging.getLogger(__name__)
 

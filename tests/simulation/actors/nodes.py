@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chalicelib.core.errors import ChronoError
-from chalicelib.workers.cluster import shards
+from chalicelib.engine import shards
 from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from tests.simulation.world import World
 

@@ -60,14 +60,18 @@ def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution)
         yield f"{record.id} was given up, but {definition.type} has no limit of lateness"
     elif late_ms < limit_ms and not _stepped(world):
         yield f"{record.id} was given up when it was {late_ms} ms late, of {limit_ms} allowed"
-    elif definition.catch_up_window_ms > 0 and _had_a_slot(stored, record) and not _stepped(world):
-        yield f"{record.id} was given up although it was given a catch-up slot within its window"
+    elif definition.catch_up_window_ms > 0 and _was_told_to_wait(stored, record, limit_ms) and not _stepped(world):
+        yield f"{record.id} was given up although it was told within its window to wait"
 
 
-def _had_a_slot(stored: list[ExecutionWrite], record: Execution) -> bool:
-    """Whether it was written down as late, to be caught up in a slot, and went its way without being put back."""
-    first = stored[0].record
-    return first.retry_at_ms is not None and not first.requested and len(record.history) == 1
+def _was_told_to_wait(stored: list[ExecutionWrite], record: Execution, limit_ms: int) -> bool:
+    """Whether it was given a time of its own within its window, for a catch-up slot or behind others, and went its way
+    without being put back."""
+    if record.requested or len(record.history) > 1:
+        return False
+    due_ms = record.firing_ms + record.offset_ms
+    given = [w for w in stored if w.record.retry_at_ms is not None and w.record.retry_at_ms > due_ms]
+    return any(w.clock_ms - due_ms <= limit_ms for w in given)
 
 
 def _stepped(world: Any) -> bool:

@@ -18,10 +18,10 @@ from chalicelib.core.cluster.limits import (
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.engine import shards
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.workers import sweep
-from chalicelib.workers.cluster import shards
 from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from tests.kit.machine import MovableClock
 from tests.kit.services import make_services, with_stores

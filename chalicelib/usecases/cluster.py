@@ -1,9 +1,14 @@
-"""Worker nodes that others run and that tell us of themselves: each is a lease, alive while it joins again in time.
+"""The cluster as an operator sees it: which nodes live, who has which shard, how long ago each was swept.
 
-They own no shards: those are divided among the workers that sweep (``workers.cluster.ownership``).
+A node that others run registers itself: it is a lease, alive while it joins again in time. It owns no shards: those are
+divided among the workers that sweep (``workers.cluster.ownership``).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.errors import Conflict
@@ -12,11 +17,28 @@ from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller, system_caller
+from chalicelib.engine import shards
 from chalicelib.ports.services import Services
 from chalicelib.usecases import leases
 
 JOINED = "#joined"  # the tenant under which they are kept; no caller's tenant begins so
 LIST_MAX_PAGES = 20  # a node that is gone leaves its lease behind, which keeps its token
+
+
+class ShardStatus(NamedTuple):
+    """A shard, the instance that has it (None: no live one), and the token of its last owner."""
+
+    shard: int
+    owner: str | None
+    fencing_token: int
+
+
+class ClusterStatus(Struct, frozen=True):
+    """``sweep_lag_ms`` is the age of the oldest sweep; None until every shard was swept once."""
+
+    nodes: tuple[LeaseItem, ...]
+    shards: tuple[ShardStatus, ...]
+    sweep_lag_ms: int | None
 
 
 def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
@@ -39,9 +61,28 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
     return found
 
 
-def joined_nodes(s: Services, caller: Caller) -> list[LeaseItem]:
-    """The nodes that are alive, by id. Raises Forbidden."""
+def status(s: Services, caller: Caller) -> ClusterStatus:
+    """Nodes, shards and the sweep's lag as they are now. Raises Forbidden."""
     authorize(caller, "cluster.read")
+    nodes, items = shards.live_nodes(s), shards.shard_items(s, shards.SWEEP)
+    now_ms, swept = s.clock.now_ms(), shards.swept_at_ms(s)
+    ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
+    return ClusterStatus(
+        nodes=(*(nodes[name] for name in sorted(nodes)), *_joined_nodes(s)),
+        shards=tuple(
+            ShardStatus(
+                shard=shard,
+                owner=shards.owner_of(s, items.get(shard), nodes),
+                fencing_token=items[shard].fencing_token if shard in items else 0,
+            )
+            for shard in range(s.config.shards)
+        ),
+        sweep_lag_ms=max(ages) if len(ages) == len(swept) else None,
+    )
+
+
+def _joined_nodes(s: Services) -> list[LeaseItem]:
+    """The registered nodes that are alive, by id."""
     now_ms = s.clock.now_ms()
     found: list[LeaseItem] = []
     after: str | None = None

@@ -1,9 +1,9 @@
 """Which shards a worker takes, and how it says what it did: each shard of each work is a lease with a fencing token.
 
 Two kinds of worker share these leases. A *call* (an invocation of a function) takes what is free, for half a minute,
-and lets it expire. A *node* (a process that stays, see ``ownership``) keeps its shards for as long as it lives: its
-life, not the lease's expiry, decides. Either way the token grows with every change of hands, and whoever has an older
-one can write no cursor any more.
+and lets it expire. A *node* (a process that stays, see ``workers.cluster.ownership``) keeps its shards for as long as
+it lives: its life, not the lease's expiry, decides. Either way the token grows with every change of hands, and a worker
+with an older one can write no cursor any more.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from chalicelib.ports.services import Services
 SUBJECT = "chronowatch"
 KIND = "kind"  # of a holder, in its leases' metadata
 CALL, NODE = "call", "node"
+SWEEP = "sweep"  # the work of sweeping; reconcile has leases of its own
 NODES = "#nodes"  # the tenant under which nodes are registered; no caller's tenant begins so
 WRITE_ATTEMPTS = 3
 
@@ -104,6 +105,16 @@ def write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
     stamped = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
     expected_rev = 0 if before is None else before.rev
     return s.stores.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)
+
+
+def sweep_cursor(shard: int) -> str:
+    """The name of the cursor that says when a shard was last swept."""
+    return f"{SWEEP}#{shard}"
+
+
+def swept_at_ms(s: Services) -> list[int | None]:
+    """When each shard was last swept; None for one that never was. Raises Unavailable."""
+    return [s.stores.cursors.load(sweep_cursor(shard)).values.get("at_ms") for shard in range(s.config.shards)]
 
 
 def tenant_of(work: str) -> str:
