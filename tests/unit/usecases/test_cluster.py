@@ -20,9 +20,9 @@ def test_a_node_that_does_not_join_again_in_time_is_listed_no_more() -> None:
     cluster.join(s, CALLER, "b", "10.0.0.2:80")
     clock_of(s).advance(NODE_JOIN_TTL_MS // 2)
     cluster.join(s, CALLER, "a", "10.0.0.1:80")
-    assert [node.holder_id for node in cluster.joined_nodes(s, CALLER)] == ["a", "b"]
+    assert [node.holder_id for node in cluster.status(s, CALLER).nodes] == ["a", "b"]
     clock_of(s).advance(NODE_JOIN_TTL_MS // 2 + 1)
-    assert [node.holder_id for node in cluster.joined_nodes(s, CALLER)] == ["a"]
+    assert [node.holder_id for node in cluster.status(s, CALLER).nodes] == ["a"]
 
 
 def test_joining_again_keeps_the_token_and_coming_back_gets_a_greater_one() -> None:
@@ -31,7 +31,7 @@ def test_joining_again_keeps_the_token_and_coming_back_gets_a_greater_one() -> N
     clock_of(s).advance(NODE_JOIN_TTL_MS // 2)
     assert cluster.join(s, CALLER, "a", "10.0.0.1:80").fencing_token == first.fencing_token
     clock_of(s).advance(2 * NODE_JOIN_TTL_MS)
-    assert cluster.joined_nodes(s, CALLER) == []
+    assert cluster.status(s, CALLER).nodes == ()
     assert cluster.join(s, CALLER, "a", "10.0.0.9:80").fencing_token > first.fencing_token
-    [back] = cluster.joined_nodes(s, CALLER)
+    [back] = cluster.status(s, CALLER).nodes
     assert back.metadata["address"] == "10.0.0.9:80"
