@@ -23,6 +23,20 @@ def test_every_setting_has_a_row_and_every_row_is_a_setting() -> None:
     assert sorted(rows) == sorted(settings.VARIABLES)
 
 
+def test_every_dependency_has_a_row_that_says_why_and_every_row_is_a_dependency() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    section = text.partition("\n## Dependencies\n")[2].partition("\n## ")[0]
+    parts = re.split(r"\(`(requirements[a-z-]*\.txt)`", section)[1:]
+    shown = {
+        name: re.findall(r"^\| `([\w-]+)` \| \S.* \|$", rows, re.MULTILINE)
+        for name, rows in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert {name: sorted(rows) for name, rows in shown.items()} == {
+        path.name: sorted(re.findall(r"^([\w-]+)==", path.read_text(), re.MULTILINE))
+        for path in ROOT.glob("requirements*.txt")
+    }
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_points_at_exists(document: object) -> None:
     text = document.read_text()  # type: ignore[attr-defined]
