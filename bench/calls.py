@@ -27,7 +27,8 @@ from bench.counting_proxy import CountingProxy, Ledger
 from bench.firing import now_ms
 from bench.product import free_ports
 from bench.report import Report, Target, table
-from bench.virtual import VirtualClock, VirtualQueue, VirtualTasks
+from bench.virtual import CountedQueue
+from chalicelib.adapters.memory.machine import ManualClock, ManualTasks
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
@@ -49,8 +50,8 @@ class World:
     """One deployment in virtual time."""
 
     services: Services
-    clock: VirtualClock
-    queue: VirtualQueue
+    clock: ManualClock
+    queue: CountedQueue
     proxy: CountingProxy
     forget: Callable[[], None]  # drop the executions so far, which would only make the counting slow
 
@@ -85,8 +86,8 @@ class World:
         self.proxy.count("ReceiveMessage", "by Lambda")
         again = set(deliver.run(self.services, batch))
         for incoming in batch:
-            if incoming.receipt in again:
-                self.queue.give_back(incoming, MINUTE_MS)
+            if incoming.receipt not in again:
+                self.queue.delete(incoming.receipt)
         if len(again) < len(batch):
             self.proxy.count("DeleteMessageBatch", "by Lambda")
 
@@ -345,9 +346,9 @@ def _world() -> Iterator[World]:
             create.create_all(dynamodb, sqs, events, resources)
             with CountingProxy(port, resources, _scanner(dynamodb)) as proxy:
                 services = bootstrap.build(chosen._replace(endpoint_url=proxy.endpoint))
-                clock = VirtualClock(now_ms())
-                queue = VirtualQueue(services.queue, clock)
-                virtual = replace(services, clock=clock, tasks=VirtualTasks(clock), queue=queue)
+                clock = ManualClock(now_ms())
+                queue = CountedQueue(services.queue, clock)
+                virtual = replace(services, clock=clock, tasks=ManualTasks(clock), queue=queue)
                 executions = resources.table("executions")
 
                 def forget() -> None:

@@ -53,7 +53,12 @@ class Product:
         env = {name: value for name, value in os.environ.items() if name != "AWS_ENDPOINT_URL"}
         with open(self._data / "dev.log", "wb") as output:
             self._process = subprocess.Popen(  # noqa: S603
-                [ROOT / "scripts" / "dev"], env={**env, **own}, stdout=output, stderr=output, start_new_session=True
+                [ROOT / "scripts" / "dev", "--until-eof"],
+                env={**env, **own},
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         try:
             self._wait_ready()
@@ -89,6 +94,8 @@ class Product:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def call(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """Status and body of one request, over a connection that this thread keeps."""

@@ -8,12 +8,14 @@ from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from localdev import environments
 
+OPTIONS = ("--deployed", "--until-eof")
+
 
 def main() -> int:
     """Returns only when something is wrong, with one line that says what."""
     arguments = sys.argv[1:]
-    if unknown := [argument for argument in arguments if argument != "--deployed"]:
-        print(f"scripts/dev: no such option: {unknown[0]} (there is only --deployed)", file=sys.stderr)
+    if unknown := [argument for argument in arguments if argument not in OPTIONS]:
+        print(f"scripts/dev: no such option: {unknown[0]} (there are {' and '.join(OPTIONS)})", file=sys.stderr)
         return 2
     try:
         chosen = settings.from_environment()

@@ -1,7 +1,7 @@
-"""The AWS emulator as a process: started, or adopted from an earlier supervisor; stopped so that it saves its state.
+"""The AWS emulator as a process: started, and stopped so that it saves its state.
 
-It writes its state only when it is asked to stop, so it is never killed in a hurry; and a supervisor that dies leaves
-it running, for the next one to take over.
+It writes its state only when it is asked to stop, so it is never killed in a hurry. Its standard input is a pipe that
+only its supervisor holds: when that one is gone, even by ``kill -9``, the emulator saves its state and ends.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from localdev import environments
-from localdev.processes import PidFile, command_of, wait_gone
+from localdev.processes import PidFile, wait_gone
 
 MARKER = "ministack"
 LAUNCHER = Path(__file__).with_name("ministack_extended.py")
@@ -62,21 +63,13 @@ class Emulator:
         self._log = data_dir / "log" / "emulator.log"
         self._pid_file = PidFile(data_dir / "run" / "emulator.pid", MARKER)
         self._process: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
-
-    def adopt(self) -> bool:
-        """Take over the one that an earlier supervisor left behind, if it lives and answers on our port."""
-        pid = self._pid_file.living()
-        if pid is None or not answers(f"{self.endpoint}/_ministack/health"):
-            return False
-        self._pid = pid
-        return True
 
     def start(self, env: Mapping[str, str]) -> None:
         """Start it; it does not answer yet. Raises EmulatorFailed when its port is taken."""
         stray = self._pid_file.living()
-        if stray is not None:  # ours, but on another port, or deaf: its state must be saved before another reads it
-            os.kill(stray, signal.SIGTERM)
+        if stray is not None:  # of a supervisor that was killed: its state must be saved before another reads it
+            with suppress(ProcessLookupError):
+                os.kill(stray, signal.SIGTERM)
             wait_gone(stray, MARKER, SAVE_TIMEOUT_S)
         if not is_free("127.0.0.1", self._port):
             raise EmulatorFailed(
@@ -96,14 +89,13 @@ class Emulator:
         with open(self._log, "ab") as output:
             self._process = subprocess.Popen(  # noqa: S603
                 [environments.EMULATOR.python, "-P", str(LAUNCHER)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 env={**env, **own},
                 start_new_session=True,  # Ctrl-C must not reach it before those who write to it have stopped
             )
-        self._pid = self._process.pid
-        self._pid_file.write(self._pid)
+        self._pid_file.write(self._process.pid)
 
     def wait_ready(self) -> None:
         """Wait until it answers. Raises EmulatorFailed."""
@@ -117,16 +109,11 @@ class Emulator:
 
     def is_alive(self) -> bool:
         """Whether its process lives."""
-        if self._process is not None:
-            return self._process.poll() is None
-        return self._pid is not None and MARKER in command_of(self._pid)
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Ask it to stop and wait while it saves its state."""
-        if self._pid is not None and self.is_alive():
-            os.kill(self._pid, signal.SIGTERM)
-            if self._process is not None:
-                self._process.wait(SAVE_TIMEOUT_S)
-            else:
-                wait_gone(self._pid, MARKER, SAVE_TIMEOUT_S)
+        if self._process is not None and self.is_alive():
+            self._process.terminate()
+            self._process.wait(SAVE_TIMEOUT_S)
         self._pid_file.clear()

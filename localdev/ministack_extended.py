@@ -6,18 +6,24 @@
 
 Runs in the emulator's own environment, by path: it imports nothing of ours. Should another release of the emulator have
 other insides, it starts as it is, and says so in its log.
+
+When its standard input is a pipe, the pipe's end stops it as SIGTERM does: whoever started it is gone.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
+import signal
+import stat
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from typing import Any
 
+SAVE_MOST_S = 60  # as localdev/emulator.py waits
 RETENTION_S = 120  # the emulator keeps records in memory; the reader comes every two seconds
 SORTED_FROM = 64  # members of a partition that is worth an order of its own
 
@@ -265,8 +271,21 @@ async def _serve(app: Any, config: Any) -> None:
     await uvicorn.Server(options).serve()
 
 
+# -- the end
+
+
+def _stop_at_eof() -> None:
+    # Not through sys.stdin: a thread that holds its lock makes the interpreter abort at its end.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Timer(SAVE_MOST_S, os._exit, (1,)).start()
+
+
 def main() -> None:
     """Start it."""
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
     import hypercorn.asyncio
     from ministack.app import main as start
     from ministack.services import dynamodb

@@ -147,13 +147,20 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     run = prepare()
     if sys.stdin.buffer.readline() == GO:
-        threading.Thread(target=_watch_supervisor, args=(stopping,), daemon=True).start()
+        set_at_eof(stopping)
         run(stopping)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def _watch_supervisor(stopping: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    stopping.set()
+def set_at_eof(stopping: threading.Event) -> None:
+    """Set the event when standard input ends: whoever held its other end is gone."""
+
+    def watch() -> None:
+        # Not through sys.stdin: a thread that holds its lock would make the interpreter abort at its end.
+        while os.read(0, 4096):
+            pass
+        stopping.set()
+
+    threading.Thread(target=watch, daemon=True).start()

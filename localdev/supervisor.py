@@ -18,12 +18,13 @@ from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from chalicelib.settings import Settings
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
-from localdev.processes import Child, PidFile, end_stray
+from localdev.processes import Child, PidFile, end_stray, set_at_eof
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
 
 DEPLOYED = "--deployed"
+UNTIL_EOF = "--until-eof"
 CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
 RESTART_AFTER_S = 1.0
 READY_TIMEOUT_S = 60.0
@@ -56,8 +57,9 @@ def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -
 class Supervisor:
     """The processes of one data directory."""
 
-    def __init__(self, chosen: Settings, deployed: bool) -> None:
+    def __init__(self, chosen: Settings, deployed: bool, until_eof: bool) -> None:
         self._chosen = chosen
+        self._until_eof = until_eof
         self._deployed = deployed
         self._data = Path(chosen.data_dir).resolve()
         self._stopping = threading.Event()
@@ -80,6 +82,8 @@ class Supervisor:
         """Start, watch, stop. The exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stopping.set())
+        if self._until_eof:
+            set_at_eof(self._stopping)
         try:
             self._claim_data_directory()
             self._start()
@@ -109,7 +113,7 @@ class Supervisor:
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
 
     def _start(self) -> None:
-        if self._emulator is not None and not self._emulator.adopt():
+        if self._emulator is not None:
             self._emulator.start(os.environ)
         if not self._deployed:  # what they load takes as long as the emulator's start: side by side
             for child in self._children:
@@ -237,7 +241,7 @@ def main() -> int:
     except SettingsError as problem:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2
-    return Supervisor(chosen, DEPLOYED in sys.argv[1:]).run()
+    return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:]).run()
 
 
 if __name__ == "__main__":

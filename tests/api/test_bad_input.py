@@ -14,7 +14,7 @@ from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS
 from chalicelib.core.limits import BODY_MAX_BYTES, DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules.limits import JITTER_MAX_MS, RUNS_MAX
 from chalicelib.core.ticks.limits import SEQUENCE_MAX
-from tests.api.conftest import RATE, House
+from tests.kit.house import RATE, House
 
 OPERATIONS = table().operations
 FAR = INSTANT_MAX_MS + 1

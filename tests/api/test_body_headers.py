@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.routes import table
-from tests.api.conftest import RATE, House
+from tests.kit.house import RATE, House
 
 WITH_BODY = [operation for operation in table().operations if operation.takes_body]
 PLAIN = json.dumps(RATE).encode()

@@ -18,7 +18,8 @@ from chalicelib.core.clock import hlc
 from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
 from chalicelib.core.limits import BODY_MAX_BYTES
 from chalicelib.functions.api import serve
-from tests.api.conftest import NOW_MS, RATE, House
+from tests.kit.house import RATE, House
+from tests.kit.machine import NOW_MS
 from tests.kit.services import with_stores
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -8,9 +8,9 @@ import json
 from msgspec.structs import replace
 
 from chalicelib.adapters.targets.log import LogSender
-from tests.api.conftest import House
-from tests.api.stores import NOW_MS
-from tests.unit.workers.plant import Plant
+from tests.kit.house import House
+from tests.kit.machine import NOW_MS
+from tests.kit.plant import Plant
 
 
 def test_a_firing_becomes_a_line_with_its_payload(house: House) -> None:

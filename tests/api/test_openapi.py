@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.api.http.routes import table
-from tests.api.conftest import RATE, Answer, House
+from tests.kit.conformance import conforms, validator
+from tests.kit.house import RATE, House
 
 OPERATIONS = table().operations
 
@@ -47,20 +47,6 @@ def test_every_call_is_in_it_with_all_that_it_takes(document: dict[str, Any]) ->
             assert fields["additionalProperties"] is False
     ids = [m["operationId"] for methods in document["paths"].values() for m in methods.values()]
     assert len(ids) == len(set(ids))
-
-
-def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator({**schema, "components": document["components"]})
-
-
-def conforms(document: dict[str, Any], path: str, method: str, answer: Answer) -> None:
-    """The answer is what the document says of this call."""
-    described = document["paths"][path][method.lower()]["responses"][str(answer.status)]
-    if "$ref" in described:
-        described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
-    [(media, content)] = described["content"].items()
-    assert answer.headers["Content-Type"] == media
-    validator(document, content["schema"]).validate(answer.json)
 
 
 def test_answers_are_as_described(house: House, document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.routes import table
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import GRANTED, PERMISSIONS
-from tests.api.conftest import House
+from tests.kit.house import House
 
 OPERATIONS = table().operations
 READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they write nothing

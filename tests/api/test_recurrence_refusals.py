@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.conftest import Answer, House
+from tests.kit.house import Answer, House
 
 PREVIEW = "/api/v1/schedules:preview"
 AFTER = 1_796_083_200_000  # 2026-12-01T00:00:00Z

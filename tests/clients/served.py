@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chalicelib.api.http import edge
 from chalicelib.workers import sweep
 from localdev.server import listen
-from tests.api.conftest import House
+from tests.kit.house import House
 
 
 class RecordingEdge(edge.Edge):

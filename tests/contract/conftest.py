@@ -21,10 +21,9 @@ from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.services import Stores
 from infra.create import create_all, delete_tables
 from infra.state import State, state
-from tests.contract.emulator import running_emulator
-from tests.contract.records import START_MS
+from tests.kit.emulator import REGION, running_emulator
+from tests.kit.records import START_MS
 
-REGION = "us-east-1"
 _ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))
 _shards = itertools.count(1000)  # above those that tests name themselves
 

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.cursors import CursorStore
-from tests.contract.threads import run_together
+from tests.kit.threads import run_together
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from chalicelib.ports.stores.schedules import (
     Versioned,
 )
 from tests.contract.answers import outcome, pages, pages_of_due
-from tests.contract.records import START_MS, definition, execution, state
+from tests.kit.records import START_MS, definition, execution, state
 
 pytestmark = pytest.mark.emulator
 

@@ -12,8 +12,8 @@ from chalicelib.adapters.dynamodb.database import Database, key, text
 from chalicelib.adapters.dynamodb.schedules import RELEASED_TOGETHER, DynamoScheduleStore
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.schedules.schedule import Key, State, VersionRef
-from tests.contract.records import definition, state
 from tests.contract.scripted import NAMES, Scripted, refused
+from tests.kit.records import definition, state
 
 
 class TestTornReads:

@@ -25,8 +25,8 @@ from chalicelib.ports.stores.schedules import ScheduleChange
 from chalicelib.workers.feed import Written
 from infra.create import create_all, delete_tables
 from infra.state import state as resources_of
-from tests.contract.conftest import REGION
-from tests.contract.records import START_MS, execution, schedule, state
+from tests.kit.emulator import REGION
+from tests.kit.records import START_MS, execution, schedule, state
 
 MODELS: dict[str, Any] = {"schedules": ScheduleItem, "executions": ExecutionItem, "registry": RegistryItem}
 KEY = Key("default", "01KB00000000000000000000ZZ")
@@ -169,7 +169,7 @@ class TestCreation:
                 assert int(policy["maxReceiveCount"]) == queue.max_receive_count
 
     def test_two_makers_at_once(self, clients: Clients) -> None:
-        from tests.contract.threads import run_together
+        from tests.kit.threads import run_together
 
         mine = resources_of(f"test-{uuid.uuid4().hex[:8]}", event_bus="default")
         three = [clients.get(service) for service in ("dynamodb", "sqs", "events")]

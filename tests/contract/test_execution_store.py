@@ -20,8 +20,8 @@ from chalicelib.core.executions.journal import AttemptResult, claim, finish, reo
 from chalicelib.core.schedules.schedule import Key, RetryPolicy
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.executions import ExecutionStore
-from tests.contract.records import START_MS, execution
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, execution
+from tests.kit.threads import run_together
 
 KeyMaker = Callable[[], Key]
 FAR_MS = START_MS * 2

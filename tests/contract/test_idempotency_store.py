@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from chalicelib.core.executions.limits import IDEMPOTENCY_RETENTION_S
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.idempotency import IdempotencyStore, Remembered
-from tests.contract.records import START_MS
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS
+from tests.kit.threads import run_together
 
 DAY_MS = IDEMPOTENCY_RETENTION_S * 1000
 

@@ -6,7 +6,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.logs import LogLine
-from tests.contract.records import START_MS
+from tests.kit.records import START_MS
 
 
 class TestLogs:

@@ -12,8 +12,8 @@ from chalicelib.core.schedules.capacity import Limits, Used
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
-from tests.contract.records import START_MS, edited, schedule
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, edited, schedule
+from tests.kit.threads import run_together
 
 KeyMaker = Callable[[], Key]
 NO_LIMITS = Limits(None, None)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chalicelib.core.schedules.schedule import Key, VersionRef
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import ScheduleChange
-from tests.contract.records import START_MS, schedule, state
+from tests.kit.records import START_MS, schedule, state
 
 
 def group_of(stores: Stores, tenant: str, group: str) -> list[str]:

@@ -12,7 +12,7 @@ from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import NameTaken, RevisionLost, ScheduleChange
-from tests.contract.records import START_MS, edited, schedule
+from tests.kit.records import START_MS, edited, schedule
 
 KeyMaker = Callable[[], Key]
 

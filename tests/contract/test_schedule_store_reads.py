@@ -17,8 +17,8 @@ from chalicelib.ports.stores.schedules import (
     Versioned,
 )
 from tests.contract.changes import change_of, deletion_of
-from tests.contract.records import START_MS, definition, edited, schedule, state
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS, definition, edited, schedule, state
+from tests.kit.threads import run_together
 
 LATER_MS = START_MS + 60_000
 KeyMaker = Callable[[], Key]

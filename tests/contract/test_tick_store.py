@@ -12,8 +12,8 @@ from chalicelib.core.ticks.numbering import Gap, TickCursor
 from chalicelib.core.ticks.tick_book import Book, Maker, Page, Skipped, Stream, TickRun
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.ticks import TickStore
-from tests.contract.records import START_MS
-from tests.contract.threads import run_together
+from tests.kit.records import START_MS
+from tests.kit.threads import run_together
 
 NANOS = 1_000_000_000
 START_S = START_MS // 1000

@@ -15,7 +15,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.queue_messages import Firing, Firings, Message, Run, decode
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
-from tests.contract.records import START_MS
+from tests.kit.records import START_MS
 
 WAIT_S = 10
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.dev_server import DevServer
+from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Script, Scripted
+from tests.kit.emulator import running_emulator
 
 HERE = Path(__file__).parent
 
@@ -43,6 +45,27 @@ def scripted() -> Iterator[Callable[[Script], Scripted]]:
 
 
 @pytest.fixture
+def new_receiver() -> Iterator[Callable[[int], PacedReceiver]]:
+    """Makes receivers that answer after so many milliseconds."""
+    made: list[PacedReceiver] = []
+
+    def make(delay_ms: int) -> PacedReceiver:
+        made.append(PacedReceiver(delay_ms))
+        return made[-1]
+
+    yield make
+    for receiver in made:
+        receiver.close()
+
+
+@pytest.fixture
+def aws() -> Iterator[str]:
+    """The endpoint of an emulator that lives through the deaths of all dev servers, as AWS does."""
+    with running_emulator() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Callable[..., DevServer]]:
     """Makes dev servers that are stopped at the end."""
     made: list[DevServer] = []
@@ -61,6 +84,15 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., DevServer]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """One dev server for the tests of a module that leave it running."""
     made = DevServer(tmp_path_factory.mktemp("dev") / "data")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def quiet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """One dev server for the tests that run alone."""
+    made = DevServer(tmp_path_factory.mktemp("quiet") / "data")
     made.start()
     yield made
     made.stop()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +58,7 @@ class DevServer:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.emulator_port}"
+        return self.env.get("AWS_ENDPOINT_URL") or f"http://127.0.0.1:{self.emulator_port}"
 
     @property
     def _printed(self) -> Path:
@@ -72,10 +73,12 @@ class DevServer:
             "CHRONO_DATA_DIR": str(self.data_dir),
         }
         self._printed.parent.mkdir(parents=True, exist_ok=True)
+        self._let_go()
         with open(self._printed, "w") as printed:
             self.process = subprocess.Popen(
-                [ROOT / "scripts" / "dev", *self.arguments],
+                [ROOT / "scripts" / "dev", "--until-eof", *self.arguments],
                 env={**inherited, **own, **self.env},
+                stdin=subprocess.PIPE,  # its end ends it, also when this process is killed
                 stdout=printed,
                 stderr=subprocess.STDOUT,
             )
@@ -98,12 +101,19 @@ class DevServer:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to stop and wait for that; how long it took, in seconds."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             return 0.0
         began = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait(60)
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(60)
+        self._let_go()
         return time.monotonic() - began
+
+    def _let_go(self) -> None:
+        """Close the pipe of a process that is gone."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
 
     def output(self) -> str:
         """What it has printed since it was started."""
@@ -113,10 +123,10 @@ class DevServer:
         """The recorded processes by name."""
         return {path.stem: int(path.read_text()) for path in (self.data_dir / "run").glob("*.pid")}
 
-    def kill_all_but_the_emulator(self) -> None:
-        """``kill -9`` on everything that is not AWS."""
-        for name, pid in self.pids().items():
-            if name != "emulator":
+    def kill_all(self) -> None:
+        """``kill -9`` on everything at once. AWS should be somebody else's: an emulator of ours would forget."""
+        for pid in self.pids().values():
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert self.process is not None
         self.process.wait(10)

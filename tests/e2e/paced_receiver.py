@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from tests.e2e.dev_server import ROOT
+from tests.kit.processes import end_at_eof
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -75,7 +76,7 @@ class PacedReceiver:
 
     def __init__(self, delay_ms: int) -> None:
         command = [sys.executable, "-m", "tests.e2e.paced_receiver", str(delay_ms)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())
 
@@ -95,7 +96,7 @@ class PacedReceiver:
 
     def close(self) -> None:
         """End the process."""
-        with self._process as process:  # closes its pipe
+        with self._process as process:  # closes its pipes
             process.terminate()
             process.wait(10)
 
@@ -108,4 +109,5 @@ async def _serve(delay_s: float) -> None:
 
 
 if __name__ == "__main__":
+    end_at_eof()
     asyncio.run(_serve(int(sys.argv[1]) / 1000))

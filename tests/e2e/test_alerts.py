@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tests.e2e.bus import BusEar
 from tests.e2e.dev_server import DevServer, free_port, wait_for
 
@@ -56,6 +58,7 @@ def test_a_late_firing_is_told_once(server: DevServer) -> None:
     assert all(data["sla_ms"] == 0 < data["lateness_ms"] < 1000 for data in told.values())
 
 
+@pytest.mark.long
 def test_silence_is_told_and_so_is_its_end(server: DevServer) -> None:
     with ear(server, ALERT) as heard:
         watched = server.create(type="RATE", expr="rate:1h", monitor={"window_ms": WINDOW_MS})

@@ -80,7 +80,7 @@ class Killer:
         self.story.append((time.time() * 1000, f"kill -9 {whom} of {number}"))
         started_ms = self._started_ms(server)
         if whom == "all":
-            server.kill_all_but_the_emulator()
+            server.kill_all()
         elif not self._kill(server, whom):
             return  # it is dead already
         if whom != "server" and started_ms is not None:
@@ -295,15 +295,15 @@ def _is_healthy(server: DevServer) -> bool:
 
 
 @pytest.fixture
-def servers(new_server: Callable[..., DevServer]) -> list[DevServer]:
-    """Two deployments over the emulator of the first."""
-    first = new_server()
-    first.start()
-    second = new_server(env={"AWS_ENDPOINT_URL": first.endpoint})
-    second.start()
-    return [first, second]
+def servers(new_server: Callable[..., DevServer], aws: str) -> list[DevServer]:
+    """Two deployments over one emulator."""
+    made = [new_server(env={"AWS_ENDPOINT_URL": aws}) for _ in range(2)]
+    for server in made:
+        server.start()
+    return made
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(ACTIVE_S + REST_MOST_S + 180)
 def test_the_journal_stands_up_to_the_checkers_whoever_is_killed(

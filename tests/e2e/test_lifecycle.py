@@ -12,52 +12,18 @@ import pytest
 
 from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
 from tests.e2e.receiver import Receiver
-
-SECOND_START_S = 3.0
+from tests.e2e.stopping import check_stop
 
 NewServer = Callable[..., DevServer]
-
-
-def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
-    new_server: NewServer, receiver: Receiver
-) -> None:
-    server = new_server()
-    server.start()
-    beat = server.create(type="RATE", expr="rate:1s", name="beat", target=receiver.target())
-    wait_for("a firing", lambda: receiver.of(beat))
-    assert set(server.pids()) == {"dev", "emulator", "server", "worker"}
-
-    _check_stop(server, signal.SIGTERM)
-
-    before = len(receiver.of(beat))
-    took_s = server.start()
-    assert took_s < SECOND_START_S * (1 + _others_at_work())
-    assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
-    wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)
-
-
-def _others_at_work() -> float:
-    """How many processes of others wait for each core: so much slower than alone everything is."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def test_ctrl_c_stops_as_well(new_server: NewServer) -> None:
     server = new_server()
     server.start()
-    _check_stop(server, signal.SIGINT)
+    check_stop(server, signal.SIGINT)
 
 
-def _check_stop(server: DevServer, number: signal.Signals) -> None:
-    pids = server.pids()
-    assert server.stop(number) < STOP_TIMEOUT_S
-    assert server.process is not None
-    assert server.process.returncode == 0
-    assert not [name for name, pid in pids.items() if is_alive(pid)]
-    assert server.pids() == {}
-    assert "Traceback" not in server.output()
-
-
-def test_without_its_supervisor_nothing_but_the_emulator_lives_on_and_the_next_start_adopts_it(
+def test_a_supervisor_that_is_killed_leaves_nothing_running_and_a_start_finds_everything_again(
     new_server: NewServer,
 ) -> None:
     server = new_server()
@@ -67,14 +33,11 @@ def test_without_its_supervisor_nothing_but_the_emulator_lives_on_and_the_next_s
     assert server.process is not None
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
-    for name in ("server", "worker"):
-        wait_for(f"the {name} to end", lambda pid=pids[name]: not is_alive(pid))  # type: ignore[misc]
-    assert is_alive(pids["emulator"])
+    for name, pid in pids.items():
+        wait_for(f"the {name} to end", lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
     server.start()
-    assert server.pids()["emulator"] == pids["emulator"]
     assert server.call("GET", f"/api/v1/schedules/{kept['id']}")[0] == 200
     assert server.stop() < STOP_TIMEOUT_S
-    assert not is_alive(pids["emulator"])
 
 
 def test_a_process_that_dies_is_started_again(new_server: NewServer, receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""Services with parts exchanged."""
+"""The services of a deployment in memory, and services with parts exchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.ports.services import Services
+from chalicelib.adapters.memory.machine import MemoryQueue
+from chalicelib.adapters.memory.stores import open_stores
+from chalicelib.ports.services import Config, Machine, Services, Stores, assemble
+from tests.kit.machine import NOW_MS, MovableClock, manual_machine
+
+
+def make_services(
+    machine: Machine | None = None, stores: Stores | None = None, config: Config | None = None
+) -> Services:
+    """An empty deployment that delivers nowhere, with a clock that only tests move."""
+    machine = machine or manual_machine(MovableClock(NOW_MS))
+    queue = MemoryQueue(machine.clock.now_ms)
+    return assemble(config or Config(webhook_allow=("127.0.0.1",)), machine, stores or open_stores(), queue, {})
 
 
 def with_stores(s: Services, **stores: Any) -> Services:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tests.kit.processes import end_with_parent
 from tests.simulation import instrument, mutants, worlds
 from tests.simulation.played import Played
 
@@ -43,6 +44,8 @@ def main() -> int:
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
     options = _options()
+    if options.with_parent:
+        end_with_parent()
     options.worlds = worlds.chosen(options.world or mutants.world_of(options.mutant))
     logging.disable(logging.CRITICAL)
     instrument.install(mutants.edits(options.mutant))
@@ -65,6 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--without", default="", help="parts to leave out, such as 'op 1,fault 3'")
     parser.add_argument("--mutant", help="plant a bug (scripts/mutants lists them)")
     parser.add_argument("--until-caught", action="store_true", help="stop at the first failure; print how many seeds")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     parser.add_argument("--coverage", action="store_true", help="print how often everything was hit")
     return parser.parse_args()
 
@@ -111,7 +115,7 @@ def _many(options: argparse.Namespace) -> int:
     began = time.monotonic()
     total = Chunk([], Counter(), Counter(), 0)
     _prepare(options.worlds)
-    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(options.jobs, end_with_parent) as pool:
         starts = range(options.first_seed, options.first_seed + options.seeds, CHUNK_SEEDS)
         ends = options.first_seed + options.seeds
         chunks = [(range(start, min(start + CHUNK_SEEDS, ends)), options.worlds) for start in starts]

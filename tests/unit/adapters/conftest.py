@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.adapters.receivers import Certificates, Receiver, make_certificates
+from tests.kit.receivers import Certificates, Receiver, make_certificates
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from chalicelib.engine.claim import claim_firings
 from chalicelib.engine.handoff import firing_of
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core.policies import catch_up
 from chalicelib.usecases import backfill, executions, schedules
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 

@@ -15,9 +15,9 @@ from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claimed, Item
 from chalicelib.process.admission import Caps
 from chalicelib.usecases import schedules
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.engine.test_overlap_slot import Watched
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT_MS = T0 + 10_000

@@ -18,9 +18,9 @@ from chalicelib.ports.target import Outcome
 from chalicelib.usecases import executions, schedules
 from chalicelib.workers import feed
 from chalicelib.workers.feed import Written
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.engine.test_overlap_slot import Watched
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

@@ -11,7 +11,7 @@ from chalicelib.core.errors import Conflict
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.usecases import executions, schedules
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -18,26 +17,12 @@ from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import backfill, executions, schedules
+from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
-
-
-class Watched:
-    """A store or queue; ``then`` is told what a method of it was called with, after every call."""
-
-    def __init__(self, inner: Any, method: str, then: Callable[..., object]) -> None:
-        self._inner, self._method, self._then = inner, method, then
-
-    def __getattr__(self, name: str) -> Any:
-        return self._watched if name == self._method else getattr(self._inner, name)
-
-    def _watched(self, *arguments: Any) -> Any:
-        answer = getattr(self._inner, self._method)(*arguments)
-        self._then(*arguments)
-        return answer
 
 
 def busy(plant: Plant, overlap: str, ms: int = 3_000, until_ms: int = T0 + 30_500) -> str:

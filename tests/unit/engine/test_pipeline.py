@@ -14,7 +14,7 @@ from chalicelib.core.schedules.schedule import progress
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
 from chalicelib.usecases import backfill, executions, schedules
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}

@@ -11,7 +11,7 @@ from chalicelib.adapters.dynamodb.documents import encode_execution, execution_s
 from chalicelib.core.executions.execution import Execution
 from chalicelib.functions import feed
 from chalicelib.workers.feed import tally
-from tests.unit.workers.plant import Plant
+from tests.kit.plant import Plant
 
 BASE = Execution(
     tenant="default",

@@ -158,7 +158,7 @@ def test_a_herd_is_received_in_full_batches() -> None:
 
     def handler(event: dict[str, Any], _context: object) -> None:
         sizes.append(len(event["Records"]))
-        hold.wait(5)
+        hold.wait(30)
 
     began = time.monotonic()
     with running(sqs, handler):
@@ -168,7 +168,7 @@ def test_a_herd_is_received_in_full_batches() -> None:
         until(lambda: not sqs.left())
     assert max(sizes) == BATCH_MAX
     assert len(sizes) < 50
-    assert took_s < 2
+    assert took_s < 20
 
 
 def test_messages_of_a_long_invocation_stay_invisible() -> None:

@@ -11,7 +11,8 @@ from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.clock.limits import DRIFT_SAMPLES_MAX
 from chalicelib.ports.services import Services
 from chalicelib.usecases.clock_status import ClockHistory
-from tests.api.stores import MovableClock, make_services
+from tests.kit.machine import MovableClock
+from tests.kit.services import make_services
 
 MS = 1_000_000
 SECOND = 1000 * MS

@@ -18,8 +18,8 @@ from chalicelib.core.errors import OutcomeUnknown, TooMany
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.cursors import Cursor, CursorStore
 from chalicelib.usecases.cluster_time import ClusterClock
-from tests.api.stores import MovableClock, make_services
-from tests.kit.services import with_stores
+from tests.kit.machine import MovableClock
+from tests.kit.services import make_services, with_stores
 
 
 class Counting:

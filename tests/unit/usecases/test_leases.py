@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualSignals, ManualTasks, MemoryQueue
+from chalicelib.adapters.memory.machine import ManualClock, ManualSignals
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnknown, TooMany
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.limits import LEASE_POLL_MS
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
-from chalicelib.ports.services import Config, Machine, Services, assemble
+from chalicelib.ports.services import Config, Services
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
 from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
+from tests.kit.machine import manual_machine
+from tests.kit.services import make_services
 
 NOW_MS = 1_795_252_800_000
 CALLER = ANONYMOUS_ADMIN
@@ -81,10 +83,10 @@ class Deployment:
         self.clock = ManualClock(NOW_MS)
         stores = open_stores()
         self.store = CountingLeases(stores.leases)
-        machine = Machine(self.clock, CountingIds(self.clock), ManualTasks(self.clock), Ringer(self.clock))
+        machine = manual_machine(self.clock, Ringer(self.clock))
         config = Config(max_drift_ms=MARGIN, origin="here")
         stores = replace(stores, leases=self.store)
-        self.first = assemble(config, machine, stores, MemoryQueue(self.clock.now_ms), {})
+        self.first = make_services(machine, stores, config)
         self.second = replace(self.first, process=ProcessMemory(), signals=Ringer(self.clock))
 
     def later(self, ms: int, what: Callable[[], object]) -> None:

@@ -13,11 +13,22 @@ from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
-from chalicelib.usecases import backfill, bulk, execution_logs, executions, files, jobs, leases, nodes, schedules, ticks
+from chalicelib.usecases import (
+    backfill,
+    bulk,
+    cluster,
+    execution_logs,
+    executions,
+    files,
+    jobs,
+    leases,
+    schedules,
+    ticks,
+)
 from chalicelib.usecases.executions import ExecutionFilter
 from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
-from tests.api.stores import NOW_MS, make_services
-from tests.kit.services import with_stores
+from tests.kit.machine import NOW_MS
+from tests.kit.services import make_services, with_stores
 
 ANN = Caller("acme", "ann", frozenset({"user"}))
 BOB = Caller("acme", "bob", frozenset({"user"}))
@@ -236,14 +247,14 @@ def test_leases_are_the_tenants_and_breaking_one_is_for_admins(s: Services) -> N
 
 def test_what_belongs_to_the_deployment_is_for_those_who_run_it(s: Services) -> None:
     for refused in (
-        lambda: nodes.join(s, ANN, "n", "10.0.0.7:1"),
-        lambda: nodes.joined_nodes(s, ANN),
+        lambda: cluster.join(s, ANN, "n", "10.0.0.7:1"),
+        lambda: cluster.status(s, ANN),
         lambda: ticks.enable(s, OLGA, "second"),
         lambda: ticks.disable(s, OLGA, "second"),
     ):
         assert isinstance(_refusal(refused), Forbidden)
-    nodes.join(s, OLGA, "n", "10.0.0.7:1")
-    assert [node.holder_id for node in nodes.joined_nodes(s, VERA)] == ["n"]
+    cluster.join(s, OLGA, "n", "10.0.0.7:1")
+    assert [node.holder_id for node in cluster.status(s, VERA).nodes] == ["n"]
 
 
 def test_a_callers_authority_is_judged_again_when_others_change_the_schedule_meanwhile(s: Services) -> None:

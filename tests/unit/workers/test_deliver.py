@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.workers import deliver
+from tests.kit.plant import Plant
 from tests.kit.services import with_stores
-from tests.unit.engine.test_overlap_slot import Watched
-from tests.unit.workers.plant import Plant
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 

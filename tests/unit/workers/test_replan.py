@@ -13,7 +13,7 @@ from chalicelib.adapters.machine.zone_data import use_packaged_zones
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.recurrence import zones
 from chalicelib.workers import replan
-from tests.unit.workers.plant import Plant
+from tests.kit.plant import Plant
 
 BEFORE = parse_rfc3339("2026-07-01T05:00:00Z")
 HOUR_MS = 3_600_000

@@ -18,8 +18,8 @@ from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 from chalicelib.usecases import health, schedules
 from chalicelib.workers import reconcile
-from tests.api.stores import MovableClock, make_services
-from tests.kit.services import with_stores
+from tests.kit.machine import MovableClock
+from tests.kit.services import make_services, with_stores
 
 RATE: dict[str, Any] = {"type": "RATE", "expr": "rate:1h"}
 

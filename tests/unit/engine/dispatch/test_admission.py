@@ -13,7 +13,7 @@ from chalicelib.core.instants import to_rfc3339
 from chalicelib.process.admission import Caps
 from chalicelib.process.limits import CALLS_MAX, HOLD_MAX_MS, SENDING_MS
 from chalicelib.usecases import executions, schedules
-from tests.unit.workers.plant import CALLER, Plant
+from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT_MS = T0 + 60_000

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from chalicelib.core.executions.limits import RUNNING_MARK_MS
 from chalicelib.ports.tasks import Handle, Held
-from tests.unit.workers.plant import Plant, VirtualTime
+from tests.kit.plant import Plant
+from tests.kit.virtual_time import VirtualTime
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT = {"type": "AT", "expr": "at:2026-11-21T09:21:00Z"}

@@ -1,0 +1,88 @@
+"""A backfill fires what has no execution, once, whoever else is at it."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.core.errors import InvalidField
+from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
+from chalicelib.usecases import backfill
+from tests.kit.plant import CALLER, Plant
+from tests.kit.services import with_stores
+from tests.kit.watched import Watched
+
+T0 = 1_795_252_800_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+
+
+@pytest.fixture
+def plant() -> Plant:
+    return Plant(T0)
+
+
+@pytest.fixture
+def young(plant: Plant) -> str:
+    """A schedule whose grid reaches back behind its creation."""
+    return plant.create(type="RATE", expr="rate:1m", max_runs=1)
+
+
+BEFORE = [T0 - n * MINUTE_MS for n in range(9, 0, -1)]
+
+
+def test_every_instant_of_the_range_is_fired_once(plant: Plant, young: str) -> None:
+    asked = (plant.services, CALLER, young, BEFORE[0], BEFORE[-1])
+    assert backfill.backfill(*asked) == len(BEFORE)
+    assert backfill.backfill(*asked) == 0
+    plant.run_until(T0 + 30_000)
+    assert [(e.firing_ms, e.state) for e in plant.executions(young)] == [(at_ms, "completed") for at_ms in BEFORE]
+    assert sorted(plant.bus.instants(young)) == BEFORE
+
+
+def test_what_is_still_to_come_is_left_to_the_schedule(plant: Plant, young: str) -> None:
+    assert backfill.backfill(plant.services, CALLER, young, BEFORE[-1], T0 + 30 * MINUTE_MS) == len([BEFORE[-1], T0])
+
+
+def test_two_at_once_share_the_instants(plant: Plant, young: str) -> None:
+    plain, counted, once = plant.services, list[int](), [True]
+
+    def other(*_: object) -> None:
+        if once and once.pop():
+            counted.append(backfill.backfill(plain, CALLER, young, BEFORE[0], BEFORE[3]))
+
+    slow = with_stores(plain, executions=Watched(plain.stores.executions, "of_schedule", other))
+    counted.append(backfill.backfill(slow, CALLER, young, BEFORE[0], BEFORE[-1]))
+    assert counted == [4, 5]
+    plant.run_until(T0 + 30_000)
+    assert sorted(plant.bus.instants(young)) == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("from_ms", "to_ms"), [(T0 + MINUTE_MS, T0), (T0 - (BACKFILL_MAX_INSTANTS + 2) * MINUTE_MS, T0)]
+)
+def test_a_range_that_is_empty_or_too_long_is_refused_by_name(
+    plant: Plant, young: str, from_ms: int, to_ms: int
+) -> None:
+    with pytest.raises(InvalidField, match="to_unix_ms"):
+        backfill.backfill(plant.services, CALLER, young, from_ms, to_ms)
+    assert plant.executions(young) == []
+
+
+def test_a_delay_has_no_grid_to_fill(plant: Plant) -> None:
+    schedule_id = plant.create(type="DELAY", expr="delay:1m")
+    with pytest.raises(InvalidField, match="DELAY"):
+        backfill.backfill(plant.services, CALLER, schedule_id, T0, T0 + MINUTE_MS)
+
+
+def test_the_ledger_answers_for_the_last_day_unless_asked_otherwise(plant: Plant) -> None:
+    schedule_id = plant.create(type="RATE", expr="rate:6h")
+    plant.skip(T0 + 49 * HOUR_MS)
+    day = backfill.ledger(plant.services, CALLER, schedule_id, None, None, 100)
+    assert [line.firing_ms - T0 for line in day.lines] == [h * HOUR_MS for h in (30, 36, 42, 48)]
+    whole = backfill.ledger(plant.services, CALLER, schedule_id, T0, None, 100)
+    assert [line.firing_ms - T0 for line in whole.lines] == [h * HOUR_MS for h in range(6, 49, 6)]
+
+
+def test_a_ledger_that_ends_before_it_begins_is_refused(plant: Plant, young: str) -> None:
+    with pytest.raises(InvalidField, match="to_unix_ms"):
+        backfill.ledger(plant.services, CALLER, young, T0, T0 - 1, 100)
