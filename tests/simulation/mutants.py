@@ -479,12 +479,6 @@ MUTANTS: dict[str, Mutant] = {
         "leases",
     ),
     # -- ticks
-    "published-before-reserved": Mutant(
-        "ticks are queued before their numbers are written",
-        (Edit(PRODUCER, "        if not s.stores.ticks.save(step.book, step.pages, kept.rev):\n",
-              "        if step.new:\n            _enqueue(s, step.book, step.new)\n        if not s.stores.ticks.save(step.book, step.pages, kept.rev):\n"),),
-        "ticks",
-    ),
     "cursor-not-conditional": Mutant(
         "the book is written over whatever is stored",
         (Edit(MEMORY_TICKS, "            if self._rev != expected_rev:\n", "            if False:\n"),),

@@ -23,7 +23,7 @@ QUICKLY_CAUGHT = (
     "shard-skipped",
     "token-stays",
     "dead-keep-shards",
-    "published-before-reserved",
+    "published-unjudged",
     "left-behind",
 )
 
