@@ -16,7 +16,7 @@ from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import policy_events
 from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_LOOK_RECORDS
-from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, looked_at, put_off, spoke, told
+from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, check, notified, put_off, spoke
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine.events import announce
@@ -80,7 +80,7 @@ def _look_at(s: Services, due: Sequence[MonitorState]) -> None:
     if silent:
         announce(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:
-        s.stores.schedules.write_monitor(told(watch, s.clock.now_ms()), watch.rev)
+        s.stores.schedules.write_monitor(notified(watch, s.clock.now_ms()), watch.rev)
 
 
 def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[tuple[Definition, MonitorState]]:
@@ -92,7 +92,7 @@ def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[t
     if schedule.progress(watched, now_ms).state != "active":
         _put_off(s, found, watched, now_ms)
         return []
-    finding, after = looked_at(found, _last_success(s, found, now_ms), now_ms)
+    finding, after = check(found, _last_success(s, found, now_ms), now_ms)
     if finding is MonitorFinding.SPOKE:
         _tell_recovery(s, found, after.success_ms)
     if not s.stores.schedules.write_monitor(after, found.rev):

@@ -139,7 +139,7 @@ def _look_again_at(
     poll_ms = LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
     times = [now_ms + poll_ms, now_ms + max(0, deadline_ms - _monotonic_ms(s))]
     if item is not None:
-        times.append(lease.look_again_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
+        times.append(lease.next_check_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
     return max(now_ms + 1, min(times))
 
 

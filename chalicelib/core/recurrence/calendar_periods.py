@@ -98,7 +98,7 @@ class Steps:
 
     @property
     def from_creation(self) -> bool:
-        """Whether the anchor is the schedule's creation, which nobody chose (the first run is one step later)."""
+        """Whether the anchor is the schedule's creation, which no caller chose (the first run is one step later)."""
         return self.first == 1 and self.last == UNBOUNDED
 
     def unbounded(self) -> Steps:
@@ -138,7 +138,7 @@ class CalendarSteps:
 
     @property
     def from_creation(self) -> bool:
-        """Whether the anchor is the schedule's creation, which nobody chose (the first run is one step later)."""
+        """Whether the anchor is the schedule's creation, which no caller chose (the first run is one step later)."""
         return self._first == 1 and self._last == UNBOUNDED
 
     def unbounded(self) -> CalendarSteps:
