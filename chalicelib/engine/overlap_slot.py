@@ -125,7 +125,7 @@ def _cancel(s: Services, running: Execution, reason: str) -> None:
 
 
 def _wait(s: Services, newcomer: Execution) -> None:
-    """Hand the claim back. The one that ran may have ended before anybody could see us waiting, so check once more."""
+    """Hand the claim back. The one that ran may have ended before this wait was written, so check once more."""
     waiting = journal.hand_back(newcomer, s.clock.now_ms() + WAITER_CHECK_MS)
     if update_surely(s, [(waiting, newcomer.rev)])[0]:
         wake(s, newcomer.key_of_schedule)

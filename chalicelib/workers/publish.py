@@ -104,7 +104,7 @@ class Publication:
         return {name: json.loads(stream.target) for name, stream in streams.items() if stream.target}
 
     def _judge_in_time(self, sendings: Sequence[_Sending]) -> None:
-        """Look at the book once, shortly before the first of these is due."""
+        """Read the book once, shortly before the first of these is due."""
         if sendings:
             first_ms = min(sending.at_ms for sending in sendings)
             judge = partial(self._judge, sendings, first_ms)
