@@ -1,4 +1,4 @@
-"""Worker nodes that others run and that tell us of themselves: each is a lease, alive while it joins again in time.
+"""Worker nodes that others run and that report themselves: each is a lease, alive while it joins again in time.
 
 They own no shards: those are divided among the workers that sweep (``workers.cluster.ownership``).
 """
