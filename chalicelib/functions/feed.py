@@ -44,7 +44,7 @@ def _written(records: Iterable[Mapping[str, Any]]) -> Iterator[Written]:
 
 
 def _execution(image: Mapping[str, Any] | None) -> Execution | None:
-    """The record of an image. One that nobody can read must not hold up the stream for a day."""
+    """The record of an image. An unreadable one must not hold up the stream for a day."""
     if image is None or "doc" not in image:
         return None
     try:
