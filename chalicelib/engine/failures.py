@@ -33,7 +33,7 @@ def judge_promptly(s: Services, ended: Execution, definition: Definition) -> Non
     try:
         judge(s, ended)
     except ChronoError as problem:
-        log.info("left to the feed whether to pause: %s", problem, extra={"schedule_id": ended.schedule_id})
+        log.info("the feed will decide about a pause: %s", problem, extra={"schedule_id": ended.schedule_id})
 
 
 def judge(s: Services, ended: Execution) -> Definition | None:

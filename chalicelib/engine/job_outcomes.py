@@ -50,7 +50,7 @@ def _mark(s: Services, key: Key, execution: Execution) -> None:
         marked = _marked(state, _newest(s, state, execution))
         if marked is None or s.stores.schedules.write_states([(marked, state.rev)])[0]:
             return
-    log.warning("how a job ended could not be marked", extra={"schedule_id": key.id})
+    log.warning("could not mark how a job ended", extra={"schedule_id": key.id})
 
 
 def _job_is_cancelled(state: State) -> bool:

@@ -15,7 +15,7 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import policy_events
-from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_CHECK_RECORDS
+from chalicelib.core.policies.limits import MONITOR_CHECK_RECORDS, MONITOR_COMPLETED_KEPT_MS
 from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, check, notified, put_off, spoke
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
@@ -52,7 +52,7 @@ def _note(s: Services, found: MonitorState, success_ms: int) -> None:
         if s.stores.schedules.write_monitor(after, known.rev):
             return
         known = s.stores.schedules.monitors([found.key]).get(found.key)
-    raise Unavailable("the watch of a schedule is contended")
+    raise Unavailable("too many writers change the monitor of a schedule at once")
 
 
 def check_shard(s: Services, shard: int) -> None:
@@ -76,7 +76,7 @@ def _check_due(s: Services, due: Sequence[MonitorState]) -> None:
         try:
             silent += _judge(s, found, schedules.get(found.key))
         except ChronoError as problem:  # one's trouble does not stop the others
-            log.warning("a watch is left to the next minute: %s", problem, extra={"schedule_id": found.id})
+            log.warning("a monitor is checked again in a minute: %s", problem, extra={"schedule_id": found.id})
     if silent:
         emit(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:

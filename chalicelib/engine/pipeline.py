@@ -124,6 +124,6 @@ def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
         try:
             handle.wait()
         except Unavailable as problem:
-            log.warning("%d executions are left to their messages, which come again: %s", len(executions), problem)
+            log.warning("%d executions failed here; their messages come again: %s", len(executions), problem)
             failed |= executions
     return failed

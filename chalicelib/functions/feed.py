@@ -50,7 +50,7 @@ def _execution(image: Mapping[str, Any] | None) -> Execution | None:
     try:
         return decode_execution(execution_key(image["pk"]["S"], image["sk"]["S"]), image["doc"]["S"])
     except (ValueError, msgspec.MsgspecError):
-        log.exception("a record of the stream cannot be read, and is passed over")
+        log.exception("skipped a record of the stream that cannot be read")
         return None
 
 

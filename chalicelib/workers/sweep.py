@@ -43,7 +43,7 @@ def prepare(s: Services) -> None:
         try:
             work(s)
         except ChronoError as problem:
-            log.warning("left to the next sweep: %s: %s", name, problem)
+            log.warning("the next sweep tries again: %s: %s", name, problem)
 
 
 def run_shard(s: Services, held: HeldShard) -> None:
@@ -51,7 +51,7 @@ def run_shard(s: Services, held: HeldShard) -> None:
     try:
         sweep_shard(s, held.shard)
         if not stamp(s, f"sweep#{held.shard}", held.fencing_token):
-            log.warning("shard %d was swept under token %d, which is another's by now", *held)
+            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
     except ChronoError as problem:
         log.warning("shard %d was not swept to its end: %s", held.shard, problem)
 

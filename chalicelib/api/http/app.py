@@ -153,7 +153,7 @@ class HttpApi:
     def _failure(self, error: BaseException, context: TraceContext) -> Response:
         if not isinstance(error, ChronoError):
             _log_failure(error, context)
-            error = ChronoError("something went wrong on our side; the trace id finds it in the log")
+            error = ChronoError("an internal error occurred; the log holds it under this trace id")
         return _to_response(problem(error, context.trace_id))
 
 

@@ -67,7 +67,7 @@ class _Subscription:
 
     def __init__(self, feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> None:
         if not places.take():
-            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=PLACE_FREE_S)
+            raise TooMany("this server has as many subscribers as it may stream to", retry_after_s=PLACE_FREE_S)
         self._places = places
         self._lock = threading.Lock()
         self._open = True

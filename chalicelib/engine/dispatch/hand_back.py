@@ -61,7 +61,7 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
         if not won:
             _follow_the_end(s, delivery)
     first = held[0][0].ready.claimed.definition
-    log.info("%d firings wait for their turn in the queue, such as of %s", len(held), first.owner)
+    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
 
 
 def _follow_the_end(s: Services, delivery: InFlight) -> None:

@@ -133,7 +133,7 @@ def _mark(s: Services, slow: Sequence[InFlight]) -> None:
     try:
         answers = update_surely(s, writes)
     except Unavailable:
-        log.warning("could not write down that %d attempts run", len(slow))
+        log.warning("could not record that %d attempts run", len(slow))
         return
     for delivery, (running, _), won in zip(slow, writes, answers, strict=True):
         if won:
