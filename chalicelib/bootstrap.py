@@ -62,7 +62,7 @@ def services() -> Services:
 
 
 def clock() -> Clock:
-    """This machine's clock, for whoever needs nothing else."""
+    """This machine's clock, for callers that need nothing else."""
     from chalicelib.adapters.machine.system import SystemClock
 
     found = _made.services
@@ -184,7 +184,7 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
 
 def _prepare_process(chosen: Settings) -> None:
     """Plan with the zone rules that were shipped, wherever this runs. On Lambda also: logs as JSON lines, and traces
-    when they are wanted; elsewhere whoever runs the process decides about these."""
+    when they are wanted; elsewhere the operator of the process decides about these."""
     from chalicelib.adapters.machine.zone_data import use_packaged_zones
 
     use_packaged_zones()

@@ -161,7 +161,7 @@ def _registry(stage: str) -> Table:
 
 def _queues(stage: str) -> tuple[Queue, ...]:
     """``work`` holds firings back until their instants. ``poison`` takes its messages that no worker could handle,
-    ``dead`` the CloudEvents of firings that are out of attempts: two kinds of trouble, two places to look."""
+    ``dead`` the CloudEvents of firings that are out of attempts: two kinds of trouble, two queues to watch."""
     return (
         Queue("dead", resource_name(stage, "dead"), visibility_s=30, retention_s=DAYS_14_S),
         Queue("poison", resource_name(stage, "poison"), visibility_s=30, retention_s=DAYS_14_S),

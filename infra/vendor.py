@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "build" / "vendor"
 REQUIREMENTS = ROOT / "requirements.txt"
 PLATFORM = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--python-version", "3.11")
-# Chalice's packager adds the runtime half of Chalice itself; the other half, and all it needs, stays out. croniter is the
-# peer of tests and benches: the product never imports it.
+# Chalice's packager adds the runtime half of Chalice itself; the other half, and all it needs, stays out. croniter
+# is the peer of tests and benches: the product never imports it.
 NOT_SHIPPED = ("chalice", "croniter")
 SERVICES = frozenset(
     {"dynamodb", "events", "lambda", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}

@@ -250,7 +250,7 @@ def _sort_key_in(entry: tuple[Place, Any]) -> Any:
 
 
 async def _serve(app: Any, config: Any) -> None:
-    """Serve ``app`` as its own server would be told to."""
+    """Serve ``app`` with the settings that its own server gets."""
     import uvicorn
 
     host, _, port = config.bind[0].rpartition(":")

@@ -79,7 +79,7 @@ class ShardRules:
         try:
             self._before_each_minute(s)
         except Exception:
-            _log.exception("what comes before each minute failed")
+            _log.exception("the work before each minute failed")
 
     def _run(self, name: str, work: Work) -> None:
         done: dict[HeldShard, float] = {}

@@ -94,7 +94,7 @@ class Forbidden(ChronoError):
 
 
 class NotFound(ChronoError):
-    """Raised when there is no such resource or route (or it belongs to somebody else)."""
+    """Raised when there is no such resource or route (or it belongs to another owner)."""
 
     status = 404
     title = "Not found"

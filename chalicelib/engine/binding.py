@@ -1,4 +1,4 @@
-"""Which version of its schedule a firing runs under, and whether that version owes it at all.
+"""Which version of its schedule a firing runs under, and whether it is owed under that version at all.
 
 A queued instant is judged before it is claimed (``verdicts``), an open record whenever its schedule may have changed
 (``bind``). Both follow the rule of ``core.schedules.schedule``: the version in force at the instant decides.
@@ -36,7 +36,7 @@ class Unbound(Struct, frozen=True):
 
 
 def verdicts(s: Services, firings: Sequence[Firing], states: Mapping[Key, State]) -> dict[Firing, Verdict]:
-    """What becomes of queued instants; versions older than the state names are looked up."""
+    """What becomes of queued instants; versions older than the state names are read."""
     found = {f: judge(states.get(f.schedule), f.version, f.at_ms) for f in firings}
     unsure = [f for f, verdict in found.items() if verdict is Verdict.UNKNOWN and f.schedule in states]
     if unsure:
@@ -65,7 +65,7 @@ def bind(s: Services, state: State | None, record: Execution) -> Binding | Unbou
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
         return Unbound(DELETED)
-    owed = version == record.version or _owes(s, state, definition, record.firing_ms)
+    owed = version == record.version or _is_owed(s, state, definition, record.firing_ms)
     return Binding(definition) if owed else Unbound(SUPERSEDED)
 
 
@@ -84,10 +84,10 @@ def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:
     return VersionRef(earlier[-1].version, earlier[-1].since_ms, earlier[-1].active) if earlier else None
 
 
-def _owes(s: Services, state: State, definition: Definition, at_ms: int) -> bool:
-    """Whether a version owes an instant that another had queued. A DELAY schedule has no grid: it owes the one instant
-    that it waits for, and an edit, which begins a new wait, takes back the one before. A version that has spent its
-    ``max_runs`` owes nothing after its last instant, though its grid goes on."""
+def _is_owed(s: Services, state: State, definition: Definition, at_ms: int) -> bool:
+    """Whether an instant that another version had queued is owed under this one. A DELAY schedule has no grid: only
+    the instant that it waits for is owed, and an edit, which begins a new wait, takes back the one before. When a
+    version has spent its ``max_runs``, no later instant is owed, though its grid goes on."""
     if definition.type == "DELAY":
         return state.queued_ms == at_ms
     if definition.compiled().next_after(at_ms - 1) != at_ms:

@@ -1,7 +1,7 @@
 """Notifying a target that what it accepted has been cancelled: one more CloudEvent to the same place.
 
-The cancelled record owes the notice until it was sent (``notice`` counts the tries); the messages that lead here are
-hints. What no try could deliver goes to the dead-letter queue, like a firing.
+The cancelled record shows that a notice is due until it was sent (``notice`` counts the tries). The messages that lead
+here are hints. What no try could deliver goes to the dead-letter queue, like a firing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUFFIX = "-cancel"  # after the execution's id: receivers that drop ids they hav
 
 
 def notify(s: Services, cancelled: Execution) -> None:
-    """Send the notice that ``cancelled`` owes, at least once. Raises Unavailable when it could not be written down."""
+    """Send the notice that is due for ``cancelled``, at least once. Raises Unavailable when it was not recorded."""
     wanted = Versioned(cancelled.key_of_schedule, cancelled.version)
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:

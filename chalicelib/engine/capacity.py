@@ -1,4 +1,4 @@
-"""Capacity: whether there is room for a schedule, and taking those off what counts that have nothing left to do."""
+"""Capacity: whether another schedule fits the limits, and releasing the schedules that have nothing left to do."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def limits(s: Services) -> Limits | None:
     return None if jobs is None and weight_bytes is None else Limits(jobs, weight_bytes)
 
 
-def ensure_room(s: Services, jobs: int, weight_bytes: int) -> None:
-    """Check for so much more before anything is written or queued, and make room first if that is possible. The write
-    that follows judges the same again. Raises CapacityExhausted."""
+def ensure_capacity(s: Services, jobs: int, weight_bytes: int) -> None:
+    """Check for so much more before anything is written or queued, and release spent schedules first if need be. The
+    write that follows judges the same again. Raises CapacityExhausted."""
     allowed = limits(s)
     if allowed is None or allowed.allow(s.stores.schedules.used(), jobs, weight_bytes):
         return
@@ -42,7 +42,7 @@ def exhausted(s: Services) -> CapacityExhausted:
 
 
 def counted(s: Services, before: Schedule | None, definition: Definition, state: State) -> State:
-    """``state`` as one that counts, when there is room for it.
+    """``state`` as one that counts, when the capacity is free.
 
     Asked before anything is queued or written. Raises CapacityExhausted.
     """
@@ -50,9 +50,9 @@ def counted(s: Services, before: Schedule | None, definition: Definition, state:
     old = None if before is None else before.state
     if old is not None and old.counted >= 0:
         if weight > old.weight_bytes:
-            ensure_room(s, 0, weight - old.weight_bytes)
+            ensure_capacity(s, 0, weight - old.weight_bytes)
         return replace(state, counted=old.counted, weight_bytes=weight)
-    ensure_room(s, 1, weight)
+    ensure_capacity(s, 1, weight)
     return replace(state, counted=s.stores.schedules.place(state.shard, limits(s)), weight_bytes=weight)
 
 

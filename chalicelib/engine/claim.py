@@ -78,7 +78,7 @@ def claim_firings(s: Services, firings: Iterable[Firing]) -> Claims:
 
 
 class _Owed(NamedTuple):
-    """A firing that the version in force at its instant owes; ``deleted``: it is owed an end, not a delivery."""
+    """An owed firing, by the version in force at its instant; ``deleted``: it gets an end, not a delivery."""
 
     firing: Firing
     definition: Definition
@@ -232,8 +232,8 @@ def _begin(s: Services, won: Sequence[_Share]) -> Claims:
 
 
 def _first_attempt(s: Services, owed: _Owed, token: int) -> Execution:
-    """The record of a claim. One reading of the clock tells when it was made and how long it protects the attempt: see
-    ``catch_up.keeps_its_time``."""
+    """The record of a claim. One reading of the clock decides when it was made and how long it protects the attempt:
+    see ``catch_up.keeps_its_time``."""
     now_ms = s.clock.now_ms()
     record = handoff.new_record(s, owed.definition, owed.state.shard, owed.firing.at_ms, now_ms)
     claimed = journal.claim(record, s.config.instance, token, now_ms)

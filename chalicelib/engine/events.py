@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 DEFAULT_BUS: Mapping[str, object] = {"type": "eventbridge"}
 
 
-def announce(s: Services, events: Sequence[PolicyEvent]) -> None:
+def emit(s: Services, events: Sequence[PolicyEvent]) -> None:
     """Send events. Raises Unavailable when the bus did not take one of them: the caller comes again with all.
 
     What the bus refuses for good (there is no such bus, no right to write to it) goes to the dead-letter queue.

@@ -50,11 +50,11 @@ def cancel_running(
     def cancelled(execution: Execution, definition: Definition, now_ms: int) -> Execution:
         return journal.cancel(execution, now_ms, reason)
 
-    def announced(execution: Execution) -> None:
+    def before_write(execution: Execution) -> None:
         if execution.asynchronous:  # its target is at work and is to be notified: queued first, owed by the record
             enqueue(s, [Run(execution.key, execution.attempt + 1, s.clock.now_ms())])
 
-    done = end(s, found, versions, cancelled, announced)
+    done = end(s, found, versions, cancelled, before_write)
     if done.attempts and done.target_type in s.targets:
         s.targets[done.target_type].cancel(done.id)
     return done
@@ -65,17 +65,17 @@ def end(
     found: Execution,
     versions: Sequence[str] | None,
     ended: Callable[[Execution, Definition, int], Execution],
-    announced: Callable[[Execution], None] = lambda _: None,
+    before_write: Callable[[Execution], None] = lambda _: None,
 ) -> Execution:
     """Write what is reported of an open execution, ``found`` as it was read; what follows from it follows. ``versions``
-    are those that it may have (None: any). ``announced`` is called with the record as it was, before the write.
+    are those that it may have (None: any). ``before_write`` is called with the record as it was, before the write.
 
     Raises NotFound, PreconditionFailed, TooMany, and what ``ended`` raises.
     """
     for _ in range(CHANGE_ATTEMPTS):
         definition = _definition_of(s, found)
         after = replace(ended(found, definition, s.clock.now_ms()), hlc=s.ids.hlc())
-        announced(found)
+        before_write(found)
         if definition.type == "DELAY" and not after.is_open:
             # Should this process die between the two writes below, the hint makes a worker chain the next run.
             enqueue(s, [Run(found.key, found.attempt, s.clock.now_ms() + CHAIN_HINT_MS)])

@@ -14,7 +14,7 @@ from chalicelib.core.errors import ChronoError, NotFound, PreconditionFailed, To
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import failures
-from chalicelib.core.policies.limits import FAILURES_LOOK_MAX_RECORDS
+from chalicelib.core.policies.limits import FAILURES_CHECK_MAX_RECORDS
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Schedule
 from chalicelib.engine.schedule_change import pause_failing
@@ -33,7 +33,7 @@ def judge_promptly(s: Services, ended: Execution, definition: Definition) -> Non
     try:
         judge(s, ended)
     except ChronoError as problem:
-        log.info("left to the feed whether to pause: %s", problem, extra={"schedule_id": ended.schedule_id})
+        log.info("the feed will decide about a pause: %s", problem, extra={"schedule_id": ended.schedule_id})
 
 
 def judge(s: Services, ended: Execution) -> Definition | None:
@@ -53,7 +53,7 @@ def judge(s: Services, ended: Execution) -> Definition | None:
         try:
             return _pause(s, found.definition, most, ended.id)
         except (NotFound, PreconditionFailed):
-            continue  # changed between the look and the pause: judged again as it now stands
+            continue  # changed between the check and the pause: judged again as it now stands
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
@@ -64,16 +64,16 @@ def _can_be_paused(s: Services, found: Schedule) -> bool:
 
 def count(s: Services, definition: Definition, most: int) -> int:
     """How many executions have failed in a row, up to ``most``; instants before ``failures_from_ms`` do not count."""
-    found, looked_at = 0, 0
+    found, checked = 0, 0
     after: str | None = None
-    while looked_at < FAILURES_LOOK_MAX_RECORDS:
+    while checked < FAILURES_CHECK_MAX_RECORDS:
         size = min(PAGE_RECORDS, most - found)
         records, after = s.stores.executions.of_schedule(
             definition.key, definition.failures_from_ms, INSTANT_MAX_MS, size, after
         )
         page = failures.streak(records, most - found)
         found += page.failures
-        looked_at += len(records)
+        checked += len(records)
         if page.broken or after is None or found >= most:
             break
     return found

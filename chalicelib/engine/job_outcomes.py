@@ -1,9 +1,9 @@
 """The mark of a bad end: how schedules whose last execution failed, timed out or was cancelled are found.
 
-While all goes well nothing is written: an execution that ends well looks at its own record (``mends``), which says
-whether there was a mark when it was claimed. The mark is written before the record that it tells of, as everything is
-that must follow: a process that dies in between leaves a mark that the record's real end corrects, never a bad end
-without one. Whoever reads by the mark checks with the record.
+While all goes well nothing is written: an execution that ends well checks its own record (``mends``), which says
+whether there was a mark when it was claimed. The mark is written before the record that it is about. A process that
+dies in between leaves a mark that the record's real end corrects, never a bad end without a mark. A reader that goes
+by the mark checks it against the record.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def note(s: Services, ended: Iterable[Execution]) -> None:
     """Mark the schedules of executions that end badly, and unmark those that one that ends well mends."""
     latest: dict[Key, Execution] = {}
     for execution in ended:
-        telling = execution.state in job_status.BAD or (execution.state == COMPLETED and execution.mends)
+        changes_mark = execution.state in job_status.BAD or (execution.state == COMPLETED and execution.mends)
         known = latest.get(execution.key_of_schedule)
-        if telling and (known is None or known.firing_ms <= execution.firing_ms):
+        if changes_mark and (known is None or known.firing_ms <= execution.firing_ms):
             latest[execution.key_of_schedule] = execution
     for key, execution in latest.items():
         _mark(s, key, execution)
@@ -50,7 +50,7 @@ def _mark(s: Services, key: Key, execution: Execution) -> None:
         marked = _marked(state, _newest(s, state, execution))
         if marked is None or s.stores.schedules.write_states([(marked, state.rev)])[0]:
             return
-    log.warning("how a job ended could not be marked", extra={"schedule_id": key.id})
+    log.warning("could not mark how a job ended", extra={"schedule_id": key.id})
 
 
 def _job_is_cancelled(state: State) -> bool:

@@ -1,9 +1,9 @@
 """``monitor``: an alert when no execution of a schedule succeeded for a while, and another event when one does again.
 
-The feed notes successes (of executions whose record says ``monitored``), reconcile looks once a minute at the watches
-whose time has come. A silence is written down before it is told, by one conditional write, and its event's id follows
-from what was written; the end of one is told before it is written down. So each is told at least once, under one id,
-whoever dies in between.
+The feed notes successes (of executions whose record says ``monitored``). Reconcile checks once a minute the watches
+whose time has come. A silence is recorded before its event is emitted, by one conditional write, and the event's id
+follows from what was recorded. The end of a silence is emitted before it is recorded. So each event is emitted at
+least once, under one id, although a worker dies in between.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.policies import policy_events
-from chalicelib.core.policies.limits import MONITOR_COMPLETED_KEPT_MS, MONITOR_LOOK_RECORDS
-from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, looked_at, put_off, spoke, told
+from chalicelib.core.policies.limits import MONITOR_CHECK_RECORDS, MONITOR_COMPLETED_KEPT_MS
+from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, check, notified, put_off, spoke
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
-from chalicelib.engine.events import announce
+from chalicelib.engine.events import emit
 from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ SHARD_MAX_PAGES = 3  # a minute; what is left waits for the next
 
 
 def note(s: Services, successes: Iterable[tuple[Key, int]]) -> None:
-    """Note when executions of monitored schedules succeeded, and tell of those that had been silent.
+    """Note when executions of monitored schedules succeeded, and emit the recovery of those that had been silent.
 
     Raises Unavailable: then all of it must come again."""
     latest: dict[Key, int] = {}
@@ -48,43 +48,43 @@ def _note(s: Services, found: MonitorState, success_ms: int) -> None:
         if known is None or after is None:
             return
         if known.silent_ms:
-            _tell_recovery(s, known, success_ms)
+            _emit_recovery(s, known, success_ms)
         if s.stores.schedules.write_monitor(after, known.rev):
             return
         known = s.stores.schedules.monitors([found.key]).get(found.key)
-    raise Unavailable("the watch of a schedule is contended")
+    raise Unavailable("too many writers change the monitor of a schedule at once")
 
 
-def look(s: Services, shard: int) -> None:
-    """Look at the watches of a shard whose time has come. Raises Unavailable when the bus does not take an alert: it
-    stays written down, and the next minute tells it."""
+def check_shard(s: Services, shard: int) -> None:
+    """Check the watches of a shard whose time has come. Raises Unavailable when the bus does not take an alert: it
+    stays recorded, and is emitted in the next minute."""
     for _ in range(SHARD_MAX_PAGES):
         now_ms = s.clock.now_ms()
         keys = s.stores.schedules.due_monitors(shard, now_ms, PAGE_WATCHES)
         watches = s.stores.schedules.monitors(keys) if keys else {}
         due = [found for found in watches.values() if found.look_ms <= now_ms]  # the list may lag
         if due:
-            _look_at(s, due)
+            _check_due(s, due)
         if len(keys) < PAGE_WATCHES or not due:
             return
 
 
-def _look_at(s: Services, due: Sequence[MonitorState]) -> None:
+def _check_due(s: Services, due: Sequence[MonitorState]) -> None:
     schedules = s.stores.schedules.get([w.key for w in due])
     silent: list[tuple[Definition, MonitorState]] = []
     for found in due:
         try:
             silent += _judge(s, found, schedules.get(found.key))
         except ChronoError as problem:  # one's trouble does not stop the others
-            log.warning("a watch is left to the next minute: %s", problem, extra={"schedule_id": found.id})
+            log.warning("a monitor is checked again in a minute: %s", problem, extra={"schedule_id": found.id})
     if silent:
-        announce(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
+        emit(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
     for _, watch in silent:
-        s.stores.schedules.write_monitor(told(watch, s.clock.now_ms()), watch.rev)
+        s.stores.schedules.write_monitor(notified(watch, s.clock.now_ms()), watch.rev)
 
 
 def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[tuple[Definition, MonitorState]]:
-    """The watch with its silence written down, if that is to be told; else nothing. Only one look's write is taken."""
+    """The watch with its silence recorded, if an event is to be emitted; else nothing. Only one check's write wins."""
     if watched is None or watched.definition.monitor is None or not watched.definition.active:
         s.stores.schedules.drop_monitor(found.key, found.rev)  # what makes it monitored and active again begins another
         return []
@@ -92,13 +92,13 @@ def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[t
     if schedule.progress(watched, now_ms).state != "active":
         _put_off(s, found, watched, now_ms)
         return []
-    finding, after = looked_at(found, _last_success(s, found, now_ms), now_ms)
+    finding, after = check(found, _last_success(s, found, now_ms), now_ms)
     if finding is MonitorFinding.SPOKE:
-        _tell_recovery(s, found, after.success_ms)
+        _emit_recovery(s, found, after.success_ms)
     if not s.stores.schedules.write_monitor(after, found.rev):
-        return []  # a success was noted, or the schedule changed: that write says when to look again
-    untold = finding is MonitorFinding.FELL_SILENT or (finding is MonitorFinding.STILL_SILENT and not found.told)
-    return [(watched.definition, after)] if untold else []
+        return []  # a success was noted, or the schedule changed: that write says when to check again
+    unsent = finding is MonitorFinding.FELL_SILENT or (finding is MonitorFinding.STILL_SILENT and not found.told)
+    return [(watched.definition, after)] if unsent else []
 
 
 def _put_off(s: Services, found: MonitorState, completed: Schedule, now_ms: int) -> None:
@@ -115,7 +115,7 @@ def _last_success(s: Services, found: MonitorState, now_ms: int) -> int:
 
     Reads on only while what it knows leaves the schedule silent."""
     last_ms, after = found.success_ms, None
-    for size in MONITOR_LOOK_RECORDS:
+    for size in MONITOR_CHECK_RECORDS:
         records, after = s.stores.executions.of_schedule(found.key, 0, INSTANT_MAX_MS, size, after)
         last_ms = max([last_ms, *(e.finished_ms or 0 for e in records if e.state == COMPLETED)])
         if after is None or last_ms + found.window_ms > now_ms:
@@ -123,10 +123,10 @@ def _last_success(s: Services, found: MonitorState, now_ms: int) -> int:
     return last_ms
 
 
-def _tell_recovery(s: Services, silent: MonitorState, success_ms: int) -> None:
-    """That a silence is over; and that there was one, if whoever found it has not said so."""
+def _emit_recovery(s: Services, silent: MonitorState, success_ms: int) -> None:
+    """Emit that a silence is over, and before that its alert, if that was not sent."""
     definition = s.stores.schedules.definitions([silent.key]).get(silent.key)
     if definition is None:
         return
     events = [] if silent.told else [policy_events.no_success(definition, silent)]
-    announce(s, [*events, policy_events.recovered(definition, silent, success_ms)])
+    emit(s, [*events, policy_events.recovered(definition, silent, success_ms)])

@@ -66,7 +66,7 @@ def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[
 
 
 def _was_written(s: Services, writes: Sequence[tuple[Execution, int]], answers: Sequence[bool]) -> list[bool]:
-    """After a repeated write, "lost" may mean that the unanswered first one won: the stored record tells."""
+    """After a repeated write, "lost" may mean that the unanswered first one won: the stored record decides."""
     stored = s.stores.executions.get([e.key for (e, _), won in zip(writes, answers, strict=True) if not won])
     return [won or _shows(stored.get(e.key), e) for (e, _), won in zip(writes, answers, strict=True)]
 
@@ -82,7 +82,7 @@ def _shows(stored: Execution | None, e: Execution) -> bool:
 
 
 def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:
-    """Keep what the target said of an attempt that had been ended; of an execution that goes on, only the log tells."""
+    """Keep what the target said of an attempt that had been ended. If the execution goes on, it is only logged."""
     for _ in range(NOTE_ATTEMPTS):
         found = s.stores.executions.get([key]).get(key)
         noted = None if found is None else journal.note_late(found, attempt, answer)

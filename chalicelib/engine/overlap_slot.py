@@ -49,12 +49,12 @@ def take_slot(s: Services, claimed: Claimed) -> bool:
         try:
             answer = _try(s, claimed, fresh=tried == 0)
         except Unavailable as problem:
-            log.info("trying once more to take a slot: %s", problem)
+            log.info("trying again to take a slot: %s", problem)
             s.clock.sleep_until(s.clock.now_ms() + RUNNING_MARK_MS)
             continue
         if answer is not SlotAnswer.AGAIN:
             return answer is SlotAnswer.GRANTED
-    raise Unavailable("the slot of a schedule is contended")
+    raise Unavailable("too many workers ask for the slot of a schedule at once")
 
 
 def _try(s: Services, claimed: Claimed, fresh: bool) -> SlotAnswer:
@@ -121,11 +121,11 @@ def _cancel(s: Services, running: Execution, reason: str) -> None:
     try:
         cancel_running(s, running, reason)
     except Conflict:
-        log.debug("what was to be replaced has ended")  # as good
+        log.debug("the execution to be replaced has already ended")  # as good
 
 
 def _wait(s: Services, newcomer: Execution) -> None:
-    """Hand the claim back. The one that ran may have ended before anybody could see us waiting, so check once more."""
+    """Hand the claim back. The one that ran may have ended before this wait was written, so check once more."""
     waiting = journal.hand_back(newcomer, s.clock.now_ms() + WAITER_CHECK_MS)
     if update_surely(s, [(waiting, newcomer.rev)])[0]:
         wake(s, newcomer.key_of_schedule)

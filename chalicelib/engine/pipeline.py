@@ -5,7 +5,7 @@
     wait           until the instant; only then does the rest happen                         Tasks.at
     recheck        end what was paused, edited or deleted since, or is too late by now       recheck.py
     take the slot  where the runs of a schedule must not overlap                             overlap_slot.py
-    admit          wait for a turn among the owners, and for room within the limits          dispatch/admission.py
+    admit          wait for a turn among the owners, and for a place within the limits       dispatch/admission.py
     dispatch       send, in as few calls as the targets allow                                dispatch/send.py
     record         write down that it runs, and how it ended                                 dispatch/in_flight.py
     follow up      set off the next run, the one that waited, a pause after failures         follow_ups.py
@@ -38,7 +38,7 @@ from chalicelib.ports.tasks import Handle
 
 log = logging.getLogger(__name__)
 
-# A message may arrive before the write that makes it true (queue first, write second): how long to look for that write
+# A message may arrive before the write that makes it true (queue first, write second): how long to wait for that write
 # before the message goes back to the queue, in growing steps.
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 
@@ -124,6 +124,6 @@ def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
         try:
             handle.wait()
         except Unavailable as problem:
-            log.warning("%d executions are left to their messages, which come again: %s", len(executions), problem)
+            log.warning("%d executions failed here; their messages come again: %s", len(executions), problem)
             failed |= executions
     return failed

@@ -1,6 +1,6 @@
 """Rechecking: whether what was claimed may still be sent, at its instant and again when it waited long after that.
 
-One batch read of the schedules' epochs tells for all whose schedule has not changed. What must not be sent any more is
+One batch read of the schedules' epochs settles all whose schedule has not changed. What must not be sent any more is
 ended here.
 """
 

@@ -1,6 +1,6 @@
 """Going on with records that exist: repeated messages, retries that are due, attempts whose worker died.
 
-Part of the claim. A message is a hint, and the record tells what there is to do: nothing, the next attempt, or the end
+Part of the claim. A message is a hint, and the record says what there is to do: nothing, the next attempt, or the end
 of an attempt whose lease has run out.
 """
 

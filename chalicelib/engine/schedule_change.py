@@ -96,7 +96,7 @@ def pause_failing(s: Services, judged: Definition, cause: FailurePause, still_so
 
 
 def check_match(definition: Definition, if_match: str | None) -> None:
-    """Refuse a version other than the one a caller names (None: any). Raises PreconditionFailed."""
+    """Reject a version other than the one a caller names (None: any). Raises PreconditionFailed."""
     if if_match is not None and if_match != definition.version:
         raise PreconditionFailed(f"the schedule is at version {definition.version}")
 
@@ -122,8 +122,8 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
 
 
 def begin(s: Services, definition: Definition, state: State, awaited_ms: int | None) -> State:
-    """Queue what the new version owes inside the horizon, and the state that goes on from there. ``awaited_ms`` is the
-    run of a DELAY schedule that has to end first."""
+    """Queue the owed instants of the new version inside the horizon. Returns the state that goes on from there.
+    ``awaited_ms`` is the run of a DELAY schedule that has to end first."""
     if not definition.active:
         return replace(state, status="paused", next_run_ms=None, queued_ms=awaited_ms)
     if awaited_ms is not None:
@@ -138,7 +138,7 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
     return replace(fresh.advanced(window), rev=state.rev)
 
 
-def find_room(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
+def find_capacity(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
     """The state as one that counts, if the schedule has anything to do from now on. Raises CapacityExhausted."""
     idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
     if idle or capacity.is_cancelled(new, state):
@@ -202,7 +202,7 @@ def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: i
         chained=new.type == "DELAY",
         hlc=new.hlc,
     )
-    placed = find_room(s, found, new, moved, awaited)
+    placed = find_capacity(s, found, new, moved, awaited)
     return only_if_it_counts(new, begin(s, new, placed, awaited))
 
 
@@ -244,8 +244,8 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
-    """The definition as kept for what it still owes and for what was triggered under it, also while it was paused; one
-    that was exhausted owed nothing after its last instant."""
+    """The definition as kept for its instants still owed and for what was triggered under it, also while it was
+    paused. One that was exhausted has no owed instants after its last."""
     state = found.state
     if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
         until_ms = min(until_ms, state.queued_ms + 1)

@@ -60,7 +60,7 @@ def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:
 def live_nodes(s: Services) -> dict[str, LeaseItem]:
     """The nodes that are alive by their leases, by instance.
 
-    As of before they were read: whoever stands still after reading must not take those for dead who beat meanwhile.
+    As of before they were read: a worker that stands still after reading must not take nodes for dead that beat since.
     """
     now_ms = s.clock.now_ms()
     documents, _ = s.stores.leases.list(NODES, NODES_MAX, None)
@@ -73,7 +73,7 @@ def live_nodes(s: Services) -> dict[str, LeaseItem]:
 
 
 def owner_of(s: Services, item: LeaseItem | None, nodes: Collection[str]) -> str | None:
-    """The instance that has a shard: a node while it lives, a call until its lease expires. None: nobody."""
+    """The instance that has a shard: a node while it lives, a call until its lease expires. None: it has no owner."""
     if item is None or item.holder_id is None:
         return None
     if _is_node(item) and item.holder_id not in nodes:
@@ -86,14 +86,14 @@ def _is_node(item: LeaseItem) -> bool:
 
 
 def take(s: Services, work: str, shard: int, item: LeaseItem | None, kind: str, ttl_ms: int) -> LeaseItem | None:
-    """Take a shard that nobody has, as ``item`` showed it; None when somebody else was faster."""
+    """Take a shard without an owner, as ``item`` showed it; None when another worker was faster."""
     return take_over(s, tenant_of(work), f"{shard:03d}", item, {KIND: kind}, ttl_ms)
 
 
 def take_over(
     s: Services, tenant: str, name: str, item: LeaseItem | None, metadata: Mapping[str, object], ttl_ms: int
 ) -> LeaseItem | None:
-    """Become the holder of a lease whose holder is known to be gone; None when somebody else was faster."""
+    """Become the holder of a lease whose holder is known to be gone; None when another worker was faster."""
     request = AcquireRequest(tenant, name, s.config.instance, SUBJECT, ttl_ms, metadata=metadata)
     decision = lease.decide_take_over(item, request, s.clock.now_ms())
     assert decision.item_to_write is not None
@@ -101,7 +101,7 @@ def take_over(
 
 
 def write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
-    """Replace a lease of ours, if nobody else did; False otherwise."""
+    """Replace a lease of ours, unless another worker did; False otherwise."""
     stamped = replace(after, hlc=s.ids.hlc(), origin=s.config.origin)
     expected_rev = 0 if before is None else before.rev
     return s.stores.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)

@@ -11,7 +11,7 @@ from chalicelib.core.security.caller import DEFAULT_TENANT
 from chalicelib.ports.services import Services
 
 CURSOR = "tenants"
-AGE_MAX_MS = 30_000  # a tenant that came in the meantime has nothing yet that reconcile would look for
+AGE_MAX_MS = 30_000  # a tenant that came in the meantime has nothing yet that reconcile would find
 WRITE_ATTEMPTS = 12
 
 

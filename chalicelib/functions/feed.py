@@ -44,13 +44,13 @@ def _written(records: Iterable[Mapping[str, Any]]) -> Iterator[Written]:
 
 
 def _execution(image: Mapping[str, Any] | None) -> Execution | None:
-    """The record of an image. One that nobody can read must not hold up the stream for a day."""
+    """The record of an image. An unreadable one must not hold up the stream for a day."""
     if image is None or "doc" not in image:
         return None
     try:
         return decode_execution(execution_key(image["pk"]["S"], image["sk"]["S"]), image["doc"]["S"])
     except (ValueError, msgspec.MsgspecError):
-        log.exception("a record of the stream cannot be read, and is passed over")
+        log.exception("skipped a record of the stream that cannot be read")
         return None
 
 

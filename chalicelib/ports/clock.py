@@ -39,7 +39,7 @@ class TimeSources(Protocol):
 
 
 class NoTimeSources:
-    """Nobody to ask."""
+    """No source to ask."""
 
     def observations(self) -> tuple[Observation, ...]:
         """Nothing."""

@@ -43,7 +43,7 @@ from chalicelib.process.memory import ProcessMemory
 class Config(Struct, frozen=True):
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
     should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
-    ``ticks`` names the streams that run until somebody switches them; of what one missed, the newest ``tick_catch_up``
+    ``ticks`` names the streams that run until an admin switches them; of what one missed, the newest ``tick_catch_up``
     are emitted late.
 
     ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs

@@ -17,7 +17,7 @@ class Bell(Protocol):
 class Signals(Protocol):
     """Wakes those who wait, in this process and, by address, in others of this machine.
 
-    Only hints: whoever wakes looks at the tables again, and whoever is not woken looks now and then.
+    Only hints: a waiter that wakes reads the tables again, and one that is not woken reads them now and then.
     """
 
     @property
@@ -30,12 +30,12 @@ class Signals(Protocol):
         ...
 
     def ring(self, name: str, at: str = "") -> None:
-        """Wake whoever has a bell for ``name`` in the process at the address ``at``, or in this one without."""
+        """Wake the waiters with a bell for ``name`` in the process at the address ``at``, or in this one without."""
         ...
 
     def turn(self, name: str) -> AbstractContextManager[object]:
         """Let callers of this process pass one after the other, as long as that is quick.
 
-        A courtesy that saves lost races, no lock: after a short wait everybody passes.
+        A courtesy that saves lost races, no lock: after a short wait every caller passes.
         """
         ...

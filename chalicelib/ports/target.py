@@ -22,7 +22,7 @@ ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error
 
 
 def unheard() -> None:
-    """Nobody wants to know."""
+    """A notification that has no listener."""
 
 
 class Delivery(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Delivery(Struct, frozen=True):
     traceparent: str
     timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
     event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
-    sent: Callable[[], None] = unheard  # a target that can tell calls it when only the answer is still to come
+    sent: Callable[[], None] = unheard  # a target that knows calls it when only the answer is still to come
 
 
 class Outcome(Struct, frozen=True):

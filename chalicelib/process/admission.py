@@ -24,8 +24,8 @@ from msgspec import Struct
 from chalicelib.process.limits import CALLS_MAX, HOLD_MAX_MS, SENDING_MAX, SENDING_MS
 
 BURST_S: Final = 0.1  # so many seconds' worth of a rate may begin at once
-_PACE_COUNT: Final = 100  # starts that tell the pace of a line; older ones count less and less
-_PACE_MIN_COUNT: Final = 20  # fewer of them, or within less than a second, tell nothing
+_PACE_COUNT: Final = 100  # starts from which the pace of a line is known; older ones count less and less
+_PACE_MIN_COUNT: Final = 20  # fewer of them, or within less than a second, give no pace
 _PACE_MIN_MS: Final = 1000
 _RATES_MAX: Final = 4096  # owners and destinations whose rates are remembered before the idle ones are dropped
 

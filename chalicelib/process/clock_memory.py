@@ -11,7 +11,7 @@ UNSENT_MAX = 16
 
 
 class ClockMemory:
-    """The last reading, whether the clock stood before what the tables had seen, and what nobody was told yet.
+    """The last reading, whether the clock stood before what the tables had seen, and the events not sent yet.
 
     Safe to share between threads.
     """
@@ -35,18 +35,18 @@ class ClockMemory:
             was, self._behind = self._behind, behind
             return behind and not was
 
-    def tell(self, event: bytes) -> None:
-        """Something to be sent; of too much the oldest is given up."""
+    def keep(self, event: bytes) -> None:
+        """Keep an event to be sent; of too many the oldest is given up."""
         with self._lock:
             self._unsent.append(event)
 
-    def untold(self) -> list[bytes]:
-        """What is to be sent, oldest first."""
+    def unsent(self) -> list[bytes]:
+        """The events to be sent, oldest first."""
         with self._lock:
             return list(self._unsent)
 
-    def told(self, event: bytes) -> None:
-        """It was sent."""
+    def forget(self, event: bytes) -> None:
+        """Drop an event that was sent."""
         with self._lock:
             if event in self._unsent:
                 self._unsent.remove(event)

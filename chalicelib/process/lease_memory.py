@@ -6,7 +6,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # workers hold the memory and never look into it: they need not load what leases are
+if TYPE_CHECKING:  # workers hold the memory and never read it: they need not load what leases are
     from chalicelib.core.leases.lease_item import LeaseItem
 
 MEMORY_MAX_ITEMS = 4096

@@ -1,4 +1,4 @@
-"""Backfill and the ledger: what a schedule should have run, run; and what it owed, answered for."""
+"""Backfill runs the owed instants that a schedule missed. The ledger shows each owed instant with what became of it."""
 
 from __future__ import annotations
 

@@ -114,9 +114,9 @@ class TagChange(Struct, frozen=True):
 def by_tag(
     s: Services, caller: Caller, op: TagVerb, tag: str, note: str | None, dry_run: bool, after: str | None
 ) -> TagChange:
-    """Pause, resume or delete all schedules with a tag, newest first; a dry run tells the same and writes nothing.
+    """Pause, resume or delete all schedules with a tag, newest first; a dry run returns the same and writes nothing.
 
-    Only schedules that the caller may see. Bounded in number and time: what is left is told by ``after``. Repeating it
+    Only schedules that the caller may see. Bounded in number and time: ``after`` is where the rest begins. Repeating it
     changes nothing more.
     """
     authorize(caller, "schedules.write")
@@ -124,8 +124,8 @@ def by_tag(
     wanted = ScheduleFilter(tag=tag)
     done: list[BulkChange] = []
     while len(done) < TAG_CHANGE_MAX_SCHEDULES and s.clock.now_ms() < until_ms:
-        room = min(PAGE_MAX_ITEMS, TAG_CHANGE_MAX_SCHEDULES - len(done))
-        page, following = schedules.page(s, caller, wanted, room, after)
+        limit = min(PAGE_MAX_ITEMS, TAG_CHANGE_MAX_SCHEDULES - len(done))
+        page, following = schedules.page(s, caller, wanted, limit, after)
         for found in page:
             if tag in found.definition.tags:  # the list may lag
                 done.append(_change(s, caller, op, found, note, dry_run))
@@ -154,7 +154,7 @@ def _change(s: Services, caller: Caller, op: TagVerb, found: Schedule, note: str
 
 
 def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:
-    """The next few runs of a definition from now on, as far as they are known: a DELAY schedule tells one."""
+    """The next few runs of a definition from now on, as far as they are known: a DELAY schedule has one."""
     if not definition.active:
         return []
     now_ms = s.clock.now_ms()

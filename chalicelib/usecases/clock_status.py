@@ -20,7 +20,7 @@ _NANOS_PER_MS = 1_000_000
 
 
 class ClockStatus(Struct, frozen=True):
-    """One look at the clocks, in nanoseconds. ``error_bound``: the wall is at most this wrong, as far as sources and
+    """One reading of the clocks, in nanoseconds. ``error_bound``: the wall is at most this wrong, as far as sources and
     the deployment can say. ``drift``: it has moved, or is proven wrong, by at least this much; positive is fast.
     ``agreeing`` of ``sources`` support the bound."""
 

@@ -1,4 +1,4 @@
-"""What somebody has to say about an execution: a bounded number of lines, kept as long as its record may be."""
+"""What callers log about an execution: a bounded number of lines, kept as long as its record may be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chalicelib.ports.stores.logs import LogLine
 from chalicelib.usecases import executions
 
 WRITE_ATTEMPTS = 20
-LOOK_BACK = 50  # lines among which a call that is run again looks for the one it wrote
+RECENT_LINES = 50  # lines among which a call that is run again searches the one it wrote
 
 
 def append(
@@ -23,7 +23,7 @@ def append(
     key = executions.get(s, caller, execution_id, "executions.write").key
     number = s.stores.logs.last(key) + 1
     if since_ms is not None:
-        written, _ = s.stores.logs.page(key, LOOK_BACK, max(0, number - 1 - LOOK_BACK))
+        written, _ = s.stores.logs.page(key, RECENT_LINES, max(0, number - 1 - RECENT_LINES))
         for line in written:
             if (line.level, line.message) == (level, message) and line.at_ms >= since_ms:
                 return line

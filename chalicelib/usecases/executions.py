@@ -82,7 +82,7 @@ def page(
         seen = seen or any(e.owner == own for e in found)
         if after is None or len(items) >= limit:
             break
-    # A page of another owner's schedule has no next one: that there is more would tell that there is something.
+    # A page of another owner's schedule has no next one: that there is more would show that there is something.
     return items, after if seen or wanted.schedule_id is None else None
 
 

@@ -52,9 +52,9 @@ class ImportStep(Struct, frozen=True):
 
 
 def apply(s: Services, caller: Caller, entries: Sequence[ImportEntry], seed: str, dry_run: bool) -> list[ImportStep]:
-    """Make schedules as the file says; with ``dry_run`` tell what that would do, and write nothing.
+    """Make schedules as the file says; with ``dry_run`` return what that would do, and write nothing.
 
-    An entry that is refused does not stop the others. New schedules have ids that follow from ``seed``, so that the
+    An entry that is rejected does not stop the others. New schedules have ids that follow from ``seed``, so that the
     same call run again makes the same. Raises InvalidField when two entries mean the same schedule.
     """
     authorize(caller, "schedules.write")

@@ -49,7 +49,7 @@ def numbers(s: Services, caller: Caller) -> HealthNumbers:
 
 
 def _total(s: Services, now_ms: int) -> int:
-    """What reconcile counted, and what came after its last look: of all tenants."""
+    """What reconcile counted, and what came after its last run: of all tenants."""
     scans = [(tenant, shard) for tenant in known_tenants(s) for shard in range(s.config.shards)]
     counted, tails = 0, []
     for tenant, shard in scans:

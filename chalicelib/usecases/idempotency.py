@@ -26,7 +26,7 @@ HEADER = "Idempotency-Key"
 
 
 class RepeatableCall(Struct, frozen=True):
-    """What a call is told: the seed of what it creates, and whether an earlier run may have created it already."""
+    """What a call gets: the seed of what it creates, and whether an earlier run may have created it already."""
 
     seed: str
     again: bool

@@ -24,8 +24,8 @@ from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
-OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs looks at
-LAST_SCAN_MAX = 20  # executions looked at for the last one that was attempted
+OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs reads
+LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
 class Job(Struct, frozen=True):

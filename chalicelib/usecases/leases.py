@@ -30,7 +30,7 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
 
 CHANGE_ATTEMPTS = 64
-POLL_STEPS = 4  # those behind the first waiter look less often, down to every POLL_STEPS-th time
+POLL_STEPS = 4  # those behind the first waiter check less often, down to every POLL_STEPS-th time
 _NANOS_PER_MS = 1_000_000
 
 
@@ -88,7 +88,7 @@ def acquire(
 ) -> Granted | Waiting:
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
-    ``versions``: revs that the lease must have (None: any). ``gone`` tells that the caller has hung up.
+    ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up.
     A process holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again.
     Raises InvalidField, PreconditionFailed, TooMany.
     """
@@ -105,7 +105,7 @@ def acquire(
 def _hold(
     s: Services, request: AcquireRequest, versions: Sequence[str] | None, gone: Callable[[], bool]
 ) -> Granted | Waiting:
-    """Ask until granted, until ``wait_ms`` have passed (by the clock that nobody steps), or nobody listens."""
+    """Ask until granted, until ``wait_ms`` have passed (by the monotonic clock), or until the caller has gone."""
     deadline_ms = _monotonic_ms(s) + request.wait_ms
     held = HeldOpen(s.signals.address)
     with s.signals.bell(_channel(request.tenant, request.name, request.party)) as bell:
@@ -116,7 +116,7 @@ def _hold(
             if isinstance(answer, Granted) or left_ms <= 0 or gone():
                 return answer
             versions = None  # our own place in the queue is a new version
-            bell.wait(_look_again_at(s, request, answer, item, deadline_ms))
+            bell.wait(_next_check_at(s, request, answer, item, deadline_ms))
             if gone():
                 return answer  # a grant now would hold up the others for its whole ttl
 
@@ -130,16 +130,16 @@ def _ask(
     return _decide(s, request.tenant, request.name, decide, versions)
 
 
-def _look_again_at(
+def _next_check_at(
     s: Services, request: AcquireRequest, answer: Waiting, item: LeaseItem | None, deadline_ms: int
 ) -> int:
-    """When a waiter that nobody wakes looks again: when others may have expired, when its place is to be moved on, or
-    to see whether somebody released who could not ring."""
+    """When a waiter that is not woken checks again: when others may have expired, when its place is to be moved on, or
+    to find a release that could not wake it."""
     now_ms = s.clock.now_ms()
     poll_ms = LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
     times = [now_ms + poll_ms, now_ms + max(0, deadline_ms - _monotonic_ms(s))]
     if item is not None:
-        times.append(lease.look_again_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
+        times.append(lease.next_check_ms(item, request.party, request.ttl_ms, now_ms, s.config.max_drift_ms))
     return max(now_ms + 1, min(times))
 
 
@@ -270,7 +270,7 @@ def _written(s: Services, before: LeaseItem | None, after: LeaseItem, answer: An
 
 
 def _wake_next(s: Services, freed: LeaseItem) -> None:
-    """Tell the first waiter that its turn has come, wherever its call is held."""
+    """Notify the first waiter that its turn has come, wherever its call is held."""
     following = next(iter(lease.live_waiters(freed, s.clock.now_ms(), s.config.max_drift_ms)), None)
     if following is not None:
         s.signals.ring(_channel(freed.tenant, freed.name, following.party), following.wake_at)

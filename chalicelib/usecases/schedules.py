@@ -26,7 +26,7 @@ from chalicelib.engine.schedule_change import (
     begin,
     change,
     check_match,
-    find_room,
+    find_capacity,
     load,
     name_taken,
     only_if_it_counts,
@@ -46,7 +46,7 @@ def create(
     """
     definition = draft_new(s, caller, wanted, schedule_id, allow_past)
     note_tenant(s, caller.tenant)
-    blank = find_room(s, None, definition, _blank_state(s, definition), None)
+    blank = find_capacity(s, None, definition, _blank_state(s, definition), None)
     made = only_if_it_counts(definition, begin(s, definition, blank, None))
     try:
         s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))

@@ -1,8 +1,8 @@
 """Following a stream of ticks as they pass, for one subscriber.
 
 Ticks have their numbers minutes before their instants, so a follower that has read the book knows when the next one is
-due and sleeps until then: nobody is asked, nobody is woken, and a slow subscriber holds up only itself. Its window is
-TICK_STREAM_LAG_MAX_COUNT ticks; of what falls out of that, it is told the numbers.
+due and sleeps until then. It needs no call and no wake-up, and a slow subscriber holds up only itself. Its window is
+TICK_STREAM_LAG_MAX_COUNT ticks. When ticks fall out of it, the follower reports their numbers to the subscriber.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.usecases import ticks
 
 READ_ITEMS = 100
 BOOK_AGE_MAX_MS = 2_000  # how soon a follower learns of a stream that was switched on, or of ticks that were caught up
-LOOK_MS = 1_000  # how soon it notices that nobody listens any more
+GONE_CHECK_MS = 1_000  # how soon it notices that its subscriber has gone
 
 
 class Dropped(NamedTuple):
@@ -73,7 +73,7 @@ def follow(
         if now_ms - spoke_ms >= TICK_KEEPALIVE_MS:
             spoke_ms = now_ms
             yield Nothing()
-        s.clock.sleep_until(min(reader.wakes_at_ms(), now_ms + LOOK_MS, until_ms))
+        s.clock.sleep_until(min(reader.wakes_at_ms(), now_ms + GONE_CHECK_MS, until_ms))
 
 
 class _Reader:

@@ -1,8 +1,8 @@
 """Numbering ticks, and what callers can ask of them.
 
 Reserve, queue, mark. One conditional write of the book gives numbers to boundaries and so decides between producers;
-then the ticks go onto the delay queue; then the book says that they are there. Whoever dies in between leaves numbers
-that are not marked, and the next producer, a minute later and still early enough, queues the same ticks again.
+then the ticks go onto the delay queue; then the book says that they are there. A producer that dies in between leaves
+numbers that are not marked. The next producer, a minute later and still early enough, queues the same ticks again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def produce(s: Services) -> None:
         if step.book == kept.book:
             return
         if not s.stores.ticks.save(step.book, step.pages, kept.rev):
-            continue  # another producer was faster: look again
+            continue  # another producer was faster: read again
         if step.new:
             _enqueue(s, step.book, step.new)
             _mark(s, step.book, step.new)
@@ -134,7 +134,7 @@ def enable(
 
 
 def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
-    """Stop a stream. It ends within TICK_END_MAX_MS: numbers that nobody has seen are taken back.
+    """Stop a stream. It ends within TICK_END_MAX_MS: numbers that no subscriber has seen are taken back.
 
     Raises Forbidden, NotFound, TooMany, Unavailable.
     """
@@ -274,7 +274,7 @@ def _since(
 
 
 def newest(s: Services, frequency: Frequency, book: Book) -> Reserved | None:
-    """The newest tick whose boundary has passed, as far as the tail tells."""
+    """The newest tick whose boundary has passed, as far as the tail holds it."""
     return tick_book.last_passed(tick_book.open_runs(book.stream(frequency)), s.clock.now_ms() * NANOS_PER_MS)
 
 

@@ -1,7 +1,7 @@
 """Feed: what the stream of executions sets off, away from the path of the firings.
 
-The stream brings every record that was written, at least once and each schedule's in order, whoever died after writing
-it: so here stands what must be told of an execution and need not be told at its instant. It also counts what ended.
+The stream brings every record that was written, at least once and each schedule's in order, although its writer died
+after that. So here stands what must be emitted about an execution, but not at its instant. It also counts what ended.
 Each execution ends once (a retry by a caller makes it end again, and count again), so counting the records that arrive
 in a final state counts ends. The numbers are telemetry, not truth: the tables are.
 """
@@ -22,7 +22,7 @@ from chalicelib.core.policies.policy_events import PolicyEvent
 from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
 from chalicelib.engine import failures, monitors
 from chalicelib.engine.definitions import load_definitions
-from chalicelib.engine.events import announce
+from chalicelib.engine.events import emit
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Versioned
 
@@ -56,7 +56,7 @@ def run(s: Services, batch: Sequence[Written]) -> None:
     monitors.note(s, [(w.after.key_of_schedule, w.after.finished_ms or 0) for w in batch if _is_watched_success(w)])
     events = _sla_misses(s, batch) + _pauses(s, batch)
     if events:
-        announce(s, events)
+        emit(s, events)
 
 
 def _is_watched_success(written: Written) -> bool:
@@ -64,7 +64,7 @@ def _is_watched_success(written: Written) -> bool:
 
 
 def _sla_misses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
-    """What is to be told of executions whose record shows by one of these writes that they missed their SLA."""
+    """The events of executions whose record shows by one of these writes that they missed their SLA."""
     missed = [w.after for w in batch if sla.is_missed(w.after) and not (w.before and sla.is_missed(w.before))]
     latest = {e.key: e for e in missed}
     definitions = load_definitions(s, {_version_of(e) for e in latest.values()})
@@ -77,19 +77,19 @@ def _version_of(execution: Execution) -> Versioned:
 
 
 def _pauses(s: Services, batch: Sequence[Written]) -> list[PolicyEvent]:
-    """Pause the schedules that keep failing; what is to be told of it. The journal is newer than any record of the
-    batch, so one look at each schedule is enough."""
+    """Pause the schedules that keep failing. Returns the events to emit. The journal is newer than any record of the
+    batch, so one check of each schedule is enough."""
     failed: dict[Key, list[Execution]] = {}
     for written in batch:
         if written.became(FAILURES):
             failed.setdefault(written.after.key_of_schedule, []).append(written.after)
-    told: list[PolicyEvent] = []
+    events: list[PolicyEvent] = []
     for key in _with_policy(s, list(failed)) if failed else ():
         judged = failures.judge(s, failed[key][-1])
         if judged is not None:
             pauses = [p for p in judged.failure_pauses if any(_had_part(e, p, judged) for e in failed[key])]
-            told += [policy_events.paused_after_failures(judged, p) for p in pauses]
-    return told
+            events += [policy_events.paused_after_failures(judged, p) for p in pauses]
+    return events
 
 
 def _with_policy(s: Services, keys: Sequence[Key]) -> list[Key]:
@@ -98,8 +98,8 @@ def _with_policy(s: Services, keys: Sequence[Key]) -> list[Key]:
 
 
 def _had_part(failed: Execution, pause: FailurePause, judged: Definition) -> bool:
-    """Whether a failure can have had part in a pause, and so must tell of it. The worker that paused may have died
-    after that, and the schedule may have been resumed since; what failed long after the pause tells of nothing new."""
+    """Whether a failure can have had part in a pause, and so must emit its event. The worker that paused may have died
+    after that, and the schedule may have been resumed since; what failed long after the pause emits nothing."""
     if failed.id == pause.execution_id:
         return True
     before = (failed.finished_ms or 0) <= pause.at_ms + FEED_LAG_MAX_MS

@@ -80,7 +80,7 @@ class Publication:
         try:
             self._try_again_later()
         except Unavailable as problem:
-            log.warning("ticks that failed come again with their message: %s", problem)
+            log.warning("ticks were not published; the queue delivers their message again: %s", problem)
             return False
         return True
 
@@ -104,7 +104,7 @@ class Publication:
         return {name: json.loads(stream.target) for name, stream in streams.items() if stream.target}
 
     def _judge_in_time(self, sendings: Sequence[_Sending]) -> None:
-        """Look at the book once, shortly before the first of these is due."""
+        """Read the book once, shortly before the first of these is due."""
         if sendings:
             first_ms = min(sending.at_ms for sending in sendings)
             judge = partial(self._judge, sendings, first_ms)
@@ -118,7 +118,7 @@ class Publication:
         try:
             may_go = tick_gate.open_ticks(self._s, [x.tick for x in due], [x.tick for x in later])
         except Unavailable as problem:
-            log.warning("ticks cannot be judged, and come again: %s", problem)
+            log.warning("the book of ticks cannot be read; the queue delivers these ticks again: %s", problem)
             self._unjudged += due
             self._judge_in_time(later)
             return

@@ -49,12 +49,12 @@ def run_shard(s: Services, held: HeldShard) -> None:
 
 
 def reconcile_shard(s: Services, held: HeldShard) -> None:
-    """Queue the next step of everything open in a shard that nobody works on, and count completed schedules no more."""
+    """Queue the next step of everything open in a shard that no worker owns, and count completed schedules no more."""
     _overdue(s, held.shard)
     for tenant in known_tenants(s):
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
-    monitors.look(s, held.shard)
+    monitors.check_shard(s, held.shard)
 
 
 def _overdue(s: Services, shard: int) -> None:
@@ -99,7 +99,7 @@ def _requeue(s: Services, keys: Sequence[ExecutionKey], now_ms: int) -> None:
 
 
 def _is_stuck(s: Services, execution: Execution, now_ms: int) -> bool:
-    """Open, and the time at which somebody should have gone on with it has passed."""
+    """Open, and the time at which a worker should have gone on with it has passed."""
     until_ms = execution.open_until_ms
     return execution.is_open and (until_ms is None or until_ms + s.config.max_drift_ms <= now_ms)
 

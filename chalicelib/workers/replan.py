@@ -65,6 +65,6 @@ def _replan(s: Services, definition: Definition) -> bool:
     except NotFound:
         return False
     except InvalidField as problem:
-        log.error("a schedule keeps its old plan: %s", problem, extra={"schedule_id": definition.id})
+        log.error("a schedule was not planned anew: %s", problem, extra={"schedule_id": definition.id})
         return False
     return True

@@ -1,8 +1,8 @@
 """Sweep: once a minute, put the firings of the coming horizon on the queue.
 
-For each shard it holds the lease of, it reads the list of what is due, queues what each schedule owes, and only then
-advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and repeats
-messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
+For each shard it holds the lease of, it reads the list of what is due and queues each schedule's owed instants. Only
+then it advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and
+repeats messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def prepare(s: Services) -> None:
         try:
             work(s)
         except ChronoError as problem:
-            log.warning("left to the next sweep: %s: %s", name, problem)
+            log.warning("the next sweep tries again: %s: %s", name, problem)
 
 
 def run_shard(s: Services, held: HeldShard) -> None:
@@ -50,16 +50,16 @@ def run_shard(s: Services, held: HeldShard) -> None:
     try:
         sweep_shard(s, held.shard)
         if not stamp(s, sweep_cursor(held.shard), held.fencing_token):
-            log.warning("shard %d was swept under token %d, which is another's by now", *held)
+            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
     except ChronoError as problem:
         log.warning("shard %d was not swept to its end: %s", held.shard, problem)
 
 
 def sweep_shard(s: Services, shard: int) -> None:
-    """Queue what the schedules of a shard owe up to the horizon.
+    """Queue the owed instants of a shard up to the horizon.
 
-    Goes round until nobody has more to hand over or the budget is spent: after a long outage every schedule advances by
-    SETTLE_MAX_INSTANTS a round, so one with a great debt does not hold up the rest.
+    Goes round until no schedule has more to hand off or the budget is spent. After a long outage every schedule
+    advances by SETTLE_MAX_INSTANTS a round, so one that is far behind does not hold up the rest.
     """
     deadline_ms = s.clock.now_ms() + SHARD_BUDGET_MS
     while _sweep_round(s, shard) and s.clock.now_ms() < deadline_ms:
@@ -97,13 +97,13 @@ def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
 
 
 def _is_due(found: Schedule, until_ms: int) -> bool:
-    """The list may lag: only the state itself tells."""
+    """The list may lag: only the state itself decides."""
     state = found.state
     return state.status == "active" and state.next_run_ms is not None and state.next_run_ms <= until_ms
 
 
 def _plan(found: Schedule, until_ms: int) -> Window | None:
-    """What the schedule owes now; None when its definition defeats us, which must not stop the others."""
+    """The instants owed now; None when the definition cannot be planned, which must not stop the others."""
     definition, state = found.definition, found.state
     assert state.next_run_ms is not None
     try:

@@ -1,4 +1,4 @@
-"""AWS clients and what their errors mean: the one place that retries, and that tells "not done" from "perhaps done".
+"""AWS clients and what their errors mean: the one place that retries, and that keeps "not done" from "perhaps done".
 
 botocore's own retries are off. It would repeat a conditional write whose answer was lost, find its own first try in the
 way, and report a lost race that was in fact won. Here a call is repeated when nothing can have happened (throttled, not
@@ -78,7 +78,7 @@ def resource_name(stage: str, part: str) -> str:
 
 
 class Listener(Protocol):
-    """Whoever follows what clients do."""
+    """Follows what clients do."""
 
     def attach(self, client: Client) -> None:
         """Follow ``client`` from now on."""

@@ -69,7 +69,7 @@ class HttpSession:
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Address, list[socket.socket]] = {}
         self._places: dict[str, tuple[Address, str] | None] = {}
-        weakref.finalize(self, _close, self._idle)  # a client that is dropped is not closed by anybody
+        weakref.finalize(self, _close, self._idle)  # a client that is dropped gets no call of close
 
     def send(self, request: Any) -> AWSResponse:
         """Send a prepared request and read its answer to the end."""

@@ -49,8 +49,8 @@ class AwsSecrets:
     def keys(self, secret_ref: str) -> tuple[bytes, ...]:
         """The signing keys that ``secret_ref`` names. Raises SecretUnavailable.
 
-        While AWS cannot be reached, keys that were read before stay in use: a signature with yesterday's key is
-        judged by the receiver, no signature at all by nobody.
+        While AWS cannot be reached, keys that were read before stay in use: a receiver can judge a signature with
+        yesterday's key, but not a missing one.
         """
         kept = self._kept.get(secret_ref)
         if kept is not None and self._monotonic_s() < kept.until_s:

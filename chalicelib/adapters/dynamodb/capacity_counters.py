@@ -94,7 +94,7 @@ def releases(spent: Sequence[State]) -> list[Move]:
 
 
 def judged_update(model: type[RegistryItem], move: Move) -> tuple[RegistryItem, list[Action], Condition | None]:
-    """A move through pynamodb, and the condition that the counter has room for it."""
+    """A move through pynamodb, and the condition that it keeps the counter within its limit."""
     actions: list[Action] = [model.jobs.add(move.jobs), model.weight.add(move.weight_bytes)]
     fits: Condition | None = None
     limits = move.limits

@@ -1,6 +1,6 @@
-"""Calls that many threads make at once, made as few: whoever comes while calls are under way shares the next one.
+"""Calls that many threads make at once, made as few: a caller that comes while calls are under way shares the next.
 
-Nobody waits for company: a lone caller goes at once. Only while ``LANES`` calls are under way do further callers
+No caller waits for company: a lone caller goes at once. Only while ``LANES`` calls are under way do further callers
 gather, and the first lane to come back takes them along (group commit: DeWitt et al., "Implementation techniques for
 main memory database systems", SIGMOD 1984).
 """
@@ -21,7 +21,7 @@ R = TypeVar("R")
 class _Ticket(Generic[T, R]):
     """One caller's items, then their answers. Its lock is open when the caller has something to do.
 
-    ``group`` is given to a caller that makes the call: itself and whoever it takes along.
+    ``group`` is given to a caller that makes the call: itself and those it takes along.
     """
 
     __slots__ = ("answers", "error", "group", "items", "wake")
@@ -57,7 +57,7 @@ class Combiner(Generic[T, R]):
         return ticket.answers
 
     def _goes_at_once(self, ticket: _Ticket[T, R]) -> bool:
-        """Take a free lane, or queue up. While a lane is free nobody waits, since lanes are passed on."""
+        """Take a free lane, or queue up. While a lane is free no caller waits, since lanes are passed on."""
         with self._lock:
             self._waiting.append(ticket)
             if self._lanes == LANES:
@@ -67,7 +67,7 @@ class Combiner(Generic[T, R]):
             return True
 
     def _take_group(self) -> list[_Ticket[T, R]]:
-        """The first in the queue and whoever fits into its call."""
+        """The first in the queue and those that fit into its call."""
         group = [self._waiting.popleft()]
         size = len(group[0].items)
         while self._waiting and size + len(self._waiting[0].items) <= self._most:

@@ -103,7 +103,7 @@ class Database:
         how: dict[str, Any] = {"ConsistentRead": True}
         if attributes:
             how["ProjectionExpression"] = attributes
-        if len(wanted) == 1:  # the look at a lone firing's instant: a plain read answers a fifth sooner than a batch
+        if len(wanted) == 1:  # the check at a lone firing's instant: a plain read answers a fifth sooner than a batch
             item = self.read("get_item", TableName=table, Key=wanted[0], **how).get("Item")
             return [] if item is None else [item]
         found: list[Item] = []

@@ -98,10 +98,10 @@ class DynamoExecutionStore:
         if lowest > highest:
             return ExecutionPage([], None)
 
-        def look(shard: int) -> _Shard:
+        def read(shard: int) -> _Shard:
             return self._recent_of(tenant, shard, lowest, highest, limit, after)
 
-        parts = list(self._pool().map(look, shards)) if len(shards) > 1 else [look(shard) for shard in shards]
+        parts = list(self._pool().map(read, shards)) if len(shards) > 1 else [read(shard) for shard in shards]
         return _merged(parts, limit)
 
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
@@ -141,7 +141,7 @@ class DynamoExecutionStore:
                 ":z": text(highest),
             },
             ScanIndexForward=False,
-            Limit=limit + 2,  # one more tells whether the list goes on; BETWEEN includes ``after`` itself
+            Limit=limit + 2,  # one more shows whether the list goes on; BETWEEN includes ``after`` itself
         )
         found = [(i["recent_sk"]["S"], documents.execution_key(i["pk"]["S"], i["sk"]["S"])) for i in answer["Items"]]
         return _Shard([entry for entry in found if entry[0] != after], "LastEvaluatedKey" in answer)

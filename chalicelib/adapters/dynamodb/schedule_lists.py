@@ -75,10 +75,10 @@ class ScheduleLists:
         return [documents.key_of_partition(i["pk"]["S"]) for i in answer["Items"]]
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
-        """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
+        """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         model = self._model()
         matches = _filter(model, wanted)
-        looked_at = limit + 1 if matches is None else LIST_SCAN_MAX_ITEMS
+        page_size = limit + 1 if matches is None else LIST_SCAN_MAX_ITEMS
 
         def query() -> dict[str, Any]:
             found = model.query(
@@ -87,7 +87,7 @@ class ScheduleLists:
                 filter_condition=matches,
                 index_name="by_tenant",
                 scan_index_forward=False,
-                page_size=looked_at,
+                page_size=page_size,
             )
             return dict(next(found.page_iter))  # one query: the iterator would go on until something matches
 

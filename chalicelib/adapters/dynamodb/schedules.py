@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.schedule_changes import ScheduleWriter
     from chalicelib.adapters.dynamodb.tables import ScheduleItem
 
-# States and definitions read apart from each other are read again this often before the reader is told to come back.
+# States and definitions read apart from each other are read again this often before the call fails as contended.
 TORN_READS_MAX: Final = 6
 RELEASED_TOGETHER: Final = 25  # states in one transaction, which takes 100 items, their counters among them
 
@@ -222,5 +222,5 @@ class DynamoScheduleStore:
         return self._lists.jobs(tenant, group, limit, after)
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
-        """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
+        """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         return self._lists.list(tenant, wanted, limit, after)

@@ -51,7 +51,7 @@ class HttpAnswer:
             self._has_begun = True
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade:  # nobody asked for another protocol: its 101 is the answer
+            except httptools.HttpParserUpgrade:  # no request asks for another protocol: its 101 is the answer
                 self.is_complete, self.is_kept = True, False
             except httptools.HttpParserInvalidStatusError:
                 raise
@@ -106,7 +106,7 @@ class HttpAnswer:
 
 
 def is_open(sock: socket.socket) -> bool:
-    """Whether an idle connection was neither closed by the peer nor holds bytes that nobody asked for.
+    """Whether an idle connection was neither closed by the peer nor holds bytes that no request asked for.
 
     Reading, not polling: TLS 1.3 tickets make a connection readable without there being anything to read. The
     socket is left non-blocking.

@@ -65,7 +65,7 @@ class HttpCall:
             return not self.cancelled
 
     def cancel(self) -> None:
-        """End the exchange at once: whoever waits on its socket wakes up."""
+        """End the exchange at once: a thread that waits on its socket wakes up."""
         with self._lock:
             self.cancelled = True
             if self._socket is not None:

@@ -1,7 +1,8 @@
 """Waking waiters: the holder of a lease releases, the next in line goes on at once.
 
 Within a process through events between threads; between processes of one machine through a datagram on the loopback
-interface, to the address that the waiter left in its lease. A lost datagram costs the time until the waiter looks.
+interface, to the address that the waiter left in its lease. A lost datagram costs the time until the waiter's own
+next check.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from msgspec import Struct, field
 
 _LOOPBACK = "127.0.0.1"
 _DATAGRAM_MAX_BYTES = 4096
-TURN_MAX_S = 0.25  # longer than a write takes; whoever waited so long takes the risk of losing a race
+TURN_MAX_S = 0.25  # longer than a write takes; a caller that waited so long takes the risk of losing a race
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class ThreadSignals:
                     del self._bells[name]
 
     def ring(self, name: str, at: str = "") -> None:
-        """Wake whoever has a bell for ``name`` here; another process cannot be reached."""
+        """Wake the waiters with a bell for ``name`` here; another process cannot be reached."""
         with self._lock:
             for hung in self._bells.get(name, ()):
                 hung.event.set()
@@ -95,7 +96,7 @@ class ThreadSignals:
 class LoopbackSignals(ThreadSignals):
     """Signals also between the processes of one machine: only for a deployment that is bound to loopback.
 
-    Who can send datagrams there can make waiters look at the tables, and nothing else.
+    Who can send datagrams there can make waiters read the tables, and nothing else.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -114,7 +115,7 @@ class LoopbackSignals(ThreadSignals):
         return self._address
 
     def ring(self, name: str, at: str = "") -> None:
-        """Wake whoever has a bell for ``name`` in the process at ``at``."""
+        """Wake the waiters with a bell for ``name`` in the process at ``at``."""
         host, _, port = at.rpartition(":")
         if not at or at == self._address or host != _LOOPBACK or not port.isdecimal():
             super().ring(name)
@@ -123,7 +124,7 @@ class LoopbackSignals(ThreadSignals):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.sendto(name.encode(), (host, int(port)))
         except (OSError, OverflowError) as problem:
-            _log.debug("nobody could be woken at %s: %s", at, problem)
+            _log.debug("no wake-up was sent to %s: %s", at, problem)
 
     def _open(self) -> None:
         listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -22,7 +22,7 @@ from chalicelib.ports.clock import Reading
 from chalicelib.ports.tasks import Handle, Held
 
 _NANOS_PER_MS = 1_000_000
-# A sleeper looks at the wall clock at least this often, so that a stepped clock wakes it soon.
+# A sleeper reads the wall clock at least this often, so that a stepped clock wakes it soon.
 _RECHECK_S = 0.5
 # A job is handed to its thread this long before it is due, and the thread sleeps the rest: the handing over, which
 # takes a tenth of a millisecond and more under load, then costs no lateness.
@@ -115,7 +115,7 @@ class _Job:
         self._error: BaseException | None = None
 
     def execute(self) -> None:
-        """Run it and keep what it raised for whoever waits."""
+        """Run it and keep what it raised for the waiter."""
         try:
             self._run()
         except BaseException as error:
@@ -291,7 +291,7 @@ class SystemTasks:
         self._pool_of_caller().run(work)
 
     def _pool_of_caller(self) -> _Pool:
-        """The first pool for threads that are nobody's, otherwise the one below the caller's."""
+        """The first pool for threads of no pool, otherwise the one below the caller's."""
         return self._pool if _here.pool is None else _here.pool.below()
 
     def _tick(self) -> None:

@@ -1,6 +1,6 @@
-"""Who tells this machine the true time beside its own clock: the ``Date`` of AWS answers, ClockBound where it runs.
+"""Sources of true time beside this machine's own clock: the ``Date`` of AWS answers, ClockBound where it runs.
 
-Listening costs nothing extra: the answers come anyway, one of each server is looked at now and then, and the daemon's
+Listening costs nothing extra: the answers come anyway, one of each server is read now and then, and the daemon's
 segment is a file of some eighty bytes.
 """
 
@@ -19,7 +19,7 @@ from chalicelib.core.clock.limits import OBSERVE_EVERY_MS
 
 CLOCKBOUND_PATHS = ("/var/run/clockbound/shm0", "/var/run/clockbound/shm")  # of protocol versions 2 and 1
 _EVERY_NANOS = OBSERVE_EVERY_MS * 1_000_000
-_LOOK_FOR_DAEMON_NANOS = 60_000_000_000
+_DAEMON_RETRY_NANOS = 60_000_000_000
 
 
 class SystemTimeSources:
@@ -41,7 +41,7 @@ class SystemTimeSources:
         return self._observations
 
     def attach(self, client: Any) -> None:
-        """Look at the answers that a botocore ``client`` gets from now on."""
+        """Read the answers that a botocore ``client`` gets from now on."""
         ear = _Ear(urlsplit(client.meta.endpoint_url).netloc, self._monotonic_nanos, self._hear)
         client.meta.events.register("before-send", ear.sent)
         client.meta.events.register("before-parse", ear.received)
@@ -51,8 +51,8 @@ class SystemTimeSources:
             self._observations = clock_bound.keep(self._observations, observation)
 
     def _ask_daemon(self) -> None:
-        """Read ClockBound's segment; where there is none, look for one again a minute later."""
-        self._next_daemon_nanos = self._monotonic_nanos() + _LOOK_FOR_DAEMON_NANOS
+        """Read ClockBound's segment; where there is none, try again a minute later."""
+        self._next_daemon_nanos = self._monotonic_nanos() + _DAEMON_RETRY_NANOS
         for path in self._paths:
             try:
                 with open(path, "rb") as segment:

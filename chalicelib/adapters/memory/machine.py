@@ -1,6 +1,6 @@
-"""A process in memory: a clock that somebody moves, tasks that run as it moves, ids that can be told apart, a queue.
+"""A process in memory: a clock that a test moves, tasks that run as it moves, ids that count up, a queue.
 
-Single-threaded and deterministic: jobs run in order of their time, then of their starting, whenever somebody sleeps,
+Single-threaded and deterministic: jobs run in order of their time, then of their starting, whenever a caller sleeps,
 waits or moves the clock. For unit tests and examples; the simulation has its own, which runs jobs beside each other.
 """
 
@@ -25,7 +25,7 @@ _NANOS_PER_MS = 1_000_000
 
 
 class ManualClock:
-    """A clock that stands still until somebody sleeps or moves it. ``tasks`` run when their times come."""
+    """A clock that stands still until a caller sleeps or moves it. ``tasks`` run when their times come."""
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -105,7 +105,7 @@ class ManualTasks:
         return self._clock._add(unix_ms, job)
 
     def start(self, job: Callable[[], None]) -> Handle:
-        """Run ``job`` as soon as somebody waits or sleeps, after those started before it."""
+        """Run ``job`` as soon as a caller waits or sleeps, after those started before it."""
         return self._clock._add(self._clock.now_ms(), job)
 
     def hold(self, job: Callable[[], None]) -> Held:
@@ -122,7 +122,7 @@ class _ManualHeld:
         self._begun: _Job | None = None
 
     def go(self) -> None:
-        """Begin as soon as somebody waits or sleeps."""
+        """Begin as soon as a caller waits or sleeps."""
         self._begun = self._clock._add(self._clock.now_ms(), self._job)
 
     def wait(self, until_ms: int | None = None) -> bool:
@@ -130,7 +130,7 @@ class _ManualHeld:
         clock = self._clock
         while self._begun is None:
             if not clock._heap and until_ms is None:
-                raise RuntimeError("waiting for a job that nobody begins")
+                raise RuntimeError("waiting for a job that was never begun")
             if until_ms is not None and (not clock._heap or clock._heap[0].due_ms > until_ms):
                 clock.sleep_until(until_ms)
                 return False
@@ -175,12 +175,12 @@ class ManualSignals:
             self._bells[name].remove(hung)
 
     def ring(self, name: str, at: str = "") -> None:
-        """Wake whoever waits."""
+        """Wake the waiters."""
         for hung in self._bells.get(name, ()):
             hung.rung = True
 
     def turn(self, name: str) -> AbstractContextManager[None]:
-        """Nobody else runs meanwhile."""
+        """No other job runs meanwhile."""
         return nullcontext()
 
 

@@ -45,7 +45,7 @@ class MemoryScheduleStore:
         self._spent = SortedEntries()
         self._used = Used(0, 0)
         self._monitors: dict[Key, MonitorState] = {}
-        self._looks = SortedEntries()
+        self._checks = SortedEntries()
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         """Write a new schedule. Raises RevisionLost when the id exists, NameTaken, CapacityFull."""
@@ -126,16 +126,16 @@ class MemoryScheduleStore:
             return entries[first : min(last, first + limit)]
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
-        """Ids of matching schedules, newest first. Looks at no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
+        """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         bound = limit + 1 if wanted == ScheduleFilter() else LIST_SCAN_MAX_ITEMS
         with self._lock:
             entries = self._ids.of(tenant)
             end = len(entries) if after is None else bisect_left(entries, after)
-            looked_at = entries[max(0, end - bound) : end][::-1]
-            ids = [i for i in looked_at if _matches(self._definitions[Key(tenant, i)], wanted)]
+            scanned = entries[max(0, end - bound) : end][::-1]
+            ids = [i for i in scanned if _matches(self._definitions[Key(tenant, i)], wanted)]
         if len(ids) > limit:
             return KeyPage(ids[:limit], ids[limit - 1])
-        return KeyPage(ids, looked_at[-1] if end > bound else None)
+        return KeyPage(ids, scanned[-1] if end > bound else None)
 
     def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The ids of the schedules that hold the (owner, name) pairs."""
@@ -184,7 +184,7 @@ class MemoryScheduleStore:
     def due_monitors(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
         """Schedules of a shard whose monitor has ``look_ms <= until_ms``, earliest first."""
         with self._lock:
-            entries = self._looks.of(shard)
+            entries = self._checks.of(shard)
             return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
 
     def write_monitor(self, monitor: MonitorState, expected_rev: int) -> bool:
@@ -206,10 +206,10 @@ class MemoryScheduleStore:
     def _put_monitor(self, at: Key, new: MonitorState | None) -> None:
         old = self._monitors.pop(at, None)
         if old is not None:
-            self._looks.move(old.shard, (old.look_ms, at), None)
+            self._checks.move(old.shard, (old.look_ms, at), None)
         if new is not None:
             self._monitors[at] = new
-            self._looks.move(new.shard, None, (new.look_ms, at))
+            self._checks.move(new.shard, None, (new.look_ms, at))
 
     def _count(self, old: State | None, new: State, limits: Limits | None) -> None:
         """Count ``new`` in place of ``old``, or raise CapacityFull."""

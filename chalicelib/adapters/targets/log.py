@@ -1,7 +1,7 @@
 """Firings to the log: each CloudEvent is one JSON line on standard output, which is a function's log stream on AWS.
 
-The service's own lines never hold a payload. These do, because the owner of the schedule asked for it. They are told
-apart by their fields: a CloudEvent has ``specversion``, the service's lines have ``level`` and ``msg``.
+The service's own lines never hold a payload. These do, because the owner of the schedule asked for it. Their fields
+differ: a CloudEvent has ``specversion``, the service's lines have ``level`` and ``msg``.
 """
 
 from __future__ import annotations

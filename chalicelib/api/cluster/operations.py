@@ -1,5 +1,5 @@
-"""The cluster as an operator looks at it: which workers live, who has which shard, how long ago each was swept; and
-nodes of others, which tell us of themselves."""
+"""The cluster as an operator sees it: which workers live, who has which shard, how long ago each was swept; and nodes
+of others, which report themselves."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class NodeView(msgspec.Struct):
 
 
 class ShardView(msgspec.Struct):
-    """Who sweeps a shard (null: nobody at the moment), and the highest token that any owner of it had."""
+    """Who sweeps a shard (null: no worker at the moment), and the highest token that any owner of it had."""
 
     shard: int
     owner: str | None

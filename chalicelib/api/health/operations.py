@@ -43,7 +43,7 @@ class Health:
         return Reply(200, _view(s, self._counted(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
 
     def _counted(self, s: Services, caller: Caller, now_ms: int) -> HealthNumbers:
-        """The numbers, looked up at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
+        """The numbers, read at most every NUMBERS_MAX_AGE_MS: /health may be asked often."""
         known = self._numbers
         if known is None or not 0 <= now_ms - known[0] < NUMBERS_MAX_AGE_MS:
             known = self._numbers = (now_ms, numbers(s, caller))
@@ -66,9 +66,9 @@ def _view(s: Services, found: HealthNumbers, uptime_ms: int, checks: dict[str, C
     )
 
 
-def _checked(look: Callable[[], object]) -> Check:
+def _checked(read: Callable[[], object]) -> Check:
     try:
-        look()
+        read()
     except ChronoError as error:
         return Check(ok=False, detail=error.detail)
     return Check(ok=True, detail="answers")

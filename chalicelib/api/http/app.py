@@ -1,7 +1,7 @@
 """The API over HTTP: every request, on Lambda and on the local server, is admitted, run and answered here.
 
 Around each call: the trace is continued or begun, the caller's clock stamp merged, the credentials judged; whatever
-goes wrong leaves as problem+json, and what nobody expected is logged in full and told in general.
+goes wrong leaves as problem+json. An unexpected error is logged in full, and the answer names it in general.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Refused(ChaliceUnhandledError):
 
 
 def identify(settings: ApiSettings, headers: Mapping[str, str]) -> Caller:
-    """Who asks. While authentication is off everybody is an administrator, and that is said here alone.
+    """Who asks. While authentication is off every caller is an administrator, and that is said here alone.
 
     Raises Unauthorized.
     """
@@ -130,7 +130,7 @@ class HttpApi:
         try:
             services = self._services()
             seed = services.ids.ulid(services.clock.now_ms())
-        except Exception:  # it is told when the call itself fails on the same; a trace is needed to tell it
+        except Exception:  # the call itself fails on the same and reports it, which needs a trace
             seed = hashlib.sha256(repr(sorted(headers.items())).encode()).hexdigest()
         span_id = trace.span_id_of(seed, 0)
         parent = trace.parse(headers.get("traceparent"))
@@ -153,7 +153,7 @@ class HttpApi:
     def _failure(self, error: BaseException, context: TraceContext) -> Response:
         if not isinstance(error, ChronoError):
             _log_failure(error, context)
-            error = ChronoError("something went wrong on our side; the trace id finds it in the log")
+            error = ChronoError("an internal error occurred; the log holds it under this trace id")
         return _to_response(problem(error, context.trace_id))
 
 

@@ -21,17 +21,17 @@ _gone: ContextVar[Callable[[], bool]] = ContextVar("gone", default=_always_here)
 
 
 def caller_is_gone() -> Callable[[], bool]:
-    """Asks whether the caller of the present request has hung up; always no where nobody can know."""
+    """Asks whether the caller of the present request has hung up; always no where that is not known."""
     return _gone.get()
 
 
 def watch(gone: Callable[[], bool] | None) -> None:
-    """From here on, requests on this thread belong to a connection of which ``gone`` tells the end."""
+    """From here on, requests on this thread belong to a connection; ``gone`` says whether it has ended."""
     _gone.set(gone or _always_here)
 
 
 class Chunks(Protocol):
-    """A body in pieces; ``close`` is called in the end, also when nobody ever asked for a piece."""
+    """A body in pieces; ``close`` is called in the end, also when no piece was ever asked for."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 

@@ -1,4 +1,4 @@
-"""The API's description over HTTP: the OpenAPI document, and a page that shows it without asking anybody else."""
+"""The API's description over HTTP: the OpenAPI document, and a page that shows it without calls to other hosts."""
 
 from __future__ import annotations
 

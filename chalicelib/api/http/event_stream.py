@@ -53,8 +53,8 @@ def last_event_id(headers: Mapping[str, str]) -> str | None:
 
 
 def reply(feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> Reply:
-    """The answer to a subscriber. ``feed`` is made with what tells that the subscriber has gone, and with whether it
-    may wait for what is to come. ``places`` bounds the streams of this process. Raises TooMany."""
+    """The answer to a subscriber. ``feed`` is made with a function that says whether the subscriber has gone, and with
+    whether it may wait for what is to come. ``places`` bounds the streams of this process. Raises TooMany."""
     slot = stream_slot()
     if slot is None:
         return Reply(200, "".join(_texts(feed(caller_is_gone(), False))), dict(_HEADERS), MEDIA_TYPE)
@@ -67,7 +67,7 @@ class _Subscription:
 
     def __init__(self, feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> None:
         if not places.take():
-            raise TooMany("this server streams to as many subscribers as it can", retry_after_s=PLACE_FREE_S)
+            raise TooMany("this server has as many subscribers as it may stream to", retry_after_s=PLACE_FREE_S)
         self._places = places
         self._lock = threading.Lock()
         self._open = True

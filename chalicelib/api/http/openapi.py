@@ -31,11 +31,11 @@ _EVERY_CALL = (401, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 _IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
 
-# Alternatives that a field tells apart, by that field: under a name of their own a generator makes one type of them,
-# where a copy in each place makes many.
+# Alternatives that one field decides between, by that field. Under a name of their own a generator makes one type of
+# them, where a copy in each place makes many.
 _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperation"}
 
-# What the parameters of paths look like. Others are not found: what cannot be an id never reaches a table.
+# The form of the parameters of paths. Others are not found: what cannot be an id never reaches a table.
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
@@ -95,7 +95,7 @@ def _models(table: tuple[Operation, ...]) -> list[Any]:
 
 
 def _add_defaults(components: dict[str, Any]) -> None:
-    """Say what a schedule's field is when it is left out. The models cannot: they must tell absent from given."""
+    """Say what a schedule's field is when it is left out. The models cannot: to them absent is not the default."""
     blank = Definition(tenant="", id="", version="", since_ms=0, type="AT", expr="", created_at_ms=0, updated_at_ms=0)
     properties = components[NewSchedule.__name__]["properties"]
     # Bounds and names that have no default, and those whose default the deployment or the caller decides.

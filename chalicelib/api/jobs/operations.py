@@ -75,7 +75,7 @@ def executions_of(call: Call[Body, PageQuery]) -> Reply:
     wanted = ExecutionFilter(schedule_id=job_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
-        schedules.get(call.services, call.caller, job_id)  # tells "none yet" from "no such job"
+        schedules.get(call.services, call.caller, job_id)  # NotFound when there is no such job
     return call.page([of_execution(f) for f in found], more)
 
 

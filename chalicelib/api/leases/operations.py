@@ -127,7 +127,7 @@ def operations() -> list[Operation]:
             schemas.RenewBody,
             schemas.AcquireView,
             holder | {"fencing_token": 1},
-            description="Never shortens what was promised. An expired lease is renewed while nobody else took it.",
+            description="Never shortens what was promised. An expired lease is renewed while no other holder took it.",
             errors=(409,),
         ),
         _verb(

@@ -34,7 +34,7 @@ Holder = Annotated[
     PLAIN_TEXT,
 ]
 LeaseTtl = Annotated[int, Meta(ge=LEASE_TTL_MIN_MS, le=LEASE_TTL_MAX_MS, description="Milliseconds.")]
-# 0 was never granted: a caller that counts down from its first token is told that it holds nothing, not that it errs.
+# 0 was never granted: a caller that counts down from its first token gets "not held", and no error of its field.
 FencingToken = Annotated[int, Meta(ge=0, le=FENCING_TOKEN_MAX, description="As the grant gave it.")]
 
 
@@ -71,7 +71,7 @@ class ReleaseBody(Body, kw_only=True):
 
 
 class ValidateBody(Body, kw_only=True):
-    """The token that somebody presents to a resource."""
+    """The token that a client presents to a resource."""
 
     name: LeaseName
     fencing_token: FencingToken
@@ -108,8 +108,8 @@ class ValidityView(msgspec.Struct):
 
 
 class BrokenView(msgspec.Struct):
-    """Nobody holds the lease now. The former holder learns it at its next call; until then only the fencing token
-    protects the resource."""
+    """The lease is free now. The former holder learns it at its next call; until then only the fencing token protects
+    the resource."""
 
     name: str
     broken: bool
@@ -123,7 +123,7 @@ class WaiterView(msgspec.Struct):
 
 
 class LeaseView(msgspec.Struct, kw_only=True):
-    """A lease. `held`: somebody does and it has not expired. `fencing_token` is the highest ever granted."""
+    """A lease. `held`: it has a holder and has not expired. `fencing_token` is the highest ever granted."""
 
     name: str
     held: bool

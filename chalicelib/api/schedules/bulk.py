@@ -79,7 +79,7 @@ def item_error(error: ChronoError) -> ItemError:
 
 
 def by_tag(op: TagVerb, call: Call[Any, bulk_schemas.TagQuery]) -> Reply:
-    """Change everything with a tag, or tell what that would do."""
+    """Change everything with a tag, or return what that would do."""
     q, tag = call.query, call.body.tag
     note = getattr(call.body, "note", None) or None
     done = bulk.by_tag(call.services, call.caller, op, tag, note, q.dry_run, call.after(q))
@@ -141,7 +141,7 @@ def _by_tag(op: TagVerb) -> Operation:
         query=bulk_schemas.TagQuery,
         answers={200: bulk_schemas.TagView},
         errors=(400,),
-        description="With `dry_run=true` it tells what would change, and the next runs, and changes nothing. At most "
+        description="`dry_run=true` answers with what would change and the next runs, and changes nothing. At most "
         f"{TAG_CHANGE_MAX_SCHEDULES} schedules a call: with a `next_page_token` call again.",
         example={"tag": "nightly"},
     )

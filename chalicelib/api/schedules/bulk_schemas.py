@@ -110,7 +110,7 @@ class TagPauseBody(TagBody, kw_only=True):
 class TagQuery(TokenQuery, kw_only=True):
     """How."""
 
-    dry_run: Annotated[bool, Meta(description="Tell what would change, and change nothing.")] = False
+    dry_run: Annotated[bool, Meta(description="Show what would change, and change nothing.")] = False
 
 
 class TagItem(msgspec.Struct, kw_only=True):

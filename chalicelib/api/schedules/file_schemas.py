@@ -32,7 +32,7 @@ class ImportBody(Body, kw_only=True):
 class ImportQuery(Query, kw_only=True):
     """How."""
 
-    dry_run: Annotated[bool, Meta(description="Tell what would change, and change nothing.")] = False
+    dry_run: Annotated[bool, Meta(description="Show what would change, and change nothing.")] = False
 
 
 class ExportQuery(TokenQuery, kw_only=True):

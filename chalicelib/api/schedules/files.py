@@ -42,8 +42,8 @@ def export(call: Call[Body, file_schemas.ExportQuery]) -> Reply:
     after, size = call.after(q), 0
     entries: list[tuple[str, str, str]] = []  # owner, name or id, and what is said: in an order that diffs can follow
     while True:
-        room = min(PAGE_MAX_ITEMS, EXPORT_MAX_SCHEDULES - len(entries))
-        found, following = schedules.page(s, call.caller, wanted, room, after)
+        limit = min(PAGE_MAX_ITEMS, EXPORT_MAX_SCHEDULES - len(entries))
+        found, following = schedules.page(s, call.caller, wanted, limit, after)
         for each in found:
             text = yaml_text.dump([_entry(each.definition, s.config)])
             size += len(text.encode())
@@ -104,7 +104,7 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def import_(call: Call[file_schemas.ImportBody, file_schemas.ImportQuery]) -> Reply:
-    """Make schedules as a file says, or tell what that would do."""
+    """Make schedules as a file says, or return what that would do."""
     s, dry_run = call.services, call.query.dry_run
     seed = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
     entries = [ImportEntry(request_of(e), given(e.id)) for e in call.body.schedules]
@@ -186,7 +186,7 @@ def operations() -> list[Operation]:
             yaml=True,
             description="Owner and name say which schedule an entry means; without a name its id does. What is left "
             "out has its default, and an AT may lie in the past. Importing a file again changes nothing. "
-            "`dry_run=true` tells the differences and the next runs, and changes nothing.",
+            "`dry_run=true` answers with the differences and the next runs, and changes nothing.",
             example=_EXAMPLE,
         ),
     ]

@@ -30,7 +30,7 @@ class LedgerQuery(Query, kw_only=True):
 
 
 class LedgerLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One instant. `expected`: the schedule owed it. `outcome`: a delivery state, or `excluded`, `paused`, `lost`."""
+    """One instant. `expected`: it was owed. `outcome`: a delivery state, or `excluded`, `paused`, `lost`."""
 
     firing_unix_ms: ShownInstant
     expected: bool

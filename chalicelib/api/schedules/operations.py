@@ -109,7 +109,7 @@ def executions_of(call: Call[Body, ScheduleExecutionsQuery]) -> Reply:
     wanted = execution_filter(call.query, schedule_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
-        schedules.get(call.services, call.caller, schedule_id)  # tells "none yet" from "no such schedule"
+        schedules.get(call.services, call.caller, schedule_id)  # NotFound when there is no such schedule
     return call.page([of_execution(f) for f in found], more)
 
 
@@ -121,7 +121,7 @@ def start_backfill(call: Call[ledger_schemas.BackfillBody, Query]) -> Reply:
 
 
 def ledger_of(call: Call[Body, ledger_schemas.LedgerQuery]) -> Reply:
-    """What was owed against what became of it."""
+    """The owed instants against what became of them."""
     q = call.query
     after = call.after(q)
     from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)

@@ -1,4 +1,4 @@
-"""Schedules as callers send them and see them. An absent field is UNSET, which a PATCH tells from null."""
+"""Schedules as callers send them and see them. An absent field is UNSET: to a PATCH that is not null."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class NewSchedule(ScheduleChanges, kw_only=True):
 
 
 class PreviewBody(Body, kw_only=True):
-    """A recurrence to look at. Nothing is written."""
+    """A recurrence to preview. Nothing is written."""
 
     type: RecurrenceType
     expr: Expr
@@ -159,7 +159,7 @@ class PreviewBody(Body, kw_only=True):
 
 
 class PauseBody(Body, kw_only=True):
-    """Why it is paused, for whoever reads it next."""
+    """Why it is paused, for those who read it next."""
 
     note: Annotated[str, Meta(max_length=NOTE_MAX_CHARS)] | None = None
 
@@ -212,7 +212,7 @@ def request_of(body: ScheduleChanges) -> ScheduleRequest:
 
 
 def preview_of(body: PreviewBody) -> PreviewRequest:
-    """The recurrence that a caller would look at."""
+    """The recurrence that a caller wants to preview."""
     return PreviewRequest(
         type=body.type,
         expr=body.expr,

@@ -119,8 +119,8 @@ def _events(feed: Generator[tick_feed.Item, None, None]) -> event_stream.Feed:
             if isinstance(item, Nothing):
                 yield None
             elif isinstance(item, Dropped):
-                told = {**item._asdict(), "count": item.until_sequence - item.after_sequence}
-                yield StreamEvent("dropped", told)
+                dropped = {**item._asdict(), "count": item.until_sequence - item.after_sequence}
+                yield StreamEvent("dropped", dropped)
             else:
                 yield StreamEvent("tick", _tick(item), str(item.sequence))
 
@@ -149,8 +149,8 @@ def operations() -> list[Operation]:
             answers={200: schemas.TickList},
             description="`frequency` is second, minute, hour or day. With `Accept: text/event-stream` ticks come as "
             "Server-Sent Events, `event: tick` with the sequence as `id`; `Last-Event-ID` goes on from there, without "
-            "loss or repeat. A subscriber that falls far behind is told by `event: dropped` which numbers it did not "
-            "get. A server that cannot stream answers with the ticks there are, and the subscriber comes back.",
+            "loss or repeat. To a subscriber that falls far behind, `event: dropped` reports the numbers that it did "
+            "not get. A server that cannot stream answers with the ticks there are, and the subscriber comes back.",
         ),
         Operation(
             method="POST",

@@ -62,7 +62,7 @@ class TickList(msgspec.Struct):
 
 class TickStreamView(msgspec.Struct, kw_only=True):
     """Where a stream stands. `sequence` and `timestamp` are its newest tick (0 and null before the first). Numbers are
-    given minutes ahead, up to `reserved_sequence`. A disable takes back those that nobody has seen."""
+    given minutes ahead, up to `reserved_sequence`. A disable takes back those that no subscriber has seen."""
 
     frequency: Frequency
     enabled: bool

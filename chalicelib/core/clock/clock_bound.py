@@ -163,7 +163,7 @@ def keep(observations: Sequence[Observation], new: Observation) -> tuple[Observa
 
 
 def assumed(source: str, max_drift_nanos: int, moved_nanos: int, now: ClockReading) -> Observation:
-    """What whoever runs this machine states: its wall clock is kept within ``max_drift_nanos`` of true time.
+    """What the operator of this machine states: its wall clock is kept within ``max_drift_nanos`` of true time.
 
     Where the wall has ``moved_nanos`` against the monotonic clock, either the wall before or the one now was meant.
     """

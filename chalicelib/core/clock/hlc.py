@@ -25,7 +25,7 @@ _PHYSICAL_MAX_NANOS = (1 << 63) - 1
 _HEARD_LOGICAL_MAX = (1 << 63) - 1  # others count further than we do: their stamps are merged, and packed as larger
 _NANOS_PER_MS = 1_000_000
 # [0-9] and not \d, which would also take other scripts' digits; the lengths stop int() before it works on a novel.
-_TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,39})")  # more digits than a stamp has: a far future is told as such
+_TEXT = re.compile(r"([0-9]{1,39})\.([0-9]{1,39})")  # more digits than a stamp has: a far future is named as such
 PATTERN = f"^{_TEXT.pattern}$"
 
 assert HLC_LOGICAL_MAX == (1 << _LOGICAL_BITS) - 1
@@ -96,7 +96,7 @@ def merge(last: Stamp, remote: Stamp, wall_nanos: int, bound_nanos: int) -> Stam
     """The stamp of a receive event: above both ``last`` and ``remote``.
 
     Raises InvalidField (code ``clock_skew``) when ``remote`` is more than ``bound_nanos`` ahead of the wall: merging
-    it would drag this clock, and every clock that hears from it, into somebody's wrong future.
+    it would drag this clock, and every clock that hears from it, into a wrong future.
     """
     ahead_nanos = remote.physical_nanos - wall_nanos
     if ahead_nanos > bound_nanos:

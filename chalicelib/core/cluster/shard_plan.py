@@ -1,4 +1,4 @@
-"""Who works on which shard: every node sees the same and works out the same, so that nobody has to be asked.
+"""Who works on which shard: every node sees the same and works out the same, so that none has to ask another.
 
 Each node has its fair share, give or take one; a share only changes hands when it must. Pure.
 """
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Plan(Struct, frozen=True):
-    """What one node does next: shards to give up, and free ones to take. ``settled``: nobody has anything to do."""
+    """What one node does next: shards to give up, and free ones to take. ``settled``: no node has anything to do."""
 
     release: tuple[int, ...]
     take: tuple[int, ...]
@@ -21,7 +21,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan(owners: Sequence[str | None], nodes: Sequence[str], me: str) -> Plan:
-    """The next step of ``me``, one of ``nodes``. ``owners``: for each shard who has it, None: nobody who lives.
+    """The next step of ``me``, one of ``nodes``. ``owners``: for each shard who has it, None: no living owner.
 
     An owner that is no node (a call of a function) keeps what it has. When nodes see the same, repeating this leads to
     a state in which nothing is left to do and shares differ by one at the most.

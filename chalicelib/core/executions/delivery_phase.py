@@ -18,7 +18,7 @@ from enum import StrEnum
 class DeliveryPhase(StrEnum):
     """Where a delivery stands."""
 
-    WAITING = "waiting"  # in line for its turn and for room within the limits
+    WAITING = "waiting"  # in line for its turn and for a place within the limits
     ADMITTED = "admitted"  # its turn has come; what waited long is rechecked
     DISPATCHED = "dispatched"  # its target has it
     RUNNING = "running"  # it takes its time, so its record says that it is in progress

@@ -109,10 +109,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it;
     ``request_id`` names the call, so that the same call run again finds what it made.
     ``offset_ms`` is its jitter: what it was meant to wait past its instant. ``waits`` says that it waits for its turn:
-    ``retry_at_ms`` is then only when to look again should nobody wake it. ``mends`` says that the execution before it
+    ``retry_at_ms`` is then when to check again if no wake-up comes. ``mends`` says that the execution before it
     had ended badly when this one was claimed, so that a good end takes the schedule's mark away (core.jobs.job_status).
     ``monitored`` says that its success is to be noted (core.policies.monitor).
-    ``notice`` counts the tries at telling a target that works on a cancelled execution (0: there is nothing to tell).
+    ``notice`` counts the tries at notifying a target that works on a cancelled execution (0: no notice is due).
     """
 
     tenant: str
@@ -191,13 +191,13 @@ class Execution(Struct, frozen=True, kw_only=True):
 
     @property
     def open_until_ms(self) -> int | None:
-        """When reconcile must look at it: the end of its lease or the time of its next attempt."""
+        """When reconcile must check it: the end of its lease or the time of its next attempt."""
         if not self.is_open:
             return None
         return self.retry_at_ms if self.retry_at_ms is not None else self.lease_until_ms
 
     def leased(self, now_ms: int) -> bool:
-        """Whether an attempt lives: nobody but its owner may end it."""
+        """Whether an attempt lives: only its owner may end it."""
         return self.is_open and self.lease_until_ms is not None and now_ms < self.lease_until_ms
 
 

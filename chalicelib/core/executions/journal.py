@@ -1,8 +1,8 @@
 """How an execution's record goes on: each function is one step, pure, and returns the record to write in its place.
 
 A claim makes the record (or takes it over) for one owner until ``lease_until_ms``; every later write of that attempt is
-conditional on ``rev``, which any other writer moves. Only after the lease has expired may somebody else end the attempt
-and start the next.
+conditional on ``rev``, which any other writer moves. Only after the lease has expired may another worker end the
+attempt and start the next.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
     )
 
 
-def hand_back(execution: Execution, look_at_ms: int, *, waits: bool = True) -> Execution:
-    """Give up a claim that was never sent. The execution ``waits`` for its turn, which is looked at by ``look_at_ms``;
+def hand_back(execution: Execution, check_at_ms: int, *, waits: bool = True) -> Execution:
+    """Give up a claim that was never sent. The execution ``waits`` for its turn, which is checked by ``check_at_ms``;
     or else it is simply due then.
 
     The attempt was none, so its number is given out again; its fencing token is not.
@@ -73,7 +73,7 @@ def hand_back(execution: Execution, look_at_ms: int, *, waits: bool = True) -> E
         attempt=execution.attempt - 1,
         claimed_by=None,
         lease_until_ms=None,
-        retry_at_ms=look_at_ms,
+        retry_at_ms=check_at_ms,
         waits=waits,
     )
 
@@ -119,7 +119,7 @@ class AttemptResult(Struct, frozen=True):
 def finish(execution: Execution, result: AttemptResult, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
     """End the current attempt: completed, waiting for the next one, or out of attempts.
 
-    ``retry_at_ms`` of the answer tells whether it waits; a final record has ``finished_ms``.
+    ``retry_at_ms`` of the answer is set when it waits; a final record has ``finished_ms``.
     """
     begun = _end_attempt(_begun(execution, started_ms), result, now_ms)
     ended = replace(begun, rev=execution.rev + 1, claimed_by=None, lease_until_ms=None, asynchronous=False)
@@ -155,8 +155,8 @@ def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
 
     A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault; an
     attempt that was written down as running or accepted has used its time and is a ``timeout``: its target may still
-    be at work, and how often it may be asked is the policy's to say. Whether a lost attempt was ever sent nobody knows:
-    the lateness of the execution is that of the first one that certainly was.
+    be at work, and how often it may be asked is the policy's to say. Whether a lost attempt was ever sent is not
+    known: the lateness of the execution is that of the first one that certainly was.
     """
     assert execution.lease_until_ms is not None
     assert execution.lease_until_ms <= now_ms

@@ -1,7 +1,7 @@
-"""The ledger: what a schedule owed in a span of time, against what became of each instant.
+"""The ledger: the owed instants of a schedule in a span of time, against what became of each.
 
-What was owed is derived from the versions the schedule has had, never from the journal; so an instant that left no
-trace shows as ``lost``, and the count of these is the service's own measure of its first promise.
+Which instants were owed is derived from the versions the schedule has had, never from the journal. So an instant that
+left no trace shows as ``lost``. The count of these is the service's own measure of its first promise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOST, PAUSED, EXCLUDED, PENDING = "lost", "paused", "excluded", "pending"
 
 
 class Line(Struct, frozen=True):
-    """One instant and its answer. ``expected`` says whether the schedule owed it."""
+    """One instant and its answer. ``expected`` says whether it was owed."""
 
     firing_ms: int
     expected: bool
@@ -87,7 +87,7 @@ def _line(at_ms: int, expected: str | None, execution: Execution | None, now_ms:
     owed = expected == "owed"
     if execution is not None:
         reason = execution.history[-1].reason if execution.history else None
-        # Of the instants of a pause only those have a record that were queued before it: both are told alike.
+        # Of the instants of a pause only those have a record that were queued before it: both show as paused.
         idle = expected == PAUSED and execution.state == SKIPPED and not execution.attempts
         return Line(at_ms, owed, PAUSED if idle else execution.state, execution.lateness_ms, reason)
     if expected in (PAUSED, EXCLUDED):

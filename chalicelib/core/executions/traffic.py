@@ -1,6 +1,6 @@
 """How many executions there were lately, in a ring of counts that a worker keeps beside its cursor.
 
-A slot holds its period and its count in one number, so that a slot of an hour ago tells that it is old.
+A slot holds its period and its count in one number, so that a slot of an hour ago shows its age.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def group(state: State) -> str | None:
 
 
 def last_run_ms(found: Schedule, now_ms: int) -> int | None:
-    """The instant of the last execution that was attempted, as the state tells it."""
+    """The instant of the last execution that was attempted, as the state records it."""
     return progress(found, now_ms).last_run_ms
 
 

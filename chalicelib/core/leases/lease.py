@@ -39,7 +39,7 @@ _TICKET_SPARE_MAX_MS = 1000
 
 class HeldOpen(Struct, frozen=True):
     """The caller stays on the line: it is asking for as long as its call is held open, by an instance that can be woken
-    at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every look."""
+    at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every check."""
 
     wake_at: str = ""
 
@@ -76,7 +76,7 @@ class Validity(Struct, frozen=True):
 
 
 class Broken(Struct, frozen=True):
-    """Nobody holds the lease now."""
+    """The lease is free now."""
 
     broken: bool = True
 
@@ -109,7 +109,7 @@ def decide_acquire(
 
 
 def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: int) -> LeaseDecision[Granted | Waiting]:
-    """Grant whatever the item says of its holder: for whoever knows by other means that it is gone.
+    """Grant whatever the item says of its holder: for a caller that knows by other means that it is gone.
 
     The token moves on as with every grant, so a holder that was believed gone too early changes nothing.
     """
@@ -117,9 +117,9 @@ def decide_take_over(item: LeaseItem | None, request: AcquireRequest, now_ms: in
 
 
 def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> LeaseDecision[Granted]:
-    """Extend what the holder has; also after its expiry, as long as nobody else took it.
+    """Extend what the holder has; also after its expiry, as long as no other party took it.
 
-    Raises Conflict (code ``lease_not_held``) for anyone but the holder with its token.
+    Raises Conflict (code ``lease_not_held``) for every party but the holder with its token.
     """
     if item is None or not _holds(item, request.party, request.fencing_token):
         raise not_held(request.name)
@@ -129,7 +129,7 @@ def decide_renew(item: LeaseItem | None, request: RenewRequest, now_ms: int) -> 
 def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> LeaseDecision[Released]:
     """Free the lease and leave its tombstone; a repeat of the last release succeeds and changes nothing.
 
-    Raises Conflict (code ``lease_not_held``) for anyone else.
+    Raises Conflict (code ``lease_not_held``) for every other party.
     """
     if item is not None and _holds(item, request.party, request.fencing_token):
         freed = replace(
@@ -153,7 +153,7 @@ def decide_validate(item: LeaseItem | None, request: ValidateRequest, now_ms: in
 
 
 def decide_break(item: LeaseItem | None, name: str) -> LeaseDecision[Broken]:
-    """Take the lease from whoever holds it, without waiting for expiry; repeating it changes nothing.
+    """Take the lease from its holder, without waiting for expiry; repeating it changes nothing.
 
     The former holder goes on believing until its own clock or its next renewal says otherwise: until then only
     the fencing token protects the resource. Raises NotFound for a name that was never leased.
@@ -164,7 +164,7 @@ def decide_break(item: LeaseItem | None, name: str) -> LeaseDecision[Broken]:
 
 
 def is_taken(item: LeaseItem, now_ms: int, margin_ms: int) -> bool:
-    """Whether somebody holds it and ``margin_ms`` has not yet passed since its expiry."""
+    """Whether it has a holder and ``margin_ms`` has not yet passed since its expiry."""
     return item.holder_id is not None and now_ms < item.expires_at_unix_ms + margin_ms
 
 
@@ -173,8 +173,8 @@ def live_waiters(item: LeaseItem, now_ms: int, margin_ms: int) -> tuple[Waiter, 
     return tuple(w for w in item.waiters if now_ms < w.asks_until_ms + margin_ms)
 
 
-def look_again_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margin_ms: int) -> int:
-    """When a waiter whose call is held must look at ``item`` again although nobody changes it: when its turn may have
+def next_check_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margin_ms: int) -> int:
+    """When a waiter whose call is held must read ``item`` again although it has not changed: when its turn may have
     come because others expired, or when its place is to be moved on."""
     waiters = live_waiters(item, now_ms, margin_ms)
     place = next((i for i, w in enumerate(waiters) if w.party == party), None)
@@ -188,7 +188,7 @@ def look_again_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margi
 
 
 def not_held(name: str) -> Conflict:
-    """The error for whoever is not the holder, or no longer."""
+    """The error for a party that is not the holder, or no longer."""
     return Conflict(f"this holder_id does not hold the lease {name} with this fencing_token", code="lease_not_held")
 
 

@@ -17,7 +17,7 @@ class Party(Struct, frozen=True):
 class Waiter(Struct, frozen=True):
     """A place in the queue, kept until ``asks_until_ms`` and moved on by asking again.
 
-    ``wake_at`` is where the instance that holds its call open can be told of a release; empty: nowhere.
+    ``wake_at`` is where the instance that holds its call open can be notified of a release; empty: nowhere.
     """
 
     holder_id: str
@@ -33,7 +33,7 @@ class Waiter(Struct, frozen=True):
 
 
 class LeaseItem(Struct, frozen=True):
-    """All that is stored of one lease. ``holder_id`` None: nobody holds it, and the item keeps the token."""
+    """All that is stored of one lease. ``holder_id`` None: the lease is free, and the item keeps the token."""
 
     tenant: str
     name: str

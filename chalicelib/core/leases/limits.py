@@ -15,7 +15,7 @@ LEASE_HOLDER_MAX_CHARS = 128
 LEASE_METADATA_MAX_BYTES = 4 * 1024
 FENCING_TOKEN_MAX = (1 << 53) - 1  # no counter of grants gets this far; every reader of JSON is exact up to here
 LEASE_WAITERS_MAX = 256  # all waiters live in the lease's one document
-LEASE_POLL_MS = 250  # how often the first waiter looks for a release that nobody told it of
+LEASE_POLL_MS = 250  # how often the first waiter checks for a release whose wake-up was lost
 # A full lease: a store must take a document of this size.
 LEASE_DOCUMENT_MAX_BYTES = (
     LEASE_WAITERS_MAX * 4 * (LEASE_HOLDER_MAX_CHARS + OWNER_MAX_CHARS + 64) + LEASE_METADATA_MAX_BYTES

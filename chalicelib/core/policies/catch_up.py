@@ -25,8 +25,8 @@ def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
     """Whether a firing that was claimed and not begun must not be sent any more: its worker stalled or died, or its
     turn did not come in time.
 
-    What was told within its window to wait keeps its time, however late that is. ``catch_up_window_ms`` 0 knows no such
-    exception: nothing is ever sent later than the SLA.
+    A firing that got a catch-up slot within its window keeps that slot, however late it is. ``catch_up_window_ms`` 0
+    knows no such exception: nothing is ever sent later than the SLA.
     """
     if record.is_bound or not is_past_window(definition, record.firing_ms + record.offset_ms, now_ms):
         return False

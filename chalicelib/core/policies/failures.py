@@ -1,7 +1,7 @@
 """``pause_after_failures``: how many executions of a schedule have failed in a row.
 
-The journal alone tells: nothing is counted anywhere, so two executions that end at once cannot be miscounted, and a
-worker that dies leaves no count behind that is wrong. Executions are taken in the order of their instants. Those that
+The journal alone decides, and no count is stored. So two executions that end at once cannot be miscounted, and a
+worker that dies leaves no wrong count behind. Executions are taken in the order of their instants. Those that
 ended ``failed`` or ``timeout``, all their attempts spent, follow on each other; a ``completed`` one begins anew. What
 is still open, or ended as ``cancelled``, ``missed`` or ``skipped``, says nothing of the target and is passed over.
 """

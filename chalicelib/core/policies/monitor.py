@@ -3,8 +3,8 @@
 A watch begins with the change that makes a schedule monitored and active, in the same write. ``success_ms`` is
 the last success that is known of, or else when watching began (``since_ms``). It is noted at most a hundred times a
 window, and the alert waits as much longer (``slack_ms``): so a frequent schedule costs little. ``silent_ms`` is when
-the silence began that lasts (0: there is none), ``told`` whether the alert of it was sent. ``look_ms`` is when to look
-next; nothing rests on looking in time but promptness.
+the silence began that lasts (0: there is none), ``told`` whether the alert of it was sent. ``look_ms`` is when to check
+next; a late check makes an alert late, and nothing worse.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class MonitorState(Struct, frozen=True, kw_only=True):
 
 
 class MonitorFinding(StrEnum):
-    """What a look at a watch finds."""
+    """What a check of a watch finds."""
 
     FELL_SILENT = "fell silent"
     STILL_SILENT = "still silent"
@@ -90,8 +90,8 @@ def _begun(after: Schedule, window_ms: int) -> MonitorState:
     return replace(fresh, look_ms=fresh.due_ms)
 
 
-def looked_at(watch: MonitorState, success_ms: int, now_ms: int) -> tuple[MonitorFinding, MonitorState]:
-    """What a look at ``now_ms`` finds, and the watch to write; ``success_ms`` is the last success in the journal."""
+def check(watch: MonitorState, success_ms: int, now_ms: int) -> tuple[MonitorFinding, MonitorState]:
+    """What a check at ``now_ms`` finds, and the watch to write; ``success_ms`` is the last success in the journal."""
     known = replace(watch, rev=watch.rev + 1, success_ms=max(watch.success_ms, success_ms))
     if watch.silent_ms and known.success_ms > watch.success_ms:
         return MonitorFinding.SPOKE, replace(known, silent_ms=0, told=False, look_ms=known.due_ms)
@@ -104,7 +104,7 @@ def looked_at(watch: MonitorState, success_ms: int, now_ms: int) -> tuple[Monito
     return MonitorFinding.FELL_SILENT, replace(known, silent_ms=silent_ms, look_ms=now_ms + SWEEP_PERIOD_MS)
 
 
-def told(watch: MonitorState, now_ms: int) -> MonitorState:
+def notified(watch: MonitorState, now_ms: int) -> MonitorState:
     """The watch after the alert of its silence was sent."""
     return replace(watch, rev=watch.rev + 1, told=True, look_ms=now_ms + watch.window_ms)
 

@@ -45,7 +45,7 @@ def key_of(state: State, ref: RunRef) -> ExecutionKey:
 
 
 def refs(state: State) -> list[ExecutionKey]:
-    """The executions whose records tell whether the slot and the place behind it are taken."""
+    """The executions whose records show whether the slot and the place behind it are taken."""
     return [key_of(state, ref) for ref in (state.running, state.waiting) if ref is not None]
 
 

@@ -1,6 +1,6 @@
-"""What policies tell of a schedule: CloudEvents about it, beside its firings.
+"""What policies emit about a schedule: CloudEvents, beside its firings.
 
-Their ids follow from what they tell, so that the same thing told twice has the same id.
+Their ids follow from what they report, so that an event that is emitted twice has the same id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLA_TYPE: Final = "chronowatch.sla.v1"
 
 
 class PolicyEvent(Struct, frozen=True):
-    """One event about ``schedule``; ``at_ms`` is when what it tells came about."""
+    """One event about ``schedule``; ``at_ms`` is when what it reports came about."""
 
     type: str
     id: str

@@ -98,7 +98,7 @@ class Steps:
 
     @property
     def from_creation(self) -> bool:
-        """Whether the anchor is the schedule's creation, which nobody chose (the first run is one step later)."""
+        """Whether the anchor is the schedule's creation, which no caller chose (the first run is one step later)."""
         return self.first == 1 and self.last == UNBOUNDED
 
     def unbounded(self) -> Steps:
@@ -113,7 +113,7 @@ class Steps:
         return self.anchor_ms + k * self.interval_ms if k <= self.last else NEVER
 
     def run(self, from_ms: int, to_ms: int, limit: int) -> list[int]:
-        """At most ``limit`` instants of [from, to], without looking at each."""
+        """At most ``limit`` instants of [from, to], without checking each."""
         start = self.next_after(from_ms - 1)
         stop = min(to_ms, self.anchor_ms + self.last * self.interval_ms, start + (limit - 1) * self.interval_ms)
         return list(range(start, stop + 1, self.interval_ms)) if limit > 0 and start <= to_ms else []
@@ -138,7 +138,7 @@ class CalendarSteps:
 
     @property
     def from_creation(self) -> bool:
-        """Whether the anchor is the schedule's creation, which nobody chose (the first run is one step later)."""
+        """Whether the anchor is the schedule's creation, which no caller chose (the first run is one step later)."""
         return self._first == 1 and self._last == UNBOUNDED
 
     def unbounded(self) -> CalendarSteps:

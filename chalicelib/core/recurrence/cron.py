@@ -145,7 +145,7 @@ class Cron:
         self._nth_dows = tuple(nth)
 
     def _surely_fires(self) -> bool:
-        """Whether some day of every allowed month, or some weekday of it, matches without looking at a calendar."""
+        """Whether some day of every allowed month, or some weekday of it, matches whatever the calendar."""
         sure_day = self.days & (1 << 28) - 1 != 0 or (bool(self._nearest) and min(self._nearest) <= 28)
         sure_week = self.weekdays != 0 or self._last_dows != 0 or any(n < 5 for _, n in self._nth_dows)
         if self._both_days:
@@ -189,7 +189,7 @@ class Cron:
     # -- seconds
 
     def next_wall(self, wall_s: int) -> int:
-        """The first matching wall time at or after ``wall_s``, or NEVER. At most 400 years of months are looked at."""
+        """The first matching wall time at or after ``wall_s``, or NEVER. At most 400 years of months are checked."""
         day, tod = divmod(wall_s, _DAY_S)
         if not self.every_day:
             return self._next_by_month(day, tod)

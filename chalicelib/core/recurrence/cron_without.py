@@ -9,7 +9,7 @@ from chalicelib.core.recurrence.calendar_days import NEVER, find_day
 from chalicelib.core.recurrence.cron import Cron
 
 _DAY_S: Final = 86_400
-_DAYS_WORK: Final = 100_000  # days times partial exclusions that one search may look at
+_DAYS_WORK: Final = 100_000  # days times partial exclusions that one search may check
 _DAYS_MIN: Final = 400
 _MASKS_KEPT: Final = 256
 
@@ -19,7 +19,7 @@ class CronWithout:
 
     Expressions that leave out all of a matching day's times are subtracted month by month, the rest day by day: for
     each set of them that meets on a day, the minutes left in each hour are worked out once and kept.
-    An expression that names single seconds of a minute is not judged here (``exclusions`` looks at every instant).
+    An expression that names single seconds of a minute is not judged here (``exclusions`` checks every instant).
     """
 
     __slots__ = ("_covering", "_cron", "_days_max", "_masks", "_partial", "_tables")

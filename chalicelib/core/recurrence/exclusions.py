@@ -65,7 +65,7 @@ class Exclusions:
         self.crons = tuple(crons)
         self._events = tuple(events)
         self._zone = zone
-        # excluded instants that one search may look at: fewer when each look is dear
+        # excluded instants that one search may check: fewer when each check is dear
         self.steps_max = max(_STEPS_MIN, _STEPS_WORK // (100 + len(self.crons) + 200 * len(self._events)))
 
     def end_of(self, unix_ms: int) -> int | None:

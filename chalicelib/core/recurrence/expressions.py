@@ -139,7 +139,7 @@ class Recurrence:
     def backwards_between(self, from_ms: int, to_ms: int, limit: int) -> list[int]:
         """As ``between``, with a grid that is counted from the anchor continued to before it, for backfills.
 
-        Only where the anchor is the creation: a start that somebody chose stays the start.
+        Only where the anchor is the creation: a start that the caller chose stays the start.
         """
         if self._start is None and isinstance(self._grid, Steps | CalendarSteps) and self._grid.from_creation:
             grid = self._grid.unbounded()

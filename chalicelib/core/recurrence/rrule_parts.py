@@ -47,7 +47,7 @@ def read_parts(text: str) -> dict[str, str]:
 def wall_seconds(text: str) -> int:
     """Wall-clock seconds of ``20261225`` or ``20261225T100000`` (any ``Z`` already removed). Raises RuleError.
 
-    Eight digits and six digits (RFC 5545, sections 3.3.4 and 3.3.5): what is shorter means a time that nobody knows.
+    Eight digits and six digits (RFC 5545, sections 3.3.4 and 3.3.5): what is shorter names no time.
     """
     found = _WALL.fullmatch(text)
     if found is not None:

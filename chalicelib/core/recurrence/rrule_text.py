@@ -1,7 +1,7 @@
 """The expression of an RRULE schedule: a rule alone, or the lines of RFC 5545 that go with it.
 
-Understood are DTSTART, RRULE, RDATE and EXDATE, folded or not. Any other line is refused by name: a line that is left
-out in silence makes a schedule fire at times that nobody wrote.
+Understood are DTSTART, RRULE, RDATE and EXDATE, folded or not. Any other line is rejected by name: a line that is
+ignored makes a schedule fire at times that its owner did not write.
 """
 
 from __future__ import annotations

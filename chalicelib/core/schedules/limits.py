@@ -31,9 +31,9 @@ EXPORT_MAX_BYTES = 4 * 1024 * 1024  # hosts of functions answer with 6 MB at mos
 IMPORT_MAX_SCHEDULES = 500
 REPLAN_PAGE_SCHEDULES = 100  # planned anew in one step
 RELEASE_PAGE_SCHEDULES = 25  # that no longer count are taken off what counts in one step
-LIST_SCAN_MAX_ITEMS = 1_000  # schedules that one filtered list call looks at
+LIST_SCAN_MAX_ITEMS = 1_000  # schedules that one filtered list call checks
 SETTLE_MAX_INSTANTS = 1_000  # overdue instants handled in one step of a sweep or an edit
 FAILURES_IN_ROW_MAX = 1_000  # pause_after_failures
-MONITOR_WINDOW_MIN_MS = 60_000  # silences are looked for once a minute
+MONITOR_WINDOW_MIN_MS = 60_000  # silences are checked for once a minute
 
 assert PAYLOAD_MAX_BYTES < BODY_MAX_BYTES

@@ -45,7 +45,7 @@ class ScheduleRequest(Struct, frozen=True, kw_only=True):
 
 
 class PreviewRequest(Struct, frozen=True, kw_only=True):
-    """A recurrence to look at: its first ``count`` instants after ``after_ms`` (None: now)."""
+    """A recurrence to preview: its first ``count`` instants after ``after_ms`` (None: now)."""
 
     type: RecurrenceType
     expr: str

@@ -159,8 +159,8 @@ class State(Struct, frozen=True, kw_only=True):
 
     ``next_run_ms`` is the first instant that is not on the queue yet (None: there is none). ``run_count`` counts the
     instants put on the queue. ``fence`` is the last fencing token given out. ``epoch`` grows with every change that a
-    caller makes (edit, pause, resume, delete, cancel of a waiting firing): one look at it at the instant tells whether
-    the claim still stands. ``claims`` are the spans of the last claims, from which the last run is told.
+    caller makes (edit, pause, resume, delete, cancel of a waiting firing). A worker reads it at the instant: the claim
+    stands when it has not grown. ``claims`` are the spans of the last claims, from which the last run is worked out.
     ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end
     (and is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
     overlaps than ``allow``: see core.policies.overlap. ``paced_ms`` is the last slot given to a late instant: see
@@ -259,7 +259,7 @@ class Verdict(StrEnum):
     DROP = "drop"  # superseded: the version in force at the instant is another, and has queued its own
     PAUSED = "paused"
     DELETED = "deleted"
-    UNKNOWN = "unknown"  # the version is not written (yet), or so old that only its snapshot tells
+    UNKNOWN = "unknown"  # the version is not written (yet), or so old that only its snapshot is kept
 
 
 def judge(state: State | None, version: str, instant_ms: int) -> Verdict:

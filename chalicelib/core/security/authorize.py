@@ -10,7 +10,7 @@ from chalicelib.core.security.permissions import EVERY_OWNER, GRANTED, Permissio
 
 
 class Resource(NamedTuple):
-    """Something that somebody owns. ``called`` is how errors name it: ``schedule 01KB…``."""
+    """Something that has an owner. ``called`` is how errors name it: ``schedule 01KB…``."""
 
     tenant: str
     owner: str

@@ -1,4 +1,4 @@
-"""Who asks. Every use case takes a ``Caller``; it has no defaults, so that nobody becomes anybody by omission."""
+"""Who asks. Every use case takes a ``Caller``; it has no defaults, so that no right is granted by omission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Caller(Struct, frozen=True):
     roles: frozenset[str]
 
 
-# Who everybody is while authentication is off: api.http.app decides that, and nothing else does.
+# Who every caller is while authentication is off: api.http.app decides that, and nothing else does.
 ANONYMOUS_ADMIN: Final = Caller(DEFAULT_TENANT, "anonymous", frozenset({"admin"}))
 
 

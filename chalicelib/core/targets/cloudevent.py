@@ -66,7 +66,7 @@ def build(
     hlc: str,
     payload_json: str,
 ) -> bytes:
-    """The whole object at once: ``prepare`` and ``render``, for whoever has no time to gain."""
+    """The whole object at once: ``prepare`` and ``render``, for callers that have no time to gain."""
     template = prepare(
         execution_id=execution_id,
         schedule_id=schedule_id,
@@ -89,7 +89,7 @@ def notice(
     hlc: str,
     data: Mapping[str, object],
 ) -> bytes:
-    """Something else than a firing that is to be told of a schedule: what was cancelled, late, or silent."""
+    """An event about a schedule that is no firing: something was cancelled, late, or silent."""
     event = {
         "specversion": "1.0",
         "id": event_id,

@@ -1,7 +1,7 @@
 """Which addresses a webhook may be sent to: the guard against server-side request forgery.
 
 A schedule's owner chooses the URL and the service makes the call, from inside the network. So only addresses that
-anybody on the internet could reach are called, unless the operator's allow-list names the address or host. A URL is
+are public on the internet are called, unless the operator's allow-list names the address or host. A URL is
 read by ``parse_url`` alone, here and where the call is made: two parsers that disagree are a way around any guard.
 
 The networks are those of IANA's special-purpose registries (RFC 6890 and its updates), written out so that the
@@ -68,7 +68,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
-URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\]+$"  # what one look tells; hosts are judged one by one
+URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\]+$"  # what a pattern can judge; hosts are judged one by one
 
 
 class Allowed(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a kind of target is: one description, from which everybody reads what they need of it.
+"""What a kind of target is: one description, from which every module reads what it needs.
 
 The wire model, validation, the stored form, the destination that limits count by, the size of a call, the rights on AWS
 and the row in docs/targets.md come from the one ``KIND`` of a module in ``core.targets.kinds``, or are held to it by
@@ -51,7 +51,7 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
 
     fields: type[TargetFields]
     rules: Mapping[str, FieldRule]  # one for each field
-    defaults: StoredTarget = {}  # filled in when a target is stored; the wire model tells absent from given
+    defaults: StoredTarget = {}  # filled in when a target is stored; the wire model distinguishes absent from given
     secret_fields: tuple[str, ...]  # those that name a secret
     destination: Callable[[StoredTarget], str]  # what the limits of destinations count by
     max_batch: int  # deliveries that one call carries

@@ -25,7 +25,7 @@ TICK_RETRY_MAX_MS = 600_000  # a tick that no destination took this long after i
 TICK_TARGET_TIMEOUT_MS = 5_000  # a target of ticks that takes longer to answer has failed
 TICK_CLOCK_AHEAD_MAX_MS = 60_000  # a clock further ahead of what the tables say must not number ticks
 TICK_STREAM_MAX_MS = 300_000  # how long one lives; the subscriber then comes back with its last number
-TICK_STREAM_LAG_MAX_COUNT = 60  # a slow subscriber that lies further behind loses the oldest, and is told
+TICK_STREAM_LAG_MAX_COUNT = 60  # a slow subscriber that lies further behind loses the oldest, and is notified
 TICK_KEEPALIVE_MS = 15_000  # a subscription is never silent for longer
 
 assert TICK_RESERVE_AHEAD_MS >= 3 * SWEEP_PERIOD_MS, "one sweep may die, and the next is still early enough"

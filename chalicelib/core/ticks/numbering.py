@@ -225,7 +225,7 @@ def reserve(
 
 
 def skip_to(cursor: TickCursor, now_nanos: int) -> TickCursor:
-    """The cursor for going on after a pause that owes nothing (a fresh stream, one that was disabled)."""
+    """The cursor for going on after a pause without owed instants (a fresh stream, one that was disabled)."""
     return TickCursor(max(cursor.boundary_nanos, now_nanos), cursor.sequence)
 
 

@@ -2,8 +2,8 @@
 
 The book is replaced whole by one conditional write: the numbers of one reservation share that write over all
 frequencies, and of two producers one wins. For each stream it holds the cursor, the newest reserved ticks (the tail),
-and up to which number they are on the queue. Reserve, queue, mark: whoever dies in between leaves numbers that are
-reserved and not marked, and the next producer queues them again, under the same ids.
+and up to which number they are on the queue. Reserve, queue, mark: a producer that dies in between leaves numbers that
+are reserved and not marked. The next producer queues them again, under the same ids.
 
 A number is *open* once a write of the book said so. Only open ticks are published or shown, and an open number keeps
 its boundary for ever. A stream that is stopped takes the others back and may give them out anew. So no clock decides
@@ -54,7 +54,7 @@ TAIL_LINES_MAX: Final = 12
 
 
 class Maker(NamedTuple):
-    """Who reserved a tick: it names the same producer however often, and by whomever, the tick is published."""
+    """Who reserved a tick. It stays the same when the tick is published again, also by another producer."""
 
     producer_version: str
     instance_id: str
@@ -132,12 +132,12 @@ class Page(Struct, frozen=True):
 
 
 class Book(Struct, frozen=True):
-    """All streams; those that nobody touched are missing from ``streams``."""
+    """All streams; those that were never started are missing from ``streams``."""
 
     streams: Mapping[Frequency, Stream] = field(default_factory=dict)
 
     def stream(self, frequency: Frequency) -> Stream:
-        """One stream; a new one when nobody touched it."""
+        """One stream; a new one when it was never started."""
         return self.streams.get(frequency, Stream())
 
     def with_stream(self, frequency: Frequency, stream: Stream) -> Book:
@@ -146,7 +146,7 @@ class Book(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """What a deployment chose: the zone of its boundaries, the policy, and which streams run until somebody decides."""
+    """What a deployment chose: the zone of its boundaries, the policy, and which streams run until an admin decides."""
 
     zone: Zone
     policy: Policy
@@ -244,7 +244,7 @@ def stopped(stream: Stream, now_ms: int) -> Stream:
 
 
 def enabled(stream: Stream, now_ms: int, was_running: bool) -> Stream:
-    """Started; after a pause it owes nothing and begins with the next boundary that can still be published in time."""
+    """Started; a pause leaves nothing owed. It begins with the next boundary that can still be published in time."""
     started = replace(stream, enabled=True)
     if was_running:
         return started
@@ -291,7 +291,7 @@ def first_coming(runs: Sequence[TickRun], after_nanos: int) -> Reserved | None:
 
 
 def _in_good_hands(stream: Stream, now_ms: int) -> bool:
-    """Reserved by somebody a moment ago, who is about to queue it; and should he die, there is time to notice.
+    """Reserved by a producer a moment ago, which is about to queue it; if it dies, there is time to notice.
 
     Only spares the second of two producers that meet from queueing everything once more.
     """

@@ -19,7 +19,7 @@ from chalicelib.process.limits import HOLD_RECHECK_MS
 
 class InFlight(Struct, eq=False):
     """One delivery in this worker's hands. ``execution`` is its record as this worker knows it; ``outcome`` and
-    ``ended_ms`` are there once its call is over, ``checks`` counts the looks at a running one."""
+    ``ended_ms`` are there once its call is over, ``checks`` counts the checks of a running one."""
 
     ready: Ready
     execution: Execution

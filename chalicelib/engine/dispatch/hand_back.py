@@ -54,14 +54,14 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
         at_ms = now_ms + min(max(comes_in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)
         back = journal.hand_back(delivery.execution, at_ms, waits=False)
         writes.append((replace(back, hlc=s.ids.hlc()), delivery.execution.rev))
-    # A number above the claimed attempt's makes whoever gets the message too early wait for the write that follows.
+    # A number above the claimed attempt's makes a worker that gets the message early wait for the write that follows.
     enqueue(s, [Run(e.key, e.attempt + 2, e.due_ms) for e, _ in writes])
     answers = update_surely(s, writes)
     for (delivery, _), won in zip(held, answers, strict=True):
         if not won:
             _follow_the_end(s, delivery)
     first = held[0][0].ready.claimed.definition
-    log.info("%d firings wait for their turn in the queue, such as of %s", len(held), first.owner)
+    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
 
 
 def _follow_the_end(s: Services, delivery: InFlight) -> None:

@@ -63,7 +63,7 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
             except Unavailable as problem:  # they stay leased; the others must not suffer
                 problems.append(problem)
             if calls:
-                _look_after(s, calls)
+                _mark_and_check(s, calls)
     finally:  # none are left, unless this line of work is ended by force
         admission.abandon(s.process.admission, [call.ticket for call in calls])
     if problems:
@@ -97,7 +97,7 @@ def _check_ms(s: Services, calls: Sequence[TargetCall]) -> int:
 # -- while they are under way
 
 
-def _look_after(s: Services, calls: Sequence[TargetCall]) -> None:
+def _mark_and_check(s: Services, calls: Sequence[TargetCall]) -> None:
     now_ms = s.clock.now_ms()
     watched = [call for call in calls if not call.waits and (call.target.max_batch == 1 or call.waited_long)]
     deliveries = [delivery for call in watched for delivery in call.deliveries]
@@ -133,7 +133,7 @@ def _mark(s: Services, slow: Sequence[InFlight]) -> None:
     try:
         answers = update_surely(s, writes)
     except Unavailable:
-        log.warning("could not write down that %d attempts run", len(slow))
+        log.warning("could not record that %d attempts run", len(slow))
         return
     for delivery, (running, _), won in zip(slow, writes, answers, strict=True):
         if won:

@@ -10,7 +10,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 
 
 class LogLine(Struct, frozen=True):
-    """What somebody wrote about an execution; ``number`` counts from 1 within it."""
+    """What a caller wrote about an execution; ``number`` counts from 1 within it."""
 
     number: int
     at_ms: int

@@ -100,7 +100,7 @@ class ScheduleStore(Protocol):
         ...
 
     def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
-        """Only the epochs of schedules: the look at the instant."""
+        """Only the epochs of schedules: the check at the instant."""
         ...
 
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:

@@ -1,7 +1,7 @@
 """Clock watch: says on the bus when this instance's wall clock has jumped.
 
 Against the monotonic clock since the last call, and against the tables: a clock that stands before the moment at which
-the last ticks were numbered is behind, or another was ahead then. Ticks need no help with either; whoever runs the
+the last ticks were numbered is behind, or another was ahead then. Ticks need no help with either; the operator of the
 machines does.
 """
 
@@ -20,7 +20,7 @@ _JUMP_NANOS = CLOCK_JUMP_MS * NANOS_PER_MS
 
 
 def run(s: Services) -> None:
-    """Look at the clock, and send what is to be told. Raises Unavailable when the tables are away."""
+    """Check the clock, and emit its jumps. Raises Unavailable when the tables are away."""
     before, now = s.clock.read(), s.clock.read()
     step_nanos = s.process.clock.step_nanos(
         ClockReading(now.wall_unix_nanos, before.monotonic_nanos, now.monotonic_nanos)
@@ -35,16 +35,16 @@ def run(s: Services) -> None:
 
 
 def _note(s: Services, wall_unix_nanos: int, step_nanos: int, seen: str) -> None:
-    s.process.clock.tell(tick_event.clock_jump(s.config.instance, wall_unix_nanos, step_nanos, seen))
+    s.process.clock.keep(tick_event.clock_jump(s.config.instance, wall_unix_nanos, step_nanos, seen))
 
 
 def _send(s: Services) -> None:
-    """Send what nobody was told yet; what the bus does not take waits for the next call."""
-    for event in s.process.clock.untold():
+    """Send the events not sent yet; what the bus does not take waits for the next call."""
+    for event in s.process.clock.unsent():
         [outcome] = s.targets[str(EVENT_BUS["type"])].dispatch([_delivery(event)])
         if outcome.kind == "failed":
             return
-        s.process.clock.told(event)
+        s.process.clock.forget(event)
 
 
 def _delivery(event: bytes) -> Delivery:

@@ -1,6 +1,6 @@
 """Nodes: workers that stay. Each is registered by a lease of its own, and owns a fair share of the shards.
 
-One heartbeat a second is all that a node writes while nobody comes or goes: its shards are its own for as long as that
+One heartbeat a second is all that a node writes while no node comes or goes: its shards are its own for as long as that
 lease lives. When it is no longer heard of, the others take its shards over, each with a new fencing token; when a node
 comes, those who have more than their share give some up. Every node works out the same plan from what it reads
 (``core.cluster.shard_plan``); what decides is the conditional write.
@@ -16,7 +16,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from chalicelib.core.cluster.limits import NODE_HEARTBEAT_MS, NODE_TTL_MS, NODES_MAX, SHARD_LOOK_MS, SHARD_NODE_LEASE_MS
+from chalicelib.core.cluster.limits import (
+    NODE_HEARTBEAT_MS,
+    NODE_TTL_MS,
+    NODES_MAX,
+    SHARD_CHECK_MS,
+    SHARD_NODE_LEASE_MS,
+)
 from chalicelib.core.cluster.shard_plan import plan
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
@@ -40,7 +46,7 @@ class _Work(Struct):
     name: str
     leases: dict[int, LeaseItem] = field(default_factory=dict)
     settled: bool = False
-    look_ms: int = 0
+    check_ms: int = 0
 
 
 class Node:
@@ -72,7 +78,7 @@ class Node:
         seen = frozenset(nodes)
         changed = lapsed or seen != self._seen
         for work in self._works.values():
-            if changed or not work.settled or s.clock.now_ms() >= work.look_ms:
+            if changed or not work.settled or s.clock.now_ms() >= work.check_ms:
                 self._divide(s, work, lapsed)
         self._seen = seen
         with self._lock:
@@ -81,7 +87,7 @@ class Node:
         return self._next_tick_ms(s, nodes)
 
     def leave(self, s: Services) -> None:
-        """Tell the others at once that this node is gone. Raises Unavailable, OutcomeUnknown."""
+        """Release its lease, so that others see at once that this node is gone. Raises Unavailable, OutcomeUnknown."""
         with self._lock:
             self._believed_until_ms = 0
         if self._lease is None:
@@ -96,7 +102,7 @@ class Node:
     # -- the node's own lease
 
     def _beat(self, s: Services) -> None:
-        mine, self._lease = self._lease, None  # if the answer is lost, what is stored is looked up again
+        mine, self._lease = self._lease, None  # if the answer is lost, what is stored is read again
         if mine is not None:
             request = RenewRequest(NODES, mine.name, s.config.instance, SUBJECT, mine.fencing_token)
             renewed = lease.decide_renew(mine, request, s.clock.now_ms()).item_to_write
@@ -133,10 +139,10 @@ class Node:
     # -- its shards
 
     def _divide(self, s: Services, work: _Work, lapsed: bool) -> None:
-        """Look at all shards of a work, and do our part of the plan."""
+        """Read all shards of a work, and do our part of the plan."""
         work.settled = False
         items = shards.shard_items(s, work.name)
-        # After the shards: whoever had taken one by then is registered by now, and must not look dead.
+        # After the shards: a node that had taken one by then is registered by now, and must not seem dead.
         nodes = {*shards.live_nodes(s), s.config.instance}
         owners = [shards.owner_of(s, items.get(shard), nodes) for shard in range(s.config.shards)]
         mine = {shard: items[shard] for shard, owner in enumerate(owners) if owner == s.config.instance}
@@ -154,13 +160,13 @@ class Node:
             log.info("%s: took shards %s", work.name, [shard for shard, item in taken.items() if item is not None])
         work.leases = {shard: item for shard, item in (kept | taken).items() if item is not None}
         work.settled = following.settled
-        work.look_ms = s.clock.now_ms() + SHARD_LOOK_MS
+        work.check_ms = s.clock.now_ms() + SHARD_CHECK_MS
 
 
 def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> LeaseItem | None:
-    """A shard of ours, still ours; None when somebody else was faster.
+    """A shard of ours, still ours; None when another node was faster.
 
-    A node that others may have seen dead takes its shards anew: whoever looked then and writes only now must lose.
+    A node that others may have seen dead takes its shards anew: a node that read then and writes only now must lose.
     Otherwise a lease is renewed when half of it is over.
     """
     if lapsed:

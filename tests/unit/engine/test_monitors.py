@@ -163,7 +163,7 @@ def test_the_watch_of_a_completed_one_is_not_kept_for_ever() -> None:
     assert watch(plant, ended) is not None
     plant.clock.sleep_until(T0 + 27 * 60 * MINUTE)
     for shard in range(2):
-        monitors.look(plant.services, shard)
+        monitors.check_shard(plant.services, shard)
     assert watch(plant, ended) is None
 
 
@@ -202,7 +202,7 @@ def test_two_lookers_at_once_tell_one_silence() -> None:
     plant.skip(T0 + 4 * MINUTE)
     for _ in range(2):
         for shard in range(2):
-            plant.clock.start(lambda shard=shard: monitors.look(plant.services, shard))
+            plant.clock.start(lambda shard=shard: monitors.check_shard(plant.services, shard))
     plant.clock.sleep_until(T0 + 4 * MINUTE + 1)
     found = watch(plant, beat)
     assert found is not None
@@ -303,7 +303,7 @@ def test_a_frequent_schedule_is_noted_a_hundred_times_a_window_at_most() -> None
 
 def look_all(plant: Plant) -> None:
     for shard in range(2):
-        monitors.look(plant.services, shard)
+        monitors.check_shard(plant.services, shard)
 
 
 def look_until_death(plant: Plant) -> None:

@@ -485,10 +485,10 @@ class TestClocks:
         plant.bus.answer = lambda _: Outcome("failed", error_type="connection_error")
         clock.off_ms = 5 * S
         sweep.run(plant.services)
-        assert len(plant.services.process.clock.untold()) == 1
+        assert len(plant.services.process.clock.unsent()) == 1
         plant.bus.answer = taken
         sweep.run(plant.services)
-        assert plant.services.process.clock.untold() == []
+        assert plant.services.process.clock.unsent() == []
 
 
 class TestDestinations:

@@ -25,7 +25,7 @@ from chalicelib.core.leases.lease import (
     decide_renew,
     decide_validate,
     live_waiters,
-    look_again_ms,
+    next_check_ms,
 )
 from chalicelib.core.leases.lease_item import LeaseItem, Party
 from chalicelib.core.leases.lease_requests import AcquireRequest, ReleaseRequest, RenewRequest, ValidateRequest
@@ -60,7 +60,7 @@ class Lease:
 
     def look_again(self, who: str, ttl_ms: int = TTL) -> int:
         assert self.item is not None
-        return look_again_ms(self.item, Party(who, "s"), ttl_ms, self.now, MARGIN)
+        return next_check_ms(self.item, Party(who, "s"), ttl_ms, self.now, MARGIN)
 
     def renew(self, who: str, token: int, ttl_ms: int | None = None, subject: str = "s") -> Any:
         return self._write(decide_renew(self.item, RenewRequest("t", "n", who, subject, token, ttl_ms), self.now))

@@ -79,7 +79,7 @@ def test_no_two_watches_of_a_schedule_share_a_rev() -> None:
     ],
 )
 def test_when_it_falls_silent(success_ms: int, now_ms: int, turn: MonitorFinding) -> None:
-    found, after = monitor.looked_at(begun(), success_ms, now_ms)
+    found, after = monitor.check(begun(), success_ms, now_ms)
     assert found is turn
     known_ms = max(T0, success_ms)
     assert after.silent_ms == (known_ms + WINDOW_MS if turn is MonitorFinding.FELL_SILENT else 0)
@@ -87,12 +87,12 @@ def test_when_it_falls_silent(success_ms: int, now_ms: int, turn: MonitorFinding
 
 
 def test_it_stays_silent_until_it_speaks() -> None:
-    _, silent = monitor.looked_at(begun(), 0, T0 + 101_000)
-    turn, again = monitor.looked_at(silent, T0, T0 + 170_000)
+    _, silent = monitor.check(begun(), 0, T0 + 101_000)
+    turn, again = monitor.check(silent, T0, T0 + 170_000)
     assert (turn, again.silent_ms, again.look_ms) == (MonitorFinding.STILL_SILENT, silent.silent_ms, T0 + 230_000)
-    told = monitor.told(again, T0 + 170_000)
-    assert told.look_ms == T0 + 270_000
-    turn, over = monitor.looked_at(told, T0 + 200_000, T0 + 270_000)
+    alerted = monitor.notified(again, T0 + 170_000)
+    assert alerted.look_ms == T0 + 270_000
+    turn, over = monitor.check(alerted, T0 + 200_000, T0 + 270_000)
     assert (turn, over.silent_ms, over.told, over.success_ms) == (MonitorFinding.SPOKE, 0, False, T0 + 200_000)
     assert over.look_ms == over.due_ms == T0 + 301_000
 
@@ -103,7 +103,7 @@ def test_which_successes_are_worth_a_write() -> None:
     assert monitor.spoke(watch, T0 + 999) is None
     noted = monitor.spoke(watch, T0 + 1_000)
     assert noted == replace(watch, rev=watch.rev + 1, success_ms=T0 + 1_000), "the index is left alone"
-    _, silent = monitor.looked_at(watch, 0, T0 + 101_000)
+    _, silent = monitor.check(watch, 0, T0 + 101_000)
     over = monitor.spoke(silent, T0 + 1)
     assert over is not None
     assert (over.silent_ms, over.look_ms) == (0, T0 + 101_001)
