@@ -7,7 +7,7 @@
 Runs in the emulator's own environment, by path: it imports nothing of ours. Should another release of the emulator have
 other insides, it starts as it is, and says so in its log.
 
-When its standard input is a pipe, the pipe's end stops it as SIGTERM does: whoever started it is gone.
+When its standard input is a pipe, the pipe's end stops it as SIGTERM does: its parent is gone.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
 
 
 def set_at_eof(stopping: threading.Event) -> None:
-    """Set the event when standard input ends: whoever held its other end is gone."""
+    """Set the event when standard input ends: the process that held its other end is gone."""
 
     def watch() -> None:
         # Not through sys.stdin: a thread that holds its lock would make the interpreter abort at its end.
