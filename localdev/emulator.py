@@ -1,7 +1,7 @@
 """The AWS emulator as a process: started, or adopted from an earlier supervisor; stopped so that it saves its state.
 
-It writes its state only when it is asked to stop, so it is never killed in a hurry; and a supervisor that dies leaves
-it running, for the next one to take over.
+It writes its state only when it is asked to stop, so it is never killed in a hurry. A supervisor that dies leaves it
+running, for the next one to take over.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is kept of the tick streams: one small book of all of them, and pages of the past.
 
-The book is replaced whole by one conditional write: the numbers of one reservation share that write over all
+The book is replaced whole by one conditional write. The numbers of one reservation share that write over all
 frequencies, and of two producers one wins. For each stream it holds the cursor, the newest reserved ticks (the tail),
 and up to which number they are on the queue. Reserve, queue, mark: a producer that dies in between leaves numbers that
 are reserved and not marked. The next producer queues them again, under the same ids.
@@ -198,8 +198,8 @@ def marked(stream: Stream, sequence: int) -> Stream:
 
 
 def confirmed(frequency: Frequency, stream: Stream, ticks: Sequence[Tick]) -> Stream:
-    """Marked with what was queued, as far as the stream still holds just these ticks: it may have been stopped, and
-    started again, since they were numbered."""
+    """Marked with what was queued, as far as the stream still holds just these ticks. It may have been stopped and
+    started again since they were numbered."""
     rest = [t for t in ticks if t.sequence > stream.queued_sequence]
     pairs = zip(unqueued(frequency, stream), rest, strict=False)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -225,8 +225,8 @@ def open_runs(stream: Stream) -> tuple[TickRun, ...]:
 
 
 def stopped(stream: Stream, now_ms: int) -> Stream:
-    """Stopped. Numbers that are open or whose boundaries have passed stay and are published; the others are taken
-    back, and the cursor goes back to just before the first of them."""
+    """Stopped. Numbers that are open or whose boundaries have passed stay and are published. The others are taken back,
+    and the cursor goes back to just before the first of them."""
     halted = replace(stream, enabled=False)
     passed = last_passed(stream.runs, now_ms * NANOS_PER_MS)
     last = max(stream.opened_sequence, passed.sequence if passed else 0)

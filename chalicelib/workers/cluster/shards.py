@@ -2,8 +2,8 @@
 
 Two kinds of worker share these leases. A *call* (an invocation of a function) takes what is free, for half a minute,
 and lets it expire. A *node* (a process that stays, see ``ownership``) keeps its shards for as long as it lives: its
-life, not the lease's expiry, decides. Either way the token grows with every change of hands, and a worker with an
-older one can write no cursor any more.
+life, not the lease's expiry, decides. Either way the token grows with every change of hands, and a worker with an older
+one can write no cursor any more.
 """
 
 from __future__ import annotations
