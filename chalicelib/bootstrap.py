@@ -1,7 +1,7 @@
 """The composition root: settings to adapters, lazily, once a process. Importing it does nothing.
 
-Every adapter is imported when the services are made, every AWS client when it is first used: a function pays for what
-it uses, and the workers never load the API.
+Every adapter is imported when the services are made, every AWS client when it is first used. So a function pays for
+what it uses, and the workers never load the API.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ LOCAL_PAGE_TOKEN_SECRET = "chronowatch-on-loopback-needs-no-secret"  # noqa: S10
 class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything is installed
     """The validated choices of one process. Durations are milliseconds.
 
-    ``loopback`` says that only this machine can reach the service; ``auth`` is ``off`` (every caller is admin, only
+    ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
     ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.

@@ -1,8 +1,8 @@
 """CloudFormation: what Chalice's SAM template lacks to be the whole deployment.
 
-Chalice knows functions, roles and the REST API. Added here: the tables, queues and bus of ``infra.state``; partial
-batch answers for the queue; the secret of page tokens as a parameter; log groups that forget; and an API
-Gateway that hands every path and method to the service, so that also 404 and 405 are the service's own problem+json.
+Chalice knows functions, roles and the REST API. Added here are the tables, queues and bus of ``infra.state``, and
+partial batch answers for the queue. So are the secret of page tokens as a parameter, and log groups with a retention.
+The API Gateway hands every path and method to the service, so that also 404 and 405 are the service's own problem+json.
 """
 
 from __future__ import annotations

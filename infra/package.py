@@ -1,8 +1,7 @@
 """``scripts/package``: the deployment as a zip and a template, the same bytes from the same sources every time.
 
-Chalice does the packaging, in a clean copy that holds what is shipped and nothing else; then the zip is written anew
-with its files in order and without times, and the template is completed by ``infra.cloudformation`` or
-``infra.terraform``.
+Chalice does the packaging, in a clean copy that holds what is shipped and nothing else. Then the zip is written anew
+with its files in order and without times. The template is completed by ``infra.cloudformation`` or ``infra.terraform``.
 """
 
 from __future__ import annotations

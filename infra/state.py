@@ -1,7 +1,7 @@
 """The stateful resources of one deployment: the one place that says which tables, queues, buses and rules exist.
 
-Plain data, so that everything else is rendered from it: the emulator's copy (``infra.create``), CloudFormation,
-Terraform, and the check that the pynamodb models describe the same tables. What each index costs and which listing it
+It is plain data, and everything else is rendered from it: the emulator's copy (``infra.create``), CloudFormation and
+Terraform. A test checks that the pynamodb models describe the same tables. What each index costs and which listing it
 buys is in docs/storage.md.
 """
 
@@ -161,7 +161,7 @@ def _registry(stage: str) -> Table:
 
 def _queues(stage: str) -> tuple[Queue, ...]:
     """``work`` holds firings back until their instants. ``poison`` takes its messages that no worker could handle,
-    ``dead`` the CloudEvents of firings that are out of attempts: two kinds of trouble, two queues to watch."""
+    ``dead`` the CloudEvents of firings that are out of attempts. An operator watches both."""
     return (
         Queue("dead", resource_name(stage, "dead"), visibility_s=30, retention_s=DAYS_14_S),
         Queue("poison", resource_name(stage, "poison"), visibility_s=30, retention_s=DAYS_14_S),

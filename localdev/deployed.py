@@ -57,8 +57,8 @@ def _sweep_once(functions: Any) -> None:
 
 
 def _upload(s3: Any, archive: Path, template: dict[str, Any]) -> None:
-    """What ``aws cloudformation package`` and ``deploy --s3-bucket`` do: the zip into a bucket, its address into the
-    template, and the template, too long for a request, into the bucket as well."""
+    """What ``aws cloudformation package`` and ``deploy --s3-bucket`` do. The zip goes into a bucket, its address into
+    the template, and the template, too long for a request, into the bucket as well."""
     content = archive.read_bytes()
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key=archive.name, Body=content)

@@ -1,7 +1,7 @@
 """The AWS emulator as a process: started, and stopped so that it saves its state.
 
 It writes its state only when it is asked to stop, so it is never killed in a hurry. Its standard input is a pipe that
-only its supervisor holds: when that one is gone, even by ``kill -9``, the emulator saves its state and ends.
+only its supervisor holds. When the supervisor is gone, even by ``kill -9``, the emulator saves its state and ends.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ def add_sorted_partitions(dynamodb: Any) -> None:
 
 
 def _page(dynamodb: Any, data: dict[str, Any]) -> tuple[_Sorted, list[Any]] | None:
-    """The partition that a query asks for, and those of its members that its page can be made of; None: it is small,
-    or the question is not one of ours."""
+    """The partition that a query asks for, and those of its members that its page can be made of. None: it is small, or
+    the query is not one of ours."""
     table = dynamodb._tables.get(data.get("TableName"))
     condition = _CONDITION.fullmatch(data.get("KeyConditionExpression") or "")
     if not table or not condition:

@@ -1,6 +1,6 @@
 """Child processes with pid files, that end with the supervisor however it ends.
 
-A child's standard input is a pipe that only the supervisor holds: ``go`` on it says that everything it needs is there,
+A child's standard input is a pipe that only the supervisor holds. ``go`` on it says that everything it needs is there,
 and its end says that the supervisor is gone, even by ``kill -9``. That works on every Unix, unlike a death signal.
 """
 

@@ -1,7 +1,7 @@
 """An SQS event source mapping: receives messages, calls the function, deletes what it did not report as failed.
 
-It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences:
-messages stay invisible for as long as their invocation really runs, and an invocation is never ended by force.
+It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences.
+Messages stay invisible for as long as their invocation really runs, and an invocation is never ended by force.
 """
 
 from __future__ import annotations

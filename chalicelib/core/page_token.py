@@ -1,8 +1,7 @@
 """Page tokens: opaque positions that only this service can make, each good for one list and its filters alone.
 
-A token is base64url of a tag and the position; the tag is HMAC-SHA256 (RFC 2104) over the scope and the position, cut
-to 128 bits. Nothing is stored, so a token outlives restarts and is understood by every instance that shares the
-secret.
+A token is base64url of a tag and the position. The tag is HMAC-SHA256 (RFC 2104) over the scope and the position, cut
+to 128 bits. Nothing is stored, so a token outlives restarts and is understood by every instance that shares the secret.
 """
 
 from __future__ import annotations

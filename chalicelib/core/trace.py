@@ -1,7 +1,7 @@
 """W3C Trace Context (level 1, section 3.2): the ``traceparent`` of requests and of executions.
 
-An execution's trace id is derived from its id, so every attempt on whatever instance, and every reader of the
-execution later, names the same trace without anything having to be stored.
+An execution's trace id is derived from its id, so nothing has to be stored. Every attempt on whatever instance, and
+every later reader of the execution, names the same trace.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Claiming: from messages to attempts that this worker owns.
 
-A claim is two conditional writes: one of the schedule's state, which checks the version and takes a fencing token for
-each firing, then the execution's record, whose deterministic id makes a second first attempt impossible.
+A claim is two conditional writes. The first is of the schedule's state: it checks the version and takes a fencing token
+for each firing. The second is of the execution's record: its deterministic id makes a second first attempt impossible.
 Claims of a batch share their calls: one batch read of states, one batch write of states, one of records.
 """
 
@@ -172,8 +172,8 @@ def _without_repeated(s: Services, due: Sequence[_Owed], now_ms: int) -> tuple[C
 
 
 class _Share(Struct, frozen=True):
-    """The firings of one schedule in a batch: those to claim ``now``, the late ones to hold back until their slots, and
-    the state to write first, in place of ``state``."""
+    """The firings of one schedule in a batch: those to claim ``now``, and the late ones to hold back until their slots.
+    With them the state to write first, in place of ``state``."""
 
     state: State
     now: Sequence[_Owed]

@@ -18,7 +18,7 @@ def chain(s: Services, execution: Execution) -> None:
     """Set the next run of a DELAY schedule whose awaited execution has ended; does nothing in every other case.
 
     The end counts as no earlier than the run's own instant and the version in force, whatever the clock of who ended it
-    said: no instant before it is owed under any version. Idempotent: only the execution the schedule waits for
+    said. No instant before it is owed under any version. Idempotent: only the execution the schedule waits for
     (``queued_ms``) moves it, and moving it ends the waiting.
     """
     if execution.manual or execution.finished_ms is None:

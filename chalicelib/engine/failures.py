@@ -1,8 +1,8 @@
 """Pausing a schedule whose executions fail one after the other (``pause_after_failures``).
 
 Judged twice: by the process that ended the execution, at once and as far as it can (``judge_promptly``), and by the
-feed, which sees every record that was written, also by a process that died after writing it. Both read the same journal
-and make the same conditional change, so only one of them pauses.
+feed. The feed sees every record that was written, also by a process that died after writing it. Both read the same
+journal and make the same conditional change, so only one of them pauses.
 """
 
 from __future__ import annotations

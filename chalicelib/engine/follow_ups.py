@@ -1,8 +1,7 @@
-"""What the end of an execution sets off: the next run of a DELAY schedule, the run that waits for the slot, and the
-pause of a schedule that keeps failing.
+"""What the end of an execution sets off: the next run of a DELAY schedule, the run that waits, a pause after failures.
 
-All are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run
-and the waiting execution checks by itself after a while; the feed judges every failure again.
+All are hints after the fact. Should a process die before it gives them, reconcile finds the DELAY schedule's ended run.
+The waiting execution checks by itself after a while, and the feed judges every failure again.
 """
 
 from __future__ import annotations

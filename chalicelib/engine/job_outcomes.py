@@ -1,9 +1,9 @@
 """The mark of a bad end: how schedules whose last execution failed, timed out or was cancelled are found.
 
-While all goes well nothing is written: an execution that ends well checks its own record (``mends``), which says
+While all goes well nothing is written. An execution that ends well checks its own record (``mends``), which says
 whether there was a mark when it was claimed. The mark is written before the record that it is about. A process that
-dies in between leaves a mark that the record's real end corrects, never a bad end without a mark. A reader that goes
-by the mark checks it against the record.
+dies in between leaves a mark that the record's real end corrects, never a bad end without a mark. A reader that goes by
+the mark checks it against the record.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The feed notes successes (of executions whose record says ``monitored``). Reconcile checks once a minute the watches
 whose time has come. A silence is recorded before its event is emitted, by one conditional write, and the event's id
-follows from what was recorded. The end of a silence is emitted before it is recorded. So each event is emitted at
-least once, under one id, although a worker dies in between.
+follows from what was recorded. The end of a silence is emitted before it is recorded. So each event is emitted at least
+once, under one id, although a worker dies in between.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ class Ended(NamedTuple):
 def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
     """Write records whose attempt has ended; False where another writer had ended it (the late result changes nothing).
 
-    A record that waits for its next attempt has that attempt queued first; one that is out of attempts has its
+    A record that waits for its next attempt has that attempt queued first. One that is out of attempts has its
     CloudEvent on the dead-letter queue first, and its schedule marked. A crash in between repeats these and loses none.
-    One that its target accepted has the check of its time-out queued, so that it ends when its time is over and not at
-    the next minute.
+    One that its target accepted has the check of its time-out queued. So it ends when its time is over and not at the
+    next minute.
     """
     enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
     for e in ended:

@@ -34,7 +34,7 @@ class Ready(Struct, frozen=True):
 
 def prepare_all(s: Services, claims: Iterable[Claimed]) -> Iterator[Ready]:
     """Prepare claims, one after the other. A name that does not resolve or a host that does not answer costs half a
-    second each: an owner who has taken PREPARE_MAX_MS of the batch meets the others at the instant."""
+    second each. So an owner that has taken PREPARE_MAX_MS of the batch meets the others at the instant."""
     spent_ms: dict[str, int] = defaultdict(int)
     for claimed in claims:
         owner, began_ms = claimed.definition.owner, s.clock.now_ms()

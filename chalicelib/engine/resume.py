@@ -1,7 +1,7 @@
 """Going on with records that exist: repeated messages, retries that are due, attempts whose worker died.
 
-Part of the claim. A message is a hint, and the record says what there is to do: nothing, the next attempt, or the end
-of an attempt whose lease has run out.
+Part of the claim. A message is a hint, and the record decides: nothing, the next attempt, or the end of an attempt
+whose lease has run out.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _left_to_its_owner(item: Item, found: Execution) -> Claims:
 
 def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) -> Claims:
     """``found`` was taken out by an edit, and ends or runs as the version of ``firing`` wants, if that still is in
-    force: this worker may have stood still since it read. A record that was changed meanwhile was decided by a later
+    force. This worker may have stood still since it read. A record that was changed meanwhile was decided by a later
     read than ours."""
     states = s.stores.schedules.states([firing.schedule])
     if binding.verdicts(s, [firing], states)[firing] not in (Verdict.FIRE, Verdict.DELETED):

@@ -1,8 +1,8 @@
 """Changing a schedule, for callers and for the engine alike.
 
-Every change follows one order: settle what is overdue, queue what falls inside the horizon under a new version id, and
-only then make the version true with one write that is conditional on the ``rev`` that was read. A crash in
-between leaves orphan messages, which no version will ever bless.
+Every change follows one order: settle what is overdue, then queue what falls inside the horizon under a new version id.
+Only then one write makes the version true, on the condition of the ``rev`` that was read. A crash in between leaves
+orphan messages: their version never comes into force.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _next_since_ms(s: Services, state: State) -> int:
 
 
 def _went_on(s: Services, found: Schedule) -> bool:
-    """Set the next run of a DELAY schedule whose awaited run has ended, when its worker died before it could: that next
+    """Set the next run of a DELAY schedule whose awaited run has ended, when its worker died before it could. That next
     run may be on the queue or even in progress already, and a change must not begin another beside it."""
     state = found.state
     if found.definition.type != "DELAY" or state.status != "active" or state.next_run_ms is not None:
@@ -207,9 +207,9 @@ def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: i
 
 
 def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
-    """The instant of a DELAY schedule's run that was owed before the change and has not ended: the next run follows its
+    """The instant of a DELAY schedule's run that was owed before the change and has not ended. The next run follows its
     end, whatever is edited, paused and resumed meanwhile. (When it ends before the change is written, the state has
-    moved on and the change begins anew; when after it, its end finds the new version waiting.)"""
+    moved on and the change begins anew. When it ends later, its end finds the new version waiting.)"""
     state = found.state
     waits = found.definition.type == new.type == "DELAY" and state.next_run_ms is None
     if not waits or state.queued_ms is None:
@@ -244,8 +244,8 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
-    """The definition as kept for its instants still owed and for what was triggered under it, also while it was
-    paused. One that was exhausted has no owed instants after its last."""
+    """The definition as kept for its instants still owed and for what was triggered under it, also while it was paused.
+    One that was exhausted has no owed instants after its last."""
     state = found.state
     if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
         until_ms = min(until_ms, state.queued_ms + 1)

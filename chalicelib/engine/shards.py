@@ -1,9 +1,9 @@
 """Which shards a worker takes, and how it says what it did: each shard of each work is a lease with a fencing token.
 
 Two kinds of worker share these leases. A *call* (an invocation of a function) takes what is free, for half a minute,
-and lets it expire. A *node* (a process that stays, see ``workers.cluster.ownership``) keeps its shards for as long as
-it lives: its life, not the lease's expiry, decides. Either way the token grows with every change of hands, and a worker
-with an older one can write no cursor any more.
+and lets it expire. A *node* (a process that stays, see ``workers.cluster.ownership``) keeps its shards while it lives.
+Its life decides, not the lease's expiry. Either way the token grows with every change of hands, and a worker with an
+older one can write no cursor any more.
 """
 
 from __future__ import annotations

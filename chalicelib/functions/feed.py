@@ -1,5 +1,5 @@
-"""``feed``: fed by the stream of the executions table; does what policies want to follow from what was written, and
-writes metrics, which CloudWatch takes out of the log."""
+"""``feed``: fed by the stream of the executions table. It does what policies want to follow from what was written. It
+also writes metrics, which CloudWatch takes out of the log."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Ids(Protocol):
     def observe(self, stamp: str) -> None:
         """Merge a caller's stamp (``<physical_nanos>.<logical>``), so that the next ``hlc`` is greater than it too.
 
-        Raises InvalidField, and remembers nothing of it: ``clock_skew`` when it is too far ahead of the wall clock, the
-        plain code when it is no stamp. The field is ``X-Chrono-HLC``.
+        Raises InvalidField, and remembers nothing of it. The code is ``clock_skew`` when it is too far ahead of the
+        wall clock, the plain code when it is no stamp. The field is ``X-Chrono-HLC``.
         """
         ...

@@ -4,11 +4,11 @@
 
 - A batch method takes any number of items and answers in their order; its items are atomic one by one. A conditional
   write that loses is ``False`` in the answer, never an exception: losing a race is ordinary.
-- ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable); ``OutcomeUnknown`` when a write
-  got no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read; every write
-  is safe to repeat, since it is conditional on ``rev`` or on absence.
-- Reads are strongly consistent unless the method says *may lag*: what it lists then lags by an unbounded, usually
-  small, time, so callers judge by the record itself.
+- ``Unavailable`` is raised when nothing was written (throttled, refused, unreachable). ``OutcomeUnknown`` is raised
+  when a write got no answer, so that it, or for a batch any part of it, may have happened. Callers repeat or re-read.
+  Every write is safe to repeat, since it is conditional on ``rev`` or on absence.
+- Reads are strongly consistent unless the method says *may lag*. What such a method lists lags by an unbounded, usually
+  small, time. So callers judge by the record itself.
 - Documents, payloads and batches have the bounds of ``core``; each adapter asserts that its service takes them.
 """
 
@@ -42,7 +42,7 @@ from chalicelib.process.memory import ProcessMemory
 
 class Config(Struct, frozen=True):
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
-    should arrive; ``max_drift_ms`` how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
+    should arrive. ``max_drift_ms`` is how far two clocks may differ; ``zone_data`` the release of the IANA zone rules.
     ``ticks`` names the streams that run until an admin switches them; of what one missed, the newest ``tick_catch_up``
     are emitted late.
 

@@ -2,11 +2,11 @@
 
 Deliveries that are due wait in lines, one for each owner, and in each line by their destination; there the oldest
 instant comes first. Owners take turns (round robin: Nagle, RFC 970), so what one of them has waiting costs another one
-turn, however much it is. Four limits can hold a delivery back: how many of an owner or to a destination are under way
-at once, and how many of them begin in a second (GCRA, ITU-T I.371: a bucket that holds a tenth of a second's worth).
-Two bounds hold for all: the places of the process, of which an owner never takes the last (dynamic thresholds:
-Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998), and how many may be busy sending at the same moment,
-since these compete for one processor; those that only await their answers do not.
+turn, however much it is. Four limits can hold a delivery back. Two bound how many of an owner or to a destination are
+under way at once. Two bound how many of them begin in a second (GCRA, ITU-T I.371: a bucket of a tenth of a second).
+Two bounds hold for all. An owner never takes the last place of the process (dynamic thresholds: Choudhury and Hahne,
+IEEE/ACM Transactions on Networking 6, 1998). And only so many may be busy sending at the same moment, since these
+compete for one processor. Those that only await their answers do not.
 
 All of it is in the memory of one process. Times are milliseconds of a clock that never steps.
 """
@@ -190,8 +190,8 @@ class Admission:
             return True
 
     def wait_ms(self, caps: Caps, ticket: Ticket, now_ms: float) -> int:
-        """About how long a ticket that has waited in vain has still to wait, by its place in the line, the pace of the
-        line, and how long nothing has started at all."""
+        """About how long a ticket that has waited in vain has still to wait. It follows from its place in the line, the
+        pace of the line, and how long nothing has started at all."""
         with self._lock:
             queue = self._find(ticket)
             if queue is None:
@@ -200,7 +200,7 @@ class Admission:
             return int(max(_wait_ms(caps, queue, ticket, ahead), ahead * (now_ms - queue.since_ms)))
 
     def take_alarm(self, now_ms: float) -> float | None:
-        """When ``admit`` has to be called although nothing was sent or has ended; None when it has not, or when an
+        """When ``admit`` has to be called although nothing was sent or has ended. None when it has not, or when an
         alarm is set for it already."""
         with self._lock:
             wanted, self._wanted_ms = self._wanted_ms, None

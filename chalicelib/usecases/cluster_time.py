@@ -1,6 +1,6 @@
 """Stamps in one order for all instances: each is written before it is given out, on the condition that it is the next.
 
-The last stamp is one record under optimistic concurrency. Each writer puts a stamp above it there; so a stamp is
+The last stamp is one record under optimistic concurrency. Each writer puts a stamp above it there. So a stamp is
 greater than every one given out before it was asked for, by whichever instance, whatever their clocks say.
 """
 

@@ -1,6 +1,6 @@
 """Creating calls that may be repeated: the first answer is kept under the caller's key and given again.
 
-A call whose process died before it answered is run again under the same seed, the name it gives to what it creates, so
+A call whose process died before it answered is run again under the same seed. The seed names what the call creates, so
 that the second run finds or makes the very same thing. Only answers of calls that succeeded are kept: what was refused
 changed nothing and may be tried again under its key.
 """
@@ -44,9 +44,9 @@ def once(
 ) -> FirstAnswer:
     """Run ``call`` unless a call with this key was answered before; then give that answer.
 
-    ``body_hash`` stands for everything that was asked, the route included. Raises InvalidField for a key that is
-    empty or too long, or was used for something else (``idempotency_key_reused``); Conflict
-    (``idempotency_in_progress``) while the first call runs; and whatever ``call`` raises.
+    ``body_hash`` stands for everything that was asked, the route included. Raises InvalidField for a key that is empty
+    or too long, or was used for something else (``idempotency_key_reused``). Raises Conflict
+    (``idempotency_in_progress``) while the first call runs, and whatever ``call`` raises.
     """
     if not 1 <= _bytes_of(key) <= IDEMPOTENCY_KEY_MAX_BYTES:
         raise InvalidField.of(HEADER, f"must have 1 to {IDEMPOTENCY_KEY_MAX_BYTES} bytes")

@@ -1,7 +1,7 @@
 """Leases: each call is one decision of core.leases.lease and at most one conditional write.
 
 A process remembers the last form of each lease it wrote, so that an uncontended acquire and release cost one write
-each: the write is conditional, and a stale memory only costs a read more. What changes nothing is never answered from
+each. The write is conditional, and a stale memory only costs a read more. What changes nothing is never answered from
 memory.
 """
 
@@ -88,9 +88,9 @@ def acquire(
 ) -> Granted | Waiting:
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
-    ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up.
-    A process holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again.
-    Raises InvalidField, PreconditionFailed, TooMany.
+    ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. A process
+    holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again. Raises
+    InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases.use")
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
@@ -133,8 +133,8 @@ def _ask(
 def _next_check_at(
     s: Services, request: AcquireRequest, answer: Waiting, item: LeaseItem | None, deadline_ms: int
 ) -> int:
-    """When a waiter that is not woken checks again: when others may have expired, when its place is to be moved on, or
-    to find a release that could not wake it."""
+    """When a waiter that is not woken checks again. Then others may have expired, its place is to be moved on, or a
+    release could not wake it."""
     now_ms = s.clock.now_ms()
     poll_ms = LEASE_POLL_MS * min(answer.queue_position, POLL_STEPS)
     times = [now_ms + poll_ms, now_ms + max(0, deadline_ms - _monotonic_ms(s))]

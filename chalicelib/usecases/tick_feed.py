@@ -1,7 +1,7 @@
 """Following a stream of ticks as they pass, for one subscriber.
 
-Ticks have their numbers minutes before their instants, so a follower that has read the book knows when the next one is
-due and sleeps until then. It needs no call and no wake-up, and a slow subscriber holds up only itself. Its window is
+Ticks have their numbers minutes before their instants, so a follower that has read the book sleeps until the next one
+is due. It needs no call and no wake-up, and a slow subscriber holds up only itself. Its window is
 TICK_STREAM_LAG_MAX_COUNT ticks. When ticks fall out of it, the follower reports their numbers to the subscriber.
 """
 
@@ -49,7 +49,7 @@ def follow(
     """Ticks after a number, each once and in order, as they pass, until ``until_ms`` or until the subscriber is gone.
 
     With an ``until_ms`` in the past: those that have passed, READ_ITEMS at the most. Without a number it begins with
-    the newest tick. Everything that is still kept is sent to a subscriber that comes back; only one that was up to date
+    the newest tick. Everything that is still kept is sent to a subscriber that comes back. Only one that was up to date
     and then reads too slowly loses ticks. Raises Forbidden, at the first item.
     """
     authorize(caller, "ticks.read")

@@ -1,7 +1,7 @@
 """Numbering ticks, and what callers can ask of them.
 
-Reserve, queue, mark. One conditional write of the book gives numbers to boundaries and so decides between producers;
-then the ticks go onto the delay queue; then the book says that they are there. A producer that dies in between leaves
+Reserve, queue, mark. One conditional write of the book gives numbers to boundaries and so decides between producers.
+Then the ticks go onto the delay queue. Then the book says that they are there. A producer that dies in between leaves
 numbers that are not marked. The next producer, a minute later and still early enough, queues the same ticks again.
 """
 
@@ -159,8 +159,8 @@ def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequ
 class TickStreamStatus(Struct, frozen=True):
     """Where a stream stands; boundaries in unix nanoseconds.
 
-    ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none),
-    ``reserved_sequence`` is the last number given, ``next_nanos`` the next boundary that gets a tick, None while the
+    ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none).
+    ``reserved_sequence`` is the last number given. ``next_nanos`` is the next boundary that gets a tick, None while the
     stream stands still.
     """
 

@@ -2,7 +2,7 @@
 
 The stream brings every record that was written, at least once and each schedule's in order, although its writer died
 after that. So here stands what must be emitted about an execution, but not at its instant. It also counts what ended.
-Each execution ends once (a retry by a caller makes it end again, and count again), so counting the records that arrive
+Each execution ends once (a retry by a caller makes it end again, and count again). So counting the records that arrive
 in a final state counts ends. The numbers are telemetry, not truth: the tables are.
 """
 

@@ -1,9 +1,9 @@
 """Publish: ticks go out at their instants, in one call for all that share one.
 
 Ticks were numbered and serialised long before. Half a second before its instant each is judged against the book and
-opened (``tick_gate``); at the instant only the send remains. The bus and each stream's own
-target are sent to beside each other, so a slow target makes no tick late. What a destination did not take goes back
-onto the queue, for that destination alone and after a growing wait; after TICK_RETRY_MAX_MS it is a dead letter.
+opened (``tick_gate``); at the instant only the send remains. The bus and each stream's own target are sent to beside
+each other, so a slow target makes no tick late. What a destination did not take goes back onto the queue, for that
+destination alone and after a growing wait. After TICK_RETRY_MAX_MS it is a dead letter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reconcile: once a minute, go on with what died.
 
-Two sources: the list of open executions (retries that are due, running and accepted attempts past their lease), and a
-scan of the recent instants for attempts that were claimed and whose worker never came back. What it finds is queued as
-a ``Run``, which deliver takes over under the usual conditions: reconcile itself ends nothing.
+It has two sources. One is the list of open executions: retries that are due, running and accepted attempts past their
+lease. The other is a scan of the recent instants for attempts that were claimed and whose worker died. What it finds is
+queued as a ``Run``, which deliver takes over under the usual conditions: reconcile itself ends nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When the zone rules change, schedules that follow a zone are planned anew.
 
-``next_run`` is stored as an instant. A government that moves its clocks moves the instant that "nine in the morning"
-is, so a new release of the zone data is met by an edit of every active schedule that follows a zone's calendar.
+``next_run`` is stored as an instant. A government that moves its clocks moves the instant of "nine in the morning". So
+after a new release of the zone data, every active schedule that follows a zone's calendar is edited.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The gate before publication: a tick goes out only when the book holds just this tick, and a write has opened it.
 
-Open first, send second. A stream that is stopped takes back what is not open, in the same kind of conditional write:
-of the two, one comes first. When it is the stop, the number is gone and the tick is dropped. When it is the opening,
-the number stays. So a worker may stand still between its check and its send, and messages may come twice or years late.
+Open first, send second. A stream that is stopped takes back what is not open, in the same kind of conditional write: of
+the two, one comes first. When it is the stop, the number is gone and the tick is dropped. When it is the opening, the
+number stays. So a worker may stand still between its check and its send, and messages may come twice or years late.
 
-It costs one consistent read and one write of the book each time, both of one unit. Who opens a tick opens what is due a
-second later too: a stream of seconds makes a read and a write every two seconds, the others one each a tick.
+It costs one consistent read and one write of the book each time, both of one unit. Opening a tick opens what is due a
+second later too. So a stream of seconds makes a read and a write every two seconds, the others one each a tick.
 """
 
 from __future__ import annotations

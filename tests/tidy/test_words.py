@@ -1,8 +1,9 @@
-"""Comments, docstrings and messages of the product name their subject: no riddle words, no private words."""
+"""Comments, docstrings and messages of the product name their subject, and docstrings are short sentences."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import re
 import tokenize
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.language import RIDDLES
+from tests.tidy.language import RIDDLES, findings
 from tests.tidy.sources import ROOT
 
 FOLDERS = ("chalicelib", "localdev", "infra")
@@ -50,6 +51,20 @@ def _riddles(source: str) -> list[str]:
         words += [(word, instead) for private, instead in _PRIVATE.items() for word in private.finditer(plain)]
         found += [f"{first + plain[: word.start()].count(chr(10))}: {word[0]!r}: {how}" for word, how in words]
     return found
+
+
+def _long_sentences(source: str) -> list[str]:
+    """The sentences of docstrings that are too long, with the first line of their paragraph."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            # What is indented, and the rows between the rules of a table, is no prose.
+            prose = [
+                "" if line.startswith("    ") or "  " in line.strip() else line
+                for line in inspect.cleandoc(node.value.value).splitlines()
+            ]
+            found += [f"{node.lineno + each.line - 1}: {each.problem}" for each in findings("\n".join(prose))]
+    return [each for each in found if " words, at most " in each]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -91,3 +106,34 @@ def test_a_riddle_is_found_with_its_line(source: str, line: int, word: str) -> N
 )
 def test_names_and_plain_words_are_left_alone(source: str) -> None:
     assert _riddles(source) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_are_short_sentences(module: Path) -> None:
+    found = _long_sentences(module.read_text())
+    assert not found, "\n".join(f"{module.relative_to(ROOT)}:{each}" for each in found)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ('"""' + "so " * 26 + '."""\n', 1),
+        ('"""One.\n\n' + "so " * 26 + '.\n"""\n', 3),
+        ('def f():\n    """One.\n\n    - short\n    - ' + "so " * 26 + '.\n    """\n', 5),
+    ],
+)
+def test_a_long_sentence_is_found_with_its_line(source: str, line: int) -> None:
+    (found,) = _long_sentences(source)
+    assert found.startswith(f"{line}: 26 words, at most 25")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""' + "so " * 20 + ". Then\n" + "so " * 20 + '."""\n',
+        '"""One.\n\n    ' + "so " * 26 + '\n\nTwo.\n"""\n',
+        "# " + "so " * 30 + "\n",
+    ],
+)
+def test_short_sentences_and_drawings_are_left_alone(source: str) -> None:
+    assert _long_sentences(source) == []

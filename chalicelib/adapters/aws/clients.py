@@ -1,8 +1,9 @@
 """AWS clients and what their errors mean: the one place that retries, and that keeps "not done" from "perhaps done".
 
-botocore's own retries are off. It would repeat a conditional write whose answer was lost, find its own first try in the
-way, and report a lost race that was in fact won. Here a call is repeated when nothing can have happened (throttled, not
-connected) or when repeating is harmless (a read, a transaction with its token); all else is ``OutcomeUnknown``.
+botocore's own retries are off. It would repeat a conditional write whose answer was lost, find its own first try, and
+report a lost race that was in fact won. Here a call is repeated when nothing can have happened (throttled, not
+connected). It is also repeated when that is harmless (a read, a transaction with its token). All else is
+``OutcomeUnknown``.
 
 botocore is imported when the first client is made: importing this module costs nothing.
 """
@@ -293,8 +294,8 @@ def _judge_idempotent(error: Exception) -> tuple[Exception, bool]:
 
 
 def translate(error: Exception) -> Exception:
-    """What a failed call means: ``Unavailable`` (nothing was written), ``OutcomeUnknown`` (it may have been), or the
-    error itself when it is about the content of the request."""
+    """What a failed call means: ``Unavailable`` (nothing was written) or ``OutcomeUnknown`` (it may have been). Or the
+    error itself, when it is about the content of the request."""
     from botocore import exceptions
 
     text = f"{type(error).__name__}: {error}"

@@ -1,8 +1,8 @@
 """How botocore's requests reach the wire: kept connections, and one write a request.
 
-botocore sends through urllib3 and ``http.client``, which take two fifths of the CPU time of a call to DynamoDB, and
-calls are most of what a firing costs. A client asks its session only to ``send`` and to ``close``; this one does that
-over direct connections, and leaves to botocore's own what has to go through a proxy.
+botocore sends through urllib3 and ``http.client``, which take two fifths of the CPU time of a call to DynamoDB. Calls
+are most of what a firing costs. A client asks its session only to ``send`` and to ``close``. This one does that over
+direct connections, and leaves to botocore's own what has to go through a proxy.
 
 What goes wrong is raised as botocore's exceptions, by what is known: before anything was sent
 ``EndpointConnectionError``, ``ConnectTimeoutError`` or ``SSLError``; after that ``ReadTimeoutError`` or

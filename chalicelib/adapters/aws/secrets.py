@@ -49,7 +49,7 @@ class AwsSecrets:
     def keys(self, secret_ref: str) -> tuple[bytes, ...]:
         """The signing keys that ``secret_ref`` names. Raises SecretUnavailable.
 
-        While AWS cannot be reached, keys that were read before stay in use: a receiver can judge a signature with
+        While AWS cannot be reached, keys that were read before stay in use. A receiver can judge a signature with
         yesterday's key, but not a missing one.
         """
         kept = self._kept.get(secret_ref)

@@ -53,7 +53,7 @@ class SqsQueue:
             _raise_refused(again, sent_before or len(again) < len(refused))
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
-        """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue, as the body; the id and
+        """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue, as the body. The id and
         the reason are message attributes."""
         client, url = self._client(), self._url(self._dead)
         attributes = {

@@ -1,8 +1,8 @@
 """Calls that many threads make at once, made as few: a caller that comes while calls are under way shares the next.
 
 No caller waits for company: a lone caller goes at once. Only while ``LANES`` calls are under way do further callers
-gather, and the first lane to come back takes them along (group commit: DeWitt et al., "Implementation techniques for
-main memory database systems", SIGMOD 1984).
+gather, and the first lane to come back takes them along. This is group commit (DeWitt et al., "Implementation
+techniques for main memory database systems", SIGMOD 1984).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The calls on DynamoDB that all stores share: batches of reads, and batches of writes that are conditional one by one.
 
-``BatchWriteItem`` knows no conditions and a transaction costs double. A PartiQL batch has neither fault: up to 25
-statements in one call, each atomic and conditional by itself, each billed as the plain write that it is.
+``BatchWriteItem`` knows no conditions and a transaction costs double. A PartiQL batch has neither fault. It takes up to
+25 statements in one call, each atomic and conditional by itself, each billed as the plain write that it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tables as pynamodb models: keys, indexes and attributes, for what the API does.
 
 Workers never import this module: pynamodb takes longer to import than the client it would wrap. A pynamodb model opens
-a client of its own, some 100 ms each; here every model is bound to the one client that the stores use.
+a client of its own, some 100 ms each. Here every model is bound to the one client that the stores use.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ assert 2 * PAYLOAD_MAX_BYTES < ITEM_MAX_BYTES, "a payload and its schedule, or a
 
 
 class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Active schedules by shard and the first instant not yet queued, and under ``spent#`` and the shard those that
-    have none left and still count; under ``watch#`` and the shard the monitors; only these
-    have the two attributes."""
+    """Active schedules by shard and the first instant not yet queued. Under ``spent#`` and the shard: those that have
+    none left and still count. Under ``watch#`` and the shard: the monitors. Only these have the two attributes."""
 
     class Meta:
         index_name = "due"

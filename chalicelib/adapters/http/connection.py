@@ -1,8 +1,8 @@
 """Connections to webhooks: opened to one judged address, ended by one deadline, kept for the next delivery.
 
-Why not urllib3, which botocore ships: a delivery must go to the very address that was judged, with the certificate
-checked against the name, never through a proxy; its deadline is for the whole exchange, where urllib3's read timeout
-starts anew with every byte; and a cancel must be able to close it from another thread. With ``http.answer`` reading the
+Why not urllib3, which botocore ships? A delivery must go to the very address that was judged, with the certificate
+checked against the name, never through a proxy. Its deadline is for the whole exchange, where urllib3's read timeout
+starts anew with every byte. A cancel must be able to close it from another thread. With ``http.answer`` reading the
 answers, what is left to write is this page.
 """
 

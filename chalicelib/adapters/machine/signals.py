@@ -1,8 +1,8 @@
 """Waking waiters: the holder of a lease releases, the next in line goes on at once.
 
-Within a process through events between threads; between processes of one machine through a datagram on the loopback
-interface, to the address that the waiter left in its lease. A lost datagram costs the time until the waiter's own
-next check.
+Within a process this goes through events between threads. Between processes of one machine it goes through a datagram
+on the loopback interface, to the address that the waiter left in its lease. A lost datagram costs the time until the
+waiter's own next check.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ _here = _Here()
 class _Pool:
     """Daemon threads, reused, made when all are busy. Work waits only when ``threads_max`` are busy.
 
-    Jobs start jobs and wait for them. In one bounded pool they would, once enough were due together, fill all of its
-    threads with waiting and never get to what they wait for: so what a job starts runs in the pool below its own.
+    Jobs start jobs and wait for them. In one bounded pool, enough jobs due together would fill all threads with
+    waiting, and what they wait for would never begin. So what a job starts runs in the pool below its own.
     """
 
     def __init__(self, threads_max: int) -> None:

@@ -1,6 +1,6 @@
 """Sources of true time beside this machine's own clock: the ``Date`` of AWS answers, ClockBound where it runs.
 
-Listening costs nothing extra: the answers come anyway, one of each server is read now and then, and the daemon's
+Listening costs nothing extra. The answers come anyway, one of each server is read now and then, and the daemon's
 segment is a file of some eighty bytes.
 """
 

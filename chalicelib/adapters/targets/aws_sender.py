@@ -1,7 +1,7 @@
 """What the senders to AWS services share: a client made late, calls of a bounded size, and no exception that leaves.
 
-Clients come as factories and are made when the first firing of their kind is prepared, so a worker pays only for the
-services its schedules use. Their timeouts and retries are set where they are made: keep the read timeout short and
+Clients come as factories and are made when the first firing of their kind is prepared. So a worker pays only for the
+services its schedules use. Their timeouts and retries are set where they are made. Keep the read timeout short and
 botocore's own retries off, since ``retry_policy`` decides about attempts.
 """
 

@@ -42,9 +42,9 @@ class StepView(msgspec.Struct):
 
 
 class DriftView(msgspec.Struct, kw_only=True):
-    """How far the wall clock is off: against the monotonic clock since this process began to watch, or as sources of
-    true time prove, whichever is more. `sources_agreeing` of `sources` (the deployment's own statement is one) support
-    the error bound."""
+    """How far the wall clock is off, whichever is more: against the monotonic clock since this process began, or as
+    sources of true time prove. `sources_agreeing` of `sources` (the deployment's own statement is one) support the
+    error bound."""
 
     drift_ms: float
     max_drift_ms: int

@@ -1,4 +1,4 @@
-"""The cluster as an operator sees it: which workers live, who has which shard, how long ago each was swept; and nodes
+"""The cluster as an operator sees it: which workers live, who has which shard, how long ago each was swept. Also nodes
 of others, which report themselves."""
 
 from __future__ import annotations

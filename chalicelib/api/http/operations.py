@@ -1,7 +1,7 @@
 """What the API offers, as a table: routing, validation, 405s and the OpenAPI document are all read off it.
 
-API Gateway knows path parts that are one whole ``{name}`` only, so ``/{schedule_id}:pause`` is served by the route
-``/{schedule_ref}``, and what follows the last colon names the verb.
+API Gateway knows path parts that are one whole ``{name}`` only. So the route ``/{schedule_ref}`` serves
+``/{schedule_id}:pause``, and what follows the last colon names the verb.
 """
 
 from __future__ import annotations

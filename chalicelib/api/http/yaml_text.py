@@ -1,8 +1,8 @@
 """YAML, for files that people keep in version control: read as JSON is, written as it is read best.
 
-Of YAML 1.2 only what JSON can say is taken: no aliases (a few lines of them can stand for gigabytes), no tags but those
-of JSON's own kinds, no duplicate keys, text as keys. Plain scalars are read by the core schema of YAML 1.2, where
-``no`` and ``12:30`` are text, not by that of 1.1. Numbers keep their digits.
+Of YAML 1.2 only what JSON can say is taken. There are no aliases: a few lines of them can stand for gigabytes. There
+are no tags but those of JSON's own kinds, no duplicate keys, and keys are text. Plain scalars are read by the core
+schema of YAML 1.2, where ``no`` and ``12:30`` are text, not by that of 1.1. Numbers keep their digits.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ class BreakBody(Body, kw_only=True):
 
 
 class AcquireView(msgspec.Struct, kw_only=True):
-    """Granted: `fencing_token` and until when. Or not yet: the place in the queue, and who holds the lease until when
-    (null while it is free and kept for the first in the queue)."""
+    """Granted: `fencing_token` and until when. Or not yet: the place in the queue, and who holds the lease until when.
+    These are null while the lease is free and kept for the first in the queue."""
 
     acquired: bool
     fencing_token: Opt[int] = UNSET

@@ -1,11 +1,11 @@
 """How wrong the wall clock can be: what it did beside the monotonic clock, and what sources of true time prove.
 
-Everything is an interval of integers in nanoseconds. A source says that true time lay in an interval at some moment;
-it is kept relative to the monotonic clock, so a step of the wall clock spoils nothing that was learnt before it. With
-age an interval widens by what an unwatched quartz may wander. Pure: clock readings are arguments.
+Everything is an interval of integers in nanoseconds. A source says that true time lay in an interval at some moment. It
+is kept relative to the monotonic clock, so a step of the wall clock spoils nothing that was learnt before it. With age
+an interval widens by what an unwatched quartz may wander. Pure: clock readings are arguments.
 
-Sources: Marzullo, "Maintaining the Time in a Distributed System" (Stanford, 1984), and RFC 5905 section 11.2.1, for
-finding where intervals agree; Corbett et al., "Spanner" (OSDI 2012), for time as an interval.
+Finding where intervals agree: Marzullo, "Maintaining the Time in a Distributed System" (Stanford, 1984), and RFC 5905
+section 11.2.1. Time as an interval: Corbett et al., "Spanner" (OSDI 2012).
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def drift_of(readings: Sequence[ClockReading], step_nanos: int) -> Drift:
 
 
 def moved(earlier: ClockReading, later: ClockReading) -> int:
-    """By how many nanoseconds, signed, the wall clock moved against the monotonic one from one reading to the other: at
-    least, since the uncertainty of both is taken off."""
+    """By how many nanoseconds, signed, the wall clock moved against the monotonic one from one reading to the other. It
+    moved by at least that, since the uncertainty of both is taken off."""
     return later.wall_minus_monotonic.minus(earlier.wall_minus_monotonic).nearest_to_zero
 
 
@@ -150,7 +150,7 @@ def from_bound(source: str, earliest_nanos: int, latest_nanos: int, reading: Clo
 def from_chrony(
     source: str, slow_nanos: int, root_delay_nanos: int, root_dispersion_nanos: int, reading: ClockReading
 ) -> Observation:
-    """From ``chronyc tracking``: the clock is ``slow_nanos`` slow (negative: fast), give or take half the root delay
+    """From ``chronyc tracking``: the clock is ``slow_nanos`` slow (negative: fast). The error is half the root delay
     plus the root dispersion (chronyc(1), "tracking"; RFC 5905's root distance)."""
     true_nanos = reading.wall_nanos + slow_nanos
     distance = -(-root_delay_nanos // 2) + root_dispersion_nanos

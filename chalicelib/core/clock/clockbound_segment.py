@@ -22,8 +22,8 @@ _TRUSTED = (1, 2)  # synchronized, free running
 
 
 def observation(segment: bytes, now: ClockReading) -> Observation | None:
-    """What the segment says of true time at ``now``; None when it says nothing that can be relied on: it is being
-    written, void, of an unknown version, or the clock's state is unknown or disrupted."""
+    """What the segment says of true time at ``now``. None when that cannot be relied on: the segment is being written,
+    void, of an unknown version, or the clock's state is unknown or disrupted."""
     try:
         first, second, _, version, generation = _HEADER.unpack_from(segment)
         as_of_s, as_of_ns, void_s, void_ns, bound_nanos = _BOUND.unpack_from(segment, _HEADER.size)

@@ -95,8 +95,8 @@ def tick(last: Stamp, wall_nanos: int) -> Stamp:
 def merge(last: Stamp, remote: Stamp, wall_nanos: int, bound_nanos: int) -> Stamp:
     """The stamp of a receive event: above both ``last`` and ``remote``.
 
-    Raises InvalidField (code ``clock_skew``) when ``remote`` is more than ``bound_nanos`` ahead of the wall: merging
-    it would drag this clock, and every clock that hears from it, into a wrong future.
+    Raises InvalidField (code ``clock_skew``) when ``remote`` is more than ``bound_nanos`` ahead of the wall. Merging it
+    would drag this clock, and every clock that hears from it, into a wrong future.
     """
     ahead_nanos = remote.physical_nanos - wall_nanos
     if ahead_nanos > bound_nanos:

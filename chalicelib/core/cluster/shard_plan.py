@@ -23,8 +23,8 @@ class Plan(Struct, frozen=True):
 def plan(owners: Sequence[str | None], nodes: Sequence[str], me: str) -> Plan:
     """The next step of ``me``, one of ``nodes``. ``owners``: for each shard who has it, None: no living owner.
 
-    An owner that is no node (a call of a function) keeps what it has. When nodes see the same, repeating this leads to
-    a state in which nothing is left to do and shares differ by one at the most.
+    An owner that is no node (a call of a function) keeps what it has. When nodes see the same, repeating this ends when
+    nothing is left to do and shares differ by one at the most.
     """
     held = Counter(owner for owner in owners if owner is not None and owner in nodes)
     mine = [shard for shard, owner in enumerate(owners) if owner == me]

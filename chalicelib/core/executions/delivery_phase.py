@@ -6,8 +6,8 @@
     running ────> answered | fenced
     answered ───> recorded | fenced
 
-An execution's record outlives its worker; a phase does not. It is moved by one thread at a time: by the job that sends
-the delivery until that is dispatched, by its supervisor from then on.
+An execution's record outlives its worker; a phase does not. One thread at a time moves it: the job that sends the
+delivery until that is dispatched, its supervisor from then on.
 """
 
 from __future__ import annotations

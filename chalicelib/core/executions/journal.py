@@ -1,6 +1,6 @@
 """How an execution's record goes on: each function is one step, pure, and returns the record to write in its place.
 
-A claim makes the record (or takes it over) for one owner until ``lease_until_ms``; every later write of that attempt is
+A claim makes the record (or takes it over) for one owner until ``lease_until_ms``. Every later write of that attempt is
 conditional on ``rev``, which any other writer moves. Only after the lease has expired may another worker end the
 attempt and start the next.
 """
@@ -153,10 +153,10 @@ def _may_retry(execution: Execution, policy: RetryPolicy) -> bool:
 def lose(execution: Execution, policy: RetryPolicy, now_ms: int) -> Execution:
     """End an attempt whose lease expired: its worker died, or its asynchronous caller never completed it.
 
-    A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault; an
-    attempt that was written down as running or accepted has used its time and is a ``timeout``: its target may still
-    be at work, and how often it may be asked is the policy's to say. Whether a lost attempt was ever sent is not
-    known: the lateness of the execution is that of the first one that certainly was.
+    A worker's death is ``lost`` and does not count against the retry policy, since the target was not at fault. An
+    attempt that was recorded as running or accepted has used its time and is a ``timeout``. Its target may still be at
+    work, and the policy decides how often it may be asked. Whether a lost attempt was ever sent is not known: the
+    lateness of the execution is that of the first one that certainly was.
     """
     assert execution.lease_until_ms is not None
     assert execution.lease_until_ms <= now_ms

@@ -1,8 +1,8 @@
 """When a failed delivery is tried again.
 
-Exponential backoff with full jitter would let two waits differ by any factor; callers who configured ``base_ms`` expect
-to recognise it, so the jitter here is ±10 %, derived from the execution id and the attempt (the same on every repeat of
-the same decision, which keeps the decision a pure function).
+Exponential backoff with full jitter would let two waits differ by any factor. Callers who configured ``base_ms`` expect
+to recognise it, so the jitter here is ±10 %. It is derived from the execution id and the attempt. So it is the same on
+every repeat of the same decision, which keeps the decision a pure function.
 """
 
 from __future__ import annotations

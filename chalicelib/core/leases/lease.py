@@ -6,15 +6,15 @@ that the stored ``rev`` is still ``item_to_write.rev - 1`` (for rev 1: that ther
 and decides again. What the decisions uphold, whatever the interleaving:
 
 - ``fencing_token`` strictly increases per name for ever; the item is never deleted, a freed lease keeps its token.
-- At most one holder is live: others wait for ``expires_at_unix_ms`` plus the clock margin, because the instance that
-  promised it and the one that judges it read different clocks. A renewal never shortens: its answer may be lost, and
-  the holder then still counts on what it was promised before.
+- At most one holder is live: others wait for ``expires_at_unix_ms`` plus the clock margin. The instance that promised
+  it and the one that judges it read different clocks. A renewal never shortens: its answer may be lost, and the holder
+  then still counts on what it was promised before.
 - Waiters are served in the order of their first asking; one that is silent for longer than its own ``ttl_ms`` loses
   its place.
 - Repeating a call whose answer was lost succeeds again; a renewal after a release resurrects nothing.
 
-Sources: Gray and Cheriton, "Leases" (SOSP 1989), for expiry and the margin; Burrows, "The Chubby lock service" (OSDI
-2006), section 2.4, for sequencers, here called fencing tokens.
+Expiry and the margin: Gray and Cheriton, "Leases" (SOSP 1989). Sequencers, here called fencing tokens: Burrows, "The
+Chubby lock service" (OSDI 2006), section 2.4.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _TICKET_SPARE_MAX_MS = 1000
 
 
 class HeldOpen(Struct, frozen=True):
-    """The caller stays on the line: it is asking for as long as its call is held open, by an instance that can be woken
-    at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every check."""
+    """The caller stays on the line: it is asking for as long as an instance holds its call open. That instance can be
+    woken at ``wake_at``. Its place is then moved on only when half its ttl is used up, not at every check."""
 
     wake_at: str = ""
 
@@ -174,8 +174,8 @@ def live_waiters(item: LeaseItem, now_ms: int, margin_ms: int) -> tuple[Waiter, 
 
 
 def next_check_ms(item: LeaseItem, party: Party, ttl_ms: int, now_ms: int, margin_ms: int) -> int:
-    """When a waiter whose call is held must read ``item`` again although it has not changed: when its turn may have
-    come because others expired, or when its place is to be moved on."""
+    """When a waiter whose call is held must read ``item`` again although it has not changed. Then its turn may have
+    come because others expired, or its place is to be moved on."""
     waiters = live_waiters(item, now_ms, margin_ms)
     place = next((i for i, w in enumerate(waiters) if w.party == party), None)
     if place is None:
@@ -242,8 +242,8 @@ def _queue(
 
 
 def _is_kept(waiter: Waiter, now_ms: int, ttl_ms: int, held: HeldOpen | None) -> bool:
-    """Whether the place lasts as it is: a whole ttl from now for one who gets the answer, half of it for one on the
-    line, who must also be known where it can be woken."""
+    """Whether the place lasts as it is: a whole ttl from now for a caller that gets the answer, half for one that
+    waits. The latter must also have left where it can be woken."""
     if held is None:
         return waiter.asks_until_ms >= now_ms + ttl_ms
     return waiter.asks_until_ms >= now_ms + ttl_ms // 2 and waiter.wake_at == held.wake_at

@@ -1,8 +1,8 @@
 """After an outage: what is late and still to be delivered goes out one by one, not all at once.
 
-An outage of an hour would otherwise end in a flood of everything that the catch-up window holds, at the very moment at
-which receivers recover as well. Each schedule has slots for its late instants, so many a minute; the state remembers
-the last one given out (``paced_ms``), so all workers share them.
+An outage of an hour would otherwise end in a flood of everything that the catch-up window holds, just when receivers
+recover as well. Each schedule has slots for its late instants, so many a minute. The state remembers the last one given
+out (``paced_ms``), so all workers share them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def is_past_window(definition: Definition, due_ms: int, now_ms: int) -> bool:
 
 
 def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
-    """Whether a firing that was claimed and not begun must not be sent any more: its worker stalled or died, or its
+    """Whether a firing that was claimed and not begun must not be sent any more. Its worker stalled or died, or its
     turn did not come in time.
 
     A firing that got a catch-up slot within its window keeps that slot, however late it is. ``catch_up_window_ms`` 0
@@ -34,8 +34,8 @@ def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
 
 
 def keeps_its_time(record: Execution) -> bool:
-    """Whether a claimed firing was given a time of its own after its instant: a catch-up slot, the end of the run
-    before it, or a later place in line.
+    """Whether a claimed firing was given a time of its own after its instant. That is a catch-up slot, the end of the
+    run before it, or a later place in line.
 
     Its claim then protects it from that time on, and the record is older than that. A claim that made its record
     protects it from the instant on, or from the moment at which the record was made.

@@ -1,9 +1,9 @@
 """``pause_after_failures``: how many executions of a schedule have failed in a row.
 
-The journal alone decides, and no count is stored. So two executions that end at once cannot be miscounted, and a
-worker that dies leaves no wrong count behind. Executions are taken in the order of their instants. Those that
-ended ``failed`` or ``timeout``, all their attempts spent, follow on each other; a ``completed`` one begins anew. What
-is still open, or ended as ``cancelled``, ``missed`` or ``skipped``, says nothing of the target and is passed over.
+The journal alone decides, and no count is stored. So two executions that end at once cannot be miscounted, and a worker
+that dies leaves no wrong count behind. Executions are taken in the order of their instants. Those that ended ``failed``
+or ``timeout``, all their attempts spent, follow on each other; a ``completed`` one begins anew. What is still open, or
+ended as ``cancelled``, ``missed`` or ``skipped``, says nothing of the target and is passed over.
 """
 
 from __future__ import annotations

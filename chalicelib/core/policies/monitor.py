@@ -1,10 +1,10 @@
 """A dead-man's switch: what is known of a schedule with ``monitor``, kept beside its state, and what it means.
 
-A watch begins with the change that makes a schedule monitored and active, in the same write. ``success_ms`` is
-the last success that is known of, or else when watching began (``since_ms``). It is noted at most a hundred times a
-window, and the alert waits as much longer (``slack_ms``): so a frequent schedule costs little. ``silent_ms`` is when
-the silence began that lasts (0: there is none), ``told`` whether the alert of it was sent. ``look_ms`` is when to check
-next; a late check makes an alert late, and nothing worse.
+A watch begins with the change that makes a schedule monitored and active, in the same write. ``success_ms`` is the last
+success that is known of, or else when watching began (``since_ms``). It is noted at most a hundred times a window, and
+the alert waits as much longer (``slack_ms``): so a frequent schedule costs little. ``silent_ms`` is when the silence
+began that lasts (0: there is none), ``told`` whether the alert of it was sent. ``look_ms`` is when to check next; a
+late check makes an alert late, and nothing worse.
 """
 
 from __future__ import annotations

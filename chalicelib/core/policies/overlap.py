@@ -1,8 +1,8 @@
 """Whether a firing may run while another of its schedule does: ``forbid``, ``replace`` and ``queue``.
 
 The schedule's state names the execution that holds its slot (``running``) and, for ``queue``, the one that waits for it
-(``waiting``). A name counts only while the record behind it is open, so that nothing has to be written when an
-execution ends: the next one to come reads the record. Retries belong to the execution that holds the slot.
+(``waiting``). A name counts only while the record behind it is open. So nothing has to be written when an execution
+ends: the next one to come reads the record. Retries belong to the execution that holds the slot.
 """
 
 from __future__ import annotations

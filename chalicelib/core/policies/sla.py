@@ -1,7 +1,7 @@
 """Misses of ``sla_ms``: a firing whose delivery began too late, or that was given up (``missed``).
 
-A record says so from the write on that shows when the first attempt started: for a delivery that takes long, while it
-is still in progress. Instants that a caller asked for after they had passed (backfill) have no SLA.
+A record says so from the write on that shows when the first attempt started. For a delivery that takes long, that is
+while it is still in progress. Instants that a caller asked for after they had passed (backfill) have no SLA.
 """
 
 from __future__ import annotations

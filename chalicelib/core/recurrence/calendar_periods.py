@@ -1,8 +1,8 @@
 """ISO 8601 durations and repetitions, and the instants they count out from an anchor.
 
 Date parts (years, months, weeks, days) move on the wall clock of a zone, time parts (hours, minutes, seconds) are
-elapsed time. Every instant is counted from the anchor itself, so ``P1M`` from 31 January is the last day of February
-and then 31 March: an error never adds up.
+elapsed time. Every instant is counted from the anchor itself: ``P1M`` from 31 January is the last day of February and
+then 31 March. So an error never adds up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """iCalendar (RFC 5545) events, read as the stretches of time that they cover.
 
-Understood: VEVENT with DTSTART, DTEND or DURATION, RRULE, RDATE, EXDATE, RECURRENCE-ID (a moved instance), STATUS
-(a cancelled event covers nothing), SEQUENCE (the latest revision counts); all-day events, UTC, floating times and TZID
-by its IANA name. VTIMEZONE bodies are not read: the name decides. As the RFC has it, DTEND is the first moment that is
-no longer covered. What else would change coverage is refused: EXRULE, RANGE, RDATE with periods.
+Understood: VEVENT with DTSTART, DTEND or DURATION, RRULE, RDATE, EXDATE, RECURRENCE-ID (a moved instance), STATUS (a
+cancelled event covers nothing), SEQUENCE (the latest revision counts). Times may be all-day, UTC, floating, or with a
+TZID by its IANA name. VTIMEZONE bodies are not read: the name decides. As the RFC has it, DTEND is the first moment
+that is no longer covered. What else would change coverage is refused: EXRULE, RANGE, RDATE with periods.
 """
 
 from __future__ import annotations

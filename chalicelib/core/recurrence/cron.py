@@ -1,7 +1,7 @@
 """Cron expressions as bit masks over wall-clock time.
 
-Five fields, or six with seconds first. Every field is one integer with a bit per allowed value, a month's matching days
-are one integer with a bit per day, so the next match is found with shifts instead of steps. Nothing here knows zones:
+Five fields, or six with seconds first. Every field is one integer with a bit per allowed value. A month's matching days
+are one integer with a bit per day. So the next match is found with shifts instead of steps. Nothing here knows zones:
 wall times are seconds since 1970-01-01T00:00:00 on the wall clock (``walltime`` knows daylight saving).
 
 The dialect is Vixie cron's as Debian ships it, plus ``L``, ``LW``, ``nW``, ``d#n`` and ``dL`` of Quartz. A field that

@@ -17,9 +17,9 @@ _MASKS_KEPT: Final = 256
 class CronWithout:
     """A cron grid without the times that other expressions name: as bounded a search, however much is left out.
 
-    Expressions that leave out all of a matching day's times are subtracted month by month, the rest day by day: for
-    each set of them that meets on a day, the minutes left in each hour are worked out once and kept.
-    An expression that names single seconds of a minute is not judged here (``exclusions`` checks every instant).
+    Expressions that leave out all of a matching day's times are subtracted month by month, the rest day by day. For
+    each set of them that meets on a day, the minutes left in each hour are worked out once and kept. An expression that
+    names single seconds of a minute is not judged here (``exclusions`` checks every instant).
     """
 
     __slots__ = ("_covering", "_cron", "_days_max", "_masks", "_partial", "_tables")

@@ -1,7 +1,7 @@
 """What a schedule leaves out: ranges (both ends included), cron expressions and iCalendar events.
 
-A cron expression of five fields leaves out whole minutes, one of six the seconds it names, both on the wall clock of
-the schedule's zone. All instants are unix milliseconds.
+A cron expression of five fields leaves out whole minutes, one of six the seconds it names. Both count on the wall clock
+of the schedule's zone. All instants are unix milliseconds.
 """
 
 from __future__ import annotations

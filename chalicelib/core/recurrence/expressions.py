@@ -1,8 +1,8 @@
 """When a schedule fires: one interface over six kinds of recurrence.
 
 ``compile`` turns the part of a schedule that decides its instants into a ``Recurrence``, which answers which instants
-it owns. Nothing here reads a clock: "after when" is always an argument, and the same spec gives the same instants for
-ever, whatever was paused, resumed or asked in between. All instants are unix milliseconds.
+it owns. Nothing here reads a clock: "after when" is always an argument. The same spec gives the same instants for ever,
+whatever was paused, resumed or asked in between. All instants are unix milliseconds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """RFC 5545 recurrence rules as a grid of wall-clock times, with random access and bounded work.
 
-A rule is cut into periods of its frequency; a period's days come from month masks as in ``cron``, so a search
-starts at the period it needs and not at DTSTART. COUNT is resolved once into the wall time of the last occurrence.
-What a rule leaves open comes from DTSTART; DTSTART itself is an occurrence only when it matches (as in python-dateutil,
-which is the oracle of the tests).
+A rule is cut into periods of its frequency. A period's days come from month masks as in ``cron``, so a search starts at
+the period it needs and not at DTSTART. COUNT is resolved once into the wall time of the last occurrence. What a rule
+leaves open comes from DTSTART. DTSTART itself is an occurrence only when it matches (as in python-dateutil, which is
+the oracle of the tests).
 """
 
 from __future__ import annotations

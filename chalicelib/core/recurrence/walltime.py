@@ -1,16 +1,16 @@
 """From wall-clock times to instants, through daylight saving.
 
 What a rule says is a grid of wall-clock times; what fires is an instant. In the hour that a zone skips (the gap) a wall
-time has no instant, in the hour that it repeats (the overlap) it has two, and each schedule chooses what then happens:
+time has no instant. In the hour that it repeats (the overlap) it has two. Each schedule chooses what then happens:
 
 ========  ============================================================================================
 gap       ``run_after``: once, at the end of the gap · ``skip``: not at all · ``shift``: later by the gap
 overlap   ``once``: at the first of the two · ``twice``: at both
 ========  ============================================================================================
 
-Grids that follow elapsed time (cron jobs with ``*`` in minute or hour) match the clock on the wall at every instant, so
-neither choice concerns them: nothing falls into a gap, and both passes of an overlap match.
-The default is Debian cron's behaviour (cron(8), "Daylight Saving Time and other time changes").
+Grids that follow elapsed time (cron jobs with ``*`` in minute or hour) match the clock on the wall at every instant. So
+neither choice concerns them: nothing falls into a gap, and both passes of an overlap match. The default is Debian
+cron's behaviour (cron(8), "Daylight Saving Time and other time changes").
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Time zones as tables of constant-offset segments, read once from ``zoneinfo`` and kept.
 
-Daylight saving is arithmetic on a table here: a zone is cut into segments of one offset each, found by bisecting the
-offsets that ``zoneinfo`` reports, in chunks of about a year that are read when first asked for. All instants are unix
-seconds; a wall-clock time is the number of seconds that the same civil date and time would have in UTC.
+Daylight saving is arithmetic on a table here: a zone is cut into segments of one offset each. They are found by
+bisecting the offsets that ``zoneinfo`` reports, in chunks of about a year that are read when first asked for. All
+instants are unix seconds; a wall-clock time is the number of seconds that the same civil date and time would have in
+UTC.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a deployment may hold: how many schedules count, and how much they weigh.
 
 Every schedule that is not deleted and not completed counts; its state says so. The store keeps the sum and judges the
-limits in the write that makes a schedule count or grow, so that they hold among many callers.
+limits in the write that makes a schedule count or grow. So they hold among many callers.
 """
 
 from __future__ import annotations

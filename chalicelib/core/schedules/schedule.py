@@ -1,8 +1,8 @@
 """A schedule: its definition (immutable under a version id) and its small, often written state.
 
-The rule of what is owed stands here. An instant T is owed when the version in force at T was active and its
-recurrence contains T. A message carries the version that queued it and is judged by the version in force *at T*,
-never by the newest: an edit made after T must not swallow a late delivery of T, one made before T must.
+The rule of what is owed stands here. An instant T is owed when the version in force at T was active and its recurrence
+contains T. A message carries the version that queued it and is judged by the version in force *at T*, never by the
+newest. An edit made after T must not swallow a late delivery of T, one made before T must.
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ class State(Struct, frozen=True, kw_only=True):
     instants put on the queue. ``fence`` is the last fencing token given out. ``epoch`` grows with every change that a
     caller makes (edit, pause, resume, delete, cancel of a waiting firing). A worker reads it at the instant: the claim
     stands when it has not grown. ``claims`` are the spans of the last claims, from which the last run is worked out.
-    ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end
-    (and is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
+    ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end (and
+    is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
     overlaps than ``allow``: see core.policies.overlap. ``paced_ms`` is the last slot given to a late instant: see
     core.policies.catch_up. ``rev`` orders all writes.
 
@@ -317,7 +317,7 @@ class Window(Struct, frozen=True):
 def window(definition: Definition, from_ms: int, until_ms: int, run_count: int, limit: int) -> Window:
     """The owed instants in [from_ms, until_ms], at most ``limit``, and where the next window begins.
 
-    A DELAY schedule has no grid: its single instant is chained from the end of the last run, so its window is
+    A DELAY schedule has no grid: its single instant is chained from the end of the last run. So its window is
     ``from_ms`` itself and never continues.
     """
     left = runs_left(definition, run_count)

@@ -1,8 +1,8 @@
 """Whether a whole schedule, as a caller wants it, may exist: every rule of its fields that needs no stored data.
 
-The ways in (HTTP, /jobs, imports) check the shape of what they are sent; here the meaning is checked, once for all of
-them and with all errors together. Field names are those of the API, nested ones with dots. What is wrong with a
-target is read off the description of its kind (``core.targets.registry``).
+The ways in (HTTP, /jobs, imports) check the shape of what they are sent. Here the meaning is checked, once for all of
+them and with all errors together. Field names are those of the API, nested ones with dots. What is wrong with a target
+is read off the description of its kind (``core.targets.registry``).
 """
 
 from __future__ import annotations

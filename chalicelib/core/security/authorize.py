@@ -20,8 +20,8 @@ class Resource(NamedTuple):
 def authorize(caller: Caller, permission: Permission, resource: Resource | None = None) -> None:
     """Refuse what a caller may not do. Without a resource: to a list, a new thing, or what no single owner has.
 
-    Raises Forbidden when no role of the caller has the permission, or none has it for this owner's things; NotFound, in
-    the words for a missing one, when the caller may not even see the resource.
+    Raises Forbidden when no role of the caller has the permission, or none has it for this owner's things. Raises
+    NotFound, in the words for a missing one, when the caller may not even see the resource.
     """
     granting = [role for role in caller.roles if permission in GRANTED.get(role, ())]
     if not granting:

@@ -1,11 +1,11 @@
 """Which addresses a webhook may be sent to: the guard against server-side request forgery.
 
-A schedule's owner chooses the URL and the service makes the call, from inside the network. So only addresses that
-are public on the internet are called, unless the operator's allow-list names the address or host. A URL is
-read by ``parse_url`` alone, here and where the call is made: two parsers that disagree are a way around any guard.
+A schedule's owner chooses the URL and the service makes the call, from inside the network. So only addresses that are
+public on the internet are called, unless the operator's allow-list names the address or host. A URL is read by
+``parse_url`` alone, here and where the call is made: two parsers that disagree are a way around any guard.
 
-The networks are those of IANA's special-purpose registries (RFC 6890 and its updates), written out so that the
-answer does not depend on the Python release.
+The networks are those of IANA's special-purpose registries (RFC 6890 and its updates). They are written out, so that
+the answer does not depend on the Python release.
 """
 
 from __future__ import annotations

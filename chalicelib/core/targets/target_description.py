@@ -1,8 +1,8 @@
 """What a kind of target is: one description, from which every module reads what it needs.
 
-The wire model, validation, the stored form, the destination that limits count by, the size of a call, the rights on AWS
-and the row in docs/targets.md come from the one ``KIND`` of a module in ``core.targets.kinds``, or are held to it by
-tests. What sends is the adapter of the same module name in ``adapters.targets``.
+The one ``KIND`` of a module in ``core.targets.kinds`` is the source. From it come the wire model, validation, the
+stored form, the destination that limits count by, the size of a call, the rights on AWS. The row in docs/targets.md is
+held to it by a test. What sends is the adapter of the same module name in ``adapters.targets``.
 """
 
 from __future__ import annotations

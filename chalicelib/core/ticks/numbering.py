@@ -6,7 +6,7 @@ of one zone (``CHRONO_TZ``):
 - ``second``: every whole unix second, the same in all zones.
 - ``minute`` and ``hour``: whenever the local clock shows a full minute or hour. In Kolkata (UTC+5:30) hours begin at
   half past the hour of UTC. A day of 25 hours has 25 hour ticks, one of 23 hours has 23. When the clock jumps over a
-  full hour without showing one (Lord Howe Island, half an hour in October), the hour begins at the jump.
+  full hour without showing one, the hour begins at the jump (Lord Howe Island, half an hour in October).
 - ``day``: the first instant of each local date, one for each date that exists; where midnight is skipped, the end of
   the gap.
 
@@ -209,9 +209,9 @@ def reserve(
 ) -> Reservation:
     """Number at most ``limit`` boundaries after the cursor.
 
-    A fresh cursor starts with the next boundary. The same arguments give the same answer, so a reservation whose
-    cursor was written and whose ticks were not can be made again from the old cursor. When ``new_cursor`` equals
-    ``cursor`` there is nothing to do, also while the clock is behind it.
+    A fresh cursor starts with the next boundary. The same arguments give the same answer. So a reservation whose cursor
+    was written and whose ticks were not can be made again from the old cursor. When ``new_cursor`` equals ``cursor``
+    there is nothing to do, also while the clock is behind it.
     """
     if cursor == TickCursor():
         cursor = skip_to(cursor, now_nanos)

@@ -1,6 +1,6 @@
 """What is kept of the tick streams: one small book of all of them, and pages of the past.
 
-The book is replaced whole by one conditional write: the numbers of one reservation share that write over all
+The book is replaced whole by one conditional write. The numbers of one reservation share that write over all
 frequencies, and of two producers one wins. For each stream it holds the cursor, the newest reserved ticks (the tail),
 and up to which number they are on the queue. Reserve, queue, mark: a producer that dies in between leaves numbers that
 are reserved and not marked. The next producer queues them again, under the same ids.
@@ -77,6 +77,17 @@ class TickRun(Struct, frozen=True):
     def boundary_nanos(self, sequence: int) -> int:
         """The boundary of one of its numbers, in unix nanoseconds."""
         return (self.first_s + (sequence - self.first_sequence) * self.step_s) * NANOS_PER_S
+
+    def count_until(self, until_nanos: int) -> int:
+        """How many of its boundaries are not after ``until_nanos``."""
+        passed_s = until_nanos // NANOS_PER_S - self.first_s
+        if passed_s < 0:
+            return 0
+        return self.count if self.step_s == 0 else min(self.count, passed_s // self.step_s + 1)
+
+    def reserved(self, sequence: int) -> Reserved:
+        """One of its numbers and its boundary."""
+        return Reserved(self.boundary_nanos(sequence), sequence, self.caught_up)
 
     def from_number(self, sequence: int) -> TickRun:
         """The part from ``sequence`` on."""
@@ -198,8 +209,8 @@ def marked(stream: Stream, sequence: int) -> Stream:
 
 
 def confirmed(frequency: Frequency, stream: Stream, ticks: Sequence[Tick]) -> Stream:
-    """Marked with what was queued, as far as the stream still holds just these ticks: it may have been stopped, and
-    started again, since they were numbered."""
+    """Marked with what was queued, as far as the stream still holds just these ticks. It may have been stopped and
+    started again since they were numbered."""
     rest = [t for t in ticks if t.sequence > stream.queued_sequence]
     pairs = zip(unqueued(frequency, stream), rest, strict=False)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -225,8 +236,8 @@ def open_runs(stream: Stream) -> tuple[TickRun, ...]:
 
 
 def stopped(stream: Stream, now_ms: int) -> Stream:
-    """Stopped. Numbers that are open or whose boundaries have passed stay and are published; the others are taken
-    back, and the cursor goes back to just before the first of them."""
+    """Stopped. Numbers that are open or whose boundaries have passed stay and are published. The others are taken back,
+    and the cursor goes back to just before the first of them."""
     halted = replace(stream, enabled=False)
     passed = last_passed(stream.runs, now_ms * NANOS_PER_MS)
     last = max(stream.opened_sequence, passed.sequence if passed else 0)
@@ -271,9 +282,9 @@ def ticks_of(
 def last_passed(runs: Sequence[TickRun], until_nanos: int) -> Reserved | None:
     """The newest tick whose boundary is not after ``until_nanos``."""
     for run in reversed(runs):
-        for sequence in range(run.last_sequence, run.first_sequence - 1, -1):
-            if (boundary := run.boundary_nanos(sequence)) <= until_nanos:
-                return Reserved(boundary, sequence, run.caught_up)
+        passed = run.count_until(until_nanos)
+        if passed:
+            return run.reserved(run.first_sequence + passed - 1)
     return None
 
 
@@ -281,12 +292,11 @@ def first_coming(runs: Sequence[TickRun], after_nanos: int) -> Reserved | None:
     """The oldest tick whose boundary is after ``after_nanos``."""
     coming: Reserved | None = None
     for run in reversed(runs):
-        if run.boundary_nanos(run.last_sequence) <= after_nanos:
+        passed = run.count_until(after_nanos)
+        if passed < run.count:
+            coming = run.reserved(run.first_sequence + passed)
+        if passed:
             break
-        for sequence in range(run.last_sequence, run.first_sequence - 1, -1):
-            if (boundary := run.boundary_nanos(sequence)) <= after_nanos:
-                return coming
-            coming = Reserved(boundary, sequence, run.caught_up)
     return coming
 
 

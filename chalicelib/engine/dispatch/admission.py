@@ -2,8 +2,8 @@
 
 A call that waits keeps the claims of its deliveries: their leases outlast what it may wait here twice over. One whose
 turn does not come in that time, or is known to be further away, is given up, and its claims are handed back. So what
-waits is either a ticket here, whose message the queue brings again should this process die, or a record and a message
-like those of a retry.
+waits is either a ticket here or a record and a message like those of a retry. Should this process die, the queue brings
+the ticket's message again.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from chalicelib.process.limits import HOLD_RECHECK_MS
 
 
 class InFlight(Struct, eq=False):
-    """One delivery in this worker's hands. ``execution`` is its record as this worker knows it; ``outcome`` and
+    """One delivery in this worker's hands. ``execution`` is its record as this worker knows it. ``outcome`` and
     ``ended_ms`` are there once its call is over, ``checks`` counts the checks of a running one."""
 
     ready: Ready

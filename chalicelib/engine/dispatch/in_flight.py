@@ -46,8 +46,8 @@ def supervised_together(calls: Sequence[TargetCall]) -> Iterator[Sequence[Target
 
 
 def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
-    """See calls from their waiting to their end. What is over is recorded together, at most CHECK_MS later; what is
-    under way for RUNNING_MARK_MS is written down as in progress; what waits in vain is handed back.
+    """Supervise calls from their waiting to their end. What is over is recorded together, at most CHECK_MS later. What
+    is under way for RUNNING_MARK_MS is recorded as in progress. What waits in vain is handed back.
 
     Raises Unavailable, when all is over, if the end of some could not be recorded."""
     problems: list[Unavailable] = []
@@ -203,8 +203,8 @@ def _record(s: Services, answered: Sequence[InFlight]) -> None:
 
 
 def _is_doubtful(delivery: InFlight, after: Execution) -> bool:
-    """Whether to verify before writing: a failure of what was cancelled meanwhile must neither be tried again nor leave
-    a dead letter, and both are queued before the write that would notice."""
+    """Whether to verify before writing. A failure of what was cancelled meanwhile must neither be tried again nor leave
+    a dead letter. Both are queued before the write that would notice."""
     return _answer(delivery).kind == FAILED and (_took_long(delivery, delivery.ended_ms) or not after.is_open)
 
 

@@ -80,8 +80,8 @@ class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write the definition, the state, the monitor, the claim on the name when it has one, and what it adds to
-        what counts: all or nothing.
+        """Write the definition, the state, the monitor, the claim on the name if any, and what it adds to what counts:
+        all or nothing.
 
         Raises NameTaken, CapacityFull, or RevisionLost when the id exists; the last before the others.
         """
@@ -145,8 +145,8 @@ class ScheduleStore(Protocol):
         ...
 
     def release(self, spent: Sequence[State]) -> Sequence[bool]:
-        """Take schedules that count off what counts, each if its stored ``rev`` still is that of the given state: it is
-        then stored ``uncounted`` under the next rev."""
+        """Take schedules that count off what counts, each if its stored ``rev`` still is that of the given state. Each
+        is then stored ``uncounted`` under the next rev."""
         ...
 
     def used(self) -> Used:

@@ -24,8 +24,8 @@ class TickStore(Protocol):
         ...
 
     def save(self, book: Book, pages: Sequence[Page], expected_rev: int) -> bool:
-        """Replace the book under the next rev if its stored rev still is the given one, and add ``pages`` (at most one
-        a stream) with it: all or nothing. False, and nothing written, when the rev moved on."""
+        """Replace the book under the next rev if its stored rev still is the given one. ``pages`` (at most one a
+        stream) are added with it: all or nothing. False, and nothing written, when the rev moved on."""
         ...
 
     def pages(self, frequency: Frequency, after_sequence: int, limit: int) -> list[Page]:

@@ -1,8 +1,8 @@
 """Clock watch: says on the bus when this instance's wall clock has jumped.
 
-Against the monotonic clock since the last call, and against the tables: a clock that stands before the moment at which
-the last ticks were numbered is behind, or another was ahead then. Ticks need no help with either; the operator of the
-machines does.
+It is judged against the monotonic clock since the last call, and against the tables. A clock that stands before the
+moment at which the last ticks were numbered is behind, or another was ahead then. Ticks need no help with either; the
+operator of the machines does.
 """
 
 from __future__ import annotations

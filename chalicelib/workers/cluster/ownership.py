@@ -1,8 +1,8 @@
 """Nodes: workers that stay. Each is registered by a lease of its own, and owns a fair share of the shards.
 
-One heartbeat a second is all that a node writes while no node comes or goes: its shards are its own for as long as that
-lease lives. When it is no longer heard of, the others take its shards over, each with a new fencing token; when a node
-comes, those who have more than their share give some up. Every node works out the same plan from what it reads
+One heartbeat a second is all that a node writes while no node comes or goes. Its shards are its own for as long as that
+lease lives. When it is no longer heard of, the others take its shards over, each with a new fencing token. When a node
+comes, those that have more than their share give some up. Every node works out the same plan from what it reads
 (``core.cluster.shard_plan``); what decides is the conditional write.
 
 A node stops believing by its own monotonic clock, counted from before each heartbeat, and so before others act.

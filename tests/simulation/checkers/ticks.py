@@ -99,7 +99,9 @@ def _write(play: Any, ledger: _Ledger, write: TickWrite, old: Stream, new: Strea
     if stopped:
         yield from _stop(play, ledger, write, new)
     fresh = list[Numbered]()
-    for sequence, numbered in _ticks(new.runs, write.at_ms):
+    # What stands as it stood was judged when it was written, unless a stop took numbers back.
+    runs = new.runs if stopped else [run for run in new.runs if run not in old.runs]
+    for sequence, numbered in _ticks(runs, write.at_ms):
         known = ledger.numbered.get(sequence)
         if known is not None:
             if known[:3] != numbered[:3]:
