@@ -61,7 +61,7 @@ class TestInsert:
                 Attempt(1, 4, 5, 6, "failed", 503, "http_error", 'answered "no" \u2026'),
                 Attempt(2, 1 << 40, 8),
             ),
-            history=(Transition("pending", "in_progress", 1), Transition("a", "b", 2, "why")),
+            history=(Transition("pending", "in_progress", 1), Transition("in_progress", "failed", 2, "why")),
             fencing_token=1 << 40,
             claimed_by="me",
             lease_until_ms=10,

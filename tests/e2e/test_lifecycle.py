@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.busy import others_at_work
 from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
 from tests.e2e.receiver import Receiver
 from tests.e2e.stopping import check_stop
 
 NewServer = Callable[..., DevServer]
+
+SECOND_START_S = 3.0  # on a machine that does nothing else
 
 
 def test_ctrl_c_stops_as_well(new_server: NewServer) -> None:
@@ -125,3 +128,21 @@ def _answers(server: DevServer) -> bool:
         return server.call("GET", "/health")[0] == 200
     except OSError:
         return False
+
+
+def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
+    new_server: NewServer, receiver: Receiver
+) -> None:
+    server = new_server()
+    server.start()
+    beat = server.create(type="RATE", expr="rate:1s", name="beat", target=receiver.target())
+    wait_for("a firing", lambda: receiver.of(beat))
+    assert set(server.pids()) == {"dev", "emulator", "server", "worker"}
+
+    check_stop(server, signal.SIGTERM)
+
+    before = len(receiver.of(beat))
+    took_s = server.start()
+    assert took_s < SECOND_START_S * (1 + others_at_work())
+    assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
+    wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import time
 from collections import Counter
@@ -18,13 +17,13 @@ from typing import Any
 import pytest
 
 from tests.e2e.bus import BusEar
+from tests.e2e.busy import others_at_work
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.fired import all_over, fire, most_at_once, over
 from tests.e2e.herd import arrived, create_all, lateness
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Scripted
-from tests.e2e.stopping import check_stop
 from tests.e2e.tick_history import TYPE, check_seconds, history, once_each, seconds
 
 pytestmark = pytest.mark.timing
@@ -36,10 +35,9 @@ HERD = 1_000
 BESIDE = 20  # firings of the other owner: one at the herd's instant, the others every 50 ms after it
 EVERY_MS = 50
 MOST_LATER_MS = 100  # how much later a herd may make another owner's firings, on a machine that does nothing else
-SECOND_START_S = 3.0
 
 
-# These two have servers of their own; the one that the others share starts after them.
+# This one has a server of its own; the one that the others share starts after it.
 def test_a_herd_of_one_owner_does_not_delay_another(
     new_server: Callable[..., DevServer], new_receiver: Callable[[int], PacedReceiver]
 ) -> None:
@@ -50,13 +48,13 @@ def test_a_herd_of_one_owner_does_not_delay_another(
     def beside(from_ms: int) -> list[str]:
         return create_all(server, "bee", other.target(), [from_ms + EVERY_MS * n for n in range(BESIDE)])
 
-    alone = beside(int(time.time() * 1000) + 9_000)
+    alone = beside(int(time.time() * 1000) + 5_000)
     told = arrived(other, BESIDE, 20)
     without = lateness(told, alone)
-    at_ms = int(time.time() * 1000) + 20_000
+    at_ms = int(time.time() * 1000) + 14_000
     herd = create_all(server, "ann", slow.target(), [at_ms] * HERD)
     with_herd = beside(at_ms)
-    assert time.time() * 1000 < at_ms - 7_000, "the herd was not created in time"
+    assert time.time() * 1000 < at_ms - 4_000, "the herd was not created in time"
     time.sleep(max(0.0, at_ms / 1000 + 2 - time.time()))
     told = arrived(other, 2 * BESIDE, 20)
     beside_herd = lateness(told, with_herd)
@@ -72,24 +70,6 @@ def test_a_herd_of_one_owner_does_not_delay_another(
     counts = Counter(event for event, _ in slow.told()["arrived"] + other.told()["arrived"])
     assert set(counts.values()) == {1}
     assert len(counts) == HERD + 2 * BESIDE
-
-
-def test_a_stop_leaves_nothing_running_and_a_start_finds_everything_again(
-    new_server: NewServer, receiver: Receiver
-) -> None:
-    server = new_server()
-    server.start()
-    beat = server.create(type="RATE", expr="rate:1s", name="beat", target=receiver.target())
-    wait_for("a firing", lambda: receiver.of(beat))
-    assert set(server.pids()) == {"dev", "emulator", "server", "worker"}
-
-    check_stop(server, signal.SIGTERM)
-
-    before = len(receiver.of(beat))
-    took_s = server.start()
-    assert took_s < SECOND_START_S * (1 + others_at_work())
-    assert server.call("GET", f"/api/v1/schedules/{beat['id']}")[1]["name"] == "beat"
-    wait_for("firings after the restart", lambda: len(receiver.of(beat)) >= before + 3, 40)
 
 
 def test_a_schedule_fires_each_of_its_instants_once_and_on_time(quiet_server: DevServer, receiver: Receiver) -> None:
@@ -203,8 +183,3 @@ def test_second_ticks_arrive_on_the_bus_at_their_instants(quiet_server: DevServe
     print(f"\n{len(ticks)} ticks on the bus: lateness p50 {p50} ms, p99 {p99} ms, most {late_ms[-1]} ms")
     assert late_ms[0] >= 0
     assert p50 <= 50  # machines that run tests are busy; the full run says what holds on one that is not
-
-
-def others_at_work() -> float:
-    """How many processes of others wait for each core: so much slower than alone everything is."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)

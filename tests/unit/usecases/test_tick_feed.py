@@ -60,7 +60,7 @@ def test_it_ends_when_nobody_listens_any_more(plant: Plant) -> None:
     left_ms = 122_500
     came = follow(plant, T0 + left_ms, T0 + 200_000)
     assert 3 <= len(came) <= 4
-    assert came[-1][1] <= left_ms + tick_feed.LOOK_MS
+    assert came[-1][1] <= left_ms + tick_feed.GONE_CHECK_MS
 
 
 def test_one_that_reads_too_slowly_is_told_what_it_lost_and_goes_on(plant: Plant) -> None:
