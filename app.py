@@ -1,12 +1,9 @@
-"""The Chalice application: what API Gateway and the local server call. Importing it does no I/O."""
+"""The Chalice application, with all functions that it packages. Importing it does no I/O."""
 
 from __future__ import annotations
 
-from chalicelib import bootstrap
-from chalicelib.api.http.app import build
-from chalicelib.api.http.routes import table
 from chalicelib.functions import deliver, feed, reconcile, sweep
+from chalicelib.functions.api import app as app
 
-app = build("chronowatch", table(), bootstrap.services, bootstrap.settings)
 for function in (deliver, sweep, reconcile, feed):  # so that Chalice packages them; each runs without this module
     app.register_blueprint(function.blueprint)

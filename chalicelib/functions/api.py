@@ -2,6 +2,8 @@
 
 Chalice answers a path it does not know with a body of its own. Every error must be problem+json with a trace. So the
 gateway hands every path and method to this function (infra/cloudformation.py), as the local server's edge does.
+
+The application is made here and not in ``app.py``, which registers the workers too: the API starts without their code.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Response
 
-from app import app
+from chalicelib import bootstrap
+from chalicelib.api.http.app import build
+from chalicelib.api.http.routes import table
 from chalicelib.core.errors import NotFound
 
 Event = dict[str, Any]
+
+app = build("chronowatch", table(), bootstrap.services, bootstrap.settings)
 
 
 def handle(event: Event, context: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ LAYERS = {
     "api": _layer("HTTP: one table of calls", "core", "process", "ports", "usecases"),
     "functions": _layer(
         "the Lambda handlers, one module each",
-        "core", "ports", "engine", "usecases", "workers", "adapters", "bootstrap",
+        "core", "ports", "engine", "usecases", "workers", "adapters", "api", "bootstrap",
     ),
     "settings": _layer("the only reader of the environment", "core", "process"),
     "bootstrap": _layer("settings into services, once a process", "core", "process", "ports", "adapters", "settings"),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from chalicelib.core.errors import FieldError, InvalidField
-from chalicelib.core.recurrence.cron import NEVER, Cron
+from chalicelib.core.recurrence.calendar_days import NEVER
 from chalicelib.core.recurrence.zones import Zone
+
+if TYPE_CHECKING:
+    from chalicelib.core.recurrence.cron import Cron
 
 Exclusion = tuple[int, int] | str
 """``(from_ms, to_ms)``, a cron expression, or iCalendar text (it begins with ``BEGIN:``)."""
@@ -134,7 +137,7 @@ def read(exclude: Sequence[Exclusion], zone: Zone) -> Exclusions | None:
                     events += coverage.events
                     counted += coverage.counted
                 elif text not in crons:
-                    crons[text] = Cron(text, excludes=True)
+                    crons[text] = _read_cron(text)
             elif exclusion[1] < exclusion[0]:
                 errors.append(FieldError(f"exclude.{index}.to_unix_ms", "must not be before from_unix_ms"))
             else:
@@ -144,6 +147,12 @@ def read(exclude: Sequence[Exclusion], zone: Zone) -> Exclusions | None:
     if errors:
         raise InvalidField(errors)
     return Exclusions(ranges, list(crons.values()), events, zone)
+
+
+def _read_cron(text: str) -> Cron:
+    from chalicelib.core.recurrence.cron import Cron  # loaded with the first schedule that needs it
+
+    return Cron(text, excludes=True)
 
 
 def _read_calendar(text: str, zone: Zone, counted: int) -> CalendarCover:

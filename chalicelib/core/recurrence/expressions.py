@@ -16,8 +16,8 @@ from chalicelib.core.errors import InvalidField
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.recurrence import exclusions, zones
+from chalicelib.core.recurrence.calendar_days import NEVER
 from chalicelib.core.recurrence.calendar_periods import UNBOUNDED, CalendarSteps, Steps, parse_anchor, parse_repetition
-from chalicelib.core.recurrence.cron import NEVER, Cron
 from chalicelib.core.recurrence.exclusions import Exclusion, Exclusions
 from chalicelib.core.recurrence.limits import RATE_MIN_MS
 from chalicelib.core.recurrence.walltime import GAP_POLICIES, OVERLAP_POLICIES, DstGap, DstOverlap, WallClock, WallGrid
@@ -234,8 +234,7 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
     try:
         match spec.type:
             case "CRON":
-                cron = Cron(spec.expr)
-                return _clock(cron, cron.elapsed, zone, spec), None
+                return _cron(spec, zone), None
             case "RATE":
                 return _rate(spec), None
             case "DELAY":
@@ -248,6 +247,13 @@ def _read(spec: Spec, zone: Zone) -> tuple[Grid, int | None]:
                 return _rrule(spec, zone), None
     except (ValueError, OverflowError) as error:  # CronError and RuleError are ValueErrors
         raise InvalidField.of("expr", str(error)) from None
+
+
+def _cron(spec: Spec, zone: Zone) -> WallClock:
+    from chalicelib.core.recurrence.cron import Cron  # loaded with the first schedule that needs it
+
+    cron = Cron(spec.expr)
+    return _clock(cron, cron.elapsed, zone, spec)
 
 
 def _clock(grid: WallGrid, elapsed: bool, zone: Zone, spec: Spec) -> WallClock:

@@ -16,12 +16,13 @@ cron's behaviour (cron(8), "Daylight Saving Time and other time changes").
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from chalicelib.core.recurrence.calendar_days import NEVER
-from chalicelib.core.recurrence.cron import Cron
-from chalicelib.core.recurrence.cron_without import CronWithout
 from chalicelib.core.recurrence.zones import Zone
+
+if TYPE_CHECKING:
+    from chalicelib.core.recurrence.cron import Cron
 
 DstGap = Literal["run_after", "skip", "shift"]
 DstOverlap = Literal["once", "twice"]
@@ -55,7 +56,12 @@ class WallClock:
 
         What is taken away is a time on the wall, before a gap moves it.
         """
-        if not removed or not isinstance(self._grid, Cron):
+        if not removed:
+            return self
+        from chalicelib.core.recurrence.cron import Cron
+        from chalicelib.core.recurrence.cron_without import CronWithout
+
+        if not isinstance(self._grid, Cron):
             return self
         overlap = "twice" if self._twice else "once"
         left = CronWithout(self._grid, removed)
