@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 
 from greenlet import getcurrent, greenlet
 
-from chalicelib.adapters.memory.machine import CountingIds, ManualClock
+from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualSignals
 from chalicelib.ports.services import Machine
 
 
@@ -163,34 +162,21 @@ class _Bell(Waiting):
             self._time.wait_for(self, until_ms)
         self.woken = False
 
+    def ring(self) -> None:
+        """Wake its waiter."""
+        self._time.wake(self)
 
-class VirtualSignals:
-    """``Signals`` of one process in virtual time."""
 
-    address = ""
+class VirtualSignals(ManualSignals):
+    """``Signals`` of one process in virtual time: its waiters let others run."""
 
     def __init__(self, time: VirtualTime) -> None:
+        super().__init__(time)
         self._time = time
-        self._bells: dict[str, list[_Bell]] = {}
 
-    @contextmanager
-    def bell(self, name: str) -> Iterator[_Bell]:
-        """Hang up a bell."""
-        hung = _Bell(self._time)
-        self._bells.setdefault(name, []).append(hung)
-        try:
-            yield hung
-        finally:
-            self._bells[name].remove(hung)
-
-    def ring(self, name: str, at: str = "") -> None:
-        """Wake whoever waits."""
-        for hung in self._bells.get(name, ()):
-            self._time.wake(hung)
-
-    def turn(self, name: str) -> AbstractContextManager[None]:
-        """Nobody else runs until somebody waits."""
-        return nullcontext()
+    def new_bell(self) -> _Bell:
+        """A bell of this time."""
+        return _Bell(self._time)
 
 
 def virtual_machine(time: VirtualTime) -> Machine:

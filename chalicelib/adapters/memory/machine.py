@@ -11,13 +11,14 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import observe_text
 from chalicelib.core import queue_messages, ulid
 from chalicelib.core.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.clock import Reading
+from chalicelib.ports.signals import Bell
 from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
@@ -154,6 +155,16 @@ class _ManualBell:
             clock.sleep_until(until_ms)
         self.rung = False
 
+    def ring(self) -> None:
+        """Wake its waiter."""
+        self.rung = True
+
+
+class RingableBell(Bell, Protocol):
+    """A bell as signals of this process ring it."""
+
+    def ring(self) -> None: ...
+
 
 class ManualSignals:
     """``Signals`` whose waiters move a ManualClock; bells ring when a task of that clock rings them."""
@@ -162,12 +173,16 @@ class ManualSignals:
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
-        self._bells: dict[str, list[_ManualBell]] = {}
+        self._bells: dict[str, list[RingableBell]] = {}
+
+    def new_bell(self) -> RingableBell:
+        """A bell that nothing has rung yet."""
+        return _ManualBell(self._clock)
 
     @contextmanager
-    def bell(self, name: str) -> Iterator[_ManualBell]:
+    def bell(self, name: str) -> Iterator[RingableBell]:
         """Hang up a bell."""
-        hung = _ManualBell(self._clock)
+        hung = self.new_bell()
         self._bells.setdefault(name, []).append(hung)
         try:
             yield hung
@@ -177,7 +192,7 @@ class ManualSignals:
     def ring(self, name: str, at: str = "") -> None:
         """Wake the waiters."""
         for hung in self._bells.get(name, ()):
-            hung.rung = True
+            hung.ring()
 
     def turn(self, name: str) -> AbstractContextManager[None]:
         """No other job runs meanwhile."""
