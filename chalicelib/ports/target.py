@@ -8,15 +8,17 @@ take the rest of a batch with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from chalicelib.core.targets import cloudevent
 
-COMPLETED = "completed"
-ACCEPTED = "accepted"
-FAILED = "failed"
+OutcomeKind = Literal["completed", "accepted", "failed"]
+
+COMPLETED: Literal["completed"] = "completed"
+ACCEPTED: Literal["accepted"] = "accepted"
+FAILED: Literal["failed"] = "failed"
 
 ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error", "rejected", "internal_error"})
 
@@ -49,7 +51,7 @@ class Outcome(Struct, frozen=True):
     ``failed``: ``error_type`` is one of ``ERROR_TYPES``; ``permanent`` says that repeating it cannot help.
     """
 
-    kind: str
+    kind: OutcomeKind
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None

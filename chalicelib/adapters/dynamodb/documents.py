@@ -13,7 +13,14 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chalicelib.core.executions.execution import Attempt, Execution, ExecutionKey, LateAnswer, Transition
+from chalicelib.core.executions.execution import (
+    Attempt,
+    AttemptOutcome,
+    Execution,
+    ExecutionKey,
+    LateAnswer,
+    Transition,
+)
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.recurrence.expressions import Exclusion
 from chalicelib.core.schedules.limits import CATCH_UP_DEFAULT_MS, SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
@@ -107,7 +114,7 @@ class _AttemptDoc(
     fencing_token: int
     started_ms: int
     finished_ms: int | None = None
-    outcome: str | None = None
+    outcome: AttemptOutcome | None = None
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
@@ -10,13 +10,21 @@ from msgspec import UNSET, Meta, Raw
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
-from chalicelib.core.executions.execution import ID_PATTERN, Attempt, Execution, ExecutionState, LateAnswer, Transition
+from chalicelib.core.executions.execution import (
+    ID_PATTERN,
+    Attempt,
+    AttemptOutcome,
+    Execution,
+    ExecutionState,
+    LateAnswer,
+    LateOutcome,
+    Transition,
+)
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
 
 ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
-LateOutcome = Literal["completed", "accepted", "failed", "timeout", "closed"]
 
 
 class CancelBody(Body, kw_only=True):
@@ -74,7 +82,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
     number: int
     started_unix_ms: ShownInstant
     finished_unix_ms: ShownInstant | None
-    outcome: str | None
+    outcome: AttemptOutcome | None
     http_status: Opt[int] = UNSET
     error_type: Opt[str] = UNSET
     error: Opt[str] = UNSET
@@ -181,7 +189,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
 def _late_answer(answer: LateAnswer) -> LateAnswerView:
     return LateAnswerView(
         at_unix_ms=answer.at_ms,
-        outcome=cast(LateOutcome, answer.outcome),
+        outcome=answer.outcome,
         http_status=UNSET if answer.http_status is None else answer.http_status,
         error=UNSET if answer.error is None else answer.error,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -18,7 +18,7 @@ from chalicelib.api.http.requests import (
     json_text,
 )
 from chalicelib.api.http.responses import ShownInstant, Ulid
-from chalicelib.api.targets.schemas import Target, target_of
+from chalicelib.api.targets.schemas import Target, of_target, target_of
 from chalicelib.core.json_schema import states
 from chalicelib.core.limits import DURATION_MAX_MS, OWNER_MAX_CHARS
 from chalicelib.core.recurrence.exclusions import EXCLUSIONS_MAX
@@ -324,7 +324,7 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
         end_at_unix_ms=d.end_at_ms,
         max_runs=d.max_runs,
         payload=Raw(d.payload),
-        target=cast(Target, d.target),  # stored as it is shown: encoding a mapping and its model gives the same JSON
+        target=of_target(d.target),
         enabled=d.active,
         state=course.state,
         owner=d.owner,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chalicelib.core.targets import registry
-from chalicelib.core.targets.target_description import TargetFields
+from chalicelib.core.targets.target_description import StoredTarget, TargetFields
 
 if TYPE_CHECKING:
     Target = TargetFields  # the union below is made at run time: a kind is added in the registry alone
@@ -18,3 +18,8 @@ else:
 def target_of(fields: TargetFields) -> dict[str, object]:
     """A target as it is stored, its defaults filled in."""
     return registry.normal_target(msgspec.to_builtins(fields))
+
+
+def of_target(stored: StoredTarget) -> Target:
+    """A stored target as its owner sees it."""
+    return msgspec.convert(stored, Target)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator
-from typing import cast
 
 from chalicelib.api.http import event_stream
 from chalicelib.api.http.event_stream import StreamEvent
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given
-from chalicelib.api.targets.schemas import Target, target_of
+from chalicelib.api.targets.schemas import of_target, target_of
 from chalicelib.api.ticks import schemas
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.targets.target_description import TargetFields
@@ -84,7 +83,7 @@ def _stream(view: ticks.TickStreamStatus) -> schemas.TickStreamView:
         timestamp=view.last_nanos,
         next_timestamp=view.next_nanos,
         reserved_sequence=view.reserved_sequence,
-        target=cast(Target, view.target),  # stored as it is shown
+        target=None if view.target is None else of_target(view.target),
     )
 
 

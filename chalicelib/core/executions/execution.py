@@ -18,6 +18,8 @@ from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key
 
 ExecutionState = Literal["pending", "in_progress", "completed", "failed", "timeout", "cancelled", "missed", "skipped"]
+AttemptOutcome = ExecutionState | Literal["lost"]
+LateOutcome = Literal["completed", "accepted", "failed", "timeout", "closed"]
 PENDING: Final = "pending"
 IN_PROGRESS: Final = "in_progress"
 COMPLETED: Final = "completed"
@@ -69,12 +71,11 @@ def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
 class LateAnswer(NamedTuple):
     """What a target still said of an attempt that had been ended without it: kept, and of no effect.
 
-    ``outcome`` is ``completed``, ``accepted``, ``failed`` or ``timeout``, or ``closed`` when its connection was closed
-    before it could answer.
+    ``outcome`` is ``closed`` when its connection was closed before it could answer.
     """
 
     at_ms: int
-    outcome: str
+    outcome: LateOutcome
     http_status: int | None = None
     error: str | None = None
 
@@ -86,7 +87,7 @@ class Attempt(Struct, frozen=True):
     fencing_token: int
     started_ms: int
     finished_ms: int | None = None
-    outcome: str | None = None
+    outcome: AttemptOutcome | None = None
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None

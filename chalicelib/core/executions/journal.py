@@ -23,6 +23,7 @@ from chalicelib.core.executions.execution import (
     TIMEOUT,
     TRANSITIONS,
     Attempt,
+    AttemptOutcome,
     Execution,
     LateAnswer,
     Transition,
@@ -107,7 +108,7 @@ def _begun(execution: Execution, started_ms: int) -> Execution:
 class AttemptResult(Struct, frozen=True):
     """How an attempt ended, in the terms of the journal."""
 
-    outcome: str  # completed, failed, timeout, lost, cancelled
+    outcome: AttemptOutcome
     http_status: int | None = None
     error_type: str | None = None
     error: str | None = None

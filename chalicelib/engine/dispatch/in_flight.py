@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from chalicelib.core.batches import chunks
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.delivery_phase import DeliveryPhase
-from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer
+from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, LateOutcome
 from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.executions.limits import RUNNING_MARK_MS, WATCH_STEPS_MS
 from chalicelib.engine import schedule_change
@@ -229,19 +230,22 @@ def _ended(s: Services, delivery: InFlight) -> Ended:
 
 def _note(s: Services, delivery: InFlight, outcome: Outcome) -> None:
     execution = delivery.execution
-    said = "closed" if outcome.closed else outcome.kind if outcome.kind == ACCEPTED else result_of(outcome).outcome
+    said: LateOutcome = "closed" if outcome.closed else ACCEPTED if outcome.kind == ACCEPTED else _ending(outcome)
     answer = LateAnswer(delivery.ended_ms, said, outcome.http_status, None if outcome.closed else outcome.error)
     note_late(s, execution.key, Attempt(execution.attempt, execution.fencing_token, delivery.started_ms), answer)
 
 
 def result_of(outcome: Outcome) -> AttemptResult:
     """An outcome in the journal's terms."""
-    kind = COMPLETED if outcome.kind == COMPLETED else "timeout" if outcome.error_type == "timeout" else FAILED
     return AttemptResult(
-        kind,
+        _ending(outcome),
         http_status=outcome.http_status,
         error_type=outcome.error_type,
         error=outcome.error,
         retry_after_ms=outcome.retry_after_ms,
         permanent=outcome.permanent,
     )
+
+
+def _ending(outcome: Outcome) -> Literal["completed", "failed", "timeout"]:
+    return COMPLETED if outcome.kind == COMPLETED else "timeout" if outcome.error_type == "timeout" else FAILED
