@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey, version_of
+from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.engine.definitions import load_definitions
@@ -94,8 +95,9 @@ def _definition_of(s: Services, execution: Execution) -> Definition:
     return definition
 
 
-def recheck_claims(s: Services, cancelled: Execution) -> None:
-    """Make a worker that has claimed the firing recheck it at its instant."""
+def recheck_claims(s: Services, cancelled: Execution, due_ms: int) -> None:
+    """Make a worker that has claimed a firing due at ``due_ms`` recheck it. On return it is not sent any more, unless
+    it has been."""
     key = cancelled.key_of_schedule
     for _ in range(CHANGE_ATTEMPTS):
         state = s.stores.schedules.states([key]).get(key)
@@ -103,4 +105,7 @@ def recheck_claims(s: Services, cancelled: Execution) -> None:
             return
         moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
         if s.stores.schedules.write_states([(moved, state.rev)])[0]:
-            return
+            break
+    rechecked_until_ms = s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1  # a worker that has looked already sends it now
+    if rechecked_until_ms - 2 * RECHECK_AHEAD_MAX_MS <= due_ms <= rechecked_until_ms:
+        s.clock.sleep_until(rechecked_until_ms)

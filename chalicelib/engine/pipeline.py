@@ -2,8 +2,8 @@
 
     claim          take a fencing token and write the record: this worker owns the attempt   claim.py
     prepare        serialise the event; let its target resolve, connect, read its secret     prepare.py
-    wait           until the instant; only then does the rest happen                         Tasks.at
-    recheck        end what was paused, edited or deleted since, or is too late by now       recheck.py
+    wait           until a few milliseconds before the instant                               Tasks.at
+    recheck        end what was paused, edited or deleted since; then wait for the instant   recheck.py
     take the slot  where the runs of a schedule must not overlap                             overlap_slot.py
     admit          wait for a turn among the owners, and for a place within the limits       dispatch/admission.py
     dispatch       send, in as few calls as the targets allow                                dispatch/send.py
@@ -24,12 +24,13 @@ from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import UNKNOWN_VERSION_GRACE_MS
+from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS, RUNNING_MARK_MS, UNKNOWN_VERSION_GRACE_MS
 from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claims, Item, execution_of
 from chalicelib.engine.dispatch import admission, in_flight, send
+from chalicelib.engine.dispatch.call import TargetCall
 from chalicelib.engine.overlap_slot import take_slot
 from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 # A message may arrive before the write that makes it true (queue first, write second): how long to wait for that write
 # before the message goes back to the queue, in growing steps.
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
+RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 
 
 class _Job(NamedTuple):
@@ -72,8 +74,9 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
     groups: dict[int, list[Ready]] = defaultdict(list)
     for ready in prepare_all(s, claims.claimed):  # prepare
         groups[ready.claimed.due_ms].append(ready)
+    ahead_ms = s.process.recheck_latency.ahead_ms
     jobs = [  # wait
-        _Job(s.tasks.at(due_ms, partial(_fire, s, group)), frozenset(r.claimed.execution.key for r in group))
+        _Job(s.tasks.at(due_ms - ahead_ms, partial(_fire, s, due_ms, group)), _executions(group))
         for due_ms, group in sorted(groups.items())
     ]
     for _, cancelled in claims.notices:
@@ -82,16 +85,28 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
     return jobs
 
 
-def _fire(s: Services, group: Sequence[Ready]) -> None:
-    """Deliver firings whose instant has come. Raises Unavailable when their claims could not be rechecked or ended:
-    they stay leased, and are taken over when that has expired."""
-    with admission.dispatch_gate(s, group):
-        standing = recheck(s, group)  # recheck
-        calls = send.calls_for(s, [ready for ready in standing if ready.claimed.may_overlap])
-        admission.submit(s, calls)  # admit; each call dispatches itself when its turn has come
+def _executions(group: Sequence[Ready]) -> frozenset[ExecutionKey]:
+    return frozenset(ready.claimed.execution.key for ready in group)
+
+
+def _fire(s: Services, due_ms: int, group: Sequence[Ready]) -> None:
+    """Deliver firings whose instant is about to come. Raises Unavailable when their claims could not be rechecked or
+    ended: they stay leased, and are taken over when that has expired."""
+    began_ms = s.clock.read().steady_ms
+    standing = recheck(s, group)  # recheck
+    calls = _calls_for(s, standing)
+    s.clock.sleep_until(due_ms)  # wait: nothing is sent before its instant
+    if s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS:  # this worker stood still, or the tables did
+        standing = recheck(s, standing)
+        calls = _calls_for(s, standing)
+    admission.submit(s, calls)  # admit; each call dispatches itself when its turn has come
     supervising = [partial(in_flight.supervise, s, share) for share in in_flight.supervised_together(calls)]
     in_slots = [partial(_fire_in_slot, s, ready) for ready in standing if not ready.claimed.may_overlap]
     _beside_each_other(s, [*supervising, *in_slots])
+
+
+def _calls_for(s: Services, standing: Sequence[Ready]) -> list[TargetCall]:
+    return send.calls_for(s, [ready for ready in standing if ready.claimed.may_overlap])
 
 
 def _fire_in_slot(s: Services, ready: Ready) -> None:

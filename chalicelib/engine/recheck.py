@@ -1,7 +1,11 @@
-"""Rechecking: whether what was claimed may still be sent, at its instant and again when it waited long after that.
+"""Rechecking: whether what was claimed may still be sent, right before its instant, and again when it waited long.
 
 One batch read of the schedules' epochs settles all whose schedule has not changed. What must not be sent any more is
 ended here.
+
+The read begins a few milliseconds before the instant, so that nothing is left to do when it comes. A change that is
+written after the read is not seen. So ``schedule_change`` lets a change begin RECHECK_AHEAD_MAX_MS after it was made.
+It is acknowledged when all that could not see it has begun: no acknowledged change is overtaken.
 """
 
 from __future__ import annotations
@@ -65,8 +69,11 @@ def rebound(s: Services, state: State | None, claimed: Execution) -> Definition 
 def _epochs(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
     keys = list({r.claimed.key for r in group})
     for _ in range(READ_ATTEMPTS - 1):
+        began_ms = s.clock.read().steady_ms
         try:
-            return s.stores.schedules.epochs(keys)
+            epochs = s.stores.schedules.epochs(keys)
+            s.process.recheck_latency.took(s.clock.read().steady_ms - began_ms)
+            return epochs
         except Unavailable:
             s.clock.sleep_until(s.clock.now_ms() + RUNNING_MARK_MS)
     return s.stores.schedules.epochs(keys)

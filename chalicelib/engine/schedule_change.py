@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, NotFound, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
+from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.policies import failures, monitor
 from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
@@ -54,12 +55,13 @@ def change(
         changed = edited(found.definition)
         if changed == found.definition and outcome in (None, found.state.outcome):
             return found
-        since_ms = _next_since_ms(s, found.state)
+        since_ms = _next_since_ms(s, found)
         settled = settle(s, found, since_ms)
         if settled is None:
             continue
         made = _next_version(s, settled, changed, since_ms, outcome)
         if _write_change(s, settled, made):
+            _outlast_rechecks(s, settled, since_ms)
             return made
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
@@ -70,9 +72,10 @@ def delete(s: Services, key: Key, if_match: str | None, first: Schedule | None =
     for _ in range(CHANGE_ATTEMPTS):
         found, first = first or load(s, key), None
         check_match(found.definition, if_match)
-        since_ms = _next_since_ms(s, found.state)
+        since_ms = _next_since_ms(s, found)
         settled = settle(s, found, since_ms)
         if settled is not None and _write_deletion(s, settled, since_ms):
+            _outlast_rechecks(s, settled, since_ms)
             return
     raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
@@ -150,10 +153,29 @@ def only_if_it_counts(definition: Definition, state: State) -> Schedule:
     return Schedule(definition, state if capacity.counts(definition, state) else capacity.uncounted(state))
 
 
-def _next_since_ms(s: Services, state: State) -> int:
-    """From when on the next version is in force. It never goes back, whatever the clock does, so that versions keep
-    their order; with a clock that was set back it lies ahead."""
-    return max(s.clock.now_ms(), state.current.since_ms + 1)
+def _next_since_ms(s: Services, found: Schedule) -> int:
+    """From when on the next version is in force. That is a little ahead, since workers may have rechecked the instants
+    until then (see ``recheck``). It never goes back, whatever the clock does, so that versions keep their order."""
+    ahead_ms = RECHECK_AHEAD_MAX_MS if found.definition.active else 0
+    return max(s.clock.now_ms() + ahead_ms, found.state.current.since_ms + 1)
+
+
+def _outlast_rechecks(s: Services, before: Schedule, since_ms: int) -> None:
+    """Return when a change that is written can be acknowledged. All that was rechecked without seeing it has begun by
+    then. That is at once for a schedule that fires nothing now."""
+    until_ms = max(since_ms, s.clock.now_ms() + RECHECK_AHEAD_MAX_MS) + 1
+    if before.definition.active and _may_fire(before, since_ms - RECHECK_AHEAD_MAX_MS, until_ms):
+        s.clock.sleep_until(until_ms)
+
+
+def _may_fire(schedule: Schedule, from_ms: int, until_ms: int) -> bool:
+    """Whether a schedule has an instant that may be sent in [from_ms, until_ms]."""
+    definition, queued_ms = schedule.definition, schedule.state.queued_ms
+    from_ms -= definition.jitter_ms
+    if definition.type == "DELAY":
+        return queued_ms is not None and from_ms <= queued_ms <= until_ms
+    next_ms = definition.compiled().next_after(from_ms - 1)
+    return next_ms is not None and next_ms <= until_ms
 
 
 def _went_on(s: Services, found: Schedule) -> bool:

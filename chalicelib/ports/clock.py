@@ -13,6 +13,11 @@ class Reading(NamedTuple):
     wall_unix_nanos: int
     monotonic_nanos: int
 
+    @property
+    def steady_ms(self) -> float:
+        """Milliseconds of a clock that never steps."""
+        return self.monotonic_nanos / 1_000_000
+
 
 class Clock(Protocol):
     """This instance's idea of the time. It may be wrong, drift and step; safety never rests on it."""

@@ -108,7 +108,7 @@ def cancel(
     """
     found = _get_at(s, caller, execution_id, versions)
     done = cancel_running(s, found, reason, versions)
-    recheck_claims(s, done)
+    recheck_claims(s, done, found.due_ms)
     return done
 
 

@@ -100,6 +100,7 @@ THEME_KINDS = {
     "regret": ("clock_backward",),
     "stale": ("stall_after",),
     "chain": ("crash_after", "stall_after"),
+    "eve": ("stall_before", "stall_after"),
 }
 # Calls at which the faults of a theme strike, where any will not do.
 THEME_METHODS = {
@@ -107,6 +108,7 @@ THEME_METHODS = {
     "race": ("change", "change", "write_states", "send", None),
     "stale": ("write_states",),
     "chain": ("update", "update", "write_states", "insert", "send"),
+    "eve": ("epochs", "change"),
 }
 
 

@@ -148,7 +148,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "edit-in-the-past": Mutant(
         "a version begins when a clock that was set back says so, before the one it replaces",
-        (Edit(CHANGE, "    return max(s.clock.now_ms(), state.current.since_ms + 1)\n", "    return s.clock.now_ms()\n"),),
+        (Edit(CHANGE, "    return max(s.clock.now_ms() + ahead_ms, found.state.current.since_ms + 1)\n", "    return s.clock.now_ms() + ahead_ms\n"),),
     ),
     # -- tokens and attempts
     "token-reused": Mutant(
@@ -181,6 +181,23 @@ MUTANTS: dict[str, Mutant] = {
     "one-attempt-too-many": Mutant(
         "attempts beyond the retry policy",
         (Edit(JOURNAL, "    return len(execution.attempts) - lost < policy.max_attempts and", "    return"),),
+    ),
+    # -- right before the instant
+    "change-acknowledged-at-once": Mutant(
+        "a change is answered while what was rechecked before it is still to be sent",
+        (Edit(CHANGE, "        s.clock.sleep_until(until_ms)\n", "        pass\n"),),
+    ),
+    "sent-when-rechecked": Mutant(
+        "what was rechecked before its instant is sent at once",
+        (Edit(PIPELINE, "    s.clock.sleep_until(due_ms)  # wait: nothing is sent before its instant\n", ""),),
+    ),
+    "recheck-kept-too-long": Mutant(
+        "a worker that stood still after its recheck sends all the same",
+        (Edit(PIPELINE, "    if s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS:", "    if False:"),),
+    ),
+    "rechecked-too-early": Mutant(
+        "the recheck begins earlier than changes allow for",
+        (Edit(PIPELINE, "    ahead_ms = s.process.recheck_latency.ahead_ms\n", "    ahead_ms = 4 * s.process.recheck_latency.ahead_ms\n"),),
     ),
     # -- what died
     "acknowledged-before-claimed": Mutant(

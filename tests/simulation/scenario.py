@@ -90,9 +90,13 @@ THEMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "regret": (("pause", "resume", "pause"), ("pause", "resume") * 3),
     "stale": (("touch", "touch"), ("touch", "touch", "touch")),
     "chain": (("recast",), ("recast", "recast"), ("touch",), ("cancel",)),
+    "eve": (("pause", "resume"), ("pause", "resume"), ("touch",)),
 }
 
-PATIENT = ("regret", "stale", "chain")  # themes whose operations come seconds apart, and often
+PATIENT = ("regret", "stale", "chain", "eve")  # themes whose operations come seconds apart, and often
+
+EVE_PERIOD_MS = 3 * SECOND
+EVE_MS = 60  # so soon before an instant a schedule is changed: its firing is rechecked just then
 
 DRIFTS = {"stall": (20, 3_000, 3_000, 3_000), "brink": (20,)}  # themes that need clocks far apart, or close together
 
@@ -143,7 +147,7 @@ def draw(seed: int) -> Scenario:
     calm = r.random() < 0.15
     count = r.choice((1, 1, 1, 2, 2, 3))
     schedules = tuple(_schedule(r, seed, n, start_ms, active_ms, moment, zone) for n in range(count))
-    theme = r.choices((None, *THEMES), (7, 3, 2, 1, 1, 1, 2, 3, 1, 2))[0]
+    theme = r.choices((None, *THEMES), (7, 3, 2, 1, 1, 1, 2, 3, 1, 2, 2))[0]
     schedules = tuple(_suited(r, theme, s) for s in schedules)
     planned_faults = [] if calm else faults_module.plan(r, start_ms + 2 * SECOND, start_ms + active_ms, theme)
     ops_count = r.choice((0, 1, 2, 3, 4, 6, 8))
@@ -234,6 +238,8 @@ def _suited(r: random.Random, theme: str | None, schedule: PlannedSchedule) -> P
     elif theme == "chain":  # a run is replaced while it is claimed or in progress, or its worker dies before the next
         suited = {"type": "DELAY", "expr": "delay:3s", "max_runs": 48, "timeout_ms": 12 * SECOND}
         suited["target"] = _webhook(r.choice(("good", "slow", "mute")))
+    elif theme == "eve":  # changed right before its instants, which are known by its start
+        suited = {"expr": f"rate:{EVE_PERIOD_MS // SECOND}s", "start_at_ms": schedule.at_ms, "max_runs": 200}
     else:
         return schedule
     return replace(schedule, fields={**schedule.fields, "type": "RATE", **suited})
@@ -337,6 +343,8 @@ def _theme_ops(
     for _ in range(r.choice((1, 2, 4) if theme not in PATIENT else (6, 9))):
         schedule = r.choice(schedules)
         at_ms = r.randrange(schedule.at_ms, start_ms + active_ms)
+        if theme == "eve":
+            at_ms += -(at_ms - schedule.at_ms) % EVE_PERIOD_MS - r.randrange(EVE_MS)
         gap_ms = r.choice((0, 3, 10, 400, 5_000, 30_000) if theme not in PATIENT else (400, 1_500, 2_500, 4_000))
         for place, kind in enumerate(r.choice(THEMES[theme])):
             when_ms = at_ms + place * gap_ms

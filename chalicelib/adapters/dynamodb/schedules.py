@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import capacity_counters, documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
-from chalicelib.adapters.dynamodb.database import Database, Value, key, text
+from chalicelib.adapters.dynamodb.combining import Combiner
+from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
 from chalicelib.adapters.dynamodb.monitors import Monitors
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, definition_of, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
@@ -44,6 +45,8 @@ class DynamoScheduleStore:
         self._lists = ScheduleLists(self._items, self._model)
         self._monitors = Monitors(self._items, self._lists)
         self._made_writer: ScheduleWriter | None = None
+        # Before instants that are close together, many threads recheck at once.
+        self._epochs: Combiner[Key, int | None] = Combiner(self._read_epochs, BATCH_GET_MAX)
 
     # -- what the API writes, through pynamodb
 
@@ -100,8 +103,13 @@ class DynamoScheduleStore:
 
     def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
         """The epochs of schedules."""
+        found = zip(keys, self._epochs.call(keys), strict=True) if keys else ()
+        return {key: epoch for key, epoch in found if epoch is not None}
+
+    def _read_epochs(self, keys: Sequence[Key]) -> list[int | None]:
         items = self._items.items([(k, documents.STATE_SK) for k in keys], "pk,sk,epoch")
-        return {at: int(item["epoch"]["N"]) for (at, _), item in items.items()}
+        found = {at: int(item["epoch"]["N"]) for (at, _), item in items.items()}
+        return [found.get(k) for k in keys]
 
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
         """The current definitions of schedules."""

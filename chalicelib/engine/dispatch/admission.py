@@ -8,29 +8,18 @@ the ticket's message again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from chalicelib.engine.dispatch.call import TargetCall
-from chalicelib.engine.dispatch.grouping import line_of, owner_by_owner
-from chalicelib.engine.prepare import Ready
+from chalicelib.engine.dispatch.grouping import owner_by_owner
 from chalicelib.ports.services import Services
-from chalicelib.process.admission import Admission, Caps, Ticket
-from chalicelib.process.limits import DISPATCH_GATE_MAX
-
-NANOS_PER_MS = 1_000_000
-GATE = Caps(sending=DISPATCH_GATE_MAX)
-
-
-def steady_ms(s: Services) -> float:
-    """Milliseconds of a clock that never steps."""
-    return s.clock.read().monotonic_nanos / NANOS_PER_MS
+from chalicelib.process.admission import Admission, Ticket
 
 
 def submit(s: Services, calls: Sequence[TargetCall]) -> None:
     """Put calls in line. Those whose turn has come are on their way on return, the others begin by themselves."""
-    now_ms = steady_ms(s)
+    now_ms = s.clock.read().steady_ms
     for call in owner_by_owner(calls):
         call.comes_in_ms = s.process.admission.submit(s.config.caps, call.ticket, now_ms)
     admit(s)
@@ -38,7 +27,12 @@ def submit(s: Services, calls: Sequence[TargetCall]) -> None:
 
 def admit(s: Services) -> None:
     """Let those begin whose turn has come."""
-    _admit(s, s.process.admission, s.config.caps)
+    line, now_ms = s.process.admission, s.clock.read().steady_ms
+    for ticket in line.admit(s.config.caps, now_ms):
+        ticket.go()
+    alarm_ms = line.take_alarm(now_ms)
+    if alarm_ms is not None:  # for the turn that time alone brings
+        s.tasks.at(s.clock.now_ms() + 1 + int(alarm_ms - now_ms), partial(admit, s))
 
 
 def release(s: Services, ticket: Ticket) -> None:
@@ -49,7 +43,7 @@ def release(s: Services, ticket: Ticket) -> None:
 
 def give_up(s: Services, calls: Iterable[TargetCall]) -> list[TargetCall]:
     """Those of ``calls`` that have waited in vain, taken out of their lines."""
-    now_ms = steady_ms(s)
+    now_ms = s.clock.read().steady_ms
     given_up = []
     for call in calls:
         if call.comes_in_ms is None and call.waits and call.until_ms <= now_ms:
@@ -66,43 +60,3 @@ def abandon(line: Admission, tickets: Iterable[Ticket]) -> None:
     for ticket in tickets:
         if not line.withdraw(ticket):
             line.finish(ticket)
-
-
-@contextmanager
-def dispatch_gate(s: Services, group: Sequence[Ready]) -> Iterator[None]:
-    """For what is done with firings right before they are sent: a few groups at once, owner by owner. Otherwise the
-    many groups of a herd would all compete for the processor, and all would be late."""
-    owner, _ = line_of(GATE, group)
-    ticket = Ticket(owner, "", 0, group[0].claimed.due_ms, _nothing)
-    opened = s.tasks.hold(_nothing)
-    ticket.go = opened.go
-    gate = s.process.dispatch_gate
-    if gate.submit(GATE, ticket, steady_ms(s)) is None and not _admit(s, gate, GATE, ticket):
-        opened.wait()
-    try:
-        yield
-    finally:
-        abandon(gate, [ticket])
-        _admit(s, gate, GATE)
-
-
-def _nothing() -> None:
-    """To be waited for."""
-
-
-def _admit(s: Services, line: Admission, caps: Caps, mine: Ticket | None = None) -> bool:
-    """Whether the turn of ``mine`` has come, which is then the caller's to begin. Sets an alarm for
-    the turn that time alone brings."""
-    now_ms = steady_ms(s)
-    admitted = line.admit(caps, now_ms)
-    for ticket in admitted:
-        if ticket is not mine:
-            ticket.go()
-    alarm_ms = line.take_alarm(now_ms)
-    if alarm_ms is not None:
-        s.tasks.at(s.clock.now_ms() + 1 + int(alarm_ms - now_ms), partial(_admit_again, s, line, caps))
-    return mine in admitted
-
-
-def _admit_again(s: Services, line: Admission, caps: Caps) -> None:
-    _admit(s, line, caps)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def calls_for(s: Services, standing: Sequence[Ready]) -> list[TargetCall]:
     """The calls that carry these firings, as few as their targets allow. They begin when ``admission`` lets them."""
-    now_ms = admission.steady_ms(s)
+    now_ms = s.clock.read().steady_ms
     return [
         _call(s, target, group, now_ms)
         for target, several in ((s.targets[name], several) for name, several in by_target(standing).items())

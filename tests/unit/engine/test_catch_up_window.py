@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chalicelib.core import queue_messages
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, RECHECK_AHEAD_MAX_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firings, Run
 from chalicelib.core.schedules.request import ScheduleRequest
@@ -62,8 +62,8 @@ def test_what_a_stalled_worker_holds_is_missed_once_its_window_has_passed(
 ) -> None:
     plant = Plant(T0)
     once = plant.create(**ONCE, catch_up_window_ms=3_000)
-    claimed_early_ms = 1_500 if method == "write_states" else 0
-    stand_still(plant, method, AT_MS - claimed_early_ms, stall_ms + claimed_early_ms)
+    early_ms = 1_500 if method == "write_states" else RECHECK_AHEAD_MAX_MS
+    stand_still(plant, method, AT_MS - early_ms, stall_ms + early_ms)
     plant.run_until(T0 + 60_000)
     [run] = plant.executions(once)
     assert run.state == state
@@ -98,11 +98,11 @@ def test_a_catch_up_slot_is_kept_by_a_worker_that_stalls() -> None:
     plant = Plant(T0, catch_up_per_minute=12)
     beat, last = paced(plant, catch_up_window_ms=11_000)
     assert last.retry_at_ms is not None
-    stand_still(plant, "epochs", last.retry_at_ms, 15_000)
+    stand_still(plant, "epochs", last.retry_at_ms - RECHECK_AHEAD_MAX_MS, 15_000)
     plant.run_until(last.retry_at_ms + 120_000)
     ended = {e.key: e for e in plant.executions(beat)}[last.key]
     assert ended.state == "completed"
-    assert ended.attempts[0].started_ms == last.retry_at_ms + 15_000
+    assert ended.attempts[0].started_ms == last.retry_at_ms + 15_000 - RECHECK_AHEAD_MAX_MS
 
 
 def test_a_catch_up_slot_is_kept_after_a_worker_that_died() -> None:

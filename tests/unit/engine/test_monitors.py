@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, Unavailable
+from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key, Monitor, RetryPolicy
@@ -178,7 +179,7 @@ def test_another_window_begins_anew_and_other_edits_do_not() -> None:
     schedules.edit(plant.services, CALLER, beat, ScheduleRequest(monitor=Monitor(5 * MINUTE)), None)
     after = watch(plant, beat)
     assert after is not None
-    assert (after.since_ms, after.window_ms) == (T0 + MINUTE + 1, 5 * MINUTE)
+    assert (after.since_ms, after.window_ms) == (T0 + MINUTE + 2 * RECHECK_AHEAD_MAX_MS + 1, 5 * MINUTE)
     schedules.edit(plant.services, CALLER, beat, ScheduleRequest(monitor=None), None)
     plant.run_until(T0 + 20 * MINUTE)
     assert alerts(plant) == []
