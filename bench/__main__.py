@@ -15,6 +15,7 @@ from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
 BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs")
+TARGETS = ("eventbridge", "webhook")
 # These are scripts of their own, which print in the same way.
 SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
 
@@ -61,8 +62,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="repeats the random instants of an earlier run")
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave the peer out")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
+    parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
+    parser.add_argument("--to", choices=TARGETS, help="lateness with --spread or --apart: only to this target")
     parser.add_argument("--verbose", action="store_true", help="cold-start: also print the cost of the imports")
     return parser
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers above zero, by commas. Raises ArgumentTypeError."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 25,100")
+    return found
 
 
 def _enter_environment(arguments: list[str]) -> None:
