@@ -14,7 +14,8 @@ from bench.root import ROOT
 from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
-BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs")
+BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "load")
+PARTS = ("herd", "rate", "idle", "reads")
 TARGETS = ("eventbridge", "webhook")
 # These are scripts of their own, which print in the same way.
 SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
@@ -65,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
     parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
     parser.add_argument("--to", choices=TARGETS, help="lateness with --spread or --apart: only to this target")
+    parser.add_argument("--rates", type=numbers, metavar="N,N", help="load: the rates to try, lowest first")
+    parser.add_argument("--hold", type=int, metavar="S", help="load: for how many seconds the highest rate is held")
+    parser.add_argument("--part", action="append", choices=PARTS, help="cpu: only this part; may be given again")
     parser.add_argument("--verbose", action="store_true", help="cold-start: also print the cost of the imports")
     return parser
 

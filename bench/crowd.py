@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import arrivals, rate
+from bench import arrivals, rate, redis_server
 from bench import peer as apscheduler
 from bench.arrivals import Receiver
 from bench.firing import RUN_UP_MS, WEBHOOK, now_ms, target_of
-from bench.product import Product
+from bench.product import Product, cpu_of
 from bench.report import spread
+from bench.root import ROOT
 
 PERIOD_MS = 1000
 CREATED_PER_S = 40  # what a busy machine creates for certain
 IN_TIME_MS = 3000  # after the last instant; what has not come by then counts as not delivered in time
+QUIET_S = 90.0  # an expired claim comes again within this; what is missing after it is lost
+WRITTEN_S = 30.0  # what arrived is in the journal after this
 DRAIN_S = 60.0  # how long a backlog may take before what is missing counts as lost
 PEER_ADDS_MS = 12  # what a peer may take to add a job
+CELERY_STARTS_MS = 20_000  # what its worker and its beat may take to start
+CELERY_SCRIPT = ROOT / "bench" / "peers" / "celery_peer.py"
 
 Json = dict[str, Any]
 
@@ -116,6 +123,26 @@ class Made:
         sleep_until_ms(self.last_ms + IN_TIME_MS)
         return {name: (after[name] - before[name]) / took_s for name in after if name in before}
 
+    def drain(self, receiver: Receiver, arrived: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+        """What arrived, once all has, or when none has come for ``QUIET_S``."""
+        found, quiet_from = merged(arrived, {}), time.monotonic()
+        while len(found) < self.asked and time.monotonic() - quiet_from < QUIET_S:
+            time.sleep(0.5)
+            if more := receiver.take():
+                found, quiet_from = merged(found, more), time.monotonic()
+        return found
+
+    def judge_ledger(self, number: int) -> list[str]:
+        """The ledger of one schedule has each owed instant as completed, none as lost, and no other."""
+        until = time.monotonic() + WRITTEN_S
+        path = f"/api/v1/schedules/{self.ids[number]}/ledger?from_unix_ms={self.firsts[number]}&to_unix_ms={now_ms()}"
+        while True:
+            drawn = self._product.want("GET", path)
+            faults = judge_lines(drawn["items"], self.owed(number))
+            if not faults or time.monotonic() > until:
+                return [f"ledger of {self.ids[number]}: {fault}" for fault in faults]
+            time.sleep(0.5)
+
     def journal(self) -> dict[str, list[Json]]:
         """Every execution, once all have ended or the time for that is over."""
         return self._product.ended(self.firsts[0] - 60_000, self.last_ms + 60_000, self.ids, self.asked, DRAIN_S)
@@ -134,6 +161,13 @@ class Made:
         faults = [f"never arrived: {name}" for name in sorted(owed - arrived.keys())]
         faults += [f"arrived and was not owed: {name}" for name in sorted(arrived.keys() - owed)]
         return faults + [f"arrived twice: {name}" for name, times in arrived.items() if len(times) > 1]
+
+
+def judge_lines(lines: Sequence[Json], owed: Sequence[int]) -> list[str]:
+    """What in a ledger is otherwise than: each owed instant completed, and no other line."""
+    outcomes = {line["firing_unix_ms"]: line["outcome"] for line in lines}
+    faults = [f"{at_ms}: {outcomes.get(at_ms, 'missing')}" for at_ms in owed if outcomes.get(at_ms) != "completed"]
+    return faults + [f"not owed: {at_ms}" for at_ms in outcomes if at_ms not in owed]
 
 
 def _body(first_ms: int, seconds: int, target: Json) -> Json:
@@ -161,7 +195,7 @@ def merged(one: Mapping[str, Sequence[int]], other: Mapping[str, Sequence[int]])
 def peer(receiver: Receiver, count: int, seconds: int) -> Crowd:
     """APScheduler's interval jobs at the same phases, each posting to the receiver."""
     receiver.take()
-    first_ms = now_ms() + 2000 + count * PEER_ADDS_MS
+    first_ms = now_ms() + 4000 + count * PEER_ADDS_MS
     ran = apscheduler.run(
         firsts_unix_ms=phases(count, first_ms), every_s=PERIOD_MS // 1000, count=seconds, post_port=receiver.port
     )
@@ -170,6 +204,38 @@ def peer(receiver: Receiver, count: int, seconds: int) -> Crowd:
     late, missing = by_turn(receiver.take(), phases(count, first_ms), seconds, in_time_ns)
     faults = [] if ran.added_unix_ms <= first_ms else [f"added {ran.added_unix_ms - first_ms} ms too late: use fewer"]
     return Crowd("apscheduler + sqlite → http post", count, count * seconds, late, missing, faults, busy)
+
+
+def celery(receiver: Receiver, count: int, seconds: int) -> Crowd:
+    """Celery's beat and worker over Redis, with the same phases. Raises NoRedis."""
+    receiver.take()
+    with redis_server.running() as (port, pid):
+        firsts = phases(count, now_ms() + CELERY_STARTS_MS)
+        order: Json = {
+            "broker": f"redis://127.0.0.1:{port}/0",
+            "post_port": receiver.port,
+            "firsts_unix_ms": firsts,
+            "every_s": PERIOD_MS // 1000,
+            "count": seconds,
+        }
+        used = cpu_of(pid) or 0.0
+        ran = subprocess.run(  # noqa: S603
+            [apscheduler.environment("celery"), CELERY_SCRIPT],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=CELERY_STARTS_MS / 1000 + seconds + 60,
+            check=False,
+        )
+        redis_s = (cpu_of(pid) or used) - used
+    if ran.returncode != 0:
+        raise RuntimeError(f"the peer failed: {ran.stderr.strip().splitlines()[-1:]}")
+    cpu_s = {**json.loads(ran.stdout)["cpu_s"], "redis": redis_s}
+    in_time_ns = (firsts[-1] + (seconds - 1) * PERIOD_MS + IN_TIME_MS) * 1_000_000
+    late, missing = by_turn(receiver.take(), firsts, seconds, in_time_ns)
+    busy = {name: each / seconds for name, each in cpu_s.items()}
+    faults = [] if late else ["nothing arrived: its worker or its beat did not start in time"]
+    return Crowd("celery + redis → http post", count, count * seconds, late, missing, faults, busy)
 
 
 def by_turn(
