@@ -23,6 +23,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bench.arrivals import Receiver
+from bench.billing import billed, sqs_requests
 from bench.counting_proxy import CountingProxy, Ledger
 from bench.firing import now_ms
 from bench.product import free_ports
@@ -41,8 +42,6 @@ IDLE_RECEIVES_PER_MINUTE = 15  # Lambda polls an idle queue with five long polls
 WARM_MINUTES = 3
 STEADY_MINUTES = 10
 SHARED_BY = 1000  # firings a minute over which "amortised" spreads what the deployment does each minute
-
-RECEIVED = ("ReceiveMessage", "by Lambda")  # one of these is one invocation
 
 Key = tuple[str, str, str]
 
@@ -296,26 +295,6 @@ def _promise(report: Report, kind: str, amortised: Mapping[str, float]) -> None:
         report.targets.append(Target(f"{kind}: AWS calls a firing", 4.0, round(amortised["calls"], 2)))
     if kind.startswith("hourly"):
         report.targets.append(Target(f"{kind}: write units a firing", 8.0, round(amortised["write_units"], 2)))
-
-
-def billed(spent: Ledger, share: int) -> dict[str, float]:
-    """What AWS bills of it, each as a share: units, requests, events, and invocations of deliver with their time."""
-    invocations = sum(n for (_, operation, place), n in spent.calls.items() if (operation, place) == RECEIVED)
-    numbers = {
-        "write_units": spent.writes.total(),
-        "read_units": spent.read_halves.total() / 2,
-        "sqs_requests": sqs_requests(spent),
-        "aws_calls": sum(n for (_, _, place), n in spent.calls.items() if place != RECEIVED[1]),
-        "events": spent.events.total(),
-        "invocations": invocations,
-        "waited_ms": spent.waited_ms.total(),
-    }
-    return {name: round(value / share, 4) for name, value in numbers.items()}
-
-
-def sqs_requests(spent: Ledger) -> float:
-    """Requests to SQS, also those that Lambda makes."""
-    return sum(n for (_, operation, _), n in spent.calls.items() if "Message" in operation)
 
 
 def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
