@@ -15,6 +15,7 @@ from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
 BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "load")
+SYSTEMS = ("chronowatch", "apscheduler", "celery")
 PARTS = ("herd", "rate", "idle", "reads")
 TARGETS = ("eventbridge", "webhook")
 # These are scripts of their own, which print in the same way.
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=TARGETS, help="lateness with --spread or --apart: only to this target")
     parser.add_argument("--rates", type=numbers, metavar="N,N", help="load: the rates to try, lowest first")
     parser.add_argument("--hold", type=int, metavar="S", help="load: for how many seconds the highest rate is held")
+    parser.add_argument("--only", action="append", choices=SYSTEMS, help="load: only this system; may be given again")
     parser.add_argument("--part", action="append", choices=PARTS, help="cpu: only this part; may be given again")
     parser.add_argument("--verbose", action="store_true", help="cold-start: also print the cost of the imports")
     return parser

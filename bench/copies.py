@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bench.product import Product
@@ -15,6 +16,7 @@ from chalicelib.core.ulid import derived
 
 WRITERS = 4
 BATCH = 25
+AHEAD = 100  # batches that are made before they are written
 TABLES = ("schedules", "executions")
 
 Items = dict[str, list[dict[str, Any]]]
@@ -51,8 +53,10 @@ def write(product: Product, original_of: Callable[[int], Original], numbers: Ite
         if client.batch_write_item(RequestItems=batch).get("UnprocessedItems"):
             raise RuntimeError("the emulator left items out")
 
+    waiting = batches(original_of, numbers)
     with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(put, batches(original_of, numbers)))
+        while some := list(islice(waiting, AHEAD)):  # map would make all of them at once
+            list(pool.map(put, some))
 
 
 def batches(original_of: Callable[[int], Original], numbers: Iterable[int]) -> Iterator[dict[str, Any]]:

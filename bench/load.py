@@ -22,6 +22,7 @@ from bench.redis_server import NoRedis
 from bench.report import Report, spread, table
 
 RATES = (50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600)
+SYSTEMS = ("chronowatch", "apscheduler", "celery")
 PROBE_S = 10
 HOLD_S = 60
 LATE_MOST_MS = 1000.0
@@ -38,12 +39,15 @@ def run(options: Namespace) -> Report:
     """The product, then APScheduler, then Celery where Redis can be had."""
     rates, hold_s = options.rates or RATES, options.hold or HOLD_S
     report = Report("load", {"rates": list(rates), "probe_s": PROBE_S, "hold_s": hold_s, "late_most_ms": LATE_MOST_MS})
+    chosen = options.only or (SYSTEMS if options.peer else SYSTEMS[:1])
     with Receiver() as receiver:
-        with Product() as product:
-            _climb(report, "chronowatch", lambda n, s: step(product, receiver, n, s), rates, hold_s)
-        if options.peer:
+        if "chronowatch" in chosen:
+            with Product() as product:
+                _climb(report, "chronowatch", lambda n, s: step(product, receiver, n, s), rates, hold_s)
+        if "apscheduler" in chosen:
             prepare_peer()
             _climb(report, "apscheduler + sqlite", lambda n, s: crowd.peer(receiver, n, s), rates, hold_s)
+        if "celery" in chosen:
             _celery(report, receiver, rates, hold_s)
     report.notes.append("busy: percent of one core; machine: of all cores together, with the bench's own receiver")
     return report

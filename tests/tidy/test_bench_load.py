@@ -7,7 +7,7 @@ from argparse import Namespace
 import pytest
 
 from bench import copies, crowd, load
-from bench.__main__ import PARTS, _parser
+from bench.__main__ import PARTS, SYSTEMS, _parser
 from bench.copies import Original
 from bench.cpu import PARTS as CPU_PARTS
 from bench.crowd import Crowd
@@ -95,4 +95,5 @@ def test_parts_rates_and_the_hold_can_be_chosen() -> None:
     options: Namespace = _parser().parse_args(["load", "--rates", "5,9", "--hold", "3"])
     assert (options.rates, options.hold) == ((5, 9), 3)
     assert _parser().parse_args(["cpu", "--part", "idle", "--part", "reads"]).part == ["idle", "reads"]
-    assert PARTS == CPU_PARTS
+    assert _parser().parse_args(["load", "--only", "celery"]).only == ["celery"]
+    assert (PARTS, SYSTEMS) == (CPU_PARTS, load.SYSTEMS)
