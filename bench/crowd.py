@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ CREATED_PER_S = 40  # what a busy machine creates for certain
 IN_TIME_MS = 3000  # after the last instant; what has not come by then counts as not delivered in time
 QUIET_S = 90.0  # an expired claim comes again within this; what is missing after it is lost
 WRITTEN_S = 30.0  # what arrived is in the journal after this
+UNANSWERED = frozenset({"missing", "lost", "pending", "in_progress"})
 DRAIN_S = 60.0  # how long a backlog may take before what is missing counts as lost
 PEER_ADDS_MS = 12  # what a peer may take to add a job
 CELERY_STARTS_MS = 20_000  # what its worker and its beat may take to start
@@ -132,16 +133,27 @@ class Made:
                 found, quiet_from = merged(found, more), time.monotonic()
         return found
 
-    def judge_ledger(self, number: int) -> list[str]:
-        """The ledger of one schedule has each owed instant as completed, none as lost, and no other."""
+    def judge_ledger(self, number: int, arrived: Mapping[str, Sequence[int]]) -> list[str]:
+        """The ledger of one schedule agrees with what arrived of it; what of an overload was shed, it must explain."""
         until = time.monotonic() + WRITTEN_S
         path = f"/api/v1/schedules/{self.ids[number]}/ledger?from_unix_ms={self.firsts[number]}&to_unix_ms={now_ms()}"
+        came = {at_ms for at_ms in self.owed(number) if f"{self.ids[number]}-{at_ms}" in arrived}
         while True:
-            drawn = self._product.want("GET", path)
-            faults = judge_lines(drawn["items"], self.owed(number))
+            faults = judge_lines(self._product.want("GET", path)["items"], self.owed(number), came)
             if not faults or time.monotonic() > until:
                 return [f"ledger of {self.ids[number]}: {fault}" for fault in faults]
             time.sleep(0.5)
+
+    def short_of(self, arrived: Mapping[str, Sequence[int]]) -> list[int]:
+        """The numbers of the schedules of which something did not arrive."""
+        return [
+            number
+            for number in range(len(self.ids))
+            if any(f"{self.ids[number]}-{at_ms}" not in arrived for at_ms in self.owed(number))
+        ]
+
+    def _names(self) -> set[str]:
+        return {f"{self.ids[n]}-{at_ms}" for n in range(len(self.ids)) for at_ms in self.owed(n)}
 
     def journal(self) -> dict[str, list[Json]]:
         """Every execution, once all have ended or the time for that is over."""
@@ -157,17 +169,27 @@ class Made:
 
     def judge_arrivals(self, arrived: Mapping[str, Sequence[int]]) -> list[str]:
         """Each instant arrived once, and nothing else did: what is otherwise."""
-        owed = {f"{self.ids[n]}-{at_ms}" for n in range(len(self.ids)) for at_ms in self.owed(n)}
-        faults = [f"never arrived: {name}" for name in sorted(owed - arrived.keys())]
-        faults += [f"arrived and was not owed: {name}" for name in sorted(arrived.keys() - owed)]
+        owed = self._names()
+        return [f"never arrived: {name}" for name in sorted(owed - arrived.keys())] + self.judge_surplus(arrived)
+
+    def judge_surplus(self, arrived: Mapping[str, Sequence[int]]) -> list[str]:
+        """Nothing arrived twice, and nothing that is not owed: what is otherwise."""
+        faults = [f"arrived and was not owed: {name}" for name in sorted(arrived.keys() - self._names())]
         return faults + [f"arrived twice: {name}" for name, times in arrived.items() if len(times) > 1]
 
 
-def judge_lines(lines: Sequence[Json], owed: Sequence[int]) -> list[str]:
-    """What in a ledger is otherwise than: each owed instant completed, and no other line."""
+def judge_lines(lines: Sequence[Json], owed: Sequence[int], came: Collection[int]) -> list[str]:
+    """What is wrong in a ledger: an owed instant without an answer, an answer that what arrived belies, a line that is
+    not owed. An instant that did not come is right when the ledger says what became of it."""
     outcomes = {line["firing_unix_ms"]: line["outcome"] for line in lines}
-    faults = [f"{at_ms}: {outcomes.get(at_ms, 'missing')}" for at_ms in owed if outcomes.get(at_ms) != "completed"]
-    return faults + [f"not owed: {at_ms}" for at_ms in outcomes if at_ms not in owed]
+    faults = [f"not owed: {at_ms}" for at_ms in outcomes if at_ms not in owed]
+    for at_ms in owed:
+        outcome = outcomes.get(at_ms, "missing")
+        if outcome in UNANSWERED:
+            faults.append(f"{at_ms}: {outcome}")
+        elif (outcome == "completed") != (at_ms in came):
+            faults.append(f"{at_ms}: {outcome}, and it {'arrived' if at_ms in came else 'did not arrive'}")
+    return faults
 
 
 def _body(first_ms: int, seconds: int, target: Json) -> Json:

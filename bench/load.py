@@ -141,8 +141,9 @@ def step(product: Product, receiver: Receiver, count: int, seconds: int) -> Crow
     busy = made.watch()
     in_time = receiver.take()
     arrived = made.drain(receiver, in_time)
-    faults = made.faults + made.judge_arrivals(arrived)
-    faults += [fault for number in sample(count) for fault in made.judge_ledger(number)]
+    faults = made.faults + made.judge_surplus(arrived)
+    looked_at = sorted({*sample(count), *made.short_of(arrived)})
+    faults += [fault for number in looked_at for fault in made.judge_ledger(number, arrived)]
     late = list(arrivals.lateness_ms(arrived).values())
     return Crowd("chronowatch → webhook", count, made.asked, late, made.asked - len(in_time), faults, busy)
 

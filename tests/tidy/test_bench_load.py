@@ -75,10 +75,18 @@ def test_the_sample_has_the_first_and_the_last() -> None:
     assert (load.sample(400)[0], load.sample(400)[-1], len(load.sample(400))) == (0, 399, load.SAMPLE)
 
 
-def test_a_ledger_has_each_owed_instant_as_completed_and_no_other() -> None:
+def test_a_ledger_answers_each_owed_instant_and_agrees_with_what_arrived() -> None:
     lines = [{"firing_unix_ms": 1, "outcome": "completed"}, {"firing_unix_ms": 2, "outcome": "lost"}]
-    assert crowd.judge_lines(lines, [1]) == ["not owed: 2"]
-    assert crowd.judge_lines(lines, [1, 2, 3]) == ["2: lost", "3: missing"]
+    assert crowd.judge_lines(lines[:1], [1], {1}) == []
+    assert crowd.judge_lines(lines, [1], {1}) == ["not owed: 2"]
+    assert crowd.judge_lines(lines, [1, 2, 3], {1}) == ["2: lost", "3: missing"]
+    assert crowd.judge_lines(lines[:1], [1], set()) == ["1: completed, and it did not arrive"]
+
+
+def test_what_an_overload_sheds_is_right_when_the_ledger_says_so() -> None:
+    shed = [{"firing_unix_ms": 1, "outcome": "skipped"}]
+    assert crowd.judge_lines(shed, [1], set()) == []
+    assert crowd.judge_lines(shed, [1], {1}) == ["1: skipped, and it arrived"]
 
 
 def test_copies_differ_from_their_original_in_the_id_alone() -> None:
