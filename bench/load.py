@@ -8,6 +8,7 @@ what arrived is held against what was owed, and the ledgers of a sample against 
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
@@ -69,21 +70,33 @@ def _celery(report: Report, receiver: Receiver, rates: Sequence[int], hold_s: in
 def _climb(report: Report, who: str, fire: Step, rates: Sequence[int], hold_s: int) -> None:
     """Probe upwards until a step breaks, hold the highest that passed, and enter all of it."""
     steps: list[tuple[str, Crowd]] = []
+
+    def take(kind: str, count: int, seconds: int) -> None:
+        steps.append((kind, fire(count, seconds)))
+        _say(who, *steps[-1])
+
     passed, broke = 0, False
     for count in rates:
-        steps.append(("probe", fire(count, PROBE_S)))
+        take("probe", count, PROBE_S)
         broke = not is_held(steps[-1][1])
         if broke:
             break
         passed = count
     held = None
     for _ in range(TRIES if passed else 0):
-        steps.append(("hold", fire(passed, hold_s)))
+        take("hold", passed, hold_s)
         if is_held(steps[-1][1]):
             held = steps[-1][1]
             break
         passed = max(1, int(passed * STEP_BACK))
     _enter(report, who, steps, held, hold_s, broke)
+
+
+def _say(who: str, kind: str, found: Crowd) -> None:
+    """One line for each step as it ends: a climb takes minutes."""
+    p99 = spread(found.late)["p99"]
+    line = f"{who}: {kind} {found.schedules}/s: p99 {p99} ms, {found.missing} not in time, {len(found.faults)} faults"
+    print(line, file=sys.stderr, flush=True)
 
 
 def is_held(found: Crowd) -> bool:
