@@ -16,13 +16,14 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from bench.arrivals import Receiver
+from bench.billing import billed, sqs_requests
 from bench.counting_proxy import CountingProxy, Ledger
 from bench.firing import now_ms
 from bench.product import free_ports
@@ -84,7 +85,9 @@ class World:
         batch = self.queue.receive(BATCH_MAX)
         self.proxy.phase = "deliver"
         self.proxy.count("ReceiveMessage", "by Lambda")
+        begun_ms = self.clock.now_ms()
         again = set(deliver.run(self.services, batch))
+        self.proxy.waited(self.clock.now_ms() - begun_ms)
         for incoming in batch:
             if incoming.receipt not in again:
                 self.queue.delete(incoming.receipt)
@@ -119,6 +122,9 @@ class Measured:
     spent: Ledger
     creating: Ledger
     created: int
+    stored: Counter[str] = field(
+        default_factory=Counter
+    )  # bytes: of schedules by its creation, of executions by firing
 
 
 def run(options: Namespace) -> Report:
@@ -146,24 +152,25 @@ def run(options: Namespace) -> Report:
 
 def _steady(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> Measured:
     """A frequent schedule, after the first minutes, which live on what its creation queued."""
-    before = world.proxy.ledger.copy()
+    before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
     schedule_id = world.create(fields)
-    creating = world.proxy.ledger.since(before)
+    creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
     world.run_until(_next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
-    begun_ms, before = world.clock.now_ms(), world.proxy.ledger.copy()
+    begun_ms, before, held = world.clock.now_ms(), world.proxy.ledger.copy(), world.proxy.stored_bytes()
     world.run_until(begun_ms + minutes * MINUTE_MS)
     spent, ended_ms = world.proxy.ledger.since(before), world.clock.now_ms()
+    stored["executions"] = world.proxy.stored_bytes()["executions"] - held["executions"]
     firings = _completed(world, schedule_id, begun_ms, ended_ms - 1)
     _put_away(world, schedule_id)
-    return Measured(kind, firings, minutes, spent, creating, 1)
+    return Measured(kind, firings, minutes, spent, creating, 1, stored)
 
 
 def _hourly(world: World, kind: str, fields: Mapping[str, Any]) -> Measured:
     """Three hours of an hourly schedule: only the minutes around each firing run, the rest is jumped over."""
     world.clock.sleep_until(world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS + 10 * MINUTE_MS)
-    before = world.proxy.ledger.copy()
+    before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
     schedule_id = world.create({"type": "CRON", "expr": "0 * * * *", **fields})
-    creating = world.proxy.ledger.since(before)
+    creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
     before, begun_ms = world.proxy.ledger.copy(), world.clock.now_ms()
     hours, minutes_each = 3, 8
     for _ in range(hours):
@@ -171,30 +178,32 @@ def _hourly(world: World, kind: str, fields: Mapping[str, Any]) -> Measured:
         world.clock.sleep_until(hour_ms - 4 * MINUTE_MS + 1)
         world.run_until(hour_ms + (minutes_each - 4) * MINUTE_MS)
     spent = world.proxy.ledger.since(before)
+    stored["executions"] = world.proxy.stored_bytes()["executions"] - held["executions"]
     firings = _completed(world, schedule_id, begun_ms, world.clock.now_ms())
     _put_away(world, schedule_id)
-    return Measured(kind, firings, hours * minutes_each, spent, creating, 1)
+    return Measured(kind, firings, hours * minutes_each, spent, creating, 1, stored)
 
 
 def _once(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> Measured:
     """One AT a minute, each beyond the horizon when it is made."""
-    before = world.proxy.ledger.copy()
+    before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
     first_ms = _next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS + 12_345
     ids = [
         world.create({"type": "AT", "expr": f"at:{to_rfc3339(first_ms + n * MINUTE_MS)}", **fields})
         for n in range(minutes)
     ]
-    creating = world.proxy.ledger.since(before)
+    creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
     before, begun_ms = world.proxy.ledger.copy(), _next_minute(world.clock.now_ms())
     world.clock.sleep_until(begun_ms)
     ran = minutes + 2 * WARM_MINUTES
     world.run_until(begun_ms + ran * MINUTE_MS)
     spent = world.proxy.ledger.since(before)
+    stored["executions"] = world.proxy.stored_bytes()["executions"] - held["executions"]
     firings = sum(_completed(world, i, begun_ms, world.clock.now_ms()) for i in ids)
     for schedule_id in ids:
         world.delete(schedule_id)
     world.forget()
-    return Measured(kind, firings, ran, spent, creating, len(ids))
+    return Measured(kind, firings, ran, spent, creating, len(ids), stored)
 
 
 def _put_away(world: World, schedule_id: str) -> None:
@@ -237,7 +246,10 @@ def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> 
         "write_units": idle.writes.total() / minutes,
         "read_units": idle.read_halves.total() / 2 / minutes,
     }
-    report.results["each_minute_without_schedules"] = {name: round(value, 2) for name, value in fixed.items()}
+    report.results["each_minute_without_schedules"] = {
+        **{name: round(value, 2) for name, value in fixed.items()},
+        "billed": billed(idle, minutes) | {"sqs_requests": IDLE_RECEIVES_PER_MINUTE + sqs_requests(idle) / minutes},
+    }
     rows: list[list[object]] = []
     for m in found:
         own = _own(m, idle, minutes)
@@ -255,6 +267,12 @@ def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> 
             "alone_in_its_deployment": None if m.kind.startswith("hourly") else _rounded(alone),
             "creating_calls": round(m.creating.calls.total() / m.created, 2),
             "creating_write_units": round(m.creating.writes.total() / m.created, 2),
+            "billed": billed(own, m.firings),
+            "billed_creating": billed(m.creating, m.created),
+            "stored_bytes": {
+                "schedule": round(sum(n for where, n in m.stored.items() if where != "executions") / m.created),
+                "execution": round(m.stored["executions"] / m.firings),
+            },
             "from": _origins(own, m.firings),
         }
         rows.append(
@@ -290,11 +308,8 @@ def _own(m: Measured, idle: Ledger, minutes: int) -> Ledger:
         rest = {key: spent[key] - fixed[key] * m.minutes / minutes for key in spent.keys() | fixed.keys()}
         return Counter({key: value for key, value in rest.items() if not math.isclose(value, 0, abs_tol=1e-9)})
 
-    return Ledger(
-        beyond(m.spent.calls, idle.calls),
-        beyond(m.spent.writes, idle.writes),
-        beyond(m.spent.read_halves, idle.read_halves),
-    )
+    pairs = zip(m.spent.counters(), idle.counters(), strict=True)
+    return Ledger(*(beyond(spent, fixed) for spent, fixed in pairs))
 
 
 def _origins(own: Ledger, firings: int) -> dict[str, dict[str, float]]:

@@ -28,18 +28,28 @@ _DROPPED = frozenset({"host", "connection", "content-length", "transfer-encoding
 
 @dataclass(slots=True)
 class Ledger:
-    """Calls by (phase, operation, tables), write units and half read units by (phase, operation, place)."""
+    """Calls by (phase, operation, tables), write units and half read units by (phase, operation, place).
+
+    ``events`` that PutEvents took, and ``waited_ms`` of virtual time that invocations lasted, have no place.
+    """
 
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     writes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     read_halves: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    waited_ms: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def copy(self) -> Ledger:
-        return Ledger(Counter(self.calls), Counter(self.writes), Counter(self.read_halves))
+        return Ledger(*(Counter(each) for each in self.counters()))
+
+    def counters(self) -> tuple[Counter[tuple[str, str, str]], ...]:
+        """All of them, in the order of the fields."""
+        return self.calls, self.writes, self.read_halves, self.events, self.waited_ms
 
     def since(self, before: Ledger) -> Ledger:
         """What was added after ``before``."""
-        return Ledger(self.calls - before.calls, self.writes - before.writes, self.read_halves - before.read_halves)
+        pairs = zip(self.counters(), before.counters(), strict=True)
+        return Ledger(*(mine - theirs for mine, theirs in pairs))
 
 
 class CountingProxy:
@@ -73,6 +83,18 @@ class CountingProxy:
     def count(self, operation: str, place: str, calls: int = 1) -> None:
         """Enter calls that others make on the product's behalf."""
         self.ledger.calls[self.phase, operation, place] += calls
+
+    def waited(self, ms: int) -> None:
+        """Enter how long an invocation lasted in virtual time."""
+        self.ledger.waited_ms[self.phase, "invocation", ""] += ms
+
+    def stored_bytes(self) -> Counter[str]:
+        """What each table and its indexes hold now, as DynamoDB bills storage: each item and each entry with 100 bytes
+        more than its own."""
+        found: Counter[str] = Counter()
+        for name, table in self._tables.items():
+            found[table.logical] += units.stored_bytes(table, self._mirror[name])
+        return found
 
     def forget(self, table: Table, delete: Callable[[dict[str, Any]], object]) -> None:
         """Empty a table past the proxy, uncounted."""
@@ -122,6 +144,8 @@ class CountingProxy:
         named = [table for name, table in self._tables.items() if f'"{name}"' in text or f'\\"{name}\\"' in text]
         places = "+".join(table.logical for table in named) or "-"
         self.ledger.calls[self.phase, operation, places] += 1
+        if operation == "PutEvents":
+            self.ledger.events[self.phase, operation, ""] += len(json.loads(text)["Entries"])
         if operation in WRITES:
             self._enter_writes(operation, json.loads(text), named)
         elif named:

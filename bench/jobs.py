@@ -7,18 +7,15 @@ straight to the tables. Running a hundred thousand would take an hour and leave 
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+from bench import copies
+from bench.copies import Original
 from bench.firing import now_ms
 from bench.product import Product, free_ports
 from bench.report import Report, Target, spread, table
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.ulid import derived
 
 COUNT = 100_000
 BEFORE = 1_000
@@ -27,11 +24,7 @@ ASKED = 400
 WARM_UP = 20
 P99_MOST_MS = 50.0
 GROWTH_MOST = 1.5
-WRITERS = 4
-BATCH = 25
 ENDED_TIMEOUT_S = 60.0
-
-Items = dict[str, list[dict[str, Any]]]
 
 
 def run(options: Namespace) -> Report:
@@ -44,7 +37,7 @@ def run(options: Namespace) -> Report:
         rows: list[list[object]] = []
         found = {}
         for label, first, last in (("before", 0, before), ("after", before, count)):
-            _write_copies(product, kinds, range(first, last))
+            copies.write(product, lambda number: kinds[_kind(number)], range(first, last))
             found[label] = spread(_ask(product))
             rows.append([f"{last} finished jobs", found[label]["p50"], found[label]["p99"], found[label]["max"]])
         report.results.update(found)
@@ -71,15 +64,19 @@ def _ask(product: Product) -> list[float]:
 # -- jobs that have ended
 
 
-def _two_kinds(product: Product) -> dict[str, tuple[str, Items]]:
-    """Id and items of a job that failed, and of one that was completed."""
+def _two_kinds(product: Product) -> dict[str, Original]:
+    """A job that failed, and one that was completed."""
     (unused,) = free_ports(1)
     soon = {"type": "unico", "timestamp": to_rfc3339(now_ms() + 2000)}
     failing = product.want("POST", "/jobs", {**soon, "webhook_url": f"http://127.0.0.1:{unused}/"})["id"]
     passing = product.want("POST", "/jobs", soon)["id"]
     for job_id, status in ((failing, "failed"), (passing, "completed")):
         _wait_for(product, job_id, status)
-    return {"failed": (failing, _items(product, failing)), "completed": (passing, _items(product, passing))}
+    return dict(zip(("failed", "completed"), copies.originals(product, (failing, passing)), strict=True))
+
+
+def _kind(number: int) -> str:
+    return "completed" if number % ONE_FAILED_IN else "failed"
 
 
 def _wait_for(product: Product, job_id: str, status: str) -> None:
@@ -88,45 +85,3 @@ def _wait_for(product: Product, job_id: str, status: str) -> None:
         if time.monotonic() > until:
             raise RuntimeError(f"the job is {found} instead of {status}")
         time.sleep(0.2)
-
-
-def _items(product: Product, job_id: str) -> Items:
-    """All items that speak of a job, by table."""
-    found: Items = {}
-    for name in ("schedules", "executions"):
-        full_name = f"chronowatch-local-{name}"
-        items = _dynamodb(product).scan(TableName=full_name)["Items"]
-        found[full_name] = [item for item in items if job_id in json.dumps(item)]
-    return found
-
-
-def _write_copies(product: Product, kinds: dict[str, tuple[str, Items]], numbers: Sequence[int]) -> None:
-    batches = list(_batches(kinds, numbers))
-    client = _dynamodb(product)
-
-    def write(batch: dict[str, Any]) -> None:
-        if client.batch_write_item(RequestItems=batch).get("UnprocessedItems"):
-            raise RuntimeError("the emulator left items out")
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(write, batches))
-
-
-def _batches(kinds: dict[str, tuple[str, Items]], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-    waiting: dict[str, list[dict[str, Any]]] = {}
-    for number in numbers:
-        old, items = kinds["completed" if number % ONE_FAILED_IN else "failed"]
-        new = derived(old, number)
-        for full_name, several in items.items():
-            copies = waiting.setdefault(full_name, [])
-            copies += [{"PutRequest": {"Item": json.loads(json.dumps(item).replace(old, new))}} for item in several]
-            while len(copies) >= BATCH:
-                yield {full_name: copies[:BATCH]}
-                del copies[:BATCH]
-    yield from ({full_name: left} for full_name, left in waiting.items() if left)
-
-
-def _dynamodb(product: Product) -> Any:
-    from chalicelib.adapters.aws.clients import Clients
-
-    return Clients("us-east-1", product.endpoint).get("dynamodb")

@@ -58,17 +58,22 @@ def python() -> Path:
     return environment("apscheduler")
 
 
+def home(name: str) -> Path:
+    """Where the benches keep what a peer needs."""
+    return Path(os.environ.get("CHRONO_DATA_DIR") or ROOT / ".chronowatch").resolve() / "bench" / name
+
+
 def environment(name: str) -> Path:
     """The interpreter of a peer's environment, which is made when it is missing or ``peers/NAME.txt`` changed."""
     requirements = ROOT / "bench" / "peers" / f"{name}.txt"
-    home = Path(os.environ.get("CHRONO_DATA_DIR") or ROOT / ".chronowatch").resolve() / "bench" / name
-    found, stamp = home / "bin" / "python", home / "requirements.sha256"
+    directory = home(name)
+    found, stamp = directory / "bin" / "python", directory / "requirements.sha256"
     wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     if found.exists() and stamp.exists() and stamp.read_text() == wanted:
         return found
     print("making the peer's environment (once) …", file=sys.stderr, flush=True)
-    shutil.rmtree(home, ignore_errors=True)
-    venv.create(home, with_pip=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    venv.create(directory, with_pip=True)
     command = [str(found), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(requirements)]
     subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S)  # noqa: S603
     stamp.write_text(wanted)

@@ -160,6 +160,12 @@ class Product:
             if (used := cpu_of(_pid(self._data / "run" / f"{name}.pid"))) is not None
         }
 
+    def cpu_by_process(self) -> dict[str, float]:
+        """As ``cpu_s``, with the emulator; and under ``machine`` what all of this machine's cores were busy with."""
+        used = self.cpu_s()
+        emulator = cpu_of(self.pid("emulator"))
+        return used | ({} if emulator is None else {"emulator": emulator}) | {"machine": machine_busy_s()}
+
     @property
     def endpoint(self) -> str:
         """Where its emulator listens."""
@@ -182,6 +188,12 @@ def cpu_of(pid: int | None) -> float | None:
     except OSError:
         return None
     return sum(int(fields[place]) for place in (11, 12, 13, 14)) / TICKS_PER_S
+
+
+def machine_busy_s() -> float:
+    """Seconds since its start that this machine's cores were not idle, summed over the cores."""
+    user, nice, system, _, _, *rest = (int(part) for part in Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + sum(rest[:3])) / TICKS_PER_S
 
 
 def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> float:

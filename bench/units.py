@@ -22,6 +22,7 @@ Items = Mapping[tuple[str, str], Item]
 
 WRITE_STEP_BYTES = 1024
 READ_STEP_BYTES = 4096
+STORED_OVERHEAD_BYTES = 100  # "Amazon DynamoDB pricing": of each item and of each index entry
 
 
 def size_bytes(item: Item) -> int:
@@ -76,6 +77,15 @@ def index_units(old: Item | None, new: Item | None, index: Index) -> int:
     if old is not None and new is not None and all(old[name] == new[name] for name in names):
         return max(costs)
     return sum(costs)
+
+
+def stored_bytes(table: Table, items: Items) -> int:
+    """What DynamoDB bills as stored: items and index entries, each with an overhead."""
+    entries = list(items.values())
+    entries += [
+        e for index in table.indexes for item in items.values() if (e := _entry(table, index, item)) is not None
+    ]
+    return sum(size_bytes(entry) + STORED_OVERHEAD_BYTES for entry in entries)
 
 
 def _entry(table: Table, index: Index, item: Item | None) -> Item | None:

@@ -1,6 +1,7 @@
 """APScheduler 3 with its SQLAlchemy store on SQLite, doing what the product is asked to do, in its own environment.
 
-Standard input: ``{"store", "instants_unix_ms": […]}`` or ``{"store", "every_s", "first_unix_ms", "count"}``, and
+Standard input: ``{"store", "instants_unix_ms": […]}``, ``{"store", "every_s", "first_unix_ms", "count"}``, or the same
+with ``"firsts_unix_ms": […]`` for several jobs that each run ``count`` times, and
 ``"post_port"`` (0: the job only notes the time; otherwise it posts to the receiver on that port). Standard output: one
 JSON object. Defaults are APScheduler's own (ten threads), except that a late job still runs, as the product's do.
 """
@@ -12,14 +13,15 @@ import json
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 
-WAIT_MAX_S = 120.0
+WAIT_MAX_S = 200.0
+AFTER_LAST_S = 10.0  # how long runs of several jobs are waited for after the last instant: some may have been skipped
 
 started: list[tuple[str, int]] = []
 done = threading.Semaphore(0)
@@ -63,7 +65,7 @@ def main() -> None:
     cpu_begun = time.process_time()
     count = _add(scheduler, asked)
     added_ns, cpu_added = time.time_ns(), time.process_time()
-    deadline = time.monotonic() + WAIT_MAX_S
+    deadline = time.monotonic() + _wait_s(asked)
     finished = 0
     while finished < count and done.acquire(timeout=max(0.0, deadline - time.monotonic())):
         finished += 1
@@ -81,7 +83,22 @@ def main() -> None:
     )
 
 
+def _wait_s(asked: dict[str, Any]) -> float:
+    if "firsts_unix_ms" not in asked:
+        return WAIT_MAX_S
+    last_s: float = max(asked["firsts_unix_ms"]) / 1000 + (asked["count"] - 1) * asked["every_s"]
+    return last_s - time.time() + AFTER_LAST_S
+
+
 def _add(scheduler: BackgroundScheduler, asked: dict[str, Any]) -> int:
+    if "firsts_unix_ms" in asked:
+        for number, unix_ms in enumerate(asked["firsts_unix_ms"]):
+            first = datetime.fromtimestamp(unix_ms / 1000, UTC)
+            last = first + timedelta(seconds=(asked["count"] - 1) * asked["every_s"])
+            scheduler.add_job(
+                tick, "interval", [f"peer{number}"], seconds=asked["every_s"], start_date=first, end_date=last
+            )
+        return len(asked["firsts_unix_ms"]) * int(asked["count"])
     if "every_s" in asked:
         first = datetime.fromtimestamp(asked["first_unix_ms"] / 1000, UTC)
         scheduler.add_job(tick, "interval", ["peer"], seconds=asked["every_s"], start_date=first)
