@@ -193,7 +193,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "recheck-kept-too-long": Mutant(
         "a worker that stood still after its recheck sends all the same",
-        (Edit(PIPELINE, "    if s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS:", "    if False:"),),
+        (Edit(PIPELINE, "    sendable = recheck(s, standing) if is_old else", "    sendable ="),),
     ),
     "rechecked-too-early": Mutant(
         "the recheck begins earlier than changes allow for",

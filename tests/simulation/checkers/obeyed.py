@@ -104,7 +104,8 @@ def _timely(play: Any, d: Dispatch, claim: Execution, writes: Sequence[StateWrit
     if definition is None or claim.requested or claim.history:  # what has begun is retried, however late
         return
     limit_ms = definition.late_limit_ms
-    told_to_wait = None if definition.catch_up_window_ms == 0 else _told_to_wait(play.world.record.executions[d.key])
+    stored = [w for w in play.world.record.executions[d.key] if w.at_ms <= d.started_ms]
+    told_to_wait = None if definition.catch_up_window_ms == 0 else _told_to_wait(stored)
     if told_to_wait is None:
         late_ms = d.clock_ms - (d.started_ms - d.look_ms) - due_ms  # as it was when the worker looked
     else:
