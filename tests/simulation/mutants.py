@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from tests.simulation import random_mutants
 from tests.simulation.instrument import Edit
 
 SCHEDULES = "chalicelib.usecases.schedules"
@@ -611,6 +612,8 @@ def edits(name: str | None) -> Sequence[Edit]:
     """The edits of a mutant; none for None. Raises SystemExit for an unknown name."""
     if name is None:
         return ()
+    if name.startswith(random_mutants.PREFIX):
+        return random_mutants.edits(name)
     if name not in MUTANTS:
         raise SystemExit(f"no mutant {name}; there are: {', '.join(MUTANTS)}")
     return MUTANTS[name].edits
@@ -649,7 +652,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description="Planted bugs against the simulator.")
     parser.add_argument("names", nargs="*", help="mutants (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--random", type=int, metavar="N", help="break N lines of chalicelib/engine, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=1, help="which lines --random draws")
     options = parser.parse_args()
+    if options.random is not None:
+        return random_mutants.report(options.random, options.seed, options.jobs)
     names = options.names or list(MUTANTS)
     width = max(len(name) for name in names)
     print(f"{'mutant':<{width}}  world    caught  {'seeds':>18}  {'median':>6}  by          what is planted")
