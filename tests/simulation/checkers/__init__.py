@@ -11,15 +11,19 @@ from typing import Any
 from tests.simulation.checkers import (
     clocks,
     delays,
+    doubts,
     durable,
     failures,
     fencing,
+    hidden,
     history,
     leases,
     lost,
     machine,
     misses,
+    notices,
     obeyed,
+    paced,
     progress,
     runs,
     shards,
@@ -28,6 +32,7 @@ from tests.simulation.checkers import (
     ticks,
     traffic,
     turns,
+    waits,
 )
 
 FIRINGS = (
@@ -45,6 +50,11 @@ FIRINGS = (
     failures,
     misses,
     silences,
+    waits,
+    doubts,
+    notices,
+    paced,
+    hidden,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
