@@ -166,7 +166,8 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
             raise Conflict("its schedule no longer exists", code="not_retryable")
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
-        enqueue(s, [Run(found.key, found.attempt + 1, now_ms)])
+        # A number above the next attempt's makes a worker that gets the message early wait for the write that follows.
+        enqueue(s, [Run(found.key, found.attempt + 2, now_ms)])
         if s.stores.executions.update([(reopened, found.rev)])[0]:
             return reopened
     raise TooMany("the execution is being changed by many callers at once", code="contended")
