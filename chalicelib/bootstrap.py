@@ -79,13 +79,24 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
     from chalicelib.adapters.identity import chain
     from chalicelib.adapters.identity.identity_parts import IdentityParts
 
-    parts = IdentityParts(stores=s.stores, now_ms=s.clock.now_ms, custom_roles=lambda _tenant: {})
+    parts = IdentityParts(
+        stores=s.stores,
+        now_ms=s.clock.now_ms,
+        monotonic_s=lambda: s.clock.read().monotonic_nanos / 1e9,
+        jwt=chosen.jwt,
+        custom_roles=lambda _tenant: {},
+    )
 
-    def make(module: str) -> TokenAuthenticator:
-        made: TokenAuthenticator = import_module(f"chalicelib.adapters.identity.{module}").make(parts)
+    def tokens() -> TokenAuthenticator:
+        from chalicelib.adapters.identity import jwt_tokens
+
+        return jwt_tokens.make(parts)
+
+    def keys() -> TokenAuthenticator:
+        made: TokenAuthenticator = import_module("chalicelib.adapters.identity.api_keys").make(parts)
         return made
 
-    return chain.choose(chosen.auth, {chain.JWT: partial(make, "jwt_tokens"), chain.API_KEY: partial(make, "api_keys")})
+    return chain.choose(chosen.auth, {chain.JWT: tokens, chain.API_KEY: keys})
 
 
 def clock() -> Clock:

@@ -20,6 +20,8 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.security import jwt_settings
+from chalicelib.core.security.jwt_settings import JwtSettings
 from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
@@ -50,6 +52,13 @@ VARIABLES = (
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
+    "CHRONO_JWT_ISSUER",
+    "CHRONO_JWT_AUDIENCE",
+    "CHRONO_JWKS_URL",
+    "CHRONO_JWT_TENANT_CLAIM",
+    "CHRONO_JWT_SUBJECT_CLAIM",
+    "CHRONO_JWT_ROLES_CLAIM",
+    "CHRONO_PUBLIC_OPS",
     "CHRONO_TRUSTED_PROXIES",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
@@ -83,7 +92,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     """The validated choices of one process. Durations are milliseconds.
 
     ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
-    ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``.
+    ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``. ``jwt`` is
+    None where it is not in that list. ``public_ops`` opens /health and /metrics to callers without credentials.
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
     """
@@ -110,6 +120,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
+    jwt: JwtSettings | None
+    public_ops: bool
     trusted_proxies: tuple[Network, ...]
     page_token_secret: str | None
     tracing: bool
@@ -145,6 +157,7 @@ def load(env: Mapping[str, str]) -> Settings:
     endpoint = _endpoint(env)
     on_lambda = bool(env.get("AWS_LAMBDA_FUNCTION_NAME"))
     loopback = _loopback(stage, host, endpoint, on_lambda)
+    auth = _auth(env, loopback)
     return Settings(
         stage=stage,
         http_host=host,
@@ -169,7 +182,9 @@ def load(env: Mapping[str, str]) -> Settings:
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
-        auth=_auth(env, loopback),
+        auth=auth,
+        jwt=jwt_settings.read(env) if "jwt" in auth.split(",") else None,
+        public_ops=_choice(env, "CHRONO_PUBLIC_OPS", "0", ("0", "1")) == "1",
         trusted_proxies=_trusted_proxies(env),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
