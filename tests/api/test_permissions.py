@@ -17,8 +17,6 @@ READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they
 LATER: set[Permission] = {
     "keys:read",
     "keys:write",
-    "roles:read",
-    "roles:write",
     "policies:read",
     "policies:write",
     "audit:read",
@@ -39,7 +37,7 @@ def _name(operation: Operation) -> str:
 
 def _path(operation: Operation) -> str:
     path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
-    return path.replace("{frequency}", "second").replace("{name}", "n")
+    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r")
 
 
 class HouseOf(House):

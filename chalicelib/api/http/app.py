@@ -21,9 +21,10 @@ from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError
+from chalicelib.core.errors import BadRequest, ChronoError, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
-from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.caller import Caller, guest
+from chalicelib.core.security.permissions import Permission
 from chalicelib.core.security.source import Network, source_ip
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.identity import Authenticator, Credentials
@@ -41,6 +42,9 @@ class ApiSettings(Protocol):
 
     @property
     def trusted_proxies(self) -> tuple[Network, ...]: ...
+
+    @property
+    def public_ops(self) -> bool: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -71,12 +75,18 @@ class HttpApi:
         self._settings = settings
         self._authenticator = authenticator
 
-    def respond(self, headers: Mapping[str, str], peer: str | None, call: Callable[[Visit], Response]) -> Response:
+    def respond(
+        self,
+        headers: Mapping[str, str],
+        peer: str | None,
+        call: Callable[[Visit], Response],
+        opened: Permission | None = None,
+    ) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
-        address at the other end of the connection."""
+        address at the other end of the connection; ``opened`` what a caller without credentials may do."""
         context = self._trace(headers)
         try:
-            response = call(Visit(context, self._admit(headers, peer)))
+            response = call(Visit(context, self._admit(headers, peer, opened)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
@@ -132,11 +142,27 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str], peer: str | None) -> Caller:
+    def opened(self, request: Request) -> Permission | None:
+        """The permission of an operation that CHRONO_PUBLIC_OPS opens; None for all others."""
+        if not self._settings().public_ops:
+            return None
+        try:
+            operation, _ = self._table.find(request.method, request.path, request.uri_params or {})
+        except ChronoError:
+            return None
+        return operation.permission if operation.ops else None
+
+    def _admit(self, headers: Mapping[str, str], peer: str | None, opened: Permission | None) -> Caller:
         """Who asks. What the call keeps open ends with the caller's credential."""
         source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
-        caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+        try:
+            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+        except Unauthorized:
+            if opened is None:
+                raise
+            connection.end_when(None)
+            return guest(opened)
         connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
@@ -211,7 +237,12 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, connection.peer() or _gateways_peer(request), call)
+        peer = connection.peer() or _gateways_peer(request)
+        try:
+            opened = api.opened(request)
+        except SettingsError:
+            opened = None  # answering the call fails on the same, in the words for it
+        return api.respond(request.headers, peer, call, opened)
 
     return middleware
 

@@ -59,6 +59,13 @@ def caller_of(
 ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, credential="off", expires_at_ms=None)
 
 
+def guest(permission: Permission) -> Caller:
+    """A caller without credentials, where CHRONO_PUBLIC_OPS lets them do this one thing."""
+    return caller_of(
+        DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=[permission]
+    )
+
+
 def system_caller(tenant: str) -> Caller:
     """The service itself, where a worker calls a use case for a tenant."""
     return caller_of(tenant, SERVICE_SUBJECT, [ADMIN], {}, credential="system", expires_at_ms=None)
