@@ -75,7 +75,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "tags": [{"name": name} for name in sorted({o.tag for o in table})],
-        "security": [{"bearer": []}],
+        "security": [{}, {"bearer": []}],  # without one while CHRONO_AUTH is off, as the scheme's description says
         "components": {
             "schemas": components,
             "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
@@ -153,8 +153,6 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
     }
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
-    if operation.ops:
-        described["security"] = [{}, {"bearer": []}]
     if operation.takes_body:
         required = bool(components.get(operation.body.__name__, {}).get("required"))
         media: dict[str, Any] = {"schema": refs[operation.body]}
