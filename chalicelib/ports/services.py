@@ -31,6 +31,7 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
@@ -83,6 +84,7 @@ class Stores(Struct, frozen=True):
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
+    roles: RoleStore
 
 
 class Machine(Struct, frozen=True):

@@ -10,6 +10,7 @@ from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.process.permits import Permits
 from chalicelib.process.recheck_latency import RecheckLatency
+from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -26,3 +27,4 @@ class ProcessMemory(Struct, frozen=True):
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
+    roles: RoleMemory = field(default_factory=RoleMemory)

@@ -116,7 +116,7 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         execution_id = house.fire()
         house.accept(execution_id)
         path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
-        path = path.replace("{execution_id}", execution_id)
+        path = path.replace("{execution_id}", execution_id).replace("{role}", "retrier")
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
@@ -152,7 +152,7 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
     execution_id = house.fire()
     assert house.call("POST", "/api/v1/leases:acquire", {"name": "a", "holder_id": "h", "ttl_ms": 1000}).status == 200
     known = {"schedule_id": execution_id[:26], "job_id": execution_id[:26], "execution_id": execution_id}
-    known |= {"name": "a", "frequency": "second"}
+    known |= {"name": "a", "frequency": "second", "role": "viewer"}
     seen = set()
     for path, methods in document["paths"].items():
         for parameter in (p for m in methods.values() for p in m["parameters"] if p.get("in") == "path"):

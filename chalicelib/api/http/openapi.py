@@ -17,6 +17,7 @@ from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
@@ -27,7 +28,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_EVERY_CALL = (401, 422, 429, 500, 503)
+_EVERY_CALL = (401, 403, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 _IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
 
@@ -42,6 +43,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "execution_id": ExecutionId,
     "name": LeaseName,
     "frequency": Frequency,
+    "role": RoleName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -73,13 +75,13 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "tags": [{"name": name} for name in sorted({o.tag for o in table})],
-        "security": [{}, {"bearer": []}],
+        "security": [{}, {"bearer": []}],  # without one while CHRONO_AUTH is off, as the scheme's description says
         "components": {
             "schemas": components,
             "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
             "headers": _HEADERS,
             "parameters": _PARAMETERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"bearer": _BEARER},
         },
     }
 
@@ -230,6 +232,12 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
 
 
+_BEARER: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A JSON Web Token of the deployment's issuer, or an API key (`cw_…`), as `CHRONO_AUTH` says. A "
+    "deployment on loopback takes every caller while that is `off`.",
+}
 _HEADERS: dict[str, Any] = {
     "traceparent": {
         "description": "W3C Trace Context: the caller's trace, or a new one.",

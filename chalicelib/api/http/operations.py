@@ -82,6 +82,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -99,6 +100,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     guarded: bool = False
     yaml: bool = False
     open_ended: bool = False
+    ops: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
