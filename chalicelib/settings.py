@@ -19,6 +19,7 @@ from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
+from chalicelib.core.quotas.limits import RATE_MAX_PER_S
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
@@ -45,6 +46,8 @@ VARIABLES = (
     "CHRONO_MAX_INFLIGHT_PER_TARGET",
     "CHRONO_MAX_RATE_PER_OWNER",
     "CHRONO_MAX_RATE_PER_TARGET",
+    "CHRONO_RATE_READS_PER_S",
+    "CHRONO_RATE_WRITES_PER_S",
     "CHRONO_WEBHOOK_ALLOW",
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
@@ -83,7 +86,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
     ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
-    ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
+    ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
+    None where there is no limit.
     """
 
     stage: str
@@ -104,6 +108,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     max_inflight_per_target: int | None
     max_rate_per_owner: int | None
     max_rate_per_target: int | None
+    reads_per_s: int | None
+    writes_per_s: int | None
     webhook_allow: tuple[str, ...]
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
@@ -163,6 +169,8 @@ def load(env: Mapping[str, str]) -> Settings:
         max_inflight_per_target=_bound(env, "CHRONO_MAX_INFLIGHT_PER_TARGET"),
         max_rate_per_owner=_bound(env, "CHRONO_MAX_RATE_PER_OWNER"),
         max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
+        reads_per_s=_integer(env, "CHRONO_RATE_READS_PER_S", 0, 0, RATE_MAX_PER_S) or None,
+        writes_per_s=_integer(env, "CHRONO_RATE_WRITES_PER_S", 0, 0, RATE_MAX_PER_S) or None,
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),

@@ -11,6 +11,7 @@ from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
+from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
 from chalicelib.ports.services import Stores
@@ -26,4 +27,5 @@ def open_stores() -> Stores:
         idempotency=MemoryIdempotencyStore(),
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),
+        quotas=MemoryQuotaStore(),
     )

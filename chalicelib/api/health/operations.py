@@ -96,6 +96,7 @@ def operations() -> list[Operation]:
             summary="Whether schedules fire",
             tag="operations",
             permission="health.read",
+            free=True,
             handler=Health().get,
             answers={200: schemas.HealthView},
             errors=(503,),

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
-from chalicelib.api.http import yaml_text
+from chalicelib.api.http import quotas, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
@@ -33,6 +33,7 @@ log = logging.getLogger("chronowatch.api")
 
 _AUTH_OFF = "off"
 _FRAMES_LOGGED = 12
+_STANDING = "chrono_quota"
 
 
 class ApiSettings(Protocol):
@@ -93,6 +94,9 @@ class HttpApi:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
         caller = self._identify(self._settings(), request.headers)
+        standing = quotas.charge_call(self._services(), caller, operation)
+        request.context[_STANDING] = standing
+        quotas.check(standing)
         authorize(caller, operation.permission)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
@@ -212,7 +216,11 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, call)
+        response = api.respond(request.headers, call)
+        standing = request.context.get(_STANDING)
+        if standing is not None:
+            response.headers.update(quotas.headers(standing))
+        return response
 
     return middleware
 

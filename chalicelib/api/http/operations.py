@@ -82,6 +82,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``free``: no quota counts it.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -97,6 +98,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False
+    free: bool = False
     yaml: bool = False
     open_ended: bool = False
     description: str = ""
