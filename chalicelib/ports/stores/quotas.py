@@ -1,4 +1,4 @@
-"""The buckets that all processes share, one a quota of a principal. ``ports.services`` has the contract.
+"""The buckets that all processes share, one a quota of a principal. See ``ports.services``.
 
 These calls stand in the way of every request, so an adapter does not repeat one that fails: the process goes on alone.
 """
