@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.actions: set[tuple[str, str]] = set()
+        self.leading_keys: set[str] = set()
 
     def attach(self, client: Any) -> None:
         service = client.meta.service_model.service_name
@@ -39,6 +41,7 @@ class Seen:
 
     def _note(self, params: Mapping[str, Any], model: Any, **_: object) -> None:
         service = model.service_model.service_name
+        self.leading_keys |= set(_leading_keys(params))
         self.actions |= {(f"{service}:{action}", resource) for action, resource in _needed(model.name, params)}
 
 
@@ -60,6 +63,20 @@ def _needed(call: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         named = params.get("TableName") or params.get("QueueName") or params.get("QueueUrl", "*").rpartition("/")[2]
         yield _RENAMED.get(call, call), named
+
+
+def _leading_keys(params: Mapping[str, Any]) -> Iterator[str]:
+    """The partition keys that a call on items names, as DynamoDB tells IAM; those of statements are left out."""
+    for part in [params, *(inner for item in params.get("TransactItems", ()) for inner in item.values())]:
+        for holder in ("Key", "Item"):
+            if "pk" in part.get(holder, {}):
+                yield part[holder]["pk"]["S"]
+    for request in params.get("RequestItems", {}).values():
+        yield from (key["pk"]["S"] for key in request["Keys"])
+    if "KeyConditionExpression" in params:
+        placeholder = re.search(r"= *(:\w+)", params["KeyConditionExpression"])
+        assert placeholder is not None
+        yield params["ExpressionAttributeValues"][placeholder[1]]["S"]
 
 
 def policy(function: str) -> list[dict[str, Any]]:

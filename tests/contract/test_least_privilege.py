@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from chalicelib.ports.work_queue import Incoming, Outgoing
 from chalicelib.workers import deliver, feed, reconcile, sweep
 from chalicelib.workers.feed import Written
 from infra.state import State
+from infra.tenant_keys import DEPLOYMENT_KEYS, TAG
 from tests.contract.rights import Seen, allowed, permits
 from tests.kit.emulator import REGION
 from tests.kit.house import House
@@ -253,6 +255,14 @@ def test_the_play_calls_the_nouns_of_the_api(cast: Cast) -> None:
         for op in table().operations
         if op.path.startswith("/api/v1/") and op.permission not in ("docs.read", "time.read")
     }
+
+
+def test_the_keys_that_the_api_names_are_those_of_its_tenant_or_the_deployment(cast: Cast) -> None:
+    """So it goes on working where its role is bound to them (scripts/package --tenant-tags)."""
+    named = cast.seen["api"].leading_keys
+    patterns = [pattern.replace(TAG, "default") for pattern in (TAG, f"{TAG}#*", *DEPLOYMENT_KEYS)]
+    assert len(named) > 10
+    assert not {key for key in named if not any(fnmatchcase(key, pattern) for pattern in patterns)}
 
 
 def test_a_call_without_a_permission_would_be_found(cast: Cast) -> None:
