@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.machine.system import SystemClock
 
+QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
 
 
@@ -140,7 +141,8 @@ def build(chosen: Settings) -> Services:
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     retention_s = chosen.retention_ms // 1000
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s)
+    hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, hasty)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -166,6 +168,8 @@ def build(chosen: Settings) -> Services:
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),
+        reads_per_s=chosen.reads_per_s,
+        writes_per_s=chosen.writes_per_s,
     )
     machine = Machine(
         clock=own_clock,

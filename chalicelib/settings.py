@@ -19,6 +19,7 @@ from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
+from chalicelib.core.quotas.limits import RATE_MAX_PER_S
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.security import jwt_settings
 from chalicelib.core.security.jwt_settings import JwtSettings
@@ -48,6 +49,8 @@ VARIABLES = (
     "CHRONO_MAX_INFLIGHT_PER_TARGET",
     "CHRONO_MAX_RATE_PER_OWNER",
     "CHRONO_MAX_RATE_PER_TARGET",
+    "CHRONO_RATE_READS_PER_S",
+    "CHRONO_RATE_WRITES_PER_S",
     "CHRONO_WEBHOOK_ALLOW",
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
@@ -95,7 +98,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``. ``jwt`` is
     None where it is not in that list. ``public_ops`` opens /health and /metrics to callers without credentials.
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
-    ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
+    ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
+    None where there is no limit.
     """
 
     stage: str
@@ -116,6 +120,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     max_inflight_per_target: int | None
     max_rate_per_owner: int | None
     max_rate_per_target: int | None
+    reads_per_s: int | None
+    writes_per_s: int | None
     webhook_allow: tuple[str, ...]
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
@@ -179,6 +185,8 @@ def load(env: Mapping[str, str]) -> Settings:
         max_inflight_per_target=_bound(env, "CHRONO_MAX_INFLIGHT_PER_TARGET"),
         max_rate_per_owner=_bound(env, "CHRONO_MAX_RATE_PER_OWNER"),
         max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
+        reads_per_s=_integer(env, "CHRONO_RATE_READS_PER_S", 0, 0, RATE_MAX_PER_S) or None,
+        writes_per_s=_integer(env, "CHRONO_RATE_WRITES_PER_S", 0, 0, RATE_MAX_PER_S) or None,
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),

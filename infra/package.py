@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infra import cloudformation, terraform, vendor
+from infra import cloudformation, tenant_keys, terraform, vendor
 from infra.state import State, state
 
 ROOT = vendor.ROOT
@@ -59,8 +59,10 @@ def stages() -> list[str]:
     return sorted(json.loads(CONFIG.read_text())["stages"])
 
 
-def package(stage: str, kind: str, out: Path) -> Package:
+def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Package:
     """Write template and zip of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
+    if tenant_tags and kind != "cloudformation":
+        raise PackageFailed("--tenant-tags is for --format cloudformation")
     if stage not in stages():
         raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
     chosen = FORMATS[kind]
@@ -76,6 +78,8 @@ def package(stage: str, kind: str, out: Path) -> Package:
     finally:
         shutil.rmtree(project, ignore_errors=True)
     whole = chosen.complete(document, state(stage))
+    if tenant_tags:
+        tenant_keys.restrict_template(whole, cloudformation.API)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     return Package(out / chosen.file, out / ZIP_NAME)
 
@@ -122,10 +126,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--stage", default="prod", help="a stage of .chalice/config.json (prod)")
     parser.add_argument("--format", default="cloudformation", choices=sorted(FORMATS))
     parser.add_argument("--out", type=Path, help="a directory, emptied first (build/FORMAT/STAGE)")
+    parser.add_argument("--tenant-tags", action="store_true", help="bind the API's role to the keys of its tag tenant")
     chosen = parser.parse_args(arguments)
     out = chosen.out or BUILD / chosen.format / chosen.stage
     try:
-        made = package(chosen.stage, chosen.format, out)
+        made = package(chosen.stage, chosen.format, out, chosen.tenant_tags)
     except (PackageFailed, vendor.VendorFailed) as problem:
         print(f"scripts/package: {problem}", file=sys.stderr)
         return 1

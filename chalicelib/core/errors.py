@@ -11,6 +11,7 @@
     ├── TooLarge (413), UnsupportedMedia (415)
     │   └── UnsupportedCoding (415)   a compressed body
     ├── TooMany (429)                 slow down; carries retry_after_s
+    │   └── QuotaExceeded (429)       the principal's own quota; names it
     ├── Unavailable (503)             a store, a queue or a bus throttles or is away
     │   └── OutcomeUnknown (503)      a write timed out: it may have happened
     └── CapacityExhausted (507)
@@ -164,6 +165,17 @@ class TooMany(ChronoError):
     def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(TooMany):
+    """Raised when a principal asks for more than its quota; ``policy`` names the quota."""
+
+    title = "Quota exceeded"
+    default_code = "quota_exceeded"
+
+    def __init__(self, detail: str, *, policy: str, retry_after_s: int) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.policy = policy
 
 
 class Unavailable(ChronoError):

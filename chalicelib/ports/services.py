@@ -31,6 +31,7 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
@@ -50,7 +51,8 @@ class Config(Struct, frozen=True):
     ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
     get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
-    instants that one message carries. ``caps`` bounds what this process delivers at once."""
+    instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
+    ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit)."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -72,6 +74,8 @@ class Config(Struct, frozen=True):
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
     caps: Caps = Caps()
+    reads_per_s: int | None = None
+    writes_per_s: int | None = None
 
 
 class Stores(Struct, frozen=True):
@@ -85,6 +89,7 @@ class Stores(Struct, frozen=True):
     logs: LogStore
     ticks: TickStore
     roles: RoleStore
+    quotas: QuotaStore
 
 
 class Machine(Struct, frozen=True):

@@ -9,6 +9,7 @@ from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.process.permits import Permits
+from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.tenant_memory import TenantMemory
@@ -28,3 +29,4 @@ class ProcessMemory(Struct, frozen=True):
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
     roles: RoleMemory = field(default_factory=RoleMemory)
+    quotas: QuotaMemory = field(default_factory=QuotaMemory)

@@ -60,6 +60,7 @@ NOUNS = {
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
+    "quotas": _layer("how much a principal may ask for in a second"),
 }
 
 LINES_MAX = 400

@@ -9,6 +9,7 @@ from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
+from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
@@ -16,12 +17,19 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.services import Stores
 
 
-def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RETENTION_S) -> Stores:
+def open_stores(
+    client: ClientFactory,
+    stage: str,
+    retention_s: int = HISTORY_RETENTION_S,
+    hasty_client: ClientFactory | None = None,
+) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
     ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
+    ``hasty_client`` gives up sooner than ``client``: for what stands in the way of every request.
     """
-    database = Database(client, Names.of_stage(stage))
+    names = Names.of_stage(stage)
+    database = Database(client, names)
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -31,4 +39,5 @@ def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RE
         logs=DynamoLogStore(database, retention_s),
         ticks=DynamoTickStore(database, retention_s),
         roles=DynamoRoleStore(database),
+        quotas=DynamoQuotaStore(hasty_client or client, names),
     )

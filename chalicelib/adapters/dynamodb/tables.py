@@ -137,7 +137,7 @@ class ExecutionItem(Model):
 
 
 class RegistryItem(Model):
-    """A cursor, a lease, an idempotency record, a log line or a counter of capacity."""
+    """A cursor, a lease, an idempotency record, a log line, a quota's bucket or a counter of capacity."""
 
     class Meta:
         table_name = "registry"

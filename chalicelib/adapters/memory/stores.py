@@ -11,6 +11,7 @@ from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
+from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
@@ -28,4 +29,5 @@ def open_stores() -> Stores:
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),
         roles=MemoryRoleStore(),
+        quotas=MemoryQuotaStore(),
     )

@@ -96,6 +96,7 @@ def operations() -> list[Operation]:
             summary="Whether schedules fire",
             tag="operations",
             permission="health:read",
+            free=True,
             handler=Health().get,
             ops=True,
             answers={200: schemas.HealthView},

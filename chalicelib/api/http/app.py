@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
-from chalicelib.api.http import connection, yaml_text
+from chalicelib.api.http import connection, quotas, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
@@ -35,6 +35,7 @@ from chalicelib.usecases.idempotency import RepeatableCall
 log = logging.getLogger("chronowatch.api")
 
 _FRAMES_LOGGED = 12
+_STANDING = "chrono_quota"
 
 
 class ApiSettings(Protocol):
@@ -97,6 +98,9 @@ class HttpApi:
     def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        standing = quotas.charge_call(self._services(), visit.caller, operation)
+        request.context[_STANDING] = standing
+        quotas.check(standing)
         authorize(visit.caller, operation.permission)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
@@ -242,7 +246,11 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
             opened = api.opened(request)
         except SettingsError:
             opened = None  # answering the call fails on the same, in the words for it
-        return api.respond(request.headers, peer, call, opened)
+        response = api.respond(request.headers, peer, call, opened)
+        standing = request.context.get(_STANDING)
+        if standing is not None:
+            response.headers.update(quotas.headers(standing))
+        return response
 
     return middleware
 

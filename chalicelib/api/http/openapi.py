@@ -12,7 +12,8 @@ from chalicelib import VERSION
 from chalicelib.api.executions.schemas import ExecutionId
 from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Operation
-from chalicelib.api.http.problem import JSON, PROBLEM_JSON
+from chalicelib.api.http.problem import JSON, PROBLEM_JSON, QUOTA_PROBLEM_TYPE
+from chalicelib.api.http.quotas import RATE_LIMIT, RATE_LIMIT_POLICY
 from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
@@ -201,7 +202,9 @@ def _responses(operation: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
 def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, Any]) -> dict[str, Any]:
     own = operation.answer_headers.items()
     headers: dict[str, Any] = {name: {"description": said, "schema": {"type": "string"}} for name, said in own}
-    headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS if name != "Idempotent-Replayed"}
+    headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _ON_EVERY_ANSWER}
+    if not operation.free:
+        headers |= _QUOTA_REFS
     if operation.creates:
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
     described: dict[str, Any] = {"description": "Not modified" if status == 304 else "Done", "headers": headers}
@@ -229,7 +232,13 @@ def _problem_response(status: int) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"$ref": _REF.format(name=Problem.__name__)}}
     if status == 422:
         media["example"] = example
-    return {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
+    described: dict[str, Any] = {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
+    if status in (429, 503):
+        described["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    if status == 429:
+        media["example"] = _QUOTA_EXAMPLE
+        described["headers"] |= _QUOTA_REFS
+    return described
 
 
 _BEARER: Final[Mapping[str, Any]] = {
@@ -251,6 +260,32 @@ _HEADERS: dict[str, Any] = {
         "description": "`true` when this is the first call's answer again.",
         "schema": {"type": "string", "const": "true"},
     },
+    "Retry-After": {
+        "description": "Seconds after which the call may pass.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    RATE_LIMIT: {
+        "description": "Where a quota is set: `r` calls may follow at once; `t` seconds later there are more. A "
+        "structured field (draft-ietf-httpapi-ratelimit-headers-11).",
+        "schema": {"type": "string", "examples": ['"writes";r=42;t=1']},
+    },
+    RATE_LIMIT_POLICY: {
+        "description": "Where a quota is set: `q` calls of the caller in a window of `w` seconds.",
+        "schema": {"type": "string", "examples": ['"writes";q=100;w=1']},
+    },
+}
+_ON_EVERY_ANSWER: Final = ("traceparent", "X-Chrono-HLC")
+_QUOTA_REFS: Final[Mapping[str, Any]] = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in (RATE_LIMIT, RATE_LIMIT_POLICY)
+}
+_QUOTA_EXAMPLE: Final[Mapping[str, Any]] = {
+    "type": QUOTA_PROBLEM_TYPE,
+    "title": "Quota exceeded",
+    "status": 429,
+    "detail": "writes: at most 100 a second for one caller; come again after Retry-After",
+    "code": "quota_exceeded",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "violated-policies": ["writes"],
 }
 _PARAMETERS: dict[str, Any] = {
     "IdempotencyKey": {

@@ -83,6 +83,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
+    ``free``: no quota counts it.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -98,6 +99,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False
+    free: bool = False
     yaml: bool = False
     open_ended: bool = False
     ops: bool = False

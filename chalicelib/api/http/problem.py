@@ -22,6 +22,7 @@ from chalicelib.core.errors import (
     InvalidField,
     MethodNotAllowed,
     PreconditionFailed,
+    QuotaExceeded,
     TooLarge,
     TooMany,
     Unauthorized,
@@ -33,6 +34,8 @@ from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+# Registered by draft-ietf-httpapi-ratelimit-headers-11; all other types are our own.
+QUOTA_PROBLEM_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 CHALLENGE = 'Bearer realm="chronowatch"'
 INVALID_CHALLENGE = (
     CHALLENGE + ', error="invalid_token"'
@@ -81,6 +84,9 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
     )
     if isinstance(error, InvalidField):
         document.errors = [ProblemField(e.field, e.message) for e in error.errors]
+    if isinstance(error, QuotaExceeded):
+        document.type = QUOTA_PROBLEM_TYPE
+        document.violated_policies = [error.policy]
     if checks is not None:
         document.checks = dict(checks)
     return Reply(error.status, document, _error_headers(error), PROBLEM_JSON)
