@@ -20,6 +20,8 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.secrets import secret_settings
+from chalicelib.core.secrets.secret_settings import SecretSettings
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
@@ -46,6 +48,8 @@ VARIABLES = (
     "CHRONO_MAX_RATE_PER_OWNER",
     "CHRONO_MAX_RATE_PER_TARGET",
     "CHRONO_WEBHOOK_ALLOW",
+    "CHRONO_WEBHOOK_OWN_API",
+    *secret_settings.VARIABLES,
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
@@ -105,6 +109,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     max_rate_per_owner: int | None
     max_rate_per_target: int | None
     webhook_allow: tuple[str, ...]
+    own_api: bool
+    secrets: SecretSettings
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
@@ -133,6 +139,11 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
 def from_environment() -> Settings:
     """The settings of this process; raises SettingsError."""
     return load(os.environ)
+
+
+def environment_secret(name: str) -> str | None:
+    """The variable that ``env:NAME`` means. The service's own variables and AWS's credentials are no one's target."""
+    return None if name in VARIABLES or name.startswith("AWS_") else os.environ.get(name)
 
 
 def load(env: Mapping[str, str]) -> Settings:
@@ -164,6 +175,8 @@ def load(env: Mapping[str, str]) -> Settings:
         max_rate_per_owner=_bound(env, "CHRONO_MAX_RATE_PER_OWNER"),
         max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
         webhook_allow=_webhook_allow(env, loopback),
+        own_api=_choice(env, "CHRONO_WEBHOOK_OWN_API", "refuse", ("refuse", "allow")) == "allow",
+        secrets=secret_settings.load(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
         auth=_auth(env, loopback),

@@ -51,6 +51,7 @@ class TestSettings:
 
     __test__ = False
     auth: str = "off"
+    own_api: bool = False
     secret: str = field(default="0123456789abcdef0123456789abcdef", repr=False)
 
     def required_page_token_secret(self) -> str:

@@ -15,15 +15,17 @@ from typing import Any, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
+from msgspec.structs import replace
 
 from chalicelib.api.http import yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
+from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, Unauthorized
 from chalicelib.core.security.authorize import authorize
-from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, ANYONE, Caller
+from chalicelib.core.targets import loop_depth
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
@@ -40,6 +42,9 @@ class ApiSettings(Protocol):
 
     @property
     def auth(self) -> str: ...
+
+    @property
+    def own_api(self) -> bool: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -76,11 +81,14 @@ class HttpApi:
         self._settings = settings
         self._identify = identify
 
-    def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
-        """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
+    def respond(
+        self, headers: Mapping[str, str], call: Callable[[TraceContext], Response], public: bool = False
+    ) -> Response:
+        """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``public``: it
+        needs no credentials."""
         context = self._trace(headers)
         try:
-            self._admit(headers)
+            self._admit(headers, public)
             response = call(context)
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
@@ -92,8 +100,10 @@ class HttpApi:
     def run(self, request: Request, context: TraceContext) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
-        caller = self._identify(self._settings(), request.headers)
-        authorize(caller, operation.permission)
+        caller = ANYONE if operation.public else self._identify(self._settings(), request.headers)
+        if not operation.public:
+            authorize(caller, operation.permission)
+        caller = self._at_depth(caller, request.headers)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
@@ -121,6 +131,10 @@ class HttpApi:
         """The methods that a path answers. Raises NotFound."""
         return sorted(self._table.methods(route, raw_params)[0])
 
+    def is_public(self, method: str, path: str) -> bool:
+        """As ``Table.is_public``."""
+        return self._table.is_public(method, path)
+
     def open_route(self, path: str) -> tuple[str, str, str] | None:
         """As ``Table.open_route``."""
         return self._table.open_route(path)
@@ -138,11 +152,19 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        self._identify(self._settings(), headers)
+    def _admit(self, headers: Mapping[str, str], public: bool) -> None:
+        if not public:
+            self._identify(self._settings(), headers)
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
+
+    def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
+        """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""
+        depth = loop_depth.parse(headers.get(loop_depth.HEADER))
+        if problem := loop_depth.problem(depth, self._settings().own_api):
+            raise Forbidden(problem, code="webhook_loop")
+        return replace(caller, depth=depth) if depth else caller
 
     def _stamp(self, response: Response) -> None:
         try:
@@ -212,7 +234,7 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, call)
+        return api.respond(request.headers, call, api.is_public(request.method, request.path))
 
     return middleware
 

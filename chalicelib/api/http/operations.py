@@ -81,6 +81,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``public``: a call needs no credentials; the handler reads nothing of a tenant.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
@@ -99,6 +100,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     guarded: bool = False
     yaml: bool = False
     open_ended: bool = False
+    public: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Table:
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
         self._open = tuple((op.route[: op.route.rindex("{")], op.route) for op in self.operations if op.open_ended)
+        self._public = {(op.method, op.path) for op in self.operations if op.public}
         self._by_route: dict[str, dict[str, dict[str, Operation]]] = {}
         for operation in self.operations:
             verbs = self._by_route.setdefault(operation.route, {})
@@ -136,6 +139,10 @@ class Table:
         """Each route with the methods that any verb of it answers."""
         for route, verbs in self._by_route.items():
             yield route, sorted({method for methods in verbs.values() for method in methods})
+
+    def is_public(self, method: str, path: str) -> bool:
+        """Whether a call needs no credentials."""
+        return (method, path) in self._public
 
     def open_route(self, path: str) -> tuple[str, str, str] | None:
         """Of a path that goes on where a route's last parameter may hold slashes: what comes before that parameter, the

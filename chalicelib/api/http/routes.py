@@ -15,6 +15,7 @@ from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
+from chalicelib.api.webhooks.operations import operations as webhook_operations
 
 
 def table() -> Table:
@@ -34,5 +35,6 @@ def table() -> Table:
     operations += clock_operations()
     operations += health_operations()
     operations += cluster_operations()
+    operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)
