@@ -19,6 +19,7 @@ from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
@@ -105,7 +106,8 @@ def build(chosen: Settings) -> Services:
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     retention_s = chosen.retention_ms // 1000
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s)
+    sealing = _sealing(chosen, own_clock, clients)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -149,6 +151,7 @@ def build(chosen: Settings) -> Services:
         queue,
         LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
         _webhook_keys(chosen, secrets),
+        sealing,
     )
 
 
@@ -215,6 +218,17 @@ def _secrets(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Secr
     if chosen.secrets.vault is not None:
         stores["vault"] = partial(vault, chosen.secrets.vault)
     return KeptSecrets(stores, monotonic_s=monotonic_s)
+
+
+def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Sealing:
+    if chosen.secrets.kms_key_id is None:
+        return UNSEALED
+    from chalicelib.adapters.secrets.kms_sealing import KmsSealing
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

@@ -21,7 +21,7 @@ PLATFORM = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--p
 # is the peer of tests and benches: the product never imports it.
 NOT_SHIPPED = ("chalice", "croniter")
 SERVICES = frozenset(
-    {"dynamodb", "events", "lambda", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
+    {"dynamodb", "events", "kms", "lambda", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
 )
 
 

@@ -26,6 +26,7 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -112,6 +113,7 @@ class Services(Struct, frozen=True):
     targets: Mapping[str, Target]
     process: ProcessMemory
     webhook_keys: WebhookKeys = NoWebhookKeys()
+    sealing: Sealing = UNSEALED
 
 
 def assemble(
@@ -121,6 +123,7 @@ def assemble(
     queue: WorkQueue,
     targets: Mapping[str, Target],
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
+    sealing: Sealing = UNSEALED,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -135,4 +138,5 @@ def assemble(
         targets=targets,
         process=ProcessMemory(),
         webhook_keys=webhook_keys,
+        sealing=sealing,
     )

@@ -12,15 +12,19 @@ from chalicelib.adapters.dynamodb.logs import DynamoLogStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.services import Stores
 
 
-def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RETENTION_S) -> Stores:
+def open_stores(
+    client: ClientFactory, stage: str, retention_s: int = HISTORY_RETENTION_S, sealing: Sealing = UNSEALED
+) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept. ``sealing``: how payloads
+    are stored.
     """
-    database = Database(client, Names.of_stage(stage))
+    database = Database(client, Names.of_stage(stage), sealing)
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
