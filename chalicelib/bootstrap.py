@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from chalicelib.core.secrets.secret_policy import SecretPolicy
+from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.sealing import UNSEALED, Sealing
+from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
+from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
-from chalicelib.settings import Settings, from_environment
+from chalicelib.settings import Settings, environment_secret, from_environment
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -142,7 +147,8 @@ def build(chosen: Settings) -> Services:
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     retention_s = chosen.retention_ms // 1000
     hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, hasty)
+    sealing = _sealing(chosen, own_clock, clients)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -153,6 +159,7 @@ def build(chosen: Settings) -> Services:
         default_timezone=chosen.timezone,
         zone_data=zone_data_version(),
         webhook_allow=chosen.webhook_allow,
+        secrets=_secret_policy(chosen),
         webhook_timeout_ms=chosen.webhook_timeout_ms,
         attempt_timeout_ms=chosen.attempt_timeout_ms,
         max_attempts=chosen.max_attempts,
@@ -178,8 +185,17 @@ def build(chosen: Settings) -> Services:
         signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
         time_sources=time_sources,
     )
+    secrets = _secrets(chosen, own_clock, clients)
     queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
-    return assemble(config, machine, stores, queue, LazyTargets(_target_makers(chosen, own_clock, clients)))
+    return assemble(
+        config,
+        machine,
+        stores,
+        queue,
+        LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
+        _webhook_keys(chosen, secrets),
+        sealing,
+    )
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -206,7 +222,69 @@ class LazyTargets(Mapping[str, Target]):
         return len(self._makers)
 
 
-def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -> dict[str, Callable[[], Target]]:
+def _secret_policy(chosen: Settings) -> SecretPolicy:
+    return SecretPolicy(environment=chosen.loopback, header_refs=chosen.secrets.header_refs)
+
+
+def _secrets(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Secrets:
+    """The stores of secrets by the word that references begin with; each is loaded by the first reference to it."""
+    from chalicelib.adapters.secrets.kept_secrets import KeptSecrets
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    def secrets_manager() -> SecretStore:
+        from chalicelib.adapters.secrets.aws_secrets import SecretsManagerStore
+
+        return SecretsManagerStore(clients.factory("secretsmanager", TARGET_READ_TIMEOUT_S))
+
+    def parameters() -> SecretStore:
+        from chalicelib.adapters.secrets.aws_secrets import ParameterStore
+
+        return ParameterStore(clients.factory("ssm", TARGET_READ_TIMEOUT_S))
+
+    def environment() -> SecretStore:
+        from chalicelib.adapters.secrets.environment_secrets import EnvironmentStore
+
+        return EnvironmentStore(environment_secret)
+
+    def vault(found: VaultSettings) -> SecretStore:
+        from chalicelib.adapters.http.client import HttpClient
+        from chalicelib.adapters.secrets.vault import VaultStore
+
+        http = HttpClient(found.addr, monotonic_s=monotonic_s, ca_file=found.ca_file)
+        return VaultStore(http, found, monotonic_s=monotonic_s, now_ms=own_clock.now_ms)
+
+    stores: dict[str, Callable[[], SecretStore]] = {"secretsmanager": secrets_manager, "ssm": parameters}
+    if chosen.loopback:
+        stores["env"] = environment
+    if chosen.secrets.vault is not None:
+        stores["vault"] = partial(vault, chosen.secrets.vault)
+    return KeptSecrets(stores, monotonic_s=monotonic_s)
+
+
+def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Sealing:
+    if chosen.secrets.kms_key_id is None:
+        return UNSEALED
+    from chalicelib.adapters.secrets.kms_sealing import KmsSealing
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+
+
+def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
+    if chosen.secrets.signing_key is None:
+        return NoWebhookKeys()
+    from chalicelib.adapters.secrets.service_key import ServiceKey
+
+    return ServiceKey(secrets, chosen.secrets.signing_key)
+
+
+def _target_makers(
+    chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
+) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
     from chalicelib.adapters.targets.target_parts import TargetParts
 
@@ -216,6 +294,9 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
         monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
         webhook_allow=chosen.webhook_allow,
         event_bus=chosen.event_bus,
+        secrets=secrets,
+        secret_policy=_secret_policy(chosen),
+        service_key=chosen.secrets.signing_key,
     )
 
     def make(module: str) -> Target:

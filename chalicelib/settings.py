@@ -21,6 +21,8 @@ from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.quotas.limits import RATE_MAX_PER_S
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.secrets import secret_settings
+from chalicelib.core.secrets.secret_settings import SecretSettings
 from chalicelib.core.security import jwt_settings
 from chalicelib.core.security.jwt_settings import JwtSettings
 from chalicelib.core.security.source import Network
@@ -52,6 +54,8 @@ VARIABLES = (
     "CHRONO_RATE_READS_PER_S",
     "CHRONO_RATE_WRITES_PER_S",
     "CHRONO_WEBHOOK_ALLOW",
+    "CHRONO_WEBHOOK_OWN_API",
+    *secret_settings.VARIABLES,
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
@@ -123,6 +127,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     reads_per_s: int | None
     writes_per_s: int | None
     webhook_allow: tuple[str, ...]
+    own_api: bool
+    secrets: SecretSettings
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
@@ -154,6 +160,11 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
 def from_environment() -> Settings:
     """The settings of this process; raises SettingsError."""
     return load(os.environ)
+
+
+def environment_secret(name: str) -> str | None:
+    """The variable that ``env:NAME`` means. The service's own variables and AWS's credentials are no one's target."""
+    return None if name in VARIABLES or name.startswith("AWS_") else os.environ.get(name)
 
 
 def load(env: Mapping[str, str]) -> Settings:
@@ -188,6 +199,8 @@ def load(env: Mapping[str, str]) -> Settings:
         reads_per_s=_integer(env, "CHRONO_RATE_READS_PER_S", 0, 0, RATE_MAX_PER_S) or None,
         writes_per_s=_integer(env, "CHRONO_RATE_WRITES_PER_S", 0, 0, RATE_MAX_PER_S) or None,
         webhook_allow=_webhook_allow(env, loopback),
+        own_api=_choice(env, "CHRONO_WEBHOOK_OWN_API", "refuse", ("refuse", "allow")) == "allow",
+        secrets=secret_settings.load(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
         auth=auth,

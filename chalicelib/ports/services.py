@@ -22,9 +22,11 @@ from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.limits import TIMEOUT_DEFAULT_MS
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -37,6 +39,7 @@ from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.tasks import Tasks
+from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
@@ -64,6 +67,7 @@ class Config(Struct, frozen=True):
     default_timezone: str = "UTC"
     zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
+    secrets: SecretPolicy = STRICTEST
     webhook_timeout_ms: int = WEBHOOK_TIMEOUT_DEFAULT_MS
     attempt_timeout_ms: int = TIMEOUT_DEFAULT_MS
     max_attempts: int = 3
@@ -115,10 +119,18 @@ class Services(Struct, frozen=True):
     queue: WorkQueue
     targets: Mapping[str, Target]
     process: ProcessMemory
+    webhook_keys: WebhookKeys = NoWebhookKeys()
+    sealing: Sealing = UNSEALED
 
 
 def assemble(
-    config: Config, machine: Machine, stores: Stores, queue: WorkQueue, targets: Mapping[str, Target]
+    config: Config,
+    machine: Machine,
+    stores: Stores,
+    queue: WorkQueue,
+    targets: Mapping[str, Target],
+    webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
+    sealing: Sealing = UNSEALED,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -132,4 +144,6 @@ def assemble(
         queue=queue,
         targets=targets,
         process=ProcessMemory(),
+        webhook_keys=webhook_keys,
+        sealing=sealing,
     )

@@ -126,7 +126,7 @@ def _update(s: Services, caller: Caller, entry: ImportEntry, before: Definition,
     after = replace(before, **{name: getattr(wanted, name) for name in changed})
     if not changed:
         return ImportStep("unchanged", before, before)
-    validation.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    validation.check(after, s.clock.now_ms(), s.config.webhook_allow, True, s.config.secrets)
     authorize_owner(caller, after.owner, before.owner)
     if not dry_run:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}

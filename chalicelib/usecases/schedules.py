@@ -75,7 +75,7 @@ def draft(
     InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
-    validation.check(definition, now_ms, s.config.webhook_allow, allow_past)
+    validation.check(definition, now_ms, s.config.webhook_allow, allow_past, s.config.secrets)
     return definition
 
 
@@ -97,6 +97,7 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         zone_data=s.config.zone_data,
+        depth=caller.depth,
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
@@ -165,7 +166,8 @@ def edit(
         changed = replace(definition, **given(wanted))
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
-        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
+        past = allow_past or not moved
+        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, past, s.config.secrets)
         authorize_owner(caller, changed.owner, definition.owner)
         return changed
 
@@ -239,6 +241,7 @@ def trigger(
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, instant, payload, request_id)
+        record = replace(record, depth=max(record.depth, caller.depth))
         handoff.enqueue(s, [Run(record.key, 1, instant)])
         if s.stores.executions.insert([record])[0]:
             return record

@@ -120,7 +120,7 @@ def enable(
     None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
     if isinstance(target, Mapping):
-        validation.check_target(target, s.config.webhook_allow)
+        validation.check_target(target, s.config.webhook_allow, s.config.secrets)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))

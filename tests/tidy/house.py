@@ -50,8 +50,9 @@ KERNEL = frozenset(
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {
     "recurrence": _layer("when a schedule runs: cron, rates, periods, rules, zones"),
-    "targets": _layer("where a firing goes"),
-    "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "targets"),
+    "secrets": _layer("references to secrets, which of them are taken, and what seals payloads"),
+    "targets": _layer("where a firing goes", "secrets"),
+    "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
     "executions": _layer("what became of a firing", "schedules"),
     "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),

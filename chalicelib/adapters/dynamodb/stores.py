@@ -14,6 +14,7 @@ from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.services import Stores
 
 
@@ -21,15 +22,16 @@ def open_stores(
     client: ClientFactory,
     stage: str,
     retention_s: int = HISTORY_RETENTION_S,
+    sealing: Sealing = UNSEALED,
     hasty_client: ClientFactory | None = None,
 ) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
-    ``hasty_client`` gives up sooner than ``client``: for what stands in the way of every request.
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept. ``sealing``: how payloads
+    are stored. ``hasty_client`` gives up sooner than ``client``: for what stands in the way of every request.
     """
     names = Names.of_stage(stage)
-    database = Database(client, names)
+    database = Database(client, names, sealing)
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),

@@ -15,17 +15,19 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
+from msgspec.structs import replace
 
 from chalicelib.api.http import connection, quotas, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, SettingsError, Unauthorized
+from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller, guest
 from chalicelib.core.security.permissions import Permission
 from chalicelib.core.security.source import Network, source_ip
+from chalicelib.core.targets import loop_depth
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.identity import Authenticator, Credentials
 from chalicelib.ports.services import Services
@@ -46,6 +48,9 @@ class ApiSettings(Protocol):
 
     @property
     def public_ops(self) -> bool: ...
+
+    @property
+    def own_api(self) -> bool: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -101,13 +106,15 @@ class HttpApi:
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
-        authorize(visit.caller, operation.permission)
+        if not operation.public:
+            authorize(visit.caller, operation.permission)
+        caller = self._at_depth(visit.caller, request.headers)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
             services=self._services(),
-            caller=visit.caller,
+            caller=caller,
             trace_id=visit.trace.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
@@ -147,14 +154,14 @@ class HttpApi:
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
     def opened(self, request: Request) -> Permission | None:
-        """The permission of an operation that CHRONO_PUBLIC_OPS opens; None for all others."""
-        if not self._settings().public_ops:
-            return None
+        """The permission of an operation that needs no credentials, since it is public or CHRONO_PUBLIC_OPS opens it;
+        None for all others."""
         try:
             operation, _ = self._table.find(request.method, request.path, request.uri_params or {})
         except ChronoError:
             return None
-        return operation.permission if operation.ops else None
+        opened = operation.public or (operation.ops and self._settings().public_ops)
+        return operation.permission if opened else None
 
     def _admit(self, headers: Mapping[str, str], peer: str | None, opened: Permission | None) -> Caller:
         """Who asks. What the call keeps open ends with the caller's credential."""
@@ -172,6 +179,13 @@ class HttpApi:
         if stamp is not None:
             self._services().ids.observe(stamp)
         return caller
+
+    def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
+        """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""
+        depth = loop_depth.parse(headers.get(loop_depth.HEADER))
+        if problem := loop_depth.problem(depth, self._settings().own_api):
+            raise Forbidden(problem, code="webhook_loop")
+        return replace(caller, depth=depth) if depth else caller
 
     def _stamp(self, response: Response) -> None:
         try:

@@ -152,6 +152,8 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         "parameters": list(_parameters(operation)),
         "responses": _responses(operation, refs),
     }
+    if operation.public:
+        described["security"] = [{}]
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.takes_body:

@@ -16,6 +16,7 @@ from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
+from chalicelib.api.webhooks.operations import operations as webhook_operations
 
 
 def table() -> Table:
@@ -36,5 +37,6 @@ def table() -> Table:
     operations += health_operations()
     operations += cluster_operations()
     operations += role_operations()
+    operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

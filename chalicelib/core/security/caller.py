@@ -19,7 +19,8 @@ class Caller(Struct, frozen=True):
     ``permissions`` is what the caller may do at all, ``on_every_owner`` those of them that reach every owner's things.
     They are two sets, since who is a viewer and a user may read every owner's and change only their own.
     ``credential`` says how they proved who they are: ``off``, ``system``, ``jwt`` or ``key:<id>``. Whatever a caller
-    keeps open ends at ``expires_at_ms`` (None: never).
+    keeps open ends at ``expires_at_ms`` (None: never). ``depth`` counts the webhooks of this service that led to the
+    call: what the caller makes lies as deep.
     """
 
     tenant: str
@@ -29,6 +30,7 @@ class Caller(Struct, frozen=True):
     on_every_owner: frozenset[Permission]
     credential: str
     expires_at_ms: int | None
+    depth: int = 0
 
     @property
     def is_admin(self) -> bool:
@@ -60,7 +62,7 @@ ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, cre
 
 
 def guest(permission: Permission) -> Caller:
-    """A caller without credentials, where CHRONO_PUBLIC_OPS lets them do this one thing."""
+    """A caller without credentials, where this one thing is open to everybody."""
     return caller_of(
         DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=[permission]
     )
