@@ -149,6 +149,11 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ReleaseBody": {"name": LEASE_NAME, "holder_id": HOLDER, "fencing_token": TOKEN},
     "ValidateBody": {"name": LEASE_NAME, "fencing_token": TOKEN},
     "BreakBody": {"name": LEASE_NAME},
+    "RoleBody": {
+        "permissions": [1, True, "x", {}, None, *[([v], "permissions.0") for v in ("x" * 65, "schedules:fly")]],
+        "every_owner": [1, "true", [], {}, None],
+        "description": [*NOT_TEXT, None, "x" * 257],
+    },
     "EnableTicksBody": {"target": [v for v in SCHEDULE["target"] if v is not None]},
     "NewJob": {
         "type": [*NOT_TEXT, None, "", "RATE", "Unico"],
@@ -239,6 +244,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "TagPauseBody": {"tag": "t"},
     "BatchBody": {"operations": [{"op": "resume", "id": "0" * 26}]},
     "ImportBody": {"schedules": []},
+    "RoleBody": {"permissions": []},
 }
 
 
@@ -259,7 +265,7 @@ def _path(house: House, operation: Operation) -> str:
         return operation.path.replace("{job_id}", house.make()["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
-    return operation.path.replace("{name}", "a%2Fb").replace("{frequency}", "second")
+    return operation.path.replace("{name}", "a%2Fb").replace("{frequency}", "second").replace("{role}", "r")
 
 
 def _name(operation: Operation) -> str:
