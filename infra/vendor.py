@@ -18,8 +18,8 @@ VENDOR = ROOT / "build" / "vendor"
 REQUIREMENTS = ROOT / "requirements.txt"
 PLATFORM = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--python-version", "3.11")
 # Chalice's packager adds the runtime half of Chalice itself; the other half, and all it needs, stays out. croniter
-# is the peer of tests and benches: the product never imports it.
-NOT_SHIPPED = ("chalice", "croniter")
+# is the peer of tests and benches: the product never imports it. uvicorn and websockets serve where AWS does not.
+NOT_SHIPPED = ("chalice", "croniter", "uvicorn", "websockets")
 SERVICES = frozenset(
     {"dynamodb", "events", "lambda", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
 )

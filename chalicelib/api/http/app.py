@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
-from chalicelib.api.http import yaml_text
+from chalicelib.api.http import connection, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
@@ -75,6 +75,7 @@ class HttpApi:
         self._services = services
         self._settings = settings
         self._identify = identify
+        self.held = table.held()
 
     def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
@@ -85,6 +86,14 @@ class HttpApi:
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
+        response.headers["traceparent"] = str(context)
+        self._stamp(response)
+        return response
+
+    def refuse(self, error: ChronoError) -> Response:
+        """The answer to what was no request, so that there are no credentials to judge."""
+        context = self._trace({})
+        response = self._failure(error, context)
         response.headers["traceparent"] = str(context)
         self._stamp(response)
         return response
@@ -207,6 +216,7 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
     def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
         def call(context: TraceContext) -> Response:
             request.context["chrono_trace"] = context
+            request.context["client_certificate"] = connection.current().client_certificate
             response = get_response(request)
             if response.status_code == 405:
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones

@@ -82,6 +82,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -99,6 +100,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     guarded: bool = False
     yaml: bool = False
     open_ended: bool = False
+    held: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +133,10 @@ class Table:
             methods = verbs.setdefault(operation.verb, {})
             assert operation.method not in methods, f"{operation.method} {operation.path} is there twice"
             methods[operation.method] = operation
+
+    def held(self) -> frozenset[tuple[str, str]]:
+        """Methods and paths of the calls that may be held open; their paths have no parameters."""
+        return frozenset((op.method, op.path) for op in self.operations if op.held)
 
     def routes(self) -> Iterable[tuple[str, list[str]]]:
         """Each route with the methods that any verb of it answers."""
