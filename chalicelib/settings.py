@@ -35,6 +35,9 @@ VARIABLES = (
     "CHRONO_STAGE",
     "CHRONO_HTTP_HOST",
     "CHRONO_HTTP_PORT",
+    "CHRONO_TLS_CERT",
+    "CHRONO_TLS_KEY",
+    "CHRONO_TLS_CLIENT_CA",
     "CHRONO_EMULATOR_PORT",
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
@@ -104,11 +107,15 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
     None where there is no limit.
+    ``tls_*`` are files, None where the service speaks plain HTTP, or asks no caller for a certificate.
     """
 
     stage: str
     http_host: str
     http_port: int
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
     emulator_port: int
     endpoint_url: str | None
     region: str
@@ -179,6 +186,9 @@ def load(env: Mapping[str, str]) -> Settings:
         stage=stage,
         http_host=host,
         http_port=_integer(env, "CHRONO_HTTP_PORT", 8080, 1, 65_535),
+        tls_cert=_file(env, "CHRONO_TLS_CERT", needed_by=("CHRONO_TLS_KEY", "CHRONO_TLS_CLIENT_CA")),
+        tls_key=_file(env, "CHRONO_TLS_KEY", needed_by=("CHRONO_TLS_CERT",)),
+        tls_client_ca=_file(env, "CHRONO_TLS_CLIENT_CA"),
         emulator_port=_integer(env, "CHRONO_EMULATOR_PORT", 4566, 1, 65_535),
         endpoint_url=endpoint,
         region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
@@ -239,6 +249,16 @@ def _loopback(stage: str, host: str, endpoint: str | None, on_lambda: bool) -> b
     if on_lambda or stage != LOCAL_STAGE:
         return endpoint is not None and is_loopback_host(urlsplit(endpoint).hostname or "")
     return is_loopback_host(host)
+
+
+def _file(env: Mapping[str, str], name: str, needed_by: tuple[str, ...] = ()) -> str | None:
+    """A path; what is in the file is for its reader to judge."""
+    path = env.get(name, "").strip()
+    if not path:
+        for other in needed_by:
+            if env.get(other, "").strip():
+                raise SettingsError(name, f"is required with {other}: the path of a PEM file")
+    return path or None
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

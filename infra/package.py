@@ -26,6 +26,7 @@ BUILD = ROOT / "build"
 CONFIG = ROOT / ".chalice" / "config.json"
 ZIP_NAME = "deployment.zip"
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+SERVER = "server"  # the package of chalicelib that is for machines, not for Lambda
 _REGION = "us-east-1"  # Chalice wants one; the templates do not name it
 
 
@@ -89,13 +90,18 @@ def _copy_project(project: Path) -> None:
     shutil.rmtree(project, ignore_errors=True)
     project.mkdir(parents=True)
     shutil.copy(ROOT / "app.py", project)
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=ignored)
+    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=_not_shipped)
     (project / ".chalice").mkdir()
     for file in (ROOT / ".chalice").glob("*.json"):
         shutil.copy(file, project / ".chalice")
     (project / "requirements.txt").write_text("")
     (project / "vendor").symlink_to(vendor.ensure())
+
+
+def _not_shipped(folder: str, names: list[str]) -> set[str]:
+    """Bytecode, and the server: on Lambda API Gateway stands in its place."""
+    left_out = {name for name in names if name == "__pycache__" or name.endswith(".pyc")}
+    return left_out | {SERVER} if Path(folder) == ROOT / "chalicelib" else left_out
 
 
 def _run_chalice(project: Path, stage: str, chosen: Format, out: Path) -> None:

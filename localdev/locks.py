@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
-NOT_SHIPPED = ("chalice", "croniter")  # the packager adds the half of Chalice that runs; croniter is a peer in tests
+# The packager adds the half of Chalice that runs. croniter is a peer in tests; uvicorn and websockets serve off AWS.
+NOT_SHIPPED = ("chalice", "croniter", "uvicorn", "websockets")
 ARCHITECTURES = ("x86_64", "aarch64")
 _HEAD = "# Made by scripts/lock from "
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
+from chalicelib.server.tls import files_of, make_context
 from chalicelib.settings import Settings
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
-from localdev.processes import Child, PidFile, end_stray, set_at_eof
+from localdev.processes import READY, Child, PidFile, end_stray, set_at_eof
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -67,6 +68,7 @@ class Supervisor:
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
         self._env = child_environment(os.environ, chosen, self._endpoint)
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
+        self._tls = chosen.tls_cert is not None
         self._children = [self._child(name) for name in (("proxy",) if deployed else ("server", "worker"))]
 
     def _child(self, name: str) -> Child:
@@ -107,6 +109,7 @@ class Supervisor:
             self._emulator, self._children = None, []
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
+        (self._data / "run" / READY).unlink(missing_ok=True)
         for name in ("server", "worker"):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
@@ -163,8 +166,9 @@ class Supervisor:
 
     def _greet(self) -> None:
         until = time.monotonic() + READY_TIMEOUT_S
-        base = f"http://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
-        while not self._stopping.is_set() and not _is_ready(base):
+        scheme = "https" if self._tls else "http"
+        base = f"{scheme}://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
+        while not self._stopping.is_set() and not self._is_ready(base):
             self._heal()
             if time.monotonic() > until:
                 raise CannotStart(f"{base}/health is not 200 after {READY_TIMEOUT_S:.0f} s: see {self._data / 'log'}")
@@ -172,6 +176,8 @@ class Supervisor:
         if self._stopping.is_set():
             return
         say(f"ChronoWatch serves on {base} (GET /health, /docs), AWS at {self._endpoint}, state in {self._data}")
+        if self._tls:
+            return  # what callers need to get in, only they know
         say("Try, in another terminal:")
         say("  python3 examples/webhook_receiver.py &")
         say(
@@ -181,6 +187,10 @@ class Supervisor:
         )
         say(f"  curl -s {base}/api/v1/executions")
         say("Ctrl-C stops it.")
+
+    def _is_ready(self, base: str) -> bool:
+        """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""
+        return (self._data / "run" / READY).exists() if self._tls else _is_ready(base)
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.25):
@@ -238,6 +248,9 @@ def main() -> int:
     """The exit code of ``scripts/dev``."""
     try:
         chosen = settings.from_environment()
+        files = files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
+        if files is not None:
+            make_context(files)  # what is wrong with them is said before anything is started
     except SettingsError as problem:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2

@@ -13,7 +13,9 @@ from typing import Any
 from chalice.app import CaseInsensitiveMapping, Response
 
 from chalicelib import bootstrap
+from chalicelib.api.http import connection
 from chalicelib.api.http.app import build
+from chalicelib.api.http.connection import CallerConnection, ClientCertificate
 from chalicelib.api.http.routes import table
 from chalicelib.core.errors import NotFound
 
@@ -39,8 +41,19 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
         return _answer(app, headers, event, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
     if method == "HEAD":  # the gateway leaves the body out
         event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
-    answer: dict[str, Any] = app(event, context)
+    with connection.serving(_caller_of(event)):
+        answer: dict[str, Any] = app(event, context)
     return answer
+
+
+def _caller_of(event: Event) -> CallerConnection:
+    """Who called the gateway; with mutual TLS on its domain also the certificate that it verified."""
+    identity = event["requestContext"].get("identity") or {}
+    shown = identity.get("clientCert")
+    certificate = None
+    if shown:
+        certificate = ClientCertificate(shown["subjectDN"], shown["issuerDN"], shown["serialNumber"])
+    return CallerConnection(address=identity.get("sourceIp") or "", client_certificate=certificate)
 
 
 def _routed(app: Any, event: Event) -> Event:

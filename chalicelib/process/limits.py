@@ -18,7 +18,7 @@ POSTPONE_MIN_MS = 2_000  # how long the queue holds back what had to wait too lo
 POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than was expected
 IN_FLIGHT_LIMIT_MAX = 100_000  # limits that deployments choose: deliveries at once, and beginnings in a second
 LEASE_HELD_CALLS_MAX = 96  # acquire calls that one process holds open; further ones are answered at once
-TICK_STREAMS_MAX = 24  # subscriptions that one server process holds open
+TICK_STREAMS_MAX = 4_000  # subscriptions that one server process holds open; none has a thread
 
 assert 2 * HOLD_MAX_MS <= ATTEMPT_LEASE_MS, "what waited its time has as long again until its claim runs out"
 assert HOLD_RECHECK_MS < HOLD_MAX_MS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
+from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import TICK_STREAMS_MAX
@@ -26,6 +27,7 @@ class ProcessMemory(Struct, frozen=True):
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
+    tick_book: BookMemory = field(default_factory=BookMemory)
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
     roles: RoleMemory = field(default_factory=RoleMemory)

@@ -36,6 +36,9 @@ LAYERS = {
         "the Lambda handlers, one module each",
         "core", "ports", "engine", "usecases", "workers", "adapters", "api", "bootstrap",
     ),
+    "server": _layer(
+        "HTTP/1.1, TLS and streams for a machine of one's own; not in the Lambda zip", "core", "process", "api"
+    ),
     "settings": _layer("the only reader of the environment", "core", "process"),
     "bootstrap": _layer(
         "settings into services, once a process",

@@ -80,6 +80,7 @@ class HttpApi:
         self._services = services
         self._settings = settings
         self._authenticator = authenticator
+        self.held = table.held()
 
     def respond(
         self,
@@ -96,6 +97,14 @@ class HttpApi:
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
+        response.headers["traceparent"] = str(context)
+        self._stamp(response)
+        return response
+
+    def refuse(self, error: ChronoError) -> Response:
+        """The answer to what was no request, so that there are no credentials to judge."""
+        context = self._trace({})
+        response = self._failure(error, context)
         response.headers["traceparent"] = str(context)
         self._stamp(response)
         return response
@@ -250,12 +259,13 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
     def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
         def call(visit: Visit) -> Response:
             request.context["chrono_visit"] = visit
+            request.context["client_certificate"] = connection.current().client_certificate
             response = get_response(request)
             if response.status_code == 405:
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        peer = connection.peer() or _gateways_peer(request)
+        peer = connection.current().address or _gateways_peer(request)
         try:
             opened = api.opened(request)
         except SettingsError:

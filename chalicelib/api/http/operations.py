@@ -85,6 +85,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``free``: no quota counts it.
+    ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -105,6 +106,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     open_ended: bool = False
     ops: bool = False
     public: bool = False
+    held: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -138,6 +140,10 @@ class Table:
             methods = verbs.setdefault(operation.verb, {})
             assert operation.method not in methods, f"{operation.method} {operation.path} is there twice"
             methods[operation.method] = operation
+
+    def held(self) -> frozenset[tuple[str, str]]:
+        """Methods and paths of the calls that may be held open; their paths have no parameters."""
+        return frozenset((op.method, op.path) for op in self.operations if op.held)
 
     def routes(self) -> Iterable[tuple[str, list[str]]]:
         """Each route with the methods that any verb of it answers."""

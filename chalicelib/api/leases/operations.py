@@ -118,6 +118,7 @@ def operations() -> list[Operation]:
             "its own `ttl_ms` loses its place. `wait_ms` holds the call until granted; a server that holds as many "
             "calls as it can answers at once, and the caller asks again. Asking as the holder renews: same token.",
             errors=(429,),
+            held=True,
         ),
         _verb(
             "leases:acquire",
@@ -200,6 +201,7 @@ def _verb(
     example: object,
     *,
     guarded: bool = True,
+    held: bool = False,
     errors: tuple[int, ...] = (),
     description: str = "",
 ) -> Operation:
@@ -214,6 +216,7 @@ def _verb(
         answers={200: answer},
         errors=errors,
         guarded=guarded,
+        held=held,
         description=description,
         example=example,
     )
