@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -38,6 +39,9 @@ from chalicelib.ports.tasks import Tasks
 from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
+
+if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+    from chalicelib.ports.stores.keys import KeyStore
 
 
 class Config(Struct, frozen=True):
@@ -83,6 +87,7 @@ class Stores(Struct, frozen=True):
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
+    keys: KeyStore
 
 
 class Machine(Struct, frozen=True):

@@ -6,8 +6,10 @@ from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
-from chalicelib.process.limits import TICK_STREAMS_MAX
+from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
@@ -25,3 +27,5 @@ class ProcessMemory(Struct, frozen=True):
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
+    keys: KeyMemory = field(default_factory=KeyMemory)
+    leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
