@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
 from chalicelib.process.admission import Caps
@@ -34,6 +35,7 @@ class _Made(Struct):
 
     settings: Settings | None = None
     services: Services | None = None
+    authenticator: Authenticator | None = None
 
 
 _lock = threading.RLock()
@@ -61,6 +63,31 @@ def services() -> Services:
         return _made.services
 
 
+def authenticator() -> Authenticator:
+    """What judges the credentials of requests, made once. Raises SettingsError; does no I/O."""
+    found = _made.authenticator
+    if found is not None:
+        return found
+    with _lock:
+        if _made.authenticator is None:
+            _made.authenticator = identity(settings(), services())
+        return _made.authenticator
+
+
+def identity(chosen: Settings, s: Services) -> Authenticator:
+    """The schemes that ``chosen.auth`` names, each loaded when a token of its kind first arrives."""
+    from chalicelib.adapters.identity import chain
+    from chalicelib.adapters.identity.identity_parts import IdentityParts
+
+    parts = IdentityParts(stores=s.stores, now_ms=s.clock.now_ms, custom_roles=lambda _tenant: {})
+
+    def make(module: str) -> TokenAuthenticator:
+        made: TokenAuthenticator = import_module(f"chalicelib.adapters.identity.{module}").make(parts)
+        return made
+
+    return chain.choose(chosen.auth, {chain.JWT: partial(make, "jwt_tokens"), chain.API_KEY: partial(make, "api_keys")})
+
+
 def clock() -> Clock:
     """This machine's clock, for callers that need nothing else."""
     from chalicelib.adapters.machine.system import SystemClock
@@ -73,15 +100,15 @@ def clock() -> Clock:
 def override(other: Services, chosen: Settings | None = None) -> Iterator[Services]:
     """In tests: let everything in this process use ``other`` (and ``chosen``) until the end of the block."""
     with _lock:
-        before = (_made.settings, _made.services)
-        _made.services = other
+        before = (_made.settings, _made.services, _made.authenticator)
+        _made.services, _made.authenticator = other, None
         if chosen is not None:
             _made.settings = chosen
     try:
         yield other
     finally:
         with _lock:
-            _made.settings, _made.services = before
+            _made.settings, _made.services, _made.authenticator = before
 
 
 def build(chosen: Settings) -> Services:

@@ -20,6 +20,7 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
@@ -49,6 +50,7 @@ VARIABLES = (
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
+    "CHRONO_TRUSTED_PROXIES",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
     "JOB_EXECUTION_TIMEOUT",
@@ -81,7 +83,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     """The validated choices of one process. Durations are milliseconds.
 
     ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
-    ever with ``loopback``) or ``deny`` (every request is answered 401 until authentication is built).
+    ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``.
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
     """
@@ -108,6 +110,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
+    trusted_proxies: tuple[Network, ...]
     page_token_secret: str | None
     tracing: bool
     webhook_timeout_ms: int
@@ -167,6 +170,7 @@ def load(env: Mapping[str, str]) -> Settings:
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
         auth=_auth(env, loopback),
+        trusted_proxies=_trusted_proxies(env),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
         webhook_timeout_ms=_duration(
@@ -338,12 +342,28 @@ def _auth(env: Mapping[str, str], loopback: bool) -> str:
     choice = env.get("CHRONO_AUTH", "").strip()
     if not choice:
         return "off" if loopback else "deny"
-    if set(choice.split(",")) <= {"jwt", "apikey"}:
-        raise SettingsError("CHRONO_AUTH", f"{choice} is not offered yet: use deny, or off when bound to loopback")
-    _choice(env, "CHRONO_AUTH", "deny", ("off", "deny"))
+    kinds = [kind.strip() for kind in choice.split(",")]
+    if set(kinds) <= {"jwt", "apikey"}:
+        return ",".join(sorted(set(kinds), reverse=True))
+    _choice(env, "CHRONO_AUTH", "deny", ("off", "deny", "jwt", "apikey", "jwt,apikey"))
     if choice == "off" and not loopback:
-        raise SettingsError("CHRONO_AUTH", "off is only for a service bound to loopback: use deny, or bind 127.0.0.1")
+        raise SettingsError(
+            "CHRONO_AUTH", "off is only for a service bound to loopback: use jwt or apikey, or bind 127.0.0.1"
+        )
     return choice
+
+
+def _trusted_proxies(env: Mapping[str, str]) -> tuple[Network, ...]:
+    """The networks whose X-Forwarded-For says where a request comes from."""
+    found: list[Network] = []
+    for entry in filter(None, (part.strip() for part in env.get("CHRONO_TRUSTED_PROXIES", "").split(","))):
+        try:
+            found.append(ipaddress.ip_network(entry))
+        except ValueError:
+            raise SettingsError(
+                "CHRONO_TRUSTED_PROXIES", f"must list addresses or networks such as 10.0.0.0/8, not {entry[:80]!r}"
+            ) from None
+    return tuple(found)
 
 
 def _page_token_secret(env: Mapping[str, str], loopback: bool) -> str | None:

@@ -56,7 +56,7 @@ def listen(application: Edge, host: str, port: int) -> Any:
         connection_limit=CONNECTIONS_MAX,
         ident=None,
         channel_request_lookahead=1,  # so that a held call learns that its caller hung up
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=False,  # the API judges them: CHRONO_TRUSTED_PROXIES
         outbuf_high_watermark=256 * 1024,  # a subscriber that does not read holds up its own thread, not memory
         max_request_body_size=BODY_READ_MAX_BYTES,
         expose_tracebacks=False,

@@ -78,11 +78,15 @@ class BadRequest(ChronoError):
 
 
 class Unauthorized(ChronoError):
-    """Raised when credentials are missing or wrong."""
+    """Raised when credentials are missing or wrong; ``invalid_token`` says that a token was given (RFC 6750)."""
 
     status = 401
     title = "Unauthorized"
     default_code = "unauthorized"
+
+    def __init__(self, detail: str, *, code: str | None = None, invalid_token: bool = False) -> None:
+        super().__init__(detail, code=code)
+        self.invalid_token = invalid_token
 
 
 class Forbidden(ChronoError):

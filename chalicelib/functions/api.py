@@ -19,7 +19,7 @@ from chalicelib.core.errors import NotFound
 
 Event = dict[str, Any]
 
-app = build("chronowatch", table(), bootstrap.services, bootstrap.settings)
+app = build("chronowatch", table(), bootstrap.services, bootstrap.settings, bootstrap.authenticator)
 
 
 def handle(event: Event, context: Any) -> dict[str, Any]:
@@ -33,10 +33,10 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
     route, method = event["requestContext"]["resourcePath"], event["requestContext"]["httpMethod"]
     headers = CaseInsensitiveMapping({name: values[-1] for name, values in (event["multiValueHeaders"] or {}).items()})
     if route not in app.routes:
-        return _answer(app, headers, _no_such_route)
+        return _answer(app, headers, event, _no_such_route)
     if method == "OPTIONS":
         allow = ", ".join([*app.http_api.allowed(route, event["pathParameters"] or {}), method])
-        return _answer(app, headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
+        return _answer(app, headers, event, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
     if method == "HEAD":  # the gateway leaves the body out
         event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
     answer: dict[str, Any] = app(event, context)
@@ -58,6 +58,7 @@ def _no_such_route(_context: object) -> Response:
     raise NotFound("there is no such route")
 
 
-def _answer(app: Any, headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = app.http_api.respond(headers, call).to_dict()
+def _answer(app: Any, headers: CaseInsensitiveMapping, event: Event, call: Any) -> dict[str, Any]:
+    peer = (event["requestContext"].get("identity") or {}).get("sourceIp")
+    answer: dict[str, Any] = app.http_api.respond(headers, peer, call).to_dict()
     return answer

@@ -21,7 +21,7 @@ class Preview(NamedTuple):
 
 def preview(s: Services, caller: Caller, wanted: PreviewRequest) -> Preview:
     """The next instants. Raises Forbidden, InvalidField."""
-    authorize(caller, "schedules.read")
+    authorize(caller, "schedules:read")
     now_ms = s.clock.now_ms()
     after_ms = now_ms if wanted.after_ms is None else wanted.after_ms
     definition = Definition(

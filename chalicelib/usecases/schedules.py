@@ -63,7 +63,7 @@ def draft_new(
     s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
     """The definition that ``create`` would make, judged and not written. Raises Forbidden, InvalidField, TooLarge."""
-    authorize(caller, "schedules.write")
+    authorize(caller, "schedules:write")
     authorize_owner(caller, caller.subject if wanted.owner is UNSET else wanted.owner)
     return draft(s, caller, wanted, schedule_id, allow_past)
 
@@ -114,7 +114,7 @@ def _blank_state(s: Services, definition: Definition) -> State:
     )
 
 
-def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules.read") -> Schedule:
+def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules:read") -> Schedule:
     """One schedule, for what ``permission`` says. Raises NotFound, Forbidden."""
     found = load(s, Key(caller.tenant, schedule_id))
     authorize(caller, permission, resource_of(found.definition))
@@ -130,8 +130,8 @@ def page(
     s: Services, caller: Caller, wanted: ScheduleFilter, limit: int, after: str | None
 ) -> tuple[list[Schedule], str | None]:
     """Schedules that match and that the caller may see, newest first, and the id to go on after (None: the end)."""
-    authorize(caller, "schedules.read")
-    own = only_owner(caller)
+    authorize(caller, "schedules:read")
+    own = only_owner(caller, "schedules:read")
     if own is not None:
         if wanted.owner not in (None, own):
             return [], None
@@ -183,10 +183,10 @@ def _change(
     outcome: BadEnd | None = None,
 ) -> Schedule:
     """``schedule_change.change`` of what the caller may write, also when others change it meanwhile."""
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:write")
 
     def permitted(definition: Definition) -> Definition:
-        authorize(caller, "schedules.write", resource_of(definition))
+        authorize(caller, "schedules:write", resource_of(definition))
         return edited(definition)
 
     return change(s, found.definition.key, if_match, permitted, outcome, found)
@@ -217,7 +217,7 @@ def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:
 
 def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> None:
     """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:write")
     schedule_change.delete(s, found.definition.key, if_match, found)
 
 
@@ -234,7 +234,7 @@ def trigger(
     ``request`` is the call's own id and its instant, for when it is run again because its answer was lost. Two triggers
     within one millisecond get neighbouring instants, since an execution's id is made of its instant.
     """
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:trigger")
     check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):

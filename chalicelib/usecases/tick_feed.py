@@ -52,7 +52,7 @@ def follow(
     the newest tick. Everything that is still kept is sent to a subscriber that comes back. Only one that was up to date
     and then reads too slowly loses ticks. Raises Forbidden, at the first item.
     """
-    authorize(caller, "ticks.read")
+    authorize(caller, "ticks:read")
     reader = _Reader(s, frequency)
     if after_sequence is None:
         newest = ticks.newest(s, frequency, reader.book())

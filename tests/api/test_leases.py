@@ -13,11 +13,12 @@ from chalicelib.adapters.machine.signals import ThreadSignals
 from chalicelib.adapters.machine.system import SystemClock
 from chalicelib.api.http import connection
 from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS, LEASE_WAITERS_MAX
-from chalicelib.core.security.caller import Caller, system_caller
+from chalicelib.core.security.caller import system_caller
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
 from chalicelib.usecases.leases import AcquireLease
+from tests.kit.callers import who
 from tests.kit.house import Answer, House
 
 TTL = 1000
@@ -143,7 +144,7 @@ def test_break_is_for_admins(house: House) -> None:
 
     acquire(house, "a")
     with pytest.raises(Forbidden):
-        leases.break_(house.services, Caller("default", "olga", frozenset({"operator"})), "n")
+        leases.break_(house.services, who("olga", "operator"), "n")
 
 
 def test_the_edges_of_the_bounds_are_allowed(house: House) -> None:

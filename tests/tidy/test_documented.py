@@ -8,13 +8,14 @@ import subprocess
 import pytest
 
 from chalicelib import settings
-from chalicelib.core.security.permissions import EVERY_OWNER, GRANTED, PERMISSIONS
+from chalicelib.core.security.permissions import PERMISSIONS, ROLES
 from tests.tidy.sources import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _PATH = re.compile(
     r"`((?:chalicelib|infra|localdev|scripts|tests|examples|docs|\.chalice)/[A-Za-z0-9_./-]*[A-Za-z0-9_])`"
 )
+OWNED = ("schedules:", "executions:", "workflows:", "triggers:")  # what single owners have
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -62,13 +63,13 @@ def test_nothing_generated_is_committed() -> None:
 
 def test_the_table_of_permissions_is_the_one_that_is_judged_by() -> None:
     text = (ROOT / "docs" / "security.md").read_text()
-    rows = re.findall(r"^\| `([a-z.]+)` \| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\|", text, re.MULTILINE)
-    shown = {permission: dict(zip(GRANTED, cells, strict=True)) for permission, *cells in rows}
+    rows = re.findall(r"^\| `([a-z:]+)` \| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\|", text, re.MULTILINE)
+    shown = {permission: dict(zip(ROLES, cells, strict=True)) for permission, *cells in rows}
     wanted = {}
     for permission in PERMISSIONS:
-        owned = permission.startswith(("schedules.", "executions."))
-        cells = {role: "yes" if permission in granted else "" for role, granted in GRANTED.items()}
+        owned = permission.startswith(OWNED)
+        cells = {name: "yes" if permission in role.permissions else "" for name, role in ROLES.items()}
         wanted[permission] = {
-            role: "own" if cell and owned and role not in EVERY_OWNER else cell for role, cell in cells.items()
+            name: "own" if cell and owned and not ROLES[name].every_owner else cell for name, cell in cells.items()
         }
     assert shown == wanted

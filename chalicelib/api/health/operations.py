@@ -95,7 +95,7 @@ def operations() -> list[Operation]:
             path="/health",
             summary="Whether schedules fire",
             tag="operations",
-            permission="health.read",
+            permission="health:read",
             handler=Health().get,
             answers={200: schemas.HealthView},
             errors=(503,),

@@ -11,27 +11,28 @@ import json
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 
-from chalicelib.api.http import yaml_text
+from chalicelib.api.http import connection, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
+from chalicelib.core.errors import BadRequest, ChronoError
 from chalicelib.core.security.authorize import authorize
-from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.source import Network, source_ip
 from chalicelib.core.trace import TraceContext
+from chalicelib.ports.identity import Authenticator, Credentials
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
 from chalicelib.usecases.idempotency import RepeatableCall
 
 log = logging.getLogger("chronowatch.api")
 
-_AUTH_OFF = "off"
 _FRAMES_LOGGED = 12
 
 
@@ -39,7 +40,7 @@ class ApiSettings(Protocol):
     """What the API needs to know of a deployment."""
 
     @property
-    def auth(self) -> str: ...
+    def trusted_proxies(self) -> tuple[Network, ...]: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -48,40 +49,34 @@ class Refused(ChaliceUnhandledError):
     """Raised out of a view with the real error as its cause: Chalice hands only this kind on to the middleware."""
 
 
-def identify(settings: ApiSettings, headers: Mapping[str, str]) -> Caller:
-    """Who asks. While authentication is off every caller is an administrator, and that is said here alone.
+class Visit(NamedTuple):
+    """One request that was let in: its trace, and who asks."""
 
-    Raises Unauthorized.
-    """
-    if settings.auth != _AUTH_OFF:
-        raise Unauthorized("credentials are needed")
-    return ANONYMOUS_ADMIN
-
-
-Identify = Callable[[ApiSettings, Mapping[str, str]], Caller]
+    trace: TraceContext
+    caller: Caller
 
 
 class HttpApi:
-    """Runs requests against the table of operations. Services and settings are asked for at the first request."""
+    """Runs requests against the table of operations. What it is made with is asked for at the first request."""
 
     def __init__(
         self,
         table: Table,
         services: Callable[[], Services],
         settings: Callable[[], ApiSettings],
-        identify: Identify = identify,
+        authenticator: Callable[[], Authenticator],
     ) -> None:
         self._table = table
         self._services = services
         self._settings = settings
-        self._identify = identify
+        self._authenticator = authenticator
 
-    def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
-        """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
+    def respond(self, headers: Mapping[str, str], peer: str | None, call: Callable[[Visit], Response]) -> Response:
+        """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
+        address at the other end of the connection."""
         context = self._trace(headers)
         try:
-            self._admit(headers)
-            response = call(context)
+            response = call(Visit(context, self._admit(headers, peer)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
@@ -89,18 +84,17 @@ class HttpApi:
         self._stamp(response)
         return response
 
-    def run(self, request: Request, context: TraceContext) -> Response:
+    def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
-        caller = self._identify(self._settings(), request.headers)
-        authorize(caller, operation.permission)
+        authorize(visit.caller, operation.permission)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
             services=self._services(),
-            caller=caller,
-            trace_id=context.trace_id,
+            caller=visit.caller,
+            trace_id=visit.trace.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
             params=params,
@@ -138,11 +132,16 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        self._identify(self._settings(), headers)
+    def _admit(self, headers: Mapping[str, str], peer: str | None) -> Caller:
+        """Who asks. What the call keeps open ends with the caller's credential."""
+        source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
+        authenticator = self._authenticator()
+        caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+        connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
+        return caller
 
     def _stamp(self, response: Response) -> None:
         try:
@@ -168,11 +167,11 @@ def build(
     table: Table,
     services: Callable[[], Services],
     settings: Callable[[], ApiSettings],
-    identify: Identify = identify,
+    authenticator: Callable[[], Authenticator],
 ) -> HttpApp:
     """The Chalice application with a view for every route of ``table``. Does no I/O."""
     app = HttpApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
-    app.http_api = HttpApi(table, services, settings, identify)
+    app.http_api = HttpApi(table, services, settings, authenticator)
     for route, methods in table.routes():
         app.route(route, methods=methods, content_types=[], name=_view_name(route))(_view(app))
     app.register_middleware(_middleware(app.http_api), "http")
@@ -196,7 +195,7 @@ def _view(app: HttpApp) -> Callable[..., Response]:
         request = app.current_request
         assert request is not None
         try:
-            return app.http_api.run(request, request.context["chrono_trace"])
+            return app.http_api.run(request, request.context["chrono_visit"])
         except Exception as error:
             raise Refused from error
 
@@ -205,16 +204,21 @@ def _view(app: HttpApp) -> Callable[..., Response]:
 
 def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response]], Response]:
     def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
-        def call(context: TraceContext) -> Response:
-            request.context["chrono_trace"] = context
+        def call(visit: Visit) -> Response:
+            request.context["chrono_visit"] = visit
             response = get_response(request)
             if response.status_code == 405:
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, call)
+        return api.respond(request.headers, connection.peer() or _gateways_peer(request), call)
 
     return middleware
+
+
+def _gateways_peer(request: Request) -> str | None:
+    """Whom API Gateway heard from."""
+    return (request.context.get("identity") or {}).get("sourceIp")
 
 
 def _base(request: Request) -> str:

@@ -1,4 +1,5 @@
-"""What the server knows of the caller's connection: whether it still stands, and whether an answer may be a stream.
+"""What the server knows of the caller's connection: where it comes from, whether it still stands, and whether an answer
+may be a stream.
 
 Kept beside the call, in the context of its thread, since Chalice's gateway hands on nothing but the request, and takes
 nothing but whole answers.
@@ -20,14 +21,33 @@ def _always_here() -> bool:
 _gone: ContextVar[Callable[[], bool]] = ContextVar("gone", default=_always_here)
 
 
+_ended: ContextVar[Callable[[], bool]] = ContextVar("ended", default=_always_here)
+_peer: ContextVar[str | None] = ContextVar("peer", default=None)
+
+
 def caller_is_gone() -> Callable[[], bool]:
-    """Asks whether the caller of the present request has hung up; always no where that is not known."""
-    return _gone.get()
+    """Asks whether the caller of the present request has hung up, or may no longer be answered since their credential
+    has ended. Always no where neither is known."""
+    gone, ended = _gone.get(), _ended.get()
+    return lambda: gone() or ended()
 
 
-def watch(gone: Callable[[], bool] | None) -> None:
-    """From here on, requests on this thread belong to a connection; ``gone`` says whether it has ended."""
+def watch(gone: Callable[[], bool] | None, peer: str | None = None) -> None:
+    """From here on, requests on this thread belong to a connection; ``gone`` says whether it has ended, ``peer`` is the
+    address at its other end."""
     _gone.set(gone or _always_here)
+    _ended.set(_always_here)
+    _peer.set(peer)
+
+
+def end_when(ended: Callable[[], bool]) -> None:
+    """``ended`` says whether the credential of the present request's caller has ended."""
+    _ended.set(ended)
+
+
+def peer() -> str | None:
+    """The address at the other end of the present request's connection; None where the server does not know it."""
+    return _peer.get()
 
 
 class Chunks(Protocol):

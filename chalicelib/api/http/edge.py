@@ -49,7 +49,7 @@ class Edge:
         raw_path, query = _target(environ)
         method = str(environ["REQUEST_METHOD"])
         slot = connection.StreamSlot()
-        connection.watch(environ.get("waitress.client_disconnected"))
+        connection.watch(environ.get("waitress.client_disconnected"), environ.get("REMOTE_ADDR"))
         connection.offer_stream(None if method == "HEAD" else slot)
         status, headers, body = self.handle(method, raw_path, query, _headers(environ), lambda: _read(environ))
         connection.offer_stream(None)
@@ -123,7 +123,7 @@ class Edge:
         return self._answer(headers, refuse)
 
     def _answer(self, headers: Mapping[str, str], call: Callable[[Any], Response]) -> Answer:
-        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), call)
+        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), connection.peer(), call)
         answered = {name: str(value) for name, value in response.headers.items()}
         return response.status_code, answered, str(response.body).encode()
 

@@ -34,6 +34,9 @@ from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 CHALLENGE = 'Bearer realm="chronowatch"'
+INVALID_CHALLENGE = (
+    CHALLENGE + ', error="invalid_token"'
+)  # RFC 6750, section 3.1; the problem says what is wrong with it
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -85,7 +88,7 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
 
 def _error_headers(error: ChronoError) -> dict[str, str]:
     if isinstance(error, Unauthorized):
-        return {"WWW-Authenticate": CHALLENGE}
+        return {"WWW-Authenticate": INVALID_CHALLENGE if error.invalid_token else CHALLENGE}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, UnsupportedCoding):

@@ -107,7 +107,7 @@ def operations() -> list[Operation]:
     holder = {"name": _NAME, "holder_id": "worker-1"}
     return [
         _verb(
-            "leases.use",
+            "leases:acquire",
             "acquire",
             "Take a lease, or a place in its queue",
             acquire,
@@ -120,7 +120,7 @@ def operations() -> list[Operation]:
             errors=(429,),
         ),
         _verb(
-            "leases.use",
+            "leases:acquire",
             "renew",
             "Prolong a holding",
             renew,
@@ -131,7 +131,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
-            "leases.use",
+            "leases:acquire",
             "release",
             "End a holding",
             release,
@@ -142,7 +142,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
-            "leases.read",
+            "leases:read",
             "validate",
             "Whether a token is the live holder's",
             validate,
@@ -152,7 +152,7 @@ def operations() -> list[Operation]:
             guarded=False,
         ),
         _verb(
-            "leases.break",
+            "leases:break",
             "break",
             "Take a lease from its holder",
             break_,
@@ -167,7 +167,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List leases by name",
             tag="leases",
-            permission="leases.read",
+            permission="leases:read",
             handler=page,
             query=PageQuery,
             answers={200: schemas.LeaseList},
@@ -179,7 +179,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + "/{name}",
             summary="One lease",
             tag="leases",
-            permission="leases.read",
+            permission="leases:read",
             handler=get,
             answers={200: schemas.LeaseView},
             errors=(404,),

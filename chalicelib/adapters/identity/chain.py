@@ -1,0 +1,80 @@
+"""Which scheme judges a request: by the setting, and by the look of its token.
+
+A scheme is loaded when a token of its kind first arrives, so that a function pays for what it uses.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from chalicelib.core.errors import Unauthorized
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.ports.identity import Authenticator, Credentials, TokenAuthenticator
+
+OFF: Final = "off"
+JWT: Final = "jwt"
+API_KEY: Final = "apikey"
+KEY_PREFIX: Final = "cw_"
+HEADER_MAX_CHARS: Final = 8 * 1024 + len("Bearer ")
+
+_BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE | re.ASCII)
+
+
+class Open:
+    """While authentication is off every caller is an administrator, and that is said here alone."""
+
+    def authenticate(self, _credentials: Credentials) -> Caller:
+        return ANONYMOUS_ADMIN
+
+    def still_holds(self, _caller: Caller) -> bool:
+        return True
+
+
+class Bearers:
+    """Bearer tokens (RFC 6750) of the kinds in ``makers``. With none, every request is refused."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], TokenAuthenticator]]) -> None:
+        self._makers = dict(makers)
+        self._made: dict[str, TokenAuthenticator] = {}
+        self._lock = threading.Lock()
+
+    def authenticate(self, credentials: Credentials) -> Caller:
+        """As the port. Raises Unauthorized."""
+        if not self._makers or not credentials.authorization:
+            raise Unauthorized("credentials are needed: send Authorization: Bearer and a token")
+        if len(credentials.authorization) > HEADER_MAX_CHARS:
+            raise Unauthorized("the token is longer than 8 KiB", invalid_token=True)
+        found = _BEARER.fullmatch(credentials.authorization.strip())
+        if found is None:
+            raise Unauthorized("the Authorization header is not Bearer and one token")
+        token = found[1]
+        kind = API_KEY if token.startswith(KEY_PREFIX) else JWT
+        if kind not in self._makers:
+            known = "API keys" if kind == JWT else "JSON Web Tokens"
+            raise Unauthorized(f"this deployment takes {known} only", invalid_token=True)
+        return self._scheme(kind).authenticate(token, credentials.source_ip)
+
+    def still_holds(self, caller: Caller) -> bool:
+        """As the port."""
+        kind = API_KEY if caller.credential.startswith("key:") else JWT
+        return kind in self._makers and self._scheme(kind).still_holds(caller)
+
+    def _scheme(self, kind: str) -> TokenAuthenticator:
+        found = self._made.get(kind)
+        if found is not None:
+            return found
+        with self._lock:
+            if kind not in self._made:
+                self._made[kind] = self._makers[kind]()
+            return self._made[kind]
+
+
+def choose(auth: str, makers: Mapping[str, Callable[[], TokenAuthenticator]]) -> Authenticator:
+    """What CHRONO_AUTH names: ``off``, ``deny``, or a list of kinds of token, which ``makers`` makes."""
+    if auth == OFF:
+        return Open()
+    chosen = auth.split(",")
+    return Bearers({kind: make for kind, make in makers.items() if kind in chosen})

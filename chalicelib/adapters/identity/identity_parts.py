@@ -1,0 +1,21 @@
+"""What the schemes of authentication are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from chalicelib.core.security.permissions import Role
+from chalicelib.ports.services import Stores
+
+
+class IdentityParts(Struct, frozen=True):
+    """Made by bootstrap. ``custom_roles`` gives a tenant's own roles, from memory where they are fresh.
+
+    Each scheme has a module in this package with ``make(parts)``, loaded when a token of its kind first arrives.
+    """
+
+    stores: Stores
+    now_ms: Callable[[], int]
+    custom_roles: Callable[[str], Mapping[str, Role]]
