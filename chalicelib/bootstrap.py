@@ -25,6 +25,7 @@ from chalicelib.settings import Settings, from_environment
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
 
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -79,13 +80,29 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
     from chalicelib.adapters.identity import chain
     from chalicelib.adapters.identity.identity_parts import IdentityParts
 
-    parts = IdentityParts(stores=s.stores, now_ms=s.clock.now_ms, custom_roles=lambda _tenant: {})
+    parts = IdentityParts(
+        stores=s.stores, key_notes=s.process.keys, now_ms=s.clock.now_ms, custom_roles=lambda _tenant: {}
+    )
 
     def make(module: str) -> TokenAuthenticator:
         made: TokenAuthenticator = import_module(f"chalicelib.adapters.identity.{module}").make(parts)
         return made
 
-    return chain.choose(chosen.auth, {chain.JWT: partial(make, "jwt_tokens"), chain.API_KEY: partial(make, "api_keys")})
+    def keys() -> TokenAuthenticator:
+        from chalicelib.adapters.identity import api_keys
+
+        return api_keys.make(parts)
+
+    makers: dict[str, Callable[[], TokenAuthenticator]] = {chain.JWT: partial(make, "jwt_tokens"), chain.API_KEY: keys}
+    return chain.choose(chosen.auth, makers, _bootstrap_key(chosen))
+
+
+def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:
+    if chosen.bootstrap_key is None:
+        return None
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
+
+    return BootstrapKey(chosen.bootstrap_key)
 
 
 def clock() -> Clock:
@@ -148,6 +165,7 @@ def build(chosen: Settings) -> Services:
         slot_gap_ms=chosen.slot_gap_ms,
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
+        bootstrap_admin=chosen.bootstrap_key is not None,
         caps=Caps(
             owner_in_flight=chosen.max_inflight_per_owner,
             target_in_flight=chosen.max_inflight_per_target,

@@ -51,6 +51,7 @@ VARIABLES = (
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
     "CHRONO_TRUSTED_PROXIES",
+    "CHRONO_BOOTSTRAP_KEY",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
     "JOB_EXECUTION_TIMEOUT",
@@ -69,6 +70,7 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
+BOOTSTRAP_KEY_MAX_CHARS = 4096  # a header holds twice as much
 DAY_MS = 86_400_000
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 UNITS_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -111,6 +113,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks_catch_up: int
     auth: str
     trusted_proxies: tuple[Network, ...]
+    bootstrap_key: str | None
     page_token_secret: str | None
     tracing: bool
     webhook_timeout_ms: int
@@ -171,6 +174,7 @@ def load(env: Mapping[str, str]) -> Settings:
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
         auth=_auth(env, loopback),
         trusted_proxies=_trusted_proxies(env),
+        bootstrap_key=_bootstrap_key(env, loopback),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
         webhook_timeout_ms=_duration(
@@ -364,6 +368,21 @@ def _trusted_proxies(env: Mapping[str, str]) -> tuple[Network, ...]:
                 "CHRONO_TRUSTED_PROXIES", f"must list addresses or networks such as 10.0.0.0/8, not {entry[:80]!r}"
             ) from None
     return tuple(found)
+
+
+def _bootstrap_key(env: Mapping[str, str], loopback: bool) -> str | None:
+    """An admin key beside those that are stored. Where nothing would take it, that is said and not found out later."""
+    key, auth = env.get("CHRONO_BOOTSTRAP_KEY", "").strip(), _auth(env, loopback)
+    if not key:
+        return None
+    if not re.fullmatch(rf"[!-~]{{{SECRET_MIN_CHARS},{BOOTSTRAP_KEY_MAX_CHARS}}}", key):
+        raise SettingsError(
+            "CHRONO_BOOTSTRAP_KEY",
+            f"must have {SECRET_MIN_CHARS} to {BOOTSTRAP_KEY_MAX_CHARS} characters of ASCII, and no blanks",
+        )
+    if auth != "off" and "apikey" not in auth.split(","):
+        raise SettingsError("CHRONO_BOOTSTRAP_KEY", f"is taken only with apikey in CHRONO_AUTH, which is {auth}")
+    return key
 
 
 def _page_token_secret(env: Mapping[str, str], loopback: bool) -> str | None:

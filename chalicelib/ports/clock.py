@@ -54,7 +54,7 @@ class Ids(Protocol):
         ...
 
     def secret_bits(self) -> int:
-        """256 random bits for a secret, which nothing that was given out before tells."""
+        """256 random bits for a secret: they follow from nothing."""
         ...
 
     def hlc(self) -> str:

@@ -53,7 +53,8 @@ class Config(Struct, frozen=True):
     ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
     get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
-    instants that one message carries. ``caps`` bounds what this process delivers at once."""
+    instants that one message carries. ``caps`` bounds what this process delivers at once. ``bootstrap_admin``: the
+    settings give an admin key."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -74,6 +75,7 @@ class Config(Struct, frozen=True):
     slot_gap_ms: int = MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
+    bootstrap_admin: bool = False
     caps: Caps = Caps()
 
 

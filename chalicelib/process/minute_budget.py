@@ -1,4 +1,4 @@
-"""So much a minute and no more, in one process: for calls that anybody may make."""
+"""So much a minute and no more, in one process: for calls that need no credentials."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _SK: Final = "key"
 
 
 class DynamoKeyStore(RegistryItems):
-    """``KeyStore``: whoever presents a key names no tenant, so keys are found by their id alone."""
+    """``KeyStore``: a caller with a key names no tenant, so keys are found by their id alone."""
 
     def load(self, key_id: str) -> KeptKey | None:
         """The key of an id, whatever its tenant."""

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
+from msgspec.structs import replace
 
 from chalicelib.api.http import connection, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError
+from chalicelib.core.errors import BadRequest, ChronoError, InvalidField
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.source import Network, source_ip
@@ -71,12 +72,14 @@ class HttpApi:
         self._settings = settings
         self._authenticator = authenticator
 
-    def respond(self, headers: Mapping[str, str], peer: str | None, call: Callable[[Visit], Response]) -> Response:
+    def respond(
+        self, headers: Mapping[str, str], peer: str | None, call: Callable[[Visit], Response], open_to_all: bool = False
+    ) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
-        address at the other end of the connection."""
+        address at the other end of the connection. ``open_to_all``: no credentials are asked for."""
         context = self._trace(headers)
         try:
-            response = call(Visit(context, self._admit(headers, peer)))
+            response = call(Visit(context, self._admit(headers, peer, open_to_all)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
@@ -87,7 +90,8 @@ class HttpApi:
     def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
-        authorize(visit.caller, operation.permission)
+        if not operation.open_to_all:
+            authorize(visit.caller, operation.permission)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
@@ -99,7 +103,7 @@ class HttpApi:
             operation=operation,
             params=params,
             headers=request.headers,
-            body=read_body(operation.body, body_bytes, content_type),
+            body=_read_body(operation, body_bytes, content_type),
             query=read_query(operation.query, query),
             base=_base(request),
         )
@@ -110,6 +114,13 @@ class HttpApi:
     def check_method(self, request: Request) -> None:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
         self._table.find(request.method, request.path, request.uri_params or {})
+
+    def is_open(self, request: Request) -> bool:
+        """Whether what ``request`` asks for needs no credentials."""
+        try:
+            return self._table.find(request.method, request.path, request.uri_params or {})[0].open_to_all
+        except ChronoError:
+            return False
 
     def allowed(self, route: str, raw_params: Mapping[str, str]) -> list[str]:
         """The methods that a path answers. Raises NotFound."""
@@ -132,12 +143,16 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str], peer: str | None) -> Caller:
+    def _admit(self, headers: Mapping[str, str], peer: str | None, open_to_all: bool) -> Caller:
         """Who asks. What the call keeps open ends with the caller's credential."""
-        source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
-        caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
-        connection.end_when(lambda: not authenticator.still_holds(caller))
+        if open_to_all:
+            caller = authenticator.outsider()
+            connection.end_when(lambda: False)
+        else:
+            source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
+            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+            connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
@@ -211,7 +226,8 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, connection.peer() or _gateways_peer(request), call)
+        peer = connection.peer() or _gateways_peer(request)
+        return api.respond(request.headers, peer, call, api.is_open(request))
 
     return middleware
 
@@ -241,6 +257,22 @@ def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
     return raw, content_type
 
 
+def _read_body(operation: Operation, raw: bytes, content_type: str | None) -> Any:
+    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
+
+    Raises as ``read_body``.
+    """
+    outer = operation.body_list
+    if not outer or not raw:
+        return read_body(operation.body, raw, content_type)
+    check_json(raw, content_type)  # before it is put inside another document
+    try:
+        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
+    except InvalidField as wrong:
+        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
+        raise InvalidField(seen) from None
+
+
 def _raw_body(request: Request) -> bytes:
     try:
         raw = request.raw_body
@@ -255,15 +287,20 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
     now_ms = services.clock.now_ms()
     seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
 
+    first: list[Reply] = []
+
     def run(run: RepeatableCall) -> str:
         call.run = run
         reply = call.operation.handler(call)
-        return json.dumps([reply.status, reply.headers, reply.text()])
+        first.append(reply)
+        kept = reply if reply.kept_body is None else replace(reply, body=reply.kept_body)
+        return json.dumps([reply.status, reply.headers, kept.text()])
 
     answer = idempotency.once(services, call.caller, key, _digest(call.operation, call.params, raw), seed, run)
+    if not answer.replayed:
+        return first[0]
     status, headers, text = json.loads(answer.text)
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
+    headers["Idempotent-Replayed"] = "true"
     return Reply(status, text, headers)
 
 

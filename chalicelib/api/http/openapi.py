@@ -16,6 +16,7 @@ from chalicelib.api.http.problem import JSON, PROBLEM_JSON
 from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
+from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
@@ -40,6 +41,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
     "execution_id": ExecutionId,
+    "key_id": KeyId,
     "name": LeaseName,
     "frequency": Frequency,
 }
@@ -59,7 +61,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     _add_defaults(components)
     _add_target_patterns(components)
     for model in models:  # what a field may be by another: validators read it, generators leave it out
-        components[model.__name__] |= getattr(model, "conditions", {})
+        if conditions := getattr(model, "conditions", None):
+            components[model.__name__] |= conditions
     components = _readable(components)
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
@@ -87,11 +90,18 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 def _models(table: tuple[Operation, ...]) -> list[Any]:
     found: list[Any] = [Problem]
     for operation in table:
-        answers = [m for m in operation.answers.values() if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-        for model in (operation.body, *answers):
+        answers = [m for m in operation.answers.values() if m is not None and not isinstance(m, str)]
+        for model in (_body_model(operation), *answers):
             if model not in found:
                 found.append(model)
     return found
+
+
+def _body_model(operation: Operation) -> Any:
+    """What the body is: the model, or the list that is one field of it."""
+    if not operation.body_list:
+        return operation.body
+    return {field.name: field.type for field in msgspec.structs.fields(operation.body)}[operation.body_list]
 
 
 def _add_defaults(components: dict[str, Any]) -> None:
@@ -151,9 +161,11 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
     }
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
+    if operation.open_to_all:
+        described["security"] = [{}]
     if operation.takes_body:
-        required = bool(components.get(operation.body.__name__, {}).get("required"))
-        media: dict[str, Any] = {"schema": refs[operation.body]}
+        required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
+        media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
         if operation.example is not None:
             media["example"] = operation.example
         # YAML is said in the description only: generators refuse a body of a type that they cannot write.

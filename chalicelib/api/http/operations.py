@@ -81,6 +81,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``open_to_all``: no credentials are asked for, and no permission. ``body_list``: the body is a JSON array, which the
+    model holds in this field.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
@@ -99,6 +101,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     guarded: bool = False
     yaml: bool = False
     open_ended: bool = False
+    open_to_all: bool = False
+    body_list: str = ""
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)

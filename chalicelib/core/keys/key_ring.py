@@ -44,10 +44,6 @@ class KeyRing(Struct, frozen=True):
     hlc: str = ""
     origin: str = ""
 
-    def entry(self, key_id: str) -> RingEntry | None:
-        """The entry of a key."""
-        return next((entry for entry in self.entries if entry.id == key_id), None)
-
 
 class RingChange(Struct, frozen=True):
     """What one change writes, all together: ``made`` are new keys, ``edited`` those that are there."""
@@ -86,10 +82,9 @@ def decide_delete(ring: KeyRing, key_id: str, now_ms: int, admin_elsewhere: bool
 
     Raises Conflict (``last_admin_key``) for the only live admin key where none is.
     """
-    entry = ring.entry(key_id)
-    if entry is not None and _is_admin(entry, now_ms) and not admin_elsewhere:
-        if not any(_is_admin(other, now_ms) for other in ring.entries if other.id != key_id):
-            raise Conflict("this is the last admin key; make another one first", code="last_admin_key")
+    admins = [entry.id for entry in ring.entries if entry.admin and entry.is_live(now_ms)]
+    if admins == [key_id] and not admin_elsewhere:
+        raise Conflict("this is the last admin key; make another one first", code="last_admin_key")
     return decide_revoke(ring, key_id, now_ms)
 
 
@@ -115,12 +110,8 @@ def _entry(key: ApiKey) -> RingEntry:
     return RingEntry(key.id, key.created_at_unix_ms, key.is_admin, key.expires_at_unix_ms)
 
 
-def _is_admin(entry: RingEntry, now_ms: int) -> bool:
-    return entry.admin and entry.is_live(now_ms)
-
-
 def _cleared(ring: KeyRing, now_ms: int, but: str = "") -> tuple[str, ...]:
-    """Those that ended long ago; so many that the change stays one transaction."""
+    """Those that ended long ago; so many that the change stays small."""
     ended = [e for e in ring.entries if not e.is_live(now_ms - KEY_KEPT_MS) and e.id != but]
     return tuple(entry.id for entry in ended[:KEYS_CLEARED_MAX])
 

@@ -1,7 +1,7 @@
 """The text of an API key: ``cw_{id}_{secret}{checksum}``.
 
-The prefix is for scanners of leaked secrets. The id is public: it finds the key and names it. The checksum tells a
-mistyped or invented key from a real one before anything is read. There is no hyphen in it, so that a double click
+The prefix is for scanners of leaked secrets. The id is public: it finds the key and names it. A wrong
+checksum shows a mistyped or invented key before anything is read. There is no hyphen in it, so that a double click
 selects all of it. The form is that of GitHub's tokens ("Behind GitHub's new authentication token formats", 2021).
 """
 

@@ -11,8 +11,6 @@ KEYS_MAX = 1000  # of a tenant, with those that ended lately: all their places l
 KEY_OVERLAP_MAX_MS = 30 * 86_400_000
 KEY_KEPT_MS = 30 * 86_400_000  # how long a key that has ended is still listed
 KEYS_CLEARED_MAX = 20  # of those, so many are cleared away by one change
-BOOTSTRAP_KEY_MIN_CHARS = 32
-BOOTSTRAP_KEY_MAX_CHARS = 4096
 
 # Revoking, rotating and expiry hold everywhere within KEY_ENDS_WITHIN_MS.
 KEY_ENDS_WITHIN_MS = 30_000

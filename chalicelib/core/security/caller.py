@@ -18,8 +18,8 @@ class Caller(Struct, frozen=True):
 
     ``permissions`` is what the caller may do at all, ``on_every_owner`` those of them that reach every owner's things.
     They are two sets, since who is a viewer and a user may read every owner's and change only their own.
-    ``credential`` says how they proved who they are: ``off``, ``system``, ``jwt`` or ``key:<id>``. Whatever a caller
-    keeps open ends at ``expires_at_ms`` (None: never).
+    ``credential`` says how they proved who they are: ``off``, ``none``, ``system``, ``jwt`` or ``key:<id>``.
+    Whatever a caller keeps open ends at ``expires_at_ms`` (None: never).
     """
 
     tenant: str
@@ -57,6 +57,9 @@ def caller_of(
 
 # Who every caller is while authentication is off: adapters.identity.chain decides that, and nothing else does.
 ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, credential="off", expires_at_ms=None)
+
+# Who asks without credentials, where that is allowed: such a call asks for no permission.
+OUTSIDER: Final = caller_of(DEFAULT_TENANT, "outsider", [], {}, credential="none", expires_at_ms=None)
 
 
 def system_caller(tenant: str) -> Caller:
