@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.api.http.requests import PLAIN_TEXT, Body, Instant, Opt
 from chalicelib.api.http.responses import ShownInstant
+from chalicelib.core.json_schema import states
 from chalicelib.core.keys import key_text
 from chalicelib.core.keys.limits import (
     KEY_CIDRS_MAX,
@@ -18,6 +19,7 @@ from chalicelib.core.keys.limits import (
     LEAKED_TOKENS_MAX,
 )
 from chalicelib.core.limits import OWNER_MAX_CHARS
+from chalicelib.core.security.permissions import PERMISSIONS
 from chalicelib.ports.stores.keys import KeptKey
 
 KeyId = Annotated[str, Meta(pattern=f"^{key_text.ID_PATTERN}$", examples=["0aB1cD2e"])]
@@ -46,7 +48,7 @@ class NewKeyBody(Body, kw_only=True):
         UNSET
     )
     permissions: Annotated[
-        Opt[Names],
+        Opt[Annotated[list[Annotated[str, states(enum=sorted(PERMISSIONS))]], Meta(min_length=1)]],
         Meta(description="Single permissions, on what the owner has.", examples=[["schedules:read"]]),
     ] = UNSET
     expires_at_unix_ms: Opt[Instant | None] = UNSET
