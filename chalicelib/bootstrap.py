@@ -81,20 +81,25 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
     from chalicelib.adapters.identity.identity_parts import IdentityParts
 
     parts = IdentityParts(
-        stores=s.stores, key_notes=s.process.keys, now_ms=s.clock.now_ms, custom_roles=lambda _tenant: {}
+        stores=s.stores,
+        key_notes=s.process.keys,
+        now_ms=s.clock.now_ms,
+        monotonic_s=lambda: s.clock.read().monotonic_nanos / 1e9,
+        jwt=chosen.jwt,
+        custom_roles=lambda _tenant: {},
     )
 
-    def make(module: str) -> TokenAuthenticator:
-        made: TokenAuthenticator = import_module(f"chalicelib.adapters.identity.{module}").make(parts)
-        return made
+    def tokens() -> TokenAuthenticator:
+        from chalicelib.adapters.identity import jwt_tokens
+
+        return jwt_tokens.make(parts)
 
     def keys() -> TokenAuthenticator:
         from chalicelib.adapters.identity import api_keys
 
         return api_keys.make(parts)
 
-    makers: dict[str, Callable[[], TokenAuthenticator]] = {chain.JWT: partial(make, "jwt_tokens"), chain.API_KEY: keys}
-    return chain.choose(chosen.auth, makers, _bootstrap_key(chosen))
+    return chain.choose(chosen.auth, {chain.JWT: tokens, chain.API_KEY: keys}, _bootstrap_key(chosen))
 
 
 def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:

@@ -20,6 +20,8 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.security import bootstrap_setting, jwt_settings
+from chalicelib.core.security.jwt_settings import JwtSettings
 from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
@@ -50,6 +52,13 @@ VARIABLES = (
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
+    "CHRONO_JWT_ISSUER",
+    "CHRONO_JWT_AUDIENCE",
+    "CHRONO_JWKS_URL",
+    "CHRONO_JWT_TENANT_CLAIM",
+    "CHRONO_JWT_SUBJECT_CLAIM",
+    "CHRONO_JWT_ROLES_CLAIM",
+    "CHRONO_PUBLIC_OPS",
     "CHRONO_TRUSTED_PROXIES",
     "CHRONO_BOOTSTRAP_KEY",
     "CHRONO_PAGE_TOKEN_SECRET",
@@ -70,7 +79,6 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
-BOOTSTRAP_KEY_MAX_CHARS = 4096  # a header holds twice as much
 DAY_MS = 86_400_000
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 UNITS_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -85,7 +93,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     """The validated choices of one process. Durations are milliseconds.
 
     ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
-    ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``.
+    ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``. ``jwt`` is
+    None where it is not in that list. ``public_ops`` opens /health and /metrics to callers without credentials.
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*`` and ``max_rate_*`` are None where there is no limit.
     """
@@ -112,6 +121,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
+    jwt: JwtSettings | None
+    public_ops: bool
     trusted_proxies: tuple[Network, ...]
     bootstrap_key: str | None
     page_token_secret: str | None
@@ -148,6 +159,7 @@ def load(env: Mapping[str, str]) -> Settings:
     endpoint = _endpoint(env)
     on_lambda = bool(env.get("AWS_LAMBDA_FUNCTION_NAME"))
     loopback = _loopback(stage, host, endpoint, on_lambda)
+    auth = _auth(env, loopback)
     return Settings(
         stage=stage,
         http_host=host,
@@ -172,9 +184,11 @@ def load(env: Mapping[str, str]) -> Settings:
         webhook_allow=_webhook_allow(env, loopback),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=_integer(env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT),
-        auth=_auth(env, loopback),
+        auth=auth,
+        jwt=jwt_settings.read(env) if "jwt" in auth.split(",") else None,
+        public_ops=_choice(env, "CHRONO_PUBLIC_OPS", "0", ("0", "1")) == "1",
         trusted_proxies=_trusted_proxies(env),
-        bootstrap_key=_bootstrap_key(env, loopback),
+        bootstrap_key=bootstrap_setting.read(env, auth),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=_choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
         webhook_timeout_ms=_duration(
@@ -368,21 +382,6 @@ def _trusted_proxies(env: Mapping[str, str]) -> tuple[Network, ...]:
                 "CHRONO_TRUSTED_PROXIES", f"must list addresses or networks such as 10.0.0.0/8, not {entry[:80]!r}"
             ) from None
     return tuple(found)
-
-
-def _bootstrap_key(env: Mapping[str, str], loopback: bool) -> str | None:
-    """An admin key beside those that are stored. Where nothing would take it, that is said and not found out later."""
-    key, auth = env.get("CHRONO_BOOTSTRAP_KEY", "").strip(), _auth(env, loopback)
-    if not key:
-        return None
-    if not re.fullmatch(rf"[!-~]{{{SECRET_MIN_CHARS},{BOOTSTRAP_KEY_MAX_CHARS}}}", key):
-        raise SettingsError(
-            "CHRONO_BOOTSTRAP_KEY",
-            f"must have {SECRET_MIN_CHARS} to {BOOTSTRAP_KEY_MAX_CHARS} characters of ASCII, and no blanks",
-        )
-    if auth != "off" and "apikey" not in auth.split(","):
-        raise SettingsError("CHRONO_BOOTSTRAP_KEY", f"is taken only with apikey in CHRONO_AUTH, which is {auth}")
-    return key
 
 
 def _page_token_secret(env: Mapping[str, str], loopback: bool) -> str | None:

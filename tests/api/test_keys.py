@@ -34,6 +34,8 @@ class Guarded(House):
             stores=self.services.stores,
             key_notes=self.services.process.keys,
             now_ms=self.services.clock.now_ms,
+            monotonic_s=lambda: self.services.clock.now_ms() / 1000,
+            jwt=None,
             custom_roles=lambda _tenant: {},
         )
         self.authenticator = chain.choose("apikey", {"apikey": lambda: make(parts)}, BootstrapKey(BOOTSTRAP))

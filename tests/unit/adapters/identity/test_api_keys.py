@@ -72,6 +72,8 @@ class Desk:
             stores=services.stores,
             key_notes=services.process.keys,
             now_ms=lambda: self.now_ms,
+            monotonic_s=lambda: self.now_ms / 1000,
+            jwt=None,
             custom_roles=lambda _tenant: custom_roles or {},
         )
         self.scheme: ApiKeyAuthenticator = make(self.parts)
