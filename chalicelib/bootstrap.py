@@ -79,6 +79,7 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
     """The schemes that ``chosen.auth`` names, each loaded when a token of its kind first arrives."""
     from chalicelib.adapters.identity import chain
     from chalicelib.adapters.identity.identity_parts import IdentityParts
+    from chalicelib.usecases import roles
 
     parts = IdentityParts(
         stores=s.stores,
@@ -86,7 +87,7 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
         now_ms=s.clock.now_ms,
         monotonic_s=lambda: s.clock.read().monotonic_nanos / 1e9,
         jwt=chosen.jwt,
-        custom_roles=lambda _tenant: {},
+        custom_roles=lambda tenant: roles.granted_by(s, tenant),
     )
 
     def tokens() -> TokenAuthenticator:

@@ -31,8 +31,8 @@ class Authenticator(Protocol):
         """Who asks. Raises Unauthorized, and Unavailable where what could judge them is away."""
         ...
 
-    def outsider(self) -> Caller:
-        """Who asks without credentials, for the few calls that are open to all. Raises Unauthorized where none is."""
+    def is_open(self) -> bool:
+        """Whether any credentials at all are taken here."""
         ...
 
     def still_holds(self, caller: Caller) -> bool:

@@ -32,6 +32,7 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
@@ -90,6 +91,7 @@ class Stores(Struct, frozen=True):
     logs: LogStore
     ticks: TickStore
     keys: KeyStore
+    roles: RoleStore
 
 
 class Machine(Struct, frozen=True):

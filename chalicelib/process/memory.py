@@ -11,6 +11,7 @@ from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
 from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
+from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -29,3 +30,4 @@ class ProcessMemory(Struct, frozen=True):
     tenants: TenantMemory = field(default_factory=TenantMemory)
     keys: KeyMemory = field(default_factory=KeyMemory)
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
+    roles: RoleMemory = field(default_factory=RoleMemory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,9 +23,10 @@ from chalicelib.core.keys.key_ring import KeyRing, RingChange
 from chalicelib.core.keys.limits import LEAKED_TOKENS_MAX
 from chalicelib.core.security.authorize import authorize, authorize_owner
 from chalicelib.core.security.caller import DEFAULT_TENANT, SERVICE_SUBJECT, Caller, system_caller
-from chalicelib.core.security.permissions import ADMIN, ROLES, Role
+from chalicelib.core.security.permissions import ADMIN, ROLES
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.keys import KeptKey
+from chalicelib.usecases import roles
 from chalicelib.usecases.idempotency import RepeatableCall
 
 log = logging.getLogger("chronowatch.keys")
@@ -73,7 +74,7 @@ def create(s: Services, caller: Caller, wanted: NewKey, run: RepeatableCall | No
     """Make a key. Raises InvalidField, Forbidden for more than the caller has, Conflict (``too_many_keys``)."""
     authorize(caller, "keys:write")
     now_ms = s.clock.now_ms()
-    custom_roles = _custom_roles(s, caller.tenant)
+    custom_roles = roles.granted_by(s, caller.tenant)
     request = KeyRequest(
         name=wanted.name,
         owner=caller.subject if wanted.owner is None else wanted.owner,
@@ -266,7 +267,7 @@ def _check_version(key: ApiKey, versions: Sequence[str] | None) -> None:
 
 def _authorize_grant(s: Services, caller: Caller, key: ApiKey) -> None:
     """Refuse a key that could do more than the caller: else who may make keys could do everything."""
-    made = caller_with(key, _custom_roles(s, caller.tenant))
+    made = caller_with(key, roles.granted_by(s, caller.tenant))
     more = (made.permissions - caller.permissions) | (made.on_every_owner - caller.on_every_owner)
     if more or (made.is_admin and not caller.is_admin):
         beyond = ", ".join(sorted(more)) or ADMIN
@@ -279,10 +280,6 @@ def _has_other_admin(s: Services, caller: Caller) -> bool:
     if s.config.bootstrap_admin and caller.tenant == DEFAULT_TENANT:
         return True
     return caller.is_admin and id_of_key(caller) is None
-
-
-def _custom_roles(_s: Services, _tenant: str) -> Mapping[str, Role]:
-    return {}
 
 
 def _revoke_leaked(s: Services, key_id: str, token: str) -> bool:

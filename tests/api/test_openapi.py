@@ -120,7 +120,7 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         execution_id = house.fire()
         house.accept(execution_id)
         path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
-        path = path.replace("{execution_id}", execution_id).replace("{key_id}", key_id)
+        path = path.replace("{execution_id}", execution_id).replace("{key_id}", key_id).replace("{role}", "retrier")
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
@@ -159,6 +159,7 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
     known |= {
         "name": "a",
         "frequency": "second",
+        "role": "viewer",
         "key_id": house.call("POST", "/api/v1/keys", {"name": "ci"}).json["id"],
     }
     seen = set()

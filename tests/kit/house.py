@@ -54,6 +54,7 @@ class TestSettings:
 
     __test__ = False
     trusted_proxies: tuple[Network, ...] = ()
+    public_ops: bool = False
     secret: str = field(default="0123456789abcdef0123456789abcdef", repr=False)
 
     def required_page_token_secret(self) -> str:

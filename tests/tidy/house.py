@@ -37,7 +37,10 @@ LAYERS = {
         "core", "ports", "engine", "usecases", "workers", "adapters", "api", "bootstrap",
     ),
     "settings": _layer("the only reader of the environment", "core", "process"),
-    "bootstrap": _layer("settings into services, once a process", "core", "process", "ports", "adapters", "settings"),
+    "bootstrap": _layer(
+        "settings into services, once a process",
+        "core", "process", "ports", "usecases", "adapters", "settings",
+    ),
 }  # fmt: skip
 
 MODULES = frozenset({"settings", "bootstrap"})  # layers of one module

@@ -11,6 +11,7 @@ from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
+from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
@@ -33,6 +34,7 @@ def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RE
         logs=DynamoLogStore(database, retention_s),
         ticks=DynamoTickStore(database, retention_s),
         keys=lazy_keys,
+        roles=DynamoRoleStore(database),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from chalicelib.core.errors import Unauthorized
-from chalicelib.core.security.caller import ANONYMOUS_ADMIN, OUTSIDER, Caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
 from chalicelib.ports.identity import Authenticator, Credentials, TokenAuthenticator
 
 OFF: Final = "off"
@@ -29,8 +29,8 @@ class Open:
     def authenticate(self, _credentials: Credentials) -> Caller:
         return ANONYMOUS_ADMIN
 
-    def outsider(self) -> Caller:
-        return ANONYMOUS_ADMIN
+    def is_open(self) -> bool:
+        return True
 
     def still_holds(self, _caller: Caller) -> bool:
         return True
@@ -76,11 +76,9 @@ class Bearers:
             raise Unauthorized(f"this deployment takes {known} only", invalid_token=True)
         return self._scheme(kind).authenticate(token, credentials.source_ip)
 
-    def outsider(self) -> Caller:
-        """As the port. Raises Unauthorized."""
-        if not self._makers:
-            raise Unauthorized("this deployment takes no requests")
-        return OUTSIDER
+    def is_open(self) -> bool:
+        """As the port."""
+        return bool(self._makers)
 
     def still_holds(self, caller: Caller) -> bool:
         """As the port."""

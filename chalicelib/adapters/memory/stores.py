@@ -12,6 +12,7 @@ from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.keys import MemoryKeyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
+from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
 from chalicelib.ports.services import Stores
@@ -28,4 +29,5 @@ def open_stores() -> Stores:
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),
         keys=MemoryKeyStore(),
+        roles=MemoryRoleStore(),
     )

@@ -97,6 +97,7 @@ def operations() -> list[Operation]:
             tag="operations",
             permission="health:read",
             handler=Health().get,
+            ops=True,
             answers={200: schemas.HealthView},
             errors=(503,),
             description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "

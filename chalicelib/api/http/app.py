@@ -22,9 +22,10 @@ from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, InvalidField
+from chalicelib.core.errors import BadRequest, ChronoError, InvalidField, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
-from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.caller import Caller, guest
+from chalicelib.core.security.permissions import Permission
 from chalicelib.core.security.source import Network, source_ip
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.identity import Authenticator, Credentials
@@ -42,6 +43,9 @@ class ApiSettings(Protocol):
 
     @property
     def trusted_proxies(self) -> tuple[Network, ...]: ...
+
+    @property
+    def public_ops(self) -> bool: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -73,13 +77,17 @@ class HttpApi:
         self._authenticator = authenticator
 
     def respond(
-        self, headers: Mapping[str, str], peer: str | None, call: Callable[[Visit], Response], open_to_all: bool = False
+        self,
+        headers: Mapping[str, str],
+        peer: str | None,
+        call: Callable[[Visit], Response],
+        opened: frozenset[Permission] | None = None,
     ) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
-        address at the other end of the connection. ``open_to_all``: no credentials are asked for."""
+        address at the other end of the connection; ``opened`` what a caller without credentials may do."""
         context = self._trace(headers)
         try:
-            response = call(Visit(context, self._admit(headers, peer, open_to_all)))
+            response = call(Visit(context, self._admit(headers, peer, opened)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
@@ -115,13 +123,6 @@ class HttpApi:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
         self._table.find(request.method, request.path, request.uri_params or {})
 
-    def is_open(self, request: Request) -> bool:
-        """Whether what ``request`` asks for needs no credentials."""
-        try:
-            return self._table.find(request.method, request.path, request.uri_params or {})[0].open_to_all
-        except ChronoError:
-            return False
-
     def allowed(self, route: str, raw_params: Mapping[str, str]) -> list[str]:
         """The methods that a path answers. Raises NotFound."""
         return sorted(self._table.methods(route, raw_params)[0])
@@ -143,16 +144,31 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str], peer: str | None, open_to_all: bool) -> Caller:
+    def opened(self, request: Request) -> frozenset[Permission] | None:
+        """What a caller without credentials may do at what ``request`` asks for; None: it is not open to such callers.
+
+        CHRONO_PUBLIC_OPS opens some operations. Those that are open to all are so wherever any credentials are taken.
+        """
+        try:
+            operation, _ = self._table.find(request.method, request.path, request.uri_params or {})
+        except ChronoError:
+            return None
+        if operation.open_to_all and self._authenticator().is_open():
+            return frozenset()
+        return frozenset({operation.permission}) if operation.ops and self._settings().public_ops else None
+
+    def _admit(self, headers: Mapping[str, str], peer: str | None, opened: frozenset[Permission] | None) -> Caller:
         """Who asks. What the call keeps open ends with the caller's credential."""
+        source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
-        if open_to_all:
-            caller = authenticator.outsider()
-            connection.end_when(lambda: False)
-        else:
-            source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
+        try:
             caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
-            connection.end_when(lambda: not authenticator.still_holds(caller))
+        except Unauthorized:
+            if opened is None:
+                raise
+            connection.end_when(None)
+            return guest(opened)
+        connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
@@ -227,7 +243,11 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
             return response
 
         peer = connection.peer() or _gateways_peer(request)
-        return api.respond(request.headers, peer, call, api.is_open(request))
+        try:
+            opened = api.opened(request)
+        except SettingsError:
+            opened = None  # answering the call fails on the same, in the words for it
+        return api.respond(request.headers, peer, call, opened)
 
     return middleware
 

@@ -40,9 +40,9 @@ def watch(gone: Callable[[], bool] | None, peer: str | None = None) -> None:
     _peer.set(peer)
 
 
-def end_when(ended: Callable[[], bool]) -> None:
-    """``ended`` says whether the credential of the present request's caller has ended."""
-    _ended.set(ended)
+def end_when(ended: Callable[[], bool] | None) -> None:
+    """``ended`` says whether the credential of the present request's caller has ended (None: it never does)."""
+    _ended.set(ended or _always_here)
 
 
 def peer() -> str | None:

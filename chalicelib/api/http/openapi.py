@@ -18,6 +18,7 @@ from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
@@ -28,7 +29,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_EVERY_CALL = (401, 422, 429, 500, 503)
+_EVERY_CALL = (401, 403, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 _IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
 
@@ -44,6 +45,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "key_id": KeyId,
     "name": LeaseName,
     "frequency": Frequency,
+    "role": RoleName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -76,13 +78,13 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "tags": [{"name": name} for name in sorted({o.tag for o in table})],
-        "security": [{}, {"bearer": []}],
+        "security": [{"bearer": []}],
         "components": {
             "schemas": components,
             "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
             "headers": _HEADERS,
             "parameters": _PARAMETERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"bearer": _BEARER},
         },
     }
 
@@ -163,6 +165,8 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.open_to_all:
         described["security"] = [{}]
+    if operation.ops:
+        described["security"] = [{}, {"bearer": []}]
     if operation.takes_body:
         required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
         media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
@@ -242,6 +246,12 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
 
 
+_BEARER: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A JSON Web Token of the deployment's issuer, or an API key (`cw_…`), as `CHRONO_AUTH` says. A "
+    "deployment on loopback takes every caller while that is `off`.",
+}
 _HEADERS: dict[str, Any] = {
     "traceparent": {
         "description": "W3C Trace Context: the caller's trace, or a new one.",

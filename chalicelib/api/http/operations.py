@@ -84,6 +84,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``open_to_all``: no credentials are asked for, and no permission. ``body_list``: the body is a JSON array, which the
     model holds in this field.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -103,6 +104,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     open_ended: bool = False
     open_to_all: bool = False
     body_list: str = ""
+    ops: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)

@@ -58,8 +58,12 @@ def caller_of(
 # Who every caller is while authentication is off: adapters.identity.chain decides that, and nothing else does.
 ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, credential="off", expires_at_ms=None)
 
-# Who asks without credentials, where that is allowed: such a call asks for no permission.
-OUTSIDER: Final = caller_of(DEFAULT_TENANT, "outsider", [], {}, credential="none", expires_at_ms=None)
+
+def guest(permissions: Iterable[Permission]) -> Caller:
+    """A caller without credentials, where a call is open to them: they may do this, and nothing else."""
+    return caller_of(
+        DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=permissions
+    )
 
 
 def system_caller(tenant: str) -> Caller:
