@@ -71,6 +71,8 @@ def _slim(target: Path) -> None:
     shutil.rmtree(target / "boto3" / "data", ignore_errors=True)
     shutil.rmtree(target / "boto3" / "examples", ignore_errors=True)
     shutil.rmtree(target / "icalendar" / "tests", ignore_errors=True)
+    for compiler in ("cffi", "pycparser"):  # cryptography is compiled already, and needs _cffi_backend only
+        shutil.rmtree(target / compiler, ignore_errors=True)
     for leftover in target.glob("*.dist-info/*"):
         if leftover.name != "METADATA" and leftover.is_file():
             leftover.unlink()

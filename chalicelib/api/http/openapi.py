@@ -78,7 +78,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "tags": [{"name": name} for name in sorted({o.tag for o in table})],
-        "security": [{"bearer": []}],
+        "security": [{}, {"bearer": []}],  # without one while CHRONO_AUTH is off, as the scheme's description says
         "components": {
             "schemas": components,
             "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
@@ -165,8 +165,6 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.open_to_all:
         described["security"] = [{}]
-    if operation.ops:
-        described["security"] = [{}, {"bearer": []}]
     if operation.takes_body:
         required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
         media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
