@@ -30,6 +30,7 @@ from chalicelib.settings import Settings, environment_secret, from_environment
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
@@ -88,6 +89,7 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
 
     parts = IdentityParts(
         stores=s.stores,
+        key_notes=s.process.keys,
         now_ms=s.clock.now_ms,
         monotonic_s=lambda: s.clock.read().monotonic_nanos / 1e9,
         jwt=chosen.jwt,
@@ -100,10 +102,19 @@ def identity(chosen: Settings, s: Services) -> Authenticator:
         return jwt_tokens.make(parts)
 
     def keys() -> TokenAuthenticator:
-        made: TokenAuthenticator = import_module("chalicelib.adapters.identity.api_keys").make(parts)
-        return made
+        from chalicelib.adapters.identity import api_keys
 
-    return chain.choose(chosen.auth, {chain.JWT: tokens, chain.API_KEY: keys})
+        return api_keys.make(parts)
+
+    return chain.choose(chosen.auth, {chain.JWT: tokens, chain.API_KEY: keys}, _bootstrap_key(chosen))
+
+
+def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:
+    if chosen.bootstrap_key is None:
+        return None
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
+
+    return BootstrapKey(chosen.bootstrap_key)
 
 
 def clock() -> Clock:
@@ -169,6 +180,7 @@ def build(chosen: Settings) -> Services:
         slot_gap_ms=chosen.slot_gap_ms,
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
+        bootstrap_admin=chosen.bootstrap_key is not None,
         caps=Caps(
             owner_in_flight=chosen.max_inflight_per_owner,
             target_in_flight=chosen.max_inflight_per_target,

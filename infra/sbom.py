@@ -25,7 +25,7 @@ OUT: Final = ROOT / "build" / "sbom.cdx.json"
 # The packager adds the half of Chalice that runs, without what the other half needs.
 ADDED_BY_PACKAGER: Final = ("chalice",)
 # The licences that may be shipped, by their SPDX names.
-ALLOWED: Final = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "PSF-2.0"})
+ALLOWED: Final = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MIT-0", "PSF-2.0"})
 # What packages call their licence that do not use SPDX names.
 _SPELLINGS: Final[Mapping[str, str]] = {
     "apache 2.0": "Apache-2.0",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from chalicelib.core.security.caller import Caller
+
+if TYPE_CHECKING:  # needed only where keys are
+    from chalicelib.core.keys.seen_key import SeenKey
 
 
 class Credentials(Struct, frozen=True):
@@ -28,6 +31,10 @@ class Authenticator(Protocol):
         """Who asks. Raises Unauthorized, and Unavailable where what could judge them is away."""
         ...
 
+    def is_open(self) -> bool:
+        """Whether any credentials at all are taken here."""
+        ...
+
     def still_holds(self, caller: Caller) -> bool:
         """Whether the credential of a caller identified before is still good: what is kept open ends once it is not.
 
@@ -45,4 +52,16 @@ class TokenAuthenticator(Protocol):
 
     def still_holds(self, caller: Caller) -> bool:
         """As ``Authenticator.still_holds``."""
+        ...
+
+
+class KeyNotes(Protocol):
+    """What this process remembers of the keys that it read. Any number of threads may call it."""
+
+    def find(self, key_id: str) -> SeenKey | None:
+        """What is remembered of an id, however old."""
+        ...
+
+    def keep(self, key_id: str, seen: SeenKey) -> None:
+        """Remember what was read."""
         ...

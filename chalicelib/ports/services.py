@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -44,6 +45,9 @@ from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
+if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+    from chalicelib.ports.stores.keys import KeyStore
+
 
 class Config(Struct, frozen=True):
     """``origin`` names the deployment, ``instance`` this process. ``lead_ms`` is how long before its instant a message
@@ -55,7 +59,8 @@ class Config(Struct, frozen=True):
     get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
-    ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit)."""
+    ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
+    settings give an admin key."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -77,6 +82,7 @@ class Config(Struct, frozen=True):
     slot_gap_ms: int = MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
+    bootstrap_admin: bool = False
     caps: Caps = Caps()
     reads_per_s: int | None = None
     writes_per_s: int | None = None
@@ -92,6 +98,7 @@ class Stores(Struct, frozen=True):
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
+    keys: KeyStore
     roles: RoleStore
     quotas: QuotaStore
 

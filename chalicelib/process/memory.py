@@ -7,8 +7,10 @@ from msgspec import Struct, field
 from chalicelib.process.admission import Admission
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
-from chalicelib.process.limits import TICK_STREAMS_MAX
+from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
@@ -30,5 +32,7 @@ class ProcessMemory(Struct, frozen=True):
     tick_book: BookMemory = field(default_factory=BookMemory)
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
+    keys: KeyMemory = field(default_factory=KeyMemory)
+    leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)

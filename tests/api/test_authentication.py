@@ -147,17 +147,15 @@ class TestEnds:
 
     def test_a_caller_is_gone_when_either_the_connection_or_the_credential_has_ended(self) -> None:
         hung_up, ended = threading.Event(), threading.Event()
-        connection.watch(hung_up.is_set, "203.0.113.7")
-        try:
+        caller = connection.CallerConnection(hung_up.is_set, "203.0.113.7")
+        with connection.serving(caller):
             connection.end_when(ended.is_set)
             gone = connection.caller_is_gone()
             assert not gone()
             ended.set()
             assert gone()
-            connection.watch(hung_up.is_set)
-            assert not connection.caller_is_gone()(), "the next request has a credential of its own"
-        finally:
-            connection.watch(None)
+            with connection.serving(caller):
+                assert not connection.caller_is_gone()(), "the next request has a credential of its own"
 
 
 def test_roles_that_cannot_be_read_are_no_reason_to_say_no(guarded: House, issuer: Issuer) -> None:

@@ -15,8 +15,6 @@ OPERATIONS = table().operations
 READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "keys:read",
-    "keys:write",
     "policies:read",
     "policies:write",
     "audit:read",
@@ -65,6 +63,13 @@ def test_every_operation_names_a_permission_that_fits(operation: Operation) -> N
     assert operation.permission.endswith(":read") == reads
 
 
+def test_so_few_are_open_to_all() -> None:
+    assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
+        "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
+        "GET /.well-known/jwks.json",  # public keys
+    }
+
+
 def test_every_permission_opens_something() -> None:
     opened = {operation.permission for operation in OPERATIONS}
     assert opened | LATER == PERMISSIONS
@@ -72,10 +77,10 @@ def test_every_permission_opens_something() -> None:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "nobody"])
-@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if not o.open_to_all], ids=_name)
 def test_the_door_asks_for_the_permission(houses: dict[str, HouseOf], role: str, operation: Operation) -> None:
     answer = houses[role].call(operation.method, _path(operation), {} if operation.takes_body else None)
-    permitted = operation.public or (role in ROLES and operation.permission in ROLES[role].permissions)
+    permitted = operation.open_to_all or (role in ROLES and operation.permission in ROLES[role].permissions)
     assert (answer.status == 403) == (not permitted)
     if not permitted:
         assert answer.code == "forbidden"

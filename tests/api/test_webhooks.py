@@ -7,13 +7,19 @@ import base64
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.adapters.identity import chain
 from chalicelib.adapters.secrets import ed25519
 from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.targets.loop_depth import DEPTH_MAX, HEADER
+from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from tests.kit.house import House
 
 SEED = b"s" * 32
 WEBHOOK = {"type": "webhook", "url": "https://example.com/"}
+
+
+def _no_token() -> TokenAuthenticator:
+    raise AssertionError("a call without a token asks no scheme")
 
 
 class Keys:
@@ -21,10 +27,10 @@ class Keys:
         return (ed25519.public_key(SEED),)
 
 
-@pytest.mark.parametrize("auth", ["off", "deny"])
-def test_the_public_key_is_there_for_anyone(house: House, auth: str) -> None:
+@pytest.mark.parametrize("authenticator", [chain.Open(), chain.Bearers({chain.JWT: _no_token})])
+def test_the_public_key_is_there_for_anyone(house: House, authenticator: Authenticator) -> None:
     house.services = replace(house.services, webhook_keys=Keys())
-    house.settings.auth = auth
+    house.authenticator = authenticator
     answer = house.call("GET", "/.well-known/jwks.json")
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "public, max-age=300"
@@ -35,7 +41,7 @@ def test_the_public_key_is_there_for_anyone(house: House, auth: str) -> None:
 
 
 def test_nothing_else_opens_with_it(house: House) -> None:
-    house.settings.auth = "deny"
+    house.authenticator = chain.Bearers({})
     assert house.call("POST", "/.well-known/jwks.json", {}).status in (401, 405)
     assert house.call("GET", "/.well-known/other").status == 401
 

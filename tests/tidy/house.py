@@ -48,7 +48,7 @@ LAYERS = {
 
 MODULES = frozenset({"settings", "bootstrap"})  # layers of one module
 KERNEL = frozenset(
-    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid"}
+    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid", "variables"}
 )
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {
@@ -61,6 +61,7 @@ NOUNS = {
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
     "leases": _layer("who holds a name"),
+    "keys": _layer("API keys: their form, what they may do, until when", "security"),
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),

@@ -135,6 +135,30 @@ def test_nothing_is_read_that_is_not_listed() -> None:
     assert Watched.asked == set(settings.VARIABLES)
 
 
+@pytest.mark.parametrize(
+    ("key", "auth", "said"),
+    [
+        ("x" * 31, "apikey", "32 to"),
+        ("x" * 5000, "apikey", "32 to"),
+        ("with a blank " * 4, "apikey", "no blanks"),
+        ("é" * 40, "apikey", "ASCII"),
+        ("x" * 32, "jwt", "apikey in CHRONO_AUTH, which is jwt"),
+        ("x" * 32, "deny", "apikey in CHRONO_AUTH, which is deny"),
+    ],
+)
+def test_a_bootstrap_key_that_would_not_do_is_refused(key: str, auth: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        settings.load({**JWT, "CHRONO_BOOTSTRAP_KEY": key, "CHRONO_AUTH": auth})
+    assert refused.value.variable == "CHRONO_BOOTSTRAP_KEY"
+    assert key not in str(refused.value)
+
+
+def test_a_bootstrap_key_is_taken_where_keys_are_and_lies_idle_where_nobody_is_asked() -> None:
+    for auth in ("apikey", "jwt,apikey", "off"):
+        assert settings.load({**JWT, "CHRONO_BOOTSTRAP_KEY": "x" * 32, "CHRONO_AUTH": auth}).bootstrap_key == "x" * 32
+    assert settings.load({"CHRONO_AUTH": "apikey"}).bootstrap_key is None
+
+
 JWT = {"CHRONO_AUTH": "jwt", "CHRONO_JWT_ISSUER": "https://issuer.example/", "CHRONO_JWT_AUDIENCE": "chronowatch"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.adapters.dynamodb.cursors import DynamoCursorStore
 from chalicelib.adapters.dynamodb.database import Database, Names
@@ -32,6 +34,7 @@ def open_stores(
     """
     names = Names.of_stage(stage)
     database = Database(client, names, sealing)
+    lazy_keys: Any = _LazyKeys(database)
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -40,6 +43,22 @@ def open_stores(
         idempotency=DynamoIdempotencyStore(database),
         logs=DynamoLogStore(database, retention_s),
         ticks=DynamoTickStore(database, retention_s),
+        keys=lazy_keys,
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
     )
+
+
+class _LazyKeys:
+    """The store of keys, loaded when it is first used: the functions that fire never do."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
+
+            self._made = DynamoKeyStore(self._database)
+        return getattr(self._made, name)

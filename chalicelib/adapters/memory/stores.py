@@ -9,6 +9,7 @@ from __future__ import annotations
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
+from chalicelib.adapters.memory.keys import MemoryKeyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
 from chalicelib.adapters.memory.quotas import MemoryQuotaStore
@@ -28,6 +29,7 @@ def open_stores() -> Stores:
         idempotency=MemoryIdempotencyStore(),
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),
+        keys=MemoryKeyStore(),
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
     )

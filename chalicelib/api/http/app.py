@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from chalicelib.api.http import connection, quotas, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, SettingsError, Unauthorized
+from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, InvalidField, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller, guest
 from chalicelib.core.security.permissions import Permission
@@ -87,7 +87,7 @@ class HttpApi:
         headers: Mapping[str, str],
         peer: str | None,
         call: Callable[[Visit], Response],
-        opened: Permission | None = None,
+        opened: frozenset[Permission] | None = None,
     ) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
         address at the other end of the connection; ``opened`` what a caller without credentials may do."""
@@ -115,7 +115,7 @@ class HttpApi:
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
-        if not operation.public:
+        if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
         caller = self._at_depth(visit.caller, request.headers)
         body_bytes, content_type = _body(request, operation)
@@ -129,7 +129,7 @@ class HttpApi:
             operation=operation,
             params=params,
             headers=request.headers,
-            body=read_body(operation.body, body_bytes, content_type),
+            body=_read_body(operation, body_bytes, content_type),
             query=read_query(operation.query, query),
             base=_base(request),
         )
@@ -162,17 +162,20 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def opened(self, request: Request) -> Permission | None:
-        """The permission of an operation that needs no credentials, since it is public or CHRONO_PUBLIC_OPS opens it;
-        None for all others."""
+    def opened(self, request: Request) -> frozenset[Permission] | None:
+        """What a caller without credentials may do at what ``request`` asks for; None: it is not open to such callers.
+
+        CHRONO_PUBLIC_OPS opens some operations. Those that are open to all are so wherever any credentials are taken.
+        """
         try:
             operation, _ = self._table.find(request.method, request.path, request.uri_params or {})
         except ChronoError:
             return None
-        opened = operation.public or (operation.ops and self._settings().public_ops)
-        return operation.permission if opened else None
+        if operation.open_to_all and self._authenticator().is_open():
+            return frozenset()
+        return frozenset({operation.permission}) if operation.ops and self._settings().public_ops else None
 
-    def _admit(self, headers: Mapping[str, str], peer: str | None, opened: Permission | None) -> Caller:
+    def _admit(self, headers: Mapping[str, str], peer: str | None, opened: frozenset[Permission] | None) -> Caller:
         """Who asks. What the call keeps open ends with the caller's credential."""
         source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
@@ -304,6 +307,22 @@ def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
     return raw, content_type
 
 
+def _read_body(operation: Operation, raw: bytes, content_type: str | None) -> Any:
+    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
+
+    Raises as ``read_body``.
+    """
+    outer = operation.body_list
+    if not outer or not raw:
+        return read_body(operation.body, raw, content_type)
+    check_json(raw, content_type)  # before it is put inside another document
+    try:
+        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
+    except InvalidField as wrong:
+        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
+        raise InvalidField(seen) from None
+
+
 def _raw_body(request: Request) -> bytes:
     try:
         raw = request.raw_body
@@ -318,15 +337,20 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
     now_ms = services.clock.now_ms()
     seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
 
+    first: list[Reply] = []
+
     def run(run: RepeatableCall) -> str:
         call.run = run
         reply = call.operation.handler(call)
-        return json.dumps([reply.status, reply.headers, reply.text()])
+        first.append(reply)
+        kept = reply if reply.kept_body is None else replace(reply, body=reply.kept_body)
+        return json.dumps([reply.status, reply.headers, kept.text()])
 
     answer = idempotency.once(services, call.caller, key, _digest(call.operation, call.params, raw), seed, run)
+    if not answer.replayed:
+        return first[0]
     status, headers, text = json.loads(answer.text)
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
+    headers["Idempotent-Replayed"] = "true"
     return Reply(status, text, headers)
 
 

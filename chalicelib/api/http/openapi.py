@@ -17,6 +17,7 @@ from chalicelib.api.http.quotas import RATE_LIMIT, RATE_LIMIT_POLICY
 from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
+from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
@@ -42,6 +43,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
     "execution_id": ExecutionId,
+    "key_id": KeyId,
     "name": LeaseName,
     "frequency": Frequency,
     "role": RoleName,
@@ -62,7 +64,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     _add_defaults(components)
     _add_target_patterns(components)
     for model in models:  # what a field may be by another: validators read it, generators leave it out
-        components[model.__name__] |= getattr(model, "conditions", {})
+        if conditions := getattr(model, "conditions", None):
+            components[model.__name__] |= conditions
     components = _readable(components)
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
@@ -90,11 +93,18 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 def _models(table: tuple[Operation, ...]) -> list[Any]:
     found: list[Any] = [Problem]
     for operation in table:
-        answers = [m for m in operation.answers.values() if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-        for model in (operation.body, *answers):
+        answers = [m for m in operation.answers.values() if m is not None and not isinstance(m, str)]
+        for model in (_body_model(operation), *answers):
             if model not in found:
                 found.append(model)
     return found
+
+
+def _body_model(operation: Operation) -> Any:
+    """What the body is: the model, or the list that is one field of it."""
+    if not operation.body_list:
+        return operation.body
+    return {field.name: field.type for field in msgspec.structs.fields(operation.body)}[operation.body_list]
 
 
 def _add_defaults(components: dict[str, Any]) -> None:
@@ -152,13 +162,13 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         "parameters": list(_parameters(operation)),
         "responses": _responses(operation, refs),
     }
-    if operation.public:
+    if operation.open_to_all:
         described["security"] = [{}]
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.takes_body:
-        required = bool(components.get(operation.body.__name__, {}).get("required"))
-        media: dict[str, Any] = {"schema": refs[operation.body]}
+        required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
+        media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
         if operation.example is not None:
             media["example"] = operation.example
         # YAML is said in the description only: generators refuse a body of a type that they cannot write.

@@ -81,7 +81,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
-    ``public``: a call needs no credentials; the handler reads nothing of a tenant.
+    ``open_to_all``: no credentials are asked for, and no permission. ``body_list``: the body is a JSON array, which the
+    model holds in this field.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
     ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``free``: no quota counts it.
@@ -104,8 +105,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     free: bool = False
     yaml: bool = False
     open_ended: bool = False
+    open_to_all: bool = False
+    body_list: str = ""
     ops: bool = False
-    public: bool = False
     held: bool = False
     description: str = ""
     example: Any = None
@@ -133,7 +135,6 @@ class Table:
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
         self._open = tuple((op.route[: op.route.rindex("{")], op.route) for op in self.operations if op.open_ended)
-        self._public = {(op.method, op.path) for op in self.operations if op.public}
         self._by_route: dict[str, dict[str, dict[str, Operation]]] = {}
         for operation in self.operations:
             verbs = self._by_route.setdefault(operation.route, {})

@@ -11,6 +11,7 @@ from chalicelib.api.health.operations import operations as health_operations
 from chalicelib.api.http import docs
 from chalicelib.api.http.operations import Operation, Table
 from chalicelib.api.jobs.operations import operations as job_operations
+from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
@@ -32,6 +33,7 @@ def table() -> Table:
     operations += job_operations()
     operations += execution_operations()
     operations += lease_operations()
+    operations += key_operations()
     operations += tick_operations()
     operations += clock_operations()
     operations += health_operations()

@@ -26,7 +26,7 @@ def operations() -> list[Operation]:
             summary="Public keys of webhook signatures",
             tag="operations",
             permission="docs:read",
-            public=True,
+            open_to_all=True,
             handler=_keys,
             answers={200: WebhookKeySet},
             answer_headers={"Cache-Control": "How long the keys may be kept."},

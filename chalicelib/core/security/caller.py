@@ -18,7 +18,7 @@ class Caller(Struct, frozen=True):
 
     ``permissions`` is what the caller may do at all, ``on_every_owner`` those of them that reach every owner's things.
     They are two sets, since who is a viewer and a user may read every owner's and change only their own.
-    ``credential`` says how they proved who they are: ``off``, ``system``, ``jwt`` or ``key:<id>``. Whatever a caller
+    ``credential`` says how they proved who they are: ``off``, ``none``, ``system``, ``jwt`` or ``key:<id>``. What one
     keeps open ends at ``expires_at_ms`` (None: never). ``depth`` counts the webhooks of this service that led to the
     call: what the caller makes lies as deep.
     """
@@ -61,10 +61,10 @@ def caller_of(
 ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, credential="off", expires_at_ms=None)
 
 
-def guest(permission: Permission) -> Caller:
-    """A caller without credentials, where this one thing is open to everybody."""
+def guest(permissions: Iterable[Permission]) -> Caller:
+    """A caller without credentials, where a call is open to them: they may do this, and nothing else."""
     return caller_of(
-        DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=[permission]
+        DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=permissions
     )
 
 

@@ -102,11 +102,8 @@ def test_old_versions_are_refused(pki: Pki, version: ssl.TLSVersion) -> None:
 
 def test_a_call_knows_the_certificate_of_its_caller(pki: Pki) -> None:
     house, seen = House(), list[connection.ClientCertificate | None]()
-    was = house.app.http_api._identify
-    house.app.http_api._identify = lambda settings, headers: (
-        seen.append(connection.current().client_certificate),
-        was(settings, headers),
-    )[1]
+    was = house.app.http_api._authenticator
+    house.app.http_api._authenticator = lambda: (seen.append(connection.current().client_certificate), was())[1]
     context = pki.caller("ann@example.com", "ann.example", common_name="ann, the first", organization_name="ACME")
     with serving(pki.files, house=house) as wires, wires.connect(context) as sock:
         sock.sendall(NOW)

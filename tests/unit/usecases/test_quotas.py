@@ -7,7 +7,7 @@ from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.quotas.limits import ASK_TRIES
 from chalicelib.core.quotas.shared_bucket import QuotaKey, SharedBucket
-from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.caller import Caller, caller_of
 from chalicelib.ports.services import Config, Services
 from chalicelib.ports.stores.quotas import StoredBucket
 from chalicelib.usecases.quotas import charge
@@ -15,7 +15,7 @@ from tests.kit.machine import MovableClock
 from tests.kit.services import make_services, with_stores
 from tests.kit.threads import run_together
 
-ANNA = Caller("default", "anna", frozenset({"user"}))
+ANNA = caller_of("default", "anna", ["user"], {}, credential="jwt", expires_at_ms=None)
 LIMITED = Config(reads_per_s=100, writes_per_s=10)
 
 
@@ -61,8 +61,8 @@ def test_reads_and_writes_are_apart_and_so_are_principals() -> None:
     s = limited()
     assert allowed(s, ANNA, "reads", 200) == 50
     assert allowed(s, ANNA, "writes", 200) == 5
-    assert allowed(s, Caller("default", "bert", frozenset()), "reads", 200) == 50
-    assert allowed(s, Caller("other", "anna", frozenset()), "reads", 200) == 50
+    assert allowed(s, caller_of("default", "bert", [], {}, credential="jwt", expires_at_ms=None), "reads", 200) == 50
+    assert allowed(s, caller_of("other", "anna", [], {}, credential="jwt", expires_at_ms=None), "reads", 200) == 50
 
 
 def test_a_refused_call_passes_after_its_wait_and_not_before() -> None:
