@@ -106,6 +106,6 @@ def recheck_claims(s: Services, cancelled: Execution, due_ms: int) -> None:
         moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
         if s.stores.schedules.write_states([(moved, state.rev)])[0]:
             break
-    rechecked_until_ms = s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1  # a worker that has looked already sends it now
-    if rechecked_until_ms - 2 * RECHECK_AHEAD_MAX_MS <= due_ms <= rechecked_until_ms:
-        s.clock.sleep_until(rechecked_until_ms)
+    until_ms, drift_ms = s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1, s.config.max_drift_ms
+    if until_ms - 2 * RECHECK_AHEAD_MAX_MS - drift_ms <= due_ms <= until_ms + drift_ms:
+        s.clock.sleep_until(until_ms)  # a worker that has rechecked it already sends it by then

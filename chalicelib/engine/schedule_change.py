@@ -163,8 +163,9 @@ def _next_since_ms(s: Services, found: Schedule) -> int:
 def _outlast_rechecks(s: Services, before: Schedule, since_ms: int) -> None:
     """Return when a change that is written can be acknowledged. All that was rechecked without seeing it has begun by
     then. That is at once for a schedule that fires nothing now."""
-    until_ms = max(since_ms, s.clock.now_ms() + RECHECK_AHEAD_MAX_MS) + 1
-    if before.definition.active and _may_fire(before, since_ms - RECHECK_AHEAD_MAX_MS, until_ms):
+    until_ms, drift_ms = max(since_ms, s.clock.now_ms() + RECHECK_AHEAD_MAX_MS) + 1, s.config.max_drift_ms
+    from_ms = since_ms - RECHECK_AHEAD_MAX_MS - drift_ms  # workers go by their own clocks
+    if before.definition.active and _may_fire(before, from_ms, until_ms + drift_ms):
         s.clock.sleep_until(until_ms)
 
 

@@ -31,11 +31,12 @@ PATIENT_RECEIVES: Final = 3  # after so many it comes again ever later: somethin
 
 
 class _Kept(Struct, eq=False):
-    """One message in work: when its firings are due, in order, and until when it is hidden."""
+    """One message in work: when its firings are due (unix milliseconds, in order), and until when it is hidden, by the
+    clock that never steps."""
 
     message: Incoming
     due_ms: Sequence[int]
-    until_ms: int
+    until_ms: float
 
 
 class MessageKeeper:
@@ -43,16 +44,17 @@ class MessageKeeper:
 
     def __init__(self, s: Services, batch: Mapping[Incoming, Sequence[int]]) -> None:
         """``batch``: the messages and the instants at which their firings are due."""
-        now_ms = s.clock.now_ms()
+        now_ms = s.clock.read().steady_ms
         self._s = s
         self._lock = Lock()
         self._kept = [_Kept(m, sorted(due), now_ms + m.hidden_s * SECOND_MS) for m, due in batch.items()]
 
     def begin(self) -> None:
         """Hide them for as long as they need, where the queue would for much longer."""
-        now_ms = self._s.clock.now_ms()
-        self._hide([each for each in self._kept if each.until_ms - _wanted_ms(each, now_ms) > WORTH_MS])
-        self._look_later()
+        wall_ms, now_ms = self._s.clock.now_ms(), self._s.clock.read().steady_ms
+        self._hide([each for each in self._kept if each.until_ms - now_ms - _needs_ms(each, wall_ms) > WORTH_MS])
+        with self._lock:
+            self._look_later()
 
     def finish(self, again: Iterable[str]) -> None:
         """Their work is done. Those of the receipts ``again`` come again, the sooner the fewer times they came."""
@@ -68,11 +70,11 @@ class MessageKeeper:
 
     def _look_later(self) -> None:
         if self._kept:
-            at_ms = min(each.until_ms for each in self._kept) - AHEAD_MS
-            self._s.tasks.at(max(at_ms, self._s.clock.now_ms() + SECOND_MS // 2), self._look)
+            left_ms = min(each.until_ms for each in self._kept) - self._s.clock.read().steady_ms
+            self._s.tasks.after(max(int(left_ms) - AHEAD_MS, SECOND_MS // 2), self._look)
 
     def _look(self) -> None:
-        now_ms = self._s.clock.now_ms()
+        now_ms = self._s.clock.read().steady_ms
         with self._lock:
             due = [each for each in self._kept if each.until_ms - now_ms <= 2 * AHEAD_MS]
         self._hide(due)
@@ -80,10 +82,10 @@ class MessageKeeper:
             self._look_later()
 
     def _hide(self, some: Sequence[_Kept]) -> None:
-        now_ms = self._s.clock.now_ms()
+        wall_ms, now_ms = self._s.clock.now_ms(), self._s.clock.read().steady_ms
         by_wait: dict[int, list[_Kept]] = defaultdict(list)
         for each in some:
-            by_wait[-(-(_wanted_ms(each, now_ms) - now_ms) // SECOND_MS)].append(each)
+            by_wait[-(-_needs_ms(each, wall_ms) // SECOND_MS)].append(each)
         for for_s, together in by_wait.items():
             if self._try([each.message.handle for each in together], for_s):
                 for each in together:
@@ -98,9 +100,9 @@ class MessageKeeper:
         return True
 
 
-def _wanted_ms(kept: _Kept, now_ms: int) -> int:
-    """Until when a message should be hidden: the end of the lease of what is next, or was just now."""
-    place = bisect_left(kept.due_ms, now_ms)
-    next_ms = kept.due_ms[place] if place < len(kept.due_ms) else now_ms
+def _needs_ms(kept: _Kept, wall_ms: int) -> int:
+    """How long a message should be hidden: until the lease of what is next has ended, or of what was just now."""
+    place = bisect_left(kept.due_ms, wall_ms)
+    ahead_ms = kept.due_ms[place] - wall_ms if place < len(kept.due_ms) else 0
     patience_ms = (ATTEMPT_LEASE_MS + BEYOND_LEASE_MS) << max(0, min(kept.message.receives - PATIENT_RECEIVES, 5))
-    return min(max(next_ms, now_ms) + patience_ms, now_ms + QUEUE_HIDES_S * SECOND_MS)
+    return min(ahead_ms + patience_ms, QUEUE_HIDES_S * SECOND_MS)

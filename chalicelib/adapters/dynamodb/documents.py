@@ -142,6 +142,7 @@ class _ExecutionDoc(
         "claimed_by": "cb",
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
+        "put_off_ms": "po",
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
@@ -176,6 +177,7 @@ class _ExecutionDoc(
     claimed_by: str | None = None
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
+    put_off_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False

@@ -106,6 +106,10 @@ class ManualTasks:
         """Run ``job`` when the clock reaches ``unix_ms``."""
         return self._clock._add(unix_ms, job)
 
+    def after(self, ms: int, job: Callable[[], None]) -> Handle:
+        """Run ``job`` when the clock was moved so far."""
+        return self.at(self._clock.now_ms() + ms, job)
+
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` as soon as a caller waits or sleeps, after those started before it."""
         return self._clock._add(self._clock.now_ms(), job)

@@ -107,6 +107,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
 
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
+    ``put_off_ms`` is the later time that its first attempt was given: a catch-up slot, or a place behind others.
     ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it. ``request_id``
     names the call, so that the same call run again finds what it made. ``offset_ms`` is its jitter: what it was meant
     to wait past its instant. ``waits`` says that it waits for its turn: ``retry_at_ms`` is then when to check again if
@@ -136,6 +137,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     claimed_by: str | None = None
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
+    put_off_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
