@@ -207,6 +207,19 @@ MUTANTS: dict[str, Mutant] = {
         "the recheck begins earlier than changes allow for",
         (Edit(PIPELINE, "    ahead_ms = s.process.recheck_latency.ahead_ms\n", "    ahead_ms = 4 * s.process.recheck_latency.ahead_ms\n"),),
     ),
+    # -- claims that run out
+    "expired-claim-sent": Mutant(
+        "a worker that stood still sends what others have taken over",
+        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return in_time(s, standing)\n"),),
+    ),
+    "late-takeover-not-paced": Mutant(
+        "what a dead worker held goes out all at once, however late it is",
+        (Edit(RESUME, "    return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]\n", "    return None\n"),),
+    ),
+    "renewal-forgotten": Mutant(
+        "a claim is renewed in the tables alone, so that its outcome is written over an old record",
+        (Edit(IN_FLIGHT, "            delivery.execution = after\n", "            pass\n"),),
+    ),
     # -- what died
     "acknowledged-before-claimed": Mutant(
         "a message is answered although the tables could not be reached to claim it",
@@ -214,8 +227,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "held-elsewhere-acknowledged": Mutant(
         "a message is answered although nobody has its firing in his care",
-        (Edit(PIPELINE, "    jobs, again = _start(s, claims), set(claims.redeliver)\n", "    jobs, again = _start(s, claims), set()\n"),
-         Edit(PIPELINE, "        again.update(claims.redeliver)\n", ""),
+        (Edit(PIPELINE, "set(claims.redeliver), list(claims.leased)\n", "set(claims.redeliver), []\n"),
+         Edit(PIPELINE, "        leased += claims.leased\n", ""),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "nobody-looks-for-the-abandoned": Mutant(
@@ -421,7 +434,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(RECHECK, "    return in_time(s, standing)\n", "    return standing\n"),),
+        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return _still_ours(s, standing)\n"),
+         Edit(PIPELINE, "    sendable = recheck(s, standing) if is_old else in_time(s, standing)\n", "    sendable = recheck(s, standing) if is_old else standing\n"),),
     ),
     "window-judged-at-the-claim-alone": Mutant(
         "a stalled worker sends what has become older than its catch-up window since the claim",

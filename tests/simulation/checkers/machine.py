@@ -24,7 +24,7 @@ def check(play: Any) -> Iterable[str]:
         yield from _steps(world, key, writes)
         yield from _attempts(world, key, writes[-1].record)
     yield from _takeovers(world)
-    yield from _dispatches(world)
+    yield from _dispatches(world, stepped=play.faults.wrong_most_ms > 0)
 
 
 def _steps(world: Any, key: ExecutionKey, writes: Sequence[ExecutionWrite]) -> Iterable[str]:
@@ -85,14 +85,22 @@ def _takeovers(world: Any) -> Iterable[str]:
             )
 
 
-def _dispatches(world: Any) -> Iterable[str]:
+def _dispatches(world: Any, stepped: bool) -> Iterable[str]:
     seen: set[tuple[ExecutionKey, int]] = set()
     for d in world.record.dispatches:
         if (d.key, d.attempt) in seen:
             yield f"{d.key.id} was sent twice as attempt {d.attempt}"
         seen.add((d.key, d.attempt))
+        if not stepped and _was_taken_over(world, d):  # a clock that was set back does not know that the claim ran out
+            yield f"{d.key.id} was sent as attempt {d.attempt}, though {d.instance.name} could see it was taken over"
         if not _was_claimed(world, d):
             yield f"{d.key.id} was sent as attempt {d.attempt}, token {d.token}, by {d.instance.name} without a claim"
+
+
+def _was_taken_over(world: Any, d: Dispatch) -> bool:
+    """Whether a later attempt was stored before the sender last looked at its schedule. Then it also looks at its own
+    record, if its claim has run out."""
+    return any(w.record.attempt > d.attempt and w.at_ms < d.look_ms for w in world.record.executions.get(d.key, ()))
 
 
 def _was_claimed(world: Any, d: Dispatch) -> bool:
