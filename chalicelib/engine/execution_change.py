@@ -11,6 +11,7 @@ from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution, ExecutionKey, version_of
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
@@ -23,8 +24,9 @@ CHAIN_HINT_MS = 2_000
 
 
 def load(s: Services, key: ExecutionKey, versions: Sequence[str] | None = None) -> Execution:
-    """One execution, at one of ``versions`` (None: any). Raises NotFound, PreconditionFailed."""
-    found = s.stores.executions.get([key]).get(key)
+    """One execution, also one that is only claimed, at one of ``versions`` (None: any). Raises NotFound,
+    PreconditionFailed."""
+    found = s.stores.executions.get([key]).get(key) or claim_spans.pending(s, key)
     if found is None:
         raise NotFound(f"there is no execution {key.id}")
     check_version(found, versions)

@@ -76,6 +76,8 @@ def _reconsidered(s: Services, ready: Ready) -> Ready | None:
     """The schedule changed between claim and instant: judge again by the version in force at the instant."""
     claimed = ready.claimed
     mine = s.stores.executions.get([claimed.execution.key]).get(claimed.execution.key)
+    if mine is None and not claimed.execution.rev:
+        mine = claimed.execution  # an end or a takeover would have written its record
     if mine is None or mine.rev != claimed.execution.rev:
         if mine is not None and not mine.is_open:
             chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there

@@ -9,6 +9,7 @@ from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import TICK_STREAMS_MAX
 from chalicelib.process.permits import Permits
+from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -25,3 +26,4 @@ class ProcessMemory(Struct, frozen=True):
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
+    spans: SpanMemory = field(default_factory=SpanMemory)
