@@ -17,7 +17,7 @@ from chalicelib.core.schedules.schedule import Key, Schedule, Window
 from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import Owed, hand_off, too_old
-from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp, sweep_cursor
+from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp_swept
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
@@ -35,8 +35,7 @@ SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is t
 def run(s: Services) -> None:
     """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
     prepare(s)
-    for held in each_shard(s, SWEEP):
-        run_shard(s, held)
+    _note(s, [held for held in each_shard(s, SWEEP) if _swept(s, held)])
 
 
 def prepare(s: Services) -> None:
@@ -50,12 +49,25 @@ def prepare(s: Services) -> None:
 
 def run_shard(s: Services, held: HeldShard) -> None:
     """Sweep a shard that is held, and note when."""
+    if _swept(s, held):
+        _note(s, [held])
+
+
+def _swept(s: Services, held: HeldShard) -> bool:
     try:
         sweep_shard(s, held.shard)
-        if not stamp(s, sweep_cursor(held.shard), held.fencing_token):
-            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
     except ChronoError as problem:
         log.warning("shard %d was not swept to its end: %s", held.shard, problem)
+        return False
+    return True
+
+
+def _note(s: Services, swept: Sequence[HeldShard]) -> None:
+    try:
+        for held in stamp_swept(s, swept):
+            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
+    except ChronoError as problem:
+        log.warning("it is not noted that %d shards were swept: %s", len(swept), problem)
 
 
 def sweep_shard(s: Services, shard: int) -> None:

@@ -112,10 +112,6 @@ MUTANTS: dict[str, Mutant] = {
         "a claim is forgotten with the next one, although its firings have no records",
         (Edit(CORE, "            spans=(*(s for s in self.spans if s not in settled), span),", "            spans=(span,),"),),
     ),
-    "missed-beside-a-claim": Mutant(
-        "what is claimed is given up as too old by who hands it off again",
-        (Edit(OWED, "now_ms) if not item.state.span_at(at_ms)}", "now_ms)}"),),
-    ),
     "recorded-unreached": Mutant(
         "records are made of instants that can still be claimed without a look at records",
         (Edit(SPANS, "    moves = [(state, state.reached(at_ms)) for", "    moves = [(state, state) for"),),
@@ -476,7 +472,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unfenced-cursor": Mutant(
         "a former owner writes a shard's cursor after its successor",
-        (Edit(SHARDS, 'if cursor.values.get("fencing_token", 0) > fencing_token:', "if False:"),),
+        (Edit(SHARDS, 'for held in swept if cursor.values.get(f"token#{held.shard}", 0) > held.fencing_token]', "for held in swept if False]"),),
         "leases",
     ),
     "nodes-before-shards": Mutant(
