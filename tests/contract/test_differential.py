@@ -97,7 +97,7 @@ class Walk:
         r = self.r
         return definition(
             at,
-            version=f"v{r.randrange(1000):03d}",
+            version=f"v{r.randrange(10**9)}",  # no two creations share one
             since_ms=r.choice(INSTANTS),
             active=r.random() < 0.7,
             name=r.choice(NAMES),

@@ -8,6 +8,7 @@ from typing import Any
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, key, number, text
 from chalicelib.core.jobs import job_status
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, Key, State
 
 
@@ -61,6 +62,17 @@ def job_attributes(state: State) -> tuple[str, str] | None:
 def job_partition(tenant: str, group: str) -> str:
     """Where the ``jobs`` index lists a group of a tenant."""
     return f"{documents.escaped(tenant)}#{group}"
+
+
+def monitor_item(monitor: MonitorState) -> dict[str, Value]:
+    """A monitor as it is stored."""
+    return {
+        **key(documents.partition(*monitor.key), documents.MONITOR_SK),
+        "doc": text(documents.encode_monitor(monitor)),
+        "rev": number(monitor.rev),
+        "due_shard": text(monitor_partition(monitor.shard)),
+        "next_run": number(monitor.look_ms),
+    }
 
 
 def if_rev(expected_rev: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from chalicelib.adapters.dynamodb import capacity_counters, documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.database import Database, Value, key, text
 from chalicelib.adapters.dynamodb.monitors import Monitors
+from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, definition_of, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
 from chalicelib.adapters.machine.system import pause, token
@@ -43,13 +44,22 @@ class DynamoScheduleStore:
         self._counters = CapacityCounters(database)
         self._lists = ScheduleLists(self._items, self._model)
         self._monitors = Monitors(self._items, self._lists)
+        self._creation = ScheduleCreation(self._items, self._counters)
         self._made_writer: ScheduleWriter | None = None
 
     # -- what the API writes, through pynamodb
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write a new schedule in one transaction. Raises RevisionLost when the id exists, NameTaken, CapacityFull."""
-        self._writer().create(schedule, limits, monitor)
+        """Write a new schedule: its state last, or all in one transaction where a limit is judged. Raises RevisionLost
+        when the id exists, NameTaken, CapacityFull, HalfMade."""
+        if limits is None and schedule.state.counted >= 0:
+            self._creation.create(schedule, monitor)
+        else:
+            self._writer().create(schedule, limits, monitor)
+
+    def collect(self, before_ms: int) -> int:
+        """Take back creations that were begun before ``before_ms`` and never came true; how many."""
+        return self._creation.collect(before_ms)
 
     def change(self, change: ScheduleChange) -> None:
         """Write a change in one transaction. Raises RevisionLost, NameTaken, CapacityFull."""
@@ -89,7 +99,7 @@ class DynamoScheduleStore:
             live = state is not None and state.status != "deleted"
             if state is not None and definition is not None and live and state.current.id == definition.version:
                 found[at] = Schedule(definition, state)
-            elif live or definition is not None:
+            elif live or (state is not None and definition is not None):  # without a state it is none (yet)
                 torn.append(at)
         return torn
 
