@@ -249,7 +249,7 @@ def _begin(s: Services, won: Sequence[_Share]) -> Claims:
     for share in won:
         if share.span is not None:
             s.process.spans.begin(share.state.key, share.span, share.settled)
-    owned = [_claimed(each, replace(e, rev=0)) for each, e in _first_attempts(s, [x for x in won if x.span])]
+    owned = [_claimed(each, record) for each, record in _first_attempts(s, [share for share in won if share.span])]
     begun = _first_attempts(s, [share for share in won if share.span is None])
     answers = s.stores.executions.insert([record for _, record in begun])
     owned += [_claimed(each, record) for (each, record), new in zip(begun, answers, strict=True) if new]
@@ -263,19 +263,20 @@ def _claimed(owed: _Owed, record: Execution) -> Claimed:
 
 def _first_attempts(s: Services, shares: Sequence[_Share]) -> list[tuple[_Owed, Execution]]:
     return [
-        (each, _first_attempt(s, each, share.state.fence + 1 + number))
+        (each, _first_attempt(s, each, share.state.fence + 1 + number, in_span=share.span is not None))
         for share in shares
         for number, each in enumerate(share.now)
     ]
 
 
-def _first_attempt(s: Services, owed: _Owed, token: int) -> Execution:
+def _first_attempt(s: Services, owed: _Owed, token: int, in_span: bool) -> Execution:
     """The record of a claim. One reading of the clock decides when it was made and how long it protects the attempt:
-    see ``catch_up.keeps_its_time``."""
+    see ``catch_up.keeps_its_time``. What is claimed in a span is not written, and protected as others work that out:
+    from its instant on, although this process may have stood still since."""
     now_ms = s.clock.now_ms()
     record = handoff.new_record(s, owed.definition, owed.state.shard, owed.firing.at_ms, now_ms)
-    claimed = journal.claim(record, s.config.instance, token, now_ms)
-    return replace(claimed, rev=1, mends=bool(owed.state.outcome))
+    claimed = journal.claim(record, s.config.instance, token, record.due_ms if in_span else now_ms)
+    return replace(claimed, rev=0 if in_span else 1, mends=bool(owed.state.outcome))
 
 
 def _hold_back(s: Services, held: Sequence[tuple[_Owed, int]], now_ms: int) -> Claims:

@@ -205,8 +205,9 @@ MUTANTS: dict[str, Mutant] = {
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
         (Edit(IN_FLIGHT, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
-              "    stored = s.stores.executions.get([execution.key])[execution.key]\n"
-              "    return Ended(replace(after, rev=stored.rev + 1, hlc=s.ids.hlc()), stored.rev, definition)"),),
+              "    stored = s.stores.executions.get([execution.key]).get(execution.key)\n"
+              "    rev = execution.rev if stored is None else stored.rev\n"
+              "    return Ended(replace(after, rev=rev + 1, hlc=s.ids.hlc()), rev, definition)"),),
     ),
     "one-attempt-too-many": Mutant(
         "attempts beyond the retry policy",
