@@ -271,8 +271,8 @@ def _first_attempts(s: Services, shares: Sequence[_Share]) -> list[tuple[_Owed, 
 
 def _first_attempt(s: Services, owed: _Owed, token: int, in_span: bool) -> Execution:
     """The record of a claim. One reading of the clock decides when it was made and how long it protects the attempt:
-    see ``catch_up.keeps_its_time``. What is claimed in a span is not written, and protected as others work that out:
-    from its instant on, although this process may have stood still since."""
+    see ``catch_up.keeps_its_time``. What is claimed in a span is not written. It is protected from its
+    instant on, as others work that out, although this process may have stood still since."""
     now_ms = s.clock.now_ms()
     record = handoff.new_record(s, owed.definition, owed.state.shard, owed.firing.at_ms, now_ms)
     claimed = journal.claim(record, s.config.instance, token, record.due_ms if in_span else now_ms)
