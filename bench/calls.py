@@ -355,7 +355,9 @@ def _world() -> Iterator[World]:
                 services = bootstrap.build(chosen._replace(endpoint_url=proxy.endpoint))
                 clock = ManualClock(now_ms())
                 queue = CountedQueue(services.queue, clock)
-                virtual = replace(services, clock=clock, tasks=ManualTasks(clock), queue=queue)
+                # On Lambda, where calls and units are paid for, no limit of capacity is set by default.
+                config = replace(services.config, job_limit=None, memory_limit_bytes=None)
+                virtual = replace(services, config=config, clock=clock, tasks=ManualTasks(clock), queue=queue)
                 executions = resources.table("executions")
 
                 def forget() -> None:
