@@ -18,9 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import Database, Item, key, number, text
+from chalicelib.adapters.dynamodb.database import Database, Item, Value, key, number, text
 from chalicelib.core.schedules.capacity import Limits, Used
 from chalicelib.core.schedules.schedule import State
+from chalicelib.ports.stores.schedules import CapacityFull
 
 if TYPE_CHECKING:
     from pynamodb.expressions.condition import Condition
@@ -76,22 +77,46 @@ class CapacityCounters:
 
     # -- creations without a transaction
 
-    def begin(self, move: MarkedMove) -> None:
-        """Count a creation and mark it, once; the marks of some that came true before go with the same write."""
+    def begin(self, move: MarkedMove, limits: Limits | None) -> None:
+        """Count a creation and mark it, once; the marks of some that came true before go with the same write. Raises
+        CapacityFull."""
+        fits, most = self._room(move, limits)
         with self._lock:
             done, self._made[move.counter] = self._made[move.counter][:MARKS_CLEARED], []
         removed = f" REMOVE {', '.join(f'#d{n}' for n in range(len(done)))}" if done else ""
         names = {"#m": _mark_name(move.mark), **{f"#d{n}": _mark_name(each.mark) for n, each in enumerate(done)}}
-        values = {":j": number(1), ":w": number(move.mark.weight_bytes), ":m": text(_encode(move.mark).decode())}
-        self._db.write(  # False: counted before, by a try whose answer was lost
+        values = {
+            ":j": number(1),
+            ":w": number(move.mark.weight_bytes),
+            ":m": text(_encode(move.mark).decode()),
+            **most,
+        }
+        counted = self._db.write(
             "update_item",
             TableName=self._table,
             Key=key(CAPACITY_PK, _sk(move.counter)),
             UpdateExpression=f"SET #m = :m{removed} ADD jobs :j, weight :w",
-            ConditionExpression="attribute_not_exists(#m)",
+            ConditionExpression=" AND ".join(["attribute_not_exists(#m)", *fits]),
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
         )
+        if not counted and fits and move not in self.marked():  # else it was counted by a try before
+            raise CapacityFull
+
+    def _room(self, move: MarkedMove, limits: Limits | None) -> tuple[list[str], dict[str, Value]]:
+        """The conditions under which a creation fits, and their values. Raises CapacityFull when it never does."""
+        if limits is None:
+            return [], {}
+        left, weight_bytes = _left(self._read(), move.counter, limits), move.mark.weight_bytes
+        if not left.allow(Used(0, 0), 1, weight_bytes):
+            raise CapacityFull
+        given: dict[str, int] = {}
+        if left.jobs is not None:
+            given["jobs"] = left.jobs - 1
+        if left.weight_bytes is not None and weight_bytes > 0:
+            given["weight"] = left.weight_bytes - weight_bytes
+        fits = [f"(attribute_not_exists({name}) OR {name} <= :most_{name})" for name in given]
+        return fits, {f":most_{name}": number(value) for name, value in given.items()}
 
     def made(self, move: MarkedMove) -> None:
         """A creation came true: its mark goes with the next one that this process begins."""

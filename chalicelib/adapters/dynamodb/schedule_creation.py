@@ -19,9 +19,10 @@ from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, definition_of, monitor_item, state_put
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.policies.monitor import MonitorState
+from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.limits import VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
-from chalicelib.ports.stores.schedules import HalfMade, NameTaken, RevisionLost
+from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost
 
 MARKS_KEPT: Final = 3  # of creations that came true, in one counter
 TOMBSTONE_S: Final = 86_400  # how long a creation is barred that was taken back; one begun later is not
@@ -29,20 +30,24 @@ BARRED_EPOCH: Final = 0  # of a tombstone that was never a schedule
 
 
 class ScheduleCreation:
-    """``create`` of schedules that count where no limit is set, and ``collect``."""
+    """``create`` of schedules that count, and ``collect``."""
 
     def __init__(self, items: ScheduleItems, counters: CapacityCounters) -> None:
         self._items = items
         self._counters = counters
         self._came_true: frozenset[MarkedMove] = frozenset()
 
-    def create(self, schedule: Schedule, monitor: MonitorState | None) -> None:
-        """Raises RevisionLost when the id exists, NameTaken, HalfMade."""
+    def create(self, schedule: Schedule, limits: Limits | None, monitor: MonitorState | None) -> None:
+        """Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
         definition, state = schedule.definition, schedule.state
         name = None if definition.name is None else (definition.owner, definition.name)
         mark = Mark(*definition.key, definition.version, definition.created_at_ms, state.weight_bytes, name)
         move = MarkedMove(state.counted, mark)
-        self._counters.begin(move)
+        try:
+            self._counters.begin(move, limits)
+        except CapacityFull:
+            self._say_rather(mark)
+            raise
         is_new_name = name is not None and self._take_name(move, name)
         if not self._put_definition(definition):
             self._give_way(move, is_new_name)
@@ -51,6 +56,18 @@ class ScheduleCreation:
         if not self._put_state(state, definition.created_at_ms):
             self._give_way(move, is_new_name)
         self._counters.made(move)
+
+    def _say_rather(self, mark: Mark) -> None:
+        """What else speaks against a creation that does not fit. Raises RevisionLost, NameTaken."""
+        if self._state(Key(mark.tenant, mark.id)) is not None:
+            raise RevisionLost
+        holders = (
+            []
+            if mark.name is None
+            else self._items.db.get_many(self._items.table, [_guard_key(mark.tenant, mark.name)])
+        )
+        if any(guard["holder"]["S"] != mark.id for guard in holders):
+            raise NameTaken
 
     def _take_name(self, move: MarkedMove, name: tuple[str, str]) -> bool:
         """Whether the name was free; it may be this schedule's already, from a creation before. Raises NameTaken."""

@@ -50,10 +50,10 @@ class DynamoScheduleStore:
     # -- what the API writes, through pynamodb
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write a new schedule: its state last, or all in one transaction where a limit is judged. Raises RevisionLost
-        when the id exists, NameTaken, CapacityFull, HalfMade."""
-        if limits is None and schedule.state.counted >= 0:
-            self._creation.create(schedule, monitor)
+        """Write a new schedule: its state last, or all in one transaction where it does not count, and so has no mark.
+        Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
+        if schedule.state.counted >= 0:
+            self._creation.create(schedule, limits, monitor)
         else:
             self._writer().create(schedule, limits, monitor)
 
