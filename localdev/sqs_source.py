@@ -1,7 +1,7 @@
 """An SQS event source mapping: receives messages, calls the function, deletes what it did not report as failed.
 
 It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences.
-Messages are hidden for ``visibility_s`` and not for as long as the function may run, which it is told. And an
+Messages are hidden for ``visibility_s`` and not for as long as the function may run; their event says so. And an
 invocation is never ended by force.
 """
 

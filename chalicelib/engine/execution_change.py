@@ -12,6 +12,7 @@ from chalicelib.core.executions.execution import Execution, ExecutionKey, versio
 from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
@@ -24,8 +25,9 @@ CHAIN_HINT_MS = 2_000
 
 
 def load(s: Services, key: ExecutionKey, versions: Sequence[str] | None = None) -> Execution:
-    """One execution, at one of ``versions`` (None: any). Raises NotFound, PreconditionFailed."""
-    found = s.stores.executions.get([key]).get(key)
+    """One execution, also one that is only claimed, at one of ``versions`` (None: any). Raises NotFound,
+    PreconditionFailed."""
+    found = s.stores.executions.get([key]).get(key) or claim_spans.pending(s, key)
     if found is None:
         raise NotFound(f"there is no execution {key.id}")
     check_version(found, versions)
@@ -57,7 +59,7 @@ def cancel_running(
 
     done = end(s, found, versions, cancelled, before_write)
     if done.attempts and done.target_type in s.targets:
-        s.targets[done.target_type].cancel(done.id)
+        s.targets[done.target_type].cancel(done.id, done.attempt)
     return done
 
 

@@ -1,6 +1,6 @@
 """The way of a firing, top to bottom. Each step is a module of its own.
 
-    claim          take a fencing token and write the record: this worker owns the attempt   claim.py
+    claim          take a fencing token in the state: this worker owns the attempt           claim.py
     prepare        serialise the event; let its target resolve, connect, read its secret     prepare.py
     wait           until a few milliseconds before the instant                               Tasks.at
     recheck        end what was paused, edited or deleted since; then wait for the instant   recheck.py
@@ -11,7 +11,7 @@
     follow up      set off the next run, the one that waited, a pause after failures         follow_ups.py
 
 A message is answered only when each of its firings is over, or in the care of others; otherwise the queue brings it
-again. So a worker may die anywhere in here: the message comes back, finds the record, and goes on from it.
+again. So a worker may die anywhere in here: the message comes back, finds the claim or the record, and goes on from it.
 """
 
 from __future__ import annotations

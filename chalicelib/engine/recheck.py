@@ -50,7 +50,7 @@ def _still_ours(s: Services, standing: list[Ready]) -> list[Ready]:
     if not expired:
         return standing
     found = s.stores.executions.get([e.key for e in expired])
-    lost = {e.key for e in expired if e.key not in found or found[e.key].rev != e.rev}
+    lost = {e.key for e in expired if (found[e.key].rev if e.key in found else 0) != e.rev}
     return [r for r in standing if r.claimed.execution.key not in lost]
 
 
@@ -94,6 +94,8 @@ def _reconsidered(s: Services, ready: Ready) -> Ready | None:
     """The schedule changed between claim and instant: judge again by the version in force at the instant."""
     claimed = ready.claimed
     mine = s.stores.executions.get([claimed.execution.key]).get(claimed.execution.key)
+    if mine is None and not claimed.execution.rev:
+        mine = claimed.execution  # an end or a takeover would have written its record
     if mine is None or mine.rev != claimed.execution.rev:
         if mine is not None and not mine.is_open:
             chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there

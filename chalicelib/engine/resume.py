@@ -6,7 +6,7 @@ whose lease has run out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,10 +15,11 @@ from chalicelib.core.executions.execution import MISSED, Execution, is_listed_op
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
-from chalicelib.core.schedules.schedule import Definition, State, Verdict
-from chalicelib.engine import binding, handoff
+from chalicelib.core.schedules.schedule import Definition, Key, State
+from chalicelib.core.schedules.verdict import Verdict
+from chalicelib.engine import binding, claim_spans, handoff
 from chalicelib.engine.binding import Unbound
-from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, Leased, OwedNotice, merged
+from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, Leased, OwedNotice, execution_of, merged
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, write_outcomes
@@ -58,6 +59,33 @@ def resume_taken(s: Services, taken: Sequence[tuple[Firing, Execution]]) -> Clai
         else:
             parts.append(resume(s, firing, found))
     return merged(parts)
+
+
+def resume_claimed(
+    s: Services, firings: Sequence[Firing], verdicts: Mapping[Firing, Verdict], states: Mapping[Key, State]
+) -> tuple[Claims, Sequence[Firing]]:
+    """Go on with firings that were claimed before; and those that were not. One whose record an edit took out is none
+    of either: it may have to be put back."""
+    known = [f for f in firings if verdicts[f] is not Verdict.UNKNOWN and states[f.schedule].span_at(f.at_ms)]
+    if not known:
+        return NOTHING, firings
+    records = s.stores.executions.get([execution_of(f) for f in known])
+    unwritten = {Versioned(f.schedule, f.version) for f in known if execution_of(f) not in records}
+    definitions = load_definitions(s, unwritten) if unwritten else {}
+    parts, gone_on = [], set()
+    for firing in known:
+        found = records.get(execution_of(firing))
+        definition = definitions.get(Versioned(firing.schedule, firing.version))
+        if found is None and definition is not None:
+            found = claim_spans.shadow(s, definition, states[firing.schedule], firing.at_ms)
+        if found is None:
+            parts.append(Claims(unknown=(firing,)))
+        elif handoff.is_taken_out(found, firing.version):
+            continue
+        elif found.is_open or verdicts[firing] not in (Verdict.DROP, Verdict.PAUSED):
+            parts.append(resume(s, firing, found))
+        gone_on.add(firing)
+    return merged(parts), [f for f in firings if f not in gone_on]
 
 
 def _left_to_its_owner(s: Services, item: Item, found: Execution) -> Claims:
@@ -124,7 +152,8 @@ def _next_attempt(
         if isinstance(bound, Unbound):
             return _end(s, item, binding.ended_unbound(judged, bound, s.clock.now_ms()), expected_rev)
         if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):
-            return _end(s, item, journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE), expected_rev)
+            missed = journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE)
+            return _end(s, item, replace(missed, version=bound.definition.version), expected_rev)
         assert state is not None
         slot_ms = _slot_ms(s, state, bound.definition, dead)
         if slot_ms is not None and slot_ms > s.clock.now_ms():

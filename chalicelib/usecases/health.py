@@ -31,7 +31,7 @@ class HealthNumbers(Struct, frozen=True):
 
 def reach_tables(s: Services) -> None:
     """One read. Raises Unavailable."""
-    s.stores.cursors.load(shards.sweep_cursor(0))
+    s.stores.cursors.load(shards.SWEEP)
 
 
 def swept_at_ms(s: Services) -> list[int | None]:

@@ -120,6 +120,29 @@ class TestInsert:
 
 
 class TestUpdate:
+    def test_of_rev_0_writes_the_first_record(self, store: ExecutionStore, key: Key) -> None:
+        first = execution(key, START_MS)
+        assert store.update([(first, 0)]) == [True]
+        assert store.get([first.key]) == {first.key: first}
+        assert store.recent(key.tenant, [first.shard], START_MS, START_MS, 9, None).keys == [first.key]
+
+    def test_of_rev_0_leaves_a_record_that_exists_alone(self, store: ExecutionStore, key: Key) -> None:
+        first, second = execution(key, START_MS), execution(key, START_MS, claimed_by="other")
+        fresh = execution(key, START_MS + 1)
+        store.insert([first])
+        assert store.update([(second, 0), (fresh, 0), (replace(first, rev=2), 1)]) == [False, True, True]
+        assert store.get([first.key, fresh.key]) == {first.key: replace(first, rev=2), fresh.key: fresh}
+
+    def test_a_first_record_that_is_open_for_longer_is_listed_until_it_ends(
+        self, store: ExecutionStore, key: Key
+    ) -> None:
+        begun = running(execution(key, START_MS, attempt=1, rev=0), START_MS, START_MS + 9)
+        assert store.update([(begun, 0)]) == [True]
+        assert begun.key in store.open_until(begun.shard, START_MS + 9, 99)
+        done = finish(begun, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 5)
+        assert store.update([(done, begun.rev)]) == [True]
+        assert begun.key not in store.open_until(begun.shard, FAR_MS, 99)
+
     def test_replaces_and_answers_in_order(self, store: ExecutionStore, key: Key) -> None:
         records = [execution(key, START_MS + n) for n in range(25)]
         store.insert(records)
@@ -133,7 +156,7 @@ class TestUpdate:
 
     def test_does_not_make_what_is_missing(self, store: ExecutionStore, key: Key) -> None:
         record = execution(key, START_MS)
-        assert store.update([(record, 1), (replace(record, rev=2), 0)]) == [False, False]
+        assert store.update([(record, 1), (replace(record, rev=3), 2)]) == [False, False]
         assert store.get([record.key]) == {}
 
     def test_takes_any_number(self, store: ExecutionStore, key: Key) -> None:

@@ -66,7 +66,6 @@ def test_what_a_killed_worker_held_comes_within_five_seconds(new_server: NewServ
         assert not backward, "late ones out of order"
     lates.sort()
     p99 = lates[int(len(lates) * 0.99) - 1]
-    print(
-        f"{KILLS} kills, {len(lates)} instants: p50 {lates[len(lates) // 2]:.0f}, p99 {p99:.0f}, most {lates[-1]:.0f} ms"
-    )
+    print(f"{KILLS} kills, {len(lates)} instants: p50 {lates[len(lates) // 2]:.0f}, p99 {p99:.0f} ms")
+    print(f"the latest came {lates[-1]:.0f} ms late")
     assert p99 <= FAILOVER_MS

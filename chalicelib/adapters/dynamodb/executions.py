@@ -49,10 +49,10 @@ class DynamoExecutionStore:
         return self._db.execute([self._insertion(execution) for execution in executions])
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
+        """Replace records, each if its stored ``rev`` still is the given one (0: if there is none)."""
         if not writes:
             return []
-        return self._updates.call([self._replacement(execution, rev) for execution, rev in writes])
+        return self._updates.call([self._replacement(e, rev) if rev else self._insertion(e) for e, rev in writes])
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """Records by key; missing ones are left out."""
@@ -181,8 +181,7 @@ class DynamoExecutionStore:
         if open_at is not None:
             clauses += ["SET open_shard=?", "SET open_until=?"]
             values += [text(open_at[0]), number(open_at[1])]
-        elif expected_rev > 1 or execution.requested or execution.created_ms > execution.firing_ms:
-            # What replaces a first record made ahead of its instant finds nothing to take out: see is_listed_open.
+        else:  # costs nothing where there is nothing to take out
             clauses += ["REMOVE open_shard", "REMOVE open_until"]
         if not execution.is_open:
             clauses.append('SET "ttl"=?')

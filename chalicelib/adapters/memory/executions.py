@@ -28,8 +28,8 @@ class MemoryExecutionStore:
         return [self._insert(execution) for execution in executions]
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
-        return [self._update(execution, expected_rev) for execution, expected_rev in writes]
+        """Replace records, each if its stored ``rev`` still is the given one (0: if there is none)."""
+        return [self._update(execution, rev) if rev else self._insert(execution) for execution, rev in writes]
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """Records by key; missing ones are left out."""

@@ -54,7 +54,7 @@ class AwsSender:
             outcomes.update(zip((place for place, _ in batch), sent, strict=True))
         return [outcomes[place] for place in range(len(deliveries))]
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         """A call to AWS ends by itself within seconds; there is nothing to close."""
         return False
 

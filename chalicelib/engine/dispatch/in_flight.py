@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 from msgspec.structs import replace
@@ -55,14 +56,11 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
     try:
         while calls:
             if given_up := admission.give_up(s, calls):
-                _hold_back(s, given_up)
                 calls = [call for call in calls if call not in given_up]
+                problems += _problem(partial(_hold_back, s, given_up))
             over = _over(s, calls)
             calls = [call for call in calls if call not in over]
-            try:
-                _close(s, [delivery for call in over for delivery in call.deliveries])
-            except Unavailable as problem:  # they stay leased; the others must not suffer
-                problems.append(problem)
+            problems += _problem(partial(_close, s, [delivery for call in over for delivery in call.deliveries]))
             calls = _renewed(s, calls)
             if calls:
                 _mark_and_check(s, calls)
@@ -70,6 +68,15 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
         admission.abandon(s.process.admission, [call.ticket for call in calls])
     if problems:
         raise problems[0]
+
+
+def _problem(step: Callable[[], None]) -> list[Unavailable]:
+    """What a step raised: its deliveries stay leased, and the others must not suffer."""
+    try:
+        step()
+    except Unavailable as problem:
+        return [problem]
+    return []
 
 
 def _hold_back(s: Services, given_up: Sequence[TargetCall]) -> None:
@@ -186,7 +193,7 @@ def _check(s: Services, due: Sequence[InFlight]) -> None:
         log.info("could not check deliveries under way: %s", problem)
     for delivery in due:
         if delivery.phase is DeliveryPhase.FENCED:
-            s.targets[delivery.ready.target_type].cancel(delivery.execution.id)
+            s.targets[delivery.ready.target_type].cancel(delivery.execution.id, delivery.execution.attempt)
 
 
 def _verify(s: Services, deliveries: Sequence[InFlight]) -> None:

@@ -24,7 +24,7 @@ class ExecutionStore(Protocol):
         ...
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
+        """Replace records, each if its stored ``rev`` still is the given one (0: write it, if there is none)."""
         ...
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:

@@ -6,11 +6,11 @@ A worker must obey what was stored when it last looked; between its look and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.schedule import Key
+from tests.simulation import claims
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 
@@ -42,7 +42,7 @@ def _claim(record: Any, d: Dispatch) -> Execution | None:
     for w in reversed(record.executions.get(d.key, ())):
         if w.at_ms <= d.started_ms and w.record.attempt == d.attempt:
             return w.record  # type: ignore[no-any-return]
-    return None
+    return claims.as_record(record, d.key) if d.attempt == 1 else None
 
 
 def _allowed(d: Dispatch, claim: Execution, writes: Sequence[StateWrite], seen_ms: int) -> Iterable[str]:
@@ -81,8 +81,11 @@ def _taken_over(play: Any) -> Iterable[str]:
     if _stalled(play) or play.faults.wrong_most_ms > 0:
         return
     for key, writes in record.executions.items():
-        for number, (before, after) in enumerate(pairwise(writes), 1):
-            found = before.record
+        claim = claims.as_record(record, key)
+        known = [*([] if claim is None else [claim]), *(w.record for w in writes)]
+        first = len(writes) - len(known) + 1
+        for number, found in enumerate(known[:-1], first):
+            after = writes[number]
             if found.history or found.requested or [a.outcome for a in after.record.attempts] != ["lost"]:
                 continue
             definition = history.definition_of(record.schedules[found.key_of_schedule], found.version)

@@ -109,8 +109,9 @@ def test_what_waits_too_long_is_pending_in_the_queue_and_no_attempt_is_counted()
     plant = plant_of(25_000, target_in_flight=1)
     (first, second) = herd(plant, "ann", 2)
     plant.run_until(AT_MS + HOLD_MAX_MS - 100)
-    (held,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
-    assert (held.attempt, held.retry_at_ms) == (1, None)
+    (held,) = [i for i in (first, second) if plant.executions(i)[0].state == "pending"]
+    shown = executions.get(plant.services, CALLER, f"{held}-{AT_MS}")
+    assert (shown.state, shown.attempt, shown.retry_at_ms) == ("pending", 1, None)
     plant.run_until(AT_MS + HOLD_MAX_MS + 200)
     (waiting,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
     assert (waiting.attempt, waiting.lease_until_ms) == (0, None)
@@ -128,7 +129,7 @@ def test_a_firing_that_is_cancelled_while_it_waits_is_never_sent() -> None:
     plant.run_until(AT_MS + 1_000)
     (running,) = {d.schedule_id for _, d in plant.hook.sent}
     gone, deleted, kept = (i for i in ids if i != running)
-    executions.cancel(plant.services, CALLER, plant.executions(gone)[0].id, "not needed")
+    executions.cancel(plant.services, CALLER, f"{gone}-{AT_MS}", "not needed")
     schedules.delete(plant.services, CALLER, deleted, None)
     plant.run_until(AT_MS + 100_000)
     assert {d.schedule_id for _, d in plant.hook.sent} == {running, kept}
