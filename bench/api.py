@@ -132,17 +132,17 @@ def serve() -> None:
     from app import app
     from chalicelib import bootstrap, settings
     from chalicelib.adapters.memory.stores import open_stores
-    from chalicelib.api.http import edge
-    from localdev.server import listen
+    from chalicelib.api.http.edge import Edge
+    from chalicelib.server.server import Server
 
     chosen = settings.load({})
     services = replace(bootstrap.build(chosen), stores=open_stores())
     with bootstrap.override(services, chosen):
-        server = listen(edge.application(app), "127.0.0.1", 0)
-        threading.Thread(target=server.run, daemon=True).start()
-        print(server.effective_port, flush=True)
+        server = Server(Edge(app), "127.0.0.1", 0, bootstrap.clock().now_ms)
+        server.start()
+        print(server.port, flush=True)
         sys.stdin.read()
-        server.close()
+        server.stop()
 
 
 if __name__ == "__main__":

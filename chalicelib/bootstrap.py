@@ -15,17 +15,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from chalicelib.core.secrets.secret_policy import SecretPolicy
+from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.sealing import UNSEALED, Sealing
+from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
+from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
-from chalicelib.settings import Settings, from_environment
+from chalicelib.settings import Settings, environment_secret, from_environment
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
 
+QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
 
 
@@ -34,6 +42,7 @@ class _Made(Struct):
 
     settings: Settings | None = None
     services: Services | None = None
+    authenticator: Authenticator | None = None
 
 
 _lock = threading.RLock()
@@ -61,6 +70,53 @@ def services() -> Services:
         return _made.services
 
 
+def authenticator() -> Authenticator:
+    """What judges the credentials of requests, made once. Raises SettingsError; does no I/O."""
+    found = _made.authenticator
+    if found is not None:
+        return found
+    with _lock:
+        if _made.authenticator is None:
+            _made.authenticator = identity(settings(), services())
+        return _made.authenticator
+
+
+def identity(chosen: Settings, s: Services) -> Authenticator:
+    """The schemes that ``chosen.auth`` names, each loaded when a token of its kind first arrives."""
+    from chalicelib.adapters.identity import chain
+    from chalicelib.adapters.identity.identity_parts import IdentityParts
+    from chalicelib.usecases import roles
+
+    parts = IdentityParts(
+        stores=s.stores,
+        key_notes=s.process.keys,
+        now_ms=s.clock.now_ms,
+        monotonic_s=lambda: s.clock.read().monotonic_nanos / 1e9,
+        jwt=chosen.jwt,
+        custom_roles=lambda tenant: roles.granted_by(s, tenant),
+    )
+
+    def tokens() -> TokenAuthenticator:
+        from chalicelib.adapters.identity import jwt_tokens
+
+        return jwt_tokens.make(parts)
+
+    def keys() -> TokenAuthenticator:
+        from chalicelib.adapters.identity import api_keys
+
+        return api_keys.make(parts)
+
+    return chain.choose(chosen.auth, {chain.JWT: tokens, chain.API_KEY: keys}, _bootstrap_key(chosen))
+
+
+def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:
+    if chosen.bootstrap_key is None:
+        return None
+    from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
+
+    return BootstrapKey(chosen.bootstrap_key)
+
+
 def clock() -> Clock:
     """This machine's clock, for callers that need nothing else."""
     from chalicelib.adapters.machine.system import SystemClock
@@ -73,15 +129,15 @@ def clock() -> Clock:
 def override(other: Services, chosen: Settings | None = None) -> Iterator[Services]:
     """In tests: let everything in this process use ``other`` (and ``chosen``) until the end of the block."""
     with _lock:
-        before = (_made.settings, _made.services)
-        _made.services = other
+        before = (_made.settings, _made.services, _made.authenticator)
+        _made.services, _made.authenticator = other, None
         if chosen is not None:
             _made.settings = chosen
     try:
         yield other
     finally:
         with _lock:
-            _made.settings, _made.services = before
+            _made.settings, _made.services, _made.authenticator = before
 
 
 def build(chosen: Settings) -> Services:
@@ -101,7 +157,9 @@ def build(chosen: Settings) -> Services:
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     retention_s = chosen.retention_ms // 1000
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s)
+    hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
+    sealing = _sealing(chosen, own_clock, clients)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -112,6 +170,7 @@ def build(chosen: Settings) -> Services:
         default_timezone=chosen.timezone,
         zone_data=zone_data_version(),
         webhook_allow=chosen.webhook_allow,
+        secrets=_secret_policy(chosen),
         webhook_timeout_ms=chosen.webhook_timeout_ms,
         attempt_timeout_ms=chosen.attempt_timeout_ms,
         max_attempts=chosen.max_attempts,
@@ -121,12 +180,15 @@ def build(chosen: Settings) -> Services:
         slot_gap_ms=chosen.slot_gap_ms,
         ticks=chosen.ticks,
         tick_catch_up=chosen.ticks_catch_up,
+        bootstrap_admin=chosen.bootstrap_key is not None,
         caps=Caps(
             owner_in_flight=chosen.max_inflight_per_owner,
             target_in_flight=chosen.max_inflight_per_target,
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),
+        reads_per_s=chosen.reads_per_s,
+        writes_per_s=chosen.writes_per_s,
     )
     machine = Machine(
         clock=own_clock,
@@ -135,8 +197,17 @@ def build(chosen: Settings) -> Services:
         signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
         time_sources=time_sources,
     )
+    secrets = _secrets(chosen, own_clock, clients)
     queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
-    return assemble(config, machine, stores, queue, LazyTargets(_target_makers(chosen, own_clock, clients)))
+    return assemble(
+        config,
+        machine,
+        stores,
+        queue,
+        LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
+        _webhook_keys(chosen, secrets),
+        sealing,
+    )
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -163,7 +234,69 @@ class LazyTargets(Mapping[str, Target]):
         return len(self._makers)
 
 
-def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -> dict[str, Callable[[], Target]]:
+def _secret_policy(chosen: Settings) -> SecretPolicy:
+    return SecretPolicy(environment=chosen.loopback, header_refs=chosen.secrets.header_refs)
+
+
+def _secrets(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Secrets:
+    """The stores of secrets by the word that references begin with; each is loaded by the first reference to it."""
+    from chalicelib.adapters.secrets.kept_secrets import KeptSecrets
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    def secrets_manager() -> SecretStore:
+        from chalicelib.adapters.secrets.aws_secrets import SecretsManagerStore
+
+        return SecretsManagerStore(clients.factory("secretsmanager", TARGET_READ_TIMEOUT_S))
+
+    def parameters() -> SecretStore:
+        from chalicelib.adapters.secrets.aws_secrets import ParameterStore
+
+        return ParameterStore(clients.factory("ssm", TARGET_READ_TIMEOUT_S))
+
+    def environment() -> SecretStore:
+        from chalicelib.adapters.secrets.environment_secrets import EnvironmentStore
+
+        return EnvironmentStore(environment_secret)
+
+    def vault(found: VaultSettings) -> SecretStore:
+        from chalicelib.adapters.http.client import HttpClient
+        from chalicelib.adapters.secrets.vault import VaultStore
+
+        http = HttpClient(found.addr, monotonic_s=monotonic_s, ca_file=found.ca_file)
+        return VaultStore(http, found, monotonic_s=monotonic_s, now_ms=own_clock.now_ms)
+
+    stores: dict[str, Callable[[], SecretStore]] = {"secretsmanager": secrets_manager, "ssm": parameters}
+    if chosen.loopback:
+        stores["env"] = environment
+    if chosen.secrets.vault is not None:
+        stores["vault"] = partial(vault, chosen.secrets.vault)
+    return KeptSecrets(stores, monotonic_s=monotonic_s)
+
+
+def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Sealing:
+    if chosen.secrets.kms_key_id is None:
+        return UNSEALED
+    from chalicelib.adapters.secrets.kms_sealing import KmsSealing
+
+    def monotonic_s() -> float:
+        return own_clock.read().monotonic_nanos / 1e9
+
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+
+
+def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
+    if chosen.secrets.signing_key is None:
+        return NoWebhookKeys()
+    from chalicelib.adapters.secrets.service_key import ServiceKey
+
+    return ServiceKey(secrets, chosen.secrets.signing_key)
+
+
+def _target_makers(
+    chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
+) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
     from chalicelib.adapters.targets.target_parts import TargetParts
 
@@ -173,6 +306,9 @@ def _target_makers(chosen: Settings, own_clock: SystemClock, clients: Clients) -
         monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
         webhook_allow=chosen.webhook_allow,
         event_bus=chosen.event_bus,
+        secrets=secrets,
+        secret_policy=_secret_policy(chosen),
+        service_key=chosen.secrets.signing_key,
     )
 
     def make(module: str) -> Target:

@@ -16,6 +16,24 @@ Json = dict[str, Any]
 
 LOG_RETENTION_DAYS = 30
 SECRET_PARAMETER = "PageTokenSecret"  # noqa: S105 - the name of a parameter, not a secret
+DOMAIN = "DomainName"
+CERTIFICATE = "DomainCertificateArn"
+TRUSTSTORE = "TruststoreUri"
+TRUSTSTORE_VERSION = "TruststoreVersion"
+HAS_DOMAIN = "HasDomain"
+DEMANDS_CERTIFICATES = "DemandsCertificates"
+PINS_TRUSTSTORE = "PinsTruststore"
+_DOMAIN_PARAMETERS = {
+    DOMAIN: {"Type": "String", "Default": "", "Description": "A domain for the API; empty: API Gateway's own address"},
+    CERTIFICATE: {"Type": "String", "Default": "", "Description": "The domain's certificate in ACM, in this region"},
+    TRUSTSTORE: {
+        "Type": "String",
+        "Default": "",
+        "AllowedPattern": "^$|^s3://.+/.+$",
+        "Description": "s3://BUCKET/KEY of the CAs of callers' certificates; set: no caller gets in without one",
+    },
+    TRUSTSTORE_VERSION: {"Type": "String", "Default": "", "Description": "The version of that object; empty: the last"},
+}
 WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed")
 API = "APIHandler"
 API_HANDLER = "chalicelib.functions.api.handle"
@@ -43,13 +61,20 @@ def complete(template: Json, state: State) -> Json:
     whole = copy.deepcopy(template)
     whole["Description"] = f"ChronoWatch, stage {state.stage}"
     whole["Parameters"] = {
+        **_DOMAIN_PARAMETERS,
         SECRET_PARAMETER: {
             "Type": "String",
             "NoEcho": True,
             "MinLength": 32,
             "Description": "Signs page tokens: random characters, kept from release to release",
-        }
+        },
     }
+    whole["Conditions"] = {
+        HAS_DOMAIN: {"Fn::Not": [{"Fn::Equals": [{"Ref": DOMAIN}, ""]}]},
+        DEMANDS_CERTIFICATES: {"Fn::Not": [{"Fn::Equals": [{"Ref": TRUSTSTORE}, ""]}]},
+        PINS_TRUSTSTORE: {"Fn::Not": [{"Fn::Equals": [{"Ref": TRUSTSTORE_VERSION}, ""]}]},
+    }
+    whole["Rules"] = {"DomainIsWhole": {"Assertions": [_needs(DOMAIN, CERTIFICATE), _needs(TRUSTSTORE, DOMAIN)]}}
     resources: Json = whole["Resources"]
     resources.update({_logical(table.logical, "Table"): _table(table) for table in state.tables})
     resources.update({_logical(queue.logical, "Queue"): _queue(queue, state) for queue in state.queues})
@@ -61,7 +86,45 @@ def complete(template: Json, state: State) -> Json:
     _feed_from_queue(resources["Deliver"])
     _feed_from_stream(resources["Feed"])
     _open_gateway(resources["RestAPI"]["Properties"])
+    resources.update(_domain())
     return whole
+
+
+def _needs(one: str, other: str) -> Json:
+    """A rule of a template: a parameter is given only together with another."""
+    empty = [{"Fn::Equals": [{"Ref": one}, ""]}, {"Fn::Not": [{"Fn::Equals": [{"Ref": other}, ""]}]}]
+    return {"Assert": {"Fn::Or": empty}, "AssertDescription": f"{one} needs {other}"}
+
+
+def _domain() -> Json:
+    """A domain of the deployment's own. With a truststore it takes callers with a certificate only (mutual TLS), and
+    the API's default address, which asks for none, is closed."""
+    truststore = {
+        "TruststoreUri": {"Ref": TRUSTSTORE},
+        "TruststoreVersion": {"Fn::If": [PINS_TRUSTSTORE, {"Ref": TRUSTSTORE_VERSION}, {"Ref": "AWS::NoValue"}]},
+    }
+    return {
+        "Domain": {
+            "Type": "AWS::ApiGateway::DomainName",
+            "Condition": HAS_DOMAIN,
+            "Properties": {
+                "DomainName": {"Ref": DOMAIN},
+                "RegionalCertificateArn": {"Ref": CERTIFICATE},
+                "EndpointConfiguration": {"Types": ["REGIONAL"]},
+                "SecurityPolicy": "TLS_1_2",
+                "MutualTlsAuthentication": {"Fn::If": [DEMANDS_CERTIFICATES, truststore, {"Ref": "AWS::NoValue"}]},
+            },
+        },
+        "DomainMapping": {
+            "Type": "AWS::ApiGateway::BasePathMapping",
+            "Condition": HAS_DOMAIN,
+            "Properties": {
+                "DomainName": {"Ref": "Domain"},
+                "RestApiId": {"Ref": "RestAPI"},
+                "Stage": {"Ref": "RestAPI.Stage"},
+            },
+        },
+    }
 
 
 def _logical(name: str, kind: str) -> str:
@@ -153,6 +216,7 @@ def _feed_from_stream(function: Json) -> None:
 def _open_gateway(api: Json) -> None:
     """Every method of every path reaches the service; what the gateway must answer itself it answers in our words."""
     api["EndpointConfiguration"] = {"Type": "REGIONAL"}
+    api["DisableExecuteApiEndpoint"] = {"Fn::If": [DEMANDS_CERTIFICATES, True, {"Ref": "AWS::NoValue"}]}
     body = api["DefinitionBody"]
     open_paths(body)
     body["x-amazon-apigateway-gateway-responses"] = gateway_responses()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infra import cloudformation, terraform, vendor
+from infra import cloudformation, tenant_keys, terraform, vendor
 from infra.state import State, state
 
 ROOT = vendor.ROOT
@@ -26,6 +26,7 @@ BUILD = ROOT / "build"
 CONFIG = ROOT / ".chalice" / "config.json"
 ZIP_NAME = "deployment.zip"
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+SERVER = "server"  # the package of chalicelib that is for machines, not for Lambda
 _REGION = "us-east-1"  # Chalice wants one; the templates do not name it
 
 
@@ -59,8 +60,10 @@ def stages() -> list[str]:
     return sorted(json.loads(CONFIG.read_text())["stages"])
 
 
-def package(stage: str, kind: str, out: Path) -> Package:
+def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Package:
     """Write template and zip of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
+    if tenant_tags and kind != "cloudformation":
+        raise PackageFailed("--tenant-tags is for --format cloudformation")
     if stage not in stages():
         raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
     chosen = FORMATS[kind]
@@ -76,6 +79,8 @@ def package(stage: str, kind: str, out: Path) -> Package:
     finally:
         shutil.rmtree(project, ignore_errors=True)
     whole = chosen.complete(document, state(stage))
+    if tenant_tags:
+        tenant_keys.restrict_template(whole, cloudformation.API)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     return Package(out / chosen.file, out / ZIP_NAME)
 
@@ -85,13 +90,18 @@ def _copy_project(project: Path) -> None:
     shutil.rmtree(project, ignore_errors=True)
     project.mkdir(parents=True)
     shutil.copy(ROOT / "app.py", project)
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=ignored)
+    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=_not_shipped)
     (project / ".chalice").mkdir()
     for file in (ROOT / ".chalice").glob("*.json"):
         shutil.copy(file, project / ".chalice")
     (project / "requirements.txt").write_text("")
     (project / "vendor").symlink_to(vendor.ensure())
+
+
+def _not_shipped(folder: str, names: list[str]) -> set[str]:
+    """Bytecode, and the server: on Lambda API Gateway stands in its place."""
+    left_out = {name for name in names if name == "__pycache__" or name.endswith(".pyc")}
+    return left_out | {SERVER} if Path(folder) == ROOT / "chalicelib" else left_out
 
 
 def _run_chalice(project: Path, stage: str, chosen: Format, out: Path) -> None:
@@ -122,10 +132,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--stage", default="prod", help="a stage of .chalice/config.json (prod)")
     parser.add_argument("--format", default="cloudformation", choices=sorted(FORMATS))
     parser.add_argument("--out", type=Path, help="a directory, emptied first (build/FORMAT/STAGE)")
+    parser.add_argument("--tenant-tags", action="store_true", help="bind the API's role to the keys of its tag tenant")
     chosen = parser.parse_args(arguments)
     out = chosen.out or BUILD / chosen.format / chosen.stage
     try:
-        made = package(chosen.stage, chosen.format, out)
+        made = package(chosen.stage, chosen.format, out, chosen.tenant_tags)
     except (PackageFailed, vendor.VendorFailed) as problem:
         print(f"scripts/package: {problem}", file=sys.stderr)
         return 1

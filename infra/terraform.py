@@ -24,6 +24,9 @@ from infra.state import Queue, State, Table
 Json = dict[str, Any]
 
 SECRET_VARIABLE = "page_token_secret"  # noqa: S105 - the name of a variable, not a secret
+DOMAIN_VARIABLE = "domain_name"
+CERTIFICATE_VARIABLE = "domain_certificate_arn"
+TRUSTSTORE_VARIABLE = "truststore_uri"
 _SWAGGER = "chalice_api_swagger"
 
 
@@ -44,7 +47,8 @@ def complete(document: Json, state: State) -> Json:
                 "condition": f"${{length(var.{SECRET_VARIABLE}) >= 32}}",
                 "error_message": "at least 32 characters",
             },
-        }
+        },
+        **_domain_variables(),
     }
     resources: Json = whole["resource"]
     resources["aws_dynamodb_table"] = {table.logical: _table(table) for table in state.tables}
@@ -122,6 +126,67 @@ def _event_sources(mappings: Json) -> None:
             mapping["bisect_batch_on_function_error"] = True
 
 
+def _domain_variables() -> Json:
+    """A domain and what it needs; each needs the one before it."""
+
+    def text(description: str, condition: str, wrong: str) -> Json:
+        validation = {"condition": condition, "error_message": wrong}
+        return {"type": "string", "default": "", "description": description, "validation": validation}
+
+    uri = f'${{var.{TRUSTSTORE_VARIABLE} == "" || can(regex("^s3://.+/.+$", var.{TRUSTSTORE_VARIABLE}))}}'
+    return {
+        DOMAIN_VARIABLE: {
+            "type": "string",
+            "default": "",
+            "description": "A domain for the API; empty: API Gateway's own address",
+        },
+        CERTIFICATE_VARIABLE: {
+            "type": "string",
+            "default": "",
+            "description": "The domain's certificate in ACM, in this region",
+        },
+        TRUSTSTORE_VARIABLE: text(
+            "s3://BUCKET/KEY of the CAs of callers' certificates; set: no caller gets in without one",
+            uri,
+            "must be s3://BUCKET/KEY",
+        ),
+    }
+
+
+def _domain() -> Json:
+    """As ``infra.cloudformation`` has it: with a truststore no caller gets in without a certificate."""
+    only = f'${{var.{DOMAIN_VARIABLE} == "" ? 0 : 1}}'
+    truststores = f'${{var.{TRUSTSTORE_VARIABLE} == "" ? [] : [var.{TRUSTSTORE_VARIABLE}]}}'
+    uri = "${mutual_tls_authentication.value}"
+    mutual = {"for_each": truststores, "content": {"truststore_uri": uri}}
+    needs_domain = f'${{var.{TRUSTSTORE_VARIABLE} == "" || var.{DOMAIN_VARIABLE} != ""}}'
+    needs_certificate = f'${{var.{CERTIFICATE_VARIABLE} != ""}}'
+    demand = {"condition": needs_domain, "error_message": f"{TRUSTSTORE_VARIABLE} needs {DOMAIN_VARIABLE}"}
+    certified = {"condition": needs_certificate, "error_message": f"{DOMAIN_VARIABLE} needs {CERTIFICATE_VARIABLE}"}
+    return {
+        "terraform_data": {"domain_is_whole": {"lifecycle": {"precondition": [demand]}}},
+        "aws_api_gateway_domain_name": {
+            "domain": {
+                "count": only,
+                "domain_name": f"${{var.{DOMAIN_VARIABLE}}}",
+                "regional_certificate_arn": f"${{var.{CERTIFICATE_VARIABLE}}}",
+                "security_policy": "TLS_1_2",
+                "endpoint_configuration": {"types": ["REGIONAL"]},
+                "dynamic": {"mutual_tls_authentication": mutual},
+                "lifecycle": {"precondition": [certified]},
+            }
+        },
+        "aws_api_gateway_base_path_mapping": {
+            "domain": {
+                "count": only,
+                "api_id": "${aws_api_gateway_rest_api.rest_api.id}",
+                "stage_name": "${aws_api_gateway_stage.rest_api.stage_name}",
+                "domain_name": "${aws_api_gateway_domain_name.domain[0].domain_name}",
+            }
+        },
+    }
+
+
 def _gateway(whole: Json) -> None:
     """The stage as a resource, and a deployment that is made anew when the API changes."""
     swagger = json.loads(whole["locals"][_SWAGGER])
@@ -142,4 +207,7 @@ def _gateway(whole: Json) -> None:
             "deployment_id": "${aws_api_gateway_deployment.rest_api.id}",
         }
     }
+    rest_api = resources["aws_api_gateway_rest_api"]["rest_api"]
+    rest_api["disable_execute_api_endpoint"] = f'${{var.{TRUSTSTORE_VARIABLE} != ""}}'
+    resources.update(_domain())
     whole["output"]["EndpointURL"] = {"value": "${aws_api_gateway_stage.rest_api.invoke_url}"}

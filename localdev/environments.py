@@ -1,7 +1,8 @@
 """The Python environments of a checkout, made once and made anew when their requirements change.
 
 The emulator pins another botocore than the product, and the generators of clients pin other libraries, so each has an
-environment of its own. Standard library only: this runs on a bare Python 3.11.
+environment of its own. All are installed from lock files, by hash. Standard library only: this runs on a bare Python
+3.11.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from localdev.locks import DEVELOPMENT, EMULATED, GENERATORS, TOOLING, Lock, LockFailed
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,10 +30,10 @@ class EnvironmentFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A directory under the checkout and the requirement files it holds, the first being the one to install."""
+    """A directory under the checkout, and the lock file of what it holds."""
 
     name: str
-    requirements: tuple[str, ...]
+    lock: Lock
 
     @property
     def directory(self) -> Path:
@@ -45,8 +48,8 @@ class Environment:
         return self.directory / "requirements.sha256"
 
     def digest(self) -> str:
-        """What the environment is made of: the Python release and the requirement files, to the byte."""
-        content = [b"python %d.%d" % sys.version_info[:2], *((ROOT / name).read_bytes() for name in self.requirements)]
+        """What the environment is made of: the Python release and the lock file, to the byte."""
+        content = [b"python %d.%d" % sys.version_info[:2], self.lock.path.read_bytes()]
         return hashlib.sha256(b"\0".join(content)).hexdigest()
 
     def is_ready(self) -> bool:
@@ -60,7 +63,8 @@ class Environment:
         if not self._works():
             shutil.rmtree(self.directory, ignore_errors=True)
             venv.create(self.directory, with_pip=True)
-        command = [str(self.python), "-m", "pip", "install", "--quiet", "--no-input", "-r", self.requirements[0]]
+        options = ["--quiet", "--no-input", "--require-hashes", "-r", self.lock.name]
+        command = [str(self.python), "-m", "pip", "install", *options]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
         if ran.returncode != 0:
             lines = [line for line in ran.stderr.splitlines() if "ERROR" in line] or ran.stderr.splitlines()
@@ -76,13 +80,22 @@ class Environment:
         return ran.returncode == 0 and ran.stdout.split() == [str(part) for part in sys.version_info[:2]]
 
 
-PRODUCT = Environment(".venv", ("requirements-dev.txt", "requirements.txt"))
-EMULATOR = Environment(".venv-emulator", ("requirements-emulator.txt",))
-CLIENTS = Environment(".venv-clients", ("requirements-clients.txt",))  # made by the tests that need it
+PRODUCT = Environment(".venv", DEVELOPMENT)
+EMULATOR = Environment(".venv-emulator", EMULATED)
+CLIENTS = Environment(".venv-clients", GENERATORS)  # made by the tests that need it
+TOOLS = Environment(".venv-tools", TOOLING)  # made by scripts/lock and scripts/audit
 
 
-def ensure(environments: Sequence[Environment]) -> None:
-    """Make those that are missing or out of date, side by side; callers that start together wait for one another."""
+def ensure(environments: Sequence[Environment], checked: bool = True) -> None:
+    """Make those that are missing or out of date, side by side; callers that start together wait for one another.
+
+    ``checked``: refuse a lock that was made from other requirements. Raises EnvironmentFailed.
+    """
+    try:
+        for environment in environments if checked else ():
+            environment.lock.check()
+    except LockFailed as problem:
+        raise EnvironmentFailed(str(problem)) from None
     if all(environment.is_ready() for environment in environments):
         return
     with open(ROOT / ".venv.lock", "w") as lock:

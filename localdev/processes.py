@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 GO = b"go\n"
+READY = "server.ready"  # in run/: the server notes there that /health is 200
 
 
 def command_of(pid: int) -> str:

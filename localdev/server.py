@@ -1,4 +1,4 @@
-"""The REST server of ``scripts/dev``: the API's WSGI application, as API Gateway would call it, behind waitress."""
+"""The REST server of ``scripts/dev``: the product's own server, under the supervisor."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chalicelib.process.limits import LEASE_HELD_CALLS_MAX, TICK_STREAMS_MAX
-from localdev.processes import run_child
+from localdev.processes import READY, run_child
 
 if TYPE_CHECKING:
     from chalicelib.api.http.edge import Edge
 
-# So many acquire calls may each hold one for 25 s, and subscriptions to ticks for minutes; the others go on.
-THREADS = LEASE_HELD_CALLS_MAX + TICK_STREAMS_MAX + 32
-CONNECTIONS_MAX = 1000
-# The API answers 413 far below, and API Gateway at 10 MB; past this a body is not even read to be refused.
-BODY_READ_MAX_BYTES = 64 * 1024 * 1024
+STOP_S = 4.0
+READY_AGAIN_S = 0.05
 
 
 def prepare() -> Callable[[threading.Event], None]:
@@ -27,60 +25,35 @@ def prepare() -> Callable[[threading.Event], None]:
     from app import app
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
-    from chalicelib.api.http import edge
+    from chalicelib.api.http.edge import Edge
+    from chalicelib.server.server import Server
+    from chalicelib.server.tls import files_of
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
     warn_on_terminal()
-    application = edge.application(app)
+    edge, files = Edge(app), files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
 
     def serve(stopping: threading.Event) -> None:
-        server = listen(application, chosen.http_host, chosen.http_port)
-        threading.Thread(target=server.run, name="server", daemon=True).start()
+        server = Server(edge, chosen.http_host, chosen.http_port, bootstrap.clock().now_ms, files)
+        serving = server.start()
+        if files is not None:
+            _note_when_ready(edge, Path(chosen.data_dir) / "run" / READY, stopping)
         stopping.wait()
-        server.close()
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+        server.stop()
+        serving.join(STOP_S)
 
     return serve
 
 
-def listen(application: Edge, host: str, port: int) -> Any:
-    """A waitress server for ``application``, bound and not yet running; what it refuses by itself is problem+json."""
-    import waitress
-
-    server = waitress.create_server(
-        application,
-        host=host,
-        port=port,
-        threads=THREADS,
-        connection_limit=CONNECTIONS_MAX,
-        ident=None,
-        channel_request_lookahead=1,  # so that a held call learns that its caller hung up
-        clear_untrusted_proxy_headers=True,
-        outbuf_high_watermark=256 * 1024,  # a subscriber that does not read holds up its own thread, not memory
-        max_request_body_size=BODY_READ_MAX_BYTES,
-        expose_tracebacks=False,
-    )
-    server.channel_class = _channel(application)
-    return server
-
-
-def _channel(application: Edge) -> type[Any]:
-    """Waitress's channel, which answers what it cannot read as the API would."""
-    from waitress.channel import HTTPChannel
-    from waitress.task import ErrorTask
-
-    class Refusal(ErrorTask):  # type: ignore[misc] # waitress has no types
-        def execute(self) -> None:
-            error = self.request.error
-            status, headers, body = application.refuse_unread(error.code, str(error.body))
-            self.status = f"{status} {error.reason if status == error.code else 'Bad Request'}"
-            self.response_headers.extend(headers.items())
-            self.set_close_on_finish()
-            self.content_length = len(body)
-            self.write(body)
-
-    return type("Channel", (HTTPChannel,), {"error_task_class": Refusal})
+def _note_when_ready(edge: Edge, note: Path, stopping: threading.Event) -> None:
+    """The supervisor has no certificate to ask with. ``/health`` is asked here; a refusal will do too, since then the
+    server answers, and wants credentials."""
+    while not stopping.is_set():
+        if edge.handle("GET", "/health", "", {})[0] != HTTPStatus.SERVICE_UNAVAILABLE:
+            note.write_text("")
+            return
+        stopping.wait(READY_AGAIN_S)
 
 
 def warn_on_terminal() -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
+from chalicelib.server.tls import files_of, make_context
 from chalicelib.settings import Settings
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
-from localdev.processes import Child, PidFile, end_stray, set_at_eof
+from localdev.processes import READY, Child, PidFile, end_stray, set_at_eof
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -67,6 +68,8 @@ class Supervisor:
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
         self._env = child_environment(os.environ, chosen, self._endpoint)
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
+        self._tls = chosen.tls_cert is not None
+        self._first_key: str | None = None
         self._children = [self._child(name) for name in (("proxy",) if deployed else ("server", "worker"))]
 
     def _child(self, name: str) -> Child:
@@ -87,6 +90,7 @@ class Supervisor:
         try:
             self._claim_data_directory()
             self._start()
+            self._greet_admin()
             self._greet()
             self._watch()
         except (CannotStart, EmulatorFailed) as problem:
@@ -107,6 +111,7 @@ class Supervisor:
             self._emulator, self._children = None, []
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
+        (self._data / "run" / READY).unlink(missing_ok=True)
         for name in ("server", "worker"):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
@@ -156,6 +161,24 @@ class Supervisor:
         except (DeployFailed, PackageFailed, VendorFailed) as problem:
             raise CannotStart(str(problem)) from problem
 
+    def _greet_admin(self) -> None:
+        """Print the first admin key, once, where keys are asked for and none was ever made. It is kept nowhere."""
+        if self._deployed or "apikey" not in self._chosen.auth.split(",") or self._chosen.bootstrap_key:
+            return
+        from chalicelib import bootstrap
+        from chalicelib.core.errors import ChronoError
+        from chalicelib.usecases import keys
+
+        chosen = self._chosen._replace(endpoint_url=self._endpoint)
+        try:
+            made = keys.first_key(bootstrap.build(chosen))
+        except ChronoError as problem:
+            raise CannotStart(f"the first admin key could not be made: {problem.detail}") from problem
+        if made is not None:
+            self._first_key = made.text
+            say("First admin key of tenant default. It is shown this once:")
+            say(f"  {made.text}")
+
     def _clients(self) -> Clients:
         from chalicelib.adapters.aws.clients import Clients
 
@@ -163,8 +186,10 @@ class Supervisor:
 
     def _greet(self) -> None:
         until = time.monotonic() + READY_TIMEOUT_S
-        base = f"http://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
-        while not self._stopping.is_set() and not _is_ready(base):
+        scheme = "https" if self._tls else "http"
+        base = f"{scheme}://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
+        key = self._chosen.bootstrap_key or self._first_key
+        while not self._stopping.is_set() and not self._is_ready(base, key):
             self._heal()
             if time.monotonic() > until:
                 raise CannotStart(f"{base}/health is not 200 after {READY_TIMEOUT_S:.0f} s: see {self._data / 'log'}")
@@ -172,15 +197,25 @@ class Supervisor:
         if self._stopping.is_set():
             return
         say(f"ChronoWatch serves on {base} (GET /health, /docs), AWS at {self._endpoint}, state in {self._data}")
-        say("Try, in another terminal:")
+        if self._tls:
+            return  # what callers need to get in, only they know
+        asked = self._chosen.auth != "off"
+        authorization = " -H 'authorization: Bearer KEY'" if asked else ""
+        say(
+            "Try, in another terminal:" if not asked else "Try, in another terminal, with an API key or a token as KEY:"
+        )
         say("  python3 examples/webhook_receiver.py &")
         say(
-            f"""  curl -s -XPOST {base}/api/v1/schedules -H 'content-type: application/json' \\\n"""
+            f"""  curl -s -XPOST {base}/api/v1/schedules{authorization} -H 'content-type: application/json' \\\n"""
             """    -d '{"type":"RATE","expr":"rate:5s","name":"beat","payload":{"hello":"world"},"""
             """"target":{"type":"webhook","url":"http://127.0.0.1:9000/"}}'"""
         )
-        say(f"  curl -s {base}/api/v1/executions")
+        say(f"  curl -s {base}/api/v1/executions{authorization}")
         say("Ctrl-C stops it.")
+
+    def _is_ready(self, base: str, key: str | None) -> bool:
+        """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""
+        return (self._data / "run" / READY).exists() if self._tls else _is_ready(base, key)
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.25):
@@ -223,13 +258,19 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
 
 
-def _is_ready(base: str) -> bool:
+def _is_ready(base: str, key: str | None) -> bool:
+    """Whether schedules fire. A server that asks for credentials that are not known here is taken at its answer."""
     import urllib.error
     import urllib.request
 
+    request = urllib.request.Request(f"{base}/health")  # noqa: S310
+    if key is not None:
+        request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(f"{base}/health", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             return bool(answer.status == 200)
+    except urllib.error.HTTPError as refused:
+        return refused.code == 401 and key is None
     except OSError:
         return False
 
@@ -238,6 +279,9 @@ def main() -> int:
     """The exit code of ``scripts/dev``."""
     try:
         chosen = settings.from_environment()
+        files = files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
+        if files is not None:
+            make_context(files)  # what is wrong with them is said before anything is started
     except SettingsError as problem:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2

@@ -5,12 +5,14 @@
     │   └── NotSupported (422)        understood, but not offered yet
     ├── BadRequest (400)              unparsable JSON or page token
     ├── Unauthorized (401), Forbidden (403)
-    ├── NotFound (404), MethodNotAllowed (405)
+    ├── NotFound (404), MethodNotAllowed (405), TooSlow (408)
     ├── Conflict (409)                the resource's state forbids the call
     ├── PreconditionFailed (412)      If-Match names another version
-    ├── TooLarge (413), UnsupportedMedia (415)
+    ├── TooLarge (413), UriTooLong (414), HeadersTooLarge (431), VersionNotSupported (505)
+    ├── UnsupportedMedia (415)
     │   └── UnsupportedCoding (415)   a compressed body
     ├── TooMany (429)                 slow down; carries retry_after_s
+    │   └── QuotaExceeded (429)       the principal's own quota; names it
     ├── Unavailable (503)             a store, a queue or a bus throttles or is away
     │   └── OutcomeUnknown (503)      a write timed out: it may have happened
     └── CapacityExhausted (507)
@@ -78,11 +80,15 @@ class BadRequest(ChronoError):
 
 
 class Unauthorized(ChronoError):
-    """Raised when credentials are missing or wrong."""
+    """Raised when credentials are missing or wrong; ``invalid_token`` says that a token was given (RFC 6750)."""
 
     status = 401
     title = "Unauthorized"
     default_code = "unauthorized"
+
+    def __init__(self, detail: str, *, code: str | None = None, invalid_token: bool = False) -> None:
+        super().__init__(detail, code=code)
+        self.invalid_token = invalid_token
 
 
 class Forbidden(ChronoError):
@@ -113,6 +119,15 @@ class MethodNotAllowed(ChronoError):
         self.allowed = tuple(allowed)
 
 
+class TooSlow(ChronoError):
+    """Raised when a caller takes too long to send its request."""
+
+    status = 408
+    title = "Request timeout"
+    default_code = "request_timeout"
+    retryable = True
+
+
 class Conflict(ChronoError):
     """Raised when the resource's present state forbids the call."""
 
@@ -135,6 +150,30 @@ class TooLarge(ChronoError):
     status = 413
     title = "Too large"
     default_code = "too_large"
+
+
+class UriTooLong(ChronoError):
+    """Raised when path and query together are over their limit."""
+
+    status = 414
+    title = "URI too long"
+    default_code = "uri_too_long"
+
+
+class HeadersTooLarge(ChronoError):
+    """Raised when the headers of a request are together over their limit."""
+
+    status = 431
+    title = "Request header fields too large"
+    default_code = "headers_too_large"
+
+
+class VersionNotSupported(ChronoError):
+    """Raised when a request is of another version of HTTP than 1.0 and 1.1."""
+
+    status = 505
+    title = "HTTP version not supported"
+    default_code = "http_version_not_supported"
 
 
 class UnsupportedMedia(ChronoError):
@@ -160,6 +199,17 @@ class TooMany(ChronoError):
     def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(TooMany):
+    """Raised when a principal asks for more than its quota; ``policy`` names the quota."""
+
+    title = "Quota exceeded"
+    default_code = "quota_exceeded"
+
+    def __init__(self, detail: str, *, policy: str, retry_after_s: int) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.policy = policy
 
 
 class Unavailable(ChronoError):

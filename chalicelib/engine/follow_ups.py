@@ -33,13 +33,15 @@ def follow(s: Services, ended: Execution, definition: Definition | None, just_no
 
 
 def wake(s: Services, key: Key) -> None:
-    """Queue the execution that waits for the slot, if there is one and the slot is free."""
+    """Queue the execution that waits for the slot, if there is one and the slot is free or has been left to it."""
     state = s.stores.schedules.states([key]).get(key)
     if state is None or state.waiting is None:
         return
     records = s.stores.executions.get(list(dict.fromkeys(overlap.refs(state))))
     waiting = records.get(overlap.key_of(state, state.waiting))
     running = None if state.running is None else records.get(overlap.key_of(state, state.running))
+    if running is not None and running.waits:
+        waiting = running  # a newcomer found the slot free and left it to this one, which has yet to be woken
     if waiting is None or not waiting.waits or (running is not None and running.is_open and running != waiting):
         return
     enqueue(s, [Run(waiting.key, waiting.attempt + 1, s.clock.now_ms())])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from chalicelib.core.executions.execution import FAILED, TIMEOUT, Attempt, Execu
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.core.secrets import envelope
 from chalicelib.core.targets.cloudevent import build
 from chalicelib.core.trace import of_attempt
 from chalicelib.engine import job_outcomes
@@ -43,7 +45,7 @@ def write_outcomes(s: Services, ended: Sequence[Ended]) -> list[bool]:
     enqueue(s, [_next_attempt(s, e) for e in ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])
     for e in ended:
         if e.execution.state in (FAILED, TIMEOUT):
-            s.queue.send_dead(e.execution.id, _event(e), e.execution.error or e.execution.state)
+            s.queue.send_dead(e.execution.id, _event(s, e), e.execution.error or e.execution.state)
     job_outcomes.note(s, [e.execution for e in ended])
     writes = [(e.execution, e.expected_rev) for e in ended]
     answers = update_surely(s, writes)
@@ -107,8 +109,11 @@ def _next_attempt(s: Services, e: Ended) -> Run:
     return Run(record.key, record.attempt + 1, over_ms)
 
 
-def _event(e: Ended) -> str:
+def _event(s: Services, e: Ended) -> str:
+    """The event as it lies on the dead-letter queue: with its payload sealed, where payloads are."""
     record = e.execution
+    payload = record.payload if record.payload is not None else e.definition.payload
+    sealed = s.sealing.seal(record.tenant, envelope.dead_letter_place(record.id), payload)
     return build(
         execution_id=record.id,
         schedule_id=record.schedule_id,
@@ -117,5 +122,5 @@ def _event(e: Ended) -> str:
         fencing_token=record.fencing_token,
         traceparent=str(of_attempt(record.id, record.attempt)),
         hlc=record.hlc,
-        payload_json=record.payload if record.payload is not None else e.definition.payload,
+        payload_json=payload if sealed is payload else json.dumps({envelope.FIELD: sealed}),
     ).decode()

@@ -75,6 +75,7 @@ def _delivery(claimed: Claimed, traceparent: str) -> Delivery:
         event=b"",
         traceparent=traceparent,
         timeout_ms=_timeout_ms(claimed),
+        depth=execution.depth,
     )
 
 

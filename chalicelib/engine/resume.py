@@ -32,6 +32,8 @@ def resume(s: Services, item: Item, found: Execution) -> Claims:
     """Go on with a record: nothing when it is over, the next attempt when one is due and none lives."""
     now_ms = s.clock.now_ms()
     if not found.is_open:
+        if isinstance(item, Run) and item.attempt > found.attempt + 1:
+            return Claims(unknown=(item,))  # queued by a caller's retry, whose write is about to come
         follow(s, found, s.process.versions.find(found.version), just_now=False)
         return Claims(notices=(OwedNotice(item, found),)) if found.notice else NOTHING
     if found.retry_at_ms is not None:

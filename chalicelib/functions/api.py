@@ -13,17 +13,25 @@ from typing import Any
 from chalice.app import CaseInsensitiveMapping, Response
 
 from chalicelib import bootstrap
+from chalicelib.api.http import connection
 from chalicelib.api.http.app import build
+from chalicelib.api.http.connection import CallerConnection, ClientCertificate
 from chalicelib.api.http.routes import table
 from chalicelib.core.errors import NotFound
 
 Event = dict[str, Any]
+FIRST_KEY: Event = {"chronowatch": "first_key"}
 
-app = build("chronowatch", table(), bootstrap.services, bootstrap.settings)
+app = build("chronowatch", table(), bootstrap.services, bootstrap.settings, bootstrap.authenticator)
 
 
 def handle(event: Event, context: Any) -> dict[str, Any]:
-    """One request, as API Gateway's proxy integration describes it."""
+    """One request, as API Gateway's proxy integration describes it; or ``FIRST_KEY``, from an operator of the account.
+
+    What comes by HTTP has a ``requestContext``, whatever its body says, so no request can ask for the first key.
+    """
+    if event == FIRST_KEY:
+        return _first_key()
     return serve(app, event, context)
 
 
@@ -33,14 +41,35 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
     route, method = event["requestContext"]["resourcePath"], event["requestContext"]["httpMethod"]
     headers = CaseInsensitiveMapping({name: values[-1] for name, values in (event["multiValueHeaders"] or {}).items()})
     if route not in app.routes:
-        return _answer(app, headers, _no_such_route)
+        return _answer(app, headers, event, _no_such_route)
     if method == "OPTIONS":
         allow = ", ".join([*app.http_api.allowed(route, event["pathParameters"] or {}), method])
-        return _answer(app, headers, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
+        return _answer(app, headers, event, lambda _: Response(body="", headers={"Allow": allow}, status_code=204))
     if method == "HEAD":  # the gateway leaves the body out
         event = {**event, "requestContext": {**event["requestContext"], "httpMethod": "GET"}}
-    answer: dict[str, Any] = app(event, context)
+    with connection.serving(_caller_of(event)):
+        answer: dict[str, Any] = app(event, context)
     return answer
+
+
+def _caller_of(event: Event) -> CallerConnection:
+    """Who called the gateway; with mutual TLS on its domain also the certificate that it verified."""
+    identity = event["requestContext"].get("identity") or {}
+    shown = identity.get("clientCert")
+    certificate = None
+    if shown:
+        certificate = ClientCertificate(shown["subjectDN"], shown["issuerDN"], shown["serialNumber"])
+    return CallerConnection(address=identity.get("sourceIp") or "", client_certificate=certificate)
+
+
+def _first_key() -> dict[str, Any]:
+    """The first admin key of the default tenant, in this answer only; a refusal where there ever was a key."""
+    from chalicelib.usecases import keys
+
+    made = keys.first_key(bootstrap.services())
+    if made is None:
+        return {"made": False, "detail": "there is a first key, or there was one: an admin key makes further ones"}
+    return {"made": True, "id": made.key.id, "key": made.text}
 
 
 def _routed(app: Any, event: Event) -> Event:
@@ -58,6 +87,7 @@ def _no_such_route(_context: object) -> Response:
     raise NotFound("there is no such route")
 
 
-def _answer(app: Any, headers: CaseInsensitiveMapping, call: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = app.http_api.respond(headers, call).to_dict()
+def _answer(app: Any, headers: CaseInsensitiveMapping, event: Event, call: Any) -> dict[str, Any]:
+    peer = (event["requestContext"].get("identity") or {}).get("sourceIp")
+    answer: dict[str, Any] = app.http_api.respond(headers, peer, call).to_dict()
     return answer

@@ -58,6 +58,10 @@ class Ids(Protocol):
         """A new ULID: 26 characters of Crockford's base 32, ordered by time, never given out twice."""
         ...
 
+    def secret_bits(self) -> int:
+        """256 random bits for a secret: they follow from nothing."""
+        ...
+
     def hlc(self) -> str:
         """A hybrid logical clock stamp, greater than every one this instance gave out or saw."""
         ...

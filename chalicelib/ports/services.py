@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -22,22 +23,30 @@ from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.limits import TIMEOUT_DEFAULT_MS
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.quotas import QuotaStore
+from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.tasks import Tasks
+from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
+
+if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+    from chalicelib.ports.stores.keys import KeyStore
 
 
 class Config(Struct, frozen=True):
@@ -49,7 +58,9 @@ class Config(Struct, frozen=True):
     ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
     get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
-    instants that one message carries. ``caps`` bounds what this process delivers at once."""
+    instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
+    ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
+    settings give an admin key."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -61,6 +72,7 @@ class Config(Struct, frozen=True):
     default_timezone: str = "UTC"
     zone_data: str = ""
     webhook_allow: tuple[str, ...] = ()
+    secrets: SecretPolicy = STRICTEST
     webhook_timeout_ms: int = WEBHOOK_TIMEOUT_DEFAULT_MS
     attempt_timeout_ms: int = TIMEOUT_DEFAULT_MS
     max_attempts: int = 3
@@ -70,7 +82,10 @@ class Config(Struct, frozen=True):
     slot_gap_ms: int = MESSAGE_SPAN_MS
     ticks: tuple[str, ...] = ()
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
+    bootstrap_admin: bool = False
     caps: Caps = Caps()
+    reads_per_s: int | None = None
+    writes_per_s: int | None = None
 
 
 class Stores(Struct, frozen=True):
@@ -83,6 +98,9 @@ class Stores(Struct, frozen=True):
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
+    keys: KeyStore
+    roles: RoleStore
+    quotas: QuotaStore
 
 
 class Machine(Struct, frozen=True):
@@ -108,10 +126,18 @@ class Services(Struct, frozen=True):
     queue: WorkQueue
     targets: Mapping[str, Target]
     process: ProcessMemory
+    webhook_keys: WebhookKeys = NoWebhookKeys()
+    sealing: Sealing = UNSEALED
 
 
 def assemble(
-    config: Config, machine: Machine, stores: Stores, queue: WorkQueue, targets: Mapping[str, Target]
+    config: Config,
+    machine: Machine,
+    stores: Stores,
+    queue: WorkQueue,
+    targets: Mapping[str, Target],
+    webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
+    sealing: Sealing = UNSEALED,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -125,4 +151,6 @@ def assemble(
         queue=queue,
         targets=targets,
         process=ProcessMemory(),
+        webhook_keys=webhook_keys,
+        sealing=sealing,
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
+from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
-from chalicelib.process.limits import TICK_STREAMS_MAX
+from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
+from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
+from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -24,5 +29,10 @@ class ProcessMemory(Struct, frozen=True):
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
+    tick_book: BookMemory = field(default_factory=BookMemory)
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)
+    keys: KeyMemory = field(default_factory=KeyMemory)
+    leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
+    roles: RoleMemory = field(default_factory=RoleMemory)
+    quotas: QuotaMemory = field(default_factory=QuotaMemory)

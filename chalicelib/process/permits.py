@@ -1,4 +1,4 @@
-"""How many calls a process holds open at once: waiting costs a thread, and the others must go on being answered."""
+"""How many calls a process holds open at once: each costs a thread or memory, and others must go on being answered."""
 
 from __future__ import annotations
 

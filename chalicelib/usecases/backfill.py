@@ -30,7 +30,7 @@ def backfill(
     Instants before the schedule's creation count too: the grid of the current definition decides. Raises NotFound,
     PreconditionFailed, and InvalidField when the range is empty, or holds more than BACKFILL_MAX_INSTANTS instants.
     """
-    found = schedules.get(s, caller, schedule_id, "schedules.write")
+    found = schedules.get(s, caller, schedule_id, "schedules:trigger")
     definition = found.definition
     check_match(definition, if_match)
     _check(definition, from_ms, to_ms)

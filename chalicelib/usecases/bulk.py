@@ -59,7 +59,7 @@ def _run_one(s: Services, caller: Caller, operation: BulkOperation, again: bool)
 def _create(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
     if again:
         try:
-            return schedules.get(s, caller, o.schedule_id)
+            return schedules.get(s, caller, o.schedule_id, "schedules:write")
         except NotFound:
             pass
     return schedules.create(s, caller, o.wanted, o.schedule_id)
@@ -119,7 +119,7 @@ def by_tag(
     Only schedules that the caller may see. Bounded in number and time: ``after`` is where the rest begins. Repeating it
     changes nothing more.
     """
-    authorize(caller, "schedules.write")
+    authorize(caller, "schedules:write")
     until_ms = s.clock.now_ms() + TAG_CHANGE_BUDGET_MS
     wanted = ScheduleFilter(tag=tag)
     done: list[BulkChange] = []

@@ -46,7 +46,7 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
 
     Raises Forbidden; Conflict when many join under one id at once.
     """
-    authorize(caller, "cluster.join")
+    authorize(caller, "cluster:write")
     keeper = system_caller(JOINED)
     wanted = leases.AcquireLease(
         name=node_id,
@@ -63,7 +63,7 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
 
 def status(s: Services, caller: Caller) -> ClusterStatus:
     """Nodes, shards and the sweep's lag as they are now. Raises Forbidden."""
-    authorize(caller, "cluster.read")
+    authorize(caller, "cluster:read")
     nodes, items = shards.live_nodes(s), shards.shard_items(s, shards.SWEEP)
     now_ms, swept = s.clock.now_ms(), shards.swept_at_ms(s)
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]

@@ -20,7 +20,7 @@ def append(
 
     Raises NotFound; Conflict (``log_full``) after LOG_LINES_MAX lines; TooMany when many write at once.
     """
-    key = executions.get(s, caller, execution_id, "executions.write").key
+    key = executions.get(s, caller, execution_id, "executions:report").key
     number = s.stores.logs.last(key) + 1
     if since_ms is not None:
         written, _ = s.stores.logs.page(key, RECENT_LINES, max(0, number - 1 - RECENT_LINES))

@@ -41,7 +41,7 @@ class ExecutionFilter(Struct, frozen=True):
         return self.state in (None, execution.state) and self.owner in (None, execution.owner)
 
 
-def get(s: Services, caller: Caller, execution_id: str, permission: Permission = "executions.read") -> Execution:
+def get(s: Services, caller: Caller, execution_id: str, permission: Permission = "executions:read") -> Execution:
     """One execution, for what ``permission`` says. Raises NotFound, Forbidden."""
     key = parse_id(caller.tenant, execution_id)
     if key is None:
@@ -51,9 +51,11 @@ def get(s: Services, caller: Caller, execution_id: str, permission: Permission =
     return found
 
 
-def _get_at(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None) -> Execution:
-    """One that the caller may change."""
-    found = get(s, caller, execution_id, "executions.write")
+def _get_at(
+    s: Services, caller: Caller, execution_id: str, permission: Permission, versions: Sequence[str] | None
+) -> Execution:
+    """One that the caller may change in the way that ``permission`` says."""
+    found = get(s, caller, execution_id, permission)
     check_version(found, versions)
     return found
 
@@ -66,8 +68,8 @@ def page(
 
     The work is bounded: where few match, a page may be short and still go on.
     """
-    authorize(caller, "executions.read")
-    own = only_owner(caller)
+    authorize(caller, "executions:read")
+    own = only_owner(caller, "executions:read")
     if own is not None:
         if wanted.owner not in (None, own):
             return [], None
@@ -106,7 +108,7 @@ def cancel(
 
     Raises NotFound, PreconditionFailed, Conflict(not_cancellable).
     """
-    found = _get_at(s, caller, execution_id, versions)
+    found = _get_at(s, caller, execution_id, "executions:cancel", versions)
     done = cancel_running(s, found, reason, versions)
     recheck_claims(s, done, found.due_ms)
     return done
@@ -150,7 +152,7 @@ def heartbeat(s: Services, caller: Caller, execution_id: str, versions: Sequence
         until_ms = max(now_ms + definition.timeout_ms, execution.lease_until_ms or 0)
         return replace(execution, rev=execution.rev + 1, lease_until_ms=until_ms)
 
-    return end(s, _get_at(s, caller, execution_id, versions), versions, prolonged)
+    return end(s, _get_at(s, caller, execution_id, "executions:report", versions), versions, prolonged)
 
 
 def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
@@ -159,14 +161,15 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
     Raises NotFound, PreconditionFailed, Conflict(not_retryable).
     """
     for _ in range(CHANGE_ATTEMPTS):
-        found = _get_at(s, caller, execution_id, versions)
+        found = _get_at(s, caller, execution_id, "executions:retry", versions)
         now_ms = s.clock.now_ms()
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
         if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
-        enqueue(s, [Run(found.key, found.attempt + 1, now_ms)])
+        # A number above the next attempt's makes a worker that gets the message early wait for the write that follows.
+        enqueue(s, [Run(found.key, found.attempt + 2, now_ms)])
         if s.stores.executions.update([(reopened, found.rev)])[0]:
             return reopened
     raise TooMany("the execution is being changed by many callers at once", code="contended")
@@ -190,9 +193,9 @@ def _reported(
 ) -> Execution:
     """``end``; of an execution that was ended without the report, the report is noted."""
     try:
-        return end(s, _get_at(s, caller, execution_id, versions), versions, ended)
+        return end(s, _get_at(s, caller, execution_id, "executions:report", versions), versions, ended)
     except Conflict:
-        found = get(s, caller, execution_id)
+        found = get(s, caller, execution_id, "executions:report")
         if found.attempts and found.attempts[-1].outcome in (TIMEOUT, CANCELLED):
             note_late(s, found.key, found.attempts[-1], answer)
         raise

@@ -57,7 +57,7 @@ def apply(s: Services, caller: Caller, entries: Sequence[ImportEntry], seed: str
     An entry that is rejected does not stop the others. New schedules have ids that follow from ``seed``, so that the
     same call run again makes the same. Raises InvalidField when two entries mean the same schedule.
     """
-    authorize(caller, "schedules.write")
+    authorize(caller, "schedules:write")
     _check_distinct(caller, entries)
     existing = _existing(s, caller, entries)
     return [_step(s, caller, entry, existing[n], derived(seed, n), dry_run) for n, entry in enumerate(entries)]
@@ -89,7 +89,7 @@ def _existing(s: Services, caller: Caller, entries: Sequence[ImportEntry]) -> li
     ids = [i if isinstance(i, str) else None if i is None else held.get(i) for i in identities]
     keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
     found = s.stores.schedules.get(keys) if keys else {}
-    own = only_owner(caller)
+    own = only_owner(caller, "schedules:read")
     seen = {key: f for key, f in found.items() if own in (None, f.definition.owner)}
     return [None if i is None else seen.get(Key(caller.tenant, i)) for i in ids]
 
@@ -126,7 +126,7 @@ def _update(s: Services, caller: Caller, entry: ImportEntry, before: Definition,
     after = replace(before, **{name: getattr(wanted, name) for name in changed})
     if not changed:
         return ImportStep("unchanged", before, before)
-    validation.check(after, s.clock.now_ms(), s.config.webhook_allow, allow_past=True)
+    validation.check(after, s.clock.now_ms(), s.config.webhook_allow, True, s.config.secrets)
     authorize_owner(caller, after.owner, before.owner)
     if not dry_run:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}

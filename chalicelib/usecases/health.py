@@ -41,7 +41,7 @@ def swept_at_ms(s: Services) -> list[int | None]:
 
 def numbers(s: Services, caller: Caller) -> HealthNumbers:
     """The numbers as of now, of the whole deployment. Raises Forbidden, Unavailable."""
-    authorize(caller, "health.read")
+    authorize(caller, "health:read")
     now_ms = s.clock.now_ms()
     from_ms, every = now_ms - traffic.WINDOW_MS, range(s.config.shards)
     failed = sum(s.stores.executions.ended_badly(shard, from_ms, FAILED_MAX) for shard in every)

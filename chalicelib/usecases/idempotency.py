@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,7 +51,7 @@ def once(
     """
     if not 1 <= _bytes_of(key) <= IDEMPOTENCY_KEY_MAX_BYTES:
         raise InvalidField.of(HEADER, f"must have 1 to {IDEMPOTENCY_KEY_MAX_BYTES} bytes")
-    name = f"{caller.subject}/{key}"
+    name = f"{quote(caller.subject, safe='')}/{key}"  # quoted: else a/b with c would be a with b/c
     mine = Remembered(body_hash, seed, s.clock.now_ms())
     standing = s.stores.idempotency.begin(caller.tenant, name, mine)
     if standing is None:

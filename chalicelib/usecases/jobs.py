@@ -117,7 +117,7 @@ def _in_terms_of_jobs(wanted: JobRequest, refused: InvalidField) -> InvalidField
     return InvalidField(errors, code=refused.code)
 
 
-def get(s: Services, caller: Caller, job_id: str, permission: Permission = "schedules.read") -> Job:
+def get(s: Services, caller: Caller, job_id: str, permission: Permission = "schedules:read") -> Job:
     """One job, by its last execution as the journal has it. Raises NotFound, Forbidden."""
     found = schedules.get(s, caller, job_id, permission)
     return _job(s, found, _last_of(s, found.definition.key))
@@ -131,7 +131,7 @@ def page(
     A list by status finds them, however many others there are. What has just changed its status may be missing from a
     page.
     """
-    authorize(caller, "schedules.read")
+    authorize(caller, "schedules:read")
     if status is None:
         found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
         return _jobs(s, found), more
@@ -168,7 +168,7 @@ def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tupl
 def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
     found = s.stores.schedules.get(keys) if keys else {}
-    own = only_owner(caller)
+    own = only_owner(caller, "schedules:read")
     seen = [found[key] for key in keys if key in found]
     return _jobs(s, [f for f in seen if own in (None, f.definition.owner)])
 
@@ -211,14 +211,15 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
 
     Raises NotFound, PreconditionFailed, Conflict (``not_cancellable``) when it is over or was cancelled.
     """
-    job = get(s, caller, job_id, "schedules.write")
+    authorize(caller, "executions:cancel")  # else the job would be stopped and its run left going
+    job = get(s, caller, job_id, "schedules:write")
     over = progress(job.schedule, s.clock.now_ms()).state == "completed" and job.status not in OPEN
     if over or is_cancelled(job.schedule.definition, job.schedule.state):
         raise Conflict(f"the job is already {job.status}", code="not_cancellable")
     stopped = schedules.cancel(s, caller, job_id, reason, if_match)
     for execution in _open_of(s, stopped.definition.key):
         _cancel_execution(s, caller, execution, reason)
-    return get(s, caller, job_id)
+    return get(s, caller, job_id, "schedules:write")
 
 
 def _open_of(s: Services, key: Key) -> list[Execution]:

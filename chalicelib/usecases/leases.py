@@ -92,7 +92,7 @@ def acquire(
     holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again. Raises
     InvalidField, PreconditionFailed, TooMany.
     """
-    authorize(caller, "leases.use")
+    authorize(caller, "leases:acquire")
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
     if request.wait_ms == 0 or not s.process.held_calls.take():
         return _ask(s, request, versions, None).answer
@@ -145,7 +145,7 @@ def _next_check_at(
 
 def renew(s: Services, caller: Caller, wanted: RenewLease, versions: Sequence[str] | None = None) -> Granted:
     """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
-    authorize(caller, "leases.use")
+    authorize(caller, "leases:acquire")
     request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
 
     def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted]:
@@ -156,7 +156,7 @@ def renew(s: Services, caller: Caller, wanted: RenewLease, versions: Sequence[st
 
 def release(s: Services, caller: Caller, wanted: ReleaseLease, versions: Sequence[str] | None = None) -> Released:
     """End a holding and wake the first waiter. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
-    authorize(caller, "leases.use")
+    authorize(caller, "leases:acquire")
     request = ReleaseRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
 
     def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[Released]:
@@ -170,7 +170,7 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
 
     Raises Forbidden, InvalidField, NotFound, PreconditionFailed.
     """
-    authorize(caller, "leases.break")
+    authorize(caller, "leases:break")
     problem = name_problem(name)
     if problem is not None:
         raise InvalidField([problem])
@@ -183,14 +183,14 @@ def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
 
 def validate(s: Services, caller: Caller, wanted: ValidateLease) -> Validity:
     """Whether a token is the live holder's. Raises InvalidField."""
-    authorize(caller, "leases.read")
+    authorize(caller, "leases:read")
     request = ValidateRequest(tenant=caller.tenant, **asdict(wanted))
     return lease.decide_validate(_load(s, request.tenant, request.name), request, s.clock.now_ms())
 
 
 def get(s: Services, caller: Caller, name: str) -> LeaseItem:
     """One lease as it is stored. Raises NotFound, also for what can be no name."""
-    authorize(caller, "leases.read")
+    authorize(caller, "leases:read")
     found = None if name_problem(name) is not None else _load(s, caller.tenant, name)
     if found is None:
         raise NotFound(f"no lease named {name} exists", code="lease_not_found")
@@ -199,7 +199,7 @@ def get(s: Services, caller: Caller, name: str) -> LeaseItem:
 
 def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[LeaseItem], str | None]:
     """A tenant's leases by name, and the name to go on after (None: the end)."""
-    authorize(caller, "leases.read")
+    authorize(caller, "leases:read")
     documents, after = s.stores.leases.list(caller.tenant, limit, after)
     return [lease_document.read(document) for document in documents], after
 

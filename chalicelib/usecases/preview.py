@@ -21,7 +21,7 @@ class Preview(NamedTuple):
 
 def preview(s: Services, caller: Caller, wanted: PreviewRequest) -> Preview:
     """The next instants. Raises Forbidden, InvalidField."""
-    authorize(caller, "schedules.read")
+    authorize(caller, "schedules:read")
     now_ms = s.clock.now_ms()
     after_ms = now_ms if wanted.after_ms is None else wanted.after_ms
     definition = Definition(
@@ -33,7 +33,7 @@ def preview(s: Services, caller: Caller, wanted: PreviewRequest) -> Preview:
         created_at_ms=after_ms,
         updated_at_ms=now_ms,
     )
-    validation.check(definition, now_ms, s.config.webhook_allow, allow_past=True)
+    validation.check(definition, now_ms, s.config.webhook_allow, True, s.config.secrets)
     runs = _runs(definition, after_ms, wanted.count)
     return Preview(runs, definition.compiled().dst_notes(runs))
 

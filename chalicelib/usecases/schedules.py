@@ -63,7 +63,7 @@ def draft_new(
     s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
     """The definition that ``create`` would make, judged and not written. Raises Forbidden, InvalidField, TooLarge."""
-    authorize(caller, "schedules.write")
+    authorize(caller, "schedules:write")
     authorize_owner(caller, caller.subject if wanted.owner is UNSET else wanted.owner)
     return draft(s, caller, wanted, schedule_id, allow_past)
 
@@ -75,7 +75,7 @@ def draft(
     InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
-    validation.check(definition, now_ms, s.config.webhook_allow, allow_past)
+    validation.check(definition, now_ms, s.config.webhook_allow, allow_past, s.config.secrets)
     return definition
 
 
@@ -97,6 +97,7 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         zone_data=s.config.zone_data,
+        depth=caller.depth,
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
@@ -114,7 +115,7 @@ def _blank_state(s: Services, definition: Definition) -> State:
     )
 
 
-def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules.read") -> Schedule:
+def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules:read") -> Schedule:
     """One schedule, for what ``permission`` says. Raises NotFound, Forbidden."""
     found = load(s, Key(caller.tenant, schedule_id))
     authorize(caller, permission, resource_of(found.definition))
@@ -130,8 +131,8 @@ def page(
     s: Services, caller: Caller, wanted: ScheduleFilter, limit: int, after: str | None
 ) -> tuple[list[Schedule], str | None]:
     """Schedules that match and that the caller may see, newest first, and the id to go on after (None: the end)."""
-    authorize(caller, "schedules.read")
-    own = only_owner(caller)
+    authorize(caller, "schedules:read")
+    own = only_owner(caller, "schedules:read")
     if own is not None:
         if wanted.owner not in (None, own):
             return [], None
@@ -165,7 +166,8 @@ def edit(
         changed = replace(definition, **given(wanted))
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
-        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past=allow_past or not moved)
+        past = allow_past or not moved
+        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, past, s.config.secrets)
         authorize_owner(caller, changed.owner, definition.owner)
         return changed
 
@@ -183,10 +185,10 @@ def _change(
     outcome: BadEnd | None = None,
 ) -> Schedule:
     """``schedule_change.change`` of what the caller may write, also when others change it meanwhile."""
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:write")
 
     def permitted(definition: Definition) -> Definition:
-        authorize(caller, "schedules.write", resource_of(definition))
+        authorize(caller, "schedules:write", resource_of(definition))
         return edited(definition)
 
     return change(s, found.definition.key, if_match, permitted, outcome, found)
@@ -217,7 +219,7 @@ def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:
 
 def delete(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> None:
     """Delete: in-flight firings are not delivered; executions stay readable. Raises NotFound, PreconditionFailed."""
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:write")
     schedule_change.delete(s, found.definition.key, if_match, found)
 
 
@@ -234,11 +236,12 @@ def trigger(
     ``request`` is the call's own id and its instant, for when it is run again because its answer was lost. Two triggers
     within one millisecond get neighbouring instants, since an execution's id is made of its instant.
     """
-    found = get(s, caller, schedule_id, "schedules.write")
+    found = get(s, caller, schedule_id, "schedules:trigger")
     check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, instant, payload, request_id)
+        record = replace(record, depth=max(record.depth, caller.depth))
         handoff.enqueue(s, [Run(record.key, 1, instant)])
         if s.stores.executions.insert([record])[0]:
             return record

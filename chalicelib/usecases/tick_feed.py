@@ -1,8 +1,9 @@
 """Following a stream of ticks as they pass, for one subscriber.
 
-Ticks have their numbers minutes before their instants, so a follower that has read the book sleeps until the next one
-is due. It needs no call and no wake-up, and a slow subscriber holds up only itself. Its window is
-TICK_STREAM_LAG_MAX_COUNT ticks. When ticks fall out of it, the follower reports their numbers to the subscriber.
+Ticks have their numbers minutes before their instants, so a follower that has read the book pauses until the next one
+is due. It needs no call and no wake-up. It says when to go on and holds no thread meanwhile, and all followers of a
+process share one reading of the book. A slow subscriber holds up only itself. Its window is TICK_STREAM_LAG_MAX_COUNT
+ticks. When ticks fall out of it, the follower reports their numbers to the subscriber.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from chalicelib.ports.services import Services
 from chalicelib.usecases import ticks
 
 READ_ITEMS = 100
-BOOK_AGE_MAX_MS = 2_000  # how soon a follower learns of a stream that was switched on, or of ticks that were caught up
 GONE_CHECK_MS = 1_000  # how soon it notices that its subscriber has gone
 
 
@@ -35,7 +35,13 @@ class Nothing(NamedTuple):
     """Nothing has passed for a while; the line stands."""
 
 
-Item = Tick | Dropped | Nothing
+class Pause(NamedTuple):
+    """There is nothing more until then; a caller that asks earlier gets another pause."""
+
+    until_ms: int
+
+
+Item = Tick | Dropped | Nothing | Pause
 
 
 def follow(
@@ -47,12 +53,13 @@ def follow(
     gone: Callable[[], bool],
 ) -> Generator[Item, None, None]:
     """Ticks after a number, each once and in order, as they pass, until ``until_ms`` or until the subscriber is gone.
+    Between them come pauses: the caller goes on when one is over.
 
     With an ``until_ms`` in the past: those that have passed, READ_ITEMS at the most. Without a number it begins with
     the newest tick. Everything that is still kept is sent to a subscriber that comes back. Only one that was up to date
     and then reads too slowly loses ticks. Raises Forbidden, at the first item.
     """
-    authorize(caller, "ticks.read")
+    authorize(caller, "ticks:read")
     reader = _Reader(s, frequency)
     if after_sequence is None:
         newest = ticks.newest(s, frequency, reader.book())
@@ -73,25 +80,22 @@ def follow(
         if now_ms - spoke_ms >= TICK_KEEPALIVE_MS:
             spoke_ms = now_ms
             yield Nothing()
-        s.clock.sleep_until(min(reader.wakes_at_ms(), now_ms + GONE_CHECK_MS, until_ms))
+        yield Pause(min(reader.wakes_at_ms(), now_ms + GONE_CHECK_MS, until_ms))
 
 
 class _Reader:
-    """Reads for one follower, from a book that it keeps for a moment."""
+    """Reads for one follower, from the book that this process keeps for a moment."""
 
     def __init__(self, s: Services, frequency: Frequency) -> None:
         self._s = s
         self._frequency = frequency
-        self._book: Book | None = None
-        self._read_ms = 0
 
     def book(self) -> Book:
-        """The book, not older than BOOK_AGE_MAX_MS, nor than the last tick that may be shown by now."""
-        now_ms = self._s.clock.now_ms()
-        fresh = self._book is not None and 0 <= now_ms - self._read_ms < BOOK_AGE_MAX_MS
-        if self._book is None or not fresh or ticks.lags(self._s, self._frequency, self._book):
-            self._book, self._read_ms = self._s.stores.ticks.load().book, now_ms
-        return self._book
+        """The book, not much older than now, nor than the last tick that may be shown by now."""
+        s = self._s
+        return s.process.tick_book.read(
+            s.clock.now_ms(), lambda book: ticks.lags(s, self._frequency, book), lambda: s.stores.ticks.load().book
+        )
 
     def after(self, position: int, live: bool) -> list[Tick | Dropped]:
         """What has passed since a number; where a live follower lies too far behind, what it lost first."""

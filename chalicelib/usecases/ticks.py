@@ -120,7 +120,7 @@ def enable(
     None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
     if isinstance(target, Mapping):
-        validation.check_target(target, s.config.webhook_allow)
+        validation.check_target(target, s.config.webhook_allow, s.config.secrets)
 
     def started(name: Frequency, stream: Stream) -> Stream:
         running = tick_book.enabled(stream, s.clock.now_ms(), terms.runs(name, stream))
@@ -143,7 +143,7 @@ def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
 
 
 def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
-    authorize(caller, "ticks.admin")
+    authorize(caller, "ticks:write")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()
@@ -191,14 +191,14 @@ def frequency_of(text: str) -> Frequency:
 
 def views(s: Services, caller: Caller) -> list[TickStreamStatus]:
     """Where each stream stands. Raises Forbidden."""
-    authorize(caller, "ticks.read")
+    authorize(caller, "ticks:read")
     book = s.stores.ticks.load().book
     return [_view(s, book, frequency) for frequency in FREQUENCIES]
 
 
 def view(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
     """Where one stream stands. Raises Forbidden, NotFound."""
-    authorize(caller, "ticks.read")
+    authorize(caller, "ticks:read")
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
@@ -231,7 +231,7 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
 
 def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> TickHistory:
     """As ``read_history``, for a caller. Raises Forbidden."""
-    authorize(caller, "ticks.read")
+    authorize(caller, "ticks:read")
     return read_history(s, frequency, after_sequence, limit)
 
 

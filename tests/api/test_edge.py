@@ -1,8 +1,7 @@
-"""The edge and the API around every call: traces, stamps, credentials, methods, failures, threads, WSGI."""
+"""The edge and the API around every call: traces, stamps, credentials, methods, failures, threads, connections."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
@@ -14,8 +13,12 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 from msgspec.structs import replace
 
+from chalicelib.adapters.identity import chain
+from chalicelib.api.http import connection
+from chalicelib.api.http.edge import Asked
+from chalicelib.api.http.problem import too_large
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany
+from chalicelib.core.errors import CapacityExhausted, Forbidden, TooMany, TooSlow
 from chalicelib.core.limits import BODY_MAX_BYTES
 from chalicelib.functions.api import serve
 from tests.kit.house import RATE, House
@@ -66,8 +69,8 @@ def test_a_stamp_from_a_far_future_is_refused_and_nothing_done(house: House) -> 
     ("method", "path"),
     [("GET", "/api/v1/schedules"), ("POST", "/api/v1/schedules"), ("GET", "/health"), ("GET", "/docs"), ("GET", "/x")],
 )
-def test_until_there_is_authentication_others_are_denied(house: House, method: str, path: str) -> None:
-    house.settings.auth = "deny"
+def test_without_credentials_nothing_is_answered(house: House, method: str, path: str) -> None:
+    house.authenticator = chain.choose("deny", {})
     for method_ in (method, "OPTIONS", "PURGE"):
         answer = house.call(method_, path, RATE, headers={"Authorization": "Bearer x"})
         assert (answer.status, answer.code) == (401, "unauthorized")
@@ -247,57 +250,57 @@ def test_threads_do_not_see_each_others_requests(house: House) -> None:
     assert wrong == []
 
 
-def wsgi(house: House, **environ: Any) -> tuple[str, dict[str, str], bytes]:
-    answered: list[Any] = []
-    base = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "wsgi.input": io.BytesIO()}
-    body = house.edge(base | environ, lambda status, headers: answered.extend([status, dict(headers)]))
-    return answered[0], answered[1], b"".join(body)
+def unread() -> bytes:
+    raise AssertionError("the body was read")
 
 
-def test_wsgi(house: House) -> None:
-    raw = json.dumps(RATE).encode()
-    sent = {
-        "REQUEST_METHOD": "POST",
-        "REQUEST_URI": "/api/v1/schedules",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(raw)),
-        "HTTP_IDEMPOTENCY_KEY": "k",
-        "HTTP_TRACEPARENT": TRACEPARENT,
-    }
-    status, headers, body = wsgi(house, **sent, **{"wsgi.input": io.BytesIO(raw + b"the next request")})
-    assert status == "201 Created"
-    assert headers["traceparent"].split("-")[1] in TRACEPARENT
+def test_a_body_is_read_only_where_there_is_something_to_read_it(house: House) -> None:
+    assert house.edge.handle("POST", "/nowhere", "", {}, unread)[0] == 404
+    assert house.edge.handle("OPTIONS", "/api/v1/schedules", "", {}, unread)[0] == 204
+
+
+def refused() -> bytes:
+    raise too_large()
+
+
+def test_a_body_that_its_reader_refuses_is_a_problem(house: House) -> None:
+    status, headers, body = house.edge.handle("POST", "/api/v1/schedules", "", {}, refused)
+    assert (status, json.loads(body)["code"]) == (413, "body_too_large")
     assert headers["Content-Length"] == str(len(body))
-    again = wsgi(house, **sent, **{"wsgi.input": io.BytesIO(raw)})
-    assert again[1]["Idempotent-Replayed"] == "true"
-    uri = f"http://any.example{headers['Location']}?x=1"
-    assert wsgi(house, REQUEST_URI=uri)[0] == "422 Unprocessable Entity"
-    assert wsgi(house, REQUEST_URI=headers["Location"])[0] == "200 OK"
-    assert wsgi(house, PATH_INFO=headers["Location"])[0] == "200 OK"
 
 
-class Unread(io.BytesIO):
-    """A body of which nothing may be read."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        raise AssertionError("the body was read")
-
-
-def test_a_body_declared_too_long_is_refused_unread(house: House) -> None:
-    sent = {"REQUEST_METHOD": "POST", "REQUEST_URI": "/api/v1/schedules", "wsgi.input": Unread()}
-    assert wsgi(house, CONTENT_LENGTH=str(10**12), **sent)[0].startswith("413")
-    assert wsgi(house, CONTENT_LENGTH="ten", **sent)[0].startswith("400")
-    assert wsgi(house, CONTENT_LENGTH="10", **(sent | {"REQUEST_URI": "/nowhere"}))[0].startswith("404")
+def test_what_was_no_request_is_refused_whoever_asked(house: House) -> None:
+    house.settings.auth = "deny"
+    status, headers, body = house.edge.refuse(TooSlow("too slow"))
+    assert (status, json.loads(body)["code"]) == (408, "request_timeout")
+    assert headers["traceparent"].split("-")[1] == json.loads(body)["trace_id"]
+    assert hlc.parse(headers["X-Chrono-HLC"])
 
 
-def test_a_body_without_length_is_read_to_its_end_and_no_further_than_the_limit(house: House) -> None:
-    chunked = {"REQUEST_METHOD": "POST", "REQUEST_URI": "/api/v1/schedules", "wsgi.input_terminated": True}
-    chunked["CONTENT_TYPE"] = "application/json"
-    good = wsgi(house, **chunked, **{"wsgi.input": io.BytesIO(json.dumps(RATE).encode())})
-    assert good[0] == "201 Created"
-    stream = io.BytesIO(b" " * 10_000_000)
-    assert wsgi(house, **chunked, **{"wsgi.input": stream})[0].startswith("413")
-    assert stream.tell() == BODY_MAX_BYTES + 1
+def test_a_call_learns_of_its_connection_and_the_next_one_does_not(house: House) -> None:
+    seen: list[connection.CallerConnection] = []
+
+    def reading() -> bytes:
+        seen.append(connection.current())
+        return b""
+
+    known = connection.CallerConnection(address="192.0.2.7", client_certificate=connection.ClientCertificate("CN=ann"))
+    house.edge.open(Asked("POST", "/api/v1/schedules", "", {}, reading), known)
+    house.edge.handle("POST", "/api/v1/schedules", "", {}, reading)
+    assert [c.client_certificate for c in seen] == [known.client_certificate, None]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "held"),
+    [
+        ("POST", "/api/v1/leases:acquire", True),
+        ("POST", "/api/v1/leases%3aacquire/", True),
+        ("GET", "/api/v1/leases:acquire", False),
+        ("POST", "/api/v1/leases:renew", False),
+    ],
+)
+def test_which_calls_may_be_held_is_known_before_they_begin(house: House, method: str, path: str, held: bool) -> None:
+    assert house.edge.may_hold(method, path) is held
 
 
 def test_health_says_what_is_missing(house: House) -> None:

@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from chalicelib.adapters.machine.signals import ThreadSignals
 from chalicelib.adapters.machine.system import SystemClock
 from chalicelib.api.http import connection
+from chalicelib.api.http.connection import CallerConnection
 from chalicelib.core.leases.limits import LEASE_TTL_MAX_MS, LEASE_WAITERS_MAX
-from chalicelib.core.security.caller import Caller, system_caller
+from chalicelib.core.security.caller import system_caller
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
 from chalicelib.usecases.leases import AcquireLease
+from tests.kit.callers import who
 from tests.kit.house import Answer, House
 
 TTL = 1000
@@ -143,7 +145,7 @@ def test_break_is_for_admins(house: House) -> None:
 
     acquire(house, "a")
     with pytest.raises(Forbidden):
-        leases.break_(house.services, Caller("default", "olga", frozenset({"operator"})), "n")
+        leases.break_(house.services, who("olga", "operator"), "n")
 
 
 def test_the_edges_of_the_bounds_are_allowed(house: House) -> None:
@@ -319,13 +321,10 @@ def test_places_are_given_back(house: House) -> None:
 def test_a_caller_that_hung_up_is_granted_nothing(house: House) -> None:
     acquire(house, "a", ttl_ms=60_000)
     hung_up = threading.Event()
-    connection.watch(hung_up.is_set)
-    try:
+    with connection.serving(CallerConnection(hung_up.is_set)):
         later(house, 1000, hung_up.set)
         later(house, 1100, lambda: post(house, "release", holder_id="a", fencing_token=1))
         assert not acquire(house, "b", wait_ms=20_000)["acquired"]
-    finally:
-        connection.watch(None)
     house.clock.advance(2 * TTL)
     assert acquire(house, "c")["fencing_token"] == 2
 

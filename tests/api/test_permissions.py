@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.api.http import app, edge
+from chalicelib.adapters.identity import chain
 from chalicelib.api.http.operations import Operation
 from chalicelib.api.http.routes import table
-from chalicelib.core.security.caller import Caller
-from chalicelib.core.security.permissions import GRANTED, PERMISSIONS
+from chalicelib.core.security.permissions import PERMISSIONS, ROLES, Permission
+from tests.kit.callers import Everybody, who
 from tests.kit.house import House
 
 OPERATIONS = table().operations
 READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they write nothing
+# Permissions of nouns that this release does not have yet: keys and roles may name them already.
+LATER: set[Permission] = {
+    "policies:read",
+    "policies:write",
+    "audit:read",
+    "queue:pause",
+    "workflows:read",
+    "workflows:write",
+    "workflows:start",
+    "workflows:approve",
+    "triggers:read",
+    "triggers:write",
+}
 ID = "01KB0E5T0QJ8Z3V7M4N2X9YRSC"
 
 
@@ -22,7 +35,7 @@ def _name(operation: Operation) -> str:
 
 def _path(operation: Operation) -> str:
     path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
-    return path.replace("{frequency}", "second").replace("{name}", "n")
+    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r")
 
 
 class HouseOf(House):
@@ -30,14 +43,12 @@ class HouseOf(House):
 
     def __init__(self, role: str) -> None:
         super().__init__()
-        caller = Caller("default", "ann", frozenset({role}))
-        self.app = app.build("chronowatch", table(), lambda: self.services, lambda: self.settings, lambda *_: caller)
-        self.edge = edge.Edge(self.app)
+        self.authenticator = Everybody(who("ann", role))
 
 
 @pytest.fixture(scope="module")
 def houses() -> dict[str, HouseOf]:
-    return {role: HouseOf(role) for role in (*GRANTED, "nobody")}
+    return {role: HouseOf(role) for role in (*ROLES, "nobody")}
 
 
 def test_an_operation_without_a_permission_cannot_be_made() -> None:
@@ -49,18 +60,27 @@ def test_an_operation_without_a_permission_cannot_be_made() -> None:
 def test_every_operation_names_a_permission_that_fits(operation: Operation) -> None:
     assert operation.permission in PERMISSIONS
     reads = operation.method == "GET" or operation.path in READS_BY_POST
-    assert operation.permission.endswith(".read") == reads
+    assert operation.permission.endswith(":read") == reads
+
+
+def test_so_few_are_open_to_all() -> None:
+    assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
+        "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
+        "GET /.well-known/jwks.json",  # public keys
+    }
 
 
 def test_every_permission_opens_something() -> None:
-    assert {operation.permission for operation in OPERATIONS} == PERMISSIONS
+    opened = {operation.permission for operation in OPERATIONS}
+    assert opened | LATER == PERMISSIONS
+    assert not opened & LATER, "what is there now is no longer to come"
 
 
-@pytest.mark.parametrize("role", [*GRANTED, "nobody"])
-@pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if not o.open_to_all], ids=_name)
 def test_the_door_asks_for_the_permission(houses: dict[str, HouseOf], role: str, operation: Operation) -> None:
     answer = houses[role].call(operation.method, _path(operation), {} if operation.takes_body else None)
-    permitted = operation.permission in GRANTED.get(role, ())
+    permitted = operation.open_to_all or (role in ROLES and operation.permission in ROLES[role].permissions)
     assert (answer.status == 403) == (not permitted)
     if not permitted:
         assert answer.code == "forbidden"
@@ -70,7 +90,7 @@ def test_while_authentication_is_off_everybody_is_an_administrator(house: House)
     made = house.make(owner="somebody")
     assert (made["owner"], made["tenant"]) == ("somebody", "default")
     assert house.make()["owner"] == "anonymous"
-    house.settings.auth = "jwt"
+    house.authenticator = chain.choose("jwt", {})
     assert house.call("GET", "/api/v1/schedules").code == "unauthorized"
 
 

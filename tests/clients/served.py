@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from chalicelib.api.http import edge
+from chalicelib.server.server import Server
 from chalicelib.workers import sweep
-from localdev.server import listen
 from tests.kit.house import House
 
 
@@ -48,12 +47,10 @@ def serve() -> Iterator[Served]:
     house = House()
     sweep.run(house.services)
     recording = RecordingEdge(house)
-    server = listen(recording, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, name="served")
-    thread.start()
+    server = Server(recording, "127.0.0.1", 0, house.clock.now_ms)
+    thread = server.start()
     try:
-        yield Served(f"http://127.0.0.1:{server.effective_port}", house, recording.calls)
+        yield Served(f"http://127.0.0.1:{server.port}", house, recording.calls)
     finally:
-        server.close()
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=3)
+        server.stop()
         thread.join(5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -18,13 +17,15 @@ from botocore.config import Config
 from moto import mock_aws
 from msgspec.structs import replace
 
-from chalicelib.adapters.aws.secrets import AwsSecrets, SecretUnavailable
+from chalicelib.adapters.secrets.aws_secrets import ParameterStore, SecretsManagerStore
 from chalicelib.adapters.targets.aws_lambda import LambdaSender
 from chalicelib.adapters.targets.eventbridge import EventBridgeSender
 from chalicelib.adapters.targets.sns import SnsSender
 from chalicelib.adapters.targets.sqs import SqsSender
 from chalicelib.adapters.targets.stepfunctions import StepFunctionsSender
+from chalicelib.core.secrets.secret_ref import SecretRef
 from chalicelib.core.targets import cloudevent
+from chalicelib.ports.secrets import SecretAway, SecretMissing
 from chalicelib.ports.target import COMPLETED, Delivery
 
 REGION = "eu-central-1"
@@ -246,16 +247,34 @@ def test_nobody_at_the_endpoint(clients: Clients):
     assert (outcome.kind, outcome.error_type, outcome.permanent) == ("failed", "connection_error", False)
 
 
-@pytest.mark.parametrize("kind", ["secretsmanager", "ssm"])
-def test_secrets(clients: Clients, name: str, kind: str):
-    text = "whsec_" + base64.b64encode(b"k" * 24).decode()
-    if kind == "secretsmanager":
-        clients(kind).create_secret(Name=name, SecretString=text)
-    else:
-        clients(kind).put_parameter(Name=f"/{name}", Value=text, Type="SecureString")
-        name = f"/{name}"
-    reader = AwsSecrets(lambda: clients("secretsmanager"), lambda: clients("ssm"), monotonic_s=time.monotonic)
-    assert reader.keys(f"{kind}:{name}") == (b"k" * 24,)
-    with pytest.raises(SecretUnavailable) as caught:
-        reader.keys(f"{kind}:{name}-gone")
-    assert (caught.value.outcome.error_type, caught.value.outcome.permanent) == ("rejected", True)
+def test_a_secret_that_is_rotated_has_two_live_values(clients: Clients, name: str):
+    manager = clients("secretsmanager")
+    store = SecretsManagerStore(lambda: manager)
+    ref = SecretRef("secretsmanager", name)
+    with pytest.raises(SecretMissing, match=name):
+        store.read(ref)
+    manager.create_secret(Name=name, SecretString="first")
+    assert store.read(ref) == ("first",)
+    manager.put_secret_value(SecretId=name, SecretString="second")
+    assert store.read(ref) == ("second", "first")
+    manager.put_secret_value(SecretId=name, SecretString="third")
+    assert store.read(ref) == ("third", "second")
+
+
+def test_a_parameter_is_a_secret(clients: Clients, name: str):
+    parameters = clients("ssm")
+    store = ParameterStore(lambda: parameters)
+    with pytest.raises(SecretMissing, match=name):
+        store.read(SecretRef("ssm", f"/{name}"))
+    parameters.put_parameter(Name=f"/{name}", Value="new old", Type="SecureString")
+    assert store.read(SecretRef("ssm", f"/{name}")) == ("new old",)
+
+
+@pytest.mark.parametrize("kind", [SecretsManagerStore, ParameterStore])
+def test_a_store_that_does_not_answer_is_away(kind: type[SecretsManagerStore] | type[ParameterStore]):
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    service = "secretsmanager" if kind is SecretsManagerStore else "ssm"
+    away = boto3.client(service, region_name=REGION, endpoint_url="http://127.0.0.1:1", config=config, **keys)
+    with pytest.raises(SecretAway):
+        kind(lambda: away).read(SecretRef(service, "x"))

@@ -76,7 +76,8 @@ def test_when_the_emulator_dies_callers_hear_503_until_it_is_back(new_server: Ne
         ({"CHRONO_SHARDS": "many"}, "scripts/dev: CHRONO_SHARDS: must be a whole number from 1 to 256, not 'many'"),
         (
             {"CHRONO_HTTP_HOST": "0.0.0.0", "CHRONO_AUTH": "off"},
-            "scripts/dev: CHRONO_AUTH: off is only for a service bound to loopback: use deny, or bind 127.0.0.1",
+            "scripts/dev: CHRONO_AUTH: off is only for a service bound to loopback: "
+            "use jwt or apikey, or bind 127.0.0.1",
         ),
     ],
 )

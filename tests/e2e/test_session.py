@@ -102,12 +102,12 @@ def test_errors_are_problem_json_with_a_trace(server: DevServer, path: str, expe
 @pytest.mark.parametrize(
     ("request_bytes", "expected"),
     [
-        (b"GET / HTTP/1.1\r\nbroken header\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nbroken header\r\n\r\n", 400),
         (b"NOT HTTP AT ALL\r\n\r\n", 400),
-        (b"POST /api/v1/schedules HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n" + b" " * 10_000_000, 413),
-        (b"POST /api/v1/schedules HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n", 413),
-        (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n", 400),
-        (b"POST /api/v1/schedules HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + b" " * 10_000_000, 413),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST /api/v1/schedules HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
     ],
     ids=["header", "no-http", "10-mb", "100-mb", "long-header", "chunk"],
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import statistics
 import time
@@ -24,6 +25,7 @@ from tests.e2e.herd import arrived, create_all, lateness
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Scripted
+from tests.e2e.subscribers import Subscribers
 from tests.e2e.tick_history import TYPE, check_seconds, history, once_each, seconds
 
 pytestmark = pytest.mark.timing
@@ -34,6 +36,8 @@ RUN_S = int(os.environ.get("CHRONO_TICKS_RUN_S", "10"))
 HERD = 1_000
 BESIDE = 20  # firings of the other owner: one at the herd's instant, the others every 50 ms after it
 EVERY_MS = 50
+SUBSCRIBERS = 1_000
+NOW_MOST_MS = 25  # p99 of time/now beside them, on a machine that does nothing else
 MOST_LATER_MS = 100  # how much later a herd may make another owner's firings, on a machine that does nothing else
 
 
@@ -160,6 +164,32 @@ def test_overlap_with_a_target_of_three_seconds_on_a_rate_of_one(
     assert all(call.hung_up for call in hooks["replace"].calls[:-1])
     starts = [call.at_ms for call in hooks["queue"].calls]
     assert all(3_000 <= later - earlier <= 4_000 for earlier, later in pairwise(starts))
+
+
+def test_the_time_is_told_at_once_beside_a_thousand_open_streams(quiet_server: DevServer) -> None:
+    most_ms = NOW_MOST_MS * (1 + others_at_work())
+    assert quiet_server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", quiet_server.http_port, timeout=10)
+    took_ms = []
+    with Subscribers(quiet_server.http_port, SUBSCRIBERS) as subscribers:
+        wait_for("ticks to all of them", lambda: subscribers.ticks >= 3 * SUBSCRIBERS, 30)
+        began, before = time.monotonic(), subscribers.ticks
+        while time.monotonic() < began + 5:
+            asked = time.monotonic()
+            connection.request("GET", "/api/v1/time/now")
+            answer = connection.getresponse()
+            answer.read()
+            took_ms.append((time.monotonic() - asked) * 1000)
+            assert answer.status == 200
+            time.sleep(0.005)
+        got = subscribers.ticks - before
+        assert subscribers.ended == 0
+    connection.close()
+    took_ms.sort()
+    p99 = took_ms[len(took_ms) * 99 // 100]
+    print(f"\n{len(took_ms)} calls beside {SUBSCRIBERS} streams: median {median(took_ms):.2f} ms, p99 {p99:.2f} ms")
+    assert got >= 4 * SUBSCRIBERS
+    assert p99 <= most_ms
 
 
 @pytest.fixture

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chalicelib.adapters.identity import chain
 from chalicelib.api.http import app, edge
 from chalicelib.api.http.routes import table
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import AttemptResult, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
+from chalicelib.core.security.source import Network
+from chalicelib.ports.identity import Authenticator
 from chalicelib.ports.services import Services
 from tests.kit.machine import MovableClock
 from tests.kit.services import make_services
@@ -50,7 +53,9 @@ class TestSettings:
     """What the API asks of the settings."""
 
     __test__ = False
-    auth: str = "off"
+    trusted_proxies: tuple[Network, ...] = ()
+    public_ops: bool = False
+    own_api: bool = False
     secret: str = field(default="0123456789abcdef0123456789abcdef", repr=False)
 
     def required_page_token_secret(self) -> str:
@@ -63,7 +68,10 @@ class House:
     def __init__(self) -> None:
         self.services: Services = make_services()
         self.settings = TestSettings()
-        self.app = app.build("chronowatch", table(), lambda: self.services, lambda: self.settings)
+        self.authenticator: Authenticator = chain.Open()
+        self.app = app.build(
+            "chronowatch", table(), lambda: self.services, lambda: self.settings, lambda: self.authenticator
+        )
         self.edge = edge.Edge(self.app)
 
     @property

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
-from tests.simulation import checkers, coverage, scenario
+from tests.simulation import checkers, coverage, scenario, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
 from tests.simulation.actors.queue import Mailroom, Queue
@@ -27,6 +27,8 @@ from tests.simulation.world_faults import WorldFaults
 MINUTE = 60_000
 REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
 ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by then
+LEASE_EDGE_MS = 12_000  # a claim this close to the end of its lease belongs to a worker that stands still
+LEASE_EDGE_LOOKS = 90
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
@@ -35,7 +37,7 @@ class Play(WorldFaults):
     """One world with everything in it. ``left_out`` names ops and faults that the shrinker takes away."""
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
-        self.scenario = plan = scenario.draw(seed)
+        self.scenario = plan = situations.draw(seed)
         self.world = world = World(seed, plan.start_ms, tell)
         self.left_out = left_out
         self._reported: Any = None
@@ -89,6 +91,7 @@ class Play(WorldFaults):
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
             "message_edge": self._message_late,
+            "lease_edge": lambda fault: self._lease_edge(fault, LEASE_EDGE_LOOKS),
             "poison_message": self._poison_message,
             "poison_schedule": self._poison_schedule,
         }
@@ -107,6 +110,28 @@ class Play(WorldFaults):
     def _index_lag(self, fault: Fault) -> None:
         self.faults.lag_ms = fault.amount_ms
         self.faults.lag_until_ms = self.world.now + 150_000
+
+    def _lease_edge(self, fault: Fault, looks: int) -> None:
+        """Wait for a claim whose worker stands still; have its message come again in the time between the end of its
+        lease by the fastest clock and by the clock of its owner."""
+        world = self.world
+        for key, writes in world.record.executions.items():
+            found = writes[-1].record
+            until_ms = found.lease_until_ms
+            if until_ms is None or found.attempts or not 0 < until_ms - world.now < LEASE_EDGE_MS:
+                continue
+            letter = next((x for x in self.mailroom.in_work() if key.schedule_id in x.body), None)
+            offsets = [i.clock.now_ms() - world.now for i in self.fleet.slots if i.alive]
+            owner = next((i for i in self.fleet.slots if i.name == found.claimed_by), None)
+            if letter is None or owner is None or not offsets:
+                continue
+            ahead_ms = max(offsets) - (owner.clock.now_ms() - world.now)
+            at_ms = until_ms - max(offsets) + int(world.random.random() * ahead_ms)
+            world.hit("fault:lease_edge")
+            world.call_at(at_ms, lambda letter=letter: self.mailroom.bring_back(letter))  # type: ignore[misc]
+            return
+        if looks and not self.faults.over:
+            world.call_at(world.now + 1_000, lambda: self._lease_edge(fault, looks - 1))
 
     def _poison_message(self, fault: Fault) -> None:
         self.world.hit("fault:poison_message")
@@ -239,7 +264,7 @@ class Play(WorldFaults):
 
 
 def _plan_line(plan: scenario.Scenario) -> str:
-    mood = ", calm" if plan.calm else f", theme {plan.theme}" if plan.theme else ""
+    mood = (", calm" if plan.calm else "") + (f", theme {plan.theme}" if plan.theme else "")
     return (
         f"seed {plan.seed}: {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
         f"{plan.instances} instances, {plan.shards} shards, horizon {plan.horizon_ms // 1000} s, "

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from tests.simulation import random_mutants
 from tests.simulation.instrument import Edit
 
 SCHEDULES = "chalicelib.usecases.schedules"
@@ -30,6 +31,13 @@ PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
 SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
 CATCH_UP = "chalicelib.core.policies.catch_up"
 RECONCILE = "chalicelib.workers.reconcile"
+FOLLOW, SLOT, OVERLAP = (
+    "chalicelib.engine.follow_ups",
+    "chalicelib.engine.overlap_slot",
+    "chalicelib.core.policies.overlap",
+)
+NOTICES, ENDING = "chalicelib.engine.cancel_notices", "chalicelib.engine.execution_change"
+ADMISSION = "chalicelib.engine.dispatch.admission"
 SHARDS = "chalicelib.engine.shards"
 MEMORY_SCHEDULES = "chalicelib.adapters.memory.schedules"
 MEMORY_EXECUTIONS = "chalicelib.adapters.memory.executions"
@@ -272,6 +280,101 @@ MUTANTS: dict[str, Mutant] = {
     "sent-without-a-second-look": Mutant(
         "what has waited is sent although it was changed meanwhile",
         (Edit(SEND, "        if waited_long(deliveries, ticket):\n", "        if False:\n"),),
+    ),
+    # -- who goes first
+    "newcomer-first": Mutant(
+        "whoever comes when the slot is free takes it, although another waits",
+        (Edit(OVERLAP, "    if running is None and waiting is None:\n        return _run(me, state)\n", "    if running is None:\n        return _run(me, state)\n"),),
+    ),
+    "last-taken-wins": Mutant(
+        "under `replace` the instant that a worker took last wins, though it is the earlier one",
+        (Edit(OVERLAP, "    if running.firing_ms > newcomer.firing_ms and not asked_for:\n", "    if False:\n"),),
+    ),
+    "slot-ignored": Mutant(
+        "whoever is due is sent, whatever runs already",
+        (Edit(PIPELINE, "    if take_slot(s, ready.claimed):  #", "    if take_slot(s, ready.claimed) or True:  #"),),
+    ),
+    # -- catch-up
+    "delay-has-a-limit": Mutant(
+        "a DELAY run is given up when it is later than the catch-up window",
+        (Edit(CORE, '        if self.type in ("AT", "DELAY"):\n            return None\n        return max(', '        if self.type == "AT":\n            return None\n        return max('),),
+    ),
+    "each-worker-its-own-pace": Mutant(
+        "what was given out by one worker is not known to the next: each begins its slots anew",
+        (Edit(CLAIM, "    return _Share(state, now, held, replace(moved, paced_ms=slots[-1]))\n", "    return _Share(state, now, held, moved)\n"),),
+    ),
+    "caught-up-at-once": Mutant(
+        "what is late is not spaced",
+        (Edit(CATCH_UP, "    return [first_ms + number * interval_ms for number in range(count)]\n", "    return [first_ms for number in range(count)]\n"),),
+    ),
+    "caught-up-backwards": Mutant(
+        "the newest of what is late goes out first",
+        (Edit(CLAIM, "zip(late, slots, strict=True) if slot_ms", "zip(late[::-1], slots, strict=True) if slot_ms"),),
+    ),
+    # -- wake-ups that only a safety net replaces
+    "waiter-not-woken": Mutant(
+        "the end of a run does not wake the one that waits: it looks by itself after 30 s",
+        (Edit(FOLLOW, '    if definition is None or definition.overlap == "queue":\n', "    if False:\n"),),
+    ),
+    "waiter-on-its-own": Mutant(
+        "the end of a run does not wake the one that waits, and that one does not look by itself",
+        (Edit(FOLLOW, '    if definition is None or definition.overlap == "queue":\n', "    if False:\n"),
+         Edit(SLOT, "s.clock.now_ms() + WAITER_CHECK_MS)", "s.clock.now_ms() + 100 * WAITER_CHECK_MS)"),),
+    ),
+    "left-slot-asleep": Mutant(
+        "found by the simulator: a run that was left the slot by a newcomer is not woken",
+        (Edit(FOLLOW, "    if running is not None and running.waits:\n", "    if False:\n"),),
+    ),
+    "retry-faster-than-its-write": Mutant(
+        "found by the simulator: a retry whose message comes before its write is answered, and waits for reconcile",
+        (Edit(RESUME, "        if isinstance(item, Run) and item.attempt > found.attempt + 1:\n", "        if False:\n"),),
+    ),
+    "retry-left-to-reconcile": Mutant(
+        "a failed attempt's successor is not queued: reconcile finds it at its next look",
+        (Edit(OUTCOMES, "ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])", "ended if e.execution.asynchronous])"),),
+    ),
+    "time-out-left-to-reconcile": Mutant(
+        "what a target accepted and forgot ends at reconcile's next look, not when its time is over",
+        (Edit(OUTCOMES, "ended if e.execution.retry_at_ms is not None or e.execution.asynchronous])", "ended if e.execution.retry_at_ms is not None])"),),
+    ),
+    "chain-left-to-reconcile": Mutant(
+        "the end of a DELAY run does not set the next: reconcile does at its next look",
+        (Edit(FOLLOW, '    if definition is None or definition.type == "DELAY":\n', "    if definition is None:\n"),),
+    ),
+    "pause-left-to-the-feed": Mutant(
+        "the worker that records the last failure does not judge: the feed does, seconds later",
+        (Edit(FOLLOW, "    if definition is not None and just_now:\n", "    if False:\n"),),
+    ),
+    "cancelled-call-goes-on": Mutant(
+        "the connection of a cancelled delivery stays open until its target answers",
+        (Edit(IN_FLIGHT, "        if delivery.phase is DeliveryPhase.FENCED:\n            s.targets", "        if False:\n            s.targets"),
+         Edit(ENDING, "    if done.attempts and done.target_type in s.targets:\n", "    if False:\n"),),
+    ),
+    "freed-place-not-passed-on": Mutant(
+        "a place within a limit that has become free is not given to the one that waits",
+        (Edit(ADMISSION, "    s.process.admission.finish(ticket)\n    admit(s)\n", "    s.process.admission.finish(ticket)\n"),),
+    ),
+    # -- what was cancelled
+    "failure-not-doubted": Mutant(
+        "a failure of what was cancelled meanwhile leaves a dead letter",
+        (Edit(IN_FLIGHT, "    if doubtful:\n", "    if False:\n"),),
+    ),
+    "accepted-and-not-told": Mutant(
+        "a target that has accepted a firing is not told of its cancel",
+        (Edit(JOURNAL, "    return replace(settled, notice=1) if execution.asynchronous else settled\n", "    return settled\n"),),
+    ),
+    "notice-left-to-luck": Mutant(
+        "the notice of a cancel is not queued before the write that owes it",
+        (Edit(ENDING, "        if execution.asynchronous:  #", "        if False:  #"),),
+    ),
+    # -- indexes that lag
+    "scan-trusts-the-index": Mutant(
+        "the scan of recent instants goes on where the last one ended, though the index showed it the past",
+        (Edit(RECONCILE, "INDEX_LAG_MS = 120_000\n", "INDEX_LAG_MS = 0\n"),),
+    ),
+    "horizon-of-a-minute": Mutant(
+        "a change queues what fires until the next sweep, though an index may hide the schedule from that",
+        (Edit(CHANGE, "    until_ms = s.clock.now_ms() + s.config.horizon_ms\n", "    until_ms = s.clock.now_ms() + 61_000\n"),),
     ),
     # -- DELAY chains
     "chain-dropped": Mutant(
@@ -628,6 +731,8 @@ def edits(name: str | None) -> Sequence[Edit]:
     """The edits of a mutant; none for None. Raises SystemExit for an unknown name."""
     if name is None:
         return ()
+    if name.startswith(random_mutants.PREFIX):
+        return random_mutants.edits(name)
     if name not in MUTANTS:
         raise SystemExit(f"no mutant {name}; there are: {', '.join(MUTANTS)}")
     return MUTANTS[name].edits
@@ -666,7 +771,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description="Planted bugs against the simulator.")
     parser.add_argument("names", nargs="*", help="mutants (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--random", type=int, metavar="N", help="break N lines of chalicelib/engine, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=1, help="which lines --random draws")
     options = parser.parse_args()
+    if options.random is not None:
+        return random_mutants.report(options.random, options.seed, options.jobs)
     names = options.names or list(MUTANTS)
     width = max(len(name) for name in names)
     print(f"{'mutant':<{width}}  world    caught  {'seeds':>18}  {'median':>6}  by          what is planted")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import faults, instrument, lease_plan, mutants, run, scenario, tick_plan, worlds
+from tests.simulation import faults, instrument, lease_plan, mutants, run, scenario, situations, tick_plan, worlds
 from tests.simulation.instrument import Edit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,7 @@ QUICKLY_CAUGHT = (
     "token-reused",
     "lease-ignored",
     "no-look-at-the-instant",
+    "newcomer-first",
     "shard-skipped",
     "token-stays",
     "dead-keep-shards",
@@ -75,13 +76,22 @@ def test_every_mutant_still_finds_its_text() -> None:
 
 
 def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
-    assert scenario.draw(11) == scenario.draw(11)
-    kinds = {f.kind for seed in range(400) for f in scenario.draw(seed).faults}
+    assert situations.draw(11) == situations.draw(11)
+    kinds = {f.kind for seed in range(400) for f in situations.draw(seed).faults}
     assert kinds == set(faults.KINDS)
     assert lease_plan.draw(11) == lease_plan.draw(11)
     assert {f.kind for seed in range(400) for f in lease_plan.draw(seed).faults} == set(lease_plan.KINDS)
     assert tick_plan.draw(11) == tick_plan.draw(11)
     assert {f.kind for seed in range(400) for f in tick_plan.draw(seed).faults} == set(tick_plan.KINDS)
+
+
+def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> None:
+    plans = [situations.draw(seed) for seed in range(600)]
+    assert set(situations.SITUATIONS) <= {plan.theme for plan in plans}
+    made = [plan for plan in plans if plan.theme in situations.SITUATIONS]
+    assert 0.2 < len(made) / len(plans) < 0.4
+    assert all(plan == scenario.draw(plan.seed) for plan in plans if plan not in made)
+    assert all(not plan.faults for plan in made if plan.calm)
 
 
 def test_all_kinds_of_world_are_played_and_each_has_mutants() -> None:

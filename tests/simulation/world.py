@@ -108,6 +108,15 @@ class ExecutionWrite(NamedTuple):
     instance: Any
     clock_ms: int
     op: Any
+    call: Any = None  # the invocation in whose course it was made
+
+
+class DeadLetter(NamedTuple):
+    """An event that went to the dead-letter queue, and who sent it."""
+
+    at_ms: int
+    id: str
+    instance: Any
 
 
 class Told(NamedTuple):
@@ -174,6 +183,7 @@ class Record:
     stream: list[Written] = field(default_factory=list)
     operations: list[Any] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
+    letters: list[DeadLetter] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     stamps_backward: list[str] = field(default_factory=list)
     takeovers: list[Takeover] = field(default_factory=list)
@@ -359,7 +369,7 @@ class World:
     def saw_execution(self, record: Execution) -> None:
         """An execution's record was stored."""
         job = self.current
-        write = ExecutionWrite(self.now, record, job.instance, job.instance.clock.now_ms(), job.op)
+        write = ExecutionWrite(self.now, record, job.instance, job.instance.clock.now_ms(), job.op, job.call)
         stored = self.record.executions.setdefault(record.key, [])
         if stored:
             before = stored[-1].record

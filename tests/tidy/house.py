@@ -36,27 +36,36 @@ LAYERS = {
         "the Lambda handlers, one module each",
         "core", "ports", "engine", "usecases", "workers", "adapters", "api", "bootstrap",
     ),
+    "server": _layer(
+        "HTTP/1.1, TLS and streams for a machine of one's own; not in the Lambda zip", "core", "process", "api"
+    ),
     "settings": _layer("the only reader of the environment", "core", "process"),
-    "bootstrap": _layer("settings into services, once a process", "core", "process", "ports", "adapters", "settings"),
+    "bootstrap": _layer(
+        "settings into services, once a process",
+        "core", "process", "ports", "usecases", "adapters", "settings",
+    ),
 }  # fmt: skip
 
 MODULES = frozenset({"settings", "bootstrap"})  # layers of one module
 KERNEL = frozenset(
-    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid"}
+    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid", "variables"}
 )
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {
     "recurrence": _layer("when a schedule runs: cron, rates, periods, rules, zones"),
-    "targets": _layer("where a firing goes"),
-    "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "targets"),
+    "secrets": _layer("references to secrets, which of them are taken, and what seals payloads"),
+    "targets": _layer("where a firing goes", "secrets"),
+    "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
     "executions": _layer("what became of a firing", "schedules"),
     "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
     "leases": _layer("who holds a name"),
+    "keys": _layer("API keys: their form, what they may do, until when", "security"),
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
+    "quotas": _layer("how much a principal may ask for in a second"),
 }
 
 LINES_MAX = 400

@@ -8,13 +8,14 @@ import subprocess
 import pytest
 
 from chalicelib import settings
-from chalicelib.core.security.permissions import EVERY_OWNER, GRANTED, PERMISSIONS
+from chalicelib.core.security.permissions import PERMISSIONS, ROLES
 from tests.tidy.sources import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _PATH = re.compile(
     r"`((?:chalicelib|infra|localdev|scripts|tests|examples|docs|\.chalice)/[A-Za-z0-9_./-]*[A-Za-z0-9_])`"
 )
+OWNED = ("schedules:", "executions:", "workflows:", "triggers:")  # what single owners have
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -32,7 +33,7 @@ def test_every_dependency_has_a_row_that_says_why_and_every_row_is_a_dependency(
         for name, rows in zip(parts[::2], parts[1::2], strict=True)
     }
     assert {name: sorted(rows) for name, rows in shown.items()} == {
-        path.name: sorted(re.findall(r"^([\w-]+)==", path.read_text(), re.MULTILINE))
+        path.name: sorted(re.findall(r"^([\w-]+)(?:\[[\w-]+\])?==", path.read_text(), re.MULTILINE))
         for path in ROOT.glob("requirements*.txt")
     }
 
@@ -46,7 +47,7 @@ def test_what_a_document_points_at_exists(document: object) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", ["dev", "test", "check", "package"])
+@pytest.mark.parametrize("name", ["dev", "test", "check", "package", "lock", "audit", "sbom"])
 def test_scripts_are_short_and_documented(name: str) -> None:
     script = ROOT / "scripts" / name
     assert len(script.read_text().splitlines()) <= 20
@@ -62,13 +63,13 @@ def test_nothing_generated_is_committed() -> None:
 
 def test_the_table_of_permissions_is_the_one_that_is_judged_by() -> None:
     text = (ROOT / "docs" / "security.md").read_text()
-    rows = re.findall(r"^\| `([a-z.]+)` \| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\|", text, re.MULTILINE)
-    shown = {permission: dict(zip(GRANTED, cells, strict=True)) for permission, *cells in rows}
+    rows = re.findall(r"^\| `([a-z:]+)` \| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\| ([a-z]*) ?\|", text, re.MULTILINE)
+    shown = {permission: dict(zip(ROLES, cells, strict=True)) for permission, *cells in rows}
     wanted = {}
     for permission in PERMISSIONS:
-        owned = permission.startswith(("schedules.", "executions."))
-        cells = {role: "yes" if permission in granted else "" for role, granted in GRANTED.items()}
+        owned = permission.startswith(OWNED)
+        cells = {name: "yes" if permission in role.permissions else "" for name, role in ROLES.items()}
         wanted[permission] = {
-            role: "own" if cell and owned and role not in EVERY_OWNER else cell for role, cell in cells.items()
+            name: "own" if cell and owned and not ROLES[name].every_owner else cell for name, cell in cells.items()
         }
     assert shown == wanted

@@ -45,8 +45,10 @@ def test_set_but_empty_means_the_default_except_for_the_allow_list() -> None:
         ("CHRONO_EVENT_BUS", "a bus", "letters"),
         ("CHRONO_TRACING", "yes", "off, xray"),
         ("CHRONO_AUTH", "none", "off, deny"),
-        ("CHRONO_AUTH", "jwt", "not offered yet"),
-        ("CHRONO_AUTH", "jwt,apikey", "not offered yet"),
+        ("CHRONO_AUTH", "jwt,off", "jwt, apikey, jwt,apikey"),
+        ("CHRONO_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+        ("CHRONO_TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"),
+        ("CHRONO_PUBLIC_OPS", "yes", "0, 1"),
         ("CHRONO_WEBHOOK_ALLOW", "http://x/", "host names"),
         ("CHRONO_PAGE_TOKEN_SECRET", "short", "32"),
         ("LOG_LEVEL", "chatty", "DEBUG"),
@@ -129,5 +131,81 @@ def test_nothing_is_read_that_is_not_listed() -> None:
             self.asked.add(key)
             return super().get(key, default)
 
-    settings.load(Watched())
+    settings.load(Watched(JWT))
     assert Watched.asked == set(settings.VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("key", "auth", "said"),
+    [
+        ("x" * 31, "apikey", "32 to"),
+        ("x" * 5000, "apikey", "32 to"),
+        ("with a blank " * 4, "apikey", "no blanks"),
+        ("é" * 40, "apikey", "ASCII"),
+        ("x" * 32, "jwt", "apikey in CHRONO_AUTH, which is jwt"),
+        ("x" * 32, "deny", "apikey in CHRONO_AUTH, which is deny"),
+    ],
+)
+def test_a_bootstrap_key_that_would_not_do_is_refused(key: str, auth: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        settings.load({**JWT, "CHRONO_BOOTSTRAP_KEY": key, "CHRONO_AUTH": auth})
+    assert refused.value.variable == "CHRONO_BOOTSTRAP_KEY"
+    assert key not in str(refused.value)
+
+
+def test_a_bootstrap_key_is_taken_where_keys_are_and_lies_idle_where_nobody_is_asked() -> None:
+    for auth in ("apikey", "jwt,apikey", "off"):
+        assert settings.load({**JWT, "CHRONO_BOOTSTRAP_KEY": "x" * 32, "CHRONO_AUTH": auth}).bootstrap_key == "x" * 32
+    assert settings.load({"CHRONO_AUTH": "apikey"}).bootstrap_key is None
+
+
+JWT = {"CHRONO_AUTH": "jwt", "CHRONO_JWT_ISSUER": "https://issuer.example/", "CHRONO_JWT_AUDIENCE": "chronowatch"}
+
+
+def test_tokens_of_an_issuer() -> None:
+    assert settings.load({}).jwt is None
+    assert settings.load({**JWT, "CHRONO_AUTH": "apikey"}).jwt is None
+    chosen = settings.load({**JWT, "CHRONO_AUTH": " apikey , jwt"})
+    assert chosen.auth == "jwt,apikey"
+    assert chosen.jwt == ("https://issuer.example/", ("chronowatch",), None, "tenant", "sub", "roles")
+
+
+def test_tokens_of_an_issuer_under_names_of_the_deployments_own() -> None:
+    own = {
+        "CHRONO_JWT_ISSUER": "any text",
+        "CHRONO_JWKS_URL": "http://127.0.0.1:9/keys",
+        "CHRONO_JWT_AUDIENCE": "a, b",
+        "CHRONO_JWT_TENANT_CLAIM": "org.id",
+        "CHRONO_JWT_SUBJECT_CLAIM": "email",
+        "CHRONO_JWT_ROLES_CLAIM": "realm_access.roles",
+    }
+    assert settings.load({**JWT, **own}).jwt == (
+        "any text", ("a", "b"), "http://127.0.0.1:9/keys", "org.id", "email", "realm_access.roles",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("CHRONO_JWT_ISSUER", "", "is required"),
+        ("CHRONO_JWT_AUDIENCE", " ", "is required"),
+        ("CHRONO_JWT_ISSUER", "issuer", "https://issuer.example/"),
+        ("CHRONO_JWT_ISSUER", "http://issuer.example/", "must begin with https://"),
+        ("CHRONO_JWT_ISSUER", "http://127.0.0.1.evil.example/", "must begin with https://"),
+        ("CHRONO_JWKS_URL", "http://keys.example/", "must begin with https://"),
+        ("CHRONO_JWKS_URL", "https://user:pass@keys.example/", "https://issuer.example/"),
+        ("CHRONO_JWKS_URL", "https://keys.example:port/", "is no URL"),
+        ("CHRONO_JWKS_URL", "file:///keys", "https://issuer.example/"),
+        ("CHRONO_JWT_ROLES_CLAIM", "r" * 257, "256"),
+    ],
+)
+def test_a_wrong_word_about_tokens(name: str, value: str, right: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({**JWT, name: value})
+    assert caught.value.variable == name
+    assert right in str(caught.value)
+
+
+def test_networks_of_proxies_that_are_trusted() -> None:
+    found = settings.load({"CHRONO_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8,192.0.2.1"}).trusted_proxies
+    assert [str(network) for network in found] == ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]

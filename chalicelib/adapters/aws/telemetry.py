@@ -17,7 +17,7 @@ from chalicelib.core.instants import to_rfc3339
 CONTEXT_FIELDS = ("trace_id", "span_id", "schedule_id", "execution_id", "lease_name")
 NAMESPACE = "ChronoWatch"
 VALUES_MAX = 100  # of one metric in one line: CloudWatch ignores what follows
-_CHATTY = ("botocore", "boto3", "urllib3", "pynamodb", "waitress")
+_CHATTY = ("botocore", "boto3", "urllib3", "pynamodb", "uvicorn", "websockets", "asyncio")
 
 
 class JsonLines(logging.Formatter):

@@ -15,6 +15,7 @@ from chalicelib.adapters.aws import clients
 from chalicelib.adapters.machine.system import pause
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.ports.sealing import UNSEALED, Sealing
 
 Item = Mapping[str, Mapping[str, Any]]
 Value = Mapping[str, Any]
@@ -73,9 +74,11 @@ class _Tally(Struct):
 class Database:
     """One client, and the names of the tables; safe to share between threads."""
 
-    def __init__(self, client: clients.ClientFactory, names: Names) -> None:
+    def __init__(self, client: clients.ClientFactory, names: Names, sealing: Sealing = UNSEALED) -> None:
+        """``sealing``: how payloads are stored."""
         self.client = client
         self.names = names
+        self.sealing = sealing
 
     def read(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call a reading operation (``get_item``, ``query``). Raises Unavailable."""

@@ -150,6 +150,7 @@ class _ExecutionDoc(
         "first_started_ms": "fs",
         "sla_ms": "sl",
         "trace_id": "ti",
+        "depth": "dp",
         "payload": "p",
         "result": "re",
         "error": "er",
@@ -183,6 +184,7 @@ class _ExecutionDoc(
     first_started_ms: int | None = None
     sla_ms: int = SLA_DEFAULT_MS
     trace_id: str = ""
+    depth: int = 0
     payload: str | None = None
     result: str | None = None
     error: str | None = None
@@ -225,6 +227,7 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""
+    depth: int = 0
     hlc: str = ""
     origin: str = ""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
@@ -14,6 +16,7 @@ from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Stat
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.secrets import envelope
 from chalicelib.ports.stores.executions import ExecutionPage
 
 SHARD_READERS: Final = 8
@@ -56,7 +59,7 @@ class DynamoExecutionStore:
         unique = dict.fromkeys(keys)
         items = self._db.get_many(self._table, [key(*_primary(k)) for k in unique], "pk,sk,doc")
         found = [(documents.execution_key(i["pk"]["S"], i["sk"]["S"]), i["doc"]["S"]) for i in items]
-        return {at: documents.decode_execution(at, doc) for at, doc in found}
+        return {at: self._opened(documents.decode_execution(at, doc)) for at, doc in found}
 
     def of_schedule(
         self, schedule: Key, from_ms: int, to_ms: int, limit: int, after: str | None, newest_first: bool = True
@@ -81,7 +84,8 @@ class DynamoExecutionStore:
         )
         items = answer["Items"][:limit]
         more = len(answer["Items"]) > limit or "LastEvaluatedKey" in answer
-        records = [documents.decode_execution(documents.execution_key(pk, i["sk"]["S"]), i["doc"]["S"]) for i in items]
+        found = [(documents.execution_key(pk, i["sk"]["S"]), i["doc"]["S"]) for i in items]
+        records = [self._opened(documents.decode_execution(at, doc)) for at, doc in found]
         return records, items[-1]["sk"]["S"] if more and items else None
 
     def recent(
@@ -157,7 +161,7 @@ class DynamoExecutionStore:
         attributes: list[tuple[str, Value]] = [
             ("pk", text(pk)),
             ("sk", text(sk)),
-            ("doc", text(documents.encode_execution(execution))),
+            ("doc", text(self._doc(execution))),
             ("rev", number(execution.rev)),
             ("recent_pk", text(_recent_pk(execution.tenant, execution.shard))),
             ("recent_sk", text(documents.recent_sk(execution.key))),
@@ -171,7 +175,7 @@ class DynamoExecutionStore:
         return Statement(f'INSERT INTO "{self._table}" VALUE {{{fields}}}', tuple(value for _, value in attributes))
 
     def _replacement(self, execution: Execution, expected_rev: int) -> Statement:
-        values = [text(documents.encode_execution(execution)), number(execution.rev)]
+        values = [text(self._doc(execution)), number(execution.rev)]
         clauses = ["SET doc=?", "SET rev=?"]
         open_at = _open_attributes(execution)
         if open_at is not None:
@@ -189,10 +193,29 @@ class DynamoExecutionStore:
         where = (text(pk), text(sk), number(expected_rev))
         return Statement(f'UPDATE "{self._table}" {" ".join(clauses)} WHERE pk=? AND sk=? AND rev=?', (*values, *where))
 
+    def _doc(self, execution: Execution) -> str:
+        """The document, with payload and result sealed."""
+        return documents.encode_execution(_with_texts(execution, self._db.sealing.seal))
+
+    def _opened(self, execution: Execution) -> Execution:
+        return _with_texts(execution, self._db.sealing.unseal)
+
     def _expiry(self, execution: Execution) -> int:
         """When a finished record may be forgotten, in unix seconds."""
         ended_ms = execution.created_ms if execution.finished_ms is None else execution.finished_ms
         return max(ended_ms, execution.firing_ms) // 1000 + self._retention_s
+
+
+def _with_texts(execution: Execution, change: Callable[[str, str, str], str]) -> Execution:
+    """The record with its payload and its result changed. Most have neither."""
+    if execution.payload is None and execution.result is None:
+        return execution
+    changed = {
+        field: change(execution.tenant, envelope.execution_place(execution.id, field), value)
+        for field, value in (("payload", execution.payload), ("result", execution.result))
+        if value is not None
+    }
+    return replace(execution, **changed)
 
 
 def _primary(at: ExecutionKey) -> tuple[str, str]:

@@ -34,7 +34,7 @@ class DynamoIdempotencyStore(RegistryItems):
         try:
             write_idempotent(lambda: client.put_item(**arguments))
         except client.exceptions.ConditionalCheckFailedException as lost:
-            standing = _remembered(lost.response["Item"])
+            standing = self._opened(tenant, key, _remembered(lost.response["Item"]))
             # A repeat of this very call after a lost answer finds its own first try, which is as good as this one.
             return None if standing == record else standing
         return None
@@ -58,6 +58,7 @@ class DynamoIdempotencyStore(RegistryItems):
     def finish(self, tenant: str, key: str, record: Remembered) -> None:
         """Keep the answer. Where an answer stands already, the first one stays."""
         assert record.answer is not None, "a finished call has an answer"
+        answer = self._db.sealing.seal(tenant, _place(key), record.answer)
         self._db.write(
             "update_item",
             TableName=self._table,
@@ -69,7 +70,7 @@ class DynamoIdempotencyStore(RegistryItems):
                 ":b": text(record.body_hash),
                 ":s": text(record.seed),
                 ":n": number(record.started_ms),
-                ":a": text(record.answer),
+                ":a": text(answer),
                 ":t": number(_expiry(record)),
             },
         )
@@ -83,8 +84,18 @@ class DynamoIdempotencyStore(RegistryItems):
             ConditionExpression="attribute_not_exists(answer)",
         )
 
+    def _opened(self, tenant: str, key: str, record: Remembered) -> Remembered:
+        if record.answer is None:
+            return record
+        return replace(record, answer=self._db.sealing.unseal(tenant, _place(key), record.answer))
+
     def _key(self, tenant: str, key_text: str) -> dict[str, Any]:
         return key(f"{documents.escaped(tenant)}#idempotency#{key_text}", "idempotency")
+
+
+def _place(key_text: str) -> str:
+    """Where an answer belongs, for sealing: it may hold a payload."""
+    return f"answer {key_text}"
 
 
 def _expiry(record: Remembered) -> int:

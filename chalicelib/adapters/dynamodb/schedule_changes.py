@@ -21,6 +21,7 @@ from chalicelib.adapters.machine.system import token
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.core.secrets import envelope
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
 
 
@@ -30,6 +31,7 @@ class ScheduleWriter:
     def __init__(self, database: Database, counters: CapacityCounters, retention_s: int) -> None:
         self._counters = counters
         self._retention_s = retention_s
+        self._sealing = database.sealing
         self.model = bound(ScheduleItem, database.names.schedules, database.client())
         self._registry = bound(RegistryItem, database.names.registry, database.client())
 
@@ -111,7 +113,7 @@ class ScheduleWriter:
             hash_key=documents.partition(*definition.key),
             range_key=documents.DEFINITION_SK,
             doc=documents.encode_definition(definition),
-            payload=definition.payload,
+            payload=self._sealed(definition),
             list_pk=documents.escaped(definition.tenant),
             list_sk=definition.id,
             owner=definition.owner,
@@ -126,9 +128,12 @@ class ScheduleWriter:
             hash_key=documents.partition(*snapshot.key),
             range_key=documents.snapshot_sk(snapshot.version),
             doc=documents.encode_definition(snapshot),
-            payload=snapshot.payload,
+            payload=self._sealed(snapshot),
             ttl=ttl,
         )
+
+    def _sealed(self, definition: Definition) -> str:
+        return self._sealing.seal(definition.tenant, envelope.schedule_place(definition.id), definition.payload)
 
     def _expiry(self, state: State) -> int:
         """When what ``state`` supersedes may be forgotten, in unix seconds: its executions are kept as long."""

@@ -9,6 +9,7 @@ from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, key, number, text
 from chalicelib.core.jobs import job_status
 from chalicelib.core.schedules.schedule import Definition, Key, State
+from chalicelib.core.secrets import envelope
 
 
 class ScheduleItems:
@@ -24,10 +25,10 @@ class ScheduleItems:
         found = self.db.get_many(self.table, [key(documents.partition(*at), sk) for at, sk in unique], attributes)
         return {(documents.key_of_partition(i["pk"]["S"]), i["sk"]["S"]): i for i in found}
 
-
-def definition_of(at: Key, item: Item) -> Definition:
-    """The definition, or the snapshot of one, that an item holds."""
-    return documents.decode_definition(at, item["doc"]["S"], item["payload"]["S"])
+    def definition_of(self, at: Key, item: Item) -> Definition:
+        """The definition, or the snapshot of one, that an item holds. Raises Unavailable when it cannot be unsealed."""
+        payload = self.db.sealing.unseal(at.tenant, envelope.schedule_place(at.id), item["payload"]["S"])
+        return documents.decode_definition(at, item["doc"]["S"], payload)
 
 
 def due_attributes(state: State) -> tuple[str, int] | None:

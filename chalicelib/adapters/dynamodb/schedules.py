@@ -13,7 +13,7 @@ from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
 from chalicelib.adapters.dynamodb.monitors import Monitors
-from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, definition_of, state_put, state_update
+from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
 from chalicelib.adapters.machine.system import pause, token
 from chalicelib.core.batches import chunks
@@ -88,7 +88,7 @@ class DynamoScheduleStore:
         for at in wanted:
             state_item, definition_item = (items.get((at, sk)) for sk in both)
             state = None if state_item is None else documents.decode_state(at, state_item["doc"]["S"])
-            definition = None if definition_item is None else definition_of(at, definition_item)
+            definition = None if definition_item is None else self._items.definition_of(at, definition_item)
             live = state is not None and state.status != "deleted"
             if state is not None and definition is not None and live and state.current.id == definition.version:
                 found[at] = Schedule(definition, state)
@@ -114,12 +114,12 @@ class DynamoScheduleStore:
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
         """The current definitions of schedules."""
         items = self._items.items([(k, documents.DEFINITION_SK) for k in keys])
-        return {at: definition_of(at, item) for (at, _), item in items.items()}
+        return {at: self._items.definition_of(at, item) for (at, _), item in items.items()}
 
     def snapshots(self, versions: Sequence[Versioned]) -> dict[Versioned, Definition]:
         """Superseded definitions by version."""
         items = self._items.items([(v.key, documents.snapshot_sk(v.version)) for v in versions])
-        found = [definition_of(at, item) for (at, _), item in items.items()]
+        found = [self._items.definition_of(at, item) for (at, _), item in items.items()]
         return {Versioned(definition.key, definition.version): definition for definition in found}
 
     def history(self, key: Key) -> list[Definition]:
@@ -138,7 +138,7 @@ class DynamoScheduleStore:
                 ConsistentRead=True,
                 **({} if position is None else {"ExclusiveStartKey": position}),
             )
-            found += [definition_of(key, item) for item in answer["Items"]]
+            found += [self._items.definition_of(key, item) for item in answer["Items"]]
             position = answer.get("LastEvaluatedKey")
             if position is None:
                 return sorted(found, key=lambda d: (d.since_ms, d.version))

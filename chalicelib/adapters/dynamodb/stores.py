@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.adapters.dynamodb.cursors import DynamoCursorStore
 from chalicelib.adapters.dynamodb.database import Database, Names
@@ -9,18 +11,30 @@ from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
+from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
+from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
+from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.services import Stores
 
 
-def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RETENTION_S) -> Stores:
+def open_stores(
+    client: ClientFactory,
+    stage: str,
+    retention_s: int = HISTORY_RETENTION_S,
+    sealing: Sealing = UNSEALED,
+    hasty_client: ClientFactory | None = None,
+) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, versions of schedules and ticks are kept.
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept. ``sealing``: how payloads
+    are stored. ``hasty_client`` gives up sooner than ``client``: for what stands in the way of every request.
     """
-    database = Database(client, Names.of_stage(stage))
+    names = Names.of_stage(stage)
+    database = Database(client, names, sealing)
+    lazy_keys: Any = _LazyKeys(database)
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -29,4 +43,22 @@ def open_stores(client: ClientFactory, stage: str, retention_s: int = HISTORY_RE
         idempotency=DynamoIdempotencyStore(database),
         logs=DynamoLogStore(database, retention_s),
         ticks=DynamoTickStore(database, retention_s),
+        keys=lazy_keys,
+        roles=DynamoRoleStore(database),
+        quotas=DynamoQuotaStore(hasty_client or client, names),
     )
+
+
+class _LazyKeys:
+    """The store of keys, loaded when it is first used: the functions that fire never do."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
+
+            self._made = DynamoKeyStore(self._database)
+        return getattr(self._made, name)

@@ -137,7 +137,7 @@ class ExecutionItem(Model):
 
 
 class RegistryItem(Model):
-    """A cursor, a lease, an idempotency record, a log line or a counter of capacity."""
+    """A cursor, a lease, an API key, an idempotency record, a log line, a quota's bucket or a counter of capacity."""
 
     class Meta:
         table_name = "registry"
@@ -152,6 +152,7 @@ class RegistryItem(Model):
     answer = UnicodeAttribute(null=True)
     jobs = NumberAttribute(null=True)
     weight = NumberAttribute(null=True)
+    used = NumberAttribute(null=True)
     ttl = NumberAttribute(null=True)
 
 

@@ -94,6 +94,10 @@ class SystemIds:
                 self._last_random += 1
             return ulid.encode(self._last_ms, self._last_random)
 
+    def secret_bits(self) -> int:
+        """256 bits of the system's randomness."""
+        return int.from_bytes(os.urandom(32))
+
     def hlc(self) -> str:
         """A stamp above every one this process gave out or saw."""
         return self._hlc.now().encode()

@@ -6,6 +6,7 @@ waits or moves the clock. For unit tests and examples; the simulation has its ow
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -209,6 +210,11 @@ class CountingIds:
     def ulid(self, now_ms: int) -> str:
         """A ULID of this time and the next number."""
         return ulid.encode(now_ms, next(self._count))
+
+    def secret_bits(self) -> int:
+        """Bits that follow from the next number: the same in every run, and so no secret at all."""
+        digest = hashlib.sha256(f"bits/{next(self._count)}".encode()).digest()
+        return int.from_bytes(digest)
 
     def hlc(self) -> str:
         """A stamp above every one given out or seen."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
+from chalicelib.adapters.memory.keys import MemoryKeyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
+from chalicelib.adapters.memory.quotas import MemoryQuotaStore
+from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
 from chalicelib.ports.services import Stores
@@ -26,4 +29,7 @@ def open_stores() -> Stores:
         idempotency=MemoryIdempotencyStore(),
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),
+        keys=MemoryKeyStore(),
+        roles=MemoryRoleStore(),
+        quotas=MemoryQuotaStore(),
     )

@@ -7,14 +7,19 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chalicelib.adapters.aws.clients import ClientFactory
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
+from chalicelib.ports.secrets import NoSecrets, Secrets
 
 
 class TargetParts(Struct, frozen=True):
     """``client`` gives the factory of a service's client. ``webhook_allow`` is CHRONO_WEBHOOK_ALLOW taken apart,
-    ``event_bus`` CHRONO_EVENT_BUS."""
+    ``event_bus`` CHRONO_EVENT_BUS, ``service_key`` CHRONO_WEBHOOK_SIGNING_KEY."""
 
     client: Callable[[str], ClientFactory]
     now_ms: Callable[[], int]
     monotonic_s: Callable[[], float]
     webhook_allow: tuple[str, ...]
     event_bus: str
+    secrets: Secrets = NoSecrets()
+    secret_policy: SecretPolicy = STRICTEST
+    service_key: str | None = None

@@ -15,6 +15,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.executions.execution import ID_PATTERN, Execution, version_of
 from chalicelib.core.executions.limits import LOG_LINES_MAX
 from chalicelib.core.schedules import validation
+from chalicelib.core.security.permissions import Permission
 from chalicelib.usecases import execution_logs, executions
 
 COLLECTION = "/api/v1/executions"
@@ -101,7 +102,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List executions, newest firing first",
             tag="executions",
-            permission="executions.read",
+            permission="executions:read",
             handler=page,
             query=schemas.ExecutionsQuery,
             answers={200: schemas.ExecutionList},
@@ -113,29 +114,44 @@ def operations() -> list[Operation]:
             path=ONE,
             summary="One execution",
             tag="executions",
-            permission="executions.read",
+            permission="executions:read",
             handler=get,
             answers={200: schemas.ExecutionView},
             errors=(404,),
             answer_headers=_TAGGED,
         ),
-        _verb("retry", "A further attempt of an execution that ended without success", retry),
-        _verb("cancel", "Cancel a pending or running execution", cancel, schemas.CancelBody, {"reason": "obsolete"}),
+        _verb("retry", "executions:retry", "A further attempt of an execution that ended without success", retry),
+        _verb(
+            "cancel",
+            "executions:cancel",
+            "Cancel a pending or running execution",
+            cancel,
+            schemas.CancelBody,
+            {"reason": "obsolete"},
+        ),
         _verb(
             "complete",
+            "executions:report",
             "Report the success of an execution whose target answered 202 with `X-Chrono-Async: true`",
             complete,
             schemas.CompleteBody,
             {"result": {"rows": 12}},
         ),
-        _verb("fail", "Report the failure of such an execution", fail, schemas.FailBody, {"error": "disk full"}),
-        _verb("heartbeat", "Start the time-out of such an execution anew", heartbeat),
+        _verb(
+            "fail",
+            "executions:report",
+            "Report the failure of such an execution",
+            fail,
+            schemas.FailBody,
+            {"error": "disk full"},
+        ),
+        _verb("heartbeat", "executions:report", "Start the time-out of such an execution anew", heartbeat),
         Operation(
             method="GET",
             path=ONE + "/logs",
             summary="The log of an execution, oldest line first",
             tag="executions",
-            permission="executions.read",
+            permission="executions:read",
             handler=logs,
             query=PageQuery,
             answers={200: schemas.LogList},
@@ -146,7 +162,7 @@ def operations() -> list[Operation]:
             path=ONE + "/logs",
             summary="Add a line to the log of an execution",
             tag="executions",
-            permission="executions.write",
+            permission="executions:report",
             handler=log,
             body=schemas.LogBody,
             answers={201: schemas.LogLineView},
@@ -160,6 +176,7 @@ def operations() -> list[Operation]:
 
 def _verb(
     name: str,
+    permission: Permission,
     summary: str,
     handler: Handler,
     body: type[msgspec.Struct] = Body,
@@ -170,7 +187,7 @@ def _verb(
         path=f"{ONE}:{name}",
         summary=summary,
         tag="executions",
-        permission="executions.write",
+        permission=permission,
         handler=handler,
         body=body,
         answers={200: schemas.ExecutionView},

@@ -95,8 +95,10 @@ def operations() -> list[Operation]:
             path="/health",
             summary="Whether schedules fire",
             tag="operations",
-            permission="health.read",
+            permission="health:read",
+            free=True,
             handler=Health().get,
+            ops=True,
             answers={200: schemas.HealthView},
             errors=(503,),
             description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "

@@ -11,35 +11,46 @@ import json
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
+from msgspec.structs import replace
 
-from chalicelib.api.http import yaml_text
+from chalicelib.api.http import connection, quotas, yaml_text
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_plain, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Unauthorized
+from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, InvalidField, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
-from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.core.security.caller import Caller, guest
+from chalicelib.core.security.permissions import Permission
+from chalicelib.core.security.source import Network, source_ip
+from chalicelib.core.targets import loop_depth
 from chalicelib.core.trace import TraceContext
+from chalicelib.ports.identity import Authenticator, Credentials
 from chalicelib.ports.services import Services
 from chalicelib.usecases import idempotency
 from chalicelib.usecases.idempotency import RepeatableCall
 
 log = logging.getLogger("chronowatch.api")
 
-_AUTH_OFF = "off"
 _FRAMES_LOGGED = 12
+_STANDING = "chrono_quota"
 
 
 class ApiSettings(Protocol):
     """What the API needs to know of a deployment."""
 
     @property
-    def auth(self) -> str: ...
+    def trusted_proxies(self) -> tuple[Network, ...]: ...
+
+    @property
+    def public_ops(self) -> bool: ...
+
+    @property
+    def own_api(self) -> bool: ...
 
     def required_page_token_secret(self) -> str: ...
 
@@ -48,40 +59,41 @@ class Refused(ChaliceUnhandledError):
     """Raised out of a view with the real error as its cause: Chalice hands only this kind on to the middleware."""
 
 
-def identify(settings: ApiSettings, headers: Mapping[str, str]) -> Caller:
-    """Who asks. While authentication is off every caller is an administrator, and that is said here alone.
+class Visit(NamedTuple):
+    """One request that was let in: its trace, and who asks."""
 
-    Raises Unauthorized.
-    """
-    if settings.auth != _AUTH_OFF:
-        raise Unauthorized("credentials are needed")
-    return ANONYMOUS_ADMIN
-
-
-Identify = Callable[[ApiSettings, Mapping[str, str]], Caller]
+    trace: TraceContext
+    caller: Caller
 
 
 class HttpApi:
-    """Runs requests against the table of operations. Services and settings are asked for at the first request."""
+    """Runs requests against the table of operations. What it is made with is asked for at the first request."""
 
     def __init__(
         self,
         table: Table,
         services: Callable[[], Services],
         settings: Callable[[], ApiSettings],
-        identify: Identify = identify,
+        authenticator: Callable[[], Authenticator],
     ) -> None:
         self._table = table
         self._services = services
         self._settings = settings
-        self._identify = identify
+        self._authenticator = authenticator
+        self.held = table.held()
 
-    def respond(self, headers: Mapping[str, str], call: Callable[[TraceContext], Response]) -> Response:
-        """Answer one request: ``call`` makes the answer, everything around it is the same for all."""
+    def respond(
+        self,
+        headers: Mapping[str, str],
+        peer: str | None,
+        call: Callable[[Visit], Response],
+        opened: frozenset[Permission] | None = None,
+    ) -> Response:
+        """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
+        address at the other end of the connection; ``opened`` what a caller without credentials may do."""
         context = self._trace(headers)
         try:
-            self._admit(headers)
-            response = call(context)
+            response = call(Visit(context, self._admit(headers, peer, opened)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
@@ -89,23 +101,35 @@ class HttpApi:
         self._stamp(response)
         return response
 
-    def run(self, request: Request, context: TraceContext) -> Response:
+    def refuse(self, error: ChronoError) -> Response:
+        """The answer to what was no request, so that there are no credentials to judge."""
+        context = self._trace({})
+        response = self._failure(error, context)
+        response.headers["traceparent"] = str(context)
+        self._stamp(response)
+        return response
+
+    def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
-        caller = self._identify(self._settings(), request.headers)
-        authorize(caller, operation.permission)
+        standing = quotas.charge_call(self._services(), visit.caller, operation)
+        request.context[_STANDING] = standing
+        quotas.check(standing)
+        if not operation.open_to_all:
+            authorize(visit.caller, operation.permission)
+        caller = self._at_depth(visit.caller, request.headers)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
             services=self._services(),
             caller=caller,
-            trace_id=context.trace_id,
+            trace_id=visit.trace.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
             params=params,
             headers=request.headers,
-            body=read_body(operation.body, body_bytes, content_type),
+            body=_read_body(operation, body_bytes, content_type),
             query=read_query(operation.query, query),
             base=_base(request),
         )
@@ -138,11 +162,42 @@ class HttpApi:
             return trace.child(parent, span_id)
         return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
 
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        self._identify(self._settings(), headers)
+    def opened(self, request: Request) -> frozenset[Permission] | None:
+        """What a caller without credentials may do at what ``request`` asks for; None: it is not open to such callers.
+
+        CHRONO_PUBLIC_OPS opens some operations. Those that are open to all are so wherever any credentials are taken.
+        """
+        try:
+            operation, _ = self._table.find(request.method, request.path, request.uri_params or {})
+        except ChronoError:
+            return None
+        if operation.open_to_all and self._authenticator().is_open():
+            return frozenset()
+        return frozenset({operation.permission}) if operation.ops and self._settings().public_ops else None
+
+    def _admit(self, headers: Mapping[str, str], peer: str | None, opened: frozenset[Permission] | None) -> Caller:
+        """Who asks. What the call keeps open ends with the caller's credential."""
+        source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
+        authenticator = self._authenticator()
+        try:
+            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+        except Unauthorized:
+            if opened is None:
+                raise
+            connection.end_when(None)
+            return guest(opened)
+        connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
+        return caller
+
+    def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
+        """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""
+        depth = loop_depth.parse(headers.get(loop_depth.HEADER))
+        if problem := loop_depth.problem(depth, self._settings().own_api):
+            raise Forbidden(problem, code="webhook_loop")
+        return replace(caller, depth=depth) if depth else caller
 
     def _stamp(self, response: Response) -> None:
         try:
@@ -168,11 +223,11 @@ def build(
     table: Table,
     services: Callable[[], Services],
     settings: Callable[[], ApiSettings],
-    identify: Identify = identify,
+    authenticator: Callable[[], Authenticator],
 ) -> HttpApp:
     """The Chalice application with a view for every route of ``table``. Does no I/O."""
     app = HttpApp(app_name=name, configure_logs=False)  # else its lines are plain text, and none of ours
-    app.http_api = HttpApi(table, services, settings, identify)
+    app.http_api = HttpApi(table, services, settings, authenticator)
     for route, methods in table.routes():
         app.route(route, methods=methods, content_types=[], name=_view_name(route))(_view(app))
     app.register_middleware(_middleware(app.http_api), "http")
@@ -196,7 +251,7 @@ def _view(app: HttpApp) -> Callable[..., Response]:
         request = app.current_request
         assert request is not None
         try:
-            return app.http_api.run(request, request.context["chrono_trace"])
+            return app.http_api.run(request, request.context["chrono_visit"])
         except Exception as error:
             raise Refused from error
 
@@ -205,16 +260,31 @@ def _view(app: HttpApp) -> Callable[..., Response]:
 
 def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response]], Response]:
     def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
-        def call(context: TraceContext) -> Response:
-            request.context["chrono_trace"] = context
+        def call(visit: Visit) -> Response:
+            request.context["chrono_visit"] = visit
+            request.context["client_certificate"] = connection.current().client_certificate
             response = get_response(request)
             if response.status_code == 405:
                 api.check_method(request)  # Chalice lists the methods of all verbs; this raises with the right ones
             return response
 
-        return api.respond(request.headers, call)
+        peer = connection.current().address or _gateways_peer(request)
+        try:
+            opened = api.opened(request)
+        except SettingsError:
+            opened = None  # answering the call fails on the same, in the words for it
+        response = api.respond(request.headers, peer, call, opened)
+        standing = request.context.get(_STANDING)
+        if standing is not None:
+            response.headers.update(quotas.headers(standing))
+        return response
 
     return middleware
+
+
+def _gateways_peer(request: Request) -> str | None:
+    """Whom API Gateway heard from."""
+    return (request.context.get("identity") or {}).get("sourceIp")
 
 
 def _base(request: Request) -> str:
@@ -237,6 +307,22 @@ def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
     return raw, content_type
 
 
+def _read_body(operation: Operation, raw: bytes, content_type: str | None) -> Any:
+    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
+
+    Raises as ``read_body``.
+    """
+    outer = operation.body_list
+    if not outer or not raw:
+        return read_body(operation.body, raw, content_type)
+    check_json(raw, content_type)  # before it is put inside another document
+    try:
+        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
+    except InvalidField as wrong:
+        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
+        raise InvalidField(seen) from None
+
+
 def _raw_body(request: Request) -> bytes:
     try:
         raw = request.raw_body
@@ -251,15 +337,20 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
     now_ms = services.clock.now_ms()
     seed = f"{services.ids.ulid(now_ms)}@{now_ms}"
 
+    first: list[Reply] = []
+
     def run(run: RepeatableCall) -> str:
         call.run = run
         reply = call.operation.handler(call)
-        return json.dumps([reply.status, reply.headers, reply.text()])
+        first.append(reply)
+        kept = reply if reply.kept_body is None else replace(reply, body=reply.kept_body)
+        return json.dumps([reply.status, reply.headers, kept.text()])
 
     answer = idempotency.once(services, call.caller, key, _digest(call.operation, call.params, raw), seed, run)
+    if not answer.replayed:
+        return first[0]
     status, headers, text = json.loads(answer.text)
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
+    headers["Idempotent-Replayed"] = "true"
     return Reply(status, text, headers)
 
 

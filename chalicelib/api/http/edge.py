@@ -1,38 +1,53 @@
-"""The local server's edge: a WSGI application in front of Chalice's gateway, in the place of API Gateway.
+"""The edge of a server of our own, in front of Chalice's gateway: what API Gateway is on AWS.
 
 The gateway would answer unknown routes, broken encoding and long bodies in its own words. The edge answers them with
-problem+json. A threaded WSGI server serves it, so the application object is made thread-local first: a plain Chalice
-application lets one request see another's.
+problem+json. Many threads call it, so the application object is made thread-local first: a plain Chalice application
+lets one request see another's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple
 
 from chalice.app import CaseInsensitiveMapping, Response
 from chalice.config import Config
 from chalice.local import CustomLocalChalice, LocalChalice, LocalGateway, RouteMatcher
+from msgspec import Struct
 
 from chalicelib.api.http import connection
 from chalicelib.api.http.app import HttpApp
+from chalicelib.api.http.connection import CallerConnection, EventSource, StreamSlot
 from chalicelib.api.http.problem import check_percent, too_large
-from chalicelib.core.errors import BadRequest, ChronoError, NotFound, Unavailable
+from chalicelib.core.errors import ChronoError, NotFound
 from chalicelib.core.limits import BODY_MAX_BYTES
 
 Answer = tuple[int, dict[str, str], bytes]
 
 _COLON = re.compile("%3a", re.IGNORECASE)
 _NO_BODY = frozenset({204, 304})
-_PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
-def application(app: HttpApp) -> Edge:
-    """The WSGI callable that serves ``app`` on this machine. Any number of threads may call it."""
-    return Edge(app)
+class Asked(NamedTuple):
+    """One request. ``raw_path`` and ``query`` are as they came, still encoded. Names of headers are in lower case.
+    ``body`` may be read late, by a function that may raise."""
+
+    method: str
+    raw_path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes | Callable[[], bytes] = b""
+
+
+class Opened(Struct, frozen=True):
+    """An answer that was begun: with a ``source`` its body comes in pieces, else ``body`` is all of it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    source: EventSource | None = None
 
 
 class Edge:
@@ -44,25 +59,22 @@ class Edge:
         self._gateway = LocalGateway(app, Config())
         self._matcher = RouteMatcher(list(app.routes))
 
-    def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """One WSGI request."""
-        raw_path, query = _target(environ)
-        method = str(environ["REQUEST_METHOD"])
-        slot = connection.StreamSlot()
-        connection.watch(environ.get("waitress.client_disconnected"))
-        connection.offer_stream(None if method == "HEAD" else slot)
-        status, headers, body = self.handle(method, raw_path, query, _headers(environ), lambda: _read(environ))
-        connection.offer_stream(None)
-        if slot.chunks is None:
-            start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
-            return [body]
+    def open(self, asked: Asked, caller: CallerConnection, may_stream: bool = True) -> Opened:
+        """Answer one request as ``handle`` does, or begin to: its body may be a stream where that is allowed."""
+        slot = StreamSlot()
+        with connection.serving(caller, slot if may_stream and asked.method != "HEAD" else None):
+            status, headers, body = self.handle(*asked)
+        if slot.source is None:
+            return Opened(status, headers, body)
         if status != HTTPStatus.OK:  # something went wrong after the stream was made
-            slot.chunks.close()
-            slot.chunks = None
-        else:
-            del headers["Content-Length"]
-        start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
-        return slot.chunks or [body]
+            slot.source.close()
+            return Opened(status, headers, body)
+        del headers["Content-Length"]
+        return Opened(status, headers, b"", slot.source)
+
+    def may_hold(self, method: str, raw_path: str) -> bool:
+        """Whether the server must reckon with such a call being held open, on a thread of its own."""
+        return (method, _COLON.sub(":", raw_path).removesuffix("/")) in self._api.held
 
     def handle(
         self,
@@ -81,12 +93,12 @@ class Edge:
             answered["Content-Length"] = str(len(text))
         return status, answered, b"" if method == "HEAD" else text
 
-    def refuse_unread(self, status: int, detail: str) -> Answer:
-        """The answer to what was no request at all, in the words of the server that could not read it."""
-        kinds: dict[int, Callable[[], ChronoError]] = {413: too_large, 503: lambda: Unavailable(detail)}
-        error = kinds.get(status, lambda: BadRequest(detail))()
-        code, headers, body = self._refuse({}, error)
-        return code, {**headers, "Content-Length": str(len(body))}, body
+    def refuse(self, error: ChronoError) -> Answer:
+        """The answer to what was no request at all."""
+        response = self._api.refuse(error)
+        headers = {name: str(value) for name, value in response.headers.items()}
+        body = str(response.body).encode()
+        return response.status_code, {**headers, "Content-Length": str(len(body))}, body
 
     def _through(
         self, method: str, raw_path: str, query: str, headers: Mapping[str, str], body: bytes | Callable[[], bytes]
@@ -123,7 +135,7 @@ class Edge:
         return self._answer(headers, refuse)
 
     def _answer(self, headers: Mapping[str, str], call: Callable[[Any], Response]) -> Answer:
-        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), call)
+        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), connection.current().address or None, call)
         answered = {name: str(value) for name, value in response.headers.items()}
         return response.status_code, answered, str(response.body).encode()
 
@@ -140,36 +152,3 @@ def _routable(raw_path: str) -> str:
     if raw_path.startswith("//"):
         raise NotFound("there is no such route")
     return _COLON.sub(":", raw_path).replace(";", "%3B").replace("#", "%23")
-
-
-def _target(environ: Mapping[str, Any]) -> tuple[str, str]:
-    """Raw path and query. Servers that do not hand on the request line get their decoded path encoded again."""
-    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    if not raw:
-        path = str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", "/"))
-        return quote(path, encoding="latin-1", safe=_PATH_SAFE), str(environ.get("QUERY_STRING", ""))
-    if not raw.startswith("/"):  # absolute form, as proxies send it
-        raw = re.sub(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?]*", "", raw)
-    path, _, query = raw.partition("?")
-    return path or "/", query
-
-
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    headers = {k[5:].replace("_", "-").lower(): str(v) for k, v in environ.items() if k.startswith("HTTP_")}
-    if environ.get("CONTENT_TYPE"):
-        headers["content-type"] = str(environ["CONTENT_TYPE"])
-    return headers
-
-
-def _read(environ: Mapping[str, Any]) -> bytes:
-    """The body, never more of it than one byte past the limit."""
-    declared = environ.get("CONTENT_LENGTH")
-    if declared:
-        if not str(declared).isdecimal():
-            raise BadRequest("Content-Length is not a number")
-        if int(declared) > BODY_MAX_BYTES:
-            raise too_large()
-        return bytes(environ["wsgi.input"].read(int(declared)))
-    if environ.get("wsgi.input_terminated"):  # chunked: the stream itself says where it ends
-        return bytes(environ["wsgi.input"].read(BODY_MAX_BYTES + 1))
-    return b""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from chalicelib.api.http.connection import caller_is_gone, stream_slot
+from chalicelib.api.http.connection import Step, caller_is_gone, stream_slot
 from chalicelib.api.http.problem import Reply
 from chalicelib.core.errors import TooMany
 from chalicelib.process.permits import Permits
@@ -21,6 +21,7 @@ from chalicelib.process.permits import Permits
 MEDIA_TYPE = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
 COME_BACK_MS = 1000
+PIECE_EVENTS_MAX = 64
 PLACE_FREE_S = 5  # when a subscriber that found no place tries again
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -38,8 +39,14 @@ class StreamEvent(NamedTuple):
         return f"{known}event: {self.name}\ndata: {msgspec.json.encode(self.data).decode()}\n\n"
 
 
+class FeedPause(NamedTuple):
+    """Nothing to send for so long; the feed is to be asked again then."""
+
+    wait_s: float
+
+
 # None is a heartbeat: nothing has passed for a while, and the connection stands.
-Feed = Generator[StreamEvent | None, None, None]
+Feed = Generator[StreamEvent | FeedPause | None, None, None]
 
 
 def is_asked_for(headers: Mapping[str, str]) -> bool:
@@ -57,8 +64,8 @@ def reply(feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> 
     whether it may wait for what is to come. ``places`` bounds the streams of this process. Raises TooMany."""
     slot = stream_slot()
     if slot is None:
-        return Reply(200, "".join(_texts(feed(caller_is_gone(), False))), dict(_HEADERS), MEDIA_TYPE)
-    slot.chunks = _Subscription(feed, places)
+        return Reply(200, _whole(feed(caller_is_gone(), False)), dict(_HEADERS), MEDIA_TYPE)
+    slot.source = _Subscription(feed, places)
     return Reply(200, "", dict(_HEADERS), MEDIA_TYPE)
 
 
@@ -72,9 +79,19 @@ class _Subscription:
         self._lock = threading.Lock()
         self._open = True
         self._feed = feed(caller_is_gone(), True)
+        self._began = False
 
-    def __iter__(self) -> Iterator[bytes]:
-        return (text.encode() for text in _texts(self._feed))
+    def step(self) -> Step:
+        """All events up to the next pause, a piece of PIECE_EVENTS_MAX at a time."""
+        texts = [] if self._began else [_GREETING]
+        self._began = True
+        for event in self._feed:
+            if isinstance(event, FeedPause):
+                return Step("".join(texts).encode(), max(0.0, event.wait_s))
+            texts.append(_text(event))
+            if len(texts) >= PIECE_EVENTS_MAX:
+                return Step("".join(texts).encode(), 0.0)
+        return Step("".join(texts).encode(), None)
 
     def close(self) -> None:
         """Give the place back, once."""
@@ -86,7 +103,12 @@ class _Subscription:
                 self._feed.close()
 
 
-def _texts(feed: Feed) -> Iterator[str]:
-    yield f"retry: {COME_BACK_MS}\n\n"
-    for event in feed:
-        yield ": still here\n\n" if event is None else event.text()
+_GREETING = f"retry: {COME_BACK_MS}\n\n"
+
+
+def _text(event: StreamEvent | None) -> str:
+    return ": still here\n\n" if event is None else event.text()
+
+
+def _whole(feed: Feed) -> str:
+    return _GREETING + "".join(_text(event) for event in feed if not isinstance(event, FeedPause))

@@ -12,11 +12,14 @@ from chalicelib import VERSION
 from chalicelib.api.executions.schemas import ExecutionId
 from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Operation
-from chalicelib.api.http.problem import JSON, PROBLEM_JSON
+from chalicelib.api.http.problem import JSON, PROBLEM_JSON, QUOTA_PROBLEM_TYPE
+from chalicelib.api.http.quotas import RATE_LIMIT, RATE_LIMIT_POLICY
 from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
+from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
@@ -27,7 +30,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_EVERY_CALL = (401, 422, 429, 500, 503)
+_EVERY_CALL = (401, 403, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 _IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
 
@@ -40,8 +43,10 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
     "execution_id": ExecutionId,
+    "key_id": KeyId,
     "name": LeaseName,
     "frequency": Frequency,
+    "role": RoleName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -59,7 +64,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     _add_defaults(components)
     _add_target_patterns(components)
     for model in models:  # what a field may be by another: validators read it, generators leave it out
-        components[model.__name__] |= getattr(model, "conditions", {})
+        if conditions := getattr(model, "conditions", None):
+            components[model.__name__] |= conditions
     components = _readable(components)
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
@@ -73,13 +79,13 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "tags": [{"name": name} for name in sorted({o.tag for o in table})],
-        "security": [{}, {"bearer": []}],
+        "security": [{}, {"bearer": []}],  # without one while CHRONO_AUTH is off, as the scheme's description says
         "components": {
             "schemas": components,
             "responses": {f"Problem{status}": _problem_response(status) for status in sorted(_ERROR_TITLES)},
             "headers": _HEADERS,
             "parameters": _PARAMETERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"bearer": _BEARER},
         },
     }
 
@@ -87,11 +93,18 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 def _models(table: tuple[Operation, ...]) -> list[Any]:
     found: list[Any] = [Problem]
     for operation in table:
-        answers = [m for m in operation.answers.values() if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-        for model in (operation.body, *answers):
+        answers = [m for m in operation.answers.values() if m is not None and not isinstance(m, str)]
+        for model in (_body_model(operation), *answers):
             if model not in found:
                 found.append(model)
     return found
+
+
+def _body_model(operation: Operation) -> Any:
+    """What the body is: the model, or the list that is one field of it."""
+    if not operation.body_list:
+        return operation.body
+    return {field.name: field.type for field in msgspec.structs.fields(operation.body)}[operation.body_list]
 
 
 def _add_defaults(components: dict[str, Any]) -> None:
@@ -149,11 +162,13 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
         "parameters": list(_parameters(operation)),
         "responses": _responses(operation, refs),
     }
+    if operation.open_to_all:
+        described["security"] = [{}]
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.takes_body:
-        required = bool(components.get(operation.body.__name__, {}).get("required"))
-        media: dict[str, Any] = {"schema": refs[operation.body]}
+        required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
+        media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
         if operation.example is not None:
             media["example"] = operation.example
         # YAML is said in the description only: generators refuse a body of a type that they cannot write.
@@ -199,7 +214,9 @@ def _responses(operation: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
 def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, Any]) -> dict[str, Any]:
     own = operation.answer_headers.items()
     headers: dict[str, Any] = {name: {"description": said, "schema": {"type": "string"}} for name, said in own}
-    headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS if name != "Idempotent-Replayed"}
+    headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _ON_EVERY_ANSWER}
+    if not operation.free:
+        headers |= _QUOTA_REFS
     if operation.creates:
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
     described: dict[str, Any] = {"description": "Not modified" if status == 304 else "Done", "headers": headers}
@@ -227,9 +244,21 @@ def _problem_response(status: int) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"$ref": _REF.format(name=Problem.__name__)}}
     if status == 422:
         media["example"] = example
-    return {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
+    described: dict[str, Any] = {"description": _ERROR_TITLES[status], "content": {PROBLEM_JSON: media}}
+    if status in (429, 503):
+        described["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    if status == 429:
+        media["example"] = _QUOTA_EXAMPLE
+        described["headers"] |= _QUOTA_REFS
+    return described
 
 
+_BEARER: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A JSON Web Token of the deployment's issuer, or an API key (`cw_…`), as `CHRONO_AUTH` says. A "
+    "deployment on loopback takes every caller while that is `off`.",
+}
 _HEADERS: dict[str, Any] = {
     "traceparent": {
         "description": "W3C Trace Context: the caller's trace, or a new one.",
@@ -243,6 +272,32 @@ _HEADERS: dict[str, Any] = {
         "description": "`true` when this is the first call's answer again.",
         "schema": {"type": "string", "const": "true"},
     },
+    "Retry-After": {
+        "description": "Seconds after which the call may pass.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    RATE_LIMIT: {
+        "description": "Where a quota is set: `r` calls may follow at once; `t` seconds later there are more. A "
+        "structured field (draft-ietf-httpapi-ratelimit-headers-11).",
+        "schema": {"type": "string", "examples": ['"writes";r=42;t=1']},
+    },
+    RATE_LIMIT_POLICY: {
+        "description": "Where a quota is set: `q` calls of the caller in a window of `w` seconds.",
+        "schema": {"type": "string", "examples": ['"writes";q=100;w=1']},
+    },
+}
+_ON_EVERY_ANSWER: Final = ("traceparent", "X-Chrono-HLC")
+_QUOTA_REFS: Final[Mapping[str, Any]] = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in (RATE_LIMIT, RATE_LIMIT_POLICY)
+}
+_QUOTA_EXAMPLE: Final[Mapping[str, Any]] = {
+    "type": QUOTA_PROBLEM_TYPE,
+    "title": "Quota exceeded",
+    "status": 429,
+    "detail": "writes: at most 100 a second for one caller; come again after Retry-After",
+    "code": "quota_exceeded",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "violated-policies": ["writes"],
 }
 _PARAMETERS: dict[str, Any] = {
     "IdempotencyKey": {

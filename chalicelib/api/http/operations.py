@@ -81,7 +81,12 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``creates``: takes an Idempotency-Key. ``guarded``: honours If-Match. ``yaml``: takes YAML too.
     ``open_ended``: the last parameter of the path may hold slashes, plain or encoded.
+    ``open_to_all``: no credentials are asked for, and no permission. ``body_list``: the body is a JSON array, which the
+    model holds in this field.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
+    ``free``: no quota counts it.
+    ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -97,8 +102,13 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     creates: bool = False
     guarded: bool = False
+    free: bool = False
     yaml: bool = False
     open_ended: bool = False
+    open_to_all: bool = False
+    body_list: str = ""
+    ops: bool = False
+    held: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +141,10 @@ class Table:
             methods = verbs.setdefault(operation.verb, {})
             assert operation.method not in methods, f"{operation.method} {operation.path} is there twice"
             methods[operation.method] = operation
+
+    def held(self) -> frozenset[tuple[str, str]]:
+        """Methods and paths of the calls that may be held open; their paths have no parameters."""
+        return frozenset((op.method, op.path) for op in self.operations if op.held)
 
     def routes(self) -> Iterable[tuple[str, list[str]]]:
         """Each route with the methods that any verb of it answers."""

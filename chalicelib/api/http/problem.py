@@ -22,6 +22,7 @@ from chalicelib.core.errors import (
     InvalidField,
     MethodNotAllowed,
     PreconditionFailed,
+    QuotaExceeded,
     TooLarge,
     TooMany,
     Unauthorized,
@@ -33,7 +34,12 @@ from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+# Registered by draft-ietf-httpapi-ratelimit-headers-11; all other types are our own.
+QUOTA_PROBLEM_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 CHALLENGE = 'Bearer realm="chronowatch"'
+INVALID_CHALLENGE = (
+    CHALLENGE + ', error="invalid_token"'
+)  # RFC 6750, section 3.1; the problem says what is wrong with it
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -52,12 +58,16 @@ _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 
 
 class Reply(Struct):
-    """An answer before it is written: ``body`` is anything that msgspec encodes, or the text itself."""
+    """An answer before it is written: ``body`` is anything that msgspec encodes, or the text itself.
+
+    ``kept_body`` is kept in its place for repeats of the call, where it holds what is said only once.
+    """
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = JSON
+    kept_body: Any = None
 
     def text(self) -> str:
         """The body as it goes out; empty when there is none."""
@@ -78,6 +88,9 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
     )
     if isinstance(error, InvalidField):
         document.errors = [ProblemField(e.field, e.message) for e in error.errors]
+    if isinstance(error, QuotaExceeded):
+        document.type = QUOTA_PROBLEM_TYPE
+        document.violated_policies = [error.policy]
     if checks is not None:
         document.checks = dict(checks)
     return Reply(error.status, document, _error_headers(error), PROBLEM_JSON)
@@ -85,7 +98,7 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
 
 def _error_headers(error: ChronoError) -> dict[str, str]:
     if isinstance(error, Unauthorized):
-        return {"WWW-Authenticate": CHALLENGE}
+        return {"WWW-Authenticate": INVALID_CHALLENGE if error.invalid_token else CHALLENGE}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, UnsupportedCoding):
@@ -104,9 +117,7 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
         if any(f.required for f in msgspec.structs.fields(model)):
             raise BadRequest("the body is empty; a JSON object is needed")
         return model()
-    if not _is_json(content_type):
-        raise UnsupportedMedia(f"the body must be {JSON} in UTF-8")
-    _check_json(raw)
+    check_json(raw, content_type)
     try:
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as error:
@@ -145,8 +156,13 @@ def _is_json(content_type: str | None) -> bool:
     return plain and _JSON_TYPE.fullmatch(media) is not None
 
 
-def _check_json(raw: bytes) -> None:
-    """Refuse what is no JSON text (RFC 8259): models leave embedded payloads unread, so the whole is read here once."""
+def check_json(raw: bytes, content_type: str | None) -> None:
+    """Refuse what is no JSON text (RFC 8259): models leave embedded payloads unread, so the whole is read here once.
+
+    Raises UnsupportedMedia, BadRequest.
+    """
+    if not _is_json(content_type):
+        raise UnsupportedMedia(f"the body must be {JSON} in UTF-8")
     if _depth(raw) > JSON_MAX_DEPTH:
         raise BadRequest(f"the JSON is nested deeper than {JSON_MAX_DEPTH}")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from chalicelib.core import ulid
 
@@ -40,3 +40,4 @@ class Problem(msgspec.Struct, kw_only=True):
     trace_id: str
     errors: list[ProblemField] | UnsetType = UNSET
     checks: dict[str, Check] | UnsetType = UNSET
+    violated_policies: list[str] | UnsetType = field(default=UNSET, name="violated-policies")

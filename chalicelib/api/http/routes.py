@@ -11,10 +11,13 @@ from chalicelib.api.health.operations import operations as health_operations
 from chalicelib.api.http import docs
 from chalicelib.api.http.operations import Operation, Table
 from chalicelib.api.jobs.operations import operations as job_operations
+from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
+from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
+from chalicelib.api.webhooks.operations import operations as webhook_operations
 
 
 def table() -> Table:
@@ -30,9 +33,12 @@ def table() -> Table:
     operations += job_operations()
     operations += execution_operations()
     operations += lease_operations()
+    operations += key_operations()
     operations += tick_operations()
     operations += clock_operations()
     operations += health_operations()
     operations += cluster_operations()
+    operations += role_operations()
+    operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

@@ -107,7 +107,7 @@ def operations() -> list[Operation]:
     holder = {"name": _NAME, "holder_id": "worker-1"}
     return [
         _verb(
-            "leases.use",
+            "leases:acquire",
             "acquire",
             "Take a lease, or a place in its queue",
             acquire,
@@ -118,9 +118,10 @@ def operations() -> list[Operation]:
             "its own `ttl_ms` loses its place. `wait_ms` holds the call until granted; a server that holds as many "
             "calls as it can answers at once, and the caller asks again. Asking as the holder renews: same token.",
             errors=(429,),
+            held=True,
         ),
         _verb(
-            "leases.use",
+            "leases:acquire",
             "renew",
             "Prolong a holding",
             renew,
@@ -131,7 +132,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
-            "leases.use",
+            "leases:acquire",
             "release",
             "End a holding",
             release,
@@ -142,7 +143,7 @@ def operations() -> list[Operation]:
             errors=(409,),
         ),
         _verb(
-            "leases.read",
+            "leases:read",
             "validate",
             "Whether a token is the live holder's",
             validate,
@@ -152,7 +153,7 @@ def operations() -> list[Operation]:
             guarded=False,
         ),
         _verb(
-            "leases.break",
+            "leases:break",
             "break",
             "Take a lease from its holder",
             break_,
@@ -167,7 +168,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="List leases by name",
             tag="leases",
-            permission="leases.read",
+            permission="leases:read",
             handler=page,
             query=PageQuery,
             answers={200: schemas.LeaseList},
@@ -179,7 +180,7 @@ def operations() -> list[Operation]:
             path=COLLECTION + "/{name}",
             summary="One lease",
             tag="leases",
-            permission="leases.read",
+            permission="leases:read",
             handler=get,
             answers={200: schemas.LeaseView},
             errors=(404,),
@@ -200,6 +201,7 @@ def _verb(
     example: object,
     *,
     guarded: bool = True,
+    held: bool = False,
     errors: tuple[int, ...] = (),
     description: str = "",
 ) -> Operation:
@@ -214,6 +216,7 @@ def _verb(
         answers={200: answer},
         errors=errors,
         guarded=guarded,
+        held=held,
         description=description,
         example=example,
     )

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Generator
 
 from chalicelib.api.http import event_stream
-from chalicelib.api.http.event_stream import StreamEvent
+from chalicelib.api.http.event_stream import FeedPause, StreamEvent
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given
@@ -96,7 +96,8 @@ def _subscribe(call: Call[Body, schemas.TicksQuery], frequency: Frequency) -> Re
 
     def feed(gone: Callable[[], bool], may_wait: bool) -> event_stream.Feed:
         until_ms = s.clock.now_ms() + TICK_STREAM_MAX_MS if may_wait else 0
-        return _events(tick_feed.follow(s, call.caller, frequency, after_sequence, until_ms, gone))
+        items = tick_feed.follow(s, call.caller, frequency, after_sequence, until_ms, gone)
+        return _events(items, s.clock.now_ms)
 
     return event_stream.reply(feed, s.process.tick_streams)
 
@@ -111,12 +112,14 @@ def _last_number(call: Call[Body, schemas.TicksQuery]) -> int | None:
     return int(said)
 
 
-def _events(feed: Generator[tick_feed.Item, None, None]) -> event_stream.Feed:
+def _events(feed: Generator[tick_feed.Item, None, None], now_ms: Callable[[], int]) -> event_stream.Feed:
     """Each tick under its number, so that the browser says it when it comes back."""
     with contextlib.closing(feed):
         for item in feed:
             if isinstance(item, Nothing):
                 yield None
+            elif isinstance(item, tick_feed.Pause):
+                yield FeedPause((item.until_ms - now_ms()) / 1000)
             elif isinstance(item, Dropped):
                 dropped = {**item._asdict(), "count": item.until_sequence - item.after_sequence}
                 yield StreamEvent("dropped", dropped)
@@ -133,7 +136,7 @@ def operations() -> list[Operation]:
             path=COLLECTION,
             summary="Where the streams of ticks stand",
             tag="ticks",
-            permission="ticks.read",
+            permission="ticks:read",
             handler=streams,
             answers={200: schemas.TickStreamList},
         ),
@@ -142,7 +145,7 @@ def operations() -> list[Operation]:
             path=one,
             summary="Ticks of a stream, oldest first",
             tag="ticks",
-            permission="ticks.read",
+            permission="ticks:read",
             handler=page,
             query=schemas.TicksQuery,
             answers={200: schemas.TickList},
@@ -156,7 +159,7 @@ def operations() -> list[Operation]:
             path=one + ":enable",
             summary="Start a stream of ticks",
             tag="ticks",
-            permission="ticks.admin",
+            permission="ticks:write",
             handler=enable,
             body=schemas.EnableTicksBody,
             answers={200: schemas.TickStreamView},
@@ -168,7 +171,7 @@ def operations() -> list[Operation]:
             path=one + ":disable",
             summary="Stop a stream of ticks",
             tag="ticks",
-            permission="ticks.admin",
+            permission="ticks:write",
             handler=disable,
             answers={200: schemas.TickStreamView},
             errors=(403,),

@@ -69,7 +69,8 @@ class Definition(Struct, frozen=True, kw_only=True):
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
     one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
     ``pause_after_failures`` counts executions of instants from ``failures_from_ms`` on; ``failure_pauses``
-    are the last pauses that it brought about: see core.policies.failures.
+    are the last pauses that it brought about: see core.policies.failures. ``depth`` counts the webhooks of this
+    service that led to it: see core.targets.loop_depth.
     """
 
     tenant: str
@@ -105,6 +106,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     note: str | None = None
     zone_data: str = ""
+    depth: int = 0
     created_at_ms: int
     updated_at_ms: int
     hlc: str = ""

@@ -29,6 +29,7 @@ from chalicelib.core.schedules.limits import (
     TAGS_MAX_COUNT,
 )
 from chalicelib.core.schedules.schedule import Backoff, Definition, Overlap, RetryPolicy
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets import registry
 
 OVERLAPS: Final = get_args(Overlap)
@@ -39,19 +40,26 @@ TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check(definition: Definition, now_ms: int, webhook_allow: tuple[str, ...], allow_past: bool = False) -> None:
+def check(
+    definition: Definition,
+    now_ms: int,
+    webhook_allow: tuple[str, ...],
+    allow_past: bool = False,
+    secrets: SecretPolicy = STRICTEST,
+) -> None:
     """Refuse a definition that is wrong anywhere, naming every wrong field.
 
     ``now_ms`` decides whether an AT lies in the past, which only ``allow_past`` lets through. ``webhook_allow`` lists
-    the private addresses that webhooks may reach. Raises TooLarge (``payload_too_large``), InvalidField, or
-    NotSupported when the only thing wrong is that this release does not offer it.
+    the private addresses that webhooks may reach; ``secrets`` says which references are taken. Raises TooLarge
+    (``payload_too_large``), InvalidField, or NotSupported when the only thing wrong is that this release does not
+    offer it.
     """
     check_payload(definition.payload)
     errors = [
         *_texts(definition),
         *_numbers(definition),
         *_policy(definition.retry_policy),
-        *_target(definition.target, webhook_allow),
+        *_target(definition.target, webhook_allow, secrets),
     ]
     named = {e.field for e in errors}
     errors += [e for e in _recurrence(definition, now_ms, allow_past) if e.field not in named]
@@ -70,9 +78,11 @@ def check_payload(text: str) -> None:
         raise TooLarge(detail, code="payload_too_large")
 
 
-def check_target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> None:
+def check_target(
+    target: Mapping[str, object], webhook_allow: tuple[str, ...], secrets: SecretPolicy = STRICTEST
+) -> None:
     """Raise InvalidField with everything that is wrong with a target by itself."""
-    errors = list(_target(target, webhook_allow))
+    errors = list(_target(target, webhook_allow, secrets))
     if errors:
         raise InvalidField(errors)
 
@@ -161,5 +171,7 @@ def _not_offered(definition: Definition) -> Iterable[FieldError]:
         yield FieldError("target.type", f"{definition.target['type']} is not offered yet")
 
 
-def _target(target: Mapping[str, object], webhook_allow: tuple[str, ...]) -> Iterable[FieldError]:
-    return () if target.get("type") in LATER_TARGETS else registry.problems(target, webhook_allow)
+def _target(
+    target: Mapping[str, object], webhook_allow: tuple[str, ...], secrets: SecretPolicy
+) -> Iterable[FieldError]:
+    return () if target.get("type") in LATER_TARGETS else registry.problems(target, webhook_allow, secrets)

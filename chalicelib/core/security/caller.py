@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
+
+from chalicelib.core.security.permissions import ADMIN, ROLES, Permission, Role, granted
 
 DEFAULT_TENANT: Final = "default"
 SERVICE_SUBJECT: Final = "chronowatch"  # the service itself; also the holder of its own leases
 
 
 class Caller(Struct, frozen=True):
-    """``roles`` are names of ``core.security.permissions``; a name that is not known there grants nothing."""
+    """Who asks, and what they may: resolved once, when they were identified. Made by ``caller_of``.
+
+    ``permissions`` is what the caller may do at all, ``on_every_owner`` those of them that reach every owner's things.
+    They are two sets, since who is a viewer and a user may read every owner's and change only their own.
+    ``credential`` says how they proved who they are: ``off``, ``none``, ``system``, ``jwt`` or ``key:<id>``. What one
+    keeps open ends at ``expires_at_ms`` (None: never). ``depth`` counts the webhooks of this service that led to the
+    call: what the caller makes lies as deep.
+    """
 
     tenant: str
     subject: str
     roles: frozenset[str]
+    permissions: frozenset[Permission]
+    on_every_owner: frozenset[Permission]
+    credential: str
+    expires_at_ms: int | None
+    depth: int = 0
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the built-in role ``admin`` is among the roles; a role of a tenant's own can never be."""
+        return ADMIN in self.roles
 
 
-# Who every caller is while authentication is off: api.http.app decides that, and nothing else does.
-ANONYMOUS_ADMIN: Final = Caller(DEFAULT_TENANT, "anonymous", frozenset({"admin"}))
+def caller_of(
+    tenant: str,
+    subject: str,
+    roles: Iterable[str],
+    custom_roles: Mapping[str, Role],
+    *,
+    credential: str,
+    expires_at_ms: int | None,
+    permissions: Iterable[Permission] = (),
+) -> Caller:
+    """A caller with what the named roles grant. A built-in name wins over the tenant's own; an unknown one grants
+    nothing. ``permissions``, of a key that lists them, come on top and reach the caller's own things only."""
+    names = frozenset(roles)
+    known = {**custom_roles, **ROLES}
+    direct = Role(frozenset(permissions), every_owner=False)
+    everything, on_every_owner = granted([*(known[name] for name in names if name in known), direct])
+    return Caller(tenant, subject, names, everything, on_every_owner, credential, expires_at_ms)
+
+
+# Who every caller is while authentication is off: adapters.identity.chain decides that, and nothing else does.
+ANONYMOUS_ADMIN: Final = caller_of(DEFAULT_TENANT, "anonymous", [ADMIN], {}, credential="off", expires_at_ms=None)
+
+
+def guest(permissions: Iterable[Permission]) -> Caller:
+    """A caller without credentials, where a call is open to them: they may do this, and nothing else."""
+    return caller_of(
+        DEFAULT_TENANT, "anonymous", [], {}, credential="none", expires_at_ms=None, permissions=permissions
+    )
 
 
 def system_caller(tenant: str) -> Caller:
     """The service itself, where a worker calls a use case for a tenant."""
-    return Caller(tenant, SERVICE_SUBJECT, frozenset({"admin"}))
+    return caller_of(tenant, SERVICE_SUBJECT, [ADMIN], {}, credential="system", expires_at_ms=None)

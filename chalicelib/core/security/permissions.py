@@ -2,37 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeGuard, get_args
+
+from msgspec import Struct
 
 Permission = Literal[
-    "schedules.read",
-    "schedules.write",
-    "executions.read",
-    "executions.write",
-    "leases.read",
-    "leases.use",
-    "leases.break",
-    "ticks.read",
-    "ticks.admin",
-    "cluster.read",
-    "cluster.join",
-    "health.read",
-    "time.read",
-    "docs.read",
+    "schedules:read",
+    "schedules:write",
+    "schedules:trigger",
+    "executions:read",
+    "executions:retry",
+    "executions:cancel",
+    "executions:report",
+    "leases:read",
+    "leases:acquire",
+    "leases:break",
+    "ticks:read",
+    "ticks:write",
+    "cluster:read",
+    "cluster:write",
+    "health:read",
+    "time:read",
+    "docs:read",
+    "keys:read",
+    "keys:write",
+    "roles:read",
+    "roles:write",
+    "policies:read",
+    "policies:write",
+    "audit:read",
+    "queue:pause",
+    "workflows:read",
+    "workflows:write",
+    "workflows:start",
+    "workflows:approve",
+    "triggers:read",
+    "triggers:write",
 ]
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
+ADMIN: Final = "admin"
 
-_EVERYBODY: Final[frozenset[Permission]] = frozenset(
-    {"schedules.read", "executions.read", "leases.read", "ticks.read", "health.read", "time.read", "docs.read"}
+
+class Role(Struct, frozen=True):
+    """What a role permits, and whether on every owner's things; else on what the caller owns."""
+
+    permissions: frozenset[Permission]
+    every_owner: bool
+
+
+_ADMIN_ONLY: Final[frozenset[Permission]] = frozenset(
+    {
+        "leases:break",
+        "ticks:write",
+        "keys:read",
+        "keys:write",
+        "roles:read",
+        "roles:write",
+        "policies:write",
+        "audit:read",
+        "queue:pause",
+    }
 )
-_VIEWER: Final[frozenset[Permission]] = _EVERYBODY | {"cluster.read"}
-_WORK: Final[frozenset[Permission]] = frozenset({"schedules.write", "executions.write", "leases.use"})
+_OPERATOR: Final[frozenset[Permission]] = PERMISSIONS - _ADMIN_ONLY
+_CLUSTER: Final[frozenset[Permission]] = frozenset({"cluster:read", "cluster:write"})
 
-GRANTED: Final[Mapping[str, frozenset[Permission]]] = {
-    "admin": PERMISSIONS,
-    "operator": _VIEWER | _WORK | {"cluster.join"},
-    "user": _EVERYBODY | _WORK,
-    "viewer": _VIEWER,
+ROLES: Final[Mapping[str, Role]] = {
+    ADMIN: Role(PERMISSIONS, every_owner=True),
+    "operator": Role(_OPERATOR, every_owner=True),
+    "user": Role(_OPERATOR - _CLUSTER, every_owner=False),
+    "viewer": Role(frozenset(p for p in _OPERATOR if p.endswith(":read")), every_owner=True),
 }
-EVERY_OWNER: Final = frozenset({"admin", "operator", "viewer"})  # the others: what their subject owns
+
+
+def is_permission(text: str) -> TypeGuard[Permission]:
+    """Whether there is such a permission."""
+    return text in PERMISSIONS
+
+
+def granted(roles: Iterable[Role]) -> tuple[frozenset[Permission], frozenset[Permission]]:
+    """What roles permit together, and which of that holds for every owner's things."""
+    chosen = list(roles)
+    everything = frozenset[Permission]().union(*(role.permissions for role in chosen))
+    return everything, frozenset[Permission]().union(*(role.permissions for role in chosen if role.every_owner))

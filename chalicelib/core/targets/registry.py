@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final, Union
 
 from chalicelib.core.errors import FieldError
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.target_description import StoredTarget, TargetDescription
 
 # The value of ``type``, and the name of its modules: the description in ``core.targets.kinds``, what sends in
@@ -43,13 +44,15 @@ def wire_model() -> Any:
     return Union[tuple(kind.fields for kind in every_kind())]  # noqa: UP007 -- made at run time
 
 
-def problems(target: StoredTarget, webhook_allow: Sequence[str]) -> Iterator[FieldError]:
+def problems(
+    target: StoredTarget, webhook_allow: Sequence[str], secrets: SecretPolicy = STRICTEST
+) -> Iterator[FieldError]:
     """Everything that is wrong with a target by itself."""
     kind = _kind_in(target)
     if kind is None:
         yield FieldError("target.type", "must be one of " + ", ".join(NAMES))
     else:
-        yield from kind.problems(target, webhook_allow)
+        yield from kind.problems(target, webhook_allow, secrets)
 
 
 def normal_target(target: StoredTarget) -> dict[str, object]:

@@ -62,6 +62,8 @@ _FORBIDDEN_V6 = tuple(
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+_ISATAP = 0x00005EFE  # the third quarter of an address that ends in an IPv4 address (RFC 5214)
+_ISATAP_UNIVERSAL = 0x02000000  # and a bit there that may be set
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
@@ -212,7 +214,8 @@ def _parse_number(text: str) -> int:
 
 
 def _forms(address: Address) -> tuple[Address, ...]:
-    """The address and the IPv4 address inside it, if any: mapped (RFC 4291), compatible, 6to4 (RFC 3056), NAT64 (6052).
+    """The address and the IPv4 address inside it, if any: mapped (RFC 4291), compatible, 6to4 (RFC 3056), NAT64 (6052),
+    ISATAP (5214).
 
     A mapped address *is* its IPv4 address to the network stack, so only that one is judged.
     """
@@ -226,6 +229,8 @@ def _forms(address: Address) -> tuple[Address, ...]:
         return (plain, IPv4Address(int(plain) & 0xFFFFFFFF))
     if plain in _SIX_TO_FOUR:
         return (plain, IPv4Address((int(plain) >> 80) & 0xFFFFFFFF))
+    if (int(plain) >> 32) & ~_ISATAP_UNIVERSAL & 0xFFFFFFFF == _ISATAP:
+        return (plain, IPv4Address(int(plain) & 0xFFFFFFFF))
     return (plain,)
 
 

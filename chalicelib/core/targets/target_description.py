@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chalicelib.core.errors import FieldError
+from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS
 
 TargetName = Annotated[str, Meta(min_length=1, max_length=TARGET_NAME_MAX_CHARS)]
@@ -51,6 +52,7 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
 
     fields: type[TargetFields]
     rules: Mapping[str, FieldRule]  # one for each field
+    header_refs: Callable[[StoredTarget], Mapping[str, str]] = lambda _: {}  # references by field: values that are sent
     defaults: StoredTarget = {}  # filled in when a target is stored; the wire model distinguishes absent from given
     secret_fields: tuple[str, ...]  # those that name a secret
     destination: Callable[[StoredTarget], str]  # what the limits of destinations count by
@@ -81,7 +83,9 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
         names = [*(name for name in order if name in filled), *(name for name in filled if name not in order)]
         return {name: filled[name] for name in names}
 
-    def problems(self, target: StoredTarget, webhook_allow: Sequence[str]) -> Iterator[FieldError]:
+    def problems(
+        self, target: StoredTarget, webhook_allow: Sequence[str], secrets: SecretPolicy = STRICTEST
+    ) -> Iterator[FieldError]:
         """Everything that is wrong with a target by itself."""
         shapes = _shapes(self.fields)
         for name in target:
@@ -92,7 +96,12 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
             problem = "is required" if required else None
             if value is not None:
                 problem = _problem(value, shape, self.rules[name], webhook_allow)
+                if problem is None and name in self.secret_fields and isinstance(value, str):
+                    problem = secrets.problem(value)
             if problem:
+                yield FieldError(f"target.{name}", problem)
+        for name, ref in self.header_refs(target).items():
+            if problem := secrets.header_problem(ref):
                 yield FieldError(f"target.{name}", problem)
 
 

@@ -44,7 +44,10 @@ UNSAID = (
     Unsaid("invalid_field", STATE, "type", "a DELAY schedule has no grid"),
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?(to_unix_ms|end_at_unix_ms)", "must not be before"),
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?retry_policy\.max_ms", "must not be less than base_ms"),
-    Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?"),
+    Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?|cidrs\.\d+"),
+    Unsaid("invalid_field", "a tenant may have roles of its own", r"roles\.\d+", "is unknown"),
+    Unsaid("invalid_field", TWO_FIELDS, "permissions", "not both"),
+    Unsaid("invalid_field", "it depends on the time at which it comes", "expires_at_unix_ms", "in the future"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
 )
 

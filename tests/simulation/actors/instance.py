@@ -28,6 +28,10 @@ class Ids:
         self._world.serial += 1
         return f"{now_ms:013d}{self._world.serial:013d}"
 
+    def secret_bits(self) -> int:
+        self._world.serial += 1
+        return self._world.serial
+
     def hlc(self) -> str:
         stamp = self._clock.now()
         if not stamp > self._last:

@@ -11,7 +11,7 @@ from chalicelib.workers import deliver
 from tests.simulation.actors.tables import Gate
 from tests.simulation.checkers import history
 from tests.simulation.faults import Fault
-from tests.simulation.world import World
+from tests.simulation.world import DeadLetter, World
 
 BATCH_MAX = 10
 RECEIVES_MAX = 10
@@ -173,5 +173,7 @@ class Queue:
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         fault: Fault | None = self._gate.enter("send_dead")
-        self._gate.world.record.dead.add(execution_id)
+        world = self._gate.world
+        world.record.dead.add(execution_id)
+        world.record.letters.append(DeadLetter(world.now, execution_id, world.current.instance))
         self._gate.leave(fault)

@@ -22,6 +22,8 @@ TEMPERS: dict[str, tuple[str, ...]] = {
     "mute": ("hang", "ok"),
     "async": ("accept_complete", "accept_fail", "accept_never", "accept_beat", "ok"),
     "gone": ("ok", "ok", "ok", "ok", "gone"),
+    "steady": ("steady",),
+    "sour": ("slow_error", "slow_error", "slow_error", "error", "ok"),
     "mixed": ("ok", "ok", "ok", "slow", "error", "hang", "accept_complete", "accept_never", "later", "refused"),
 }
 
@@ -101,8 +103,10 @@ class Targets:
 
     def _wait_ms(self, delivery: Delivery, kind: str) -> int:
         draw = crc32(f"wait/{self._gate.world.seed}/{delivery.execution_id}/{delivery.attempt}".encode())
-        if kind == "slow":
+        if kind in ("slow", "slow_error"):
             return min(delivery.timeout_ms, 120 + draw % 4_000)
+        if kind == "steady":  # over just when a later second begins
+            return 1_000 * (1 + draw % 3) - (draw >> 4) % 60
         if kind == "very_slow":
             return min(delivery.timeout_ms, 10_000 + draw % 30_000)
         if kind == "hang":
@@ -110,7 +114,7 @@ class Targets:
         return draw % 30
 
     def _outcome(self, delivery: Delivery, kind: str) -> Outcome:
-        if kind in ("ok", "slow", "very_slow"):
+        if kind in ("ok", "slow", "steady", "very_slow"):
             return Outcome("completed", http_status=200)
         if kind == "hang":
             return Outcome("failed", error_type="timeout", error="no answer")

@@ -18,8 +18,9 @@ from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Book, Page, Skipped
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
-from chalicelib.usecases import tick_feed, ticks
+from chalicelib.usecases import ticks
 from chalicelib.usecases.tick_feed import Dropped
+from tests.kit import followers
 from tests.simulation.actors.lease_clients import ClientProcess
 from tests.simulation.actors.tables import Gate, Ticks
 from tests.simulation.clock import NANOS_PER_MS
@@ -290,7 +291,7 @@ class Follower:
         until_ms = s.clock.now_ms() + (150_000 if self._slow else 30_000)
         got: list[Tick | Dropped] = []
         self._record.followed.append((self._last, got))
-        for item in tick_feed.follow(s, CALLER, self._frequency, self._last, until_ms, lambda: False):
+        for item in followers.follow(s, CALLER, self._frequency, self._last, until_ms, lambda: False):
             if isinstance(item, Tick | Dropped):
                 got.append(item)
                 self._last = item.sequence if isinstance(item, Tick) else item.until_sequence

@@ -11,16 +11,20 @@ from typing import Any
 from tests.simulation.checkers import (
     clocks,
     delays,
+    doubts,
     durable,
     failures,
     fencing,
+    hidden,
     history,
     leases,
     lost,
     machine,
     misses,
+    notices,
     obeyed,
     overtaken,
+    paced,
     progress,
     runs,
     shards,
@@ -29,6 +33,7 @@ from tests.simulation.checkers import (
     ticks,
     traffic,
     turns,
+    waits,
 )
 
 FIRINGS = (
@@ -47,6 +52,11 @@ FIRINGS = (
     failures,
     misses,
     silences,
+    waits,
+    doubts,
+    notices,
+    paced,
+    hidden,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chalicelib.core.executions.execution import SKIPPED, ExecutionKey
+from chalicelib.core.executions.execution import RETRY_REQUESTED, SKIPPED, ExecutionKey
+from chalicelib.core.policies import overlap
 from chalicelib.core.schedules.schedule import Key
 from tests.simulation.actors.tables import as_of_execution
-from tests.simulation.world import Dispatch, ExecutionWrite
+from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 
 BY_OVERLAP = ("was still running", "replaced by")
 
@@ -28,6 +29,10 @@ def check(play: Any) -> Iterable[str]:
         sent = [d for d in record.dispatches if d.key.schedule_id == key.id]
         yield from _one_at_work(key, sent, runs)
         yield from _rightly_skipped(runs)
+        if policies == {"queue"}:
+            yield from _first_come(sent, runs, writes)
+        if policies == {"replace"}:
+            yield from _later_wins(runs)
 
 
 def _one_at_work(key: Key, sent: Sequence[Dispatch], runs: dict[ExecutionKey, list[ExecutionWrite]]) -> Iterable[str]:
@@ -53,6 +58,53 @@ def _is_stale(d: Dispatch, writes: Sequence[ExecutionWrite]) -> bool:
     """Sent by a worker that had lost its claim meanwhile: receivers know it by its token."""
     now = as_of_execution(writes, d.started_ms)
     return now is None or now.attempt != d.attempt or not now.is_open
+
+
+def _first_come(
+    sent: Sequence[Dispatch], runs: dict[ExecutionKey, list[ExecutionWrite]], states: Sequence[StateWrite]
+) -> Iterable[str]:
+    """``queue``: what was claimed when another waited already is not sent before that one."""
+    in_line = {key: since_ms for key, w in runs.items() if (since_ms := _in_line_ms(key, w, states)) is not None}
+    began: dict[ExecutionKey, int] = {}
+    for d in sent:
+        began.setdefault(d.key, d.started_ms)
+    for d in sent:
+        if began[d.key] != d.started_ms or _is_stale(d, runs[d.key]) or _is_asked_for(runs[d.key]):
+            continue
+        claimed_ms = next((w.at_ms for w in runs[d.key] if w.record.attempt), d.started_ms)
+        for other, since_ms in in_line.items():
+            if other == d.key or since_ms >= claimed_ms or began.get(other, d.started_ms + 1) <= d.started_ms:
+                continue
+            seen = (as_of_execution(runs[other], at_ms) for at_ms in (d.look_ms, d.started_ms))
+            if all(record is not None and record.is_open for record in seen) and not _is_asked_for(runs[other]):
+                yield f"{d.key.id} came at {claimed_ms} and was sent before {other.id}, which waited since {since_ms}"
+
+
+def _in_line_ms(key: ExecutionKey, writes: Sequence[ExecutionWrite], states: Sequence[StateWrite]) -> int | None:
+    """Since when an execution waits for the slot: its schedule names it, and its own record says so."""
+    named = next((w.at_ms for w in states if w.state.waiting == overlap.ref_of(key)), None)
+    waits = next((w.at_ms for w in writes if w.record.waits), None)
+    return None if named is None or waits is None else max(named, waits)
+
+
+def _is_asked_for(writes: Sequence[ExecutionWrite]) -> bool:
+    return any(step.reason == RETRY_REQUESTED for step in writes[-1].record.history)
+
+
+def _later_wins(runs: dict[ExecutionKey, list[ExecutionWrite]]) -> Iterable[str]:
+    """``replace``: no grid instant gives way to an earlier one, whichever a worker took first."""
+    by_id = {key.id: key for key in runs}
+    for key, writes in runs.items():
+        for w in writes:
+            reason = (w.record.history[-1].reason if w.record.history else None) or ""
+            other = by_id.get(reason.partition(",")[0].removeprefix(f"{BY_OVERLAP[1]} "))
+            if w.record.is_open or other is None:
+                continue
+            came = as_of_execution(runs[other], w.at_ms)
+            if came is None or key.manual or other.manual or came.history or came.requested or w.record.requested:
+                continue  # what a caller asked for comes as of now
+            if other.firing_ms < key.firing_ms:
+                yield f"{key.id} {w.record.state} at {w.at_ms}, {reason}, which is the earlier one"
 
 
 def _rightly_skipped(runs: dict[ExecutionKey, list[ExecutionWrite]]) -> Iterable[str]:

@@ -14,6 +14,7 @@ from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claimed, Item
 from chalicelib.process.admission import Caps
+from chalicelib.process.limits import RECHECK_AHEAD_MIN_MS
 from chalicelib.usecases import schedules
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
@@ -102,7 +103,7 @@ def test_a_catch_up_slot_is_kept_by_a_worker_that_stalls() -> None:
     plant.run_until(last.retry_at_ms + 120_000)
     ended = {e.key: e for e in plant.executions(beat)}[last.key]
     assert ended.state == "completed"
-    assert ended.attempts[0].started_ms == last.retry_at_ms + 15_000 - RECHECK_AHEAD_MAX_MS
+    assert ended.attempts[0].started_ms == last.retry_at_ms + 15_000 - RECHECK_AHEAD_MIN_MS
 
 
 def test_a_catch_up_slot_is_kept_after_a_worker_that_died() -> None:

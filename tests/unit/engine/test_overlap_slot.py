@@ -109,6 +109,24 @@ def test_a_waiter_runs_though_nobody_woke_it() -> None:
     assert executions.get(plant.services, CALLER, waiter.id).state == "completed"
 
 
+def test_a_waiter_is_woken_when_a_newcomer_finds_the_slot_free_and_leaves_it_to_it() -> None:
+    """The first run has ended, and its worker has yet to wake the one that waits when a third one comes."""
+    plant = Plant(T0)
+    plain = plant.services
+    plant.hook.answer = plant.hook.slowly(2_950)
+    plant.create(type="RATE", expr="rate:1s", target=WEBHOOK, overlap="queue", max_runs=4)
+
+    def stand_still(items: Sequence[tuple[Execution, int]]) -> None:
+        if items[0][0].state == "completed":
+            plant.clock.sleep_until(plant.clock.now_ms() + 500)
+
+    plant.services = with_stores(plain, executions=Watched(plain.stores.executions, "update", stand_still))
+    plant.run_until(T0 + 15_000)
+    sent = [(d.firing_unix_ms - T0, at_ms - T0) for at_ms, d in plant.hook.sent]
+    assert [instant for instant, _ in sent] == [1_000, 2_000, 4_000]  # first come, first served
+    assert all(later - earlier < 4_000 for (_, earlier), (_, later) in pairwise(sent))
+
+
 def test_a_retry_keeps_the_slot() -> None:
     plant = Plant(T0)
     plant.hook.answer = lambda d: Outcome("failed", error_type="http_error") if d.attempt < 3 else Outcome("completed")

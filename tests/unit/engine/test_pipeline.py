@@ -15,6 +15,7 @@ from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
 from chalicelib.usecases import backfill, executions, schedules
 from tests.kit.plant import CALLER, Plant
+from tests.kit.watched import Watched
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 WEBHOOK = {"type": "webhook", "url": "http://127.0.0.1:9/", "method": "POST", "timeout_ms": 30_000}
@@ -156,6 +157,18 @@ def test_a_retry_begins_no_run_beside_the_one_that_its_first_end_had_queued() ->
     executions.retry(plant.services, CALLER, first.id)
     plant.run_until(T0 + 300_000)
     assert [e.firing_ms for e in plant.executions(chained)] == [T0 + 10_000, T0 + 20_000]
+
+
+def test_a_retry_whose_message_is_faster_than_its_write_begins_within_a_second() -> None:
+    plant = Plant(T0)
+    plain = plant.services
+    plant.hook.answer = lambda _: Outcome("failed", error_type="http_error", permanent=True)
+    once = plant.create(type="RATE", expr="rate:10s", max_runs=1, target=WEBHOOK)
+    plant.run_until(T0 + 12_000)
+    slow = Watched(plain.queue, "send", lambda _: plant.clock.sleep_until(plant.clock.now_ms() + 300))
+    plant.clock.start(lambda: executions.retry(replace(plain, queue=slow), CALLER, f"{once}-{T0 + 10_000}"))
+    plant.run_until(T0 + 13_000)
+    assert [d.attempt for _, d in plant.hook.sent] == [1, 2]
 
 
 def test_an_accepted_delivery_is_completed_by_its_caller() -> None:

@@ -14,12 +14,13 @@ from chalicelib.core.errors import Conflict, InvalidField, NotFound, OutcomeUnkn
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.limits import LEASE_POLL_MS
-from chalicelib.core.security.caller import ANONYMOUS_ADMIN, Caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.services import Config, Services
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import leases
 from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
+from tests.kit.callers import who
 from tests.kit.machine import manual_machine
 from tests.kit.services import make_services
 
@@ -224,10 +225,10 @@ def test_a_held_call_moves_its_place_on_rarely(d: Deployment) -> None:
 
 def test_every_write_is_stamped(d: Deployment) -> None:
     stamps = []
-    for who, token in (("a", 1), ("b", 2)):
-        acquire(d.first, who)
+    for holder, token in (("a", 1), ("b", 2)):
+        acquire(d.first, holder)
         stamps.append(leases.get(d.first, CALLER, "n").hlc)
-        release(d.first, who, token)
+        release(d.first, holder, token)
         stamps.append(leases.get(d.first, CALLER, "n").hlc)
     assert len(set(stamps)) == 4
     assert stamps == sorted(stamps)
@@ -236,7 +237,7 @@ def test_every_write_is_stamped(d: Deployment) -> None:
 
 def test_another_subject_is_not_the_holder(d: Deployment) -> None:
     acquire(d.first)
-    thief = Caller("default", "thief", frozenset({"user"}))
+    thief = who("thief", "user")
     with pytest.raises(Conflict):
         leases.release(d.first, thief, ReleaseLease(name="n", holder_id="a", fencing_token=1))
     answer = leases.acquire(d.first, thief, AcquireLease(name="n", holder_id="a", ttl_ms=TTL))

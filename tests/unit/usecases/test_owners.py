@@ -27,15 +27,16 @@ from chalicelib.usecases import (
 )
 from chalicelib.usecases.executions import ExecutionFilter
 from chalicelib.usecases.leases import AcquireLease, ReleaseLease, RenewLease
+from tests.kit.callers import who
 from tests.kit.machine import NOW_MS
 from tests.kit.services import make_services, with_stores
 
-ANN = Caller("acme", "ann", frozenset({"user"}))
-BOB = Caller("acme", "bob", frozenset({"user"}))
-OLGA = Caller("acme", "olga", frozenset({"operator"}))
-VERA = Caller("acme", "vera", frozenset({"viewer"}))
-ADA = Caller("acme", "ada", frozenset({"admin"}))
-STRANGER = Caller("other", "ann", frozenset({"admin"}))
+ANN = who("ann", "user", tenant="acme")
+BOB = who("bob", "user", tenant="acme")
+OLGA = who("olga", "operator", tenant="acme")
+VERA = who("vera", "viewer", tenant="acme")
+ADA = who("ada", "admin", tenant="acme")
+STRANGER = who("ann", "admin", tenant="other")
 GONE = "01KB0E5T0QJ8Z3V7M4N2X9YRSC"
 RATE: dict[str, Any] = {"type": "RATE", "expr": "rate:1h", "tags": ("t",)}
 

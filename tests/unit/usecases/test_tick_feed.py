@@ -8,6 +8,7 @@ from chalicelib.core.ticks.limits import TICK_STREAM_LAG_MAX_COUNT
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.usecases import tick_feed, ticks
 from chalicelib.usecases.tick_feed import Dropped
+from tests.kit import followers
 from tests.kit.plant import CALLER, Plant
 
 T0 = 1_795_252_800_000
@@ -29,7 +30,7 @@ def follow(plant: Plant, gone_ms: int, until_ms: int) -> list[tuple[int, int]]:
     came: list[tuple[int, int]] = []
 
     def listen() -> None:
-        items = tick_feed.follow(
+        items = followers.follow(
             plant.services, CALLER, SECOND, None, until_ms, lambda: plant.clock.now_ms() >= gone_ms
         )
         came.extend((item.sequence, plant.clock.now_ms() - T0) for item in items if isinstance(item, Tick))
@@ -45,7 +46,7 @@ def numbers(items: list[object]) -> list[int]:
 
 
 def test_with_the_end_in_the_past_it_gives_what_has_passed(plant: Plant) -> None:
-    found: list[object] = list(tick_feed.follow(plant.services, CALLER, SECOND, 0, 0, lambda: False))
+    found: list[object] = list(followers.follow(plant.services, CALLER, SECOND, 0, 0, lambda: False))
     assert numbers(found) == list(range(1, tick_feed.READ_ITEMS + 1))
 
 
@@ -64,7 +65,7 @@ def test_it_ends_when_nobody_listens_any_more(plant: Plant) -> None:
 
 
 def test_one_that_reads_too_slowly_is_told_what_it_lost_and_goes_on(plant: Plant) -> None:
-    follower = tick_feed.follow(plant.services, CALLER, SECOND, None, T0 + 900_000, lambda: False)
+    follower = followers.follow(plant.services, CALLER, SECOND, None, T0 + 900_000, lambda: False)
     first, second = next(follower), next(follower)
     assert isinstance(first, Tick)
     assert isinstance(second, Tick)

@@ -14,7 +14,6 @@ from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.clock.clock_bound import Interval, Observation
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.instants import parse_rfc3339
-from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks.frequencies import FREQUENCIES
 from chalicelib.core.ticks.limits import TICK_END_MAX_MS, TICK_TARGET_TIMEOUT_MS
 from chalicelib.ports.clock import Reading
@@ -25,6 +24,7 @@ from chalicelib.ports.work_queue import Outgoing
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import ticks
 from chalicelib.workers import sweep, tick_gate
+from tests.kit.callers import who
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
 from tests.kit.virtual_time import VirtualTime
@@ -228,8 +228,8 @@ class TestSwitching:
 
     def test_only_an_admin_switches(self) -> None:
         plant = Plant(T0)
-        with pytest.raises(Exception, match="admin"):
-            ticks.enable(plant.services, Caller("default", "olga", frozenset({"operator"})), "second")
+        with pytest.raises(Exception, match="do not permit ticks:write"):
+            ticks.enable(plant.services, who("olga", "operator"), "second")
         with pytest.raises(Exception, match="no such tick stream"):
             ticks.enable(plant.services, CALLER, "fortnight")
 

@@ -17,32 +17,35 @@ from queue import SimpleQueue
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.aws.failures import failed
-from chalicelib.adapters.aws.secrets import SecretUnavailable
 from chalicelib.adapters.http.connection import HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
 from chalicelib.adapters.targets.webhook import WebhookSender
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS
+from chalicelib.ports.secrets import SecretMissing
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
 from tests.kit.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
 
 NOW_MS = 1_795_252_805_002
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SECRET = b"a key of twenty-four byt"
+TEXT = "whsec_" + base64.b64encode(SECRET).decode()
 
 
 class Keys:
-    """Signing keys from a dictionary; counts the readings."""
+    """Secrets from a dictionary; counts the readings."""
 
-    def __init__(self, known: Mapping[str, tuple[bytes, ...]]) -> None:
+    def __init__(self, known: Mapping[str, tuple[str, ...]]) -> None:
         self.known = known
         self.read = 0
 
-    def keys(self, secret_ref: str) -> tuple[bytes, ...]:
+    def values(self, ref: str) -> tuple[str, ...]:
         self.read += 1
-        if secret_ref not in self.known:
-            raise SecretUnavailable(failed("rejected", "no such secret", permanent=True))
-        return self.known[secret_ref]
+        if ref not in self.known:
+            raise SecretMissing("no such secret")
+        return self.known[ref]
+
+    def refused(self, ref: str, values: tuple[str, ...]) -> bool:
+        return False
 
 
 class Names:
@@ -75,7 +78,7 @@ def make_target() -> Iterator[Callable[..., WebhookSender]]:
 
 @pytest.fixture
 def target(make_target) -> WebhookSender:
-    return make_target(secrets=Keys({"ssm:/hook": (SECRET,)}))
+    return make_target(secrets=Keys({"ssm:/hook": (TEXT,)}))
 
 
 def delivery(url: str, *, timeout_ms: int = GUARD_S * 1000, execution_id: str = "01KB-1", **fields: object) -> Delivery:
@@ -122,6 +125,7 @@ def test_a_firing_arrives_as_the_contract_says(target: WebhookSender, receiver: 
         "content-length": str(len(request.body)),
         "idempotency-key": "01KB-1",
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "x-chrono-depth": "1",
         "webhook-id": "01KB-1",
         "webhook-timestamp": str(NOW_MS // 1000),
     }
@@ -473,9 +477,25 @@ def test_a_forbidden_literal_is_rejected(make_target, receiver: Receiver):
     assert receiver.connections == 0
 
 
-def test_of_several_addresses_only_the_allowed_are_called(make_target, receiver: Receiver):
-    target = make_target(allow=("127.0.0.1",), resolver=Names(["10.0.0.1", "127.0.0.1"]))
-    assert send(target, url_of(receiver, "hook.test")).kind == "completed"
+@pytest.mark.parametrize("answer", [["10.0.0.1", "127.0.0.1"], ["127.0.0.1", "169.254.169.254"]])
+def test_one_bad_address_of_a_name_is_enough(make_target, receiver: Receiver, answer: list[str]):
+    outcome = send(make_target(allow=("127.0.0.1",), resolver=Names(answer)), url_of(receiver, "hook.test"))
+    assert (outcome.error_type, outcome.permanent) == ("rejected", True)
+    assert next(each for each in answer if each != "127.0.0.1") in (outcome.error or "")
+    assert receiver.connections == 0
+
+
+def test_a_kept_connection_is_not_used_when_the_name_has_moved(make_target, receiver: Receiver):
+    elsewhere = Receiver(socket.create_server(("127.0.0.2", receiver.port)))
+    elsewhere.start()
+    try:
+        target = make_target(allow=("127.0.0.0/8",), resolver=Names(["127.0.0.1"], ["127.0.0.2"], ["127.0.0.1"]))
+        for _ in range(3):
+            assert send(target, url_of(receiver, "hook.test")).kind == "completed"
+    finally:
+        elsewhere.stop()
+    assert [len(elsewhere.requests), elsewhere.connections] == [1, 1]
+    assert [request.connection for request in receiver.requests] == [1, 1]
 
 
 def test_a_name_is_asked_once_a_delivery_so_it_cannot_be_rebound(make_target, receiver: Receiver):
@@ -515,7 +535,7 @@ def test_preparing_never_raises(make_target):
 
 
 def test_preparing_reads_the_secret(make_target, receiver: Receiver):
-    keys = Keys({"ssm:/hook": (SECRET,)})
+    keys = Keys({"ssm:/hook": (TEXT,)})
     make_target(secrets=keys).prepare(delivery(url_of(receiver), secret_ref="ssm:/hook"))
     assert keys.read == 1
 

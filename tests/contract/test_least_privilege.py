@@ -1,0 +1,285 @@
+"""Each function's policy allows what its code was seen to ask of AWS, and nothing else but what is listed here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.aws.work_queue import SqsQueue
+from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.api.http.routes import table
+from chalicelib.core.queue_messages import encode
+from chalicelib.ports.services import Config, Services, assemble
+from chalicelib.ports.target import Delivery, Outcome
+from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.workers import deliver, feed, reconcile, sweep
+from chalicelib.workers.feed import Written
+from infra.state import State
+from infra.tenant_keys import DEPLOYMENT_KEYS, TAG
+from tests.contract.rights import Seen, allowed, permits
+from tests.kit.emulator import REGION
+from tests.kit.house import House
+from tests.kit.machine import NOW_MS, MovableClock, manual_machine
+from tests.kit.targets import Recorder
+
+pytestmark = pytest.mark.emulator
+
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed")
+LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+STREAMED = {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}
+TARGETS = {"events:PutEvents", "sns:Publish", "lambda:InvokeFunction", "states:StartExecution"}
+SECRETS = {"secretsmanager:GetSecretValue", "ssm:GetParameter", "kms:Decrypt"}
+SEALED = {"kms:GenerateDataKey", "kms:Decrypt"}
+
+# What a function may do that its code does not ask for in this play, and why.
+UNSEEN: dict[str, list[tuple[set[str], str]]] = {
+    name: [
+        (LOGS, "Lambda writes the log under the function's role"),
+        (TRACES, "with CHRONO_TRACING=xray the X-Ray client sends them"),
+    ]
+    for name in FUNCTIONS
+}
+for name in ("api", "deliver", "sweep", "feed"):
+    UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
+UNSEEN["deliver"] += [
+    (POLLED, "Lambda polls the queue under the function's role"),
+    (TARGETS, "kinds of targets: tests/tidy/test_target_kinds.py holds them to their descriptions"),
+    (SECRETS, "signing secrets of webhooks: the same test"),
+]
+UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
+COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
+UNSEEN["deliver"].append(COUNTED)
+UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
+UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
+UNSEEN["feed"] += [
+    (STREAMED, "Lambda reads the stream under the function's role"),
+    ({"events:PutEvents"}, "events go out through the target kind of that name, which is a recorder here"),
+]
+
+
+class Copied:
+    """The real queue, with a copy of its messages: they are due at instants of a clock that is not the emulator's."""
+
+    def __init__(self, inner: SqsQueue, copies: list[Incoming]) -> None:
+        self._inner, self._copies = inner, copies
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        self._inner.send(messages)
+        for message in messages:
+            self._copies.append(Incoming(f"r{len(self._copies)}", encode(message.message), 1))
+
+    def send_dead(self, execution_id: str, event: str, reason: str) -> None:
+        self._inner.send_dead(execution_id, event, reason)
+
+
+class Cast:
+    """The five functions over one set of tables and one clock, each with clients and a memory of its own."""
+
+    def __init__(self, endpoint: str, stage: str) -> None:
+        self.clock = MovableClock(NOW_MS)
+        self.queued: list[Incoming] = []
+        self.seen = {name: Seen() for name in FUNCTIONS}
+        self.bus = Recorder(self.clock)
+        self.of = {name: self._services(name, endpoint, stage) for name in FUNCTIONS}
+        self.house = House()
+        self.house.services = self.of["api"]
+        self.called: set[tuple[str, str]] = set()
+
+    def _services(self, name: str, endpoint: str, stage: str) -> Services:
+        clients = Clients(REGION, endpoint, listener=self.seen[name])
+        queue = Copied(SqsQueue.of_stage(clients.factory("sqs"), stage), self.queued)
+        stores = open_stores(clients.factory("dynamodb"), stage)
+        config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))
+        config = replace(config, instance=f"{name}-1")
+        return assemble(config, manual_machine(self.clock), stores, queue, {"eventbridge": self.bus, "log": self.bus})
+
+    def call(self, method: str, path: str, body: Any = None, *, query: str = "", **params: str) -> Any:
+        """A call of the API by the path of its operation."""
+        filled = path.format(**params)
+        headers = (
+            {"idempotency-key": f"key {len(self.called)} {body}"}
+            if method == "POST" and path == "/api/v1/schedules"
+            else {}
+        )
+        answer = self.house.call(method, filled, body, query=query, headers=headers)
+        assert answer.status < 300, (method, filled, answer)
+        self.called.add((method, path))
+        return answer.json if answer.body.startswith(b"{") else None
+
+    def deliver(self) -> None:
+        """Hand the function what was queued, and what that queued; what is held back longer comes a minute later."""
+        for _ in range(2):
+            batch, self.queued[:] = list(self.queued), []
+            deliver.run(self.of["deliver"], batch)
+
+    def minute(self) -> None:
+        self.clock.advance(60_000)
+        sweep.run(self.of["sweep"])
+        reconcile.run(self.of["reconcile"])
+        self.deliver()
+
+
+def play(cast: Cast) -> None:
+    """A day of a deployment: every call of the API, firings that succeed, fail and die."""
+    one = "/api/v1/schedules/{schedule_id}"
+    rate = {"type": "RATE", "expr": "rate:30s", "target": {"type": "log"}}
+    sweep.run(cast.of["sweep"])
+    made = cast.call("POST", "/api/v1/schedules", {**rate, "name": "a", "monitor": {"window_ms": 120_000}})["id"]
+    cast.call("POST", "/api/v1/schedules", {**rate, "overlap": "forbid", "expr": "rate:31s"})
+    at = {"schedule_id": made}
+    cast.call("PATCH", one, {"name": "b", "tags": ["x"]}, **at)
+    cast.call("PATCH", one, {"name": None, "monitor": None}, **at)
+    cast.call("PATCH", one, {"monitor": {"window_ms": 60_000}, "retry_policy": {"max_attempts": 2}}, **at)
+    cast.call("POST", "/api/v1/schedules", {**rate, "expr": "rate:29s", "pause_after_failures": 1, "name": "p"})
+    cast.call("POST", "/api/v1/schedules", {**rate, "expr": "rate:28s", "catch_up_window_ms": 1000, "name": "c"})
+    for verb in ("pause", "resume", "trigger"):
+        cast.call("POST", one + f":{verb}", {}, **at)
+    for _ in range(3):
+        cast.minute()
+    cast.bus.answer = lambda _: Outcome("failed", error_type="http_error", http_status=500)
+    for _ in range(4):
+        cast.minute()
+    cast.bus.answer = lambda _: Outcome("completed")
+    _read_all(cast, one, at)
+    _change_executions(cast, made)
+    _use_the_rest(cast)
+    _die_on_the_way(cast, rate)
+    _feed_all(cast)
+    cast.call("DELETE", one, **at)
+    for _ in range(3):
+        cast.minute()
+
+
+def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
+    cast.call("GET", "/api/v1/schedules", query="limit=1")
+    cast.call("GET", one, **at)
+    cast.call("GET", one + "/ledger", **at)
+    cast.call("GET", one + "/executions", **at)
+    cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
+    cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
+    cast.call("GET", "/api/v1/schedules:export")
+    cast.call("GET", "/api/v1/executions", query="limit=10")
+
+
+def _change_executions(cast: Cast, schedule_id: str) -> None:
+    one = "/api/v1/executions/{execution_id}"
+    found = cast.call("GET", "/api/v1/executions", query=f"schedule_id={schedule_id}&limit=50")["items"]
+    failed = [e for e in found if e["delivery_state"] == "failed"]
+    done = [e for e in found if e["delivery_state"] == "completed"]
+    assert failed
+    assert done
+    cast.call("GET", one, execution_id=done[0]["id"])
+    cast.call("POST", one + "/logs", {"message": "hello"}, execution_id=done[0]["id"])
+    cast.call("GET", one + "/logs", execution_id=done[0]["id"])
+    cast.call("POST", one + ":retry", {}, execution_id=failed[0]["id"])
+    cast.deliver()
+    triggered = cast.call("POST", "/api/v1/schedules/{schedule_id}:trigger", {}, schedule_id=schedule_id)
+    cast.call("POST", one + ":cancel", {}, execution_id=triggered["execution_id"])
+
+
+def _use_the_rest(cast: Cast) -> None:
+    key = "/api/v1/keys/{key_id}"
+    made = cast.call("POST", "/api/v1/keys", {"name": "k", "roles": ["viewer"]})["id"]
+    cast.call("GET", "/api/v1/keys")
+    cast.call("GET", key, key_id=made)
+    cast.call("POST", key + ":rotate", {}, key_id=made)
+    role = "/api/v1/roles/{role}"
+    cast.call("PUT", role, {"permissions": ["schedules:read"]}, role="reader")
+    cast.call("GET", "/api/v1/roles")
+    cast.call("GET", role, role="reader")
+    cast.call("DELETE", role, role="reader")
+    job = cast.call("POST", "/jobs", {"type": "recurrente", "cron_expression": "*/5 * * * *"})
+    for method, path in (("GET", ""), ("GET", "/status"), ("GET", "/executions"), ("POST", "/cancel"), ("DELETE", "")):
+        cast.call(method, "/jobs/{job_id}" + path, {} if method == "POST" else None, job_id=job["id"])
+    cast.call("GET", "/jobs")
+    for verb, body in (
+        ("acquire", {"name": "l", "holder_id": "x", "ttl_ms": 60_000}),
+        ("break", {"name": "l"}),
+    ):
+        cast.call("POST", f"/api/v1/leases:{verb}", body)
+    cast.call("GET", "/api/v1/leases")
+    cast.call("GET", "/api/v1/ticks")
+    cast.call("POST", "/api/v1/ticks/{frequency}:enable", {}, frequency="second")
+    cast.house.call("GET", "/health")
+    cast.call("GET", "/debug/cluster")
+
+
+def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
+    """A worker that dies while it sends, and one schedule that ends."""
+
+    def die(_: Delivery) -> Outcome:
+        raise SystemExit
+
+    cast.call("POST", "/api/v1/schedules", {**rate, "max_runs": 2, "expr": "rate:20s", "name": "ends"})
+    cast.bus.answer = die
+    cast.clock.advance(60_000)
+    sweep.run(cast.of["sweep"])
+    batch, cast.queued[:] = list(cast.queued), []
+    with contextlib.suppress(SystemExit):
+        deliver.run(cast.of["deliver"], batch)
+    cast.bus.answer = lambda _: Outcome("completed")
+    cast.clock.advance(600_000)  # what was due meanwhile is missed, and what the dead worker had is taken over
+    for name in ("sweep", "reconcile"):
+        cast.of[name] = replace(cast.of[name], config=replace(cast.of[name].config, zone_data="2026.7"))
+    for _ in range(4):
+        cast.minute()
+
+
+def _feed_all(cast: Cast) -> None:
+    stores = cast.of["api"].stores
+    page = stores.executions.recent("default", range(1), 0, 1 << 50, 100, None)
+    feed.run(cast.of["feed"], [Written(None, e) for e in stores.executions.get(page.keys).values()])
+
+
+@pytest.fixture(scope="module")
+def cast(endpoint: str, resources: tuple[State, dict[str, str]]) -> Cast:
+    made = Cast(endpoint, resources[0].stage)
+    play(made)
+    return made
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_call_that_was_seen_is_allowed(cast: Cast, function: str) -> None:
+    seen = cast.seen[function].actions
+    assert seen
+    as_deployed = {(action, name) for action, name in seen}
+    assert not {(action, name) for action, name in as_deployed if not permits(function, action, name)}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_permission_was_seen_in_use_or_is_listed_with_its_reason(cast: Cast, function: str) -> None:
+    seen = {action for action, _ in cast.seen[function].actions}
+    listed = {action for actions, _ in UNSEEN[function] for action in actions}
+    assert allowed(function) - seen - listed == set()
+    assert listed <= allowed(function), "a reason without a permission"
+
+
+def test_the_play_calls_the_nouns_of_the_api(cast: Cast) -> None:
+    assert len(cast.called) > 25
+    assert {path.split("/")[3].partition(":")[0] for _, path in cast.called if path.startswith("/api/v1")} >= {
+        op.path.split("/")[3].partition(":")[0]
+        for op in table().operations
+        if op.path.startswith("/api/v1/") and op.permission not in ("docs:read", "time:read")
+    }
+
+
+def test_the_keys_that_the_api_names_are_those_of_its_tenant_or_the_deployment(cast: Cast) -> None:
+    """So it goes on working where its role is bound to them (scripts/package --tenant-tags)."""
+    named = cast.seen["api"].leading_keys
+    patterns = [pattern.replace(TAG, "default") for pattern in (TAG, f"{TAG}#*", *DEPLOYMENT_KEYS)]
+    assert len(named) > 10
+    assert not {key for key in named if not any(fnmatchcase(key, pattern) for pattern in patterns)}
+
+
+def test_a_call_without_a_permission_would_be_found(cast: Cast) -> None:
+    assert not permits("api", "dynamodb:Scan", "chronowatch-x-schedules")
+    assert not permits("api", "dynamodb:GetItem", "others-table")
+    assert permits("api", "dynamodb:GetItem", "chronowatch-x-schedules")

@@ -1,0 +1,100 @@
+"""API keys of the real dev server: the first is printed once, used, and ended; and its end holds on another server."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chalicelib.core.keys.limits import KEY_ENDS_WITHIN_MS
+from tests.e2e.dev_server import DevServer, wait_for
+
+KEY = re.compile(r"cw_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}")
+BOOTSTRAP = "a-bootstrap-key-of-more-than-32-characters"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def served(server: DevServer) -> str:
+    """What it printed until it was ready."""
+    server.launch()
+    return wait_for("the greeting", lambda: server.output() if "Ctrl-C stops it" in server.output() else "", 60)
+
+
+def status(server: DevServer, key: str) -> int:
+    return server.call("GET", "/api/v1/schedules", headers=bearer(key))[0]
+
+
+def made(server: DevServer, key: str, **wanted: Any) -> dict[str, Any]:
+    code, answer = server.call("POST", "/api/v1/keys", {"name": "ci"} | wanted, bearer(key))
+    assert code == 201, answer
+    assert isinstance(answer, dict)
+    return answer
+
+
+def ticks(server: DevServer, key: str) -> http.client.HTTPResponse:
+    """An open stream."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=KEY_ENDS_WITHIN_MS / 1000)
+    connection.request("GET", "/api/v1/ticks/second", headers={"Accept": "text/event-stream", **bearer(key)})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert answer.readline() == b"retry: 1000\n"
+    return answer
+
+
+def test_the_first_key_is_printed_once_and_the_end_of_a_key_holds_on_every_server(
+    aws: str, new_server: Callable[..., DevServer], tmp_path: Path
+) -> None:
+    env = {"CHRONO_AUTH": "apikey", "AWS_ENDPOINT_URL": aws}
+    one, other = new_server(env=env), new_server(env=env)
+    [first] = KEY.findall(served(one))
+    assert KEY.findall(served(other)) == [], "it is printed once"
+    assert one.call("GET", "/health")[0] == 401
+    assert one.call("GET", "/health", headers=bearer(first))[0] == 200
+
+    working = made(one, first, roles=["operator"])
+    assert (status(one, working["key"]), status(other, working["key"])) == (200, 200)
+    stream = ticks(one, working["key"])
+    assert other.call("DELETE", f"/api/v1/keys/{working['id']}", headers=bearer(first))[0] == 200
+    ended = time.monotonic()
+    assert status(other, working["key"]) == 401
+    while stream.readline():  # a time-out here: it did not end in time
+        assert time.monotonic() - ended < KEY_ENDS_WITHIN_MS / 1000
+    assert status(one, working["key"]) == 401
+    assert time.monotonic() - ended < KEY_ENDS_WITHIN_MS / 1000
+
+    code, leaked = one.call("POST", "/api/v1/keys:report-leaked", [{"token": first}])
+    assert (code, leaked[0]["label"]) == (200, "true_positive")
+    assert status(one, first) == 401
+
+    for server in (one, other):
+        server.stop()
+    secrets = [key.rpartition("_")[2].encode() for key in (first, working["key"])]
+    kept = [p for s in (one, other) for p in s.data_dir.rglob("*") if p.is_file()]
+    assert any(p.suffix == ".log" for p in kept)
+    assert not [p for p in kept if any(secret in p.read_bytes() for secret in secrets)]
+
+
+def test_the_bootstrap_key_is_an_admin_and_state_of_the_disk_holds_no_key(
+    new_server: Callable[..., DevServer],
+) -> None:
+    server = new_server(env={"CHRONO_AUTH": "apikey", "CHRONO_BOOTSTRAP_KEY": BOOTSTRAP})
+    assert KEY.findall(served(server)) == [], "there is an admin key already"
+    admin = made(server, BOOTSTRAP, roles=["admin"])
+    assert server.call("GET", "/api/v1/keys", headers=bearer(admin["key"]))[1]["items"][0]["last_used_unix_ms"]
+    assert server.stop() < 10
+    server.env.pop("CHRONO_BOOTSTRAP_KEY")
+    assert KEY.findall(served(server)) == [], "there was a key before"
+    assert (status(server, admin["key"]), status(server, BOOTSTRAP)) == (200, 401)
+    code, refused = server.call("DELETE", f"/api/v1/keys/{admin['id']}", headers=bearer(admin["key"]))
+    assert (code, refused["code"]) == (409, "last_admin_key")
+    server.stop()
+    secret = admin["key"].rpartition("_")[2].encode()
+    found = [p for p in server.data_dir.rglob("*") if p.is_file()]
+    assert any(admin["id"].encode() in p.read_bytes() for p in found), "the key itself is on the disk"
+    assert not [p for p in found if secret in p.read_bytes() or BOOTSTRAP.encode() in p.read_bytes()]

@@ -1,0 +1,229 @@
+"""Worlds made for one situation each: what chance brings together in one world of thousands, and a checker needs often.
+
+Three seeds in ten are such a world. A situation is drawn apart from the plan that it replaces, so the other seeds keep
+theirs. In a calm one nothing goes wrong but what targets do, so that everything that waits can be timed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.core.schedules.schedule import RetryPolicy
+from chalicelib.process.admission import Caps
+from tests.simulation import scenario
+from tests.simulation.faults import Fault
+from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
+
+SECOND = 1000
+SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a world is for. ``fields`` of its schedules and ``amounts`` of its faults are drawn; ``ops`` are kinds of
+    operations, those of a group at one moment; ``methods`` are the calls at which its faults strike."""
+
+    fields: Callable[[random.Random], Mapping[str, Any]]
+    ops: Sequence[tuple[str, ...]] = ()
+    op_groups: Sequence[int] = (0,)
+    gaps_ms: Sequence[int] = (0,)
+    kinds: Sequence[str] = ()
+    amounts_ms: Sequence[int] = (1_000,)
+    methods: Sequence[str] = ()
+    faults: Sequence[int] = (3, 4, 6)
+    caps: Caps | None = None  # None: no limits
+    changes: Mapping[str, Any] | None = None  # of the scenario itself
+    weight: int = 1
+
+    @property
+    def calm(self) -> bool:
+        return not self.kinds
+
+
+def _rate(interval_s: int, runs: int, temper: str, **fields: Any) -> Mapping[str, Any]:
+    return {
+        "type": "RATE",
+        "expr": f"rate:{interval_s}s",
+        "max_runs": runs,
+        "target": {"type": "webhook", "url": f"https://example.com/{temper}"},
+        **fields,
+    }
+
+
+def _line(r: random.Random) -> Mapping[str, Any]:
+    return _rate(1, 60, r.choice(("steady", "steady", "slow")), overlap="queue", timeout_ms=5 * SECOND)
+
+
+def _rivals(r: random.Random) -> Mapping[str, Any]:
+    return _rate(2, 40, "slow", overlap="replace", catch_up_window_ms=600 * SECOND, timeout_ms=12 * SECOND)
+
+
+def _flood(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((1, 2, 3)), 60, "good", catch_up_window_ms=600 * SECOND)
+
+
+def _doubt(r: random.Random) -> Mapping[str, Any]:
+    return _rate(2, 40, "sour", timeout_ms=12 * SECOND, retry_policy=RetryPolicy(max_attempts=r.choice((1, 1, 2))))
+
+
+def _veil(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((2, 3)), 40, r.choice(("good", "flaky", "async")), timeout_ms=5 * SECOND)
+
+
+def _duel(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((5, 7, 11)), 60, "good")
+
+
+def _brim(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((3, 7)), 24, "good", catch_up_window_ms=600 * SECOND)
+
+
+def _refused(r: random.Random) -> Mapping[str, Any]:
+    return _rate(2, 30, "slow", catch_up_window_ms=600 * SECOND, timeout_ms=12 * SECOND)
+
+
+def _accepted(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((3, 5)), 24, "async", timeout_ms=r.choice((3, 5, 12)) * SECOND)
+
+
+def _narrow(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((2, 3)), 30, r.choice(("good", "slow")), timeout_ms=5 * SECOND)
+
+
+def _chained(r: random.Random) -> Mapping[str, Any]:
+    return {**_rate(1, 30, r.choice(("good", "flaky", "async"))), "type": "DELAY", "expr": f"delay:{r.choice((1, 3))}s"}
+
+
+def _failing(r: random.Random) -> Mapping[str, Any]:
+    policy = RetryPolicy(max_attempts=r.choice((1, 1, 2)), base_ms=200)
+    return _rate(2, 60, r.choice(("broken", "sour")), pause_after_failures=r.choice((1, 2, 3)), retry_policy=policy)
+
+
+SITUATIONS: Mapping[str, Situation] = {
+    # The run in the slot ends about when the next instant comes, and one waits already.
+    "line": Situation(_line, ops=(("trigger",), ("cancel",)), op_groups=(0, 2, 6), weight=2),
+    # An instant is taken by a worker when a later one of its schedule runs already.
+    "rivals": Situation(
+        _rivals,
+        kinds=("message_late", "message_late", "stall_after"),
+        amounts_ms=(3_000, 8_000, 20_000),
+        methods=("insert",),
+    ),
+    # Much is late at once, and two workers take it up.
+    "flood": Situation(_flood, kinds=("outage", "no_rule", "message_late"), amounts_ms=(20_000, 45_000, 90_000)),
+    # A call fails after its execution was cancelled.
+    "doubt": Situation(_doubt, ops=(("cancel",), ("cancel",), ("retry",)), op_groups=(9, 16, 24)),
+    # Index reads show the past while workers die.
+    "veil": Situation(
+        _veil,
+        kinds=("index_lag", "index_lag", "crash_before", "crash_after", "crash"),
+        amounts_ms=(5_000, 30_000, 80_000),
+        methods=("dispatch", "insert", "update"),
+        changes={"visibility_ms": 900 * SECOND},  # so that the minute's look is what finds it
+        weight=2,
+    ),
+    # Index reads show the past while schedules are changed, and nothing else goes wrong.
+    "fog": Situation(
+        _duel,
+        ops=(("recast",),),
+        op_groups=(2, 4),
+        kinds=("index_lag",),
+        amounts_ms=(30_000, 80_000),
+    ),
+    # Two clients change the expression at one moment, or one right after another that died before it was written.
+    "duel": Situation(
+        _duel,
+        ops=(("recast", "recast"), ("recast", "recast", "recast")),
+        op_groups=(6, 9),
+        gaps_ms=(0, 1, 8, 2_000),
+        kinds=("crash_before", "crash_before", "unknown_lost"),
+        methods=("change",),
+        faults=(4, 6, 9),
+    ),
+    # A message comes again in the last moments of a lease, by another clock.
+    "brim": Situation(
+        _brim,
+        kinds=("lease_edge", "stall_after"),
+        amounts_ms=(25_000, 45_000),
+        methods=("insert",),
+        faults=(6, 9),
+        changes={"max_drift_ms": 3_000},
+    ),
+    # What waited for its turn cannot be handed back: nobody has it in his care but by its record.
+    "refused": Situation(
+        _refused, kinds=("throttle",), methods=("send",), faults=(9, 16), caps=Caps(target_in_flight=1)
+    ),
+    # Targets accept, and complete, fail or forget; callers cancel meanwhile.
+    "accepted": Situation(_accepted, ops=(("cancel",), ("trigger",)), op_groups=(4, 9)),
+    # One place to a destination, and several that want it.
+    "narrow": Situation(_narrow, caps=Caps(target_in_flight=1)),
+    # It fails until it is paused, and is resumed.
+    "failing": Situation(_failing, ops=(("resume",),), op_groups=(4, 9)),
+    # Each run follows the end of the one before.
+    "chained": Situation(_chained, ops=(("cancel",), ("recast",)), op_groups=(0, 2)),
+}
+
+
+def draw(seed: int) -> Scenario:
+    """The plan of a seed: one made for a situation, or one in which anything may meet."""
+    plan = scenario.draw(seed)
+    r = random.Random(f"situation/{seed}")
+    if r.random() >= SHARE:
+        return plan
+    (name,) = r.choices(tuple(SITUATIONS), [meant.weight for meant in SITUATIONS.values()])
+    meant = SITUATIONS[name]
+    schedules = tuple(_schedule(r, meant, s) for s in plan.schedules[: r.choice((1, 1, 2))])
+    changed = replace(
+        plan,
+        theme=name,
+        calm=meant.calm,
+        schedules=schedules,
+        ops=tuple(_ops(r, meant, plan, schedules)),
+        faults=tuple(_faults(r, meant, plan)),
+        caps=meant.caps or Caps(),
+        visibility_ms=180 * SECOND,
+    )
+    return replace(changed, **meant.changes) if meant.changes else changed
+
+
+def _schedule(r: random.Random, meant: Situation, planned: PlannedSchedule) -> PlannedSchedule:
+    kept = {name: planned.fields[name] for name in ("owner", "timezone")}
+    policy = RetryPolicy(max_attempts=r.choice((1, 2, 3)), backoff="fixed", base_ms=r.choice((200, 1000, 6000)))
+    return replace(planned, fields={**kept, "retry_policy": policy, **meant.fields(r)})
+
+
+def _ops(r: random.Random, meant: Situation, plan: Scenario, schedules: Sequence[PlannedSchedule]) -> list[PlannedOp]:
+    ops: list[PlannedOp] = []
+    for _ in range(r.choice(meant.op_groups)):
+        schedule = r.choice(schedules)
+        at_ms, gap_ms = r.randrange(schedule.at_ms, plan.end_ms), r.choice(meant.gaps_ms)
+        for place, kind in enumerate(r.choice(meant.ops)):
+            does, fields = ("edit", _recast(r, schedule)) if kind == "recast" else (kind, {})
+            ops.append(PlannedOp(len(ops), at_ms + place * gap_ms, does, schedule, fields, r.random()))
+    return ops
+
+
+def _recast(r: random.Random, schedule: PlannedSchedule) -> Mapping[str, Any]:
+    """Another expression of the same type, with few instants in common."""
+    kind = schedule.fields["type"]
+    return {"type": kind, "expr": f"{kind.lower()}:{r.choice((2, 3, 5, 7, 11))}s"}
+
+
+def _faults(r: random.Random, meant: Situation, plan: Scenario) -> list[Fault]:
+    if not meant.kinds:
+        return []
+    return [
+        Fault(
+            number,
+            r.choice(meant.kinds),
+            r.randrange(plan.start_ms + 2 * SECOND, plan.end_ms),
+            r.choice(meant.amounts_ms),
+            int(r.expovariate(1)),
+            r.choice(meant.methods) if meant.methods else None,
+            r.randrange(8),
+        )
+        for number in range(r.choice(meant.faults))
+    ]

@@ -1,0 +1,85 @@
+"""What the API's function is asked by an operator of the account, and what no request can ask of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from chalicelib import bootstrap
+from chalicelib.functions import api
+from chalicelib.settings import load
+from tests.kit.services import make_services
+from tests.tidy.sources import ROOT
+
+AUTH = load({"CHRONO_AUTH": "apikey"})
+
+
+def request(path: str, body: object = None, authorization: str | None = None) -> dict[str, Any]:
+    """A request as API Gateway hands it on."""
+    headers = {"Content-Type": ["application/json"]} | ({"Authorization": [authorization]} if authorization else {})
+    return {
+        "path": path,
+        "requestContext": {
+            "resourcePath": path,
+            "httpMethod": "GET" if body is None else "POST",
+            "identity": {"sourceIp": "203.0.113.7"},
+        },
+        "pathParameters": None,
+        "multiValueQueryStringParameters": None,
+        "headers": {name: value for name, [value] in headers.items()},
+        "multiValueHeaders": headers,
+        "stageVariables": None,
+        "isBase64Encoded": False,
+        "body": None if body is None else json.dumps(body),
+    }
+
+
+def test_an_operator_of_the_account_gets_the_first_key_once() -> None:
+    with bootstrap.override(make_services(), AUTH):
+        first = api.handle(api.FIRST_KEY, None)
+        assert first["made"]
+        listed = api.handle(request("/api/v1/keys", None, f"Bearer {first['key']}"), None)
+        assert listed["statusCode"] == 200
+        assert [item["id"] for item in json.loads(listed["body"])["items"]] == [first["id"]]
+        again = api.handle(api.FIRST_KEY, None)
+        assert (again["made"], "key" in again) == (False, False)
+
+
+def test_no_request_gets_it() -> None:
+    services = make_services()
+    with bootstrap.override(services, AUTH):
+        for event in (request("/api/v1/keys", api.FIRST_KEY), {**request("/api/v1/keys"), **api.FIRST_KEY}):
+            assert api.handle(event, None)["statusCode"] == 401
+    assert services.stores.keys.ring("default").rev == 0
+
+
+def test_a_key_is_judged_by_the_address_that_the_gateway_heard_from() -> None:
+    with bootstrap.override(make_services(), AUTH):
+        admin = f"Bearer {api.handle(api.FIRST_KEY, None)['key']}"
+        for cidr, status in (("203.0.113.0/24", 200), ("203.0.114.0/24", 401)):
+            made = api.handle(request("/api/v1/keys", {"name": "n", "cidrs": [cidr]}, admin), None)
+            key = json.loads(made["body"])["key"]
+            assert api.handle(request("/api/v1/schedules", None, f"Bearer {key}"), None)["statusCode"] == status
+
+
+@pytest.mark.parametrize("function", ["deliver", "sweep", "reconcile", "feed", "api"])
+def test_what_keys_need_is_loaded_by_no_function_that_fires_and_by_the_api_when_one_arrives(function: str) -> None:
+    program = f"""
+import sys
+import chalicelib.functions.{function}
+from chalicelib import bootstrap
+bootstrap.services()
+firing = "{function}" != "api"
+unwanted = ["cryptography", "chalicelib.adapters.identity", "chalicelib.adapters.dynamodb.keys"]
+unwanted += ["chalicelib.core.keys", "chalicelib.usecases.keys", "chalicelib.api"] if firing else []
+sys.exit([m for m in sys.modules if m.startswith(tuple(unwanted))] or 0)
+"""
+    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "CHRONO_AUTH": "apikey", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
