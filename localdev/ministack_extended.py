@@ -28,6 +28,7 @@ from typing import Any
 
 SAVE_MOST_S = 60  # as localdev/emulator.py waits
 RETENTION_S = 120  # the emulator keeps records in memory; the reader comes every two seconds
+COUNTED_MOST = 1000  # members of an index of keys that lie on one page for certain: it has a megabyte
 SORTED_FROM = 64  # members of a partition that is worth an order of its own
 
 log = logging.getLogger("ministack_extended")
@@ -86,6 +87,9 @@ _CONDITION = re.compile(
     r"))?\s*\)?",
     re.IGNORECASE,
 )
+_COUNTING = frozenset(
+    {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "Select", "Limit"}
+)
 _writing = threading.RLock()  # the emulator expires items in a thread of its own
 
 
@@ -137,7 +141,15 @@ def add_sorted_partitions(dynamodb: Any) -> None:
     """Let queries read their page and not the partition. Raises AttributeError when the emulator is another."""
     query, evaluate = dynamodb._query, dynamodb._evaluate_condition
     trusted: list[str] = []  # while a page is read: the condition that all of its members meet, once one was judged
-    for name in ("_tables", "_index_members", "_index_def", "_index_key_lists", "_index_order_keys", "_sort_key_value"):
+    for name in (
+        "_tables",
+        "_index_members",
+        "_index_def",
+        "_index_key_lists",
+        "_index_order_keys",
+        "_sort_key_value",
+        "json_response",
+    ):
         getattr(dynamodb, name)
 
     def query_in_order(data: dict[str, Any]) -> Any:
@@ -146,6 +158,8 @@ def add_sorted_partitions(dynamodb: Any) -> None:
             if found is None:
                 return query(data)
             partition, shown = found
+            if _only_counts(dynamodb, data, len(shown)):
+                return dynamodb.json_response({"Count": len(shown), "ScannedCount": len(shown)})
             partition.window = shown
             condition = data["KeyConditionExpression"]
 
@@ -203,6 +217,18 @@ def _page(dynamodb: Any, data: dict[str, Any]) -> tuple[_Sorted, list[Any]] | No
         if limit is not None:
             low = max(low, high - limit)
     return partition, [key for _, key in partition.order[low:high]]
+
+
+def _only_counts(dynamodb: Any, data: dict[str, Any], count: int) -> bool:
+    """Whether a query asks for nothing but how many members there are, of an index of keys whose page is not full."""
+    index = dynamodb._index_def(dynamodb._tables[data["TableName"]], data.get("IndexName"))
+    return (
+        data.get("Select") == "COUNT"
+        and data.keys() <= _COUNTING
+        and index is not None
+        and index["Projection"].get("ProjectionType") == "KEYS_ONLY"
+        and count < min(data.get("Limit") or COUNTED_MOST, COUNTED_MOST)
+    )
 
 
 def _partition(
