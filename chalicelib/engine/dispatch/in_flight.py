@@ -58,6 +58,8 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
                 _hold_back(s, given_up)
                 calls = [call for call in calls if call not in given_up]
             over = _over(s, calls)
+            if over and admission.give_way(s):
+                over = _over(s, calls)  # more have ended meanwhile
             calls = [call for call in calls if call not in over]
             try:
                 _close(s, [delivery for call in over for delivery in call.deliveries])
