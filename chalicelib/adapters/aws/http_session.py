@@ -24,6 +24,7 @@ from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.utils import get_environ_proxies
 
+from chalicelib.adapters.aws import sending
 from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, HttpAnswer, is_open
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -94,6 +95,7 @@ class HttpSession:
         answer, keep = HttpAnswer(), False
         try:
             sock.sendall(data)
+            sending.written()
             while not answer.is_complete:
                 answer.feed(sock.recv(RECEIVE_BYTES))
             keep = answer.is_kept

@@ -66,7 +66,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Credentials(Protocol):
+class SigningCredentials(Protocol):
     """What signs a call."""
 
     access_key: str
@@ -103,7 +103,7 @@ class Signer:
     def __init__(self) -> None:
         self._key: tuple[tuple[str, str, str, str], bytes] = (("", "", "", ""), b"")
 
-    def headers(self, what: Known, body: bytes, credentials: Credentials, at_s: int) -> list[tuple[str, str]]:
+    def headers(self, what: Known, body: bytes, credentials: SigningCredentials, at_s: int) -> list[tuple[str, str]]:
         """All headers of a request with ``body``, made at ``at_s`` (unix)."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at_s))
         named = [*what.headers, ("host", what.address.host_header), ("x-amz-date", stamp)]
