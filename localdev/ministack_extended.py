@@ -13,6 +13,7 @@ When its standard input is a pipe, the pipe's end stops it as SIGTERM does: its 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import importlib.util
 import logging
@@ -23,6 +24,7 @@ import stat
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +299,21 @@ async def _serve(app: Any, config: Any) -> None:
     """Serve ``app`` with the settings that its own server gets."""
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """One that sleeps until it is to end, and does not look ten times a second."""
+
+        wake: Callable[[], object] = bool
+
+        async def main_loop(self) -> None:
+            end = asyncio.Event()
+            self.wake = partial(asyncio.get_running_loop().call_soon_threadsafe, end.set)
+            if not self.should_exit:  # a signal may have come before
+                await end.wait()
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            super().handle_exit(sig, frame)
+            self.wake()
+
     host, _, port = config.bind[0].rpartition(":")
     options = uvicorn.Config(
         app,
@@ -312,7 +329,7 @@ async def _serve(app: Any, config: Any) -> None:
         timeout_keep_alive=int(config.keep_alive_timeout),
         timeout_graceful_shutdown=int(config.graceful_timeout),
     )
-    await uvicorn.Server(options).serve()
+    await Server(options).serve()
 
 
 # -- the end
@@ -340,7 +357,8 @@ def main() -> None:
         _add(add, dynamodb)
     for add in (add_streams, add_sorted_partitions):
         _add(add, dynamodb)
-    _add(spare.look_once, sqs)
+    for add in (spare.look_once, spare.wake_when_sent):
+        _add(add, sqs)
     start()
 
 
