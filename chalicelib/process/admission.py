@@ -218,6 +218,11 @@ class Admission:
             self._alarm_ms = wanted
             return wanted
 
+    def is_crowded(self, caps: Caps) -> bool:
+        """Whether something waits only because so many are being sent."""
+        with self._lock:
+            return bool(self._lines) and len(self._sending) >= caps.sending
+
     @property
     def waiting(self) -> int:
         """How many tickets wait."""

@@ -60,5 +60,5 @@ def _total(s: Services, now_ms: int) -> int:
         if counted >= EXACT_BELOW:
             return counted
         if from_ms <= now_ms:
-            counted += len(s.stores.executions.recent(tenant, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
+            counted += s.stores.executions.count_recent(tenant, shard, from_ms, now_ms, TAIL_MAX)
     return counted

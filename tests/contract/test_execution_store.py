@@ -276,6 +276,30 @@ class TestRecent:
         assert after is None
         assert found == sorted((r.key for r in records), key=lambda k: (k.firing_ms, k.id), reverse=True)
 
+    @pytest.mark.parametrize("limit", [7, 20, 30, 60])
+    def test_a_shard_that_has_most_of_it_is_read_to_the_end(
+        self, store: ExecutionStore, tenant: str, new_key: KeyMaker, limit: int
+    ) -> None:
+        shards = range(8)
+        records = [execution(new_key(), START_MS + n, 5 if n % 9 else n % 8) for n in range(60)]
+        store.insert(records)
+        newest, after, found = [r.key for r in reversed(records)], None, list[ExecutionKey]()
+        while len(found) < 60:
+            page = store.recent(tenant, shards, 0, FAR_MS, limit, after)
+            assert page.keys == newest[len(found) : len(found) + limit]
+            found, after = found + page.keys, page.after
+        assert after is None
+
+    def test_counting(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS + n) for n in range(70)])
+        store.insert([execution(key, START_MS + 5, 1, manual=True)])
+        assert store.count_recent(tenant, 0, START_MS + 3, START_MS + 68, 1000) == 66
+        assert store.count_recent(tenant, 0, 0, FAR_MS, 65) == 65
+        assert store.count_recent(tenant, 0, 0, FAR_MS, 70) == 70
+        assert store.count_recent(tenant, 1, START_MS + 5, START_MS + 5, 9) == 1
+        assert store.count_recent(tenant, 2, 0, FAR_MS, 9) == 0
+        assert store.count_recent(tenant, 0, START_MS + 9, START_MS + 8, 9) == 0
+
     def test_pages_are_stable_under_new_ones(self, store: ExecutionStore, tenant: str, key: Key) -> None:
         store.insert([execution(key, START_MS + n) for n in range(6)])
         first = store.recent(tenant, [0], 0, FAR_MS, 3, None)

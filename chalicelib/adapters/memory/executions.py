@@ -67,6 +67,13 @@ class MemoryExecutionStore:
         keys = [at for _, at in merged[:limit]]
         return ExecutionPage(keys, merged[limit - 1][0] if len(merged) > limit else None)
 
+    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
+        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
+        with self._lock:
+            entries = self._recent.of((tenant, shard))
+            found = bisect_left(entries, (_instant(to_ms + 1),)) - bisect_left(entries, (_instant(from_ms),))
+            return max(0, min(limit, found))
+
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
         """Records that are listed open whose ``open_until_ms <= until_ms``, earliest first."""
         with self._lock:

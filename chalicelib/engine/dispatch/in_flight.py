@@ -59,6 +59,8 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
                 calls = [call for call in calls if call not in given_up]
                 problems += _problem(partial(_hold_back, s, given_up))
             over = _over(s, calls)
+            if over and admission.give_way(s):
+                over = _over(s, calls)  # more have ended meanwhile
             calls = [call for call in calls if call not in over]
             problems += _problem(partial(_close, s, [delivery for call in over for delivery in call.deliveries]))
             calls = _renewed(s, calls)

@@ -43,6 +43,11 @@ class ExecutionStore(Protocol):
         """*May lag*: keys of a tenant's executions by firing instant, newest first, merged over the shards."""
         ...
 
+    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
+        """*May lag*: how many executions of a tenant in a shard have a firing instant in the range; at most ``limit``
+        are counted."""
+        ...
+
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
         """*May lag*: records whose ``open_until_ms <= until_ms``, earliest first, of those that ``is_listed_open``."""
         ...
