@@ -15,6 +15,7 @@ from chalicelib.process.permits import Permits
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
+from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -36,3 +37,4 @@ class ProcessMemory(Struct, frozen=True):
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
+    spans: SpanMemory = field(default_factory=SpanMemory)
