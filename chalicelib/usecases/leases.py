@@ -89,9 +89,8 @@ def acquire(
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
     ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. A process
-    holds so many calls and no more, half of them for one principal: beyond that, calls are answered at once, and the
-    caller asks again. Raises
-    InvalidField, PreconditionFailed, TooMany.
+    holds so many calls, and half of them for one principal. Further ones are answered at once, and the caller asks
+    again. Raises InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chalicelib.core.keys.limits import KEY_ENDS_WITHIN_MS
 from chalicelib.core.leases.limits import LEASE_WAIT_MAX_MS
 from tests.e2e.dev_server import DevServer, wait_for
@@ -98,6 +100,27 @@ def test_the_first_key_is_printed_once_and_the_end_of_a_key_holds_on_every_serve
     kept = [p for s in (one, other) for p in s.data_dir.rglob("*") if p.is_file()]
     assert any(p.suffix == ".log" for p in kept)
     assert not [p for p in kept if any(secret in p.read_bytes() for secret in secrets)]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"CHRONO_AUTH": "deny"},
+        {
+            "CHRONO_AUTH": "jwt",
+            "CHRONO_JWT_ISSUER": "http://127.0.0.1:9/",
+            "CHRONO_JWT_AUDIENCE": "chronowatch",
+        },
+    ],
+    ids=["deny", "jwt, its issuer away"],
+)
+def test_it_becomes_ready_where_its_supervisor_has_no_credentials(
+    aws: str, new_server: Callable[..., DevServer], env: dict[str, str]
+) -> None:
+    server = new_server(env={**env, "AWS_ENDPOINT_URL": aws})
+    assert "cw_" not in served(server)
+    assert server.call("GET", "/health")[0] == 401
+    assert server.stop() < 10
 
 
 def test_the_bootstrap_key_is_an_admin_and_state_of_the_disk_holds_no_key(
