@@ -42,6 +42,7 @@ def prepare() -> Callable[[threading.Event], None]:
         stopping.wait()
         server.stop()
         serving.join(STOP_S)
+        bootstrap.services().tracer.flush()
 
     return serve
 

@@ -59,6 +59,7 @@ def prepare() -> Callable[[threading.Event], None]:
         stopping.wait()
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)
+        bootstrap.services().tracer.flush()
         if left:
             _log.info("stopped with %d messages under way; they will come again", left)
 

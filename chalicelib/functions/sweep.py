@@ -14,3 +14,4 @@ blueprint = Blueprint(__name__)
 def handle(event: CloudWatchEvent) -> None:
     """Put the firings of the coming horizon on the queue."""
     sweep.run(bootstrap.services())
+    bootstrap.flush()
