@@ -119,9 +119,14 @@ def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:
 
 
 def flush() -> None:
-    """On Lambda, at the end of a call: what is said about it leaves before the process is frozen."""
-    if settings().on_lambda:
-        services().tracer.flush()
+    """At the end of a call on Lambda: what is said about it leaves before the process is frozen."""
+    s = services()
+    if s.config.counts_kept:
+        return
+    from chalicelib.adapters.aws import emf, telemetry
+
+    telemetry.emit(emf.counted(*s.process.meter.drain()), s.clock.now_ms())
+    s.tracer.flush()
 
 
 def clock() -> Clock:
@@ -198,6 +203,7 @@ def build(chosen: Settings) -> Services:
         writes_per_s=chosen.writes_per_s,
         trace_sample=chosen.telemetry.sample,
         trace_url_template=chosen.telemetry.url_template,
+        counts_kept=not chosen.on_lambda,
     )
     machine = Machine(
         clock=own_clock,

@@ -37,7 +37,7 @@ def about(s: Services, execution: Execution) -> dict[str, str]:
     }
 
 
-def queued(s: Services, record: Execution, began_ms: int) -> None:
+def queued(s: Services, record: Execution) -> None:
     """An execution that a caller asked for was queued."""
     context = execution_trace.of_queueing(record, s.config.trace_sample)
     if not s.tracer.on or context.flags != SAMPLED:
@@ -48,7 +48,7 @@ def queued(s: Services, record: Execution, began_ms: int) -> None:
         parent_id="" if asked is None else asked.span_id,
         name="send work",
         kind=PRODUCER,
-        start_ns=began_ms * _NANOS_PER_MS,
+        start_ns=record.created_ms * _NANOS_PER_MS,
         end_ns=s.clock.now_ms() * _NANOS_PER_MS,
         attributes={**span_names.WORK_QUEUE, span_names.MESSAGING_OPERATION: "send", **_about(record)},
         tracestate=record.tracestate,

@@ -34,6 +34,7 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.metrics import MetricStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -62,7 +63,7 @@ class Config(Struct, frozen=True):
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
-    one can be read."""
+    one can be read. ``counts_kept``: counts are published to the tables, and not written to a log."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -90,6 +91,7 @@ class Config(Struct, frozen=True):
     writes_per_s: int | None = None
     trace_sample: float = 1.0
     trace_url_template: str | None = None
+    counts_kept: bool = True
 
 
 class Stores(Struct, frozen=True):
@@ -99,6 +101,7 @@ class Stores(Struct, frozen=True):
     executions: ExecutionStore
     cursors: CursorStore
     leases: LeaseStore
+    metrics: MetricStore
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore

@@ -10,6 +10,7 @@ from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
 from chalicelib.process.quota_memory import QuotaMemory
@@ -36,3 +37,4 @@ class ProcessMemory(Struct, frozen=True):
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
+    meter: ProcessMeter = field(default_factory=ProcessMeter)

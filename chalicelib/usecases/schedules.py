@@ -240,12 +240,11 @@ def trigger(
     found = get(s, caller, schedule_id, "schedules:trigger")
     check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
-    began_ms = s.clock.now_ms()
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, caller, instant, payload, request_id)
         handoff.enqueue(s, [Run(record.key, 1, instant)])
         if s.stores.executions.insert([record])[0]:
-            attempt_spans.queued(s, record, began_ms)
+            attempt_spans.queued(s, record)
             return record
         existing = s.stores.executions.get([record.key]).get(record.key)
         if existing is not None and request_id and existing.request_id == request_id:

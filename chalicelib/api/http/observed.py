@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from chalicelib.core import trace
 from chalicelib.core.telemetry import span_names
+from chalicelib.core.telemetry.metric_catalogue import TIME_NOW_LATENCY
 from chalicelib.core.telemetry.span import SERVER, Span, Value
 from chalicelib.core.trace import SAMPLED, TraceContext
 from chalicelib.ports.clock import Reading
@@ -17,6 +18,7 @@ log = logging.getLogger("chronowatch.requests")
 
 _NANOS_PER_MS = 1_000_000
 _UNKNOWN = "unknown route"
+TIME_NOW_ROUTE = "/api/v1/time/now"
 
 
 class Observed(Struct):
@@ -34,12 +36,19 @@ class Observed(Struct):
         """It was answered."""
         now = self.services.clock.read()
         took_ns = max(0, now.monotonic_nanos - self.began.monotonic_nanos)
+        if self.route == TIME_NOW_ROUTE and status < 400:
+            self._observe_latency(took_ns)
         name = f"{self.method} {self.route}" if self.route else _UNKNOWN
         if logged:
             known = {"trace_id": self.context.trace_id, "span_id": self.context.span_id}
             log.log(_level(status), "%s %d %.1f ms", name, status, took_ns / _NANOS_PER_MS, extra=known)
         if self.services.tracer.on and self.context.flags == SAMPLED:
             self.services.tracer.export([self._span(name, status, took_ns)])
+
+    def _observe_latency(self, took_ns: int) -> None:
+        trace_id = self.context.trace_id if self.context.flags == SAMPLED else ""
+        at_ms = self.began.wall_unix_nanos // _NANOS_PER_MS
+        self.services.process.meter.observe(TIME_NOW_LATENCY, round(took_ns / _NANOS_PER_MS, 3), trace_id, at_ms)
 
     def _span(self, name: str, status: int, took_ns: int) -> Span:
         attributes: dict[str, Value] = {span_names.HTTP_STATUS: status}
