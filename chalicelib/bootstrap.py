@@ -24,6 +24,7 @@ from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
+from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
 from chalicelib.settings import Settings, environment_secret, from_environment
@@ -117,6 +118,17 @@ def _bootstrap_key(chosen: Settings) -> BootstrapKey | None:
     return BootstrapKey(chosen.bootstrap_key)
 
 
+def flush() -> None:
+    """At the end of a call on Lambda: what is said about it leaves before the process is frozen."""
+    s = services()
+    if s.config.counts_kept:
+        return
+    from chalicelib.adapters.aws import emf, telemetry
+
+    telemetry.emit(emf.counted(*s.process.meter.drain()), s.clock.now_ms())
+    s.tracer.flush()
+
+
 def clock() -> Clock:
     """This machine's clock, for callers that need nothing else."""
     from chalicelib.adapters.machine.system import SystemClock
@@ -189,6 +201,9 @@ def build(chosen: Settings) -> Services:
         ),
         reads_per_s=chosen.reads_per_s,
         writes_per_s=chosen.writes_per_s,
+        trace_sample=chosen.telemetry.sample,
+        trace_url_template=chosen.telemetry.url_template,
+        counts_kept=not chosen.on_lambda,
     )
     machine = Machine(
         clock=own_clock,
@@ -207,6 +222,7 @@ def build(chosen: Settings) -> Services:
         LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
         _webhook_keys(chosen, secrets),
         sealing,
+        _tracer(chosen, config.instance, own_clock),
     )
 
 
@@ -284,6 +300,15 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return own_clock.read().monotonic_nanos / 1e9
 
     return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+
+
+def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:
+    if chosen.telemetry.otlp is None:
+        return NoTracer()
+    from chalicelib import VERSION
+    from chalicelib.adapters.telemetry import otlp_tracer
+
+    return otlp_tracer.make(chosen.telemetry.otlp, VERSION, instance, lambda: own_clock.read().monotonic_nanos / 1e9)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

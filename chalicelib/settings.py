@@ -28,6 +28,8 @@ from chalicelib.core.security import bootstrap_setting, jwt_settings
 from chalicelib.core.security.jwt_settings import JwtSettings
 from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
+from chalicelib.core.telemetry import telemetry_settings
+from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
 from chalicelib.process.limits import IN_FLIGHT_LIMIT_MAX
@@ -74,6 +76,7 @@ VARIABLES = (
     "CHRONO_BOOTSTRAP_KEY",
     "CHRONO_PAGE_TOKEN_SECRET",
     "CHRONO_TRACING",
+    *telemetry_settings.VARIABLES,
     "JOB_EXECUTION_TIMEOUT",
     "JOB_INPROGRESS_TIMEOUT",
     "MAX_EXECUTION_ATTEMPTS",
@@ -145,6 +148,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     bootstrap_key: str | None
     page_token_secret: str | None
     tracing: bool
+    telemetry: TelemetrySettings
     webhook_timeout_ms: int
     attempt_timeout_ms: int
     max_attempts: int
@@ -223,6 +227,7 @@ def load(env: Mapping[str, str]) -> Settings:
         bootstrap_key=bootstrap_setting.read(env, auth),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=variables.choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
+        telemetry=telemetry_settings.load(env),
         webhook_timeout_ms=variables.duration(
             env, "JOB_EXECUTION_TIMEOUT", WEBHOOK_TIMEOUT_DEFAULT_MS, 1, WEBHOOK_TIMEOUT_MAX_MS
         ),

@@ -28,6 +28,7 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib.api.http.edge import Edge
     from chalicelib.server.server import Server
     from chalicelib.server.tls import files_of
+    from localdev import publisher
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
@@ -37,11 +38,14 @@ def prepare() -> Callable[[threading.Event], None]:
     def serve(stopping: threading.Event) -> None:
         server = Server(edge, chosen.http_host, chosen.http_port, bootstrap.clock().now_ms, files)
         serving = server.start()
+        publisher.start(bootstrap.services, stopping)
         if files is not None:
             _note_when_ready(edge, Path(chosen.data_dir) / "run" / READY, stopping)
         stopping.wait()
         server.stop()
         serving.join(STOP_S)
+        publisher.publish(bootstrap.services())
+        bootstrap.services().tracer.flush()
 
     return serve
 

@@ -81,16 +81,16 @@ class StreamSource:
             answer = self._streams.get_records(ShardIterator=position, Limit=BATCH_MAX)
             found = answer.get("Records", [])
             records = [r for r in found if _written_s(r) >= self._handled_s]
-            if records and not self._call(records):
+            if records and not self._call(shard, records):
                 return False  # from the same position: these records come again
             position = self._positions[shard] = answer.get("NextShardIterator")
             if not found:
                 break
         return True
 
-    def _call(self, records: list[dict[str, Any]]) -> bool:
+    def _call(self, shard: str, records: list[dict[str, Any]]) -> bool:
         """Whether the function has done its work; when not, waits a little."""
-        event = {"Records": [{**record, "eventSourceARN": self._stream_arn} for record in records]}
+        event = {"Records": [{**record, "eventSourceARN": self._stream_arn, "shardId": shard} for record in records]}
         try:
             self._handler(event, LocalContext("feed", TIMEOUT_S))
         except Exception as problem:

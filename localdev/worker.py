@@ -24,6 +24,7 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib.functions import deliver, feed
     from chalicelib.workers import reconcile, sweep
     from infra import state
+    from localdev import publisher
     from localdev.server import warn_on_terminal
     from localdev.shard_rules import ShardRules
     from localdev.sqs_source import SqsSource
@@ -56,10 +57,13 @@ def prepare() -> Callable[[threading.Event], None]:
             stopping=stopping,
         )
         source.start()
+        publisher.start(bootstrap.services, stopping)
         StreamSource(clients.get("dynamodbstreams"), find_stream, feed.handle, stopping).start()
         stopping.wait()
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)
+        publisher.publish(bootstrap.services())
+        bootstrap.services().tracer.flush()
         if left:
             _log.info("stopped with %d messages under way; they will come again", left)
 

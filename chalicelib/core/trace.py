@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
+_STATE = re.compile(r"[\x20-\x7e]{1,512}")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 SAMPLED = 0x01
@@ -58,8 +59,22 @@ def span_id_of(execution_id: str, attempt: int) -> str:
 
 
 def of_attempt(execution_id: str, attempt: int) -> TraceContext:
-    """The sampled context that an attempt's delivery carries as its ``traceparent``."""
+    """The sampled context of an event that is no execution: it has a trace of its own."""
     return TraceContext(trace_id_of(execution_id), span_id_of(execution_id, attempt), SAMPLED)
+
+
+def root_flags(trace_id: str, sample: float) -> int:
+    """The flags of a new trace of which a share is sampled: every process decides alike.
+
+    By the last 56 bits of its id (W3C Trace Context level 2, random trace id; OpenTelemetry's consistent sampling).
+    """
+    return SAMPLED if int(trace_id[-14:], 16) >= (1 - sample) * (1 << 56) else 0
+
+
+def parse_state(header: str | None) -> str:
+    """A ``tracestate`` that can be handed on; what is too long or no text of one line is left out, as is allowed."""
+    text = (header or "").strip()
+    return text if _STATE.fullmatch(text) else ""
 
 
 def _hex(name: str, size_bytes: int) -> str:

@@ -10,11 +10,12 @@ import logging
 
 from chalicelib.core.executions import journal, retry
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.execution_trace import of_attempt
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets import cloudevent
 from chalicelib.core.targets.limits import NOTICE_TIMEOUT_MS
-from chalicelib.core.trace import of_attempt
+from chalicelib.engine import attempt_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
@@ -32,9 +33,7 @@ def notify(s: Services, cancelled: Execution) -> None:
     wanted = Versioned(cancelled.key_of_schedule, cancelled.version)
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
-        log.error(
-            "a cancel event has no target: its definition has expired", extra={"schedule_id": cancelled.schedule_id}
-        )
+        log.error("a cancel event has no target: its definition has expired", extra=attempt_spans.about(s, cancelled))
         return
     delivery = _delivery(s, cancelled, definition)
     (outcome,) = s.targets[cancelled.target_type].dispatch([delivery])
@@ -53,7 +52,7 @@ def notify(s: Services, cancelled: Execution) -> None:
 
 def _delivery(s: Services, cancelled: Execution, definition: Definition) -> Delivery:
     step = cancelled.history[-1]
-    traceparent = str(of_attempt(cancelled.id, cancelled.attempt))
+    traceparent = str(of_attempt(cancelled, cancelled.attempt, s.config.trace_sample))
     notice_id = cancelled.id + SUFFIX
     event = cloudevent.notice(
         type=cloudevent.CANCELLATION_TYPE,
@@ -69,7 +68,6 @@ def _delivery(s: Services, cancelled: Execution, definition: Definition) -> Deli
             "reason": step.reason,
         },
     )
-    own = definition.target.get("timeout_ms")
     return Delivery(
         execution_id=notice_id,
         tenant=cancelled.tenant,
@@ -80,5 +78,11 @@ def _delivery(s: Services, cancelled: Execution, definition: Definition) -> Deli
         target=definition.target,
         event=event,
         traceparent=traceparent,
-        timeout_ms=min(own if isinstance(own, int) else NOTICE_TIMEOUT_MS, NOTICE_TIMEOUT_MS),
+        tracestate=cancelled.tracestate,
+        timeout_ms=_timeout_ms(definition),
     )
+
+
+def _timeout_ms(definition: Definition) -> int:
+    own = definition.target.get("timeout_ms")
+    return min(own if isinstance(own, int) else NOTICE_TIMEOUT_MS, NOTICE_TIMEOUT_MS)

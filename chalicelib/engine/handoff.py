@@ -99,6 +99,7 @@ def new_record(s: Services, definition: Definition, shard: int, at_ms: int, now_
         sla_ms=definition.sla_ms,
         monitored=definition.monitor is not None,
         trace_id=trace.trace_id_of(f"{definition.id}-{at_ms}"),
+        schedule_type=definition.type,
         depth=definition.depth,
         created_ms=now_ms,
         hlc=s.ids.hlc(),

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import FAILED, TIMEOUT, Attempt, Execution, ExecutionKey, LateAnswer
+from chalicelib.core.executions.execution_trace import of_attempt
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.secrets import envelope
 from chalicelib.core.targets.cloudevent import build
-from chalicelib.core.trace import of_attempt
-from chalicelib.engine import job_outcomes
+from chalicelib.engine import attempt_spans, job_outcomes
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Services
 
@@ -88,6 +88,7 @@ def _shows(stored: Execution | None, e: Execution) -> bool:
 
 def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnswer) -> None:
     """Keep what the target said of an attempt that had been ended. If the execution goes on, it is only logged."""
+    found: Execution | None = None
     for _ in range(NOTE_ATTEMPTS):
         found = s.stores.executions.get([key]).get(key)
         noted = None if found is None else journal.note_late(found, attempt, answer)
@@ -95,11 +96,8 @@ def note_late(s: Services, key: ExecutionKey, attempt: Attempt, answer: LateAnsw
             break
         if s.stores.executions.update([(noted, found.rev)])[0]:
             return
-    log.warning("a late answer changed nothing: %s of attempt %d", answer.outcome, attempt.number, extra=_about(key))
-
-
-def _about(key: ExecutionKey) -> dict[str, str]:
-    return {"schedule_id": key.schedule_id}
+    known = {"schedule_id": key.schedule_id, "execution_id": key.id} if found is None else attempt_spans.about(s, found)
+    log.warning("a late answer changed nothing: %s of attempt %d", answer.outcome, attempt.number, extra=known)
 
 
 def _next_attempt(s: Services, e: Ended) -> Run:
@@ -123,7 +121,7 @@ def _event(s: Services, e: Ended) -> str:
         firing_unix_ms=record.firing_ms,
         attempt=record.attempt,
         fencing_token=record.fencing_token,
-        traceparent=str(of_attempt(record.id, record.attempt)),
+        traceparent=str(of_attempt(record, record.attempt, s.config.trace_sample)),
         hlc=record.hlc,
         payload_json=payload if sealed is payload else json.dumps({envelope.FIELD: sealed}),
     ).decode()

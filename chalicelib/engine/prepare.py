@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from chalicelib.core.executions.execution_trace import of_attempt
 from chalicelib.core.executions.limits import PREPARE_MAX_MS
 from chalicelib.core.targets import cloudevent
 from chalicelib.core.targets.cloudevent import Template
-from chalicelib.core.trace import of_attempt
 from chalicelib.engine.claimed import Claimed
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery
@@ -45,7 +45,7 @@ def prepare_all(s: Services, claims: Iterable[Claimed]) -> Iterator[Ready]:
 def prepare(s: Services, claimed: Claimed, *, ahead: bool = True) -> Ready:
     """Serialise the event, and ``ahead`` of the instant let the target get ready too."""
     execution, definition = claimed.execution, claimed.definition
-    traceparent = str(of_attempt(execution.id, execution.attempt))
+    traceparent = str(of_attempt(execution, execution.attempt, s.config.trace_sample))
     template = cloudevent.prepare(
         execution_id=execution.id,
         schedule_id=execution.schedule_id,
@@ -76,6 +76,7 @@ def _delivery(claimed: Claimed, traceparent: str) -> Delivery:
         traceparent=traceparent,
         timeout_ms=_timeout_ms(claimed),
         depth=execution.depth,
+        tracestate=execution.tracestate,
     )
 
 

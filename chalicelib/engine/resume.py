@@ -17,7 +17,7 @@ from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.core.schedules.verdict import Verdict
-from chalicelib.engine import binding, claim_spans, handoff
+from chalicelib.engine import attempt_spans, binding, claim_spans, handoff
 from chalicelib.engine.binding import Unbound
 from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, Leased, OwedNotice, execution_of, merged
 from chalicelib.engine.definitions import load_definitions
@@ -133,9 +133,13 @@ def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims
         return Claims(unknown=(item,))
     lost = journal.lose(found, definition.retry_policy, max(now_ms, found.lease_until_ms or 0))
     if lost.is_open:
-        return _next_attempt(s, item, lost, found.rev, dead=found)
+        claims = _next_attempt(s, item, lost, found.rev, dead=found)
+        if claims.claimed:
+            attempt_spans.lost(s, lost, definition)
+        return claims
     if not write_outcomes(s, [Ended(lost, found.rev, definition)])[0]:
         return Claims(redeliver=(item,))
+    attempt_spans.lost(s, lost, definition)
     follow(s, lost, definition)
     return NOTHING
 

@@ -32,7 +32,9 @@ def handle(event: Event, context: Any) -> dict[str, Any]:
     """
     if event == FIRST_KEY:
         return _first_key()
-    return serve(app, event, context)
+    answer = serve(app, event, context)
+    bootstrap.flush()
+    return answer
 
 
 def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:

@@ -18,4 +18,5 @@ blueprint = Blueprint(__name__)
 def handle(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     """Deliver a batch; answers with the messages that the queue must deliver again."""
     again = deliver.run(bootstrap.services(), parse_event(event.to_dict()))
+    bootstrap.flush()
     return {"batchItemFailures": [{"itemIdentifier": receipt} for receipt in again]}

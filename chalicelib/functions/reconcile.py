@@ -14,3 +14,4 @@ blueprint = Blueprint(__name__)
 def handle(event: CloudWatchEvent) -> None:
     """Go on with attempts whose worker died and with retries that are due."""
     reconcile.run(bootstrap.services())
+    bootstrap.flush()

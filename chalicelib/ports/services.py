@@ -34,12 +34,14 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.metrics import MetricStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
 from chalicelib.ports.stores.ticks import TickStore
 from chalicelib.ports.target import Target
 from chalicelib.ports.tasks import Tasks
+from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
@@ -60,7 +62,8 @@ class Config(Struct, frozen=True):
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
-    settings give an admin key."""
+    settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
+    one can be read. ``counts_kept``: counts are published to the tables, and not written to a log."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -86,6 +89,9 @@ class Config(Struct, frozen=True):
     caps: Caps = Caps()
     reads_per_s: int | None = None
     writes_per_s: int | None = None
+    trace_sample: float = 1.0
+    trace_url_template: str | None = None
+    counts_kept: bool = True
 
 
 class Stores(Struct, frozen=True):
@@ -95,6 +101,7 @@ class Stores(Struct, frozen=True):
     executions: ExecutionStore
     cursors: CursorStore
     leases: LeaseStore
+    metrics: MetricStore
     idempotency: IdempotencyStore
     logs: LogStore
     ticks: TickStore
@@ -128,6 +135,7 @@ class Services(Struct, frozen=True):
     process: ProcessMemory
     webhook_keys: WebhookKeys = NoWebhookKeys()
     sealing: Sealing = UNSEALED
+    tracer: Tracer = NoTracer()
 
 
 def assemble(
@@ -138,6 +146,7 @@ def assemble(
     targets: Mapping[str, Target],
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
     sealing: Sealing = UNSEALED,
+    tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -153,4 +162,5 @@ def assemble(
         process=ProcessMemory(),
         webhook_keys=webhook_keys,
         sealing=sealing,
+        tracer=tracer,
     )

@@ -41,6 +41,7 @@ class Delivery(Struct, frozen=True):
     traceparent: str
     timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
     event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
+    tracestate: str = ""  # of the trace that it goes on with
     depth: int = 0  # how many webhooks of this service led to it: see core.targets.loop_depth
     sent: Callable[[], None] = unheard  # a target that knows calls it when only the answer is still to come
 

@@ -229,6 +229,12 @@ class Admission:
         with self._lock:
             return sum(len(queue.waiting) for line in self._lines.values() for queue in line.values())
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are under way."""
+        with self._lock:
+            return self._calls
+
     # -- under the lock
 
     def _find(self, ticket: Ticket) -> _Queue | None:

@@ -10,6 +10,7 @@ from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
 from chalicelib.process.quota_memory import QuotaMemory
@@ -38,3 +39,4 @@ class ProcessMemory(Struct, frozen=True):
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
+    meter: ProcessMeter = field(default_factory=ProcessMeter)

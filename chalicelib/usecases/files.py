@@ -28,7 +28,7 @@ ImportAction = Literal["create", "update", "unchanged", "refused"]
 
 # What a file says of a schedule; the rest is kept by the service.
 COMPARED: Final = frozenset(Definition.__struct_fields__) - {
-    *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data"),
+    *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data", "traceparent", "depth"),
     *("created_at_ms", "updated_at_ms", "hlc", "origin", "shard_key"),
     *("failures_from_ms", "failure_pauses"),
 }

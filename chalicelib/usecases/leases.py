@@ -27,6 +27,7 @@ from chalicelib.core.leases.lease_requests import (
 from chalicelib.core.leases.limits import LEASE_POLL_MS
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
+from chalicelib.core.telemetry.metric_catalogue import LEASE_ACQUIRES
 from chalicelib.ports.services import Services
 
 CHANGE_ATTEMPTS = 64
@@ -93,7 +94,19 @@ def acquire(
     again. Raises InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")
-    request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
+    try:
+        request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
+        answer = _acquire(s, caller, request, versions, gone)
+    except ChronoError:
+        s.process.meter.count(LEASE_ACQUIRES, ("refused",))
+        raise
+    s.process.meter.count(LEASE_ACQUIRES, ("granted" if isinstance(answer, Granted) else "queued",))
+    return answer
+
+
+def _acquire(
+    s: Services, caller: Caller, request: AcquireRequest, versions: Sequence[str] | None, gone: Callable[[], bool]
+) -> Granted | Waiting:
     if request.wait_ms == 0 or not s.process.held_calls.take(caller.principal):
         return _ask(s, request, versions, None).answer
     try:

@@ -19,7 +19,7 @@ from chalicelib.core.schedules.schedule import BadEnd, Definition, Key, RetryPol
 from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.engine import handoff, schedule_change
+from chalicelib.engine import attempt_spans, handoff, schedule_change
 from chalicelib.engine.capacity import exhausted, limits
 from chalicelib.engine.schedule_change import (
     CHANGE_ATTEMPTS,
@@ -104,6 +104,7 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         updated_at_ms=now_ms,
         zone_data=s.config.zone_data,
         depth=caller.depth,
+        traceparent=caller.traceparent,
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
@@ -246,10 +247,10 @@ def trigger(
     check_match(found.definition, if_match)
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
-        record = _manual_record(s, found, instant, payload, request_id)
-        record = replace(record, depth=max(record.depth, caller.depth))
+        record = _manual_record(s, found, caller, instant, payload, request_id)
         handoff.enqueue(s, [Run(record.key, 1, instant)])
         if s.stores.executions.insert([record])[0]:
+            attempt_spans.queued(s, record)
             return record
         existing = s.stores.executions.get([record.key]).get(record.key)
         if existing is not None and request_id and existing.request_id == request_id:
@@ -258,8 +259,12 @@ def trigger(
     raise TooMany("the schedule is being triggered by many callers at once", code="contended")
 
 
-def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None, request_id: str) -> Execution:
+def _manual_record(
+    s: Services, found: Schedule, caller: Caller, at_ms: int, payload: str | None, request_id: str
+) -> Execution:
+    """Its trace goes on with the caller's."""
     record = handoff.new_record(s, found.definition, found.state.shard, at_ms, s.clock.now_ms())
+    asked = trace.parse(caller.traceparent)
     return replace(
         record,
         manual=True,
@@ -268,5 +273,8 @@ def _manual_record(s: Services, found: Schedule, at_ms: int, payload: str | None
         offset_ms=0,
         payload=payload,
         retry_at_ms=at_ms,
-        trace_id=trace.trace_id_of(record.id + "-m"),
+        trace_id=trace.trace_id_of(record.id + "-m") if asked is None else asked.trace_id,
+        traceparent="" if asked is None else caller.traceparent,
+        tracestate="" if asked is None else caller.tracestate,
+        depth=max(record.depth, caller.depth),
     )

@@ -1,20 +1,15 @@
 """Feed: what the stream of executions sets off, away from the path of the firings.
 
 The stream brings every record that was written, at least once and each schedule's in order, although its writer died
-after that. So here stands what must be emitted about an execution, but not at its instant. It also counts what ended.
-Each execution ends once (a retry by a caller makes it end again, and count again). So counting the records that arrive
-in a final state counts ends. The numbers are telemetry, not truth: the tables are.
+after that. So here stands what must be emitted about an execution, but not at its instant. ``feed_counts`` counts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from msgspec import Struct
-
-from chalicelib.core.executions.execution import COMPLETED, FAILED, TIMEOUT, Execution
+from chalicelib.core.executions.execution import COMPLETED, Execution
 from chalicelib.core.policies import policy_events, sla
 from chalicelib.core.policies.failures import FAILURES
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
@@ -25,15 +20,6 @@ from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.events import emit
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Versioned
-
-
-class Tally(Struct, frozen=True):
-    """Ends by state; the lateness of those that started, in milliseconds; how many were late, or dead letters."""
-
-    ended: Mapping[str, int]
-    lateness_ms: tuple[int, ...]
-    late: int
-    dead_letters: int
 
 
 class Written(NamedTuple):
@@ -104,15 +90,3 @@ def _had_part(failed: Execution, pause: FailurePause, judged: Definition) -> boo
         return True
     before = (failed.finished_ms or 0) <= pause.at_ms + FEED_LAG_MAX_MS
     return before and (not judged.active or failed.firing_ms < judged.failures_from_ms)
-
-
-def tally(records: Iterable[Execution]) -> Tally:
-    """Count the records that are in a final state."""
-    final = [record for record in records if not record.is_open]
-    ended = Counter(record.state for record in final)
-    return Tally(
-        ended=dict(sorted(ended.items())),
-        lateness_ms=tuple(record.lateness_ms for record in final if record.lateness_ms is not None),
-        late=sum(record.late for record in final),
-        dead_letters=ended[FAILED] + ended[TIMEOUT],
-    )

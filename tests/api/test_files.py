@@ -268,3 +268,11 @@ schedules:
 
     def test_over_the_limit(self, house: House) -> None:
         assert bring(house, "#" * (BODY_MAX_BYTES + 1)).code == "body_too_large"
+
+
+def test_a_file_that_comes_by_a_webhook_changes_what_it_says_and_nothing_of_how_it_came(house: House) -> None:
+    house.settings.own_api = True
+    file = {"version": 1, "schedules": [{"name": "beat", "type": "RATE", "expr": "rate:5s"}]}
+    house.call("POST", f"{SCHEDULES}:import", file)
+    again = house.call("POST", f"{SCHEDULES}:import", file, headers={"x-chrono-depth": "2"})
+    assert (again.status, [item["action"] for item in again.json["items"]]) == (200, ["unchanged"])

@@ -21,7 +21,7 @@ from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES, SPANS_MAX, VERSIONS_INLINE_MAX
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, RunRef, State, VersionRef
-from chalicelib.functions.feed import _written
+from chalicelib.functions.feed import _streamed
 from chalicelib.ports.stores.schedules import ScheduleChange
 from chalicelib.workers.feed import Written
 from infra.create import create_all, delete_tables
@@ -252,7 +252,7 @@ class TestItems:
         where = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
         position, found = streams.get_shard_iterator(**where)["ShardIterator"], []
         while records := (answer := streams.get_records(ShardIterator=position))["Records"]:
-            found += list(_written(records))
+            found += [each.placed.written for each in _streamed(records)]
             position = answer["NextShardIterator"]
         assert [w for w in found if w.after.key_of_schedule == key] == [Written(None, record), Written(record, failed)]
 

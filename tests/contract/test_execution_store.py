@@ -403,6 +403,11 @@ class TestEndedBadly:
         assert stores.executions.ended_badly(shard, START_MS + 21, 10) == 1
         assert stores.executions.ended_badly(shard, START_MS, 2) == 2
         assert stores.executions.open_until(shard, START_MS * 2, 10) == []
+        assert stores.executions.oldest_bad_ms(shard, START_MS) == min(
+            START_MS + at for ended, at in ends if ended in ("failed", "timeout")
+        )
+        assert (stores.executions.oldest_bad_ms(shard, START_MS + 20) or 0) >= START_MS + 20
+        assert stores.executions.oldest_bad_ms(shard, START_MS * 2) is None
 
     def test_a_retry_takes_it_back(self, stores: Stores, key: Key, shard: int) -> None:
         record = execution(key, START_MS, shard)

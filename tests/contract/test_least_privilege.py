@@ -15,9 +15,11 @@ from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.api.http.routes import table
 from chalicelib.core.queue_messages import encode
+from chalicelib.core.security.caller import system_caller
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.usecases.metrics import MetricReader
 from chalicelib.workers import deliver, feed, reconcile, sweep
 from chalicelib.workers.feed import Written
 from infra.state import State
@@ -156,6 +158,7 @@ def play(cast: Cast) -> None:
     _use_the_rest(cast)
     _die_on_the_way(cast, rate)
     _feed_all(cast)
+    MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
         cast.minute()

@@ -14,6 +14,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import AttemptResult, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.core.security.source import Network
+from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
 from chalicelib.ports.identity import Authenticator
 from chalicelib.ports.services import Services
 from tests.kit.machine import MovableClock
@@ -56,6 +57,7 @@ class TestSettings:
     trusted_proxies: tuple[Network, ...] = ()
     public_ops: bool = False
     own_api: bool = False
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     secret: str = field(default="0123456789abcdef0123456789abcdef", repr=False)
 
     def required_page_token_secret(self) -> str:

@@ -65,6 +65,7 @@ NOUNS = {
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
+    "telemetry": _layer("what the service says about itself: spans, metrics, and how they are written"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 

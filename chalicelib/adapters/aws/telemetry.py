@@ -51,12 +51,14 @@ def configure_logging(level: str, stream: IO[str] | None = None) -> None:
 
 
 class Metric(NamedTuple):
-    """Values of one metric with one set of dimensions; the unit is CloudWatch's word."""
+    """Values of one metric with one set of dimensions; the unit is CloudWatch's word. ``fields`` can be searched for,
+    and make no metric of their own."""
 
     name: str
     unit: str
     values: Sequence[float]
     dimensions: Mapping[str, str] = {}
+    fields: Mapping[str, str] = {}
 
 
 def emf_lines(metrics: Sequence[Metric], at_ms: int) -> list[str]:
@@ -78,6 +80,7 @@ def emf_lines(metrics: Sequence[Metric], at_ms: int) -> list[str]:
                     ],
                 },
                 **metric.dimensions,
+                **metric.fields,
                 metric.name: list(metric.values[start : start + VALUES_MAX]),
             }
         )

@@ -156,6 +156,9 @@ class _ExecutionDoc(
         "first_started_ms": "fs",
         "sla_ms": "sl",
         "trace_id": "ti",
+        "traceparent": "tp",
+        "tracestate": "ts",
+        "schedule_type": "ty",
         "depth": "dp",
         "payload": "p",
         "result": "re",
@@ -191,6 +194,9 @@ class _ExecutionDoc(
     first_started_ms: int | None = None
     sla_ms: int = SLA_DEFAULT_MS
     trace_id: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+    schedule_type: str = ""
     depth: int = 0
     payload: str | None = None
     result: str | None = None
@@ -235,6 +241,7 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     note: str | None = None
     zone_data: str = ""
     depth: int = 0
+    traceparent: str = ""
     hlc: str = ""
     origin: str = ""
 

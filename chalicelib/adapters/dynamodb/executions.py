@@ -162,6 +162,18 @@ class DynamoExecutionStore:
         )
         return int(answer["Count"])
 
+    def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:
+        """When the first record of a shard ended badly at or after ``from_ms``; None when none did."""
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="open",
+            KeyConditionExpression="open_shard = :s AND open_until >= :f",
+            ExpressionAttributeValues={":s": text(_failed_shard(shard)), ":f": number(from_ms)},
+            Limit=1,
+        )
+        return next((int(item["open_until"]["N"]) for item in answer["Items"]), None)
+
     def _recent_of(self, tenant: str, shard: int, lowest: str, highest: str, limit: int, after: str | None) -> _Shard:
         answer = self._db.read(
             "query",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from chalicelib.adapters.dynamodb.database import Value, key, number, text
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, job_partition, spent_partition
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.ports.stores.schedules import Due, KeyPage, ScheduleFilter
+from chalicelib.ports.stores.schedules import Census, Due, KeyPage, ScheduleFilter
 
 if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.tables import ScheduleItem
@@ -73,6 +74,27 @@ class ScheduleLists:
             Limit=limit,
         )
         return [documents.key_of_partition(i["pk"]["S"]) for i in answer["Items"]]
+
+    def census(self, tenant: str, limit: int, after: str | None) -> Census:
+        """How many of a tenant's schedules there are, by type and by whether they fire; of the oldest ids first."""
+        values = {":p": text(documents.escaped(tenant))}
+        condition = "list_pk = :p"
+        if after is not None:
+            values[":a"] = text(after)
+            condition += " AND list_sk > :a"
+        answer = self._items.db.read(
+            "query",
+            TableName=self._items.table,
+            IndexName="by_tenant",
+            KeyConditionExpression=condition,
+            ProjectionExpression="list_sk, enabled, #t",
+            ExpressionAttributeNames={"#t": "type"},
+            ExpressionAttributeValues=values,
+            Limit=limit,
+        )
+        counts = Counter((i["type"]["S"], bool(i["enabled"]["BOOL"])) for i in answer["Items"])
+        more = answer.get("LastEvaluatedKey")
+        return Census(counts, None if more is None else str(more["list_sk"]["S"]))
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""

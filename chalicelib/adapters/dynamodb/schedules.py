@@ -23,7 +23,7 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
-from chalicelib.ports.stores.schedules import Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
+from chalicelib.ports.stores.schedules import Census, Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 
 if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.schedule_changes import ScheduleWriter
@@ -238,6 +238,10 @@ class DynamoScheduleStore:
     def jobs(self, tenant: str, group: str, limit: int, after: str | None) -> KeyPage:
         """Ids of a tenant's schedules in a group, newest first."""
         return self._lists.jobs(tenant, group, limit, after)
+
+    def census(self, tenant: str, limit: int, after: str | None) -> Census:
+        """How many of a tenant's schedules there are, by type and by whether they fire."""
+        return self._lists.census(tenant, limit, after)
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""

@@ -11,6 +11,7 @@ from chalicelib.adapters.dynamodb.executions import DynamoExecutionStore
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
+from chalicelib.adapters.dynamodb.metrics import DynamoMetricStore
 from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
@@ -40,6 +41,7 @@ def open_stores(
         executions=DynamoExecutionStore(database, retention_s),
         cursors=DynamoCursorStore(database),
         leases=DynamoLeaseStore(database),
+        metrics=DynamoMetricStore(database),
         idempotency=DynamoIdempotencyStore(database),
         logs=DynamoLogStore(database, retention_s),
         ticks=DynamoTickStore(database, retention_s),

@@ -86,6 +86,13 @@ class MemoryExecutionStore:
             entries = self._failed.of(shard)
             return min(limit, len(entries) - bisect_left(entries, (from_ms,)))
 
+    def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:
+        """When the first record of a shard ended badly at or after ``from_ms``; None when none did."""
+        with self._lock:
+            entries = self._failed.of(shard)
+            place = bisect_left(entries, (from_ms,))
+            return entries[place][0] if place < len(entries) else None
+
     def _insert(self, execution: Execution) -> bool:
         at = execution.key
         with self._lock:

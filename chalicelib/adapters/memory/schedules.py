@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.ports.stores.schedules import (
     CapacityFull,
+    Census,
     Due,
     KeyPage,
     NameTaken,
@@ -140,6 +141,16 @@ class MemoryScheduleStore:
         if len(ids) > limit:
             return KeyPage(ids[:limit], ids[limit - 1])
         return KeyPage(ids, scanned[-1] if end > bound else None)
+
+    def census(self, tenant: str, limit: int, after: str | None) -> Census:
+        """How many of a tenant's schedules there are, by type and by whether they fire; of the oldest ids first."""
+        with self._lock:
+            entries = self._ids.of(tenant)
+            begin = 0 if after is None else bisect_right(entries, after)
+            page = entries[begin : begin + limit]
+            definitions = [self._definitions[Key(tenant, i)] for i in page]
+        counts = Counter((str(d.type), d.active) for d in definitions)
+        return Census(counts, page[-1] if len(entries) > begin + limit else None)
 
     def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The ids of the schedules that hold the (owner, name) pairs."""

@@ -12,6 +12,7 @@ from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.keys import MemoryKeyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
+from chalicelib.adapters.memory.metrics import MemoryMetricStore
 from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
@@ -26,6 +27,7 @@ def open_stores() -> Stores:
         executions=MemoryExecutionStore(),
         cursors=MemoryCursorStore(),
         leases=MemoryLeaseStore(),
+        metrics=MemoryMetricStore(),
         idempotency=MemoryIdempotencyStore(),
         logs=MemoryLogStore(),
         ticks=MemoryTickStore(),

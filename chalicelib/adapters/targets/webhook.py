@@ -182,6 +182,8 @@ class WebhookSender:
             f"webhook-id: {delivery.execution_id}",
             f"webhook-timestamp: {timestamp_s}",
         ]
+        if delivery.tracestate and "tracestate" not in headers:
+            lines.append(f"tracestate: {delivery.tracestate}")
         if signature := secrets.sign(delivery.execution_id, timestamp_s, delivery.event):
             lines.append(f"webhook-signature: {signature}")
         return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + delivery.event

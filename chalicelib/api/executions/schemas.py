@@ -21,7 +21,9 @@ from chalicelib.core.executions.execution import (
     Transition,
 )
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
+from chalicelib.core.telemetry.telemetry_settings import trace_url
 from chalicelib.core.trace import trace_id_of
+from chalicelib.ports.services import Services
 from chalicelib.ports.stores.logs import LogLine
 
 ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
@@ -147,8 +149,10 @@ class LogList(msgspec.Struct):
     next_page_token: str | None
 
 
-def of_execution(found: Execution) -> ExecutionView:
+def of_execution(s: Services, found: Execution) -> ExecutionView:
     """An execution as its owner sees it."""
+    trace_id = found.trace_id or trace_id_of(found.id)
+    url = trace_url(s.config.trace_url_template, trace_id)
     return ExecutionView(
         id=found.id,
         schedule_id=found.schedule_id,
@@ -160,7 +164,8 @@ def of_execution(found: Execution) -> ExecutionView:
         fencing_token=found.fencing_token,
         lateness_ms=found.lateness_ms,
         late=found.late,
-        trace_id=found.trace_id or trace_id_of(found.id),
+        trace_id=trace_id,
+        trace_url=UNSET if url is None else url,
         owner=found.owner,
         target=TargetKind(found.target_type),
         result=UNSET if found.result is None else Raw(found.result),

@@ -17,7 +17,8 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import connection, quotas, yaml_text
+from chalicelib.api.http import connection, observed, quotas, yaml_text
+from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
 from chalicelib.core import trace
@@ -28,6 +29,7 @@ from chalicelib.core.security.caller import Caller, guest
 from chalicelib.core.security.permissions import Permission
 from chalicelib.core.security.source import Network, source_ip
 from chalicelib.core.targets import loop_depth
+from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.identity import Authenticator, Credentials
 from chalicelib.ports.services import Services
@@ -52,6 +54,9 @@ class ApiSettings(Protocol):
     @property
     def own_api(self) -> bool: ...
 
+    @property
+    def telemetry(self) -> TelemetrySettings: ...
+
     def required_page_token_secret(self) -> str: ...
 
 
@@ -60,9 +65,10 @@ class Refused(ChaliceUnhandledError):
 
 
 class Visit(NamedTuple):
-    """One request that was let in: its trace, and who asks."""
+    """One request that was let in: its trace, what is said about it, and who asks."""
 
     trace: TraceContext
+    observed: Observed | None
     caller: Caller
 
 
@@ -91,19 +97,21 @@ class HttpApi:
     ) -> Response:
         """Answer one request: ``call`` makes the answer, everything around it is the same for all. ``peer`` is the
         address at the other end of the connection; ``opened`` what a caller without credentials may do."""
-        context = self._trace(headers)
+        context, seen = self._trace(headers)
         try:
-            response = call(Visit(context, self._admit(headers, peer, opened)))
+            response = call(Visit(context, seen, self._admit(headers, peer, opened)))
         except Exception as raised:
             error = raised.__cause__ if isinstance(raised, Refused) and raised.__cause__ else raised
             response = self._failure(error, context)
         response.headers["traceparent"] = str(context)
         self._stamp(response)
+        if seen is not None:
+            seen.end(response.status_code, logged=self._settings().telemetry.request_log)
         return response
 
     def refuse(self, error: ChronoError) -> Response:
         """The answer to what was no request, so that there are no credentials to judge."""
-        context = self._trace({})
+        context, _ = self._trace({})
         response = self._failure(error, context)
         response.headers["traceparent"] = str(context)
         self._stamp(response)
@@ -112,12 +120,14 @@ class HttpApi:
     def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        if visit.observed is not None:
+            visit.observed.method, visit.observed.route = operation.method, operation.path
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
-        caller = self._at_depth(visit.caller, request.headers)
+        caller = self._traced(self._at_depth(visit.caller, request.headers), visit)
         body_bytes, content_type = _body(request, operation)
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
@@ -149,18 +159,19 @@ class HttpApi:
         """As ``Table.open_route``."""
         return self._table.open_route(path)
 
-    def _trace(self, headers: Mapping[str, str]) -> TraceContext:
+    def _trace(self, headers: Mapping[str, str]) -> tuple[TraceContext, Observed | None]:
         """The caller's trace with a span of our own, or a new one."""
         try:
-            services = self._services()
-            seed = services.ids.ulid(services.clock.now_ms())
+            seen = observed.begin(self._services(), headers.get("traceparent"), headers.get("tracestate"))
+            return seen.context, seen
         except Exception:  # the call itself fails on the same and reports it, which needs a trace
             seed = hashlib.sha256(repr(sorted(headers.items())).encode()).hexdigest()
-        span_id = trace.span_id_of(seed, 0)
-        parent = trace.parse(headers.get("traceparent"))
-        if parent is not None:
-            return trace.child(parent, span_id)
-        return TraceContext(trace.trace_id_of(seed), span_id, trace.SAMPLED)
+            return trace.parse(headers.get("traceparent")) or trace.of_attempt(seed, 0), None
+
+    def _traced(self, caller: Caller, visit: Visit) -> Caller:
+        """The caller with the trace of the call: what the caller asks for goes on with it."""
+        tracestate = "" if visit.observed is None else visit.observed.tracestate
+        return replace(caller, traceparent=str(visit.trace), tracestate=tracestate)
 
     def opened(self, request: Request) -> frozenset[Permission] | None:
         """What a caller without credentials may do at what ``request`` asks for; None: it is not open to such callers.

@@ -228,7 +228,12 @@ def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, An
 
 
 # Of YAML a schema judges the document and not its text, and a client that does not read YAML hands on the text.
-_MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {JSON: {"type": "object"}, YAML: {}, "text/html": {"type": "string"}}
+_MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
+    JSON: {"type": "object"},
+    YAML: {},
+    "text/html": {"type": "string"},
+    "text/plain": {"type": "string"},
+}
 
 
 def _problem_response(status: int) -> dict[str, Any]:

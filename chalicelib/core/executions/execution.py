@@ -113,9 +113,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     to wait past its instant. ``waits`` says that it waits for its turn: ``retry_at_ms`` is then when to check again if
     no wake-up comes. ``mends`` says that the execution before it had ended badly when this one was claimed. So a good
     end takes the schedule's mark away (core.jobs.job_status). ``monitored`` says that its success is to be noted
-    (core.policies.monitor). ``notice`` counts the tries at notifying a target that works on a cancelled execution (0:
-    no notice is due). ``depth`` counts the webhooks of this service that led to it (core.targets.loop_depth). ``rev`` 0
-    is a firing that is claimed and has no record yet: the first write makes it.
+    (core.policies.monitor). ``traceparent`` and ``tracestate`` are those of the call that asked for it, which its trace
+    goes on with. ``schedule_type`` is its schedule's, for metrics. ``notice`` counts the tries at notifying a target
+    that works on a cancelled execution (0: no notice is due). ``depth`` counts the webhooks of this service that led to
+    it (core.targets.loop_depth). ``rev`` 0 is a firing that is claimed and has no record yet: the first write makes it.
     """
 
     tenant: str
@@ -147,6 +148,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     first_started_ms: int | None = None
     sla_ms: int = SLA_DEFAULT_MS
     trace_id: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+    schedule_type: str = ""
     depth: int = 0
     payload: str | None = None
     result: str | None = None

@@ -70,7 +70,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
     ``pause_after_failures`` counts executions of instants from ``failures_from_ms`` on; ``failure_pauses``
     are the last pauses that it brought about: see core.policies.failures. ``depth`` counts the webhooks of this
-    service that led to it: see core.targets.loop_depth.
+    service that led to it: see core.targets.loop_depth. ``traceparent`` is of the call that created the schedule.
     """
 
     tenant: str
@@ -107,6 +107,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     note: str | None = None
     zone_data: str = ""
     depth: int = 0
+    traceparent: str = ""
     created_at_ms: int
     updated_at_ms: int
     hlc: str = ""

@@ -60,6 +60,7 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
     permissions: tuple[Permission, ...]
     sent_as: str  # for docs/targets.md, like the next
     completed_means: str
+    messaging: str = ""  # the system of messages that it is to OpenTelemetry; empty: it is called, and answers
 
     @property
     def name(self) -> str:

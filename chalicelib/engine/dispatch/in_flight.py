@@ -21,7 +21,7 @@ from chalicelib.core.executions.delivery_phase import DeliveryPhase
 from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, LateOutcome
 from chalicelib.core.executions.journal import AttemptResult
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, RUNNING_MARK_MS, WATCH_STEPS_MS
-from chalicelib.engine import schedule_change
+from chalicelib.engine import attempt_spans, schedule_change
 from chalicelib.engine.dispatch import admission
 from chalicelib.engine.dispatch.call import InFlight, TargetCall
 from chalicelib.engine.dispatch.hand_back import hand_back
@@ -238,6 +238,9 @@ def _record(s: Services, answered: Sequence[InFlight]) -> None:
     for (delivery, e), won in zip(ended, write_outcomes(s, [e for _, e in ended]), strict=True):
         delivery.move(DeliveryPhase.RECORDED if won else DeliveryPhase.FENCED)
         if won:
+            attempt_spans.answered(
+                s, e.execution, e.definition, _answer(delivery), delivery.started_ms, delivery.ended_ms
+            )
             follow(s, e.execution, e.definition)
     for delivery in answered:
         outcome = _answer(delivery)

@@ -56,3 +56,8 @@ class ExecutionStore(Protocol):
         """*May lag*: how many records of a shard ended at or after ``from_ms``, of those that ``has_ended_badly``;
         at most ``limit`` are counted."""
         ...
+
+    def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:
+        """*May lag*: when the first record of a shard ended that ended at or after ``from_ms``, of those that
+        ``has_ended_badly``; None when there is none."""
+        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -85,6 +85,13 @@ class KeyPage(NamedTuple):
     after: str | None
 
 
+class Census(NamedTuple):
+    """Schedules by type and by whether they fire, and the position to go on from (None: the end)."""
+
+    counts: Mapping[tuple[str, bool], int]
+    after: str | None
+
+
 class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
@@ -139,6 +146,10 @@ class ScheduleStore(Protocol):
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """*May lag*: ids of a tenant's schedules that match, newest first, after the id ``after``; bounded work."""
+        ...
+
+    def census(self, tenant: str, limit: int, after: str | None) -> Census:
+        """*May lag*: how many of a tenant's schedules there are with ids above ``after``. Counts at most ``limit``."""
         ...
 
     def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

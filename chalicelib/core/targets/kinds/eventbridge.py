@@ -29,4 +29,5 @@ KIND = TargetDescription(
     permissions=(Permission(("events:PutEvents",)),),
     sent_as="PutEvents; `Source: chronowatch`, `DetailType: chronowatch.firings.v1`, `Detail` the object",
     completed_means="the bus took it",
+    messaging="aws.eventbridge",
 )

@@ -28,4 +28,5 @@ KIND = TargetDescription(
     permissions=(Permission(("sns:Publish",)),),
     sent_as="PublishBatch; the object is the message",
     completed_means="the topic took it",
+    messaging="aws.sns",
 )

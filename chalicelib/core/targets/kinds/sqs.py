@@ -28,4 +28,5 @@ KIND = TargetDescription(
     permissions=(Permission(("sqs:SendMessage",)),),
     sent_as="SendMessageBatch; the object is the body",
     completed_means="the queue took it",
+    messaging="aws_sqs",
 )
