@@ -19,6 +19,7 @@ from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
@@ -207,6 +208,7 @@ def build(chosen: Settings) -> Services:
         LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
         _webhook_keys(chosen, secrets),
         sealing,
+        _external_policies(chosen, own_clock),
     )
 
 
@@ -284,6 +286,14 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return own_clock.read().monotonic_nanos / 1e9
 
     return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+
+
+def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPolicies:
+    if chosen.opa is None:
+        return NoExternalPolicies()
+    from chalicelib.adapters.policies.opa import OpaPolicies
+
+    return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

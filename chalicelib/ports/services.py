@@ -27,6 +27,7 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
@@ -34,6 +35,7 @@ from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
+from chalicelib.ports.stores.policies import PolicyStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -101,6 +103,7 @@ class Stores(Struct, frozen=True):
     keys: KeyStore
     roles: RoleStore
     quotas: QuotaStore
+    policies: PolicyStore
 
 
 class Machine(Struct, frozen=True):
@@ -128,6 +131,7 @@ class Services(Struct, frozen=True):
     process: ProcessMemory
     webhook_keys: WebhookKeys = NoWebhookKeys()
     sealing: Sealing = UNSEALED
+    external_policies: ExternalPolicies = NoExternalPolicies()
 
 
 def assemble(
@@ -138,6 +142,7 @@ def assemble(
     targets: Mapping[str, Target],
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
     sealing: Sealing = UNSEALED,
+    external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -153,4 +158,5 @@ def assemble(
         process=ProcessMemory(),
         webhook_keys=webhook_keys,
         sealing=sealing,
+        external_policies=external_policies,
     )

@@ -19,6 +19,7 @@ from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.policies.schemas import PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
@@ -47,6 +48,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "name": LeaseName,
     "frequency": Frequency,
     "role": RoleName,
+    "policy": PolicyName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
