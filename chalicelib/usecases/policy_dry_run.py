@@ -20,7 +20,7 @@ from chalicelib.core.rules.limits import (
     DRY_RUN_MAX_SCHEDULES,
 )
 from chalicelib.core.rules.policy import CompiledPolicy, WrittenPolicy
-from chalicelib.core.rules.ruling import Finding, judge
+from chalicelib.core.rules.ruling import Finding, PolicyVerdict, explain, judge
 from chalicelib.core.schedules.schedule import Definition, Key
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
@@ -28,8 +28,9 @@ from chalicelib.engine import known_policies, rulings
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter, Versioned
-from chalicelib.usecases import policies
+from chalicelib.usecases import policies, schedules
 
+USE_MAX_PAGES = 10  # of schedules read for one page of those that a policy is about
 _JOURNAL = "journal:"
 
 
@@ -40,6 +41,13 @@ class Denial(Struct, frozen=True):
     policy: str
     rule: str
     message: str
+
+
+class Use(Struct, frozen=True):
+    """A schedule that a policy is about, and what the policy says of it."""
+
+    definition: Definition
+    verdict: PolicyVerdict
 
 
 class DryRun(Struct):
@@ -56,6 +64,24 @@ class DryRun(Struct):
     firings: int = 0
     would_reject: int = 0
     after: str | None = None
+
+
+def where_used(s: Services, caller: Caller, name: str, limit: int, after: str | None) -> tuple[list[Use], str | None]:
+    """The schedules that a policy is about and that the caller may see, newest first, and where to go on (None: the
+    end). The work is bounded: where few match, a page may be short and still go on. Raises NotFound."""
+    authorize(caller, "policies:read")
+    wanted = policies.compiled(s, caller, name)
+    found: list[Use] = []
+    for _ in range(USE_MAX_PAGES):
+        page, after = schedules.page(s, caller, ScheduleFilter(), limit - len(found), after)
+        for one in page:
+            about = subject.of_definition(one.definition, rulings.FIRING)
+            verdict = explain(wanted, about, s.clock.now_ms())
+            if verdict.matched:
+                found.append(Use(one.definition, verdict))
+        if after is None or len(found) >= limit:
+            break
+    return found, after
 
 
 def run_one(s: Services, caller: Caller, name: str, proposed: WrittenPolicy | None, after: str | None) -> DryRun:

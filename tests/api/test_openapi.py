@@ -119,6 +119,7 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     check("GET", policies)
     check("GET", policies + "/{policy}")
     check("GET", policies + "/{policy}/versions")
+    check("GET", policies + "/{policy}/schedules")
     check("POST", policies + ":evaluate", {"subject": RATE})
     check("POST", policies + ":dry-run")
     check("POST", policies + "/{policy}:dry-run", {"policy": {"rules": [RULE]}})

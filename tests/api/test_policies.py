@@ -301,6 +301,19 @@ class TestDryRun:
         assert house.call("POST", POLICIES + "/p:dry-run", query="page_token=x").status == 400
 
 
+def test_where_a_policy_is_used_and_what_it_says_there(house: House) -> None:
+    bad, good = webhook("http://example.com/", name="bad"), webhook("https://example.com/", name="good")
+    for body in (bad, good, RATE | {"name": "other"}):
+        house.make(**body)
+    policy(house, rule(HTTPS), match={"tag": "production"})
+    found = house.call("GET", POLICIES + "/p/schedules").json["items"]
+    assert [(use["name"], use["verdict"]["rules"][0]["outcome"]) for use in found] == [
+        ("good", "holds"), ("bad", "violated"),
+    ]  # fmt: skip
+    house.authenticator = Everybody(who("bob", "user"))
+    assert house.call("GET", POLICIES + "/p/schedules").json["items"] == []
+
+
 class TestKeeping:
     def test_list_get_put_delete(self, house: House) -> None:
         made = policy(house, rule(HTTPS), match={"tag": "production"}, description="d")

@@ -8,6 +8,7 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, TokenQuery, given
 from chalicelib.api.policies import schemas
+from chalicelib.core.errors import InvalidField
 from chalicelib.core.rules.limits import DRY_RUN_MAX_SCHEDULES, POLICIES_MAX_COUNT
 from chalicelib.usecases import policies, policy_dry_run
 from chalicelib.usecases.policies import NamedPolicy
@@ -47,6 +48,13 @@ def versions(call: Call[Body, Query]) -> Reply:
     return Reply(200, schemas.PolicyVersions([schemas.view_of(one) for one in found]))
 
 
+def where_used(call: Call[Body, PageQuery]) -> Reply:
+    """The schedules that a policy is about."""
+    name, query = call.params["policy"], call.query
+    found, after = policy_dry_run.where_used(call.services, call.caller, name, query.limit, call.after(query))
+    return call.page([schemas.use_view(one) for one in found], after)
+
+
 def put(call: Call[schemas.PolicyBody, Query]) -> Reply:
     """Make or replace a policy."""
     name = call.params["policy"]
@@ -77,8 +85,12 @@ def of_schedule(call: Call[Body, Query]) -> Reply:
 def dry_run(call: Call[schemas.DryRunBody, TokenQuery]) -> Reply:
     """What a policy would do."""
     name, body = call.params["policy"], given(call.body.policy)
-    proposed = None if body is None else schemas.policy_of(body, name)
-    done = policy_dry_run.run_one(call.services, call.caller, name, proposed, call.after(call.query))
+    after = call.after(call.query)
+    try:
+        proposed = None if body is None else schemas.policy_of(body, name)
+        done = policy_dry_run.run_one(call.services, call.caller, name, proposed, after)
+    except InvalidField as wrong:
+        raise InvalidField([e._replace(field=f"policy.{e.field}") for e in wrong.errors], code=wrong.code) from None
     return Reply(200, schemas.dry_run_view(done, call.token(done.after)))
 
 
@@ -172,6 +184,18 @@ def operations() -> list[Operation]:
             handler=versions,
             answers={200: schemas.PolicyVersions},
             errors=(404,),
+        ),
+        Operation(
+            method="GET",
+            path=ONE + "/schedules",
+            summary="The schedules that a policy is about, with its verdict on each",
+            tag="policies",
+            permission="policies:read",
+            handler=where_used,
+            query=PageQuery,
+            answers={200: schemas.UseList},
+            errors=(400, 404),
+            description="Those that the caller may see. A page may be short and still have a next one.",
         ),
         Operation(
             method="POST",

@@ -21,7 +21,7 @@ from chalicelib.core.rules.limits import (
 from chalicelib.core.rules.policy import Action, Match, Mode, Rule, RuleException, WrittenPolicy
 from chalicelib.core.rules.ruling import Finding, PolicyVerdict
 from chalicelib.usecases.policies import Evaluation, NamedPolicy
-from chalicelib.usecases.policy_dry_run import DryRun
+from chalicelib.usecases.policy_dry_run import DryRun, Use
 
 PolicyName = Annotated[str, Meta(pattern=POLICY_NAME_PATTERN, examples=["https-only"])]
 OneOrMore = str | list[str]
@@ -199,6 +199,28 @@ class DryRunView(msgspec.Struct, kw_only=True):
     firings: int
     would_reject: int
     next_page_token: str | None
+
+
+class UseView(msgspec.Struct, kw_only=True):
+    """A schedule that a policy is about, and what the policy says of its next firing."""
+
+    schedule_id: str
+    name: str | None
+    owner: str
+    verdict: PolicyVerdict
+
+
+class UseList(msgspec.Struct):
+    """A page of schedules, newest first."""
+
+    items: list[UseView]
+    next_page_token: str | None
+
+
+def use_view(found: Use) -> UseView:
+    """A schedule that a policy is about."""
+    d = found.definition
+    return UseView(schedule_id=d.id, name=d.name, owner=d.owner, verdict=found.verdict)
 
 
 def policy_of(body: PolicyBody, name: str | None = None) -> WrittenPolicy:
