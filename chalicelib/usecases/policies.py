@@ -66,11 +66,17 @@ def versions(s: Services, caller: Caller, name: str) -> list[NamedPolicy]:
     return [_named(kept) for kept in found]
 
 
-def create(s: Services, caller: Caller, wanted: WrittenPolicy) -> NamedPolicy:
-    """Make a policy. Raises InvalidField, NotSupported (``not_offered``), Conflict (``name_taken``)."""
+def create(s: Services, caller: Caller, wanted: WrittenPolicy, again: bool = False) -> NamedPolicy:
+    """Make a policy. ``again``: the same call ran before and its answer was lost, so that what it made is found.
+
+    Raises InvalidField, NotSupported (``not_offered``), Conflict (``name_taken``).
+    """
     authorize(caller, "policies:write")
     made = _checked(caller, wanted, None)
-    if s.stores.policies.load(caller.tenant, made.name) is not None:
+    known = s.stores.policies.load(caller.tenant, made.name)
+    if known is not None:
+        if again and known.document == policy.write(made):
+            return _named(known)
         raise _taken(made.name)
     _check_count(s, caller.tenant)
     stored = KeptPolicy(made.name, policy.write(made), s.clock.now_ms())
@@ -160,11 +166,11 @@ def compiled(s: Services, caller: Caller, name: str, proposed: WrittenPolicy | N
 
 def _checked(caller: Caller, wanted: WrittenPolicy, before: WrittenPolicy | None) -> WrittenPolicy:
     """The policy to keep: sound, and each exception with who approved it. One that was there before keeps its own."""
-    approved = {replace(e, approved_by=""): e for e in (() if before is None else before.exceptions)}
+    approved = [(replace(e, approved_by=""), e) for e in (() if before is None else before.exceptions)]
 
     def signed(exception: RuleException) -> RuleException:
         plain = replace(exception, approved_by="")
-        return approved.get(plain) or replace(plain, approved_by=caller.subject)
+        return next((e for said, e in approved if said == plain), replace(plain, approved_by=caller.subject))
 
     made = replace(wanted, exceptions=tuple(signed(e) for e in wanted.exceptions))
     policy.compile_policy(made)

@@ -340,7 +340,7 @@ class TestKeeping:
         assert (again.status, again.code) == (409, "name_taken")
 
     def test_who_approved_an_exception_is_kept(self, house: House) -> None:
-        exception = {"until_unix_ms": 1, "match": {"owner": "bob"}, "approved_by": "mallory"}
+        exception = {"until_unix_ms": 1, "match": {"owner": ["bob", "eve"]}, "approved_by": "mallory"}
         assert policy(house, rule(HTTPS), exceptions=[exception]).json["exceptions"][0]["approved_by"] == "anonymous"
         house.authenticator = Everybody(who("alice", "admin"))
         body = {"rules": [rule(HTTPS)], "exceptions": [exception, {"until_unix_ms": 2, "match": {"owner": "c"}}]}

@@ -27,7 +27,8 @@ _EXAMPLE: Final[dict[str, Any]] = {"name": "https-only", "match": {"tag": "produ
 
 def create(call: Call[schemas.PolicyBody, Query]) -> Reply:
     """Make a policy."""
-    made = policies.create(call.services, call.caller, schemas.policy_of(call.body))
+    again = call.run is not None and call.run.again
+    made = policies.create(call.services, call.caller, schemas.policy_of(call.body), again)
     return _shown(made, 201)
 
 

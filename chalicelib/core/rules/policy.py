@@ -220,7 +220,8 @@ def _fits(match: Match) -> Fits:
         if tags and not any(tag in tags for tag in about.tags):
             return False
         for schedules, leases, names in exact:
-            if about.fields.get(leases if of_lease else schedules) not in names:
+            value = about.fields.get(leases if of_lease else schedules)
+            if not isinstance(value, str) or value not in names:
                 return False
         if not prefixes:
             return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.core.errors import Forbidden, InvalidField, PreconditionFailed
+from chalicelib.core.errors import Conflict, Forbidden, InvalidField, PreconditionFailed
 from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.rules.limits import POLICIES_MAX_COUNT
 from chalicelib.core.rules.policy import Rule, WrittenPolicy
@@ -46,6 +46,14 @@ def test_a_change_that_comes_between_is_not_lost(services: Services) -> None:
     policies.put(racing, ANONYMOUS_ADMIN, "p", named("p", "third"))
     messages = [p.policy.rules[0].message for p in policies.versions(services, ANONYMOUS_ADMIN, "p")]
     assert messages == ["third", "second", "first"]
+
+
+def test_a_call_that_ran_before_finds_what_it_made_and_nothing_else(services: Services) -> None:
+    made = policies.create(services, ANONYMOUS_ADMIN, named("p"))
+    assert policies.create(services, ANONYMOUS_ADMIN, named("p"), again=True) == made
+    for wanted, again in ((named("p"), False), (named("p", "other"), True)):
+        with pytest.raises(Conflict):
+            policies.create(services, ANONYMOUS_ADMIN, wanted, again)
 
 
 def test_a_version_that_moved_meanwhile_is_refused(services: Services) -> None:
