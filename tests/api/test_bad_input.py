@@ -156,7 +156,15 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "name": [*NOT_TEXT, None, "", "no such!", "x" * 65],
         "description": [*NOT_TEXT, None, "x" * 1025],
         "mode": [*NOT_TEXT, None, "", "off"],
-        "match": [1, "x", [], None, {}, *[({"tag": v}, "match.tag") for v in (1, None, [], "", [""])]],
+        "match": [
+            1,
+            "x",
+            [],
+            None,
+            {},
+            *[({"tag": v}, "match.tag") for v in (1, None, [], "")],
+            ({"tag": [""]}, "match.tag.0"),
+        ],
         "rules": [
             1,
             "x",
@@ -295,9 +303,11 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "ImportBody": {"schedules": []},
     "RoleBody": {"permissions": []},
     "PolicyBody": {"name": "p", "rules": [RULE]},
+    "NewPolicyBody": {"name": "p", "rules": [RULE]},
     "DryRunBody": {},
     "EvaluateBody": {"subject": {}},
 }
+BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
 
 
 def _minimum(operation: Operation) -> dict[str, Any]:

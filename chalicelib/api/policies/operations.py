@@ -25,7 +25,7 @@ _RULE: Final[dict[str, Any]] = {
 _EXAMPLE: Final[dict[str, Any]] = {"name": "https-only", "match": {"tag": "production"}, "rules": [_RULE]}
 
 
-def create(call: Call[schemas.PolicyBody, Query]) -> Reply:
+def create(call: Call[schemas.NewPolicyBody, Query]) -> Reply:
     """Make a policy."""
     again = call.run is not None and call.run.again
     made = policies.create(call.services, call.caller, schemas.policy_of(call.body), again)
@@ -119,7 +119,7 @@ def operations() -> list[Operation]:
             tag="policies",
             permission="policies:write",
             handler=create,
-            body=schemas.PolicyBody,
+            body=schemas.NewPolicyBody,
             answers={201: schemas.PolicyView},
             creates=True,
             yaml=True,

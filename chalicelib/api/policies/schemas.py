@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -10,13 +10,16 @@ from msgspec import UNSET, Meta
 from chalicelib.api.http.requests import Body, Instant, Opt, given
 from chalicelib.api.http.responses import ViolationView, violation_view
 from chalicelib.core.errors import InvalidField
+from chalicelib.core.json_schema import states
 from chalicelib.core.rules.limits import (
     DESCRIPTION_MAX_CHARS,
     EXCEPTIONS_MAX_COUNT,
     MESSAGE_MAX_CHARS,
     POLICY_NAME_PATTERN,
     RULE_NAME_MAX_CHARS,
+    RULE_NAME_PATTERN,
     RULES_MAX_COUNT,
+    VALUES_MAX_COUNT,
 )
 from chalicelib.core.rules.policy import Action, Match, Mode, Rule, RuleException, WrittenPolicy
 from chalicelib.core.rules.ruling import Finding, PolicyVerdict
@@ -24,7 +27,8 @@ from chalicelib.usecases.policies import Evaluation, NamedPolicy
 from chalicelib.usecases.policy_dry_run import DryRun, Use
 
 PolicyName = Annotated[str, Meta(pattern=POLICY_NAME_PATTERN, examples=["https-only"])]
-OneOrMore = str | list[str]
+_One = Annotated[str, Meta(min_length=1)]
+OneOrMore = _One | Annotated[list[_One], Meta(min_length=1, max_length=VALUES_MAX_COUNT)]
 Condition = Annotated[
     dict[str, Any],
     Meta(
@@ -36,6 +40,7 @@ Condition = Annotated[
 class MatchBody(Body, kw_only=True):
     """Which subjects: those that every given field fits. Of several values one must fit."""
 
+    conditions: ClassVar[dict[str, Any]] = {"minProperties": 1}
     tag: Opt[OneOrMore] = UNSET
     owner: Opt[OneOrMore] = UNSET
     type: Opt[OneOrMore] = UNSET
@@ -46,7 +51,7 @@ class MatchBody(Body, kw_only=True):
 class RuleBody(Body, kw_only=True):
     """One assertion: the action applies where the condition does not hold."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=RULE_NAME_MAX_CHARS)]
+    name: Annotated[str, Meta(min_length=1, max_length=RULE_NAME_MAX_CHARS), states(pattern=RULE_NAME_PATTERN)]
     condition: Condition
     action: Action
     message: Annotated[str, Meta(min_length=1, max_length=MESSAGE_MAX_CHARS)]
@@ -58,6 +63,7 @@ class RuleBody(Body, kw_only=True):
 class ExceptionBody(Body, kw_only=True):
     """Whom rules do not stop until an instant. `approved_by` is who first wrote it here."""
 
+    conditions: ClassVar[dict[str, Any]] = {"oneOf": [{"required": ["schedule_id"]}, {"required": ["match"]}]}
     until_unix_ms: Instant
     rule: Annotated[Opt[str], Meta(description="Left out: every rule of the policy.")] = UNSET
     schedule_id: Opt[str] = UNSET
@@ -67,14 +73,20 @@ class ExceptionBody(Body, kw_only=True):
 
 
 class PolicyBody(Body, kw_only=True):
-    """A policy. `name` may be left out where the path says it."""
+    """A policy. The path says its `name`, which may be left out here."""
 
-    name: Opt[str] = UNSET
+    name: Opt[PolicyName] = UNSET
     description: Annotated[str, Meta(max_length=DESCRIPTION_MAX_CHARS)] = ""
     mode: Annotated[Mode, Meta(description="`audit` records what it would deny, and lets it pass.")] = "enforce"
     match: Opt[MatchBody] = UNSET
     rules: Annotated[list[RuleBody], Meta(min_length=1, max_length=RULES_MAX_COUNT)]
     exceptions: Opt[Annotated[list[ExceptionBody], Meta(max_length=EXCEPTIONS_MAX_COUNT)]] = UNSET
+
+
+class NewPolicyBody(PolicyBody, kw_only=True):
+    """A policy to make."""
+
+    name: PolicyName
 
 
 class EvaluateBody(Body, kw_only=True):
@@ -228,8 +240,6 @@ def policy_of(body: PolicyBody, name: str | None = None) -> WrittenPolicy:
     said = given(body.name)
     if name is not None and said not in (None, name):
         raise InvalidField.of("name", f"is not the name in the path, {name}")
-    if name is None and said is None:
-        raise InvalidField.of("name", "is required")
     return WrittenPolicy(
         name=name or said or "",
         description=body.description,

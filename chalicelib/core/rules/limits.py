@@ -10,6 +10,7 @@ EXCEPTIONS_MAX_COUNT: Final = 100  # of a policy
 POLICY_MAX_BYTES: Final = 64 * 1024  # as stored
 POLICY_NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 RULE_NAME_MAX_CHARS: Final = 64
+RULE_NAME_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
 MESSAGE_MAX_CHARS: Final = 512
 DESCRIPTION_MAX_CHARS: Final = 1024
 FIELD_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"

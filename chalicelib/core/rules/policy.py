@@ -24,6 +24,7 @@ from chalicelib.core.rules.limits import (
     POLICY_MAX_BYTES,
     POLICY_NAME_PATTERN,
     RULE_NAME_MAX_CHARS,
+    RULE_NAME_PATTERN,
     RULES_MAX_COUNT,
     VALUES_MAX_COUNT,
 )
@@ -40,6 +41,7 @@ Action = Literal["deny", "warn", "audit"]
 Mode = Literal["enforce", "audit"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)  # the strongest first
 Names = str | list[str]
+_RULE_NAME: Final = re.compile(RULE_NAME_PATTERN)
 _NAME: Final = re.compile(POLICY_NAME_PATTERN, re.ASCII)
 
 
@@ -173,7 +175,7 @@ def _problems(policy: WrittenPolicy) -> Sequence[FieldError]:
         found.append(FieldError("exceptions", f"at most {EXCEPTIONS_MAX_COUNT} exceptions"))
     names = [rule.name for rule in policy.rules]
     for number, rule in enumerate(policy.rules):
-        if not 1 <= len(rule.name) <= RULE_NAME_MAX_CHARS or not rule.name.isprintable():
+        if len(rule.name) > RULE_NAME_MAX_CHARS or _RULE_NAME.fullmatch(rule.name) is None:
             found.append(FieldError(f"rules.{number}.name", f"must have 1 to {RULE_NAME_MAX_CHARS} characters"))
         elif rule.name in names[:number]:
             found.append(FieldError(f"rules.{number}.name", "is the name of another rule of this policy"))
