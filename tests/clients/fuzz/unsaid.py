@@ -47,6 +47,7 @@ UNSAID = (
     Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?|cidrs\.\d+"),
     Unsaid("invalid_field", "a tenant may have roles of its own", r"roles\.\d+", "is unknown"),
     Unsaid("invalid_field", TWO_FIELDS, "permissions", "not both"),
+    Unsaid("invalid_field", "some names are of built-in roles", "name", "is a built-in role"),
     Unsaid("invalid_field", "a condition is a language of its own", r"(policy\.)?rules\.\d+\.condition.*"),
     Unsaid(
         "invalid_field",
