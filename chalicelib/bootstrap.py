@@ -19,6 +19,7 @@ from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
@@ -223,6 +224,7 @@ def build(chosen: Settings) -> Services:
         _webhook_keys(chosen, secrets),
         sealing,
         _tracer(chosen, config.instance, own_clock),
+        _external_policies(chosen, own_clock),
     )
 
 
@@ -309,6 +311,12 @@ def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:
     from chalicelib.adapters.telemetry import otlp_tracer
 
     return otlp_tracer.make(chosen.telemetry.otlp, VERSION, instance, lambda: own_clock.read().monotonic_nanos / 1e9)
+def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPolicies:
+    if chosen.opa is None:
+        return NoExternalPolicies()
+    from chalicelib.adapters.policies.opa import OpaPolicies
+
+    return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

@@ -21,6 +21,8 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MINUTE_MAX
 from chalicelib.core.quotas.limits import RATE_MAX_PER_S
+from chalicelib.core.rules import opa_settings
+from chalicelib.core.rules.opa_settings import OpaSettings
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.secrets import secret_settings
 from chalicelib.core.secrets.secret_settings import SecretSettings
@@ -71,6 +73,8 @@ VARIABLES = (
     "CHRONO_JWT_TENANT_CLAIM",
     "CHRONO_JWT_SUBJECT_CLAIM",
     "CHRONO_JWT_ROLES_CLAIM",
+    "CHRONO_OPA_URL",
+    "CHRONO_OPA_POLICY_PATH",
     "CHRONO_PUBLIC_OPS",
     "CHRONO_TRUSTED_PROXIES",
     "CHRONO_BOOTSTRAP_KEY",
@@ -106,7 +110,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
 
     ``loopback`` says that only this machine can reach the service. ``auth`` is ``off`` (every caller is admin, only
     ever with ``loopback``), ``deny`` (every request is answered 401) or a list of ``jwt`` and ``apikey``. ``jwt`` is
-    None where it is not in that list. ``public_ops`` opens /health and /metrics to callers without credentials.
+    None where it is not in that list, ``opa`` where there is no engine of policies beside the service. ``public_ops``
+    opens /health and /metrics to callers without credentials.
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
     None where there is no limit.
@@ -143,6 +148,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks_catch_up: int
     auth: str
     jwt: JwtSettings | None
+    opa: OpaSettings | None
     public_ops: bool
     trusted_proxies: tuple[Network, ...]
     bootstrap_key: str | None
@@ -222,6 +228,7 @@ def load(env: Mapping[str, str]) -> Settings:
         ),
         auth=auth,
         jwt=jwt_settings.read(env) if "jwt" in auth.split(",") else None,
+        opa=opa_settings.read(env),
         public_ops=variables.choice(env, "CHRONO_PUBLIC_OPS", "0", ("0", "1")) == "1",
         trusted_proxies=_trusted_proxies(env),
         bootstrap_key=bootstrap_setting.read(env, auth),

@@ -5,6 +5,7 @@
     │   └── NotSupported (422)        understood, but not offered yet
     ├── BadRequest (400)              unparsable JSON or page token
     ├── Unauthorized (401), Forbidden (403)
+    │   └── PolicyDenied (403)        a policy's rules deny it; names each
     ├── NotFound (404), MethodNotAllowed (405), TooSlow (408)
     ├── Conflict (409)                the resource's state forbids the call
     ├── PreconditionFailed (412)      If-Match names another version
@@ -23,7 +24,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class FieldError(NamedTuple):
@@ -97,6 +98,34 @@ class Forbidden(ChronoError):
     status = 403
     title = "Forbidden"
     default_code = "forbidden"
+
+
+class Violation(NamedTuple):
+    """A rule of a policy that does not hold. ``field`` is as the rule wrote it, ``value`` the subject's (None: absent).
+    ``decision_id`` is that of a decision made elsewhere."""
+
+    policy: str
+    rule: str
+    field: str
+    value: Any
+    message: str
+    decision_id: str = ""
+
+
+class PolicyDenied(Forbidden):
+    """Raised when rules of policies deny what a caller may do otherwise; carries all violations that deny it."""
+
+    title = "Denied by policy"
+    default_code = "policy_denied"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(denial_text(v) for v in violations))
+        self.violations = tuple(violations)
+
+
+def denial_text(violation: Violation) -> str:
+    """A violation in one line, for people."""
+    return f"policy {violation.policy}, rule {violation.rule}: {violation.message}"
 
 
 class NotFound(ChronoError):

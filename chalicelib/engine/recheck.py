@@ -1,7 +1,7 @@
 """Rechecking: whether what was claimed may still be sent, right before its instant, and again when it waited long.
 
 One batch read of the schedules' epochs settles all whose schedule has not changed. What must not be sent any more is
-ended here.
+ended here. The read brings along whether the policies of their tenants have changed.
 
 The read begins a few milliseconds before the instant, so that nothing is left to do when it comes. A change that is
 written after the read is not seen. So ``schedule_change`` lets a change begin RECHECK_AHEAD_MAX_MS after it was made.
@@ -10,7 +10,7 @@ It is acknowledged when all that could not see it has begun: no acknowledged cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import update_surely
 from chalicelib.engine.prepare import Ready, prepare
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.policies import EPOCH_ID, epoch_key
 
 READ_ATTEMPTS = 5
 
@@ -40,7 +41,7 @@ def recheck(s: Services, group: Sequence[Ready]) -> list[Ready]:
     if len(standing) < len(group):
         changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
         standing += [again for r in changed if (again := _reconsidered(s, r)) is not None]
-    return in_time(s, _still_ours(s, standing))
+    return in_time(s, _permitted(s, epochs, _still_ours(s, standing)))
 
 
 def _still_ours(s: Services, standing: list[Ready]) -> list[Ready]:
@@ -52,6 +53,15 @@ def _still_ours(s: Services, standing: list[Ready]) -> list[Ready]:
     found = s.stores.executions.get([e.key for e in expired])
     lost = {e.key for e in expired if (found[e.key].rev if e.key in found else 0) != e.rev}
     return [r for r in standing if r.claimed.execution.key not in lost]
+
+
+def _permitted(s: Services, epochs: Mapping[Key, int], standing: list[Ready]) -> list[Ready]:
+    """Without those that policies reject; these are ended. A tenant without policies costs nothing."""
+    if not any(key.id == EPOCH_ID for key in epochs):
+        return standing
+    from chalicelib.engine.rulings import permitted  # loaded with the first tenant that has policies
+
+    return permitted(s, epochs, standing)
 
 
 def in_time(s: Services, group: list[Ready]) -> list[Ready]:
@@ -79,6 +89,7 @@ def rebound(s: Services, state: State | None, claimed: Execution) -> Definition 
 
 def _epochs(s: Services, group: Sequence[Ready]) -> dict[Key, int]:
     keys = list({r.claimed.key for r in group})
+    keys += sorted({epoch_key(key.tenant) for key in keys})
     for _ in range(READ_ATTEMPTS - 1):
         began_ms = s.clock.read().steady_ms
         try:

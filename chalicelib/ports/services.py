@@ -27,6 +27,7 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
@@ -35,6 +36,7 @@ from chalicelib.ports.stores.idempotency import IdempotencyStore
 from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
 from chalicelib.ports.stores.metrics import MetricStore
+from chalicelib.ports.stores.policies import PolicyStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -108,6 +110,7 @@ class Stores(Struct, frozen=True):
     keys: KeyStore
     roles: RoleStore
     quotas: QuotaStore
+    policies: PolicyStore
 
 
 class Machine(Struct, frozen=True):
@@ -136,6 +139,7 @@ class Services(Struct, frozen=True):
     webhook_keys: WebhookKeys = NoWebhookKeys()
     sealing: Sealing = UNSEALED
     tracer: Tracer = NoTracer()
+    external_policies: ExternalPolicies = NoExternalPolicies()
 
 
 def assemble(
@@ -147,6 +151,7 @@ def assemble(
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
     sealing: Sealing = UNSEALED,
     tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
+    external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -163,4 +168,5 @@ def assemble(
         webhook_keys=webhook_keys,
         sealing=sealing,
         tracer=tracer,
+        external_policies=external_policies,
     )

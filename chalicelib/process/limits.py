@@ -29,3 +29,5 @@ LEAK_REPORTS_PER_MINUTE = 60  # keys that one process looks up for reports of le
 assert HOLD_RECHECK_MS < RENEW_AFTER_MS < ATTEMPT_LEASE_MS, "a claim is renewed before it runs out"
 assert HOLD_RECHECK_MS < HOLD_MAX_MS
 assert POSTPONE_MIN_MS < POSTPONE_MAX_MS
+# How old the policies may be that a lease is judged by: to read their epoch would double the cost of an acquire.
+POLICIES_MEMORY_MS = 1_000

@@ -13,6 +13,7 @@ from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
 from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.permits import Permits
+from chalicelib.process.policy_memory import PolicyMemory
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
@@ -37,6 +38,7 @@ class ProcessMemory(Struct, frozen=True):
     keys: KeyMemory = field(default_factory=KeyMemory)
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
+    policies: PolicyMemory = field(default_factory=PolicyMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)

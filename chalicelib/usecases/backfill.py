@@ -18,6 +18,7 @@ from chalicelib.engine import claim_spans, handoff
 from chalicelib.engine.schedule_change import check_match
 from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
+from chalicelib.usecases.policy_gate import check_schedule
 
 LEDGER_DEFAULT_MS = 86_400_000
 REACH_ATTEMPTS = 12
@@ -35,6 +36,7 @@ def backfill(
     definition = found.definition
     check_match(definition, if_match)
     _check(definition, from_ms, to_ms)
+    check_schedule(s, caller, definition, "schedules:trigger")
     now_ms = s.clock.now_ms()
     most = BACKFILL_MAX_INSTANTS + 1
     instants = definition.compiled().backwards_between(from_ms, min(to_ms, now_ms), most)

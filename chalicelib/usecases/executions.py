@@ -18,11 +18,14 @@ from chalicelib.core.security.authorize import Resource, authorize, missing, onl
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
 from chalicelib.engine import execution_change
+from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.execution_change import CHANGE_ATTEMPTS, cancel_running, check_version, end, recheck_claims
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import note_late
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.schedules import Versioned
+from chalicelib.usecases.policy_gate import check_schedule
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of answers: a rare filter gives short pages, not long calls
 
@@ -158,7 +161,7 @@ def heartbeat(s: Services, caller: Caller, execution_id: str, versions: Sequence
 def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
     """A further attempt of an execution that is over without success.
 
-    Raises NotFound, PreconditionFailed, Conflict(not_retryable).
+    Raises PolicyDenied, NotFound, PreconditionFailed, Conflict(not_retryable).
     """
     for _ in range(CHANGE_ATTEMPTS):
         found = _get_at(s, caller, execution_id, "executions:retry", versions)
@@ -166,6 +169,7 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
         if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
+        _check_policies(s, caller, found)
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
         # A number above the next attempt's makes a worker that gets the message early wait for the write that follows.
@@ -173,6 +177,14 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
         if s.stores.executions.update([(reopened, found.rev)])[0]:
             return reopened
     raise TooMany("the execution is being changed by many callers at once", code="contended")
+
+
+def _check_policies(s: Services, caller: Caller, found: Execution) -> None:
+    """Refuse an attempt that policies would reject. One whose definition has expired is left to its firing."""
+    wanted = Versioned(found.key_of_schedule, found.version)
+    definition = load_definitions(s, {wanted}).get(wanted)
+    if definition is not None:
+        check_schedule(s, caller, definition, "executions:retry")
 
 
 def _must_be_accepted(s: Services, execution: Execution, now_ms: int) -> None:

@@ -23,6 +23,7 @@ from chalicelib.core.targets import registry
 from chalicelib.core.ulid import derived, is_ulid
 from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
+from chalicelib.usecases.policy_gate import check_schedule
 
 ImportAction = Literal["create", "update", "unchanged", "refused"]
 
@@ -128,7 +129,9 @@ def _update(s: Services, caller: Caller, entry: ImportEntry, before: Definition,
         return ImportStep("unchanged", before, before)
     validation.check(after, s.clock.now_ms(), s.config.webhook_allow, True, s.config.secrets)
     authorize_owner(caller, after.owner, before.owner)
-    if not dry_run:
+    if dry_run:
+        check_schedule(s, caller, after, "schedules:edit")
+    else:
         values = {("enabled" if name == "active" else name): getattr(wanted, name) for name in changed}
         after = schedules.edit(s, caller, before.id, ScheduleRequest(**values), None, allow_past=True).definition
     return ImportStep("update", before, after, changed)

@@ -29,6 +29,7 @@ from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.telemetry.metric_catalogue import LEASE_ACQUIRES
 from chalicelib.ports.services import Services
+from chalicelib.usecases.policy_gate import check_lease
 
 CHANGE_ATTEMPTS = 64
 POLL_STEPS = 4  # those behind the first waiter check less often, down to every POLL_STEPS-th time
@@ -91,11 +92,13 @@ def acquire(
 
     ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. A process
     holds so many calls, and half of them for one principal. Further ones are answered at once, and the caller asks
-    again. Raises InvalidField, PreconditionFailed, TooMany.
+    again. Raises PolicyDenied, InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")
     try:
         request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
+        limits = {"holder_id": wanted.holder_id, "ttl_ms": wanted.ttl_ms, "wait_ms": wanted.wait_ms}
+        check_lease(s, caller, "leases:acquire", wanted.name, **limits)
         answer = _acquire(s, caller, request, versions, gone)
     except ChronoError:
         s.process.meter.count(LEASE_ACQUIRES, ("refused",))
@@ -160,6 +163,8 @@ def renew(s: Services, caller: Caller, wanted: RenewLease, versions: Sequence[st
     """Prolong a holding. Raises InvalidField, PreconditionFailed, Conflict(lease_not_held)."""
     authorize(caller, "leases:acquire")
     request = RenewRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
+    if wanted.ttl_ms is not None:  # else a holding could be prolonged by more than it may be acquired for
+        check_lease(s, caller, "leases:acquire", wanted.name, holder_id=wanted.holder_id, ttl_ms=wanted.ttl_ms)
 
     def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted]:
         return lease.decide_renew(item, request, now_ms)
@@ -181,12 +186,13 @@ def release(s: Services, caller: Caller, wanted: ReleaseLease, versions: Sequenc
 def break_(s: Services, caller: Caller, name: str, versions: Sequence[str] | None = None) -> Broken:
     """Take a lease from its holder; its token stays behind.
 
-    Raises Forbidden, InvalidField, NotFound, PreconditionFailed.
+    Raises Forbidden, PolicyDenied, InvalidField, NotFound, PreconditionFailed.
     """
     authorize(caller, "leases:break")
     problem = name_problem(name)
     if problem is not None:
         raise InvalidField([problem])
+    check_lease(s, caller, "leases:break", name)
 
     def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[Broken]:
         return lease.decide_break(item, name)

@@ -34,6 +34,7 @@ from chalicelib.engine.schedule_change import (
 from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost, ScheduleFilter
+from chalicelib.usecases.policy_gate import check_schedule
 
 
 def create(
@@ -41,8 +42,8 @@ def create(
 ) -> Schedule:
     """Make a schedule under the given new id. ``allow_past`` takes an AT that has passed: it never fires.
 
-    Raises InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already (the same call
-    ran before and its answer was lost), the schedule it made is returned.
+    Raises PolicyDenied, InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already
+    (the same call ran before and its answer was lost), the schedule it made is returned.
     """
     definition = draft_new(s, caller, wanted, schedule_id, allow_past)
     note_tenant(s, caller.tenant)
@@ -68,10 +69,13 @@ def create(
 def draft_new(
     s: Services, caller: Caller, wanted: ScheduleRequest, schedule_id: str, allow_past: bool = False
 ) -> Definition:
-    """The definition that ``create`` would make, judged and not written. Raises Forbidden, InvalidField, TooLarge."""
+    """The definition that ``create`` would make, judged and not written. Raises Forbidden, PolicyDenied, InvalidField,
+    TooLarge."""
     authorize(caller, "schedules:write")
     authorize_owner(caller, caller.subject if wanted.owner is UNSET else wanted.owner)
-    return draft(s, caller, wanted, schedule_id, allow_past)
+    definition = draft(s, caller, wanted, schedule_id, allow_past)
+    check_schedule(s, caller, definition, "schedules:create")
+    return definition
 
 
 def draft(
@@ -166,7 +170,7 @@ def edit(
 ) -> Schedule:
     """Change fields; ``allow_past`` takes an AT that has passed.
 
-    Raises InvalidField, NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted.
+    Raises PolicyDenied, InvalidField, NotFound, PreconditionFailed, Conflict(name_taken), CapacityExhausted.
     """
 
     def edited(definition: Definition) -> Definition:
@@ -176,6 +180,7 @@ def edit(
         past = allow_past or not moved
         validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, past, s.config.secrets)
         authorize_owner(caller, changed.owner, definition.owner)
+        check_schedule(s, caller, changed, "schedules:edit")
         return changed
 
     if wanted.shard_key is not UNSET:
@@ -245,6 +250,7 @@ def trigger(
     """
     found = get(s, caller, schedule_id, "schedules:trigger")
     check_match(found.definition, if_match)
+    check_schedule(s, caller, found.definition, "schedules:trigger")
     request_id, instant = request or ("", s.clock.now_ms())
     for _ in range(CHANGE_ATTEMPTS):
         record = _manual_record(s, found, caller, instant, payload, request_id)

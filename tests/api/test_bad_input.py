@@ -127,6 +127,7 @@ LEASE_NAME = [*NOT_TEXT, None, "", "x" * 129, "a b", "é", "a\n", "a%2Fb", "a#b"
 HOLDER = [*NOT_TEXT, None, "", "x" * 129, "a\u0000", "a\nb", "\u2028"]
 TTL = [*NOT_INT, None, 0, -1, 99, LEASE_TTL_MAX_MS + 1]
 TOKEN = [*NOT_INT, None, -1, 1 << 53]
+RULE = {"name": "r", "condition": {"field": "name", "operator": "eq", "value": "x"}, "action": "warn", "message": "m"}
 BODIES: dict[str, dict[str, list[Any]]] = {
     "NewSchedule": SCHEDULE,
     "ScheduleChanges": SCHEDULE,
@@ -151,6 +152,48 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ReleaseBody": {"name": LEASE_NAME, "holder_id": HOLDER, "fencing_token": TOKEN},
     "ValidateBody": {"name": LEASE_NAME, "fencing_token": TOKEN},
     "BreakBody": {"name": LEASE_NAME},
+    "PolicyBody": {
+        "name": [*NOT_TEXT, None, "", "no such!", "x" * 65],
+        "description": [*NOT_TEXT, None, "x" * 1025],
+        "mode": [*NOT_TEXT, None, "", "off"],
+        "match": [
+            1,
+            "x",
+            [],
+            None,
+            {},
+            *[({"tag": v}, "match.tag") for v in (1, None, [], "")],
+            ({"tag": [""]}, "match.tag.0"),
+        ],
+        "rules": [
+            1,
+            "x",
+            {},
+            None,
+            [],
+            [RULE] * 51,
+            *[([RULE | {"name": v}], "rules.0.name") for v in (1, None, "", "x" * 65, "a\nb")],
+            *[([RULE | {"action": v}], "rules.0.action") for v in (1, None, "", "allow")],
+            *[([RULE | {"message": v}], "rules.0.message") for v in (1, None, "", "x" * 513)],
+            *[([RULE | {"required": v}], "rules.0.required") for v in (1, None, "")],
+            *[([RULE | {"condition": v}], "rules.0.condition") for v in (1, None, "x", [])],
+            ([RULE | {"condition": {}}], "rules.0.condition.field"),
+        ],
+        "exceptions": [
+            1,
+            "x",
+            {},
+            None,
+            *[([{"until_unix_ms": v, "schedule_id": "x"}], "exceptions.0.until_unix_ms") for v in INSTANT],
+        ],
+    },
+    "DryRunBody": {
+        "policy": [1, "x", [], None, ({"rules": []}, "policy.rules"), ({"rules": [RULE, RULE]}, "policy.rules.1.name")]
+    },
+    "EvaluateBody": {
+        "subject": [1, "x", [], None],
+        "action": [*NOT_TEXT, None, "", "keys:write"],
+    },
     "RoleBody": {
         "permissions": [1, True, "x", {}, None, *[([v], "permissions.0") for v in ("x" * 65, "schedules:fly")]],
         "every_owner": [1, "true", [], {}, None],
@@ -259,7 +302,12 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "BatchBody": {"operations": [{"op": "resume", "id": "0" * 26}]},
     "ImportBody": {"schedules": []},
     "RoleBody": {"permissions": []},
+    "PolicyBody": {"name": "p", "rules": [RULE]},
+    "NewPolicyBody": {"name": "p", "rules": [RULE]},
+    "DryRunBody": {},
+    "EvaluateBody": {"subject": {}},
 }
+BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
 
 
 def _minimum(operation: Operation) -> dict[str, Any]:
@@ -281,7 +329,12 @@ def _path(house: House, operation: Operation) -> str:
         return operation.path.replace("{key_id}", house.call("POST", "/api/v1/keys", {"name": "n"}).json["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
-    return operation.path.replace("{name}", "a%2Fb").replace("{frequency}", "second").replace("{role}", "r")
+    return (
+        operation.path.replace("{name}", "a%2Fb")
+        .replace("{frequency}", "second")
+        .replace("{role}", "r")
+        .replace("{policy}", "p")
+    )
 
 
 def _name(operation: Operation) -> str:

@@ -14,6 +14,7 @@ from tests.kit.conformance import conforms, validator
 from tests.kit.house import RATE, House
 
 OPERATIONS = table().operations
+RULE = {"name": "r", "condition": {"field": "name", "operator": "eq", "value": "x"}, "action": "warn", "message": "m"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
 
     def check(method: str, path: str, body: Any = None, execution_id: str = failed, status: int = 200) -> None:
         where = path.replace("{schedule_id}", made["id"]).replace("{job_id}", made["id"])
-        where = where.replace("{execution_id}", execution_id)
+        where = where.replace("{execution_id}", execution_id).replace("{policy}", "p")
         answer = house.call(method, where, body)
         assert answer.status == status, answer.body
         conforms(document, path, method, answer)
@@ -107,6 +108,23 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     check("POST", "/api/v1/schedules:import", {"schedules": file})
     check("POST", job + "/cancel", {"reason": "x"})
     check("POST", job + "/cancel", status=409)
+    policies = "/api/v1/policies"
+    exception = {"until_unix_ms": 1, "match": {"owner": "bob"}}
+    first = {"name": "p", "match": {"tag": "x"}, "rules": [RULE], "exceptions": [exception]}
+    check("POST", policies, first, status=201)
+    check("POST", policies, {"name": "p", "rules": [RULE]}, status=409)
+    check("PUT", policies + "/{policy}", {"rules": [RULE | {"action": "deny", "required": True}]})
+    check("POST", "/api/v1/schedules", RATE, status=403)
+    check("POST", "/api/v1/schedules:batch", {"operations": [{"op": "create", "schedule": RATE}]})
+    check("GET", policies)
+    check("GET", policies + "/{policy}")
+    check("GET", policies + "/{policy}/versions")
+    check("GET", policies + "/{policy}/schedules")
+    check("POST", policies + ":evaluate", {"subject": RATE})
+    check("POST", policies + ":dry-run")
+    check("POST", policies + "/{policy}:dry-run", {"policy": {"rules": [RULE]}})
+    check("GET", one + "/policies")
+    check("DELETE", policies + "/{policy}")
     check("GET", "/api/v1/openapi.json")
     check("DELETE", one)
     check("DELETE", one, status=404)
@@ -121,6 +139,7 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         house.accept(execution_id)
         path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
         path = path.replace("{execution_id}", execution_id).replace("{key_id}", key_id).replace("{role}", "retrier")
+        path = path.replace("{policy}", "https-only")
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
@@ -160,6 +179,7 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
         "name": "a",
         "frequency": "second",
         "role": "viewer",
+        "policy": house.call("POST", "/api/v1/policies", {"name": "p", "rules": [RULE]}).json["name"],
         "key_id": house.call("POST", "/api/v1/keys", {"name": "ci"}).json["id"],
     }
     seen = set()

@@ -15,8 +15,6 @@ OPERATIONS = table().operations
 READS_BY_POST = {"/api/v1/schedules:preview", "/api/v1/leases:validate"}  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "policies:read",
-    "policies:write",
     "audit:read",
     "queue:pause",
     "workflows:read",
@@ -35,7 +33,7 @@ def _name(operation: Operation) -> str:
 
 def _path(operation: Operation) -> str:
     path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
-    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r")
+    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r").replace("{policy}", "p")
 
 
 class HouseOf(House):

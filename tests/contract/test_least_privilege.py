@@ -202,6 +202,17 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/roles")
     cast.call("GET", role, role="reader")
     cast.call("DELETE", role, role="reader")
+    policy = "/api/v1/policies/{policy}"
+    rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
+    cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})
+    cast.call("PUT", policy, {"rules": [rule], "mode": "audit"}, policy="p")
+    for path in (policy, policy + "/versions", policy + "/schedules"):
+        cast.call("GET", path, policy="p")
+    cast.call("GET", "/api/v1/policies")
+    cast.call("POST", "/api/v1/policies:evaluate", {"subject": {}})
+    cast.call("POST", "/api/v1/policies:dry-run")
+    cast.call("POST", policy + ":dry-run", policy="p")
+    cast.call("DELETE", policy, policy="p")
     job = cast.call("POST", "/jobs", {"type": "recurrente", "cron_expression": "*/5 * * * *"})
     for method, path in (("GET", ""), ("GET", "/status"), ("GET", "/executions"), ("POST", "/cancel"), ("DELETE", "")):
         cast.call(method, "/jobs/{job_id}" + path, {} if method == "POST" else None, job_id=job["id"])

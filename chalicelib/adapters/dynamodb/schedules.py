@@ -13,6 +13,7 @@ from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
 from chalicelib.adapters.dynamodb.monitors import Monitors
+from chalicelib.adapters.dynamodb.policies import EPOCH_SK
 from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
@@ -23,6 +24,7 @@ from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.ports.stores.policies import EPOCH_ID
 from chalicelib.ports.stores.schedules import Census, Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ class DynamoScheduleStore:
         return {key: epoch for key, epoch in found if epoch is not None}
 
     def _read_epochs(self, keys: Sequence[Key]) -> list[int | None]:
-        items = self._items.items([(k, documents.STATE_SK) for k in keys], "pk,sk,epoch")
+        items = self._items.items([(k, _epoch_sk(k)) for k in keys], "pk,sk,epoch")
         found = {at: int(item["epoch"]["N"]) for (at, _), item in items.items()}
         return [found.get(k) for k in keys]
 
@@ -246,3 +248,8 @@ class DynamoScheduleStore:
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         return self._lists.list(tenant, wanted, limit, after)
+
+
+def _epoch_sk(at: Key) -> str:
+    """Where an epoch lies: a schedule's in its state, that of a tenant's policies in an item of its own."""
+    return EPOCH_SK if at.id == EPOCH_ID else documents.STATE_SK

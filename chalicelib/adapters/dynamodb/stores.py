@@ -12,6 +12,7 @@ from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
 from chalicelib.adapters.dynamodb.metrics import DynamoMetricStore
+from chalicelib.adapters.dynamodb.policies import DynamoPolicyStore
 from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
@@ -48,6 +49,7 @@ def open_stores(
         keys=lazy_keys,
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
+        policies=DynamoPolicyStore(database),
     )
 
 

@@ -16,6 +16,7 @@ from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits, Used, uncounted
 from chalicelib.core.schedules.limits import LIST_SCAN_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.ports.stores.policies import EPOCH_ID
 from chalicelib.ports.stores.schedules import (
     CapacityFull,
     Census,
@@ -32,9 +33,10 @@ V = TypeVar("V")
 
 
 class MemoryScheduleStore:
-    """``ScheduleStore`` in memory."""
+    """``ScheduleStore`` in memory; ``policy_epochs``, by tenant, are raised by the store of policies."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy_epochs: Mapping[str, int] | None = None) -> None:
+        self._policy_epochs = {} if policy_epochs is None else policy_epochs
         self._lock = threading.RLock()
         self._states: dict[Key, State] = {}
         self._definitions: dict[Key, Definition] = {}
@@ -100,7 +102,11 @@ class MemoryScheduleStore:
 
     def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
         """The epochs of schedules."""
-        return {at: state.epoch for at, state in self._found(self._states, keys).items()}
+        found = {at: state.epoch for at, state in self._found(self._states, keys).items()}
+        for at in keys:
+            if at.id == EPOCH_ID and at.tenant in self._policy_epochs:
+                found[at] = self._policy_epochs[at.tenant]
+        return found
 
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
         """The current definitions of schedules."""

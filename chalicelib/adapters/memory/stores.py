@@ -13,6 +13,7 @@ from chalicelib.adapters.memory.keys import MemoryKeyStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
 from chalicelib.adapters.memory.metrics import MemoryMetricStore
+from chalicelib.adapters.memory.policies import MemoryPolicyStore
 from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
@@ -22,8 +23,9 @@ from chalicelib.ports.services import Stores
 
 def open_stores() -> Stores:
     """Empty stores."""
+    policy_epochs: dict[str, int] = {}
     return Stores(
-        schedules=MemoryScheduleStore(),
+        schedules=MemoryScheduleStore(policy_epochs),
         executions=MemoryExecutionStore(),
         cursors=MemoryCursorStore(),
         leases=MemoryLeaseStore(),
@@ -34,4 +36,5 @@ def open_stores() -> Stores:
         keys=MemoryKeyStore(),
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
+        policies=MemoryPolicyStore(policy_epochs),
     )

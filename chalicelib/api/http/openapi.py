@@ -19,6 +19,7 @@ from chalicelib.api.http.responses import Problem
 from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
+from chalicelib.api.policies.schemas import ExceptionBody, MatchBody, PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
@@ -47,6 +48,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "name": LeaseName,
     "frequency": Frequency,
     "role": RoleName,
+    "policy": PolicyName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -63,7 +65,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     refs = dict(zip(models, schemas, strict=True))
     _add_defaults(components)
     _add_target_patterns(components)
-    for model in models:  # what a field may be by another: validators read it, generators leave it out
+    # What a field may be by another: validators read it, generators leave it out.
+    for model in (*models, MatchBody, ExceptionBody):
         if conditions := getattr(model, "conditions", None):
             components[model.__name__] |= conditions
     components = _readable(components)

@@ -26,7 +26,7 @@ B_co = TypeVar("B_co", bound=msgspec.Struct, covariant=True)
 Q_co = TypeVar("Q_co", bound=msgspec.Struct, covariant=True)
 
 _PARAMETER = re.compile(r"\{(\w+?)_id\}")
-_VERB = re.compile(r"(?<=\}):(\w+)$")
+_VERB = re.compile(r"(?<=\}):([\w-]+)$")
 
 
 class Call(Struct, Generic[B_co, Q_co]):

@@ -14,13 +14,14 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct, field
 
-from chalicelib.api.http.responses import Check, Problem, ProblemField
+from chalicelib.api.http.responses import Check, Problem, ProblemField, violation_view
 from chalicelib.core.errors import (
     BadRequest,
     ChronoError,
     FieldError,
     InvalidField,
     MethodNotAllowed,
+    PolicyDenied,
     PreconditionFailed,
     QuotaExceeded,
     TooLarge,
@@ -88,6 +89,8 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
     )
     if isinstance(error, InvalidField):
         document.errors = [ProblemField(e.field, e.message) for e in error.errors]
+    if isinstance(error, PolicyDenied):
+        document.violations = [violation_view(v) for v in error.violations]
     if isinstance(error, QuotaExceeded):
         document.type = QUOTA_PROBLEM_TYPE
         document.violated_policies = [error.policy]

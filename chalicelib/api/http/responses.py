@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from chalicelib.core import ulid
+from chalicelib.core.errors import Violation
 
 Ulid = Annotated[
     str, Meta(min_length=26, max_length=26, pattern=f"^{ulid.PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])
@@ -29,6 +30,29 @@ class ProblemField(msgspec.Struct):
     message: str
 
 
+class ViolationView(msgspec.Struct, kw_only=True):
+    """A rule of a policy that does not hold. `value` is what the subject has in `field`; null: it has none."""
+
+    policy: str
+    rule: str
+    field: str
+    value: Any
+    message: str
+    decision_id: str | UnsetType = UNSET
+
+
+def violation_view(found: Violation) -> ViolationView:
+    """A violation as answers show it."""
+    return ViolationView(
+        policy=found.policy,
+        rule=found.rule,
+        field=found.field,
+        value=found.value,
+        message=found.message,
+        decision_id=found.decision_id or UNSET,
+    )
+
+
 class Problem(msgspec.Struct, kw_only=True):
     """An error (RFC 9457). `code` is stable; `detail` is for people."""
 
@@ -39,5 +63,6 @@ class Problem(msgspec.Struct, kw_only=True):
     code: str
     trace_id: str
     errors: list[ProblemField] | UnsetType = UNSET
+    violations: list[ViolationView] | UnsetType = UNSET
     checks: dict[str, Check] | UnsetType = UNSET
     violated_policies: list[str] | UnsetType = field(default=UNSET, name="violated-policies")

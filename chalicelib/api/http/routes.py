@@ -14,6 +14,7 @@ from chalicelib.api.jobs.operations import operations as job_operations
 from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
+from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
@@ -41,6 +42,7 @@ def table() -> Table:
     operations += cluster_operations()
     operations += metric_operations()
     operations += role_operations()
+    operations += policy_operations()
     operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

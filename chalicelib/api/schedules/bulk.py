@@ -10,7 +10,7 @@ import msgspec
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Query, given
-from chalicelib.api.http.responses import ProblemField
+from chalicelib.api.http.responses import ProblemField, violation_view
 from chalicelib.api.schedules import bulk_schemas
 from chalicelib.api.schedules.bulk_schemas import (
     AnyOperation,
@@ -25,7 +25,7 @@ from chalicelib.api.schedules.bulk_schemas import (
 )
 from chalicelib.api.schedules.operations import COLLECTION
 from chalicelib.api.schedules.schemas import of_schedule, request_of
-from chalicelib.core.errors import ChronoError, InvalidField
+from chalicelib.core.errors import ChronoError, InvalidField, PolicyDenied
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, TAG_CHANGE_MAX_SCHEDULES
 from chalicelib.core.ulid import derived
 from chalicelib.usecases import bulk
@@ -75,6 +75,8 @@ def item_error(error: ChronoError) -> ItemError:
     shown = ItemError(code=error.code, detail=error.detail)
     if isinstance(error, InvalidField):
         shown.errors = [ProblemField(e.field, e.message) for e in error.errors]
+    if isinstance(error, PolicyDenied):
+        shown.violations = [violation_view(v) for v in error.violations]
     return shown
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Body, Opt, TokenQuery
-from chalicelib.api.http.responses import ProblemField, ShownInstant
+from chalicelib.api.http.responses import ProblemField, ShownInstant, ViolationView
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges, ScheduleView, Tag
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, NOTE_MAX_CHARS
 from chalicelib.usecases.bulk import TagVerb
@@ -74,6 +74,7 @@ class ItemError(msgspec.Struct, kw_only=True):
     code: str
     detail: str
     errors: Opt[list[ProblemField]] = UNSET
+    violations: Opt[list[ViolationView]] = UNSET
 
 
 class BatchResult(msgspec.Struct, kw_only=True):

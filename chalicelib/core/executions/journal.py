@@ -240,6 +240,15 @@ def settle(execution: Execution, state: str, now_ms: int, reason: str | None) ->
     )
 
 
+def reject(execution: Execution, error: str, at_ms: int) -> Execution:
+    """End a claimed attempt that policies do not let pass: failed for good, and nothing was sent. ``error`` is also the
+    reason of the step, which the ledger shows."""
+    result = AttemptResult("failed", error_type="rejected", error=error, permanent=True)
+    ended = finish(execution, result, RetryPolicy(), at_ms, at_ms)
+    step = ended.history[-1]._replace(reason=error[:ERROR_MAX_CHARS])
+    return replace(ended, error=error[:ERROR_MAX_CHARS], history=(*ended.history[:-1], step))
+
+
 def reopen(execution: Execution, now_ms: int, reason: str = RETRY_REQUESTED) -> Execution:
     """A further attempt of the same id, due at once: a caller's ``:retry``, or what ``reason`` says. Raises Conflict
     when it is not over."""

@@ -121,7 +121,8 @@ class ScheduleStore(Protocol):
         ...
 
     def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
-        """Only the epochs of schedules: the check at the instant."""
+        """Only the epochs of schedules: the check at the instant. Also of a tenant's policies, which have a key of
+        their own: ``ports.stores.policies.epoch_key``."""
         ...
 
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:

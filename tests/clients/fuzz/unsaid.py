@@ -54,6 +54,15 @@ UNSAID = (
     Unsaid("invalid_field", "built-in roles can be read under their names, and not changed", "name", "a built-in role"),
     Unsaid("invalid_field", "a tenant may have roles of its own", r"roles\.\d+", "is unknown"),
     Unsaid("invalid_field", TWO_FIELDS, "permissions", "not both"),
+    Unsaid("invalid_field", "some names are of built-in roles", "name", "is a built-in role"),
+    Unsaid("invalid_field", "a condition is a language of its own", r"(policy\.)?rules\.\d+\.condition.*"),
+    Unsaid(
+        "invalid_field",
+        "it compares a rule with the others of its policy",
+        r"(policy\.)?(rules\.\d+\.name|exceptions\.\d+\.rule)",
+        "another rule|no rule of",
+    ),
+    Unsaid("invalid_field", "it compares the body with the path", r"(policy\.)?name", "the name in the path"),
     Unsaid("invalid_field", "it depends on the time at which it comes", "expires_at_unix_ms", "in the future"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
 )
