@@ -159,7 +159,8 @@ def build(chosen: Settings) -> Services:
     retention_s = chosen.retention_ms // 1000
     hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
     sealing = _sealing(chosen, own_clock, clients)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty)
+    changes_s = -(-chosen.changes_retention_ms // 1000)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty, changes_s)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -187,6 +188,8 @@ def build(chosen: Settings) -> Services:
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),
+        changes_retention_ms=chosen.changes_retention_ms,
+        trace_url_template=chosen.trace_url_template,
         reads_per_s=chosen.reads_per_s,
         writes_per_s=chosen.writes_per_s,
     )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chalicelib.core import variables
+from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
@@ -78,6 +79,8 @@ VARIABLES = (
     "JOB_INPROGRESS_TIMEOUT",
     "MAX_EXECUTION_ATTEMPTS",
     "EXECUTION_HISTORY_RETENTION",
+    "CHRONO_CHANGES_RETENTION",
+    "CHRONO_TRACE_URL_TEMPLATE",
     "HEALTH_FAILURE_THRESHOLD",
     "QUEUE_MEMORY_LIMIT",
     "QUEUE_MEMORY_PERCENT",
@@ -90,6 +93,7 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
+URL_MAX_CHARS = 2048
 DAY_MS = 86_400_000
 JOB_LIMIT_DEFAULT = 100_000
 MEMORY_PERCENT_DEFAULT = 50
@@ -149,6 +153,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     attempt_timeout_ms: int
     max_attempts: int
     retention_ms: int
+    changes_retention_ms: int
+    trace_url_template: str
     failure_threshold: float
     memory_limit_bytes: int | None
     job_limit: int | None
@@ -231,6 +237,10 @@ def load(env: Mapping[str, str]) -> Settings:
         retention_ms=variables.duration(
             env, "EXECUTION_HISTORY_RETENTION", HISTORY_RETENTION_S * 1000, 60_000, 3660 * DAY_MS
         ),
+        changes_retention_ms=variables.duration(
+            env, "CHRONO_CHANGES_RETENTION", CHANGES_RETENTION_S * 1000, 1000, 3660 * DAY_MS
+        ),
+        trace_url_template=_trace_url_template(env),
         failure_threshold=variables.ratio(env, "HEALTH_FAILURE_THRESHOLD", 0.1),
         memory_limit_bytes=_memory_limit(env, on_lambda),
         job_limit=variables.integer(env, "QUEUE_JOB_LIMIT", 0 if on_lambda else JOB_LIMIT_DEFAULT, 0, 999_999_999)
@@ -249,6 +259,14 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _trace_url_template(env: Mapping[str, str]) -> str:
+    """The address of a trace, with ``{trace_id}`` in it; empty: traces have none."""
+    text = env.get("CHRONO_TRACE_URL_TEMPLATE", "").strip()
+    if text and not (text.startswith(("http://", "https://")) and "{trace_id}" in text and len(text) <= URL_MAX_CHARS):
+        raise SettingsError("CHRONO_TRACE_URL_TEMPLATE", f"must be a URL with {{trace_id}} in it, not {text[:80]!r}")
+    return text
 
 
 def _loopback(stage: str, host: str, endpoint: str | None, on_lambda: bool) -> bool:

@@ -14,6 +14,7 @@ from chalicelib.adapters.aws.clients import resource_name
 STRING, NUMBER = "S", "N"
 KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
 NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
+NEW_IMAGE = "NEW_IMAGE"
 TTL_ATTRIBUTE = "ttl"
 EVENT_BUS_DEFAULT = "chronowatch"
 
@@ -138,6 +139,7 @@ def _schedules(stage: str) -> Table:
             ),
             Index("jobs", KeyPart("job_pk"), KeyPart("job_sk")),
         ),
+        stream=NEW_AND_OLD_IMAGES,
     )
 
 
@@ -156,7 +158,8 @@ def _executions(stage: str) -> Table:
 
 
 def _registry(stage: str) -> Table:
-    return Table(logical="registry", name=resource_name(stage, "registry"), hash_key=PK, range_key=SK)
+    name = resource_name(stage, "registry")
+    return Table(logical="registry", name=name, hash_key=PK, range_key=SK, stream=NEW_IMAGE)
 
 
 def _queues(stage: str) -> tuple[Queue, ...]:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from localdev.processes import run_child
 
@@ -34,8 +35,8 @@ def prepare() -> Callable[[threading.Event], None]:
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
-    def find_stream() -> str:
-        described = clients.get("dynamodb").describe_table(TableName=resources.table("executions").name)
+    def find_stream(table: str) -> str:
+        described = clients.get("dynamodb").describe_table(TableName=table)
         return str(described["Table"]["LatestStreamArn"])
 
     def run(stopping: threading.Event) -> None:
@@ -55,7 +56,9 @@ def prepare() -> Callable[[threading.Event], None]:
             stopping=stopping,
         )
         source.start()
-        StreamSource(clients.get("dynamodbstreams"), find_stream, feed.handle, stopping).start()
+        for table in (table for table in resources.tables if table.stream):
+            find = partial(find_stream, table.name)
+            StreamSource(clients.get("dynamodbstreams"), find, feed.handle, stopping).start()
         stopping.wait()
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
@@ -45,7 +46,8 @@ from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
-if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+if TYPE_CHECKING:  # the functions that fire hold these and never use them: they need not load what they keep
+    from chalicelib.ports.stores.changes import ChangeStore
     from chalicelib.ports.stores.keys import KeyStore
 
 
@@ -60,7 +62,7 @@ class Config(Struct, frozen=True):
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
-    settings give an admin key."""
+    settings give an admin key. A cursor into the log of changes is good for ``changes_retention_ms``."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -84,6 +86,8 @@ class Config(Struct, frozen=True):
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
     bootstrap_admin: bool = False
     caps: Caps = Caps()
+    changes_retention_ms: int = CHANGES_RETENTION_S * 1000
+    trace_url_template: str = ""
     reads_per_s: int | None = None
     writes_per_s: int | None = None
 
@@ -101,6 +105,7 @@ class Stores(Struct, frozen=True):
     keys: KeyStore
     roles: RoleStore
     quotas: QuotaStore
+    changes: ChangeStore
 
 
 class Machine(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
 from chalicelib.api.executions.operations import operations as execution_operations
@@ -35,6 +36,7 @@ def table() -> Table:
     operations += lease_operations()
     operations += key_operations()
     operations += tick_operations()
+    operations += change_operations()
     operations += clock_operations()
     operations += health_operations()
     operations += cluster_operations()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -28,6 +29,8 @@ PENDING = BASE
 DONE = replace(BASE, state="completed", first_started_ms=1_000_004, firing_ms=1_000_000)
 LATE = replace(BASE, state="failed", first_started_ms=1_000_500)
 MISSED = replace(BASE, state="missed")
+EXECUTIONS_ARN = "arn:aws:dynamodb:a:b:table/chronowatch-x-executions/stream/1"
+_sequences = itertools.count(1)
 
 
 def _record(execution: Execution) -> dict[str, object]:
@@ -38,8 +41,8 @@ def _record(execution: Execution) -> dict[str, object]:
     }
     return {
         "eventName": "MODIFY",
-        "dynamodb": {"NewImage": image},
-        "eventSourceARN": "arn:aws:dynamodb:a:b:table/t/stream/1",
+        "dynamodb": {"NewImage": image, "SequenceNumber": str(next(_sequences))},
+        "eventSourceARN": EXECUTIONS_ARN,
     }
 
 
@@ -51,11 +54,13 @@ def test_only_what_ended_is_counted() -> None:
 
 
 def test_a_batch_of_the_stream_becomes_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    removed = {"eventName": "REMOVE", "dynamodb": {}, "eventSourceARN": "arn"}
+    removed = {"eventName": "REMOVE", "dynamodb": {}, "eventSourceARN": EXECUTIONS_ARN}
     unreadable = _record(DONE)
     unreadable["dynamodb"]["NewImage"]["doc"] = {"S": "{"}  # type: ignore[index]
     with bootstrap.override(Plant(1_000_000).services):
-        feed.handle({"Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None)
+        feed.handle(
+            {"shardId": "s", "Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None
+        )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["state"] for line in lines if "state" in line} == {"completed", "failed", "missed"}
     (lateness,) = (line for line in lines if "chronowatch_firing_lateness_ms" in line)
@@ -67,7 +72,7 @@ def test_a_batch_of_the_stream_becomes_metrics(capsys: pytest.CaptureFixture[str
 
 def test_nothing_that_ended_is_no_metric(capsys: pytest.CaptureFixture[str]) -> None:
     with bootstrap.override(Plant(1_000_000).services):
-        feed.handle({"Records": [_record(PENDING)]}, None)
+        feed.handle({"shardId": "s", "Records": [_record(PENDING)]}, None)
     assert capsys.readouterr().out == ""
 
 
