@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from chalicelib.core.changes import change_log
 from chalicelib.core.changes.change_log import CHANGE_TYPES, Change, ChangeType, Segment
-from chalicelib.core.changes.limits import PAGE_SEGMENTS
+from chalicelib.core.changes.limits import PAGE_QUERIES, PAGE_SEGMENTS
 from chalicelib.core.errors import Gone, InvalidField
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
@@ -92,16 +92,24 @@ def page(s: Services, caller: Caller, after: int | None, limit: int, types: Sequ
     if after is None:
         return ChangePage([], s.stores.changes.head(caller.tenant).last)
     found: list[Placed] = []
-    for segment in read(s, caller.tenant, after, PAGE_SEGMENTS):
-        for place, change in enumerate(segment.changes, segment.first):
-            if place <= after:
-                continue
+    for _ in range(PAGE_QUERIES):
+        segments = read(s, caller.tenant, after, PAGE_SEGMENTS)
+        for place, change in _placed(segments, after):
             if seen.shows(change):
                 found.append(Placed(place, change))
             after = place
             if len(found) == limit:
                 return ChangePage(found, after)
+        if len(segments) < PAGE_SEGMENTS:
+            break
     return ChangePage(found, after)
+
+
+def _placed(segments: Sequence[Segment], after: int) -> Iterator[Placed]:
+    for segment in segments:
+        for place, change in enumerate(segment.changes, segment.first):
+            if place > after:
+                yield Placed(place, change)
 
 
 def read(s: Services, tenant: str, after: int, limit: int) -> Sequence[Segment]:

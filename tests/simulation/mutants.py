@@ -755,9 +755,9 @@ MUTANTS: dict[str, Mutant] = {
         "changes",
     ),
     "cursor-jumps": Mutant(
-        "a page that is full goes on after its segment",
-        (Edit(CHANGE_FEED, "return ChangePage(found, after)\n    return ChangePage(found, after)",
-              "return ChangePage(found, segment.last)\n    return ChangePage(found, after)"),),
+        "a page that is full goes on after what was read",
+        (Edit(CHANGE_FEED, "            if len(found) == limit:\n                return ChangePage(found, after)",
+              "            if len(found) == limit:\n                return ChangePage(found, segments[-1].last)"),),
         "changes",
     ),
     "owner-unasked": Mutant(

@@ -19,7 +19,8 @@ def page(call: Call[Body, schemas.ChangesQuery]) -> Reply:
     after = None if text is None else changes.position_of(text)
     types = None if listed is None else changes.types_of(listed)
     found = changes.page(s, call.caller, after, q.limit, types)
-    items = [schemas.of_change(placed.position, placed.change, s.config.max_drift_ms) for placed in found.changes]
+    shown = s.config.max_drift_ms, s.config.trace_url_template
+    items = [schemas.of_change(placed.position, placed.change, *shown) for placed in found.changes]
     return Reply(200, schemas.ChangePageView(items=items, next_after=position_text(found.next_after)))
 
 

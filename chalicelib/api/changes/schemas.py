@@ -63,22 +63,24 @@ class ChangePageView(msgspec.Struct, kw_only=True):
     next_after: Position
 
 
-def of_change(position: int, change: Change, max_drift_ms: int) -> ChangeView:
+def of_change(position: int, change: Change, max_drift_ms: int, trace_url_template: str) -> ChangeView:
     """A change as those see it who may see the thing."""
     return ChangeView(
         position=position_text(position),
         type=change.type,
         at_unix_ms=change.at_ms,
         id=change.id,
-        data=_data(change, max_drift_ms),
+        data=_data(change, max_drift_ms, trace_url_template),
     )
 
 
-def _data(change: Change, max_drift_ms: int) -> ExecutionView | ScheduleView | LeaseView | Vanished:
+def _data(
+    change: Change, max_drift_ms: int, trace_url_template: str
+) -> ExecutionView | ScheduleView | LeaseView | Vanished:
     if change.now is None:
         return Vanished(id=change.id)
     if isinstance(change.now, Execution):
-        return of_execution(change.now)
+        return of_execution(change.now, trace_url_template)
     if isinstance(change.now, Schedule):
         return of_schedule(change.now, change.at_ms)
     return of_lease(change.now, change.at_ms, max_drift_ms)

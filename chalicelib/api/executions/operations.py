@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ _TAGGED = {"ETag": "The version, for `If-Match`."}
 
 def get(call: Call[Body, Query]) -> Reply:
     """One execution."""
-    return _shown(executions.get(call.services, call.caller, _id(call)))
+    return _shown(call, executions.get(call.services, call.caller, _id(call)))
 
 
 def page(call: Call[Body, schemas.ExecutionsQuery]) -> Reply:
@@ -34,17 +35,23 @@ def page(call: Call[Body, schemas.ExecutionsQuery]) -> Reply:
     q = call.query
     wanted = execution_filter(q, given(q.schedule_id), given(q.owner))
     found, after = executions.page(call.services, call.caller, wanted, q.limit, call.after(q))
-    return call.page([schemas.of_execution(f) for f in found], after)
+    return call.page([schemas.of_execution(f, call.services.config.trace_url_template) for f in found], after)
 
 
-def retry(call: Call[Body, Query]) -> Reply:
-    """A further attempt."""
-    return _shown(executions.retry(call.services, call.caller, _id(call), call.versions))
+def retry(call: Call[schemas.RetryBody, Query]) -> Reply:
+    """A further attempt, with another payload if one is given."""
+    raw = given(call.body.payload)
+    payload = None if raw is None else json_text(raw)
+    if payload is not None:
+        validation.check_payload(payload)
+    return _shown(call, executions.retry(call.services, call.caller, _id(call), call.versions, payload))
 
 
 def cancel(call: Call[schemas.CancelBody, Query]) -> Reply:
     """Cancel a pending or running execution."""
-    return _shown(executions.cancel(call.services, call.caller, _id(call), call.body.reason or None, call.versions))
+    return _shown(
+        call, executions.cancel(call.services, call.caller, _id(call), call.body.reason or None, call.versions)
+    )
 
 
 def complete(call: Call[schemas.CompleteBody, Query]) -> Reply:
@@ -53,17 +60,17 @@ def complete(call: Call[schemas.CompleteBody, Query]) -> Reply:
     result = None if raw is None else json_text(raw)
     if result is not None:
         validation.check_payload(result)
-    return _shown(executions.complete(call.services, call.caller, _id(call), result, call.versions))
+    return _shown(call, executions.complete(call.services, call.caller, _id(call), result, call.versions))
 
 
 def fail(call: Call[schemas.FailBody, Query]) -> Reply:
     """The failure of an execution that its target accepted."""
-    return _shown(executions.fail(call.services, call.caller, _id(call), call.body.error, call.versions))
+    return _shown(call, executions.fail(call.services, call.caller, _id(call), call.body.error, call.versions))
 
 
 def heartbeat(call: Call[Body, Query]) -> Reply:
     """Start the time-out anew."""
-    return _shown(executions.heartbeat(call.services, call.caller, _id(call), call.versions))
+    return _shown(call, executions.heartbeat(call.services, call.caller, _id(call), call.versions))
 
 
 def logs(call: Call[Body, PageQuery]) -> Reply:
@@ -82,8 +89,9 @@ def log(call: Call[schemas.LogBody, Query]) -> Reply:
     return Reply(201, schemas.of_log_line(line))
 
 
-def _shown(found: Execution) -> Reply:
-    return Reply(200, schemas.of_execution(found), {"ETag": entity_tag(version_of(found))})
+def _shown(call: Call[Any, Query], found: Execution) -> Reply:
+    view = schemas.of_execution(found, call.services.config.trace_url_template)
+    return Reply(200, view, {"ETag": entity_tag(version_of(found))})
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:
@@ -120,7 +128,14 @@ def operations() -> list[Operation]:
             errors=(404,),
             answer_headers=_TAGGED,
         ),
-        _verb("retry", "executions:retry", "A further attempt of an execution that ended without success", retry),
+        _verb(
+            "retry",
+            "executions:retry",
+            "A further attempt of an execution that ended without success, with another payload if one is given",
+            retry,
+            schemas.RetryBody,
+            {"payload": {"hello": "again"}},
+        ),
         _verb(
             "cancel",
             "executions:cancel",

@@ -33,6 +33,14 @@ class CancelBody(Body, kw_only=True):
     reason: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] | None = None
 
 
+class RetryBody(Body, kw_only=True):
+    """With what it is tried again."""
+
+    payload: Annotated[
+        Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised; left out: the payload it had.")
+    ] = UNSET
+
+
 class CompleteBody(Body, kw_only=True):
     """What came of it."""
 
@@ -147,20 +155,22 @@ class LogList(msgspec.Struct):
     next_page_token: str | None
 
 
-def of_execution(found: Execution) -> ExecutionView:
-    """An execution as its owner sees it."""
+def of_execution(found: Execution, trace_url_template: str = "") -> ExecutionView:
+    """An execution as its owner sees it. The template says where traces are shown; empty: nowhere."""
+    trace_id = found.trace_id or trace_id_of(found.id)
     return ExecutionView(
         id=found.id,
         schedule_id=found.schedule_id,
         firing_time_unix_ms=found.firing_ms,
         delivery_state=found.state,
         attempt=found.attempt,
-        attempts=[_attempt(a) for a in found.attempts],
+        attempts=[of_attempt(a) for a in found.attempts],
         history=[_transition(t) for t in found.history],
         fencing_token=found.fencing_token,
         lateness_ms=found.lateness_ms,
         late=found.late,
-        trace_id=found.trace_id or trace_id_of(found.id),
+        trace_id=trace_id,
+        trace_url=trace_url_template.replace("{trace_id}", trace_id) if trace_url_template else UNSET,
         owner=found.owner,
         target=TargetKind(found.target_type),
         result=UNSET if found.result is None else Raw(found.result),
@@ -173,7 +183,8 @@ def of_log_line(line: LogLine) -> LogLineView:
     return LogLineView(line.at_ms, line.level, line.message)
 
 
-def _attempt(attempt: Attempt) -> AttemptView:
+def of_attempt(attempt: Attempt) -> AttemptView:
+    """An attempt as its owner sees it."""
     return AttemptView(
         number=attempt.number,
         started_unix_ms=attempt.started_ms,

@@ -42,6 +42,7 @@ _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperatio
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
+    "task_id": ExecutionId,
     "execution_id": ExecutionId,
     "key_id": KeyId,
     "name": LeaseName,

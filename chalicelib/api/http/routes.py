@@ -17,6 +17,7 @@ from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 
@@ -37,6 +38,7 @@ def table() -> Table:
     operations += key_operations()
     operations += tick_operations()
     operations += change_operations()
+    operations += task_operations()
     operations += clock_operations()
     operations += health_operations()
     operations += cluster_operations()

@@ -110,7 +110,7 @@ def executions_of(call: Call[Body, ScheduleExecutionsQuery]) -> Reply:
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, schedule_id)  # NotFound when there is no such schedule
-    return call.page([of_execution(f) for f in found], more)
+    return call.page([of_execution(f, call.services.config.trace_url_template) for f in found], more)
 
 
 def start_backfill(call: Call[ledger_schemas.BackfillBody, Query]) -> Reply:
