@@ -15,7 +15,7 @@ from chalicelib.api.jobs.operations import operations as job_operations
 from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.roles.operations import operations as role_operations
-from chalicelib.api.schedules import bulk, files
+from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
@@ -32,6 +32,7 @@ def table() -> Table:
     operations += schedule_operations()
     operations += bulk.operations()
     operations += files.operations()
+    operations += explain.operations()
     operations += job_operations()
     operations += execution_operations()
     operations += lease_operations()
