@@ -13,9 +13,9 @@ from typing import Any
 from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
-POLL_MIN_S = 0.05  # while records come
-POLL_MAX_S = 0.5  # when none came for a while
-POLL_SLOWS_BY = 1.25
+POLL_BUSY_S = 0.05  # while records come, and for BUSY_S after the last one
+POLL_IDLE_S = 0.5
+BUSY_S = 5.0
 REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0
@@ -48,7 +48,7 @@ class StreamSource:
 
     def _run(self) -> None:
         backoff = Backoff("reading the change stream", _log, self._stopping)
-        look_again, pause_s = 0.0, POLL_MIN_S
+        look_again = busy_until = 0.0
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= look_again:
@@ -56,8 +56,8 @@ class StreamSource:
                     look_again = time.monotonic() + SHARDS_EVERY_S
                 before = self.records_read
                 drained = [self._read(shard) for shard in list(self._positions)]
-                idle = self.records_read == before
-                pause_s = min(POLL_MAX_S, pause_s * POLL_SLOWS_BY) if idle else POLL_MIN_S
+                if self.records_read != before:
+                    busy_until = time.monotonic() + BUSY_S
                 if all(drained):
                     self._handled_s = max(self._handled_s, time.time() - REPLAY_S)
             except Exception as problem:  # the endpoint is away, or an iterator is too old: begin anew
@@ -66,7 +66,7 @@ class StreamSource:
                 backoff.failed(problem)
                 continue
             backoff.succeeded()
-            self._stopping.wait(pause_s)
+            self._stopping.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S)
 
     def _find_shards(self) -> None:
         if not self._positions:

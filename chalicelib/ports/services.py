@@ -47,6 +47,7 @@ from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
 if TYPE_CHECKING:  # the functions that fire hold these and never use them: they need not load what they keep
+    from chalicelib.ports.stores.bulk_jobs import BulkJobStore
     from chalicelib.ports.stores.changes import ChangeStore
     from chalicelib.ports.stores.keys import KeyStore
 
@@ -106,6 +107,7 @@ class Stores(Struct, frozen=True):
     roles: RoleStore
     quotas: QuotaStore
     changes: ChangeStore
+    bulk_jobs: BulkJobStore
 
 
 class Machine(Struct, frozen=True):

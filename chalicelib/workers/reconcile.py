@@ -21,6 +21,7 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.shards import HeldShard, each_shard, stamp
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
+from chalicelib.usecases import bulk_jobs
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
     monitors.check_shard(s, held.shard)
+    if held.shard == 0:
+        bulk_jobs.continue_all(s)
 
 
 def _overdue(s: Services, shard: int) -> None:

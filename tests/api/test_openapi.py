@@ -161,6 +161,8 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
     assert house.call("POST", "/api/v1/leases:acquire", {"name": "a", "holder_id": "h", "ttl_ms": 1000}).status == 200
     known = {"schedule_id": execution_id[:26], "job_id": execution_id[:26], "execution_id": execution_id}
     known["task_id"] = execution_id
+    wanted = {"action": "cancel", "filter": {"state": "failed"}}
+    known["bulk_id"] = house.call("POST", "/api/v1/executions:bulk", wanted).json["job_id"]
     known |= {
         "name": "a",
         "frequency": "second",

@@ -56,7 +56,7 @@ NOUNS = {
     "secrets": _layer("references to secrets, which of them are taken, and what seals payloads"),
     "targets": _layer("where a firing goes", "secrets"),
     "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
-    "executions": _layer("what became of a firing", "schedules"),
+    "executions": _layer("what became of a firing", "schedules", "security"),
     "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),

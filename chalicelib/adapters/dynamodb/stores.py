@@ -40,6 +40,7 @@ def open_stores(
     names = Names.of_stage(stage)
     database = Database(client, names, sealing)
     lazy_keys: Any = _Lazy(partial(_keys, database))
+    lazy_bulk_jobs: Any = _Lazy(partial(_bulk_jobs, database))
     lazy_changes: Any = _Lazy(partial(_changes, database, changes_retention_s))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
@@ -53,6 +54,7 @@ def open_stores(
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
         changes=lazy_changes,
+        bulk_jobs=lazy_bulk_jobs,
     )
 
 
@@ -73,6 +75,12 @@ def _keys(database: Database) -> Any:
     from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
 
     return DynamoKeyStore(database)
+
+
+def _bulk_jobs(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.bulk_jobs import DynamoBulkJobStore
+
+    return DynamoBulkJobStore(database)
 
 
 def _changes(database: Database, retention_s: int) -> Any:

@@ -6,6 +6,7 @@ fails: who wants that wraps these stores. Safe to share between threads.
 
 from __future__ import annotations
 
+from chalicelib.adapters.memory.bulk_jobs import MemoryBulkJobStore
 from chalicelib.adapters.memory.changes import MemoryChangeStore
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
@@ -34,4 +35,5 @@ def open_stores() -> Stores:
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
         changes=MemoryChangeStore(),
+        bulk_jobs=MemoryBulkJobStore(),
     )

@@ -43,6 +43,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
     "task_id": ExecutionId,
+    "bulk_id": responses.Ulid,
     "execution_id": ExecutionId,
     "key_id": KeyId,
     "name": LeaseName,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
 from chalicelib.api.http import docs
@@ -35,6 +36,7 @@ def table() -> Table:
     operations += explain.operations()
     operations += job_operations()
     operations += execution_operations()
+    operations += bulk_jobs.operations()
     operations += lease_operations()
     operations += key_operations()
     operations += tick_operations()

@@ -104,7 +104,7 @@ def test_the_nights_of_a_clock_change_are_marked(at_ms: int, minute: str, code: 
     [
         (ended("completed"), "delivered"),
         (ended("missed"), "missed_window"),
-        (ended("skipped", history=(Transition("pending", "skipped", NOON, "x-1 was still running"),)), "overlap_skipped"),
+        (ended("skipped", history=(Transition("pending", "skipped", NOON, "x-1 still ran"),)), "overlap_skipped"),
         (ended("skipped", history=(Transition("pending", "skipped", NOON, "paused"),)), "paused"),
         (ended("failed", error="HTTP 500"), "failed"),
         (ended("failed", error="policy p: rule r", attempts=REJECTED), "policy_denied"),
