@@ -14,7 +14,7 @@ from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
 POLL_BUSY_S = 0.05  # while records come, and for BUSY_S after the last one
-POLL_IDLE_S = 0.5
+POLL_IDLE_S = 1.0  # each call costs a process at rest a thousandth of a core
 BUSY_S = 5.0
 REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
@@ -40,7 +40,12 @@ class StreamSource:
         self._handling = Backoff("handling what changed", _log, stopping)
         self._positions: dict[str, str | None] = {}  # shard -> iterator; None: read to its end
         self.records_read = 0
+        self._awake = threading.Event()
         self._handled_s = time.time() - REPLAY_S  # of what was written before this, everything has been handled
+
+    def wake(self) -> None:
+        """Something has just been written that the stream will bring: look at once."""
+        self._awake.set()
 
     def start(self) -> None:
         """Begin reading."""
@@ -66,7 +71,8 @@ class StreamSource:
                 backoff.failed(problem)
                 continue
             backoff.succeeded()
-            self._stopping.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S)
+            if self._awake.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S):
+                self._awake.clear()
 
     def _find_shards(self) -> None:
         if not self._positions:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from localdev.processes import run_child
 
@@ -43,22 +44,34 @@ def prepare() -> Callable[[threading.Event], None]:
         works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
         rules = ShardRules(bootstrap.services, works, sweep.prepare, stopping)
         rules.start()
+        streams = [
+            StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), feed.handle, stopping)
+            for table in resources.tables
+            if table.stream
+        ]
+        for stream in streams:
+            stream.start()
+
+        def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            try:
+                return deliver.handle(event, context)
+            finally:
+                for stream in streams:
+                    stream.wake()
+
         sqs = clients.get("sqs")
         queue = resources.queue("work")
         source = SqsSource(
             sqs,
             sqs.get_queue_url(QueueName=queue.name)["QueueUrl"],
             f"arn:aws:sqs:{chosen.region}:000000000000:{queue.name}",
-            deliver.handle,
+            deliver_and_wake,
             timeout_s=state.DELIVER_TIMEOUT_S,
             visibility_s=queue.visibility_s,
             region=chosen.region,
             stopping=stopping,
         )
         source.start()
-        for table in (table for table in resources.tables if table.stream):
-            find = partial(find_stream, table.name)
-            StreamSource(clients.get("dynamodbstreams"), find, feed.handle, stopping).start()
         stopping.wait()
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)

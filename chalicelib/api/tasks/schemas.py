@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.executions.schemas import AttemptView, LogLineView, TargetKind, of_attempt, of_log_line
-from chalicelib.api.http.requests import Body, Opt, PageQuery
+from chalicelib.api.http.requests import Opt, PageQuery, Query
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
 from chalicelib.core.executions.execution import Execution, ExecutionState, Transition
@@ -28,10 +28,13 @@ class TasksQuery(PageQuery, kw_only=True):
 
     status: Opt[ExecutionState] = UNSET
     name: Opt[
-        Annotated[str, Meta(max_length=NAME_MAX_CHARS, description="The schedule's name; `inv*` for how it begins.")]
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=NAME_MAX_CHARS, description="The schedule's name; `inv*` for how it begins."),
+        ]
     ] = UNSET
     owner: Opt[Owner] = UNSET
-    id: Opt[Annotated[str, Meta(max_length=64, description="An id, or how ids begin.")]] = UNSET
+    id: Opt[Annotated[str, Meta(min_length=1, max_length=64, description="An id, or how ids begin.")]] = UNSET
     sort: Opt[
         Annotated[
             TaskSort,
@@ -43,7 +46,7 @@ class TasksQuery(PageQuery, kw_only=True):
     ] = UNSET
 
 
-class SubscribeQuery(Body, kw_only=True):
+class SubscribeQuery(Query, kw_only=True):
     """Where to go on."""
 
     last_event_id: Opt[Annotated[str, Meta(description="As the header `Last-Event-ID`, which wins.")]] = UNSET
