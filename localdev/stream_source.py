@@ -44,7 +44,7 @@ class StreamSource:
         self._handled_s = time.time() - REPLAY_S  # of what was written before this, everything has been handled
 
     def wake(self) -> None:
-        """Something has just been written that the stream will bring: look at once."""
+        """Something has just been written that the stream will bring: read it now."""
         self._awake.set()
 
     def start(self) -> None:

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.executions.execution import FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution, ExecutionState
-from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
@@ -24,7 +23,6 @@ SORTED_MAX: Final = 1_000  # the newest tasks, among which a sort is made: the t
 SCANNED_TOGETHER: Final = 100
 FEW_MATCH_PAGES: Final = 10  # pages read for one page of answers: a rare filter gives short pages, not long calls
 COUNTED_MAX: Final = 2_000  # the newest executions, of which the day's numbers are made
-OPEN_MAX: Final = 1_000  # open executions of a shard that are counted
 LOG_LINES_SHOWN: Final = 100
 METRICS_AGE_MAX_MS: Final = 5_000  # how old the numbers may be that a process gives again
 DAY_MS: Final = 86_400_000
@@ -83,7 +81,8 @@ class TaskDetail(NamedTuple):
 
 
 class TaskNumbers(Struct, frozen=True):
-    """How a caller's tasks are doing. The last two are of the newest COUNTED_MAX of the day; None: none ended."""
+    """How a caller's tasks are doing. All is of the newest COUNTED_MAX of the day. The last two are None
+    while none ended."""
 
     queued: int
     active: int
@@ -204,10 +203,8 @@ def numbers(s: Services, caller: Caller) -> TaskNumbers:
 
 def _count(s: Services, caller: Caller, own: str | None, now_ms: int) -> TaskNumbers:
     records = s.stores.executions
-    recent = records.recent(caller.tenant, range(s.config.shards), now_ms - DAY_MS, now_ms, COUNTED_MAX, None).keys
-    listed = [k for shard in range(s.config.shards) for k in records.open_until(shard, INSTANT_MAX_MS, OPEN_MAX)]
-    keys = dict.fromkeys([*recent, *(k for k in listed if k.tenant == caller.tenant)])
-    found = [e for e in records.get(list(keys)).values() if own in (None, e.owner)]
+    keys = records.recent(caller.tenant, range(s.config.shards), now_ms - DAY_MS, now_ms, COUNTED_MAX, None).keys
+    found = [e for e in records.get(keys).values() if own in (None, e.owner)]
     ended = [e for e in found if e.finished_ms is not None and not e.is_open and e.finished_ms >= now_ms - DAY_MS]
     ran = [e for e in ended if e.attempts]
     durations = [d for e in ran if (d := Task(e, None).duration_ms) is not None]

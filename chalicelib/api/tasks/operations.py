@@ -158,7 +158,7 @@ def operations() -> list[Operation]:
             permission="executions:read",
             handler=metrics,
             answers={200: schemas.TaskMetricsView},
-            description="Of what the caller may see, at most five seconds old. Percentage and mean are of the newest "
+            description="Of what the caller may see, at most five seconds old: the newest "
             f"{tasks.COUNTED_MAX} executions of 24 hours.",
         ),
         Operation(
