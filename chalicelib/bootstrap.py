@@ -172,7 +172,8 @@ def build(chosen: Settings) -> Services:
     retention_s = chosen.retention_ms // 1000
     hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
     sealing = _sealing(chosen, own_clock, clients)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty)
+    changes_s = -(-chosen.changes_retention_ms // 1000)
+    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty, changes_s)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -200,6 +201,7 @@ def build(chosen: Settings) -> Services:
             owner_rate=chosen.max_rate_per_owner,
             target_rate=chosen.max_rate_per_target,
         ),
+        changes_retention_ms=chosen.changes_retention_ms,
         reads_per_s=chosen.reads_per_s,
         writes_per_s=chosen.writes_per_s,
         trace_sample=chosen.telemetry.sample,
@@ -311,6 +313,8 @@ def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:
     from chalicelib.adapters.telemetry import otlp_tracer
 
     return otlp_tracer.make(chosen.telemetry.otlp, VERSION, instance, lambda: own_clock.read().monotonic_nanos / 1e9)
+
+
 def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPolicies:
     if chosen.opa is None:
         return NoExternalPolicies()

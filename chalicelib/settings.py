@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chalicelib.core import variables
+from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
@@ -85,6 +86,7 @@ VARIABLES = (
     "JOB_INPROGRESS_TIMEOUT",
     "MAX_EXECUTION_ATTEMPTS",
     "EXECUTION_HISTORY_RETENTION",
+    "CHRONO_CHANGES_RETENTION",
     "HEALTH_FAILURE_THRESHOLD",
     "QUEUE_MEMORY_LIMIT",
     "QUEUE_MEMORY_PERCENT",
@@ -97,6 +99,7 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
+URL_MAX_CHARS = 2048
 DAY_MS = 86_400_000
 JOB_LIMIT_DEFAULT = 100_000
 MEMORY_PERCENT_DEFAULT = 50
@@ -159,6 +162,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     attempt_timeout_ms: int
     max_attempts: int
     retention_ms: int
+    changes_retention_ms: int
     failure_threshold: float
     memory_limit_bytes: int | None
     job_limit: int | None
@@ -242,6 +246,9 @@ def load(env: Mapping[str, str]) -> Settings:
         max_attempts=variables.integer(env, "MAX_EXECUTION_ATTEMPTS", 3, 1, RETRY_MAX_ATTEMPTS),
         retention_ms=variables.duration(
             env, "EXECUTION_HISTORY_RETENTION", HISTORY_RETENTION_S * 1000, 60_000, 3660 * DAY_MS
+        ),
+        changes_retention_ms=variables.duration(
+            env, "CHRONO_CHANGES_RETENTION", CHANGES_RETENTION_S * 1000, 1000, 3660 * DAY_MS
         ),
         failure_threshold=variables.ratio(env, "HEALTH_FAILURE_THRESHOLD", 0.1),
         memory_limit_bytes=_memory_limit(env, on_lambda),

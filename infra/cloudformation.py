@@ -8,8 +8,12 @@ The API Gateway hands every path and method to the service, so that also 404 and
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
+from chalicelib.adapters.dynamodb.documents import DEFINITION_SK
+from chalicelib.adapters.dynamodb.schedule_items import SPENT_PREFIX
+from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
 from infra.state import Queue, State, Table
 
 Json = dict[str, Any]
@@ -37,8 +41,18 @@ _DOMAIN_PARAMETERS = {
 WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed")
 API = "APIHandler"
 API_HANDLER = "chalicelib.functions.api.handle"
-FEED_BATCH_WINDOW_S = 5
+FEED_BATCH_WINDOW_S = 1  # how much later a subscriber may hear of a change, so that a batch has more of them
+FEED_TUMBLING_S = 900  # the longest there is: a window ends with a call for nothing
 FEED_RETRIES = -1  # for as long as the stream keeps records, a day: policies rest on them
+# The streams that feed the function, and what of each is worth a call: all of it, or what one of the patterns matches.
+FEED_STREAMS: dict[str, list[Json]] = {
+    "executions": [],
+    "schedules": [
+        {"dynamodb": {"Keys": {"sk": {"S": [DEFINITION_SK]}}}},
+        {"dynamodb": {"OldImage": {"due_shard": {"S": [{"prefix": SPENT_PREFIX}]}}}},
+    ],
+    "registry": [{"dynamodb": {"Keys": {"pk": {"S": [{"suffix": LEASES_SUFFIX}]}}}}],
+}
 
 # What API Gateway says itself, before the service is asked. The trace id is the gateway's own; $context is its syntax.
 _GATEWAY_PROBLEMS = {
@@ -84,7 +98,7 @@ def complete(template: Json, state: State) -> Json:
     resources[API]["Properties"]["Handler"] = API_HANDLER
     resources[API]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {"Ref": SECRET_PARAMETER}
     _feed_from_queue(resources["Deliver"])
-    _feed_from_stream(resources["Feed"])
+    _feed_from_streams(resources["Feed"])
     _open_gateway(resources["RestAPI"]["Properties"])
     resources.update(_domain())
     return whole
@@ -200,17 +214,25 @@ def _feed_from_queue(function: Json) -> None:
     )
 
 
-def _feed_from_stream(function: Json) -> None:
-    """What a batch sets off is done in order and never left out: a batch that cannot be done holds up its shard."""
-    (source,) = function["Properties"]["Events"].values()
-    source["Properties"].update(
-        {
-            "Stream": {"Fn::GetAtt": ["ExecutionsTable", "StreamArn"]},
-            "MaximumBatchingWindowInSeconds": FEED_BATCH_WINDOW_S,
-            "MaximumRetryAttempts": FEED_RETRIES,
-            "BisectBatchOnFunctionError": True,
-        }
-    )
+def _feed_from_streams(function: Json) -> None:
+    """What a batch sets off is done in order and never left out: a batch that cannot be done holds up its shard. Only
+    with a window does a batch name the shard that it comes from, which the change feed counts by."""
+    events = function["Properties"]["Events"]
+    ((name, source),) = events.items()
+    for logical, filters in FEED_STREAMS.items():
+        one = copy.deepcopy(source)
+        one["Properties"].update(
+            {
+                "Stream": {"Fn::GetAtt": [_logical(logical, "Table"), "StreamArn"]},
+                "MaximumBatchingWindowInSeconds": FEED_BATCH_WINDOW_S,
+                "MaximumRetryAttempts": FEED_RETRIES,
+                "BisectBatchOnFunctionError": True,
+                "TumblingWindowInSeconds": FEED_TUMBLING_S,
+            }
+        )
+        if filters:
+            one["Properties"]["FilterCriteria"] = {"Filters": [{"Pattern": json.dumps(f)} for f in filters]}
+        events[name if logical == "executions" else f"{name}{logical.title()}"] = one
 
 
 def _open_gateway(api: Json) -> None:

@@ -43,6 +43,9 @@ def create_tables(dynamodb: Client, state: State) -> None:
     for table in missing:
         _wait_active(dynamodb, table.name)
         _enable_expiry(dynamodb, table)
+    for table in state.tables:
+        if table not in missing and table.stream is not None:
+            _enable_stream(dynamodb, table)
 
 
 def create_queues(sqs: Client, state: State) -> dict[str, str]:
@@ -134,6 +137,15 @@ def _wait_active(dynamodb: Client, name: str) -> None:
             return
         pause(POLL_MS)
     raise TimeoutError(f"table {name} did not become active")
+
+
+def _enable_stream(dynamodb: Client, table: Table) -> None:
+    """The stream of a table that an earlier release made without."""
+    described = dynamodb.describe_table(TableName=table.name)["Table"]
+    if not described.get("StreamSpecification", {}).get("StreamEnabled"):
+        wanted = {"StreamEnabled": True, "StreamViewType": table.stream}
+        dynamodb.update_table(TableName=table.name, StreamSpecification=wanted)
+        _wait_active(dynamodb, table.name)
 
 
 def _enable_expiry(dynamodb: Client, table: Table) -> None:

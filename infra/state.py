@@ -15,6 +15,7 @@ from chalicelib.core.limits import QUEUE_HIDES_S
 STRING, NUMBER = "S", "N"
 KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
 NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
+NEW_IMAGE = "NEW_IMAGE"
 TTL_ATTRIBUTE = "ttl"
 EVENT_BUS_DEFAULT = "chronowatch"
 
@@ -139,6 +140,7 @@ def _schedules(stage: str) -> Table:
             ),
             Index("jobs", KeyPart("job_pk"), KeyPart("job_sk")),
         ),
+        stream=NEW_AND_OLD_IMAGES,
     )
 
 
@@ -157,7 +159,8 @@ def _executions(stage: str) -> Table:
 
 
 def _registry(stage: str) -> Table:
-    return Table(logical="registry", name=resource_name(stage, "registry"), hash_key=PK, range_key=SK)
+    name = resource_name(stage, "registry")
+    return Table(logical="registry", name=name, hash_key=PK, range_key=SK, stream=NEW_IMAGE)
 
 
 def _queues(stage: str) -> tuple[Queue, ...]:

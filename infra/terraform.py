@@ -15,6 +15,8 @@ from infra.cloudformation import (
     API_HANDLER,
     FEED_BATCH_WINDOW_S,
     FEED_RETRIES,
+    FEED_STREAMS,
+    FEED_TUMBLING_S,
     LOG_RETENTION_DAYS,
     gateway_responses,
     open_paths,
@@ -115,15 +117,21 @@ def _functions(resources: Json, state: State) -> None:
 
 
 def _event_sources(mappings: Json) -> None:
-    for mapping in mappings.values():
+    for name, mapping in list(mappings.items()):
         if "deliver" in mapping["function_name"]:
             mapping["event_source_arn"] = "${aws_sqs_queue.work.arn}"
             mapping["function_response_types"] = ["ReportBatchItemFailures"]
-        else:
-            mapping["event_source_arn"] = "${aws_dynamodb_table.executions.stream_arn}"
-            mapping["maximum_batching_window_in_seconds"] = FEED_BATCH_WINDOW_S
-            mapping["maximum_retry_attempts"] = FEED_RETRIES
-            mapping["bisect_batch_on_function_error"] = True
+            continue
+        for logical, filters in FEED_STREAMS.items():
+            one = copy.deepcopy(mapping)
+            one["event_source_arn"] = f"${{aws_dynamodb_table.{logical}.stream_arn}}"
+            one["maximum_batching_window_in_seconds"] = FEED_BATCH_WINDOW_S
+            one["maximum_retry_attempts"] = FEED_RETRIES
+            one["bisect_batch_on_function_error"] = True
+            one["tumbling_window_in_seconds"] = FEED_TUMBLING_S
+            if filters:
+                one["filter_criteria"] = {"filter": [{"pattern": json.dumps(f)} for f in filters]}
+            mappings[name if logical == "executions" else f"{name}_{logical}"] = one
 
 
 def _domain_variables() -> Json:

@@ -13,7 +13,9 @@ from typing import Any
 from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
 
-POLL_S = 2.0
+POLL_BUSY_S = 0.05  # while records come, and for BUSY_S after the last one
+POLL_IDLE_S = 1.0  # each call costs a process at rest a thousandth of a core
+BUSY_S = 5.0
 REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0
@@ -37,7 +39,13 @@ class StreamSource:
         self._stopping = stopping
         self._handling = Backoff("handling what changed", _log, stopping)
         self._positions: dict[str, str | None] = {}  # shard -> iterator; None: read to its end
+        self.records_read = 0
+        self._awake = threading.Event()
         self._handled_s = time.time() - REPLAY_S  # of what was written before this, everything has been handled
+
+    def wake(self) -> None:
+        """Something has just been written that the stream will bring: read it now."""
+        self._awake.set()
 
     def start(self) -> None:
         """Begin reading."""
@@ -45,13 +53,16 @@ class StreamSource:
 
     def _run(self) -> None:
         backoff = Backoff("reading the change stream", _log, self._stopping)
-        look_again = 0.0
+        look_again = busy_until = 0.0
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= look_again:
                     self._find_shards()
                     look_again = time.monotonic() + SHARDS_EVERY_S
+                before = self.records_read
                 drained = [self._read(shard) for shard in list(self._positions)]
+                if self.records_read != before:
+                    busy_until = time.monotonic() + BUSY_S
                 if all(drained):
                     self._handled_s = max(self._handled_s, time.time() - REPLAY_S)
             except Exception as problem:  # the endpoint is away, or an iterator is too old: begin anew
@@ -60,7 +71,8 @@ class StreamSource:
                 backoff.failed(problem)
                 continue
             backoff.succeeded()
-            self._stopping.wait(POLL_S)
+            if self._awake.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S):
+                self._awake.clear()
 
     def _find_shards(self) -> None:
         if not self._positions:
@@ -80,6 +92,7 @@ class StreamSource:
         while position is not None and not self._stopping.is_set():
             answer = self._streams.get_records(ShardIterator=position, Limit=BATCH_MAX)
             found = answer.get("Records", [])
+            self.records_read += len(found)
             records = [r for r in found if _written_s(r) >= self._handled_s]
             if records and not self._call(shard, records):
                 return False  # from the same position: these records come again
@@ -90,7 +103,10 @@ class StreamSource:
 
     def _call(self, shard: str, records: list[dict[str, Any]]) -> bool:
         """Whether the function has done its work; when not, waits a little."""
-        event = {"Records": [{**record, "eventSourceARN": self._stream_arn, "shardId": shard} for record in records]}
+        event = {
+            "Records": [{**record, "eventSourceARN": self._stream_arn} for record in records],
+            "shardId": shard,  # as an event source with a window says it
+        }
         try:
             self._handler(event, LocalContext("feed", TIMEOUT_S))
         except Exception as problem:

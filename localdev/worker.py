@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from localdev.processes import run_child
 
@@ -36,21 +38,36 @@ def prepare() -> Callable[[threading.Event], None]:
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
-    def find_stream() -> str:
-        described = clients.get("dynamodb").describe_table(TableName=resources.table("executions").name)
+    def find_stream(table: str) -> str:
+        described = clients.get("dynamodb").describe_table(TableName=table)
         return str(described["Table"]["LatestStreamArn"])
 
     def run(stopping: threading.Event) -> None:
         works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
         rules = ShardRules(bootstrap.services, works, sweep.prepare, stopping)
         rules.start()
+        streams = [
+            StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), feed.handle, stopping)
+            for table in resources.tables
+            if table.stream
+        ]
+        for stream in streams:
+            stream.start()
+
+        def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            try:
+                return deliver.handle(event, context)
+            finally:
+                for stream in streams:
+                    stream.wake()
+
         sqs = clients.get("sqs")
         queue = resources.queue("work")
         source = SqsSource(
             sqs,
             sqs.get_queue_url(QueueName=queue.name)["QueueUrl"],
             f"arn:aws:sqs:{chosen.region}:000000000000:{queue.name}",
-            deliver.handle,
+            deliver_and_wake,
             timeout_s=state.DELIVER_TIMEOUT_S,
             visibility_s=VISIBILITY_AFTER_LEAD_S - (-chosen.deliver_lead_ms // 1000),
             region=chosen.region,
@@ -58,7 +75,6 @@ def prepare() -> Callable[[threading.Event], None]:
         )
         source.start()
         publisher.start(bootstrap.services, stopping)
-        StreamSource(clients.get("dynamodbstreams"), find_stream, feed.handle, stopping).start()
         stopping.wait()
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)

@@ -8,6 +8,7 @@
     │   └── PolicyDenied (403)        a policy's rules deny it; names each
     ├── NotFound (404), MethodNotAllowed (405), TooSlow (408)
     ├── Conflict (409)                the resource's state forbids the call
+    ├── Gone (410)                    it was there, and its time is over
     ├── PreconditionFailed (412)      If-Match names another version
     ├── TooLarge (413), UriTooLong (414), HeadersTooLarge (431), VersionNotSupported (505)
     ├── UnsupportedMedia (415)
@@ -163,6 +164,14 @@ class Conflict(ChronoError):
     status = 409
     title = "Conflict"
     default_code = "conflict"
+
+
+class Gone(ChronoError):
+    """Raised for what was there once and is kept no longer."""
+
+    status = 410
+    title = "Gone"
+    default_code = "gone"
 
 
 class PreconditionFailed(ChronoError):

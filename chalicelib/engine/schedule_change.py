@@ -181,7 +181,8 @@ def _may_fire(schedule: Schedule, from_ms: int, until_ms: int) -> bool:
     definition, queued_ms = schedule.definition, schedule.state.queued_ms
     from_ms -= definition.jitter_ms
     # What was claimed may be of a version before this one, whose own change is not acknowledged yet.
-    if any(first_ms <= until_ms and from_ms <= last_ms for first_ms, last_ms in schedule.state.claims):
+    claimed = [*schedule.state.claims, *((span.first_ms, span.last_ms) for span in schedule.state.spans)]
+    if any(first_ms <= until_ms and from_ms <= last_ms for first_ms, last_ms in claimed):
         return True
     if definition.type == "DELAY":
         return queued_ms is not None and from_ms <= queued_ms <= until_ms

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
@@ -49,7 +50,9 @@ from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
-if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+if TYPE_CHECKING:  # the functions that fire hold these and never use them: they need not load what they keep
+    from chalicelib.ports.stores.bulk_jobs import BulkJobStore
+    from chalicelib.ports.stores.changes import ChangeStore
     from chalicelib.ports.stores.keys import KeyStore
 
 
@@ -65,7 +68,8 @@ class Config(Struct, frozen=True):
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
-    one can be read. ``counts_kept``: counts are published to the tables, and not written to a log."""
+    one can be read. ``counts_kept``: counts are published to the tables, and not written to a log. A cursor into the
+    log of changes is good for ``changes_retention_ms``."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -89,6 +93,7 @@ class Config(Struct, frozen=True):
     tick_catch_up: int = TICK_CATCH_UP_MAX_COUNT
     bootstrap_admin: bool = False
     caps: Caps = Caps()
+    changes_retention_ms: int = CHANGES_RETENTION_S * 1000
     reads_per_s: int | None = None
     writes_per_s: int | None = None
     trace_sample: float = 1.0
@@ -111,6 +116,8 @@ class Stores(Struct, frozen=True):
     roles: RoleStore
     quotas: QuotaStore
     policies: PolicyStore
+    changes: ChangeStore
+    bulk_jobs: BulkJobStore
 
 
 class Machine(Struct, frozen=True):

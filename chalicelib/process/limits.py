@@ -22,6 +22,7 @@ POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than
 IN_FLIGHT_LIMIT_MAX = 100_000  # limits that deployments choose: deliveries at once, and beginnings in a second
 LEASE_HELD_CALLS_MAX = 96  # acquire calls that one process holds open; further ones are answered at once
 TICK_STREAMS_MAX = 4_000  # subscriptions that one server process holds open; none has a thread
+CHANGE_STREAMS_MAX = 2_000  # subscriptions to tasks, likewise
 KEYS_REMEMBERED_MAX = 4096  # API keys that one process remembers
 KEYS_UNKNOWN_MAX = 1024  # and ids of which it remembers that there is no such key
 LEAK_REPORTS_PER_MINUTE = 60  # keys that one process looks up for reports of leaks; a wrong checksum is free

@@ -6,12 +6,14 @@ from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
 from chalicelib.process.book_memory import BookMemory
+from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
-from chalicelib.process.limits import LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
+from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
 from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.minute_budget import MinuteBudget
+from chalicelib.process.numbers_memory import NumbersMemory
 from chalicelib.process.permits import Permits
 from chalicelib.process.policy_memory import PolicyMemory
 from chalicelib.process.quota_memory import QuotaMemory
@@ -23,8 +25,8 @@ from chalicelib.process.version_cache import VersionCache
 
 
 class ProcessMemory(Struct, frozen=True):
-    """Each part holds its own lock. ``admission`` orders the calls to targets. ``held_calls`` and ``tick_streams``
-    bound the calls that are held open."""
+    """Each part holds its own lock. ``admission`` orders the calls to targets. ``held_calls``, ``tick_streams``
+    and ``change_streams`` bound the calls that are held open."""
 
     versions: VersionCache = field(default_factory=VersionCache)
     leases: LeaseMemory = field(default_factory=LeaseMemory)
@@ -32,6 +34,9 @@ class ProcessMemory(Struct, frozen=True):
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
+    change_streams: Permits = field(default_factory=lambda: Permits(CHANGE_STREAMS_MAX))
+    change_tails: ChangeTails = field(default_factory=ChangeTails)
+    task_numbers: NumbersMemory = field(default_factory=NumbersMemory)
     tick_book: BookMemory = field(default_factory=BookMemory)
     clock: ClockMemory = field(default_factory=ClockMemory)
     tenants: TenantMemory = field(default_factory=TenantMemory)

@@ -24,7 +24,7 @@ from chalicelib.server.limits import (
     STREAM_THREADS,
     THREADS,
 )
-from chalicelib.server.streams import StreamThreads
+from chalicelib.server.streams import BellWaiters, StreamThreads
 from chalicelib.server.threads import CallThreads
 
 Scope = MutableMapping[str, Any]
@@ -53,6 +53,7 @@ class Application:
         self._calls = CallThreads("call", THREADS, QUEUED_CALLS_MAX)
         self._held = CallThreads("held", HELD_THREADS, QUEUED_CALLS_MAX)
         self._streams = StreamThreads(STREAM_THREADS, STREAM_BATCH)
+        self._waiters = BellWaiters()
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +113,10 @@ class Application:
                 await send({"type": "http.response.body", "body": step.piece, "more_body": True})
             if step.wait_s is None:
                 return
-            await asyncio.sleep(until_s - loop.time())
+            if step.bell is None:
+                await asyncio.sleep(until_s - loop.time())
+            else:
+                await self._waiters.wait(step.bell, step.heard, until_s)
 
     def end_streams(self) -> None:
         """Let every stream end as if it were over; its subscriber comes back, to another server."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chalicelib.core.leases.limits import LEASE_WAIT_MAX_MS
 from chalicelib.core.limits import BODY_MAX_BYTES
-from chalicelib.process.limits import LEASE_HELD_CALLS_MAX, TICK_STREAMS_MAX
+from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEASE_HELD_CALLS_MAX, TICK_STREAMS_MAX
 
 CONNECTIONS_MAX = 10_000  # open at once; further ones are answered 503
 BACKLOG = 1_024
@@ -46,5 +46,7 @@ class Patience(NamedTuple):
 
 
 assert TARGET_MAX_BYTES < HEAD_MAX_BYTES < BODY_MAX_BYTES < READ_MAX_BYTES
-assert TICK_STREAMS_MAX + HELD_THREADS + THREADS < CONNECTIONS_MAX, "streams leave connections for calls"
+assert TICK_STREAMS_MAX + CHANGE_STREAMS_MAX + HELD_THREADS + THREADS < CONNECTIONS_MAX, (
+    "streams leave connections for calls"
+)
 assert Patience().idle_s * 1000 > LEASE_WAIT_MAX_MS

@@ -7,11 +7,13 @@ woken once for a batch, and other connections get their turn between two of them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from chalicelib.api.http.connection import EventSource, Step
+from chalicelib.process.bell import NewsBell
 
 Due = tuple[EventSource, "asyncio.Future[Step]"]
 Stepped = tuple["asyncio.Future[Step]", Step | Exception]
@@ -65,6 +67,50 @@ class StreamThreads:
     def close(self) -> None:
         """Ask no further stream."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class BellWaiters:
+    """Streams that wait for bells. The loop is woken once for a ring, however many wait. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[NewsBell, tuple[int, set[asyncio.Future[None]]]] = {}
+
+    async def wait(self, bell: NewsBell, heard: int, until_s: float) -> None:
+        """Return when ``bell`` has rung another time than ``heard``, and at the loop's ``until_s`` at the latest."""
+        place, waiting = self._waiting.get(bell) or self._hang(bell)
+        done: asyncio.Future[None] = self._loop.create_future()
+        waiting.add(done)
+        timer = self._loop.call_at(until_s, _wake, done)
+        try:
+            if bell.number == heard:  # a ring from now on finds us
+                await done
+        finally:
+            timer.cancel()
+            waiting.discard(done)
+            if not waiting and self._waiting.get(bell) == (place, waiting):
+                del self._waiting[bell]
+                bell.take_down(place)
+
+    def _hang(self, bell: NewsBell) -> tuple[int, set[asyncio.Future[None]]]:
+        waiting: set[asyncio.Future[None]] = set()
+
+        def rung() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its streams with it
+                self._loop.call_soon_threadsafe(_wake_all, waiting)
+
+        found = self._waiting[bell] = bell.hang(rung), waiting
+        return found
+
+
+def _wake_all(waiting: set[asyncio.Future[None]]) -> None:
+    for done in waiting:
+        _wake(done)
+
+
+def _wake(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _step(source: EventSource) -> Step | Exception:

@@ -106,13 +106,13 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
         raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     found = schedules.get(s, caller, schedule_id)
     versions = [*s.stores.schedules.history(found.definition.key), found.definition]
-    drawn = draw(versions, (), from_ms, to_ms, now_ms, limit, _owed_until(found))
+    drawn = draw(versions, (), from_ms, to_ms, now_ms, limit, owed_until(found))
     until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
     executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))
-    return draw(versions, executions, from_ms, to_ms, now_ms, limit, _owed_until(found))
+    return draw(versions, executions, from_ms, to_ms, now_ms, limit, owed_until(found))
 
 
-def _owed_until(found: Schedule) -> int | None:
+def owed_until(found: Schedule) -> int | None:
     """The last instant of a schedule that has handed over its last one."""
     exhausted = found.definition.active and found.state.next_run_ms is None
     return found.state.queued_ms if exhausted else None

@@ -158,8 +158,14 @@ def heartbeat(s: Services, caller: Caller, execution_id: str, versions: Sequence
     return end(s, _get_at(s, caller, execution_id, "executions:report", versions), versions, prolonged)
 
 
-def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str] | None = None) -> Execution:
-    """A further attempt of an execution that is over without success.
+def retry(
+    s: Services,
+    caller: Caller,
+    execution_id: str,
+    versions: Sequence[str] | None = None,
+    payload: str | None = None,
+) -> Execution:
+    """A further attempt of an execution that is over without success, with its own payload or another.
 
     Raises PolicyDenied, NotFound, PreconditionFailed, Conflict(not_retryable).
     """
@@ -167,6 +173,8 @@ def retry(s: Services, caller: Caller, execution_id: str, versions: Sequence[str
         found = _get_at(s, caller, execution_id, "executions:retry", versions)
         now_ms = s.clock.now_ms()
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
+        if payload is not None:
+            reopened = replace(reopened, payload=payload)
         if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
         _check_policies(s, caller, found)

@@ -23,14 +23,14 @@ from chalicelib.workers.feed import Written
 _ENDED = tuple(state for state in STATES if state not in OPEN)
 
 
-class Placed(NamedTuple):
+class CountedWrite(NamedTuple):
     """A write and its position in a source of writes, as text: positions of one source are of one length."""
 
     position: str
     written: Written
 
 
-def count(s: Services, source: str, batch: Sequence[Placed], written_ms: int | None) -> None:
+def count(s: Services, source: str, batch: Sequence[CountedWrite], written_ms: int | None) -> None:
     """Count what no batch before has counted. ``written_ms`` is when the last of it was written, if that is known.
     Raises Unavailable, TooMany: the batch must come again, and then counts what is left of it."""
 

@@ -21,6 +21,7 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.shards import HeldShard, each_shard, stamp
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
+from chalicelib.usecases import bulk_jobs
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
     if held.shard == 0:  # they are of no shard, so one worker is enough
         s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS)
     monitors.check_shard(s, held.shard)
+    if held.shard == 0:
+        bulk_jobs.continue_all(s)
 
 
 def _overdue(s: Services, shard: int) -> None:

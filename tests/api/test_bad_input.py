@@ -257,6 +257,21 @@ BODIES: dict[str, dict[str, list[Any]]] = {
             ([RATE | {"id": "0" * 26}] * 2, "schedules.1.id"),
         ],
     },
+    "RetryBody": {},
+    "BulkBody": {
+        "action": [*NOT_TEXT, None, "", "delete", "Retry"],
+        "filter": [
+            *[1, True, "x", [], None, {}],
+            *[({"schedule_id": v}, "filter.schedule_id") for v in [*NOT_TEXT, None, "", "x"]],
+            *[({"state": v}, "filter.state") for v in [*NOT_TEXT, None, "", "done"]],
+            *[({"owner": v}, "filter.owner") for v in [*NOT_TEXT, None, "", "x" * 129]],
+            *[({"from_unix_ms": v}, "filter.from_unix_ms") for v in [*INSTANT, None]],
+            *[({"to_unix_ms": v}, "filter.to_unix_ms") for v in [*INSTANT, None]],
+            ({"from_unix_ms": 2, "to_unix_ms": 1}, "filter.to_unix_ms"),
+            ({"status": "failed"}, "filter.status"),
+        ],
+        "dry_run": [*NOT_BOOL, None],
+    },
     "Body": {},
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
@@ -290,7 +305,14 @@ QUERIES: dict[str, list[str]] = {
     "to_unix_ms": ["", "x", "-1", str(FAR), "1e400"],
     "after_sequence": ["", "x", "-1", "1.5", "1e1", str(SEQUENCE_MAX + 1), "null", "1&after_sequence=1"],
     "consistency": ["", "strong", "Cluster", "null"],
-    "status": ["", "done", "null", "missed"],
+    "status": ["", "done", "null"],
+    "after": ["x", "1", "9" * 17, "-" + "0" * 15, "%00", "0000000000000000&after=0000000000000000"],
+    "types": ["", "leases", "lease,", "lease&types=schedule"],
+    "name": ["", "x" * 129, "a&name=b"],
+    "id": ["", "x" * 65, "a&id=b"],
+    "sort": ["", "color", "--id", "ID", "id&sort=name"],
+    "last_event_id": ["x", "1", "9" * 17],
+    "at_unix_ms": ["", "x", "-1", str(FAR), "1.5"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
 }
 SPECIAL: dict[str, dict[str, Any]] = {
@@ -306,6 +328,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "NewPolicyBody": {"name": "p", "rules": [RULE]},
     "DryRunBody": {},
     "EvaluateBody": {"subject": {}},
+    "BulkBody": {"action": "retry", "filter": {"state": "failed"}},
 }
 BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
 
@@ -329,8 +352,11 @@ def _path(house: House, operation: Operation) -> str:
         return operation.path.replace("{key_id}", house.call("POST", "/api/v1/keys", {"name": "n"}).json["id"])
     if "{execution_id}" in operation.path:
         return operation.path.replace("{execution_id}", house.fire())
+    if "{task_id}" in operation.path:
+        return operation.path.replace("{task_id}", house.fire())
     return (
-        operation.path.replace("{name}", "a%2Fb")
+        operation.path.replace("{bulk_id}", "0" * 26)
+        .replace("{name}", "a%2Fb")
         .replace("{frequency}", "second")
         .replace("{role}", "r")
         .replace("{policy}", "p")

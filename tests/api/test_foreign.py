@@ -16,7 +16,7 @@ from chalicelib.core.security.permissions import ROLES
 from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, Answer, House
 
-IDS = re.compile(r"\{(schedule|job|execution)_id\}")
+IDS = re.compile(r"\{(schedule|job|execution|task)_id\}")
 NAMES = re.compile(r"\{(key_id|role|name)\}|/leases:")
 OPERATIONS = [o for o in table().operations if IDS.search(o.path)]
 OF_TENANTS = [o for o in table().operations if NAMES.search(o.path)]
@@ -33,6 +33,23 @@ ELSEWHERE = {
     "POST /api/v1/schedules:resume": "test_a_tag_reaches_only_ones_own",
     "POST /api/v1/schedules:delete": "test_a_tag_reaches_only_ones_own",
     "POST /api/v1/keys:report-leaked": "whoever knows the text of a key may end it, in any tenant",
+    "POST /api/v1/executions:bulk": "test_a_bulk_job_is_its_makers_own",
+    "GET /api/v1/bulk-jobs/{bulk_id}": "test_a_bulk_job_is_its_makers_own",
+    "POST /api/v1/bulk-jobs/{bulk_id}:cancel": "test_a_bulk_job_is_its_makers_own",
+    **dict.fromkeys(
+        (
+            "POST /api/v1/policies",
+            "GET /api/v1/policies/{policy}",
+            "PUT /api/v1/policies/{policy}",
+            "DELETE /api/v1/policies/{policy}",
+            "GET /api/v1/policies/{policy}/schedules",
+            "GET /api/v1/policies/{policy}/versions",
+            "POST /api/v1/policies/{policy}:dry-run",
+            "POST /api/v1/policies:dry-run",
+            "POST /api/v1/policies:evaluate",
+        ),
+        "policies are the tenant's, for administrators: tests/api/test_policies.py",
+    ),
     "POST /join": "the cluster is the deployment's",
     "GET /api/v1/ticks/{frequency}": "the streams of ticks are the deployment's",
     "POST /api/v1/ticks/{frequency}:enable": "the streams of ticks are the deployment's",
@@ -73,7 +90,7 @@ def _things(house: House, tenant: str = "default") -> Things:
 
 
 def _call(house: House, operation: Operation, things: Things) -> Answer:
-    path = operation.path.replace("{execution_id}", things.execution_id)
+    path = operation.path.replace("{execution_id}", things.execution_id).replace("{task_id}", things.execution_id)
     path = path.replace("{schedule_id}", things.schedule_id).replace("{job_id}", things.schedule_id)
     body = BODIES.get(operation.method, next((b for end, b in NEEDED.items() if path.endswith(end)), {}))
     return house.call(operation.method, path, body if operation.takes_body else None)
@@ -285,3 +302,17 @@ def test_a_lease_is_its_subjects_whatever_holder_id_another_sends() -> None:
     elsewhere = _as(house, "ann", "user", "other").call("POST", "/api/v1/leases:acquire", asked).json
     assert elsewhere["acquired"] is True, "a lease of the same name in another tenant is another lease"
     assert _as(house, "ann", "user").call("POST", "/api/v1/leases:release", held).json == {"released": True}
+
+
+@pytest.mark.parametrize(("tenant", "subject"), [("default", "ann"), ("other", "bob")])
+def test_a_bulk_job_is_its_makers_own(tenant: str, subject: str) -> None:
+    house = House()
+    _things(house)
+    asked = {"action": "cancel", "filter": {"state": "pending"}}
+    made = _as(house, "bob", "user").call("POST", "/api/v1/executions:bulk", asked)
+    assert made.status == 202, made.body
+    path = f"/api/v1/bulk-jobs/{made.json['job_id']}"
+    assert house.call("GET", path).status == 200
+    _as(house, subject, "user", tenant)
+    assert house.call("GET", path).status == 404
+    assert house.call("POST", f"{path}:cancel", {}).status == 404

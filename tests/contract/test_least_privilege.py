@@ -20,11 +20,12 @@ from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
 from chalicelib.usecases.metrics import MetricReader
-from chalicelib.workers import deliver, feed, reconcile, sweep
+from chalicelib.workers import changes, deliver, feed, reconcile, sweep
 from chalicelib.workers.feed import Written
 from infra.state import State
 from infra.tenant_keys import DEPLOYMENT_KEYS, TAG
 from tests.contract.rights import Seen, allowed, permits
+from tests.kit.changes import gone
 from tests.kit.emulator import REGION
 from tests.kit.house import House
 from tests.kit.machine import NOW_MS, MovableClock, manual_machine
@@ -223,6 +224,12 @@ def _use_the_rest(cast: Cast) -> None:
     ):
         cast.call("POST", f"/api/v1/leases:{verb}", body)
     cast.call("GET", "/api/v1/leases")
+    begun = cast.call("POST", "/api/v1/executions:bulk", {"action": "retry", "filter": {"state": "failed"}})
+    cast.call("GET", "/api/v1/bulk-jobs/{bulk_id}", bulk_id=begun["job_id"])
+    cast.call("POST", "/api/v1/bulk-jobs/{bulk_id}:cancel", {}, bulk_id=begun["job_id"])
+    cast.call("GET", "/api/v1/changes")
+    cast.call("GET", "/api/v1/changes", query="after=" + "0" * 16)
+    cast.call("GET", "/api/tasks/metrics")
     cast.call("GET", "/api/v1/ticks")
     cast.call("POST", "/api/v1/ticks/{frequency}:enable", {}, frequency="second")
     cast.house.call("GET", "/health")
@@ -253,6 +260,7 @@ def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
 def _feed_all(cast: Cast) -> None:
     stores = cast.of["api"].stores
     page = stores.executions.recent("default", range(1), 0, 1 << 50, 100, None)
+    changes.record(cast.of["feed"], "shard", [gone(1)])
     feed.run(cast.of["feed"], [Written(None, e) for e in stores.executions.get(page.keys).values()])
 
 

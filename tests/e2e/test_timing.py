@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -25,7 +27,7 @@ from tests.e2e.herd import arrived, create_all, lateness
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Scripted
-from tests.e2e.subscribers import Subscribers
+from tests.e2e.subscribers import TASKS, Subscribers
 from tests.e2e.tick_history import TYPE, check_seconds, history, once_each, seconds
 
 pytestmark = pytest.mark.timing
@@ -37,6 +39,9 @@ HERD = 1_000
 BESIDE = 20  # firings of the other owner: one at the herd's instant, the others every 50 ms after it
 EVERY_MS = 50
 SUBSCRIBERS = 1_000
+FEED_MOST_MS = 250  # p99 from an instant to its event, on a machine that does nothing else
+FEED_MOST_MB = 150
+COMPLETED_AT = re.compile(rb'"status":"completed".*?"firing_time_unix_ms":(\d+)')
 NOW_MOST_MS = 25  # p99 of time/now beside them, on a machine that does nothing else
 MOST_LATER_MS = 100  # how much later a herd may make another owner's firings, on a machine that does nothing else
 
@@ -190,6 +195,32 @@ def test_the_time_is_told_at_once_beside_a_thousand_open_streams(quiet_server: D
     print(f"\n{len(took_ms)} calls beside {SUBSCRIBERS} streams: median {median(took_ms):.2f} ms, p99 {p99:.2f} ms")
     assert got >= 4 * SUBSCRIBERS
     assert p99 <= most_ms
+
+
+@pytest.mark.parametrize("most_ms", [FEED_MOST_MS])
+def test_a_thousand_subscribers_hear_of_a_change_in_time(new_server: NewServer, most_ms: int) -> None:
+    """From the instant of a firing: so delivery, stream, log and broadcast are all in it."""
+    server = new_server()
+    server.start()
+    took_ms: list[float] = []
+
+    def seen(piece: bytes, at_ms: float) -> None:
+        took_ms.extend(at_ms - int(instant) for instant in COMPLETED_AT.findall(piece))
+
+    with Subscribers(server.http_port, SUBSCRIBERS, TASKS, seen) as subscribers:
+        wait_for("all streams", lambda: subscribers.begun == SUBSCRIBERS, 30)
+        every_s = {"type": "RATE", "expr": "rate:1s", "max_runs": 6, "target": {"type": "eventbridge"}}
+        assert server.call("POST", "/api/v1/schedules", every_s)[0] == 201
+        wait_for("six changes at all of them", lambda: len(took_ms) >= 6 * SUBSCRIBERS, 30)
+        assert subscribers.ended == 0
+    took_ms.sort()
+    p99 = took_ms[len(took_ms) * 99 // 100]
+    pid = int((server.data_dir / "run" / "server.pid").read_text())
+    resident = int(re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
+    print(f"\n{SUBSCRIBERS} subscribers: median {median(took_ms):.0f} ms, p99 {p99:.0f} ms, {resident:.0f} MB")
+    assert len(took_ms) == 6 * SUBSCRIBERS, "each change once"
+    assert p99 <= most_ms * (1 + others_at_work())
+    assert resident <= FEED_MOST_MB
 
 
 @pytest.fixture

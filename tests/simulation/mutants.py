@@ -55,6 +55,8 @@ WATCH = "chalicelib.core.policies.monitor"
 MONITORS = "chalicelib.engine.monitors"
 LEASE, LEASES = "chalicelib.core.leases.lease", "chalicelib.usecases.leases"
 OWNERSHIP = "chalicelib.workers.cluster.ownership"
+CHANGE_LOG, CHANGES = "chalicelib.core.changes.change_log", "chalicelib.workers.changes"
+MEMORY_CHANGES, CHANGE_FEED = "chalicelib.adapters.memory.changes", "chalicelib.usecases.changes"
 TICKS, BOOK, PRODUCER = (
     "chalicelib.core.ticks.numbering",
     "chalicelib.core.ticks.tick_book",
@@ -763,6 +765,58 @@ MUTANTS: dict[str, Mutant] = {
         "a slow follower is not told what it lost",
         (Edit(FEED, "            lost.append(Dropped(position, newest.sequence - TICK_STREAM_LAG_MAX_COUNT))\n", ""),),
         "ticks",
+    ),
+    # -- the change feed
+    "mark-forgotten": Mutant(
+        "the log does not keep up to where it covers a shard",
+        (Edit(CHANGE_LOG, "    marks[shard] = Mark(fresh[-1].sequence, now_ms)\n", ""),),
+        "changes",
+    ),
+    "mark-of-all-shards": Mutant(
+        "all shards share one mark",
+        (Edit(CHANGE_LOG, "covered = head.marks[shard].sequence if shard in head.marks else -1",
+              "covered = max((m.sequence for m in head.marks.values()), default=-1)"),),
+        "changes",
+    ),
+    "batch-or-nothing": Mutant(
+        "a batch of which the log has a part is taken for one that it has",
+        (Edit(CHANGE_LOG, "    if not fresh:", "    if len(fresh) < len(arrived):"),),
+        "changes",
+    ),
+    "head-rev-ignored": Mutant(
+        "a segment is appended to whatever the head says",
+        (Edit(MEMORY_CHANGES, "if (0 if stored is None else stored.rev) != expected_rev:", "if stored is None and expected_rev:"),),
+        "changes",
+    ),
+    "first-race-decides": Mutant(
+        "a batch whose append lost a race counts as appended",
+        (Edit(CHANGES, "if appended is None or s.stores.changes.append(appended.head, appended.segment, head.rev):\n            return",
+              "if appended is None or s.stores.changes.append(appended.head, appended.segment, head.rev) or True:\n            return"),),
+        "changes",
+    ),
+    "segment-at-once": Mutant(
+        "the segment is kept although the head was not written",
+        (Edit(MEMORY_CHANGES, "                return False\n", "                self._segments[head.tenant].append(segment)\n                return False\n"),),
+        "changes",
+    ),
+    "cursor-jumps": Mutant(
+        "a page that is full goes on after what was read",
+        (Edit(CHANGE_FEED, "            if len(found) == limit:\n                return ChangePage(found, after)",
+              "            if len(found) == limit:\n                return ChangePage(found, segments[-1].last)"),),
+        "changes",
+    ),
+    "owner-unasked": Mutant(
+        "a caller sees every owner's changes",
+        (Edit(CHANGE_FEED, "self.owners[change.type] in (None, change.owner)", "bool(self.owners)"),),
+        "changes",
+    ),
+    "hole-unseen": Mutant(
+        "a cursor older than the log goes on behind the hole",
+        (Edit(CHANGE_FEED, "        if after != s.stores.changes.head(tenant).last and", "        if False and"),
+         Edit(CHANGE_FEED, "if segments[0].first > after + 1 or change_log", "if change_log"),
+         Edit(MEMORY_CHANGES, "            self._segments[head.tenant].append(segment)\n            return True",
+              "            self._segments[head.tenant].append(segment)\n            del self._segments[head.tenant][:-9]\n            return True")),
+        "changes",
     ),
 }  # fmt: skip
 

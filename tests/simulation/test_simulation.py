@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import faults, instrument, lease_plan, mutants, run, scenario, situations, tick_plan, worlds
+from tests.simulation import (
+    change_plan,
+    faults,
+    instrument,
+    lease_plan,
+    mutants,
+    run,
+    scenario,
+    situations,
+    tick_plan,
+    worlds,
+)
 from tests.simulation.instrument import Edit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +37,7 @@ QUICKLY_CAUGHT = (
     "dead-keep-shards",
     "published-unjudged",
     "left-behind",
+    "mark-forgotten",
 )
 
 
@@ -83,6 +95,8 @@ def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
     assert {f.kind for seed in range(400) for f in lease_plan.draw(seed).faults} == set(lease_plan.KINDS)
     assert tick_plan.draw(11) == tick_plan.draw(11)
     assert {f.kind for seed in range(400) for f in tick_plan.draw(seed).faults} == set(tick_plan.KINDS)
+    assert change_plan.draw(11) == change_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in change_plan.draw(seed).faults} == set(change_plan.KINDS)
 
 
 def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> None:
@@ -96,5 +110,10 @@ def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> No
 
 def test_all_kinds_of_world_are_played_and_each_has_mutants() -> None:
     played = [world for seed in range(400) for world in worlds.plays_of(seed, worlds.chosen("all"))]
-    assert {world: played.count(world) for world in worlds.KINDS} == {"firings": 400, "leases": 100, "ticks": 100}
+    assert {world: played.count(world) for world in worlds.KINDS} == {
+        "firings": 400,
+        "leases": 100,
+        "ticks": 100,
+        "changes": 100,
+    }
     assert {mutant.world for mutant in mutants.MUTANTS.values()} == set(worlds.KINDS)

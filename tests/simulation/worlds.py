@@ -23,6 +23,7 @@ KINDS = {
     "firings": Kind("tests.simulation.firing_play", 1, "schedules, their clients and targets"),
     "leases": Kind("tests.simulation.lease_play", 4, "clients that take leases, nodes that share shards"),
     "ticks": Kind("tests.simulation.tick_play", 4, "producers and readers of ticks"),
+    "changes": Kind("tests.simulation.change_play", 4, "streams of tables, the log of changes and its readers"),
 }
 
 

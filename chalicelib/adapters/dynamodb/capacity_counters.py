@@ -48,7 +48,7 @@ class Move(Struct, frozen=True):
         return self.jobs > 0 or self.weight_bytes > 0
 
 
-class Mark(NamedTuple):
+class CreationMark(NamedTuple):
     """A creation under way, as its counter names it: whose, when it was begun, and what it counts for."""
 
     tenant: str
@@ -63,7 +63,7 @@ class MarkedMove(NamedTuple):
     """A counter, and a creation that it was moved for."""
 
     counter: int
-    mark: Mark
+    mark: CreationMark
 
 
 class CapacityCounters:
@@ -254,10 +254,10 @@ def _sk(counter: int) -> str:
     return f"{counter:03d}"
 
 
-def _mark_name(mark: Mark) -> str:
+def _mark_name(mark: CreationMark) -> str:
     """The attribute of a mark. A creation that is run again has another version, and a mark of its own."""
     return f"{_MARK}{mark.version}#{documents.partition(mark.tenant, mark.id)}"
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Mark).decode
+_decode = msgspec.json.Decoder(CreationMark).decode

@@ -35,7 +35,6 @@ from chalicelib.core.schedules.schedule import (
     State,
     VersionRef,
 )
-from chalicelib.ports.stores.logs import LogLine
 
 R = TypeVar("R")
 
@@ -344,14 +343,6 @@ _decode_values = msgspec.json.Decoder(dict[str, int]).decode
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
     return _decode_values(doc)
-
-
-def encode_line(line: LogLine) -> str:
-    """The ``doc`` of a log line."""
-    return _encode(line).decode()
-
-
-decode_line = msgspec.json.Decoder(LogLine).decode
 
 
 def escaped(part: str) -> str:

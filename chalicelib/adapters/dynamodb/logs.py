@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.stores.logs import LogLine
+
+_decode_line = msgspec.json.Decoder(LogLine).decode
 
 
 class DynamoLogStore(RegistryItems):
@@ -23,7 +27,7 @@ class DynamoLogStore(RegistryItems):
         """Write a line unless its number is taken."""
         item = {
             **key(_log(execution), f"{line.number:06d}"),
-            "doc": text(documents.encode_line(line)),
+            "doc": text(msgspec.json.encode(line).decode()),
             "ttl": number(line.at_ms // 1000 + self._retention_s),
         }
         return self._db.write("put_item", TableName=self._table, Item=item, ConditionExpression=ABSENT)
@@ -37,7 +41,7 @@ class DynamoLogStore(RegistryItems):
         """Lines in order, after a number."""
         answer = self._query(execution, after, Limit=limit + 1)
         items = answer["Items"][:limit]
-        lines = [documents.decode_line(i["doc"]["S"]) for i in items]
+        lines = [_decode_line(i["doc"]["S"]) for i in items]
         more = len(answer["Items"]) > limit or "LastEvaluatedKey" in answer
         return lines, lines[-1].number if more and lines else None
 

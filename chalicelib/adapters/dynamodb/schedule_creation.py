@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any, Final
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters, Mark, MarkedMove
+from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters, CreationMark, MarkedMove
 from chalicelib.adapters.dynamodb.database import Value, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, monitor_item, state_put
@@ -41,7 +41,7 @@ class ScheduleCreation:
         """Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
         definition, state = schedule.definition, schedule.state
         name = None if definition.name is None else (definition.owner, definition.name)
-        mark = Mark(*definition.key, definition.version, definition.created_at_ms, state.weight_bytes, name)
+        mark = CreationMark(*definition.key, definition.version, definition.created_at_ms, state.weight_bytes, name)
         move = MarkedMove(state.counted, mark)
         try:
             self._counters.begin(move, limits)
@@ -57,7 +57,7 @@ class ScheduleCreation:
             self._give_way(move, is_new_name)
         self._counters.made(move)
 
-    def _say_rather(self, mark: Mark) -> None:
+    def _say_rather(self, mark: CreationMark) -> None:
         """What else speaks against a creation that does not fit. Raises RevisionLost, NameTaken."""
         if self._state(Key(mark.tenant, mark.id)) is not None:
             raise RevisionLost
@@ -177,7 +177,7 @@ class ScheduleCreation:
         found = self._items.items([(at, documents.DEFINITION_SK)])
         return next((self._items.definition_of(at, item) for item in found.values()), None)
 
-    def _free_name(self, mark: Mark) -> None:
+    def _free_name(self, mark: CreationMark) -> None:
         assert mark.name is not None
         self._delete(documents.name_partition(mark.tenant, *mark.name), "name", mark.id)
 
@@ -217,7 +217,7 @@ def _is_of(stored: State, version: str) -> bool:
     return any(ref.id == version for ref in stored.versions) or len(stored.versions) == VERSIONS_INLINE_MAX
 
 
-def _is_barred(stored: State, mark: Mark) -> bool:
+def _is_barred(stored: State, mark: CreationMark) -> bool:
     """Whether a state is the tombstone of this creation, and not of a schedule that was deleted since."""
     return stored.epoch == BARRED_EPOCH and stored.current.id == mark.version
 

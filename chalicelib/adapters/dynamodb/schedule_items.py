@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, key, number, text
@@ -11,6 +11,8 @@ from chalicelib.core.jobs import job_status
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.core.secrets import envelope
+
+SPENT_PREFIX: Final = "spent#"
 
 
 class ScheduleItems:
@@ -50,7 +52,7 @@ def due_attributes(state: State) -> tuple[str, int] | None:
 
 def spent_partition(shard: int) -> str:
     """Where the ``due`` index lists the schedules of a shard that have ended and still count."""
-    return f"spent#{shard}"
+    return f"{SPENT_PREFIX}{shard}"
 
 
 def monitor_partition(shard: int) -> str:

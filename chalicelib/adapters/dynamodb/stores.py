@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chalicelib.adapters.aws.clients import ClientFactory
@@ -17,6 +19,7 @@ from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
+from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.services import Stores
@@ -28,15 +31,19 @@ def open_stores(
     retention_s: int = HISTORY_RETENTION_S,
     sealing: Sealing = UNSEALED,
     hasty_client: ClientFactory | None = None,
+    changes_retention_s: int = CHANGES_RETENTION_S,
 ) -> Stores:
     """The stores of ``stage``. Opens nothing: ``client`` is called when the first store is used.
 
-    ``retention_s``: how long finished executions, versions of schedules and ticks are kept. ``sealing``: how payloads
+    ``retention_s``: how long finished executions, versions of schedules and ticks are kept; ``changes_retention_s``
+    the log of changes. ``sealing``: how payloads
     are stored. ``hasty_client`` gives up sooner than ``client``: for what stands in the way of every request.
     """
     names = Names.of_stage(stage)
     database = Database(client, names, sealing)
-    lazy_keys: Any = _LazyKeys(database)
+    lazy_keys: Any = _Lazy(partial(_keys, database))
+    lazy_bulk_jobs: Any = _Lazy(partial(_bulk_jobs, database))
+    lazy_changes: Any = _Lazy(partial(_changes, database, changes_retention_s))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -50,19 +57,37 @@ def open_stores(
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
         policies=DynamoPolicyStore(database),
+        changes=lazy_changes,
+        bulk_jobs=lazy_bulk_jobs,
     )
 
 
-class _LazyKeys:
-    """The store of keys, loaded when it is first used: the functions that fire never do."""
+class _Lazy:
+    """A store that is loaded when it is first used: the functions that fire never use it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
         self._made: Any = None
 
     def __getattr__(self, name: str) -> Any:
         if self._made is None:
-            from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
-
-            self._made = DynamoKeyStore(self._database)
+            self._made = self._make()
         return getattr(self._made, name)
+
+
+def _keys(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
+
+    return DynamoKeyStore(database)
+
+
+def _bulk_jobs(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.bulk_jobs import DynamoBulkJobStore
+
+    return DynamoBulkJobStore(database)
+
+
+def _changes(database: Database, retention_s: int) -> Any:
+    from chalicelib.adapters.dynamodb.changes import DynamoChangeStore
+
+    return DynamoChangeStore(database, retention_s)

@@ -9,7 +9,13 @@ from __future__ import annotations
 from types import new_class
 from typing import Any, Final, TypeVar
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
 from pynamodb.connection import Connection
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
@@ -137,7 +143,9 @@ class ExecutionItem(Model):
 
 
 class RegistryItem(Model):
-    """A cursor, a lease, an API key, an idempotency record, a log line, a quota's bucket or a counter of capacity."""
+    """A cursor, a lease, an API key, an idempotency record, a log line, a quota's bucket or a counter of capacity.
+    Also the parts of the logs of changes.
+    """
 
     class Meta:
         table_name = "registry"
@@ -153,6 +161,9 @@ class RegistryItem(Model):
     jobs = NumberAttribute(null=True)
     weight = NumberAttribute(null=True)
     used = NumberAttribute(null=True)
+    packed = BinaryAttribute(null=True, legacy_encoding=False)
+    first = NumberAttribute(null=True)
+    written = NumberAttribute(null=True)
     ttl = NumberAttribute(null=True)
 
 

@@ -6,6 +6,8 @@ fails: who wants that wraps these stores. Safe to share between threads.
 
 from __future__ import annotations
 
+from chalicelib.adapters.memory.bulk_jobs import MemoryBulkJobStore
+from chalicelib.adapters.memory.changes import MemoryChangeStore
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
@@ -37,4 +39,6 @@ def open_stores() -> Stores:
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
         policies=MemoryPolicyStore(policy_epochs),
+        changes=MemoryChangeStore(),
+        bulk_jobs=MemoryBulkJobStore(),
     )

@@ -35,12 +35,16 @@ def page(call: Call[Body, schemas.ExecutionsQuery]) -> Reply:
     q = call.query
     wanted = execution_filter(q, given(q.schedule_id), given(q.owner))
     found, after = executions.page(call.services, call.caller, wanted, q.limit, call.after(q))
-    return call.page([schemas.of_execution(call.services, f) for f in found], after)
+    return call.page([schemas.of_execution(f, call.services.config.trace_url_template) for f in found], after)
 
 
-def retry(call: Call[Body, Query]) -> Reply:
-    """A further attempt."""
-    return _shown(call, executions.retry(call.services, call.caller, _id(call), call.versions))
+def retry(call: Call[schemas.RetryBody, Query]) -> Reply:
+    """A further attempt, with another payload if one is given."""
+    raw = given(call.body.payload)
+    payload = None if raw is None else json_text(raw)
+    if payload is not None:
+        validation.check_payload(payload)
+    return _shown(call, executions.retry(call.services, call.caller, _id(call), call.versions, payload))
 
 
 def cancel(call: Call[schemas.CancelBody, Query]) -> Reply:
@@ -86,7 +90,8 @@ def log(call: Call[schemas.LogBody, Query]) -> Reply:
 
 
 def _shown(call: Call[Any, Any], found: Execution) -> Reply:
-    return Reply(200, schemas.of_execution(call.services, found), {"ETag": entity_tag(version_of(found))})
+    view = schemas.of_execution(found, call.services.config.trace_url_template)
+    return Reply(200, view, {"ETag": entity_tag(version_of(found))})
 
 
 def _id(call: Call[msgspec.Struct, Query]) -> str:
@@ -123,7 +128,14 @@ def operations() -> list[Operation]:
             errors=(404,),
             answer_headers=_TAGGED,
         ),
-        _verb("retry", "executions:retry", "A further attempt of an execution that ended without success", retry),
+        _verb(
+            "retry",
+            "executions:retry",
+            "A further attempt of an execution that ended without success, with another payload if one is given",
+            retry,
+            schemas.RetryBody,
+            {"payload": {"hello": "again"}},
+        ),
         _verb(
             "cancel",
             "executions:cancel",

@@ -23,7 +23,6 @@ from chalicelib.core.executions.execution import (
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
 from chalicelib.core.telemetry.telemetry_settings import trace_url
 from chalicelib.core.trace import trace_id_of
-from chalicelib.ports.services import Services
 from chalicelib.ports.stores.logs import LogLine
 
 ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
@@ -33,6 +32,14 @@ class CancelBody(Body, kw_only=True):
     """Why it is cancelled; kept in its history."""
 
     reason: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] | None = None
+
+
+class RetryBody(Body, kw_only=True):
+    """With what it is tried again."""
+
+    payload: Annotated[
+        Opt[Raw], Meta(description="Any JSON, at most 64 KiB serialised; left out: the payload it had.")
+    ] = UNSET
 
 
 class CompleteBody(Body, kw_only=True):
@@ -149,17 +156,17 @@ class LogList(msgspec.Struct):
     next_page_token: str | None
 
 
-def of_execution(s: Services, found: Execution) -> ExecutionView:
-    """An execution as its owner sees it."""
+def of_execution(found: Execution, trace_url_template: str | None) -> ExecutionView:
+    """An execution as its owner sees it. The template says where traces are shown (None: nowhere)."""
     trace_id = found.trace_id or trace_id_of(found.id)
-    url = trace_url(s.config.trace_url_template, trace_id)
+    url = trace_url(trace_url_template, trace_id)
     return ExecutionView(
         id=found.id,
         schedule_id=found.schedule_id,
         firing_time_unix_ms=found.firing_ms,
         delivery_state=found.state,
         attempt=found.attempt,
-        attempts=[_attempt(a) for a in found.attempts],
+        attempts=[of_attempt(a) for a in found.attempts],
         history=[_transition(t) for t in found.history],
         fencing_token=found.fencing_token,
         lateness_ms=found.lateness_ms,
@@ -178,7 +185,8 @@ def of_log_line(line: LogLine) -> LogLineView:
     return LogLineView(line.at_ms, line.level, line.message)
 
 
-def _attempt(attempt: Attempt) -> AttemptView:
+def of_attempt(attempt: Attempt) -> AttemptView:
+    """An attempt as its owner sees it."""
     return AttemptView(
         number=attempt.number,
         started_unix_ms=attempt.started_ms,

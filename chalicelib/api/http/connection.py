@@ -15,6 +15,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from chalicelib.process.bell import NewsBell
+
 
 class ClientCertificate(Struct, frozen=True):
     """The certificate that a caller proved to own in the handshake of TLS, verified against the deployment's own CA.
@@ -57,10 +59,13 @@ class EventSource(Protocol):
 
 
 class Step(Struct, frozen=True):
-    """A piece of a body, and how long until there may be more; ``wait_s`` None: that was all."""
+    """A piece of a body, and how long until there may be more; ``wait_s`` None: that was all. With a ``bell`` there may
+    be more as soon as it has rung another time than ``heard``."""
 
     piece: bytes
     wait_s: float | None
+    bell: NewsBell | None = None
+    heard: int = 0
 
 
 class StreamSlot(Struct):

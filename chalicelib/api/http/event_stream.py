@@ -16,6 +16,7 @@ import msgspec
 from chalicelib.api.http.connection import Step, caller_is_gone, stream_slot
 from chalicelib.api.http.problem import Reply
 from chalicelib.core.errors import TooMany
+from chalicelib.process.bell import NewsBell
 from chalicelib.process.permits import Permits, Principal
 
 MEDIA_TYPE = "text/event-stream"
@@ -39,14 +40,25 @@ class StreamEvent(NamedTuple):
         return f"{known}event: {self.name}\ndata: {msgspec.json.encode(self.data).decode()}\n\n"
 
 
+class ReadyEvent(NamedTuple):
+    """An event that many subscribers get, as text made once."""
+
+    ready: str
+
+    def text(self) -> str:
+        return self.ready
+
+
 class FeedPause(NamedTuple):
-    """Nothing to send for so long; the feed is to be asked again then."""
+    """Nothing to send for so long, or until a bell rings; the feed is to be asked again then."""
 
     wait_s: float
+    bell: NewsBell | None = None
+    heard: int = 0
 
 
 # None is a heartbeat: nothing has passed for a while, and the connection stands.
-Feed = Generator[StreamEvent | FeedPause | None, None, None]
+Feed = Generator[StreamEvent | ReadyEvent | FeedPause | None, None, None]
 
 
 def is_asked_for(headers: Mapping[str, str]) -> bool:
@@ -92,7 +104,7 @@ class _Subscription:
         self._began = True
         for event in self._feed:
             if isinstance(event, FeedPause):
-                return Step("".join(texts).encode(), max(0.0, event.wait_s))
+                return Step("".join(texts).encode(), max(0.0, event.wait_s), event.bell, event.heard)
             texts.append(_text(event))
             if len(texts) >= PIECE_EVENTS_MAX:
                 return Step("".join(texts).encode(), 0.0)
@@ -111,7 +123,7 @@ class _Subscription:
 _GREETING = f"retry: {COME_BACK_MS}\n\n"
 
 
-def _text(event: StreamEvent | None) -> str:
+def _text(event: StreamEvent | ReadyEvent | None) -> str:
     return ": still here\n\n" if event is None else event.text()
 
 

@@ -43,6 +43,8 @@ _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperatio
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
     "job_id": responses.Ulid,
+    "task_id": ExecutionId,
+    "bulk_id": responses.Ulid,
     "execution_id": ExecutionId,
     "key_id": KeyId,
     "name": LeaseName,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
 from chalicelib.api.http import docs
@@ -16,8 +18,9 @@ from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.roles.operations import operations as role_operations
-from chalicelib.api.schedules import bulk, files
+from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 
@@ -32,11 +35,15 @@ def table() -> Table:
     operations += schedule_operations()
     operations += bulk.operations()
     operations += files.operations()
+    operations += explain.operations()
     operations += job_operations()
     operations += execution_operations()
+    operations += bulk_jobs.operations()
     operations += lease_operations()
     operations += key_operations()
     operations += tick_operations()
+    operations += change_operations()
+    operations += task_operations()
     operations += clock_operations()
     operations += health_operations()
     operations += cluster_operations()

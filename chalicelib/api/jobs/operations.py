@@ -76,7 +76,7 @@ def executions_of(call: Call[Body, PageQuery]) -> Reply:
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, job_id)  # NotFound when there is no such job
-    return call.page([of_execution(call.services, f) for f in found], more)
+    return call.page([of_execution(f, call.services.config.trace_url_template) for f in found], more)
 
 
 def _shown(call: Call[msgspec.Struct, Query], job: Job, code: int = 200) -> Reply:

@@ -9,7 +9,7 @@ from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.leases import schemas
-from chalicelib.core.leases import lease
+from chalicelib.api.leases.views import of_lease
 from chalicelib.core.leases.lease import Granted, Waiting
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.security.permissions import Permission
@@ -86,20 +86,7 @@ def _acquired(answer: Granted | Waiting) -> Reply:
 
 
 def _view(call: Call[Body, Query], item: LeaseItem) -> schemas.LeaseView:
-    now_ms, margin_ms = call.services.clock.now_ms(), call.services.config.max_drift_ms
-    stored = item.holder_id is not None
-    return schemas.LeaseView(
-        name=item.name,
-        held=lease.is_taken(item, now_ms, margin_ms=0),
-        holder_id=item.holder_id,
-        fencing_token=item.fencing_token,
-        ttl_ms=item.ttl_ms if stored else None,
-        acquired_at_unix_ms=item.acquired_at_unix_ms if stored else None,
-        expires_at_unix_ms=item.expires_at_unix_ms if stored else None,
-        metadata=dict(item.metadata),
-        waiters=[schemas.WaiterView(w.holder_id, w.asks_until_ms) for w in lease.live_waiters(item, now_ms, margin_ms)],
-        version=leases.version_of(item),
-    )
+    return of_lease(item, call.services.clock.now_ms(), call.services.config.max_drift_ms)
 
 
 def operations() -> list[Operation]:

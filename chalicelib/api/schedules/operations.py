@@ -51,7 +51,7 @@ def _existing(call: Call[schemas.NewSchedule, Query], schedule_id: str) -> Sched
 
 def get(call: Call[Body, Query]) -> Reply:
     """One schedule, or 304 when the caller has this version. The tag covers the definition, not the course."""
-    found = schedules.get(call.services, call.caller, _id(call))
+    found = schedules.get(call.services, call.caller, id_of(call))
     if none_match(call.headers.get("if-none-match"), found.definition.version):
         return Reply(304, headers={"ETag": entity_tag(found.definition.version)})
     return _shown(call, found)
@@ -68,32 +68,32 @@ def page(call: Call[Body, schemas.SchedulesQuery]) -> Reply:
 
 def edit(call: Call[schemas.ScheduleChanges, Query]) -> Reply:
     """Change some fields."""
-    schedule_id, version = _id(call), _expected(call)
+    schedule_id, version = id_of(call), _expected(call)
     return _shown(call, schedules.edit(call.services, call.caller, schedule_id, schemas.request_of(call.body), version))
 
 
 def delete(call: Call[Body, Query]) -> Reply:
     """Delete a schedule."""
-    schedule_id = _id(call)
+    schedule_id = id_of(call)
     schedules.delete(call.services, call.caller, schedule_id, _expected(call))
     return Reply(200, schemas.Deleted(schedule_id))
 
 
 def pause(call: Call[schemas.PauseBody, Query]) -> Reply:
     """Stop firing."""
-    schedule_id, version = _id(call), _expected(call)
+    schedule_id, version = id_of(call), _expected(call)
     return _shown(call, schedules.pause(call.services, call.caller, schedule_id, call.body.note or None, version))
 
 
 def resume(call: Call[Body, Query]) -> Reply:
     """Go on firing."""
-    schedule_id, version = _id(call), _expected(call)
+    schedule_id, version = id_of(call), _expected(call)
     return _shown(call, schedules.resume(call.services, call.caller, schedule_id, version))
 
 
 def trigger(call: Call[schemas.TriggerBody, Query]) -> Reply:
     """Fire once, now."""
-    schedule_id, version = _id(call), _expected(call)
+    schedule_id, version = id_of(call), _expected(call)
     raw = given(call.body.payload)
     payload = None if raw is None else json_text(raw)
     if payload is not None:
@@ -105,18 +105,18 @@ def trigger(call: Call[schemas.TriggerBody, Query]) -> Reply:
 
 def executions_of(call: Call[Body, ScheduleExecutionsQuery]) -> Reply:
     """The executions of a schedule, also of one that was deleted."""
-    schedule_id, after = _id(call), call.after(call.query)
+    schedule_id, after = id_of(call), call.after(call.query)
     wanted = execution_filter(call.query, schedule_id)
     found, more = executions.page(call.services, call.caller, wanted, call.query.limit, after)
     if not found and after is None and more is None:
         schedules.get(call.services, call.caller, schedule_id)  # NotFound when there is no such schedule
-    return call.page([of_execution(call.services, f) for f in found], more)
+    return call.page([of_execution(f, call.services.config.trace_url_template) for f in found], more)
 
 
 def start_backfill(call: Call[ledger_schemas.BackfillBody, Query]) -> Reply:
     """Fire what is missing."""
     body, version = call.body, _expected(call)
-    count = backfill.backfill(call.services, call.caller, _id(call), body.from_unix_ms, body.to_unix_ms, version)
+    count = backfill.backfill(call.services, call.caller, id_of(call), body.from_unix_ms, body.to_unix_ms, version)
     return Reply(202, ledger_schemas.Backfilled(count))
 
 
@@ -125,7 +125,7 @@ def ledger_of(call: Call[Body, ledger_schemas.LedgerQuery]) -> Reply:
     q = call.query
     after = call.after(q)
     from_ms, to_ms = given(q.from_unix_ms) if after is None else int(after), given(q.to_unix_ms)
-    drawn = backfill.ledger(call.services, call.caller, _id(call), from_ms, to_ms, q.limit)
+    drawn = backfill.ledger(call.services, call.caller, id_of(call), from_ms, to_ms, q.limit)
     lines = [
         ledger_schemas.LedgerLine(
             firing_unix_ms=line.firing_ms,
@@ -173,7 +173,8 @@ def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200
     return Reply(status, view, {"ETag": entity_tag(found.definition.version)})
 
 
-def _id(call: Call[msgspec.Struct, Query]) -> str:
+def id_of(call: Call[msgspec.Struct, Query]) -> str:
+    """The schedule that the path names. Raises NotFound for what cannot be an id."""
     return known_form(call.params["schedule"])
 
 
@@ -185,7 +186,7 @@ def known_form(schedule_id: str) -> str:
 
 
 def _expected(call: Call[msgspec.Struct, Query]) -> str | None:
-    return expected_version(call, _id(call))
+    return expected_version(call, id_of(call))
 
 
 def expected_version(call: Call[msgspec.Struct, Query], schedule_id: str) -> str | None:

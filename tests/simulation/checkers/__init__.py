@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.checkers import (
+    changes,
     clocks,
     delays,
     doubts,
@@ -60,7 +61,8 @@ FIRINGS = (
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
-__all__ = ["FIRINGS", "LEASES", "TICKS", "history", "judge"]
+CHANGES = (changes,)
+__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "history", "judge"]
 
 
 def judge(play: Any, these: Sequence[Any]) -> list[str]:

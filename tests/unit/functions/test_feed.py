@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -38,6 +39,8 @@ MINUTE |= {"resources": [], "detail": {}}  # type: ignore[dict-item]
 DONE = replace(BASE, state="completed", first_started_ms=1_000_004, firing_ms=1_000_000)
 LATE = replace(BASE, state="failed", first_started_ms=1_000_500)
 MISSED = replace(BASE, state="missed")
+EXECUTIONS_ARN = "arn:aws:dynamodb:a:b:table/chronowatch-x-executions/stream/1"
+_sequences = itertools.count(1)
 
 
 def _record(execution: Execution) -> dict[str, object]:
@@ -48,8 +51,8 @@ def _record(execution: Execution) -> dict[str, object]:
     }
     return {
         "eventName": "MODIFY",
-        "dynamodb": {"NewImage": image},
-        "eventSourceARN": "arn:aws:dynamodb:a:b:table/t/stream/1",
+        "dynamodb": {"NewImage": image, "SequenceNumber": str(next(_sequences))},
+        "eventSourceARN": EXECUTIONS_ARN,
     }
 
 
@@ -76,7 +79,19 @@ def test_on_lambda_a_batch_of_the_stream_becomes_metrics_in_the_log(capsys: pyte
     unreadable = _record(DONE)
     unreadable["dynamodb"]["NewImage"]["doc"] = {"S": "{"}  # type: ignore[index]
     with bootstrap.override(emitting(Plant(1_000_000).services)):
-        feed.handle({"Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None)
+        feed.handle(
+            {"shardId": "s", "Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None
+        )
+
+
+def test_a_batch_of_the_stream_becomes_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    removed = {"eventName": "REMOVE", "dynamodb": {}, "eventSourceARN": EXECUTIONS_ARN}
+    unreadable = _record(DONE)
+    unreadable["dynamodb"]["NewImage"]["doc"] = {"S": "{"}  # type: ignore[index]
+    with bootstrap.override(Plant(1_000_000).services):
+        feed.handle(
+            {"shardId": "s", "Records": [*map(_record, (PENDING, DONE, LATE, MISSED)), removed, unreadable]}, None
+        )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["state"] for line in lines if "state" in line} == {"completed", "failed", "missed"}
     (lateness,) = (line for line in lines if "chronowatch_firing_lateness_ms" in line)
@@ -91,7 +106,12 @@ def test_on_lambda_a_batch_of_the_stream_becomes_metrics_in_the_log(capsys: pyte
 
 def test_nothing_that_began_or_ended_is_no_metric(capsys: pytest.CaptureFixture[str]) -> None:
     with bootstrap.override(emitting(Plant(1_000_000).services)):
-        feed.handle({"Records": [_record(PENDING)]}, None)
+        feed.handle({"shardId": "s", "Records": [_record(PENDING)]}, None)
+
+
+def test_nothing_that_ended_is_no_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    with bootstrap.override(Plant(1_000_000).services):
+        feed.handle({"shardId": "s", "Records": [_record(PENDING)]}, None)
     assert capsys.readouterr().out == ""
 
 
@@ -104,8 +124,8 @@ def test_elsewhere_a_batch_is_counted_for_metrics_once_and_nothing_is_printed(
         record["dynamodb"]["SequenceNumber"] = str(98 + 2 * number)  # type: ignore[index]
         record["shardId"] = "shard-1"
     with bootstrap.override(plant.services):
-        feed.handle({"Records": records[:1]}, None)
-        feed.handle({"Records": records}, None)
+        feed.handle({"shardId": "s", "Records": records[:1]}, None)
+        feed.handle({"shardId": "s", "Records": records}, None)
     assert capsys.readouterr().out == ""
     found = metric_counts.load(plant.services, metric_counts.FEED)
     assert found.counts.counters["chronowatch_schedule_fire_total\tRATE\t3"] == 2

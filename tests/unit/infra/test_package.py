@@ -86,8 +86,10 @@ def test_the_template_says_what_chalice_has_no_words_for(template: dict[str, Any
     (queue,) = resources["Deliver"]["Properties"]["Events"].values()
     assert queue["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert queue["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
-    (stream,) = resources["Feed"]["Properties"]["Events"].values()
-    assert stream["Properties"]["Stream"] == {"Fn::GetAtt": ["ExecutionsTable", "StreamArn"]}
+    streams = resources["Feed"]["Properties"]["Events"].values()
+    fed = {s["Properties"]["Stream"]["Fn::GetAtt"][0]: "FilterCriteria" in s["Properties"] for s in streams}
+    assert fed == {"ExecutionsTable": False, "SchedulesTable": True, "RegistryTable": True}
+    assert all(s["Properties"]["TumblingWindowInSeconds"] for s in streams), "else no batch names its shard"
     for name in ("Sweep", "Reconcile"):
         (rule,) = resources[name]["Properties"]["Events"].values()
         assert rule["Properties"]["Schedule"] == "rate(1 minute)"
@@ -145,7 +147,7 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     mappings = terraform["resource"]["aws_lambda_event_source_mapping"].values()
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
-        "${aws_dynamodb_table.executions.stream_arn}",
+        *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
     }
 
 

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.machine.system import SystemClock
+from chalicelib.adapters.machine.system import SystemClock, SystemTasks
+from chalicelib.core.changes.change_log import Arrived, Change
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.server.application import Receive, Scope, Send
+from chalicelib.workers import changes
 from tests.kit.house import House
+from tests.kit.records import execution
 from tests.kit.wires import HEAD, Wires, serving
 
 SUBSCRIBE = b"GET /api/v1/ticks/minute" + HEAD + b"Accept: text/event-stream\r\n\r\n"
@@ -65,6 +69,32 @@ def test_a_caller_of_http_1_0_gets_what_there_is_and_no_chunks(wires: Wires) -> 
     [answer] = wires.say(SUBSCRIBE.replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
     assert answer.body == b"retry: 1000\n\n"
+
+
+def test_a_change_reaches_many_subscribers_at_once(wires: Wires) -> None:
+    """They wait for a bell, and not for the next poll: the heartbeat is ten seconds away."""
+    s = wires.house.services
+    wires.house.services = s = replace(s, tasks=SystemTasks(SystemClock()))
+    subscribers = [wires.connect() for _ in range(100)]
+    for sock in subscribers:
+        sock.sendall(b"GET /api/tasks/subscribe" + HEAD + b"Accept: text/event-stream\r\n\r\n")
+    for sock in subscribers:
+        text = b""
+        while b"retry: 1000" not in text:
+            text += sock.recv(4096)
+    for number in range(3):
+        found = execution(Key("default", "01KB0E5T0QJ8Z3V7M4N2X9YRSC"), 1_000 + number)
+        changes.record(s, "s", [Arrived(number, "default", Change("execution", found.id, 5, None, found))])
+        began = time.monotonic()
+        for sock in subscribers:
+            text = b""
+            while b"\n\n" not in text:
+                text += sock.recv(4096)
+            assert f"id: {number + 1:016d}".encode() in text
+            assert found.id.encode() in text
+        assert time.monotonic() - began < 5
+    for sock in subscribers:
+        sock.close()
 
 
 # -- WebSockets

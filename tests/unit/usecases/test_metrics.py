@@ -20,7 +20,7 @@ from chalicelib.usecases.leases import AcquireLease
 from chalicelib.usecases.metrics import MetricReader
 from chalicelib.workers import feed_counts
 from chalicelib.workers.feed import Written
-from chalicelib.workers.feed_counts import Placed
+from chalicelib.workers.feed_counts import CountedWrite
 from tests.kit.house import House
 from tests.kit.machine import NOW_MS, MovableClock
 from tests.kit.services import make_services, with_stores
@@ -34,8 +34,8 @@ LATE = replace(BASE, rev=2, state="failed", first_started_ms=NOW_MS + 500)
 ADMIN = ANONYMOUS_ADMIN
 
 
-def writes(*written: Written) -> list[Placed]:
-    return [Placed(f"{number:05d}", each) for number, each in enumerate(written, 1)]
+def writes(*written: Written) -> list[CountedWrite]:
+    return [CountedWrite(f"{number:05d}", each) for number, each in enumerate(written, 1)]
 
 
 def counters(s: Services) -> dict[str, int]:
