@@ -46,6 +46,7 @@ from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
 if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+    from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.keys import KeyStore
 
 
@@ -60,7 +61,8 @@ class Config(Struct, frozen=True):
     is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
-    settings give an admin key."""
+    settings give an admin key. ``audit`` says what is recorded (``all``, ``changes`` or ``off``), and
+    ``audit_retention_ms`` for how long (None: for ever)."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -86,6 +88,8 @@ class Config(Struct, frozen=True):
     caps: Caps = Caps()
     reads_per_s: int | None = None
     writes_per_s: int | None = None
+    audit: str = "changes"
+    audit_retention_ms: int | None = None
 
 
 class Stores(Struct, frozen=True):
@@ -101,6 +105,7 @@ class Stores(Struct, frozen=True):
     keys: KeyStore
     roles: RoleStore
     quotas: QuotaStore
+    audit: AuditStore
 
 
 class Machine(Struct, frozen=True):

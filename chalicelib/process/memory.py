@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
+from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.clock_memory import ClockMemory
 from chalicelib.process.key_memory import KeyMemory
@@ -36,3 +37,4 @@ class ProcessMemory(Struct, frozen=True):
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
+    audit: AuditMemory = field(default_factory=AuditMemory)

@@ -65,6 +65,7 @@ NOUNS = {
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
+    "audit": _layer("who did what: entries, their chain, the signed tree over them"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 

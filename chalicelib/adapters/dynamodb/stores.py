@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chalicelib.adapters.aws.clients import ClientFactory
@@ -34,7 +36,8 @@ def open_stores(
     """
     names = Names.of_stage(stage)
     database = Database(client, names, sealing)
-    lazy_keys: Any = _LazyKeys(database)
+    lazy_keys: Any = _Lazy(partial(_keys, database))
+    lazy_audit: Any = _Lazy(partial(_audit, database))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -46,19 +49,30 @@ def open_stores(
         keys=lazy_keys,
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
+        audit=lazy_audit,
     )
 
 
-class _LazyKeys:
-    """The store of keys, loaded when it is first used: the functions that fire never do."""
+def _keys(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    return DynamoKeyStore(database)
+
+
+def _audit(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.audit import DynamoAuditStore
+
+    return DynamoAuditStore(database)
+
+
+class _Lazy:
+    """A store that is loaded when it is first used: the functions that fire use neither keys nor the audit."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
         self._made: Any = None
 
     def __getattr__(self, name: str) -> Any:
         if self._made is None:
-            from chalicelib.adapters.dynamodb.keys import DynamoKeyStore
-
-            self._made = DynamoKeyStore(self._database)
+            self._made = self._make()
         return getattr(self._made, name)

@@ -6,6 +6,7 @@ fails: who wants that wraps these stores. Safe to share between threads.
 
 from __future__ import annotations
 
+from chalicelib.adapters.memory.audit import MemoryAuditStore
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
@@ -32,4 +33,5 @@ def open_stores() -> Stores:
         keys=MemoryKeyStore(),
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
+        audit=MemoryAuditStore(),
     )
