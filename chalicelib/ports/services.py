@@ -46,6 +46,7 @@ from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
 if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
+    from chalicelib.ports.checkpoints import CheckpointStore, Signer
     from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.keys import KeyStore
 
@@ -133,6 +134,8 @@ class Services(Struct, frozen=True):
     process: ProcessMemory
     webhook_keys: WebhookKeys = NoWebhookKeys()
     sealing: Sealing = UNSEALED
+    checkpoints: CheckpointStore | None = None
+    signer: Signer | None = None
 
 
 def assemble(
@@ -143,6 +146,8 @@ def assemble(
     targets: Mapping[str, Target],
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
     sealing: Sealing = UNSEALED,
+    checkpoints: CheckpointStore | None = None,
+    signer: Signer | None = None,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -158,4 +163,6 @@ def assemble(
         process=ProcessMemory(),
         webhook_keys=webhook_keys,
         sealing=sealing,
+        checkpoints=checkpoints,
+        signer=signer,
     )

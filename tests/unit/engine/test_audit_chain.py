@@ -6,11 +6,13 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.audit import segment
 from chalicelib.core.audit.entry import Entry, full_digest
 from chalicelib.core.errors import ChronoError, OutcomeUnknown, Unavailable
 from chalicelib.ports.services import Services
+from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import audit
 from chalicelib.usecases.audit import Act
 from tests.kit.callers import who
@@ -37,7 +39,7 @@ def entries(s: Services, tenant: str = "default") -> list[Entry]:
 
 def other_process(s: Services) -> Services:
     """Another process of the same deployment."""
-    return make_services(stores=s.stores)
+    return replace(s, process=ProcessMemory())
 
 
 class Died(BaseException):

@@ -1,0 +1,99 @@
+"""Whether a chain is what it was: each entry by itself, each link, each erasure, and all of it by the checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from chalicelib.core.audit import entry as entries
+from chalicelib.core.audit import merkle
+from chalicelib.core.audit.checkpoint import Checkpoint
+from chalicelib.core.audit.entry import Entry
+
+ERASURE = "subjects:erase"
+
+
+class Verdict(Struct, frozen=True):
+    """``reason`` says what is wrong at ``first_bad``; None: nothing. ``covered``: entries that a signature vouches for."""
+
+    entries: int
+    covered: int
+    first_bad: int | None = None
+    reason: str | None = None
+
+
+class Verifier(Struct):
+    """Takes a chain entry by entry, from the first that is kept. ``checkpoints`` are by their count, and their
+    signatures are good."""
+
+    checkpoints: Mapping[int, Checkpoint]
+    count: int = 0
+    covered: int = 0
+    seen: int = 0
+    head: str | None = None
+    peaks: tuple[str, ...] = ()
+    bad: tuple[int, str] | None = None
+    unproved: dict[str, int] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        """The next entry. After the first bad one nothing is judged any more."""
+        if self.bad is not None:
+            return
+        if self.seen == 0 and entry.sequence > 1:
+            self._begin_at(entry)
+        reason = self._wrong(entry)
+        if reason is not None:
+            self.bad = (self.count + 1 if entry.sequence > self.count + 1 else entry.sequence, reason)
+            return
+        self.seen += 1
+        self.peaks = merkle.add(self.peaks, self.count, [merkle.leaf(entry)])
+        self.count, self.head = entry.sequence, entry.sha256
+        self._note_erasure(entry)
+        self._compare()
+
+    def verdict(self) -> Verdict:
+        """After the last entry."""
+        if self.bad is None and self.checkpoints and max(self.checkpoints) > self.count:
+            self.bad = (self.count + 1, f"the chain ends here, and a checkpoint has {max(self.checkpoints)} entries")
+        if self.bad is None and self.unproved:
+            sequence = min(self.unproved.values())
+            self.bad = (sequence, "the actor was taken out, and no later entry says that the subject was erased")
+        if self.bad is None:
+            return Verdict(self.seen, self.covered)
+        return Verdict(self.seen, self.covered, *self.bad)
+
+    def _begin_at(self, entry: Entry) -> None:
+        """Go on from the checkpoint before the first entry that is kept."""
+        before = self.checkpoints.get(entry.sequence - 1)
+        if before is None:
+            self.bad = (entry.sequence, "what came before is gone, and no checkpoint ends there")
+            return
+        self.count, self.covered = before.count, before.count
+        self.head, self.peaks = before.head_sha256, before.peaks
+
+    def _wrong(self, entry: Entry) -> str | None:
+        if self.bad is not None:
+            return self.bad[1]
+        if entry.sequence > self.count + 1:
+            return "an entry is missing"
+        if entry.sequence <= self.count:
+            return "the sequence is there twice, or out of order"
+        if entry.previous_sha256 != self.head:
+            return "previous_sha256 is not the digest of the entry before"
+        return entries.problem(entry)
+
+    def _note_erasure(self, entry: Entry) -> None:
+        if entry.erased:
+            self.unproved.setdefault(entry.actor, entry.sequence)
+        if entry.action == ERASURE and entry.decision == entries.ALLOW:
+            self.unproved.pop(entry.resource.partition("/")[2], None)
+
+    def _compare(self) -> None:
+        found = self.checkpoints.get(self.count)
+        if found is None:
+            return
+        if found.root_sha256 != merkle.root(self.peaks) or found.head_sha256 != self.head:
+            self.bad = (self.covered + 1, f"entries {self.covered + 1} to {self.count} are not those of the checkpoint")
+            return
+        self.covered = self.count

@@ -1,0 +1,189 @@
+"""What keeps the audit whole, once a minute: entries for calls that died, checkpoints, and the end of what is too old.
+
+Any number of processes may do this at once. Each step is one that only one of them wins, or that may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from msgspec.structs import replace
+
+from chalicelib.core import ulid
+from chalicelib.core.audit import checkpoint as checkpoints
+from chalicelib.core.audit import intent, segment
+from chalicelib.core.audit.checkpoint import Checkpoint
+from chalicelib.core.audit.entry import UNKNOWN, Entry
+from chalicelib.core.audit.intent import Intent
+from chalicelib.core.audit.limits import (
+    CHECKPOINT_AFTER_MS,
+    CHECKPOINT_ENTRIES,
+    MARK_STAYS_MS,
+    RECOVER_AFTER_MS,
+    RECOVER_MARGIN_MS,
+    TRIM_MAX_SEGMENTS,
+)
+from chalicelib.core.errors import ChronoError
+from chalicelib.engine import audit_chain
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.audit import Mark
+
+log = logging.getLogger(__name__)
+
+PAGE_ITEMS = 100
+
+
+def run(s: Services) -> None:
+    """One minute's work. One tenant's trouble does not stop the others."""
+    try:
+        recover(s)
+    except ChronoError as problem:
+        log.warning("intents of the audit were not all looked at: %s", problem)
+    after: str | None = None
+    while True:
+        marks = s.stores.audit.marks(PAGE_ITEMS, after)
+        for mark in marks:
+            _keep(s, mark)
+        if len(marks) < PAGE_ITEMS:
+            return
+        after = marks[-1].tenant
+
+
+def recover(s: Services) -> None:
+    """Enter the intents that are older than any call can be. Raises Unavailable, OutcomeUnknown."""
+    before_id = ulid.encode(s.clock.now_ms() - RECOVER_AFTER_MS, 0)
+    while True:
+        found = s.stores.audit.intents(before_id, PAGE_ITEMS)
+        for intent_id, document in found:
+            _complete(s, intent.read(document))
+            s.stores.audit.drop_intent(intent_id)
+        if len(found) < PAGE_ITEMS:
+            return
+
+
+def checkpoint(s: Services, tenant: str) -> Checkpoint | None:
+    """Sign the chain as it is now and keep the checkpoint; the newest one where nothing was added since.
+
+    None where nothing signs or keeps checkpoints, where the chain is empty, and where it contradicts the newest
+    checkpoint: the log then says so. Raises Unavailable, OutcomeUnknown.
+    """
+    if s.signer is None or s.checkpoints is None:
+        return None
+    newest = newest_checkpoint(s, tenant)
+    try:
+        return _sign(s, tenant, newest, _after(s, tenant, newest))
+    except ValueError as broken:
+        log.error("the audit of tenant %s is not what it was, and is not signed: %s", tenant, broken)
+        return None
+
+
+def newest_checkpoint(s: Services, tenant: str) -> Checkpoint | None:
+    """The newest checkpoint whose signature is good. Raises Unavailable, and ValueError for a bad one."""
+    assert s.checkpoints is not None
+    document = s.checkpoints.newest(tenant)
+    if document is None:
+        return None
+    found = checkpoints.read(document)
+    if found is None or not is_genuine(s, tenant, found):
+        raise ValueError("the newest checkpoint is not signed by this service's key")
+    return found
+
+
+def is_genuine(s: Services, tenant: str, found: Checkpoint) -> bool:
+    """Whether a checkpoint is this tenant's, and this service's key signed it. Raises Unavailable."""
+    if s.signer is None or found.signature is None or found.tenant != tenant:
+        return False
+    return s.signer.holds(checkpoints.signed_bytes(found), found.signature)
+
+
+def _complete(s: Services, left: Intent) -> None:
+    """Enter an intent unless it is entered: its process may have died between the entry and the intent's end."""
+    for stored in audit_chain.segments_down(s, left.tenant):
+        entries = segment.read(stored.document).entries
+        if any(entry.id == left.draft.id for entry in entries):
+            return
+        if max(entry.at_unix_ms for entry in entries) < left.draft.at_ms - RECOVER_MARGIN_MS:
+            break
+    audit_chain.append(s, left.tenant, [replace(left.draft, outcome=UNKNOWN, detail="recovered")])
+
+
+def _keep(s: Services, mark: Mark) -> None:
+    try:
+        if _is_due(s, mark.tenant):
+            checkpoint(s, mark.tenant)
+        _trim(s, mark.tenant)
+        idle = s.clock.now_ms() - mark.at_ms >= MARK_STAYS_MS
+        if idle and not _is_due(s, mark.tenant) and not _is_growing(s, mark.tenant):
+            s.stores.audit.unmark(mark)
+    except (ChronoError, ValueError) as problem:
+        log.error("the audit of tenant %s has no new checkpoint: %s", mark.tenant, problem)
+
+
+def _is_due(s: Services, tenant: str) -> bool:
+    """Whether enough was entered, or enough time has gone by, since the newest checkpoint."""
+    if s.signer is None or s.checkpoints is None:
+        return False
+    counts = s.checkpoints.counts(tenant)
+    count = counts[-1] if counts else 0
+    tail = audit_chain.read_tail(s, tenant)
+    if tail.sequence - count >= CHECKPOINT_ENTRIES:
+        return True
+    newest = newest_checkpoint(s, tenant)
+    oldest = next(iter(_after(s, tenant, newest)), None)
+    return oldest is not None and s.clock.now_ms() - oldest.at_unix_ms >= CHECKPOINT_AFTER_MS
+
+
+def _is_growing(s: Services, tenant: str) -> bool:
+    """Whether there are entries that no checkpoint covers yet."""
+    if s.signer is None or s.checkpoints is None:
+        return False
+    newest = newest_checkpoint(s, tenant)
+    return audit_chain.read_tail(s, tenant).sequence > (0 if newest is None else newest.count)
+
+
+def _after(s: Services, tenant: str, newest: Checkpoint | None) -> list[Entry]:
+    """The entries after a checkpoint, in order, by the segments that hold them."""
+    count = 0 if newest is None else newest.count
+    found: list[Entry] = []
+    for stored in audit_chain.segments_down(s, tenant):
+        entries = segment.read(stored.document).entries
+        found[:0] = [entry for entry in entries if entry.sequence > count]
+        if entries[0].sequence <= count + 1:
+            break
+    return found
+
+
+def _sign(s: Services, tenant: str, newest: Checkpoint | None, entries: list[Entry]) -> Checkpoint | None:
+    assert s.signer is not None
+    assert s.checkpoints is not None
+    if not entries:
+        if newest is not None and audit_chain.read_tail(s, tenant).sequence < newest.count:
+            raise ValueError(f"it ends before entry {newest.count}, which a checkpoint covers")
+        return newest
+    bare = checkpoints.follow(newest, tenant, entries, s.ids.hlc(), s.clock.now_ms())
+    made = replace(bare, signature=s.signer.sign(checkpoints.signed_bytes(bare)))
+    if s.checkpoints.save(tenant, made.count, checkpoints.write(made)):
+        log.info("audit checkpoint of tenant %s: %d entries, root %s", tenant, made.count, made.root_sha256)
+        return made
+    return newest_checkpoint(s, tenant)
+
+
+def _trim(s: Services, tenant: str) -> None:
+    """Delete the segments whose entries are too old, up to the last checkpoint that ends among them."""
+    kept_ms = s.config.audit_retention_ms
+    if kept_ms is None or s.checkpoints is None:
+        return
+    before_ms = s.clock.now_ms() - kept_ms
+    old: list[tuple[int, int]] = []
+    for stored in audit_chain.segments_up(s, tenant):
+        last = segment.read(stored.document).last
+        if last.at_unix_ms >= before_ms or len(old) >= TRIM_MAX_SEGMENTS:
+            break
+        old.append((stored.number, last.sequence))
+    if not old:
+        return
+    tail = audit_chain.read_tail(s, tenant).number
+    covered = max((count for count in s.checkpoints.counts(tenant) if count <= old[-1][1]), default=0)
+    for number, last_sequence in old:
+        if last_sequence <= covered and number != tail:
+            s.stores.audit.remove(tenant, number)
