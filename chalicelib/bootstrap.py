@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
+    from chalicelib.ports.checkpoints import CheckpointStore, Signer
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -189,6 +190,8 @@ def build(chosen: Settings) -> Services:
         ),
         reads_per_s=chosen.reads_per_s,
         writes_per_s=chosen.writes_per_s,
+        audit=chosen.audit.mode,
+        audit_retention_ms=chosen.audit.retention_ms,
     )
     machine = Machine(
         clock=own_clock,
@@ -207,6 +210,7 @@ def build(chosen: Settings) -> Services:
         LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
         _webhook_keys(chosen, secrets),
         sealing,
+        *_audit_proofs(chosen, clients),
     )
 
 
@@ -284,6 +288,48 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return own_clock.read().monotonic_nanos / 1e9
 
     return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+
+
+def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, Signer | None]:
+    """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
+
+    def files() -> CheckpointStore:
+        from chalicelib.adapters.audit.file_checkpoints import FileCheckpoints
+
+        return FileCheckpoints(f"{chosen.data_dir}/audit-checkpoints/{chosen.stage}")
+
+    def bucket() -> CheckpointStore:
+        from chalicelib.adapters.audit.s3_checkpoints import S3Checkpoints
+
+        return S3Checkpoints(clients.factory("s3", TARGET_READ_TIMEOUT_S), chosen.audit.bucket or "", chosen.stage)
+
+    def key_file() -> Signer:
+        from chalicelib.adapters.audit.file_signer import FileSigner
+
+        return FileSigner(f"{chosen.data_dir}/audit-key")
+
+    def kms() -> Signer:
+        from chalicelib.adapters.audit.kms_signer import KmsSigner
+
+        return KmsSigner(clients.factory("kms", TARGET_READ_TIMEOUT_S), chosen.audit.kms_key_id or "")
+
+    has_disk = not chosen.on_lambda
+    store: Any = Lazy(bucket) if chosen.audit.bucket else Lazy(files) if has_disk else None
+    signer: Any = Lazy(kms) if chosen.audit.kms_key_id else Lazy(key_file) if has_disk else None
+    return store, signer
+
+
+class Lazy:
+    """An adapter that is loaded and made when it is first used. One made twice by two threads does no harm."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._made: object | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            self._made = self._make()
+        return getattr(self._made, name)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

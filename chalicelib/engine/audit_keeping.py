@@ -6,6 +6,7 @@ Any number of processes may do this at once. Each step is one that only one of t
 from __future__ import annotations
 
 import logging
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -13,7 +14,7 @@ from chalicelib.core import ulid
 from chalicelib.core.audit import checkpoint as checkpoints
 from chalicelib.core.audit import intent, segment
 from chalicelib.core.audit.checkpoint import Checkpoint
-from chalicelib.core.audit.entry import UNKNOWN, Entry
+from chalicelib.core.audit.entry import UNKNOWN
 from chalicelib.core.audit.intent import Intent
 from chalicelib.core.audit.limits import (
     CHECKPOINT_AFTER_MS,
@@ -21,9 +22,11 @@ from chalicelib.core.audit.limits import (
     MARK_STAYS_MS,
     RECOVER_AFTER_MS,
     RECOVER_MARGIN_MS,
+    SIGNED_SEGMENTS,
     TRIM_MAX_SEGMENTS,
 )
-from chalicelib.core.errors import ChronoError
+from chalicelib.core.audit.segment import Segment
+from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.engine import audit_chain
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.audit import Mark
@@ -64,17 +67,17 @@ def recover(s: Services) -> None:
 def checkpoint(s: Services, tenant: str) -> Checkpoint | None:
     """Sign the chain as it is now and keep the checkpoint; the newest one where nothing was added since.
 
-    None where nothing signs or keeps checkpoints, where the chain is empty, and where it contradicts the newest
-    checkpoint: the log then says so. Raises Unavailable, OutcomeUnknown.
+    None where nothing signs or keeps checkpoints, and where the chain is empty. Raises ValueError where the chain
+    contradicts the newest checkpoint, which must not be signed; Unavailable, OutcomeUnknown.
     """
     if s.signer is None or s.checkpoints is None:
         return None
     newest = newest_checkpoint(s, tenant)
-    try:
-        return _sign(s, tenant, newest, _after(s, tenant, newest))
-    except ValueError as broken:
-        log.error("the audit of tenant %s is not what it was, and is not signed: %s", tenant, broken)
-        return None
+    while some := _pending(s, tenant, newest):
+        before, newest = newest, _sign(s, tenant, newest, some)
+        if newest == before:
+            raise Unavailable("a checkpoint of the audit is there, and is not found")
+    return newest
 
 
 def newest_checkpoint(s: Services, tenant: str) -> Checkpoint | None:
@@ -109,63 +112,45 @@ def _complete(s: Services, left: Intent) -> None:
 
 def _keep(s: Services, mark: Mark) -> None:
     try:
-        if _is_due(s, mark.tenant):
-            checkpoint(s, mark.tenant)
+        left = s.signer is not None and s.checkpoints is not None and _checkpoint_if_due(s, mark.tenant)
         _trim(s, mark.tenant)
         idle = s.clock.now_ms() - mark.at_ms >= MARK_STAYS_MS
-        if idle and not _is_due(s, mark.tenant) and not _is_growing(s, mark.tenant):
+        if idle and not left and s.config.audit_retention_ms is None:
             s.stores.audit.unmark(mark)
     except (ChronoError, ValueError) as problem:
         log.error("the audit of tenant %s has no new checkpoint: %s", mark.tenant, problem)
 
 
-def _is_due(s: Services, tenant: str) -> bool:
-    """Whether enough was entered, or enough time has gone by, since the newest checkpoint."""
-    if s.signer is None or s.checkpoints is None:
+def _checkpoint_if_due(s: Services, tenant: str) -> bool:
+    """Sign when enough was entered, or enough time has gone by; whether entries are left that no checkpoint covers."""
+    pending = _pending(s, tenant, newest_checkpoint(s, tenant))
+    if not pending:
         return False
-    counts = s.checkpoints.counts(tenant)
-    count = counts[-1] if counts else 0
-    tail = audit_chain.read_tail(s, tenant)
-    if tail.sequence - count >= CHECKPOINT_ENTRIES:
+    many = pending[-1].last.sequence - pending[0].first.sequence + 1 >= CHECKPOINT_ENTRIES
+    if not many and s.clock.now_ms() - pending[0].first.at_unix_ms < CHECKPOINT_AFTER_MS:
         return True
-    newest = newest_checkpoint(s, tenant)
-    oldest = next(iter(_after(s, tenant, newest)), None)
-    return oldest is not None and s.clock.now_ms() - oldest.at_unix_ms >= CHECKPOINT_AFTER_MS
+    checkpoint(s, tenant)
+    return False
 
 
-def _is_growing(s: Services, tenant: str) -> bool:
-    """Whether there are entries that no checkpoint covers yet."""
-    if s.signer is None or s.checkpoints is None:
-        return False
-    newest = newest_checkpoint(s, tenant)
-    return audit_chain.read_tail(s, tenant).sequence > (0 if newest is None else newest.count)
-
-
-def _after(s: Services, tenant: str, newest: Checkpoint | None) -> list[Entry]:
-    """The entries after a checkpoint, in order, by the segments that hold them."""
-    count = 0 if newest is None else newest.count
-    found: list[Entry] = []
-    for stored in audit_chain.segments_down(s, tenant):
-        entries = segment.read(stored.document).entries
-        found[:0] = [entry for entry in entries if entry.sequence > count]
-        if entries[0].sequence <= count + 1:
-            break
+def _pending(s: Services, tenant: str, newest: Checkpoint | None) -> list[Segment]:
+    """The segments after a checkpoint, in order, as many as one checkpoint takes. Raises ValueError for a cut chain."""
+    after = 0 if newest is None else newest.segment
+    found = [segment.read(each.document) for each in islice(audit_chain.segments_up(s, tenant, after), SIGNED_SEGMENTS)]
+    if newest is not None and not found and audit_chain.read_tail(s, tenant).sequence < newest.count:
+        raise ValueError(f"it ends before entry {newest.count}, which a checkpoint covers")
     return found
 
 
-def _sign(s: Services, tenant: str, newest: Checkpoint | None, entries: list[Entry]) -> Checkpoint | None:
+def _sign(s: Services, tenant: str, newest: Checkpoint | None, segments: list[Segment]) -> Checkpoint | None:
     assert s.signer is not None
     assert s.checkpoints is not None
-    if not entries:
-        if newest is not None and audit_chain.read_tail(s, tenant).sequence < newest.count:
-            raise ValueError(f"it ends before entry {newest.count}, which a checkpoint covers")
-        return newest
-    bare = checkpoints.follow(newest, tenant, entries, s.ids.hlc(), s.clock.now_ms())
+    bare = checkpoints.follow(newest, tenant, segments, s.ids.hlc(), s.clock.now_ms())
     made = replace(bare, signature=s.signer.sign(checkpoints.signed_bytes(bare)))
-    if s.checkpoints.save(tenant, made.count, checkpoints.write(made)):
-        log.info("audit checkpoint of tenant %s: %d entries, root %s", tenant, made.count, made.root_sha256)
-        return made
-    return newest_checkpoint(s, tenant)
+    if not s.checkpoints.save(tenant, made.count, checkpoints.write(made)):
+        return newest_checkpoint(s, tenant)
+    log.info("audit checkpoint of tenant %s: %d entries, root %s", tenant, made.count, made.root_sha256)
+    return made
 
 
 def _trim(s: Services, tenant: str) -> None:

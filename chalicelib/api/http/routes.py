@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
 from chalicelib.api.executions.operations import operations as execution_operations
@@ -39,6 +40,7 @@ def table() -> Table:
     operations += health_operations()
     operations += cluster_operations()
     operations += role_operations()
+    operations += audit_operations()
     operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

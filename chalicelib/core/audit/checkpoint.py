@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from chalicelib.core.audit import merkle
 from chalicelib.core.audit.canonical import canonical, sha256
-from chalicelib.core.audit.entry import Entry
+from chalicelib.core.audit.segment import Segment
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -27,10 +27,12 @@ class Signature(Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """The first ``count`` entries of a tenant's chain. ``previous_sha256`` is of the statement of the one before."""
+    """The first ``count`` entries of a tenant's chain, which end with a ``segment``. ``previous_sha256`` is of the
+    statement of the checkpoint before."""
 
     tenant: str
     count: int
+    segment: int
     root_sha256: str
     peaks: tuple[str, ...]
     head_sha256: str
@@ -40,12 +42,13 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
 
 
-def follow(before: Checkpoint | None, tenant: str, entries: Sequence[Entry], hlc: str, at_ms: int) -> Checkpoint:
-    """The checkpoint, yet to be signed, after the entries that follow ``before``. There is at least one.
+def follow(before: Checkpoint | None, tenant: str, segments: Sequence[Segment], hlc: str, at_ms: int) -> Checkpoint:
+    """The checkpoint, yet to be signed, after the segments that follow ``before``. There is at least one.
 
     Raises ValueError where they do not follow it: such a chain must not be signed.
     """
     count, head = (0, None) if before is None else (before.count, before.head_sha256)
+    entries = [entry for segment in segments for entry in segment.entries]
     for place, entry in enumerate(entries, count + 1):
         if entry.sequence != place or entry.previous_sha256 != head:
             raise ValueError(f"entry {entry.sequence} does not follow checkpoint {count}")
@@ -54,6 +57,7 @@ def follow(before: Checkpoint | None, tenant: str, entries: Sequence[Entry], hlc
     return Checkpoint(
         tenant=tenant,
         count=count + len(entries),
+        segment=segments[-1].number,
         root_sha256=merkle.root(peaks),
         peaks=peaks,
         head_sha256=entries[-1].sha256,

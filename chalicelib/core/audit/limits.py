@@ -19,6 +19,7 @@ MARK_STAYS_MS: Final = 900_000
 CHECKPOINT_ENTRIES: Final = 1_000
 CHECKPOINT_AFTER_MS: Final = 300_000
 CHECKPOINTS_COMPARED_MAX: Final = 200
+SIGNED_SEGMENTS: Final = 1_000  # in one checkpoint: what a process holds while it signs
 READ_SEGMENTS: Final = 50
 FILTER_MAX_SEGMENTS: Final = 500  # read for one page
 TRIM_MAX_SEGMENTS: Final = 200  # deleted in one minute

@@ -15,7 +15,8 @@ ERASURE = "subjects:erase"
 
 
 class Verdict(Struct, frozen=True):
-    """``reason`` says what is wrong at ``first_bad``; None: nothing. ``covered``: entries that a signature vouches for."""
+    """``reason`` says what is wrong at ``first_bad``; None: nothing. ``covered``: the last entry that a signature
+    vouches for."""
 
     entries: int
     covered: int
@@ -25,9 +26,10 @@ class Verdict(Struct, frozen=True):
 
 class Verifier(Struct):
     """Takes a chain entry by entry, from the first that is kept. ``checkpoints`` are by their count, and their
-    signatures are good."""
+    signatures are good. ``kept_from_ms``: what a checkpoint before it covers may be deleted (None: nothing may)."""
 
     checkpoints: Mapping[int, Checkpoint]
+    kept_from_ms: int | None = None
     count: int = 0
     covered: int = 0
     seen: int = 0
@@ -40,8 +42,10 @@ class Verifier(Struct):
         """The next entry. After the first bad one nothing is judged any more."""
         if self.bad is not None:
             return
-        if self.seen == 0 and entry.sequence > 1:
+        if self.count == 0 and entry.sequence > 1:
             self._begin_at(entry)
+        if self.bad is None and self.seen == 0 and entry.sequence <= self.count:
+            return  # deletion was under way: it ends where the chain is judged from
         reason = self._wrong(entry)
         if reason is not None:
             self.bad = (self.count + 1 if entry.sequence > self.count + 1 else entry.sequence, reason)
@@ -65,9 +69,10 @@ class Verifier(Struct):
 
     def _begin_at(self, entry: Entry) -> None:
         """Go on from the checkpoint before the first entry that is kept."""
-        before = self.checkpoints.get(entry.sequence - 1)
-        if before is None:
-            self.bad = (entry.sequence, "what came before is gone, and no checkpoint ends there")
+        count = min((count for count in self.checkpoints if count >= entry.sequence - 1), default=None)
+        before = None if count is None else self.checkpoints[count]
+        if before is None or self.kept_from_ms is None or before.at_unix_ms > self.kept_from_ms:
+            self.bad = (1, f"what came before entry {entry.sequence} is gone, and not because of its age")
             return
         self.count, self.covered = before.count, before.count
         self.head, self.peaks = before.head_sha256, before.peaks
