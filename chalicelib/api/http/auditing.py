@@ -43,7 +43,7 @@ def kind_of(operation: Operation) -> Kind:
 
 def is_recorded(mode: str, operation: Operation, query: Any) -> bool:
     """Whether a call that is allowed is recorded with CHRONO_AUDIT=``mode``. A dry run changes nothing."""
-    if mode == "off":
+    if mode == "off" or operation.records_itself:
         return False
     kind = "read" if getattr(query, "dry_run", False) is True else kind_of(operation)
     return mode == "all" or kind == "change"
@@ -59,14 +59,15 @@ def action_of(operation: Operation) -> str:
 
 
 def resource_of(operation: Operation, params: Mapping[str, str], body: Any = None, made: Any = None) -> str:
-    """As ``schedules/{id}``; the noun alone for a list. ``made`` is what a creation answered."""
+    """As ``schedules/{id}``; the noun alone for a list, and for a subject, who may be erased. ``made`` is what a
+    creation answered."""
     noun = _noun(operation)
     name = next(iter(params.values()), None)
     if name is None and noun == "leases":
         name = getattr(body, "name", None)
     if name is None and operation.creates:
         name = getattr(made, "id", None)
-    return f"{noun}/{name}" if isinstance(name, str) else noun
+    return f"{noun}/{name}" if isinstance(name, str) and noun != "subjects" else noun
 
 
 def note_denial(

@@ -17,6 +17,7 @@ from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 
@@ -41,6 +42,7 @@ def table() -> Table:
     operations += cluster_operations()
     operations += role_operations()
     operations += audit_operations()
+    operations += subject_operations()
     operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

@@ -36,7 +36,8 @@ class Verifier(Struct):
     head: str | None = None
     peaks: tuple[str, ...] = ()
     bad: tuple[int, str] | None = None
-    unproved: dict[str, int] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
+    proved: set[str] = field(default_factory=set)
 
     def take(self, entry: Entry) -> None:
         """The next entry. After the first bad one nothing is judged any more."""
@@ -60,9 +61,9 @@ class Verifier(Struct):
         """After the last entry."""
         if self.bad is None and self.checkpoints and max(self.checkpoints) > self.count:
             self.bad = (self.count + 1, f"the chain ends here, and a checkpoint has {max(self.checkpoints)} entries")
-        if self.bad is None and self.unproved:
-            sequence = min(self.unproved.values())
-            self.bad = (sequence, "the actor was taken out, and no later entry says that the subject was erased")
+        unproved = [sequence for actor, sequence in self.erased.items() if actor not in self.proved]
+        if self.bad is None and unproved:
+            self.bad = (min(unproved), "the actor was taken out, and no entry says that the subject was erased")
         if self.bad is None:
             return Verdict(self.seen, self.covered)
         return Verdict(self.seen, self.covered, *self.bad)
@@ -90,9 +91,9 @@ class Verifier(Struct):
 
     def _note_erasure(self, entry: Entry) -> None:
         if entry.erased:
-            self.unproved.setdefault(entry.actor, entry.sequence)
+            self.erased.setdefault(entry.actor, entry.sequence)
         if entry.action == ERASURE and entry.decision == entries.ALLOW:
-            self.unproved.pop(entry.resource.partition("/")[2], None)
+            self.proved.add(entry.resource.partition("/")[2])
 
     def _compare(self) -> None:
         found = self.checkpoints.get(self.count)
