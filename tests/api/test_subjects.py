@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from chalicelib.core.audit.entry import erase
 from chalicelib.engine import audit_keeping
 from chalicelib.usecases import subjects
 from tests.api.test_audit import AuditHouse, offline
@@ -74,7 +76,8 @@ def test_after_an_erasure_the_subject_is_nowhere_and_the_audit_valid(house: Audi
     assert (done["completed"], done["next_page_token"]) == (True, None)
     assert (done["schedules"], done["executions"], done["keys"], done["leases"]) == (1, 1, 1, 1)
     assert done["audit_entries"] == sum(entry.actor == ANN for entry in before) > 0
-    assert ANN not in house.call("GET", "/api/v1/audit", query="limit=200").body.decode()
+    shown = house.call("GET", "/api/v1/audit", query="limit=100")
+    assert (shown.status, ANN in shown.body.decode()) == (200, False)
     for path in ("/schedules", "/executions", "/keys", "/leases"):
         text = house.call("GET", f"/api/v1{path}").body.decode()
         assert ANN not in text, path
@@ -93,8 +96,6 @@ def test_after_an_erasure_the_subject_is_nowhere_and_the_audit_valid(house: Audi
 
 
 def test_an_erased_entry_is_still_checked_in_all_other_parts(house: AuditHouse, tmp_path: Path) -> None:
-    from msgspec.structs import replace
-
     lived(house).call("POST", f"{PATH}:erase")
     house.checkpoint()
     whole = chain(house.services)
@@ -109,15 +110,10 @@ def test_an_erased_entry_is_still_checked_in_all_other_parts(house: AuditHouse, 
 
 
 def test_without_the_entry_of_the_erasure_it_is_a_forgery(house: AuditHouse) -> None:
-    from msgspec.structs import replace
-
-    from chalicelib.core.audit.entry import erase
-
     lived(house)
     name = house.services.stores.audit.pseudonym(TENANT, ANN) or ""
     overwrite(house.services, [erase(e, name) if e.actor == ANN else e for e in chain(house.services)])
     assert house.verdict()["valid"] is False
-    assert replace
 
 
 def test_again_and_by_steps(house: AuditHouse) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.audit import segment
 from chalicelib.core.audit.entry import Entry, full_digest
-from chalicelib.core.errors import ChronoError, OutcomeUnknown, Unavailable
+from chalicelib.core.errors import ChronoError
 from chalicelib.ports.services import Services
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import audit
 from chalicelib.usecases.audit import Act
 from tests.kit.callers import who
+from tests.kit.faulty_audit import FaultyAudit
 from tests.kit.services import make_services, with_stores
 from tests.kit.threads import run_together
 
@@ -42,40 +42,6 @@ def other_process(s: Services) -> Services:
     return replace(s, process=ProcessMemory())
 
 
-class Died(BaseException):
-    """The end of a process."""
-
-
-class Faulty:
-    """The store of the audit, where any call may fail before or after it is done, or end the process."""
-
-    def __init__(self, store: Any, seed: int, kinds: tuple[str, ...]) -> None:
-        self._store = store
-        self._random = random.Random(seed)
-        self._kinds = kinds
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        reads = name in ("newest", "oldest", "intents", "marks", "pseudonym")
-
-        def call(*args: Any) -> Any:
-            fault = self._random.choice((*self._kinds, "", "", ""))
-            if fault == "dies before":
-                raise Died
-            if fault == "away" or (fault == "unknown" and reads):
-                raise Unavailable("away")
-            if fault == "unknown" and self._random.random() < 0.5:
-                raise OutcomeUnknown("not done")
-            answer = method(*args)
-            if fault == "dies after":
-                raise Died
-            if fault == "unknown":
-                raise OutcomeUnknown("done")
-            return answer
-
-        return call
-
-
 def test_fifty_writers_of_fifty_processes_leave_no_gap_and_no_fork() -> None:
     s = make_services()
     writers = [other_process(s) for _ in range(50)]
@@ -98,7 +64,7 @@ def test_fifty_threads_of_one_process_share_appends() -> None:
 
 def test_an_entry_that_fails_fails_for_its_writer() -> None:
     s = make_services()
-    broken = with_stores(s, audit=Faulty(s.stores.audit, 1, ("away",) * 100))
+    broken = with_stores(s, audit=FaultyAudit(s.stores.audit, 1, *["away"] * 1000))
     with pytest.raises(ChronoError):
         audit.record(broken, ANN, act())
     audit.record(s, ANN, act())
@@ -109,7 +75,7 @@ def test_an_entry_that_fails_fails_for_its_writer() -> None:
 def test_whatever_a_call_did_or_did_not_do_an_entry_stands_once(seed: int) -> None:
     s = make_services()
     processes = [
-        with_stores(other_process(s), audit=Faulty(s.stores.audit, seed * 10 + n, ("unknown", "away")))
+        with_stores(other_process(s), audit=FaultyAudit(s.stores.audit, seed * 10 + n, "unknown", "away"))
         for n in range(3)
     ]
     chance = random.Random(seed)
