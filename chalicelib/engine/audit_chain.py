@@ -96,8 +96,8 @@ def _append_segment(s: Services, tenant: str, drafts: list[Draft], names: dict[s
 
 
 def _write(s: Services, tenant: str, made: Segment) -> bool:
-    """Whether its entries stand. A write without an answer, and one that seems lost, are looked up by their ids: an
-    earlier try of the same entries, whose answer never came, may have been written in the meantime."""
+    """Whether its entries stand. After a write without an answer, and one that seems lost, their ids are looked for.
+    An earlier try of the same entries may have been written in the meantime."""
     with suppress(OutcomeUnknown):
         if s.stores.audit.append(tenant, StoredSegment(made.number, segment.write(made))):
             s.process.audit.keep_tail(tenant, segment.tail_of(made), s.clock.now_ms())

@@ -11,8 +11,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from chalicelib.core import ulid
-from chalicelib.core.audit import checkpoint as checkpoints
-from chalicelib.core.audit import intent, segment
+from chalicelib.core.audit import checkpoint, intent, segment
 from chalicelib.core.audit.checkpoint import Checkpoint
 from chalicelib.core.audit.entry import UNKNOWN
 from chalicelib.core.audit.intent import Intent
@@ -41,7 +40,7 @@ def run(s: Services) -> None:
     try:
         recover(s)
     except ChronoError as problem:
-        log.warning("intents of the audit were not all looked at: %s", problem)
+        log.warning("not all intents of the audit were read: %s", problem)
     after: str | None = None
     while True:
         marks = s.stores.audit.marks(PAGE_ITEMS, after)
@@ -64,7 +63,7 @@ def recover(s: Services) -> None:
             return
 
 
-def checkpoint(s: Services, tenant: str) -> Checkpoint | None:
+def sign_chain(s: Services, tenant: str) -> Checkpoint | None:
     """Sign the chain as it is now and keep the checkpoint; the newest one where nothing was added since.
 
     None where nothing signs or keeps checkpoints, and where the chain is empty. Raises ValueError where the chain
@@ -86,7 +85,7 @@ def newest_checkpoint(s: Services, tenant: str) -> Checkpoint | None:
     document = s.checkpoints.newest(tenant)
     if document is None:
         return None
-    found = checkpoints.read(document)
+    found = checkpoint.read(document)
     if found is None or not is_genuine(s, tenant, found):
         raise ValueError("the newest checkpoint is not signed by this service's key")
     return found
@@ -96,7 +95,7 @@ def is_genuine(s: Services, tenant: str, found: Checkpoint) -> bool:
     """Whether a checkpoint is this tenant's, and this service's key signed it. Raises Unavailable."""
     if s.signer is None or found.signature is None or found.tenant != tenant:
         return False
-    return s.signer.holds(checkpoints.signed_bytes(found), found.signature)
+    return s.signer.holds(checkpoint.signed_bytes(found), found.signature)
 
 
 def _complete(s: Services, left: Intent) -> None:
@@ -129,7 +128,7 @@ def _checkpoint_if_due(s: Services, tenant: str) -> bool:
     many = pending[-1].last.sequence - pending[0].first.sequence + 1 >= CHECKPOINT_ENTRIES
     if not many and s.clock.now_ms() - pending[0].first.at_unix_ms < CHECKPOINT_AFTER_MS:
         return True
-    checkpoint(s, tenant)
+    sign_chain(s, tenant)
     return False
 
 
@@ -145,9 +144,9 @@ def _pending(s: Services, tenant: str, newest: Checkpoint | None) -> list[Segmen
 def _sign(s: Services, tenant: str, newest: Checkpoint | None, segments: list[Segment]) -> Checkpoint | None:
     assert s.signer is not None
     assert s.checkpoints is not None
-    bare = checkpoints.follow(newest, tenant, segments, s.ids.hlc(), s.clock.now_ms())
-    made = replace(bare, signature=s.signer.sign(checkpoints.signed_bytes(bare)))
-    if not s.checkpoints.save(tenant, made.count, checkpoints.write(made)):
+    bare = checkpoint.follow(newest, tenant, segments, s.ids.hlc(), s.clock.now_ms())
+    made = replace(bare, signature=s.signer.sign(checkpoint.signed_bytes(bare)))
+    if not s.checkpoints.save(tenant, made.count, checkpoint.write(made)):
         return newest_checkpoint(s, tenant)
     log.info("audit checkpoint of tenant %s: %d entries, root %s", tenant, made.count, made.root_sha256)
     return made

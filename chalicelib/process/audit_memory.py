@@ -24,7 +24,7 @@ class _Ticket(Struct, eq=False):
     error: BaseException | None = None
 
 
-class Remembered(Generic[K, V]):
+class RecentlySeen(Generic[K, V]):
     """A bounded map of what was read or written, and when."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class AuditMemory:
         self._changed = Condition()
         self._lines: dict[str, list[_Ticket]] = {}
         self._led: set[str] = set()
-        self._tails: Remembered[str, Tail] = Remembered()
-        self._pseudonyms: Remembered[tuple[str, str], str] = Remembered()
-        self._marks: Remembered[str, bool] = Remembered()
+        self._tails: RecentlySeen[str, Tail] = RecentlySeen()
+        self._pseudonyms: RecentlySeen[tuple[str, str], str] = RecentlySeen()
+        self._marks: RecentlySeen[str, bool] = RecentlySeen()
 
     def commit(self, tenant: str, drafts: list[Draft], append: Callable[[list[Draft]], None]) -> None:
         """Append ``drafts`` with whatever else this process has for the tenant just then, one append at a time.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from chalicelib.core.audit import checkpoint as checkpoints
-from chalicelib.core.audit import segment
+from chalicelib.core.audit import checkpoint, segment
 from chalicelib.core.audit.checkpoint import Checkpoint
 from chalicelib.core.audit.entry import Entry, shown
 from chalicelib.core.audit.limits import CHECKPOINTS_COMPARED_MAX, FILTER_MAX_SEGMENTS
-from chalicelib.core.audit.verify import Verdict, Verifier
+from chalicelib.core.audit.verify import ChainVerdict, Verifier
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
 from chalicelib.engine import audit_chain, audit_keeping
@@ -39,34 +39,41 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
         )
 
 
+class AuditPosition(NamedTuple):
+    """An entry, and the segment that holds it: a list goes on with the one before."""
+
+    segment: int
+    sequence: int
+
+
 class AuditPage(Struct, frozen=True):
-    """Entries, the newest first; ``after`` is the sequence to go on below (None: the end)."""
+    """Entries, the newest first, and where the next page goes on (None: the end)."""
 
     entries: list[Entry]
-    after: int | None
+    after: AuditPosition | None
 
 
 class AuditVerdict(Struct, frozen=True):
     """``checkpointed`` is the last entry that a signature vouches for; 0: none."""
 
-    verdict: Verdict
+    verdict: ChainVerdict
     checkpoints: int
 
 
-def page(s: Services, caller: Caller, wanted: AuditFilter, limit: int, below: int | None = None) -> AuditPage:
+def page(s: Services, caller: Caller, wanted: AuditFilter, limit: int, after: AuditPosition | None = None) -> AuditPage:
     """Entries of the caller's tenant, the newest first. A page may be short or empty and still have a next one."""
     authorize(caller, "audit:read")
     found: list[Entry] = []
-    last = below
-    for read, stored in enumerate(audit_chain.segments_down(s, caller.tenant)):
-        if read >= FILTER_MAX_SEGMENTS and last is not None:
+    last = after
+    for read, stored in enumerate(audit_chain.segments_down(s, caller.tenant, after and after.segment + 1)):
+        if read >= FILTER_MAX_SEGMENTS:
             return AuditPage(found, last)
         for entry in reversed(segment.read(stored.document).entries):
-            if below is not None and entry.sequence >= below:
+            if after is not None and entry.sequence >= after.sequence:
                 continue
             if len(found) == limit:
-                return AuditPage(found, found[-1].sequence)
-            last = entry.sequence
+                return AuditPage(found, last)
+            last = AuditPosition(stored.number, entry.sequence)
             if wanted.takes(entry):
                 found.append(entry)
     return AuditPage(found, None)
@@ -79,7 +86,7 @@ def verify(s: Services, caller: Caller) -> AuditVerdict:
     known, forged = _checkpoints(s, tenant)
     if forged is not None:
         return AuditVerdict(
-            Verdict(0, 0, max(1, forged), "a checkpoint is not signed by this service's key"), len(known)
+            ChainVerdict(0, 0, max(1, forged), "a checkpoint is not signed by this service's key"), len(known)
         )
     kept_ms = s.config.audit_retention_ms
     judge = Verifier(known, None if kept_ms is None else s.clock.now_ms() - kept_ms)
@@ -142,7 +149,7 @@ def _checkpoints(s: Services, tenant: str) -> tuple[dict[int, Checkpoint], int |
 
 def _load(s: Services, tenant: str, count: int) -> Checkpoint | None:
     document = None if s.checkpoints is None else s.checkpoints.load(tenant, count)
-    return None if document is None else checkpoints.read(document)
+    return None if document is None else checkpoint.read(document)
 
 
 def line(entry: Entry | Checkpoint) -> str:

@@ -8,6 +8,7 @@ pseudonym stands for the subject, and nothing links the two any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -95,7 +96,8 @@ def export(s: Services, caller: Caller, subject: str, after: str | None = None) 
 
 
 def erase_subject(s: Services, caller: Caller, subject: str, after: str | None = None) -> ErasedSubject:
-    """Erase a subject, or go on. Raises Forbidden, Unavailable, and Conflict for oneself: nobody could go on."""
+    """Erase a subject, or go on. Raises Forbidden, Unavailable, and Conflict for the caller itself, who could
+    not go on."""
     authorize(caller, WRITE)
     if subject == caller.subject and caller.credential != "off":
         raise Conflict("another administrator must erase this subject: its keys would end before the rest is done")
@@ -145,8 +147,8 @@ def _text(place: _Place) -> str:
 def _following(place: _Place, after: str | None, sections: list[str]) -> _Place | None:
     if after is not None:
         return _Place(place.section, after)
-    rest = sections[sections.index(place.section) + 1 :]
-    return _Place(rest[0], None) if rest else None
+    following = dict(pairwise(sections)).get(place.section)
+    return None if following is None else _Place(following, None)
 
 
 def _own_schedules(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
@@ -265,7 +267,7 @@ def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, af
     tenant = caller.tenant
     if after is None:
         try:
-            audit_keeping.checkpoint(s, tenant)
+            audit_keeping.sign_chain(s, tenant)
         except ValueError as broken:
             raise Conflict(
                 f"the audit must be whole before an entry is erased: {broken}", code="audit_broken"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +15,12 @@ from chalicelib.core.audit import checkpoint as checkpoints
 from chalicelib.core.audit.redact import digest
 from chalicelib.core.errors import Unavailable
 from chalicelib.engine import audit_keeping
+from tests.kit.audit_house import AuditHouse, offline
 from tests.kit.audits import ATTACKS, TENANT, attacks, chain, overwrite, signing
 from tests.kit.callers import Everybody, who
-from tests.kit.house import House
 from tests.kit.services import with_stores
-from tests.tidy.sources import ROOT
 
 SECRET = "hunter2-hunter2-hunter2"
-
-
-class AuditHouse(House):
-    """A deployment that signs."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
-        self.services = signing(self.services, directory)
-
-    def entries(self, **query: Any) -> list[dict[str, Any]]:
-        text = "&".join(f"{name}={value}" for name, value in query.items())
-        answer = self.call("GET", "/api/v1/audit", query=text)
-        assert answer.status == 200, answer.body
-        items: list[dict[str, Any]] = answer.json["items"]
-        return items
-
-    def as_(self, subject: str, role: str, tenant: str = TENANT) -> AuditHouse:
-        self.authenticator = Everybody(who(subject, role, tenant=tenant))
-        return self
-
-    def checkpoint(self) -> None:
-        assert audit_keeping.checkpoint(self.services, TENANT) is not None
-
-    def verdict(self) -> dict[str, Any]:
-        answer = self.call("POST", "/api/v1/audit:verify")
-        assert answer.status == 200, answer.body
-        found: dict[str, Any] = answer.json
-        return found
 
 
 @pytest.fixture
@@ -323,11 +292,11 @@ def test_a_chain_that_contradicts_a_checkpoint_is_not_signed(house: AuditHouse) 
     forged, _ = attacks(chain(house.services))["the end cut"]
     overwrite(house.services, forged)
     with pytest.raises(ValueError, match="ends before"):
-        audit_keeping.checkpoint(house.services, TENANT)
+        audit_keeping.sign_chain(house.services, TENANT)
     for n in range(20):
         house.make(name=f"later{n}")
     with pytest.raises(ValueError, match="does not follow"):
-        audit_keeping.checkpoint(house.services, TENANT)
+        audit_keeping.sign_chain(house.services, TENANT)
 
 
 def replace_signer(house: AuditHouse, genuine: Any) -> AuditHouse:
@@ -335,23 +304,6 @@ def replace_signer(house: AuditHouse, genuine: Any) -> AuditHouse:
     other = AuditHouse.__new__(AuditHouse)
     other.services = replace(house.services, signer=genuine.signer)
     return other
-
-
-def offline(house: AuditHouse, tmp_path: Path, export: bytes, *options: str) -> tuple[int, str]:
-    """What the script says of an export and the checkpoints, with no module of the product in reach."""
-    assert house.services.signer is not None
-    key = house.services.signer.sign(b"").public_key
-    kept = tmp_path / "kept"
-    kept.mkdir(exist_ok=True)
-    for (_, count), document in house.services.checkpoints.documents.items():  # type: ignore[union-attr]
-        (kept / f"{count}.json").write_text(document)
-    file = tmp_path / "export.ndjson"
-    file.write_bytes(export)
-    command = [sys.executable, "-I", str(ROOT / "scripts" / "verify_audit.py"), str(file), "--checkpoints", str(kept)]
-    done = subprocess.run(
-        [*command, "--public-key", key, *options], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_an_export_is_verified_offline(house: AuditHouse, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from chalicelib.core.audit.entry import erase
 from chalicelib.engine import audit_keeping
 from chalicelib.usecases import subjects
-from tests.api.test_audit import AuditHouse, offline
+from tests.kit.audit_house import AuditHouse, offline
 from tests.kit.audits import TENANT, chain, overwrite
 from tests.kit.house import RATE
 
@@ -143,7 +143,7 @@ def test_an_entry_bound_to_an_earlier_pseudonym_is_erased_too(house: AuditHouse)
 
 def test_a_broken_audit_is_not_covered_up(house: AuditHouse) -> None:
     lived(house)
-    audit_keeping.checkpoint(house.services, TENANT)
+    audit_keeping.sign_chain(house.services, TENANT)
     overwrite(house.services, chain(house.services)[:2])
     assert house.call("POST", f"{PATH}:erase").code == "audit_broken"
 

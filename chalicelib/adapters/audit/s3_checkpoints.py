@@ -1,4 +1,4 @@
-"""``CheckpointStore`` in a bucket of S3. With object lock on the bucket nobody changes or deletes what was written."""
+"""``CheckpointStore`` in a bucket of S3. With object lock on the bucket no object is changed or deleted."""
 
 from __future__ import annotations
 

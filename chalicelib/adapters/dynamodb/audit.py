@@ -17,7 +17,7 @@ _AFTER_ALL: Final = "9" * (_DIGITS + 1)
 
 
 class DynamoAuditStore(RegistryItems):
-    """``AuditStore``: a partition for each tenant's segments and one for its pseudonyms; intents and marks of all
+    """``AuditStore``: a partition for each tenant's segments, and one for its pseudonyms. Intents and marks of all
     tenants have one partition each, so that one query finds what was left behind."""
 
     def append(self, tenant: str, segment: StoredSegment) -> bool:

@@ -28,9 +28,10 @@ def page(call: Call[Body, schemas.AuditQuery]) -> Reply:
         to_ms=given(q.to_unix_ms),
     )
     after = call.after(q)
-    found = audit_trail.page(call.services, call.caller, wanted, q.limit, None if after is None else int(after))
+    position = None if after is None else audit_trail.AuditPosition(*map(int, after.split(".")))
+    found = audit_trail.page(call.services, call.caller, wanted, q.limit, position)
     items = [msgspec.convert(shown(entry), schemas.AuditEntryView) for entry in found.entries]
-    return call.page(items, None if found.after is None else str(found.after))
+    return call.page(items, found.after and f"{found.after.segment}.{found.after.sequence}")
 
 
 def verify(call: Call[Body, Query]) -> Reply:

@@ -1,5 +1,6 @@
-"""What the API puts on record, read off the table of operations: an operation that changes something is recorded
-without saying so. docs/security.md names what is recorded and when.
+"""What the API puts on record, read off the table of operations.
+
+An operation that changes something is recorded without saying so. docs/security.md names what is recorded and when.
 
 The digests before and after a change are of what ``GET`` of the same resource shows, redacted.
 """

@@ -20,6 +20,7 @@ from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
 from chalicelib.api.roles.schemas import RoleName
+from chalicelib.api.subjects.schemas import SubjectName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
@@ -41,6 +42,7 @@ _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperatio
 # The form of the parameters of paths. Others are not found: what cannot be an id never reaches a table.
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
+    "subject_id": SubjectName,
     "job_id": responses.Ulid,
     "execution_id": ExecutionId,
     "key_id": KeyId,
@@ -228,7 +230,12 @@ def _answer(operation: Operation, status: int, model: Any, refs: Mapping[Any, An
 
 
 # Of YAML a schema judges the document and not its text, and a client that does not read YAML hands on the text.
-_MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {JSON: {"type": "object"}, YAML: {}, "text/html": {"type": "string"}}
+_MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
+    JSON: {"type": "object"},
+    YAML: {},
+    "text/html": {"type": "string"},
+    "application/x-ndjson": {"type": "string"},
+}
 
 
 def _problem_response(status: int) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import msgspec
 from msgspec import Meta
 
 
+SubjectName = Annotated[str, Meta(min_length=1, max_length=384, examples=["ann@example.com"])]
+
+
 class ErasureView(msgspec.Struct, kw_only=True):
     """What one call erased. With a `next_page_token` there is more: call again with it."""
 

@@ -20,7 +20,7 @@ ALLOW: Final = "allow"
 DENY: Final = "deny"
 DONE: Final = "done"
 REFUSED: Final = "refused"
-UNKNOWN: Final = "unknown"  # nobody heard how it ended: it may have happened
+UNKNOWN: Final = "unknown"  # its end was not heard of: it may have happened
 
 
 class Draft(Struct, frozen=True, kw_only=True):

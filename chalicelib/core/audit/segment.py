@@ -1,6 +1,6 @@
 """Segments: entries that were appended together, as one item.
 
-A segment is written once, under a number that nobody else may take. It carries on from the one before, which its
+A segment is written once, under a number that no other may take. It carries on from the one before, which its
 writer has read and which no append changes. So the chain cannot fork and has no gap, and no head is kept beside it.
 """
 

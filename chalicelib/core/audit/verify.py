@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from chalicelib.core.audit import entry as entries
 from chalicelib.core.audit import merkle
 from chalicelib.core.audit.checkpoint import Checkpoint
-from chalicelib.core.audit.entry import Entry
+from chalicelib.core.audit.entry import ALLOW, Entry, problem
 
 ERASURE = "subjects:erase"
 
 
-class Verdict(Struct, frozen=True):
+class ChainVerdict(Struct, frozen=True):
     """``reason`` says what is wrong at ``first_bad``; None: nothing. ``covered``: the last entry that a signature
     vouches for."""
 
@@ -57,7 +56,7 @@ class Verifier(Struct):
         self._note_erasure(entry)
         self._compare()
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ChainVerdict:
         """After the last entry."""
         if self.bad is None and self.checkpoints and max(self.checkpoints) > self.count:
             self.bad = (self.count + 1, f"the chain ends here, and a checkpoint has {max(self.checkpoints)} entries")
@@ -65,8 +64,8 @@ class Verifier(Struct):
         if self.bad is None and unproved:
             self.bad = (min(unproved), "the actor was taken out, and no entry says that the subject was erased")
         if self.bad is None:
-            return Verdict(self.seen, self.covered)
-        return Verdict(self.seen, self.covered, *self.bad)
+            return ChainVerdict(self.seen, self.covered)
+        return ChainVerdict(self.seen, self.covered, *self.bad)
 
     def _begin_at(self, entry: Entry) -> None:
         """Go on from the checkpoint before the first entry that is kept."""
@@ -87,12 +86,12 @@ class Verifier(Struct):
             return "the sequence is there twice, or out of order"
         if entry.previous_sha256 != self.head:
             return "previous_sha256 is not the digest of the entry before"
-        return entries.problem(entry)
+        return problem(entry)
 
     def _note_erasure(self, entry: Entry) -> None:
         if entry.erased:
             self.erased.setdefault(entry.actor, entry.sequence)
-        if entry.action == ERASURE and entry.decision == entries.ALLOW:
+        if entry.action == ERASURE and entry.decision == ALLOW:
             self.proved.add(entry.resource.partition("/")[2])
 
     def _compare(self) -> None:

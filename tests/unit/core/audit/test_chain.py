@@ -14,7 +14,7 @@ from chalicelib.core.audit.checkpoint import Checkpoint, follow
 from chalicelib.core.audit.entry import Draft, Entry, erase, full_digest, problem
 from chalicelib.core.audit.limits import ENTRY_MAX_BYTES
 from chalicelib.core.audit.segment import Segment, Tail, link, tail_of
-from chalicelib.core.audit.verify import ERASURE, Verdict, Verifier
+from chalicelib.core.audit.verify import ERASURE, ChainVerdict, Verifier
 
 NAMES = {"ann": "subject-a", "bob": "subject-b"}
 
@@ -66,7 +66,7 @@ def test_the_tree_is_that_of_the_rfc_however_it_grew(first: int, more: int) -> N
     assert len(peaks) == (first + more).bit_count()
 
 
-def judged(entries: list[Entry], *checkpoints: Checkpoint, kept_from_ms: int | None = None) -> Verdict:
+def judged(entries: list[Entry], *checkpoints: Checkpoint, kept_from_ms: int | None = None) -> ChainVerdict:
     verifier = Verifier({each.count: each for each in checkpoints}, kept_from_ms)
     for entry in entries:
         verifier.take(entry)
