@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
+from chalicelib.adapters.audit.s3_checkpoints import refused
 from chalicelib.adapters.aws import clients
 from chalicelib.core.audit.checkpoint import Signature
 
@@ -26,7 +27,7 @@ class KmsSigner:
     def sign(self, statement: bytes) -> Signature:
         """Raises Unavailable."""
         kms, digest = self._client(), hashlib.sha256(statement).digest()
-        answer = clients.read(
+        answer = _asked(
             lambda: kms.sign(KeyId=self._key_id, Message=digest, MessageType="DIGEST", SigningAlgorithm=_KMS_ALGORITHM)
         )
         return Signature(
@@ -55,4 +56,11 @@ class KmsSigner:
     @cached_property
     def _public_key(self) -> bytes:
         kms = self._client()
-        return bytes(clients.read(lambda: kms.get_public_key(KeyId=self._key_id))["PublicKey"])
+        return bytes(_asked(lambda: kms.get_public_key(KeyId=self._key_id))["PublicKey"])
+
+
+def _asked(call: Callable[[], Any]) -> Any:
+    try:
+        return clients.read(call)
+    except Exception as error:
+        raise refused(error) from error

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from chalicelib.adapters.aws import clients
+from chalicelib.core.errors import Unavailable
 
 _DIGITS: Final = 12
 _LAST: Final = 10**_DIGITS - 1
@@ -39,7 +40,7 @@ class S3Checkpoints:
         except Exception as error:
             if clients.code_of(error) in _TAKEN:
                 return False
-            raise
+            raise refused(error) from error
         return True
 
     def newest(self, tenant: str) -> str | None:
@@ -64,13 +65,16 @@ class S3Checkpoints:
         except Exception as error:
             if clients.code_of(error) in _GONE:
                 return None
-            raise
+            raise refused(error) from error
 
     def _down(self, tenant: str, page: int) -> Iterator[int]:
         s3 = self._client()
         more: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix(tenant), "MaxKeys": page}
         while True:
-            answer = clients.read(lambda: s3.list_objects_v2(**more))
+            try:
+                answer = clients.read(lambda: s3.list_objects_v2(**more))
+            except Exception as error:
+                raise refused(error) from error
             for found in answer.get("Contents", ()):
                 yield _LAST - int(found["Key"].rpartition("/")[2].removesuffix(".json"))
             if not answer.get("IsTruncated"):
@@ -82,3 +86,9 @@ class S3Checkpoints:
 
     def _prefix(self, tenant: str) -> str:
         return f"chronowatch/{self._stage}/audit/{quote(tenant, safe='')}/"
+
+
+def refused(error: Exception) -> Exception:
+    """What AWS says of a bucket or a key that is not there, or not of its kind: nothing was written."""
+    code = clients.code_of(error)
+    return Unavailable(f"{code}: {error}") if code else error

@@ -20,8 +20,8 @@ from chalicelib.api.http.yaml_text import YAML
 from chalicelib.api.keys.schemas import KeyId
 from chalicelib.api.leases.schemas import LeaseName
 from chalicelib.api.roles.schemas import RoleName
-from chalicelib.api.subjects.schemas import SubjectName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
+from chalicelib.api.subjects.schemas import SubjectName
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-
 SubjectName = Annotated[str, Meta(min_length=1, max_length=384, examples=["ann@example.com"])]
 
 
