@@ -15,6 +15,7 @@ from chalicelib.core.audit import checkpoint as checkpoints
 from chalicelib.core.audit.redact import digest
 from chalicelib.core.errors import Unavailable
 from chalicelib.engine import audit_keeping
+from chalicelib.usecases import keys
 from tests.kit.audit_house import AuditHouse, offline
 from tests.kit.audits import ATTACKS, TENANT, attacks, chain, overwrite, signing
 from tests.kit.callers import Everybody, who
@@ -368,3 +369,20 @@ def test_a_checkpoint_is_what_its_document_says(house: AuditHouse) -> None:
     assert not audit_keeping.is_genuine(house.services, "other", found)
     assert not audit_keeping.is_genuine(house.services, TENANT, replace(found, count=11))
     assert checkpoints.read("{}") is None
+
+
+def test_a_key_that_was_reported_is_an_entry_of_its_own_tenant(house: AuditHouse) -> None:
+    key = house.as_("ann", "admin", "a").call("POST", "/api/v1/keys", {"name": "k", "roles": ["user"]}).json
+    house.as_("scanner", "viewer", "b")
+    found = [{"token": key["key"], "type": "chronowatch_api_key", "url": "https://example.com/x"}]
+    assert house.call("POST", "/api/v1/keys:report-leaked", found).status == 200
+    entry = house.as_("ann", "admin", "a").entries()[0]
+    assert (entry["action"], entry["actor"]) == ("keys:report-leaked", "chronowatch")
+    assert entry["resource"] == f"keys/{key['id']}"
+
+
+def test_the_first_key_of_a_deployment_is_an_entry(house: AuditHouse) -> None:
+    made = keys.first_key(house.services)
+    assert made is not None
+    assert keys.first_key(house.services) is None
+    assert [(e["action"], e["resource"]) for e in house.entries()] == [("keys:create", f"keys/{made.key.id}")]
