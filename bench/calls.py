@@ -279,7 +279,7 @@ def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> 
             [m.kind, m.firings, *(round(amortised[n], 2) for n in amortised), m.creating.writes.total() / m.created]
         )
         report.tables.append(_origin_table(m.kind, own, m.firings))
-        _promise(report, m.kind, amortised)
+        _promise(report, m, amortised)
     columns = ["a firing, amortised", "firings", "AWS calls", "write units", "read units", "write units to create"]
     report.tables.insert(0, table(columns, rows))
     report.notes += [
@@ -289,12 +289,19 @@ def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> 
     ]
 
 
-def _promise(report: Report, kind: str, amortised: Mapping[str, float]) -> None:
+def _promise(report: Report, m: Measured, amortised: Mapping[str, float]) -> None:
+    """What a kind of schedule is to cost at most. One that fires once is charged for its creation too."""
+    kind, units, calls = m.kind, round(amortised["write_units"], 2), round(amortised["calls"], 2)
+    creating = m.creating.writes.total() / m.created, m.creating.calls.total() / m.created
+    report.targets.append(Target(f"{kind}: write units to create", 6.0, creating[0]))
+    if kind.startswith("AT"):
+        report.targets.append(Target(f"{kind}: write units, created and fired", 10.0, round(units + creating[0], 2)))
+        report.targets.append(Target(f"{kind}: AWS calls, created and fired", 8.0, round(calls + creating[1], 2)))
+        return
+    most = {"rate:1s": 2.2, "hourly cron": 5.0, "DELAY of 5 s": 4.0}
+    report.targets.append(Target(f"{kind}: write units a firing", most[kind.split(" →")[0]], units))
     if kind.startswith("rate:1s"):
-        report.targets.append(Target(f"{kind}: write units a firing", 5.0, round(amortised["write_units"], 2)))
-        report.targets.append(Target(f"{kind}: AWS calls a firing", 4.0, round(amortised["calls"], 2)))
-    if kind.startswith("hourly"):
-        report.targets.append(Target(f"{kind}: write units a firing", 8.0, round(amortised["write_units"], 2)))
+        report.targets.append(Target(f"{kind}: AWS calls a firing", 2.5, calls))
 
 
 def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -363,7 +370,9 @@ def _world() -> Iterator[World]:
                 services = bootstrap.build(chosen._replace(endpoint_url=proxy.endpoint))
                 clock = ManualClock(now_ms())
                 queue = CountedQueue(services.queue, clock)
-                virtual = replace(services, clock=clock, tasks=ManualTasks(clock), queue=queue)
+                # On Lambda, where calls and units are paid for, no limit of capacity is set by default.
+                config = replace(services.config, job_limit=None, memory_limit_bytes=None)
+                virtual = replace(services, config=config, clock=clock, tasks=ManualTasks(clock), queue=queue)
                 executions = resources.table("executions")
 
                 def forget() -> None:

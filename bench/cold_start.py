@@ -1,9 +1,9 @@
 """``cold-start``: what a Lambda function loads before it can do anything, against a bare boto3 client.
 
 Each run is a fresh interpreter, the kinds take turns, and the clock inside it starts when the interpreter is up. The
-bench times the import of the function's module, and the making of the services and the first DynamoDB client. All byte
-code is compiled before, also against the caller's environment. ``--verbose`` adds a second table, for a zip without
-byte code, and what the imports cost.
+bench times the import of the function's module, and the making of the services and the first DynamoDB client. For the
+API also: until it knows its first caller, by the kind of credentials. All byte code is compiled before, also against
+the caller's environment. ``--verbose`` adds a second table, for a zip without byte code, and what the imports cost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from bench import identified
 from bench.report import Report, Target, table
 from bench.root import ROOT
 
@@ -26,6 +28,7 @@ RUNS_UNCOMPILED = 3
 RUN_TIMEOUT_S = 60
 WORKER_MOST = 1.3
 API_MOST = 1.6
+AUTH_MOST = {"apikey": 0.4, "jwt": 0.4}  # what it costs more to know the first caller, beside a bare client
 IMPORTS_SHOWN = 30
 
 BARE = "import boto3; boto3.client('dynamodb', region_name='us-east-1')"
@@ -54,14 +57,23 @@ print((time.perf_counter() - begun) * 1000, (time.process_time() - cpu) * 1000)
 Medians = Mapping[str, tuple[float, float]]
 
 
+class Kind(NamedTuple):
+    """What is timed, and the variables of its environment beside Lambda's."""
+
+    code: str
+    env: Mapping[str, str] = MappingProxyType({})
+
+
 def run(options: Namespace) -> Report:
     """Medians of interleaved runs, and their ratios to bare boto3."""
     runs = max(RUNS_MIN, options.count or RUNS)
     report = Report("cold-start", {"runs": runs})
-    with tempfile.TemporaryDirectory(prefix="chronowatch-pyc-") as compiled:
-        for code in KINDS.values():
-            _time(code, _environment(compiled))  # compiles, and reads the files once, before anything counts
-        medians = _medians(runs, _environment(compiled))
+    with tempfile.TemporaryDirectory(prefix="chronowatch-pyc-") as compiled, identified.modes() as modes:
+        kinds = {name: Kind(code) for name, code in KINDS.items()}
+        kinds |= {f"api, {auth}": Kind(KINDS["api"] + mode.code, mode.env) for auth, mode in modes.items()}
+        for kind in kinds.values():
+            _time(kind, _environment(compiled))  # compiles, and reads the files once, before anything counts
+        medians = _medians(kinds, runs, _environment(compiled))
         report.results.update(_ratios(medians))
         report.tables.append(_table("import and first client", medians))
         if options.verbose:
@@ -70,25 +82,29 @@ def run(options: Namespace) -> Report:
         if kind != "boto3":
             most = API_MOST if kind == "api" else WORKER_MOST
             report.targets.append(Target(f"{kind}: CPU over bare boto3", most, report.results[kind]["cpu_ratio"]))
+    for auth, most in AUTH_MOST.items():
+        cost = report.results[f"api, {auth}"]["cpu_ratio"] - report.results["api, off"]["cpu_ratio"]
+        report.targets.append(Target(f"api, {auth}: CPU more than off, over bare boto3", most, round(cost, 3)))
     report.notes.append("judged is CPU time: what a cold start costs, and what a busy machine distorts least")
     return report
 
 
 def _explain(report: Report, compiled: str) -> None:
     with tempfile.TemporaryDirectory(prefix="chronowatch-pyc-") as empty:
-        medians = _medians(RUNS_UNCOMPILED, _environment(empty, write=False))
+        kinds = {name: Kind(code) for name, code in KINDS.items()}
+        medians = _medians(kinds, RUNS_UNCOMPILED, _environment(empty, write=False))
     report.results["without_byte_code"] = _ratios(medians)
     report.tables.append(_table("the same without byte code", medians))
     for kind in ("boto3", "deliver", "api"):
         report.tables.append(_import_times(kind, _environment(compiled)))
 
 
-def _medians(runs: int, env: Mapping[str, str]) -> Medians:
+def _medians(kinds: Mapping[str, Kind], runs: int, env: Mapping[str, str]) -> Medians:
     """Wall and CPU milliseconds of each kind."""
-    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     for _ in range(runs):
-        for kind, code in KINDS.items():
-            times[kind].append(_time(code, env))
+        for name, kind in kinds.items():
+            times[name].append(_time(kind, env))
     return {kind: (statistics.median(w for w, _ in t), statistics.median(c for _, c in t)) for kind, t in times.items()}
 
 
@@ -110,9 +126,9 @@ def _table(title: str, medians: Medians) -> str:
     return table([title, "wall ms", "CPU ms", "wall ratio", "CPU ratio"], rows)
 
 
-def _time(code: str, env: Mapping[str, str]) -> tuple[float, float]:
-    """Wall and CPU milliseconds of ``code`` in a fresh interpreter."""
-    wall_ms, cpu_ms = _python(env, "-c", TIMED, code).stdout.split()
+def _time(kind: Kind, env: Mapping[str, str]) -> tuple[float, float]:
+    """Wall and CPU milliseconds of a kind in a fresh interpreter."""
+    wall_ms, cpu_ms = _python({**env, **kind.env}, "-c", TIMED, kind.code).stdout.split()
     return float(wall_ms), float(cpu_ms)
 
 

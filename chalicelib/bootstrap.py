@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
-    from chalicelib.ports.checkpoints import CheckpointStore, Signer
+    from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -290,7 +290,7 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
     return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
 
 
-def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, Signer | None]:
+def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:
     """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
 
     def files() -> CheckpointStore:
@@ -303,12 +303,12 @@ def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore |
 
         return S3Checkpoints(clients.factory("s3", TARGET_READ_TIMEOUT_S), chosen.audit.bucket or "", chosen.stage)
 
-    def key_file() -> Signer:
+    def key_file() -> CheckpointSigner:
         from chalicelib.adapters.audit.file_signer import FileSigner
 
         return FileSigner(f"{chosen.data_dir}/audit-key")
 
-    def kms() -> Signer:
+    def kms() -> CheckpointSigner:
         from chalicelib.adapters.audit.kms_signer import KmsSigner
 
         return KmsSigner(clients.factory("kms", TARGET_READ_TIMEOUT_S), chosen.audit.kms_key_id or "")

@@ -14,10 +14,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chalicelib import settings
+from chalicelib.core.errors import SettingsError
 from infra import cloudformation, tenant_keys, terraform, vendor
 from infra.state import State, state
 
@@ -28,6 +30,8 @@ ZIP_NAME = "deployment.zip"
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 SERVER = "server"  # the package of chalicelib that is for machines, not for Lambda
 _REGION = "us-east-1"  # Chalice wants one; the templates do not name it
+# These run on an emulator on loopback only, where no credentials need be asked for.
+_EMULATED = frozenset({"local", "deployed"})
 
 
 class PackageFailed(Exception):
@@ -66,6 +70,7 @@ def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Pack
         raise PackageFailed("--tenant-tags is for --format cloudformation")
     if stage not in stages():
         raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
+    check_settings(stage, json.loads(CONFIG.read_text()))
     chosen = FORMATS[kind]
     project = BUILD / f"project-{os.getpid()}"
     made = project / "out"
@@ -83,6 +88,16 @@ def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Pack
         tenant_keys.restrict_template(whole, cloudformation.API)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     return Package(out / chosen.file, out / ZIP_NAME)
+
+
+def check_settings(stage: str, config: Mapping[str, Any]) -> None:
+    """Raise PackageFailed, with the variable, for what every function of the stage would refuse at its start."""
+    variables = {**config.get("environment_variables", {}), **config["stages"][stage].get("environment_variables", {})}
+    endpoint = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"} if stage in _EMULATED else {}
+    try:
+        settings.load({**variables, **endpoint, "AWS_LAMBDA_FUNCTION_NAME": f"chronowatch-{stage}-api"})
+    except SettingsError as problem:
+        raise PackageFailed(f"{CONFIG.name}: stage {stage} would not start: {problem}") from None
 
 
 def _copy_project(project: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.adapters.aws.clients import resource_name
+from chalicelib.core.limits import QUEUE_HIDES_S
 
 STRING, NUMBER = "S", "N"
 KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
@@ -17,7 +18,7 @@ NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
 TTL_ATTRIBUTE = "ttl"
 EVENT_BUS_DEFAULT = "chronowatch"
 
-DELIVER_TIMEOUT_S = 60
+DELIVER_TIMEOUT_S = QUEUE_HIDES_S
 VISIBILITY_S = DELIVER_TIMEOUT_S  # a queue must hide a message at least as long as the function that handles it may run
 DAYS_4_S = 4 * 86_400
 DAYS_14_S = 14 * 86_400

@@ -8,7 +8,8 @@ from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from localdev import environments
 
-OPTIONS = ("--deployed", "--until-eof")
+DEPLOYED = "--deployed"
+OPTIONS = (DEPLOYED, "--until-eof")
 
 
 def main() -> int:
@@ -19,6 +20,8 @@ def main() -> int:
         return 2
     try:
         chosen = settings.from_environment()
+        if chosen.tls_cert is not None and DEPLOYED in arguments:
+            raise SettingsError("CHRONO_TLS_CERT", f"is not for {DEPLOYED}: on AWS it is API Gateway that speaks TLS")
         needs_emulator = chosen.endpoint_url is None
         wanted = (environments.PRODUCT, environments.EMULATOR) if needs_emulator else (environments.PRODUCT,)
         environments.ensure(wanted)

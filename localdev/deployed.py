@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from chalicelib.adapters.aws.clients import Clients
-from chalicelib.settings import LOCAL_PAGE_TOKEN_SECRET
-from infra.cloudformation import SECRET_PARAMETER
+from chalicelib.settings import LOCAL_PAGE_TOKEN_SECRET, VARIABLES
+from infra.cloudformation import API, SECRET_PARAMETER, WORKERS
 from infra.package import package
 from localdev.invocations import scheduled_event
 
@@ -20,24 +20,47 @@ BUCKET = "chronowatch-deployments"
 TEMPLATE_KEY = "template.json"
 TIMEOUT_S = 60.0
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+PAGE_TOKENS = "CHRONO_PAGE_TOKEN_SECRET"  # a parameter of the stack
+# What Lambda or the stage says to the functions, and what is the supervisor's. The rest is the caller's choice.
+NOT_THEIRS = ("AWS_", "CHRONO_STAGE", "CHRONO_HTTP_", "CHRONO_TLS_", "CHRONO_EMULATOR_", "CHRONO_DATA_DIR", PAGE_TOKENS)
 
 
 class DeployFailed(Exception):
     """Raised when the stack does not come up; the message is one line."""
 
 
-def deploy(clients: Clients, data_dir: Path, say: Callable[[str], None]) -> str:
-    """Package, upload, create or update the stack; the path under which its API answers. Raises DeployFailed."""
+def deploy(clients: Clients, data_dir: Path, env: Mapping[str, str], say: Callable[[str], None]) -> str:
+    """Package, upload, create or update the stack; the path under which its API answers. The functions get what
+    ``env`` chooses. Raises DeployFailed."""
     made = package(STAGE, "cloudformation", data_dir / "package")
     say(f"packaged: {made.zip} ({made.zip.stat().st_size / 1e6:.1f} MB)")
     template = json.loads(made.template.read_text())
     _spell_out_any_method(template)
+    _choose(template, env)
     _upload(clients.get("s3"), made.zip, template)
-    outputs = _stack(clients.get("cloudformation"), f"{clients.get('s3').meta.endpoint_url}/{BUCKET}/{TEMPLATE_KEY}")
+    url = f"{clients.get('s3').meta.endpoint_url}/{BUCKET}/{TEMPLATE_KEY}"
+    outputs = _stack(clients.get("cloudformation"), url, env.get(PAGE_TOKENS) or LOCAL_PAGE_TOKEN_SECRET)
     api = template["Resources"]["RestAPI"]["Properties"]["StageName"]
     _sweep_once(clients.get("lambda", read_timeout_s=TIMEOUT_S))
     say(f"deployed: stack {STACK}, REST API {outputs['RestAPIId']}")
     return f"/restapis/{outputs['RestAPIId']}/{api}/_user_request_"
+
+
+def first_key(clients: Clients) -> str | None:
+    """The first admin key, asked for as an operator on AWS does; None where there ever was one. Raises DeployFailed."""
+    functions = clients.get("lambda", read_timeout_s=TIMEOUT_S)
+    answer = functions.invoke(FunctionName=f"chronowatch-{STAGE}-api", Payload=json.dumps({"chronowatch": "first_key"}))
+    made = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer or "made" not in made:
+        raise DeployFailed("the first admin key could not be made: see the log of the function api")
+    return str(made["key"]) if made["made"] else None
+
+
+def _choose(template: dict[str, Any], env: Mapping[str, str]) -> None:
+    """Hand on to the functions what the caller chose for the service."""
+    chosen = {name: env[name] for name in VARIABLES if name in env and not name.startswith(NOT_THEIRS)}
+    for function in (API, *WORKERS):
+        template["Resources"][function]["Properties"]["Environment"]["Variables"].update(chosen)
 
 
 def _spell_out_any_method(template: dict[str, Any]) -> None:
@@ -68,12 +91,12 @@ def _upload(s3: Any, archive: Path, template: dict[str, Any]) -> None:
     s3.put_object(Bucket=BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template).encode())
 
 
-def _stack(cloudformation: Any, template_url: str) -> dict[str, str]:
+def _stack(cloudformation: Any, template_url: str, page_token_secret: str) -> dict[str, str]:
     """Create the stack, or bring it up to date; its outputs."""
     arguments = {
         "StackName": STACK,
         "TemplateURL": template_url,
-        "Parameters": [{"ParameterKey": SECRET_PARAMETER, "ParameterValue": LOCAL_PAGE_TOKEN_SECRET}],
+        "Parameters": [{"ParameterKey": SECRET_PARAMETER, "ParameterValue": page_token_secret}],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
     if _status(cloudformation) is None:

@@ -3,16 +3,19 @@
 - Stream records of PartiQL writes, which is how executions are written.
 - Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
 - A server whose parser of HTTP is not in Python: each call takes two thirds of the time.
+- What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
 
-Runs in the emulator's own environment, by path: it imports nothing of ours. Should another release of the emulator have
-other insides, it starts as it is, and says so in its log.
+Runs in the emulator's own environment, by path: it imports nothing else of ours. Should another release of the
+emulator have other insides, it starts as it is, and says so in its log.
 
 When its standard input is a pipe, the pipe's end stops it as SIGTERM does: its parent is gone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import importlib.util
 import logging
 import os
 import re
@@ -21,10 +24,13 @@ import stat
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 SAVE_MOST_S = 60  # as localdev/emulator.py waits
 RETENTION_S = 120  # the emulator keeps records in memory; the reader comes every two seconds
+COUNTED_MOST = 1000  # members of an index of keys that lie on one page for certain: it has a megabyte
 SORTED_FROM = 64  # members of a partition that is worth an order of its own
 
 log = logging.getLogger("ministack_extended")
@@ -56,7 +62,7 @@ def _streaming(dynamodb: Any, write: Callable[..., Any], emit: Callable[..., Non
 
 
 def _stored(dynamodb: Any, table: dict[str, Any], parsed: dict[str, Any]) -> Any:
-    """A copy of the item that a statement names, as it lies in the table."""
+    """The item that a statement names, as it lies in the table."""
     if parsed["op"] == "INSERT":
         item = parsed.get("item", {})
         item = item["M"] if set(item) == {"M"} else item
@@ -65,7 +71,8 @@ def _stored(dynamodb: Any, table: dict[str, Any], parsed: dict[str, Any]) -> Any
         pk, sk, _, wrong = dynamodb._partiql_key_target(table, parsed)
         if wrong:
             return None
-    return copy.deepcopy(table["items"].get(pk, {}).get(sk))
+    found = table["items"].get(pk, {}).get(sk)
+    return None if found is None else dict(found)  # a stored item's values are replaced and never changed
 
 
 # -- sorted partitions
@@ -81,6 +88,9 @@ _CONDITION = re.compile(
     r"|begins_with\s*\(\s*(?P<begins>[#\w]+)\s*,\s*(?P<prefix>:\w+)\s*\)"
     r"))?\s*\)?",
     re.IGNORECASE,
+)
+_COUNTING = frozenset(
+    {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "Select", "Limit"}
 )
 _writing = threading.RLock()  # the emulator expires items in a thread of its own
 
@@ -131,8 +141,17 @@ class _Sorted(dict[Any, Any]):
 
 def add_sorted_partitions(dynamodb: Any) -> None:
     """Let queries read their page and not the partition. Raises AttributeError when the emulator is another."""
-    query = dynamodb._query
-    for name in ("_tables", "_index_members", "_index_def", "_index_key_lists", "_index_order_keys", "_sort_key_value"):
+    query, evaluate = dynamodb._query, dynamodb._evaluate_condition
+    trusted: list[str] = []  # while a page is read: the condition that all of its members meet, once one was judged
+    for name in (
+        "_tables",
+        "_index_members",
+        "_index_def",
+        "_index_key_lists",
+        "_index_order_keys",
+        "_sort_key_value",
+        "json_response",
+    ):
         getattr(dynamodb, name)
 
     def query_in_order(data: dict[str, Any]) -> Any:
@@ -141,11 +160,26 @@ def add_sorted_partitions(dynamodb: Any) -> None:
             if found is None:
                 return query(data)
             partition, shown = found
+            if _only_counts(dynamodb, data, len(shown)):
+                return dynamodb.json_response({"Count": len(shown), "ScannedCount": len(shown)})
             partition.window = shown
+            condition = data["KeyConditionExpression"]
+
+            def evaluate_once(expression: Any, *more: Any, **named: Any) -> Any:
+                if expression != condition or named.get("slot") != "KeyConditionExpression":
+                    return evaluate(expression, *more, **named)
+                if not trusted:
+                    trusted.append(condition)
+                    return evaluate(expression, *more, **named)
+                return True
+
+            dynamodb._evaluate_condition = evaluate_once
             try:
                 return query(data)
             finally:
                 partition.window = None
+                dynamodb._evaluate_condition = evaluate
+                trusted.clear()
 
     dynamodb._query = query_in_order
 
@@ -185,6 +219,18 @@ def _page(dynamodb: Any, data: dict[str, Any]) -> tuple[_Sorted, list[Any]] | No
         if limit is not None:
             low = max(low, high - limit)
     return partition, [key for _, key in partition.order[low:high]]
+
+
+def _only_counts(dynamodb: Any, data: dict[str, Any], count: int) -> bool:
+    """Whether a query asks for nothing but how many members there are, of an index of keys whose page is not full."""
+    index = dynamodb._index_def(dynamodb._tables[data["TableName"]], data.get("IndexName"))
+    return (
+        data.get("Select") == "COUNT"
+        and data.keys() <= _COUNTING
+        and index is not None
+        and index["Projection"].get("ProjectionType") == "KEYS_ONLY"
+        and count < min(data.get("Limit") or COUNTED_MOST, COUNTED_MOST)
+    )
 
 
 def _partition(
@@ -253,6 +299,21 @@ async def _serve(app: Any, config: Any) -> None:
     """Serve ``app`` with the settings that its own server gets."""
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """One that sleeps until it is to end, and does not look ten times a second."""
+
+        wake: Callable[[], object] = bool
+
+        async def main_loop(self) -> None:
+            end = asyncio.Event()
+            self.wake = partial(asyncio.get_running_loop().call_soon_threadsafe, end.set)
+            if not self.should_exit:  # a signal may have come before
+                await end.wait()
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            super().handle_exit(sig, frame)
+            self.wake()
+
     host, _, port = config.bind[0].rpartition(":")
     options = uvicorn.Config(
         app,
@@ -268,7 +329,7 @@ async def _serve(app: Any, config: Any) -> None:
         timeout_keep_alive=int(config.keep_alive_timeout),
         timeout_graceful_shutdown=int(config.graceful_timeout),
     )
-    await uvicorn.Server(options).serve()
+    await Server(options).serve()
 
 
 # -- the end
@@ -288,16 +349,34 @@ def main() -> None:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     import hypercorn.asyncio
     from ministack.app import main as start
-    from ministack.services import dynamodb
+    from ministack.services import dynamodb, sqs
 
     hypercorn.asyncio.serve = _serve
-
+    spare = _beside("ministack_statements")
+    for add in (spare.remember_statements, spare.remember_expressions, spare.copy_quickly):
+        _add(add, dynamodb)
     for add in (add_streams, add_sorted_partitions):
-        try:
-            add(dynamodb)
-        except AttributeError:
-            log.exception("this release of the emulator is not known: %s could not be done", add.__name__)
+        _add(add, dynamodb)
+    for add in (spare.look_once, spare.wake_when_sent):
+        _add(add, sqs)
     start()
+
+
+def _beside(name: str) -> Any:
+    """A module that lies beside this one. The directory itself is on no path: it holds names of other packages."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _add(add: Callable[[Any], None], service: Any) -> None:
+    try:
+        add(service)
+    except AttributeError:
+        log.exception("this release of the emulator is not known: %s could not be done", add.__name__)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """An SQS event source mapping: receives messages, calls the function, deletes what it did not report as failed.
 
 It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences.
-Messages stay invisible for as long as their invocation really runs, and an invocation is never ended by force.
+Messages are hidden for ``visibility_s`` and not for as long as the function may run; their event says so. And an
+invocation is never ended by force.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from localdev.backoff import Backoff
@@ -33,8 +34,6 @@ Message = dict[str, Any]
 @dataclass(eq=False, slots=True)
 class _Invocation:
     messages: list[Message]
-    visible_at: float  # monotonic: when SQS would give the messages to another receiver
-    gone: set[str] = field(default_factory=set)
 
 
 class SqsSource:
@@ -61,6 +60,7 @@ class SqsSource:
         self._region = region
         self._stopping = stopping
         self._slots = threading.BoundedSemaphore(CONCURRENCY)
+        self._first = threading.Lock()  # of the receiver that waits for messages: the others wait for their turn here
         self._lock = threading.Lock()
         self._running: set[_Invocation] = set()
         self._threads: list[threading.Thread] = []
@@ -68,7 +68,7 @@ class SqsSource:
     def start(self) -> None:
         """Begin receiving."""
         jobs: list[Callable[[], None]] = [self._receive_all] * RECEIVERS
-        for number, job in enumerate([*jobs, self._keep_invisible]):
+        for number, job in enumerate(jobs):
             thread = threading.Thread(target=job, name=f"sqs-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -113,7 +113,8 @@ class SqsSource:
 
     def _gather(self) -> _Invocation | None:
         """A batch: what one long poll brings, and what follows on its heels or within the window."""
-        received = self._receive(LONG_POLL_S)
+        with self._first:  # one call that waits costs the queue's server a fraction of four
+            received = [] if self._stopping.is_set() else self._receive(LONG_POLL_S)
         if not received:
             return None
         messages = list(received)
@@ -126,7 +127,7 @@ class SqsSource:
                 time.sleep(0.02)
             received = self._receive(0)
             messages += received
-        return _Invocation(messages, now + self._visibility_s)
+        return _Invocation(messages)
 
     def _receive(self, wait_s: int) -> list[Message]:
         answer = self._sqs.receive_message(
@@ -159,7 +160,7 @@ class SqsSource:
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
-            "attributes": message.get("Attributes", {}),
+            "attributes": {**message.get("Attributes", {}), "VisibilityTimeout": str(self._visibility_s)},
             "messageAttributes": message.get("MessageAttributes", {}),
             "md5OfBody": message.get("MD5OfBody", ""),
             "eventSource": "aws:sqs",
@@ -176,17 +177,6 @@ class SqsSource:
                 except Exception as problem:  # a message that stays is harmless: it will be seen to be done
                     _log.debug("deleting %d messages failed: %s", len(chunk), problem)
                     time.sleep(0.1 * 2**attempt)
-
-    def _keep_invisible(self) -> None:
-        """Extend the messages of long invocations when two thirds of their time are over."""
-        while not self._stopping.wait(min(1.0, self._visibility_s / 6)):
-            now = time.monotonic()
-            with self._lock:
-                long = [each for each in self._running if each.visible_at - now < self._visibility_s / 3]
-            for invocation in long:
-                done = [self._change_visibility(chunk, self._visibility_s) for chunk in _tens(invocation.messages)]
-                if all(done):
-                    invocation.visible_at = now + self._visibility_s
 
     def _change_visibility(self, messages: Sequence[Message], visibility_s: int) -> bool:
         entries = [{**entry, "VisibilityTimeout": visibility_s} for entry in _entries(messages)]

@@ -157,14 +157,20 @@ class Supervisor:
         from localdev.deployed import DeployFailed, deploy
 
         try:
-            return deploy(self._clients(), self._data, say)
+            return deploy(self._clients(), self._data, os.environ, say)
         except (DeployFailed, PackageFailed, VendorFailed) as problem:
             raise CannotStart(str(problem)) from problem
 
     def _greet_admin(self) -> None:
         """Print the first admin key, once, where keys are asked for and none was ever made. It is kept nowhere."""
-        if self._deployed or "apikey" not in self._chosen.auth.split(",") or self._chosen.bootstrap_key:
+        if "apikey" not in self._chosen.auth.split(",") or self._chosen.bootstrap_key:
             return
+        self._first_key = self._deployed_first_key() if self._deployed else self._make_first_key()
+        if self._first_key is not None:
+            say("First admin key of tenant default. It is shown this once:")
+            say(f"  {self._first_key}")
+
+    def _make_first_key(self) -> str | None:
         from chalicelib import bootstrap
         from chalicelib.core.errors import ChronoError
         from chalicelib.usecases import keys
@@ -174,10 +180,15 @@ class Supervisor:
             made = keys.first_key(bootstrap.build(chosen))
         except ChronoError as problem:
             raise CannotStart(f"the first admin key could not be made: {problem.detail}") from problem
-        if made is not None:
-            self._first_key = made.text
-            say("First admin key of tenant default. It is shown this once:")
-            say(f"  {made.text}")
+        return None if made is None else made.text
+
+    def _deployed_first_key(self) -> str | None:
+        from localdev.deployed import DeployFailed, first_key
+
+        try:
+            return first_key(self._clients())
+        except DeployFailed as problem:
+            raise CannotStart(str(problem)) from problem
 
     def _clients(self) -> Clients:
         from chalicelib.adapters.aws.clients import Clients

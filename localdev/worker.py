@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from localdev.processes import run_child
 
+VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
 DRAIN_S = 3.0  # how long a stop waits for deliveries under way
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def prepare() -> Callable[[threading.Event], None]:
             f"arn:aws:sqs:{chosen.region}:000000000000:{queue.name}",
             deliver.handle,
             timeout_s=state.DELIVER_TIMEOUT_S,
-            visibility_s=queue.visibility_s,
+            visibility_s=VISIBILITY_AFTER_LEAD_S - (-chosen.deliver_lead_ms // 1000),
             region=chosen.region,
             stopping=stopping,
         )

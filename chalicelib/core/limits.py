@@ -15,5 +15,6 @@ INSTANT_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: the last insta
 DURATION_MAX_MS = 366 * 86_400_000
 SWEEP_PERIOD_MS = 60_000  # how often the minute rule calls
 MESSAGE_MAX_INSTANTS = 25
+QUEUE_HIDES_S = 60  # a received message, until it comes again or is hidden for another time
 QUEUE_DELAY_MAX_S = 900  # what every queue can hold a message back for; what is due later comes early, and again
 OWNER_MAX_CHARS = 128

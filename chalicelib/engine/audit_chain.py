@@ -20,7 +20,7 @@ from chalicelib.core.audit.segment import Segment, Tail
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import InvalidField, OutcomeUnknown, Unavailable
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.audit import Mark, StoredSegment
+from chalicelib.ports.stores.audit import AuditMark, StoredSegment
 
 
 def append(s: Services, tenant: str, drafts: Iterable[Draft]) -> None:
@@ -80,7 +80,7 @@ def _mark(s: Services, tenant: str) -> None:
     """Say that there will be entries without a checkpoint, before there are."""
     memory, now_ms = s.process.audit, s.clock.now_ms()
     if not memory.is_marked(tenant, now_ms, MARK_MEMORY_MS):
-        s.stores.audit.mark(Mark(tenant, now_ms))
+        s.stores.audit.mark(AuditMark(tenant, now_ms))
         memory.keep_mark(tenant, now_ms)
 
 

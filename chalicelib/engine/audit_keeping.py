@@ -28,7 +28,7 @@ from chalicelib.core.audit.segment import Segment
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.engine import audit_chain
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.audit import Mark
+from chalicelib.ports.stores.audit import AuditMark
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _complete(s: Services, left: Intent) -> None:
     audit_chain.append(s, left.tenant, [replace(left.draft, outcome=UNKNOWN, detail="recovered")])
 
 
-def _keep(s: Services, mark: Mark) -> None:
+def _keep(s: Services, mark: AuditMark) -> None:
     try:
         left = s.signer is not None and s.checkpoints is not None and _checkpoint_if_due(s, mark.tenant)
         _trim(s, mark.tenant)

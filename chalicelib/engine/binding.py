@@ -13,7 +13,8 @@ from msgspec import Struct
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import CANCELLED, PENDING, SKIPPED, Execution
 from chalicelib.core.queue_messages import Firing
-from chalicelib.core.schedules.schedule import Definition, Key, State, Verdict, VersionRef, judge, judge_snapshot
+from chalicelib.core.schedules.schedule import Definition, Key, State, VersionRef
+from chalicelib.core.schedules.verdict import Verdict, judge, judge_snapshot
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Versioned

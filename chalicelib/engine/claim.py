@@ -1,8 +1,9 @@
 """Claiming: from messages to attempts that this worker owns.
 
-A claim is two conditional writes. The first is of the schedule's state: it checks the version and takes a fencing token
-for each firing. The second is of the execution's record: its deterministic id makes a second first attempt impossible.
-Claims of a batch share their calls: one batch read of states, one batch write of states, one of records.
+A claim is a conditional write of the schedule's state. It checks the version and takes a fencing token for each firing.
+It names the span of instants that this worker now owns (``claim_spans``). What cannot be claimed so gets its record at
+once, in a second conditional write: its deterministic id makes a second first attempt impossible. Claims of a
+batch share their calls: one batch read of states, one batch write of states, one of records.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core import queue_messages
-from chalicelib.core.errors import Unavailable
+from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import CANCELLED, Execution, ExecutionKey
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
-from chalicelib.core.schedules.schedule import Definition, Key, State, Verdict
-from chalicelib.engine import binding, handoff
+from chalicelib.core.schedules.claim_span import ClaimSpan
+from chalicelib.core.schedules.schedule import Definition, Key, State
+from chalicelib.core.schedules.verdict import Verdict
+from chalicelib.engine import binding, claim_spans, handoff
 from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, execution_of, merged
 from chalicelib.engine.definitions import load_definitions
-from chalicelib.engine.resume import resume, resume_taken
+from chalicelib.engine.resume import resume, resume_claimed, resume_taken
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Versioned
 
@@ -97,18 +100,19 @@ def _claim_round(s: Services, firings: Sequence[Firing]) -> tuple[Claims, Sequen
     """One round: the claims, and the firings of schedules whose state moved meanwhile."""
     states = s.stores.schedules.states(list({f.schedule for f in firings}))
     verdicts = binding.verdicts(s, firings, states)
+    known, firings = resume_claimed(s, firings, verdicts, states)
     taken_back = _end_taken_back(s, [f for f in firings if verdicts[f] in (Verdict.DROP, Verdict.PAUSED)])
     owed = _owed(s, [f for f in firings if verdicts[f] in (Verdict.FIRE, Verdict.DELETED)], verdicts, states)
-    known = {each.firing for each in owed}
-    unknown = tuple(f for f in firings if f not in known and verdicts[f] not in (Verdict.DROP, Verdict.PAUSED))
+    defined = {each.firing for each in owed}
+    unknown = tuple(f for f in firings if f not in defined and verdicts[f] not in (Verdict.DROP, Verdict.PAUSED))
     now_ms = s.clock.now_ms()  # read once: an instant must not be in time for one test and too late for the other
     over = [each for each in owed if each.deleted or each.is_past(now_ms)]
-    settled = _insert(s, [(each.firing, _settled(s, each, now_ms)) for each in over]) if over else NOTHING
+    settled, contended = _settle(s, over, now_ms) if over else (NOTHING, [])
     fire = [each for each in owed if not each.deleted and not each.is_past(now_ms)]
     due = _without_far(s, fire, now_ms)
     repeated, fresh = _without_repeated(s, due, now_ms)
-    taken, contended = _take(s, fresh)
-    return merged([Claims(unknown=unknown), taken_back, settled, repeated, taken]), contended
+    taken, lost = _take(s, fresh)
+    return merged([Claims(unknown=unknown), known, taken_back, settled, repeated, taken]), [*contended, *lost]
 
 
 def _owed(
@@ -131,6 +135,14 @@ def _end_taken_back(s: Services, firings: Sequence[Firing]) -> Claims:
     by_key = {execution_of(f): f for f in firings}
     found = s.stores.executions.get(list(by_key))
     return merged(resume(s, by_key[key], record) for key, record in found.items() if record.is_open)
+
+
+def _settle(s: Services, over: Sequence[_Owed], now_ms: int) -> tuple[Claims, list[Firing]]:
+    """Write down firings that will not be delivered; and those whose schedule's state was lost to another writer."""
+    there = claim_spans.reach(s, [(each.state, each.firing.at_ms) for each in over])
+    won = [each for each in over if each.firing.schedule in there]
+    settled = _insert(s, [(each.firing, _settled(s, each, now_ms)) for each in won])
+    return settled, [each.firing for each in over if each.firing.schedule not in there]
 
 
 def _settled(s: Services, owed: _Owed, now_ms: int) -> Execution:
@@ -173,12 +185,14 @@ def _without_repeated(s: Services, due: Sequence[_Owed], now_ms: int) -> tuple[C
 
 class _Share(Struct, frozen=True):
     """The firings of one schedule in a batch: those to claim ``now``, and the late ones to hold back until their slots.
-    With them the state to write first, in place of ``state``."""
+    With them the state to write first, in place of ``state``, and the ``span`` that it names (None: records follow)."""
 
     state: State
     now: Sequence[_Owed]
     held: Sequence[tuple[_Owed, int]]
     moved: State
+    span: ClaimSpan | None = None
+    settled: frozenset[ClaimSpan] = frozenset()
 
 
 def _take(s: Services, fresh: Sequence[_Owed]) -> tuple[Claims, list[Firing]]:
@@ -187,8 +201,9 @@ def _take(s: Services, fresh: Sequence[_Owed]) -> tuple[Claims, list[Firing]]:
     for each in sorted(fresh, key=lambda one: one.firing.at_ms):
         by_schedule[each.firing.schedule].append(each)
     now_ms = s.clock.now_ms()
-    shares = [_share(s, group, now_ms) for group in by_schedule.values()]
-    answers = s.stores.schedules.write_states([(share.moved, share.state.rev) for share in shares])
+    settled = claim_spans.settled_spans(s, [group[0].state for group in by_schedule.values()])
+    shares = [_share(s, group, settled.get(key, frozenset()), now_ms) for key, group in by_schedule.items()]
+    answers = _write_shares(s, shares)
     won = [share for share, is_won in zip(shares, answers, strict=True) if is_won]
     begun = _begin(s, won)
     late = [held for share in won for held in share.held]
@@ -198,9 +213,23 @@ def _take(s: Services, fresh: Sequence[_Owed]) -> tuple[Claims, list[Firing]]:
     return merged([begun, held]), contended
 
 
-def _share(s: Services, group: Sequence[_Owed], now_ms: int) -> _Share:
+def _write_shares(s: Services, shares: Sequence[_Share]) -> list[bool]:
+    """Write the states. Where no answer came, a span that is stored is ours: it names this process and its tokens. A
+    share without one is claimed anew, since two workers may have written the same."""
+    try:
+        return s.stores.schedules.write_states([(share.moved, share.state.rev) for share in shares])
+    except OutcomeUnknown:
+        stored = s.stores.schedules.states([share.state.key for share in shares])
+        return [share.span in stored[share.state.key].spans for share in shares]
+
+
+def _share(s: Services, group: Sequence[_Owed], settled: frozenset[ClaimSpan], now_ms: int) -> _Share:
     state = group[0].state
     late = [each for each in group if catch_up.is_late(each.definition, each.firing.due_ms, now_ms)]
+    if not late and all(each.definition.overlap == "allow" for each in group):
+        span = claim_spans.new_span(s, state, [each.firing for each in group], settled, now_ms)
+        if span is not None:
+            return _Share(state, group, (), state.claimed_as(span, settled), span, settled)
     if not late:
         return _Share(state, group, (), state.claimed(len(group), group[0].firing.at_ms, group[-1].firing.at_ms))
     slots = catch_up.slots(len(late), state.paced_ms, now_ms, s.config.catch_up_per_minute)
@@ -211,33 +240,43 @@ def _share(s: Services, group: Sequence[_Owed], now_ms: int) -> _Share:
         moved = state.claimed(len(now), now[0].firing.at_ms, now[-1].firing.at_ms)
     else:
         moved = replace(state, rev=state.rev + 1)
-    return _Share(state, now, held, replace(moved, paced_ms=slots[-1]))
+    reached_ms = max(state.reached_ms, group[-1].firing.at_ms)
+    return _Share(state, now, held, replace(moved, paced_ms=slots[-1], reached_ms=reached_ms))
 
 
 def _begin(s: Services, won: Sequence[_Share]) -> Claims:
-    """Write the first attempts: their schedules' tokens are taken."""
-    begun = [
-        (each, _first_attempt(s, each, share.state.fence + 1 + number))
-        for share in won
+    """Begin the first attempts: their schedules' tokens are taken. Those of no span are written."""
+    for share in won:
+        if share.span is not None:
+            s.process.spans.begin(share.state.key, share.span, share.settled)
+    owned = [_claimed(each, record) for each, record in _first_attempts(s, [share for share in won if share.span])]
+    begun = _first_attempts(s, [share for share in won if share.span is None])
+    answers = s.stores.executions.insert([record for _, record in begun])
+    owned += [_claimed(each, record) for (each, record), new in zip(begun, answers, strict=True) if new]
+    taken = [(each.firing, record) for (each, record), new in zip(begun, answers, strict=True) if not new]
+    return merged([Claims(claimed=tuple(owned)), resume_taken(s, taken)])
+
+
+def _claimed(owed: _Owed, record: Execution) -> Claimed:
+    return Claimed(record, owed.definition, owed.state.epoch, record.due_ms)
+
+
+def _first_attempts(s: Services, shares: Sequence[_Share]) -> list[tuple[_Owed, Execution]]:
+    return [
+        (each, _first_attempt(s, each, share.state.fence + 1 + number, in_span=share.span is not None))
+        for share in shares
         for number, each in enumerate(share.now)
     ]
-    answers = s.stores.executions.insert([record for _, record in begun])
-    claimed = tuple(
-        Claimed(record, each.definition, each.state.epoch, record.due_ms)
-        for (each, record), new in zip(begun, answers, strict=True)
-        if new
-    )
-    taken = [(each.firing, record) for (each, record), new in zip(begun, answers, strict=True) if not new]
-    return merged([Claims(claimed=claimed), resume_taken(s, taken)])
 
 
-def _first_attempt(s: Services, owed: _Owed, token: int) -> Execution:
+def _first_attempt(s: Services, owed: _Owed, token: int, in_span: bool) -> Execution:
     """The record of a claim. One reading of the clock decides when it was made and how long it protects the attempt:
-    see ``catch_up.keeps_its_time``."""
+    see ``catch_up.keeps_its_time``. What is claimed in a span is not written. It is protected from its
+    instant on, as others work that out, although this process may have stood still since."""
     now_ms = s.clock.now_ms()
     record = handoff.new_record(s, owed.definition, owed.state.shard, owed.firing.at_ms, now_ms)
-    claimed = journal.claim(record, s.config.instance, token, now_ms)
-    return replace(claimed, rev=1, mends=bool(owed.state.outcome))
+    claimed = journal.claim(record, s.config.instance, token, record.due_ms if in_span else now_ms)
+    return replace(claimed, rev=0 if in_span else 1, mends=bool(owed.state.outcome))
 
 
 def _hold_back(s: Services, held: Sequence[tuple[_Owed, int]], now_ms: int) -> Claims:

@@ -46,15 +46,23 @@ class OwedNotice(NamedTuple):
     cancelled: Execution
 
 
+class Leased(NamedTuple):
+    """An item whose attempt is another worker's until ``until_ms``: then, if that one died, it is taken over."""
+
+    item: Item
+    until_ms: int
+
+
 class Claims(Struct, frozen=True):
     """What became of the items of a batch; what is over, or in the care of others, is not named.
 
-    ``redeliver``: another worker's attempt may still live, or a write was lost too often, so the queue must bring the
-    item again. ``unknown``: its version or record is not written (yet).
+    ``redeliver``: a write was lost too often, so the queue must bring the item again. ``leased``: another worker has
+    claimed it, and protects it until an instant. ``unknown``: its version or record is not written (yet).
     """
 
     claimed: tuple[Claimed, ...] = ()
     redeliver: tuple[Item, ...] = ()
+    leased: tuple[Leased, ...] = ()
     unknown: tuple[Item, ...] = ()
     notices: tuple[OwedNotice, ...] = ()
 
@@ -70,6 +78,7 @@ def merged(parts: Iterable[Claims]) -> Claims:
     return Claims(
         claimed=tuple(chain.from_iterable(part.claimed for part in some)),
         redeliver=tuple(chain.from_iterable(part.redeliver for part in some)),
+        leased=tuple(chain.from_iterable(part.leased for part in some)),
         unknown=tuple(chain.from_iterable(part.unknown for part in some)),
         notices=tuple(chain.from_iterable(part.notices for part in some)),
     )

@@ -12,6 +12,7 @@ from chalicelib.core.executions.execution import Execution, ExecutionKey, versio
 from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.schedule import Definition
+from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
@@ -24,8 +25,9 @@ CHAIN_HINT_MS = 2_000
 
 
 def load(s: Services, key: ExecutionKey, versions: Sequence[str] | None = None) -> Execution:
-    """One execution, at one of ``versions`` (None: any). Raises NotFound, PreconditionFailed."""
-    found = s.stores.executions.get([key]).get(key)
+    """One execution, also one that is only claimed, at one of ``versions`` (None: any). Raises NotFound,
+    PreconditionFailed."""
+    found = s.stores.executions.get([key]).get(key) or claim_spans.pending(s, key)
     if found is None:
         raise NotFound(f"there is no execution {key.id}")
     check_version(found, versions)
@@ -57,7 +59,7 @@ def cancel_running(
 
     done = end(s, found, versions, cancelled, before_write)
     if done.attempts and done.target_type in s.targets:
-        s.targets[done.target_type].cancel(done.id)
+        s.targets[done.target_type].cancel(done.id, done.attempt)
     return done
 
 
@@ -106,6 +108,6 @@ def recheck_claims(s: Services, cancelled: Execution, due_ms: int) -> None:
         moved = replace(state, rev=state.rev + 1, epoch=state.epoch + 1)
         if s.stores.schedules.write_states([(moved, state.rev)])[0]:
             break
-    rechecked_until_ms = s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1  # a worker that has looked already sends it now
-    if rechecked_until_ms - 2 * RECHECK_AHEAD_MAX_MS <= due_ms <= rechecked_until_ms:
-        s.clock.sleep_until(rechecked_until_ms)
+    until_ms, drift_ms = s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1, s.config.max_drift_ms
+    if until_ms - 2 * RECHECK_AHEAD_MAX_MS - drift_ms <= due_ms <= until_ms + drift_ms:
+        s.clock.sleep_until(until_ms)  # a worker that has rechecked it already sends it by then

@@ -16,7 +16,7 @@ from chalicelib.core.executions.execution import MISSED, SKIPPED, Execution, Exe
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Message
 from chalicelib.core.schedules import jitter
-from chalicelib.core.schedules.schedule import Definition
+from chalicelib.core.schedules.schedule import Definition, State
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Outgoing
 
@@ -25,7 +25,7 @@ class Owed(Struct, frozen=True):
     """Some instants of one schedule that must be handed off."""
 
     definition: Definition
-    shard: int
+    state: State
     instants: Sequence[int]
 
 
@@ -37,17 +37,25 @@ def enqueue(s: Services, messages: Sequence[Message]) -> None:
         s.queue.send(outgoing)
 
 
+def too_old(definition: Definition, instants: Sequence[int], now_ms: int) -> list[int]:
+    """Those of ``instants`` that must not be delivered any more."""
+    due = [(at_ms, firing_of(definition, at_ms).due_ms) for at_ms in instants]
+    return [at_ms for at_ms, due_ms in due if catch_up.is_past_window(definition, due_ms, now_ms)]
+
+
 def hand_off(s: Services, owed: Sequence[Owed], now_ms: int) -> None:
-    """Queue the instants that may still be delivered; write those that are too old into the journal as missed."""
+    """Queue the instants that may still be delivered; write those that are too old into the journal as missed. The
+    states must have reached these: see ``claim_spans``."""
     firings: list[Firing] = []
     missed: list[tuple[Execution, Definition]] = []
     for item in owed:
-        for at_ms in item.instants:
-            firing = firing_of(item.definition, at_ms)
-            if catch_up.is_past_window(item.definition, firing.due_ms, now_ms):
-                missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))
-            else:
-                firings.append(firing)
+        # What was claimed may be without a record: that is for a claim to end, or to put back.
+        gone = {at_ms for at_ms in too_old(item.definition, item.instants, now_ms) if not item.state.span_at(at_ms)}
+        firings += [firing_of(item.definition, at_ms) for at_ms in item.instants if at_ms not in gone]
+        missed += [
+            (missed_record(s, item.definition, item.state.shard, at_ms, now_ms), item.definition)
+            for at_ms in sorted(gone)
+        ]
     enqueue(s, queue_messages.pack(firings, s.config.slot_gap_ms))
     answers = s.stores.executions.insert([record for record, _ in missed])
     _put_back(s, [item for item, new in zip(missed, answers, strict=True) if not new])

@@ -68,7 +68,7 @@ def _marked(state: State, execution: Execution) -> State | None:
 
 def _newest(s: Services, state: State, execution: Execution) -> Execution:
     """``execution``, or one claimed for a later instant that has ended already: the last one decides."""
-    last_ms = max((last for _, last in state.claims), default=0)
+    last_ms = state.last_claimed_ms
     if last_ms <= execution.firing_ms:
         return execution
     keys = [ExecutionKey(state.tenant, state.id, last_ms, manual) for manual in (False, True)]

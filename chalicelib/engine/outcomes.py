@@ -63,6 +63,9 @@ def update_surely(s: Services, writes: Sequence[tuple[Execution, int]]) -> list[
             if attempt == WRITE_ATTEMPTS - 1:
                 raise
             continue
+        for record, expected_rev in writes:
+            if not expected_rev:  # by whom ever: there is a record now
+                s.process.spans.recorded(record.key_of_schedule, record.fencing_token)
         return answers if attempt == 0 else _was_written(s, writes, answers)
     raise AssertionError("unreachable")
 

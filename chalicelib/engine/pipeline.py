@@ -1,6 +1,6 @@
 """The way of a firing, top to bottom. Each step is a module of its own.
 
-    claim          take a fencing token and write the record: this worker owns the attempt   claim.py
+    claim          take a fencing token in the state: this worker owns the attempt           claim.py
     prepare        serialise the event; let its target resolve, connect, read its secret     prepare.py
     wait           until a few milliseconds before the instant                               Tasks.at
     recheck        end what was paused, edited or deleted since; then wait for the instant   recheck.py
@@ -11,7 +11,7 @@
     follow up      set off the next run, the one that waited, a pause after failures         follow_ups.py
 
 A message is answered only when each of its firings is over, or in the care of others; otherwise the queue brings it
-again. So a worker may die anywhere in here: the message comes back, finds the record, and goes on from it.
+again. So a worker may die anywhere in here: the message comes back, finds the claim or the record, and goes on from it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 # A message may arrive before the write that makes it true (queue first, write second): how long to wait for that write
 # before the message goes back to the queue, in growing steps.
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
+TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
 RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 
 
@@ -55,7 +56,7 @@ class _Job(NamedTuple):
 def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
     """Take queued items all the way. Returns those that the queue must bring again."""
     claims = claim(s, items)  # claim
-    jobs, again = _start(s, claims), set(claims.redeliver)
+    jobs, again, leased = _start(s, claims), set(claims.redeliver), list(claims.leased)
     for wait_ms in UNKNOWN_WAITS_MS:
         if not claims.unknown:
             break
@@ -63,7 +64,18 @@ def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
         claims = claim(s, claims.unknown)
         jobs += _start(s, claims)
         again.update(claims.redeliver)
+        leased += claims.leased
     again.update(item for item in claims.unknown if _may_still_come(s, item))
+    for _ in range(TAKEOVER_ROUNDS):
+        if not leased:
+            break
+        s.clock.sleep_until(min(each.until_ms for each in leased))
+        over = [each for each in leased if each.until_ms <= s.clock.now_ms()]
+        claims = claim(s, [each.item for each in over])  # of workers that died; of others nothing is left to claim
+        jobs += _start(s, claims)
+        again.update(claims.redeliver, claims.unknown)
+        leased = [*(each for each in leased if each not in over), *claims.leased]
+    again.update(each.item for each in leased)
     failed = _failed(jobs)
     again.update(item for item in items if failed and execution_of(item) in failed)
     return again
@@ -96,9 +108,10 @@ def _fire(s: Services, due_ms: int, group: Sequence[Ready]) -> None:
     standing = recheck(s, group)  # recheck
     calls = _calls_for(s, standing)
     s.clock.sleep_until(due_ms)  # wait: nothing is sent before its instant
-    if s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS:  # this worker stood still, or the tables did
-        standing = recheck(s, standing)
-        calls = _calls_for(s, standing)
+    is_old = s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS  # this worker stood still, or the tables did
+    sendable = recheck(s, standing) if is_old else in_time(s, standing)
+    if sendable is not standing:
+        standing, calls = sendable, _calls_for(s, sendable)
     admission.submit(s, calls)  # admit; each call dispatches itself when its turn has come
     supervising = [partial(in_flight.supervise, s, share) for share in in_flight.supervised_together(calls)]
     in_slots = [partial(_fire_in_slot, s, ready) for ready in standing if not ready.claimed.may_overlap]

@@ -40,7 +40,18 @@ def recheck(s: Services, group: Sequence[Ready]) -> list[Ready]:
     if len(standing) < len(group):
         changed = [r for r in group if epochs.get(r.claimed.key) != r.claimed.epoch]
         standing += [again for r in changed if (again := _reconsidered(s, r)) is not None]
-    return in_time(s, standing)
+    return in_time(s, _still_ours(s, standing))
+
+
+def _still_ours(s: Services, standing: list[Ready]) -> list[Ready]:
+    """Without those whose claims have run out and were taken over: this worker stood still."""
+    now_ms = s.clock.now_ms()
+    expired = [r.claimed.execution for r in standing if not r.claimed.execution.leased(now_ms)]
+    if not expired:
+        return standing
+    found = s.stores.executions.get([e.key for e in expired])
+    lost = {e.key for e in expired if (found[e.key].rev if e.key in found else 0) != e.rev}
+    return [r for r in standing if r.claimed.execution.key not in lost]
 
 
 def in_time(s: Services, group: list[Ready]) -> list[Ready]:
@@ -83,6 +94,8 @@ def _reconsidered(s: Services, ready: Ready) -> Ready | None:
     """The schedule changed between claim and instant: judge again by the version in force at the instant."""
     claimed = ready.claimed
     mine = s.stores.executions.get([claimed.execution.key]).get(claimed.execution.key)
+    if mine is None and not claimed.execution.rev:
+        mine = claimed.execution  # an end or a takeover would have written its record
     if mine is None or mine.rev != claimed.execution.rev:
         if mine is not None and not mine.is_open:
             chain(s, mine)  # a caller cancelled it: a DELAY schedule goes on from there

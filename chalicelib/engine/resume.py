@@ -6,7 +6,7 @@ whose lease has run out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,10 +15,11 @@ from chalicelib.core.executions.execution import MISSED, Execution, is_listed_op
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
-from chalicelib.core.schedules.schedule import Definition, State, Verdict
-from chalicelib.engine import binding, handoff
+from chalicelib.core.schedules.schedule import Definition, Key, State
+from chalicelib.core.schedules.verdict import Verdict
+from chalicelib.engine import binding, claim_spans, handoff
 from chalicelib.engine.binding import Unbound
-from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, OwedNotice, merged
+from chalicelib.engine.claimed import NOTHING, Claimed, Claims, Item, Leased, OwedNotice, execution_of, merged
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, write_outcomes
@@ -39,7 +40,7 @@ def resume(s: Services, item: Item, found: Execution) -> Claims:
     if found.retry_at_ms is not None:
         return _retry_when_due(s, item, found, now_ms)
     if found.leased(now_ms - s.config.max_drift_ms):
-        return _left_to_its_owner(item, found)
+        return _left_to_its_owner(s, item, found)
     return _take_over(s, item, found, now_ms)
 
 
@@ -60,11 +61,41 @@ def resume_taken(s: Services, taken: Sequence[tuple[Firing, Execution]]) -> Clai
     return merged(parts)
 
 
-def _left_to_its_owner(item: Item, found: Execution) -> Claims:
+def resume_claimed(
+    s: Services, firings: Sequence[Firing], verdicts: Mapping[Firing, Verdict], states: Mapping[Key, State]
+) -> tuple[Claims, Sequence[Firing]]:
+    """Go on with firings that were claimed before; and those that were not. One whose record an edit took out is none
+    of either: it may have to be put back."""
+    known = [f for f in firings if verdicts[f] is not Verdict.UNKNOWN and states[f.schedule].span_at(f.at_ms)]
+    if not known:
+        return NOTHING, firings
+    records = s.stores.executions.get([execution_of(f) for f in known])
+    unwritten = {Versioned(f.schedule, f.version) for f in known if execution_of(f) not in records}
+    definitions = load_definitions(s, unwritten) if unwritten else {}
+    parts, gone_on = [], set()
+    for firing in known:
+        found = records.get(execution_of(firing))
+        definition = definitions.get(Versioned(firing.schedule, firing.version))
+        if found is None and definition is not None:
+            found = claim_spans.shadow(s, definition, states[firing.schedule], firing.at_ms)
+        if found is None:
+            parts.append(Claims(unknown=(firing,)))
+        elif handoff.is_taken_out(found, firing.version):
+            continue
+        elif found.is_open or verdicts[firing] not in (Verdict.DROP, Verdict.PAUSED):
+            parts.append(resume(s, firing, found))
+        gone_on.add(firing)
+    return merged(parts), [f for f in firings if f not in gone_on]
+
+
+def _left_to_its_owner(s: Services, item: Item, found: Execution) -> Claims:
     """Its attempt lives, so only its owner may end it."""
     if isinstance(item, Run) and item.attempt > found.attempt:
         return Claims(unknown=(item,))  # queued before the attempt before it was written off, which is about to happen
-    return NOTHING if is_listed_open(found) else Claims(redeliver=(item,))  # what is listed open, reconcile finds
+    if is_listed_open(found):
+        return NOTHING  # reconcile finds it
+    assert found.lease_until_ms is not None
+    return Claims(leased=(Leased(item, found.lease_until_ms + s.config.max_drift_ms),))
 
 
 def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) -> Claims:
@@ -121,10 +152,17 @@ def _next_attempt(
         if isinstance(bound, Unbound):
             return _end(s, item, binding.ended_unbound(judged, bound, s.clock.now_ms()), expected_rev)
         if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):
-            return _end(s, item, journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE), expected_rev)
+            missed = journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE)
+            return _end(s, item, replace(missed, version=bound.definition.version), expected_rev)
         assert state is not None
+        slot_ms = _slot_ms(s, state, bound.definition, dead)
+        if slot_ms is not None and slot_ms > s.clock.now_ms():
+            if s.stores.schedules.write_states([(replace(state, rev=state.rev + 1, paced_ms=slot_ms), state.rev)])[0]:
+                return _put_off(s, item, record, expected_rev, slot_ms)
+            continue
         token = state.fence + 1
         moved = state.claimed(1, record.firing_ms, record.firing_ms)
+        moved = moved if slot_ms is None else replace(moved, paced_ms=slot_ms)
         if s.stores.schedules.write_states([(moved, state.rev)])[0]:
             begun = _begun(s, record, bound.definition, state, token, expected_rev)
             if not s.stores.executions.update([(begun, expected_rev)])[0]:
@@ -132,6 +170,22 @@ def _next_attempt(
             return Claims(claimed=(Claimed(begun, bound.definition, state.epoch, record.due_ms),))
         # Another claim of the schedule was faster: the token after its own is as good.
     return Claims(redeliver=(item,))
+
+
+def _slot_ms(s: Services, state: State, definition: Definition, dead: Execution | None) -> int | None:
+    """The catch-up slot of what a dead worker had only claimed, when it is late by now; None: it needs none."""
+    now_ms = s.clock.now_ms()
+    if dead is None or dead.is_bound or not catch_up.is_late(definition, dead.due_ms, now_ms):
+        return None
+    return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]
+
+
+def _put_off(s: Services, item: Item, record: Execution, expected_rev: int, slot_ms: int) -> Claims:
+    """Let a late firing wait for its slot: queued first, written second."""
+    waiting = replace(record, rev=expected_rev + 1, retry_at_ms=slot_ms, hlc=s.ids.hlc())
+    handoff.enqueue(s, [Run(record.key, record.attempt + 1, slot_ms)])
+    won = s.stores.executions.update([(waiting, expected_rev)])[0]
+    return NOTHING if won else Claims(redeliver=(item,))
 
 
 def _end(s: Services, item: Item, ended: Execution, expected_rev: int) -> Claims:

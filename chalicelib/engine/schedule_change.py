@@ -19,6 +19,7 @@ from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
 from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import BadEnd, Definition, FailurePause, Key, Schedule, State, VersionRef
+from chalicelib.engine import claim_spans, handoff
 from chalicelib.engine.capacity import counted, exhausted, limits
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_off
@@ -116,7 +117,13 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
     if state.next_run_ms is None or state.next_run_ms >= since_ms:
         return found
     window = schedule.window(definition, state.next_run_ms, since_ms - 1, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    now_ms = s.clock.now_ms()
+    missed = handoff.too_old(definition, window.instants, now_ms)
+    there = claim_spans.reach(s, [(state, missed[-1])]) if missed else {state.key: state}
+    if state.key not in there:
+        return None
+    state = there[state.key]
+    hand_off(s, [Owed(definition, state, window.instants)], now_ms)
     moved = state.advanced(window)
     if not s.stores.schedules.write_states([(moved, state.rev)])[0]:
         return None
@@ -136,7 +143,7 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
     window = schedule.window(definition, first, until_ms, state.run_count, SETTLE_MAX_INSTANTS)
-    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())
+    hand_off(s, [Owed(definition, state, window.instants)], s.clock.now_ms())
     fresh = replace(state, status="active", next_run_ms=None, queued_ms=None)
     return replace(fresh.advanced(window), rev=state.rev)
 
@@ -163,8 +170,9 @@ def _next_since_ms(s: Services, found: Schedule) -> int:
 def _outlast_rechecks(s: Services, before: Schedule, since_ms: int) -> None:
     """Return when a change that is written can be acknowledged. All that was rechecked without seeing it has begun by
     then. That is at once for a schedule that fires nothing now."""
-    until_ms = max(since_ms, s.clock.now_ms() + RECHECK_AHEAD_MAX_MS) + 1
-    if before.definition.active and _may_fire(before, since_ms - RECHECK_AHEAD_MAX_MS, until_ms):
+    until_ms, drift_ms = max(since_ms, s.clock.now_ms() + RECHECK_AHEAD_MAX_MS) + 1, s.config.max_drift_ms
+    from_ms = since_ms - RECHECK_AHEAD_MAX_MS - drift_ms  # workers go by their own clocks
+    if before.definition.active and _may_fire(before, from_ms, until_ms + drift_ms):
         s.clock.sleep_until(until_ms)
 
 

@@ -8,7 +8,7 @@ older one can write no cursor any more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ CALL, NODE = "call", "node"
 SWEEP = "sweep"  # the work of sweeping; reconcile has leases of its own
 NODES = "#nodes"  # the tenant under which nodes are registered; no caller's tenant begins so
 WRITE_ATTEMPTS = 3
+STAMP_ATTEMPTS = 12  # all workers share that cursor
 
 
 class HeldShard(NamedTuple):
@@ -107,14 +108,26 @@ def write(s: Services, before: LeaseItem | None, after: LeaseItem) -> bool:
     return s.stores.leases.save(after.tenant, after.name, lease_document.write(stamped), after.rev, expected_rev)
 
 
-def sweep_cursor(shard: int) -> str:
-    """The name of the cursor that says when a shard was last swept."""
-    return f"{SWEEP}#{shard}"
-
-
 def swept_at_ms(s: Services) -> list[int | None]:
     """When each shard was last swept; None for one that never was. Raises Unavailable."""
-    return [s.stores.cursors.load(sweep_cursor(shard)).values.get("at_ms") for shard in range(s.config.shards)]
+    values = s.stores.cursors.load(SWEEP).values
+    return [values.get(f"at_ms#{shard}") for shard in range(s.config.shards)]
+
+
+def stamp_swept(s: Services, swept: Sequence[HeldShard]) -> Sequence[HeldShard]:
+    """Note in the one cursor of all shards that these were swept now. Returns those that were not noted, since a later
+    owner has noted them already, or others wrote the cursor first again and again."""
+    fenced: Sequence[HeldShard] = ()
+    for _ in range(STAMP_ATTEMPTS if swept else 0):
+        cursor, now_ms = s.stores.cursors.load(SWEEP), s.clock.now_ms()
+        fenced = [held for held in swept if cursor.values.get(f"token#{held.shard}", 0) > held.fencing_token]
+        noted = dict(cursor.values)
+        for held in swept:
+            if held not in fenced:
+                noted |= {f"at_ms#{held.shard}": now_ms, f"token#{held.shard}": held.fencing_token}
+        if noted == cursor.values or s.stores.cursors.save(SWEEP, noted, cursor.rev):
+            return fenced
+    return swept
 
 
 def tenant_of(work: str) -> str:

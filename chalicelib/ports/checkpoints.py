@@ -27,7 +27,7 @@ class CheckpointStore(Protocol):
         ...
 
 
-class Signer(Protocol):
+class CheckpointSigner(Protocol):
     """A key that this service can sign with, and that no table holds."""
 
     def sign(self, statement: bytes) -> Signature:

@@ -46,7 +46,7 @@ from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
 if TYPE_CHECKING:  # the functions that fire hold the store and never use it: they need not load what keys are
-    from chalicelib.ports.checkpoints import CheckpointStore, Signer
+    from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
     from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.keys import KeyStore
 
@@ -135,7 +135,7 @@ class Services(Struct, frozen=True):
     webhook_keys: WebhookKeys = NoWebhookKeys()
     sealing: Sealing = UNSEALED
     checkpoints: CheckpointStore | None = None
-    signer: Signer | None = None
+    signer: CheckpointSigner | None = None
 
 
 def assemble(
@@ -147,7 +147,7 @@ def assemble(
     webhook_keys: WebhookKeys = NoWebhookKeys(),  # noqa: B008 -- has no state
     sealing: Sealing = UNSEALED,
     checkpoints: CheckpointStore | None = None,
-    signer: Signer | None = None,
+    signer: CheckpointSigner | None = None,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(

@@ -75,7 +75,7 @@ class Target(Protocol):
         """Send now; one outcome each, in order. Never raises for a failed delivery."""
         ...
 
-    def cancel(self, execution_id: str) -> bool:
-        """Break off a delivery under way in this process, from any thread: its dispatch ends soon. False when there is
+    def cancel(self, execution_id: str, attempt: int) -> bool:
+        """Break off an attempt under way in this process, from any thread: its dispatch ends soon. False when there is
         none, or when this kind of target cannot be broken off. Never raises."""
         ...

@@ -29,6 +29,10 @@ class Tasks(Protocol):
         """Run ``job`` when the clock reaches ``unix_ms`` (at once when it has)."""
         ...
 
+    def after(self, ms: int, job: Callable[[], None]) -> Handle:
+        """Run ``job`` when so much time has passed, by a clock that never steps."""
+        ...
+
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` now, beside the caller."""
         ...

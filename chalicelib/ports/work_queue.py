@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from chalicelib.core.limits import QUEUE_HIDES_S
 from chalicelib.core.queue_messages import Message
 
 
@@ -16,11 +17,14 @@ class Outgoing(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """A message as delivered: ``receipt`` names it in the answer, ``receives`` counts its deliveries from 1."""
+    """A message as delivered: ``receipt`` names it in the answer, ``receives`` counts its deliveries from 1. ``handle``
+    names this delivery of it to ``hide``, and ``hidden_s`` is how long it stays hidden otherwise."""
 
     receipt: str
     body: str
     receives: int
+    handle: str = ""
+    hidden_s: int = QUEUE_HIDES_S
 
 
 class WorkQueue(Protocol):
@@ -32,6 +36,11 @@ class WorkQueue(Protocol):
 
         Raises Unavailable when none, OutcomeUnknown when any number of them may have been queued.
         """
+        ...
+
+    def hide(self, handles: Sequence[str], for_s: int) -> None:
+        """Hide received messages for so many whole seconds from now, shorter or longer than they would be (0: they come
+        again at once). Those that were deleted, or delivered again since, stay as they are. Raises Unavailable."""
         ...
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:

@@ -189,6 +189,15 @@ class Admission:
             self._tidy(ticket.owner, ticket.target)
             return True
 
+    def restore(self, ticket: Ticket) -> None:
+        """Put a ticket that was withdrawn back to its place in the line."""
+        with self._lock:
+            line: _Line = self._lines.setdefault(ticket.owner, OrderedDict())
+            queue = line.get(ticket.target)
+            if queue is None:
+                queue = line[ticket.target] = _Queue(ticket.submitted_ms, [])
+            insort(queue.waiting, _entry(ticket))
+
     def wait_ms(self, caps: Caps, ticket: Ticket, now_ms: float) -> int:
         """About how long a ticket that has waited in vain has still to wait. It follows from its place in the line, the
         pace of the line, and how long nothing has started at all."""
@@ -208,6 +217,11 @@ class Admission:
                 return None
             self._alarm_ms = wanted
             return wanted
+
+    def is_crowded(self, caps: Caps) -> bool:
+        """Whether something waits only because so many are being sent."""
+        with self._lock:
+            return bool(self._lines) and len(self._sending) >= caps.sending
 
     @property
     def waiting(self) -> int:

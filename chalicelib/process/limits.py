@@ -12,7 +12,10 @@ RECHECK_AHEAD_MIN_MS = 3  # a recheck begins at least so long before its instant
 SENDING_MAX = 3  # of them, those that are busy sending: more would only compete for the processor
 WATCHED_TOGETHER = 25  # deliveries that one thread sees to their end, and writes down together
 SENDING_MS = 5  # one that has not sent by then waits for the network, and is not counted as busy
+GIVE_WAY_MAX_MS = 100  # what has ended is written at most so much later while others wait to be sent
+GIVE_WAY_STEP_MS = 20
 HOLD_MAX_MS = 10_000  # a delivery waits at most so long in a worker for its turn; then the queue holds it back
+RENEW_AFTER_MS = 1_250  # the claim of one that waited this long is renewed, for as long as it may wait
 HOLD_RECHECK_MS = 1_000  # one that waited this long checks again whether its schedule was changed
 POSTPONE_MIN_MS = 2_000  # how long the queue holds back what had to wait too long, at least
 POSTPONE_MAX_MS = 60_000  # and at most: what was in its way may end sooner than was expected
@@ -23,6 +26,6 @@ KEYS_REMEMBERED_MAX = 4096  # API keys that one process remembers
 KEYS_UNKNOWN_MAX = 1024  # and ids of which it remembers that there is no such key
 LEAK_REPORTS_PER_MINUTE = 60  # keys that one process looks up for reports of leaks; a wrong checksum is free
 
-assert 2 * HOLD_MAX_MS <= ATTEMPT_LEASE_MS, "what waited its time has as long again until its claim runs out"
+assert HOLD_RECHECK_MS < RENEW_AFTER_MS < ATTEMPT_LEASE_MS, "a claim is renewed before it runs out"
 assert HOLD_RECHECK_MS < HOLD_MAX_MS
 assert POSTPONE_MIN_MS < POSTPONE_MAX_MS

@@ -16,6 +16,7 @@ from chalicelib.process.permits import Permits
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
+from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
 
@@ -38,3 +39,4 @@ class ProcessMemory(Struct, frozen=True):
     roles: RoleMemory = field(default_factory=RoleMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
     audit: AuditMemory = field(default_factory=AuditMemory)
+    spans: SpanMemory = field(default_factory=SpanMemory)

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chalicelib.core.errors import InvalidField
+from chalicelib.core.errors import InvalidField, NotFound, TooMany
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.ledger import Ledger, draw
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
-from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine import handoff
+from chalicelib.engine import claim_spans, handoff
 from chalicelib.engine.schedule_change import check_match
 from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 
 LEDGER_DEFAULT_MS = 86_400_000
+REACH_ATTEMPTS = 12
 
 
 def backfill(
@@ -52,7 +53,12 @@ def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
 
 
 def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
-    """Queue and write requested records; the ones that got a record meanwhile are not repeated."""
+    """Queue and write requested records; the ones that got a record meanwhile are not repeated. What is claimed has no
+    record yet, and nothing can be claimed without one that is asked for here: see ``claim_spans``."""
+    if not instants:
+        return 0
+    state = _reached(s, found.definition.key, instants[-1])
+    instants = [at_ms for at_ms in instants if claim_spans.shown(s, found.definition, state, at_ms) is None]
     records = [
         replace(
             handoff.new_record(s, found.definition, found.state.shard, at_ms, now_ms),
@@ -64,6 +70,17 @@ def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int)
     ]
     handoff.enqueue(s, [Run(record.key, 1, now_ms) for record in records])
     return sum(s.stores.executions.insert(records))
+
+
+def _reached(s: Services, key: Key, at_ms: int) -> State:
+    """The schedule's state, when it has come as far as an instant. Raises NotFound, TooMany."""
+    for _ in range(REACH_ATTEMPTS):
+        state = s.stores.schedules.states([key]).get(key)
+        if state is None:
+            raise NotFound(f"there is no schedule {key.id}")
+        if there := claim_spans.reach(s, [(state, at_ms)]):
+            return there[key]
+    raise TooMany("the schedule is being changed by many callers at once", code="contended")
 
 
 def executions_between(s: Services, key: Key, from_ms: int, to_ms: int) -> list[Execution]:

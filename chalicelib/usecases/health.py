@@ -31,7 +31,7 @@ class HealthNumbers(Struct, frozen=True):
 
 def reach_tables(s: Services) -> None:
     """One read. Raises Unavailable."""
-    s.stores.cursors.load(shards.sweep_cursor(0))
+    s.stores.cursors.load(shards.SWEEP)
 
 
 def swept_at_ms(s: Services) -> list[int | None]:
@@ -60,5 +60,5 @@ def _total(s: Services, now_ms: int) -> int:
         if counted >= EXACT_BELOW:
             return counted
         if from_ms <= now_ms:
-            counted += len(s.stores.executions.recent(tenant, [shard], from_ms, now_ms, TAIL_MAX, None).keys)
+            counted += s.stores.executions.count_recent(tenant, shard, from_ms, now_ms, TAIL_MAX)
     return counted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from chalicelib.core.schedules.schedule import Key, Schedule, progress
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
+from chalicelib.engine import claim_spans
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
@@ -120,7 +121,7 @@ def _in_terms_of_jobs(wanted: JobRequest, refused: InvalidField) -> InvalidField
 def get(s: Services, caller: Caller, job_id: str, permission: Permission = "schedules:read") -> Job:
     """One job, by its last execution as the journal has it. Raises NotFound, Forbidden."""
     found = schedules.get(s, caller, job_id, permission)
-    return _job(s, found, _last_of(s, found.definition.key))
+    return _job(s, found, _last_of(s, found))
 
 
 def page(
@@ -180,7 +181,8 @@ def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
     wanted = [key for keys in named.values() for key in keys]
     records = s.stores.executions.get(wanted) if wanted else {}
     last = {key: [records[k] for k in keys if k in records] for key, keys in named.items()}
-    return [_job(s, f, _newest(last.get(f.definition.key, ()))) for f in found]
+    known = [(f, last.get(f.definition.key, ())) for f in found]
+    return [_job(s, f, _claimed(s, f, several) or _newest(several)) for f, several in known]
 
 
 def _last_keys(found: Schedule, now_ms: int) -> list[ExecutionKey]:
@@ -196,14 +198,23 @@ def _newest(records: Sequence[Execution]) -> Execution | None:
     return max(attempted, key=lambda r: r.created_ms, default=None)
 
 
-def _last_of(s: Services, key: Key) -> Execution | None:
+def _last_of(s: Services, found: Schedule) -> Execution | None:
     """The last attempted execution of a schedule, by the journal."""
-    found, _ = s.stores.executions.of_schedule(key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
-    return next((e for e in found if e.state in job_status.ATTEMPTED), None)
+    records, _ = s.stores.executions.of_schedule(found.definition.key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
+    last = next((e for e in records if e.state in job_status.ATTEMPTED), None)
+    return _claimed(s, found, records) or last
 
 
 def _job(s: Services, found: Schedule, last: Execution | None) -> Job:
     return Job(found, last, job_status.status(found, last, s.clock.now_ms()))
+
+
+def _claimed(s: Services, found: Schedule, records: Iterable[Execution]) -> Execution | None:
+    """The last execution that was begun, if that was only just now: ``records`` would hold it."""
+    at_ms = job_status.last_run_ms(found, s.clock.now_ms())
+    if at_ms is None or any(r.firing_ms == at_ms for r in records):
+        return None
+    return claim_spans.shown(s, found.definition, found.state, at_ms)
 
 
 def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_match: str | None) -> Job:
@@ -217,14 +228,15 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
     if over or is_cancelled(job.schedule.definition, job.schedule.state):
         raise Conflict(f"the job is already {job.status}", code="not_cancellable")
     stopped = schedules.cancel(s, caller, job_id, reason, if_match)
-    for execution in _open_of(s, stopped.definition.key):
+    for execution in _open_of(s, stopped):
         _cancel_execution(s, caller, execution, reason)
     return get(s, caller, job_id, "schedules:write")
 
 
-def _open_of(s: Services, key: Key) -> list[Execution]:
-    found, _ = s.stores.executions.of_schedule(key, 0, s.clock.now_ms(), PAGE_MAX_ITEMS, None)
-    return [e for e in found if e.is_open]
+def _open_of(s: Services, stopped: Schedule) -> list[Execution]:
+    records, _ = s.stores.executions.of_schedule(stopped.definition.key, 0, s.clock.now_ms(), PAGE_MAX_ITEMS, None)
+    begun = _claimed(s, stopped, records)
+    return [e for e in (begun, *records) if e is not None and e.is_open]
 
 
 def _cancel_execution(s: Services, caller: Caller, execution: Execution, reason: str | None) -> None:

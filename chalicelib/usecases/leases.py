@@ -89,17 +89,17 @@ def acquire(
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
     ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. A process
-    holds so many calls and no more: beyond that, calls are answered at once, and the caller asks again. Raises
-    InvalidField, PreconditionFailed, TooMany.
+    holds so many calls, and half of them for one principal. Further ones are answered at once, and the caller asks
+    again. Raises InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")
     request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
-    if request.wait_ms == 0 or not s.process.held_calls.take():
+    if request.wait_ms == 0 or not s.process.held_calls.take(caller.principal):
         return _ask(s, request, versions, None).answer
     try:
         return _hold(s, request, versions, gone)
     finally:
-        s.process.held_calls.give_back()
+        s.process.held_calls.give_back(caller.principal)
 
 
 def _hold(

@@ -33,7 +33,7 @@ from chalicelib.engine.schedule_change import (
 )
 from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleFilter
+from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost, ScheduleFilter
 
 
 def create(
@@ -46,17 +46,23 @@ def create(
     """
     definition = draft_new(s, caller, wanted, schedule_id, allow_past)
     note_tenant(s, caller.tenant)
-    blank = find_capacity(s, None, definition, _blank_state(s, definition), None)
-    made = only_if_it_counts(definition, begin(s, definition, blank, None))
-    try:
-        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))
-    except NameTaken:
-        raise name_taken(definition) from None
-    except CapacityFull:
-        raise exhausted(s) from None
-    except RevisionLost:
-        return get(s, caller, schedule_id)
-    return made
+    for _ in range(CHANGE_ATTEMPTS):
+        blank = find_capacity(s, None, definition, _blank_state(s, definition), None)
+        made = only_if_it_counts(definition, begin(s, definition, blank, None))
+        try:
+            s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))
+        except NameTaken:
+            raise name_taken(definition) from None
+        except CapacityFull:
+            raise exhausted(s) from None
+        except RevisionLost:
+            return get(s, caller, schedule_id)
+        except HalfMade as half:  # the same call ran before, and died or is not over: go on with what it wrote
+            authorize(caller, "schedules:write", resource_of(half.definition))
+            definition = half.definition
+            continue
+        return made
+    raise TooMany("the schedule is being created by many callers at once", code="contended")
 
 
 def draft_new(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chalicelib.core import queue_messages
 from chalicelib.core.errors import Unavailable
@@ -16,6 +16,7 @@ from chalicelib.engine import pipeline
 from chalicelib.engine.claimed import Item
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming
+from chalicelib.workers.message_keeper import MessageKeeper
 from chalicelib.workers.publish import Publication
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
     """Handle a batch of messages; returns the receipts of those that the queue must deliver again."""
     items: dict[Item, list[str]] = defaultdict(list)
     ticks: dict[str, Ticks] = {}
+    kept: dict[Incoming, list[int]] = {}
     again: set[str] = set()
     for incoming in batch:
         try:
@@ -35,15 +37,30 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
             continue
         if isinstance(decoded, Ticks):
             ticks[incoming.receipt] = decoded
+            kept[incoming] = [tick.due_ms for tick in decoded.ticks]
             continue
+        kept[incoming] = []
         for item in _items(decoded):
             items[item].append(incoming.receipt)
+            kept[incoming].append(item.due_ms)
+    keeper = MessageKeeper(s, kept)
+    keeper.begin()
+    try:
+        again |= _work(s, items, ticks)
+        return [incoming.receipt for incoming in batch if incoming.receipt in again]
+    finally:
+        keeper.finish(again)
+
+
+def _work(s: Services, items: Mapping[Item, Sequence[str]], ticks: Mapping[str, Ticks]) -> set[str]:
+    """Publish and deliver; the receipts of messages that must come again."""
+    again: set[str] = set()
     publication = _publish(s, list(ticks.values())) if ticks else None  # first: no firing may make a tick late
     for item in pipeline.deliver(s, list(items)):
         again.update(items[item])
     if publication is None or not publication.finish():
         again.update(ticks)
-    return [incoming.receipt for incoming in batch if incoming.receipt in again]
+    return again
 
 
 def _items(decoded: Firings | Run) -> Sequence[Item]:

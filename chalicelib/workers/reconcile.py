@@ -32,6 +32,7 @@ SHARD_MAX_PAGES = 200
 # written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
 SETTLED_AFTER_MS = ATTEMPT_LEASE_MS
 INDEX_LAG_MS = 120_000
+CREATION_MAX_MS = 180_000  # a creation that was begun longer ago has died: an API call is ended after half a minute
 
 
 def run(s: Services) -> None:
@@ -54,6 +55,8 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
     for tenant in known_tenants(s):
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
+    if held.shard == 0:  # they are of no shard, so one worker is enough
+        s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS)
     monitors.check_shard(s, held.shard)
 
 

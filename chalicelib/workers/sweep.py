@@ -14,9 +14,10 @@ from chalicelib.core.errors import ChronoError
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import Key, Schedule, Window
+from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
-from chalicelib.engine.handoff import Owed, hand_off
-from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp, sweep_cursor
+from chalicelib.engine.handoff import Owed, hand_off, too_old
+from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp_swept
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
 from chalicelib.usecases import ticks
@@ -25,6 +26,8 @@ from chalicelib.workers.cluster import clock_watch
 
 log = logging.getLogger(__name__)
 
+Planned = tuple[Schedule, Window]
+
 PAGE_SCHEDULES = 100
 SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is the next sweep's
 
@@ -32,8 +35,7 @@ SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is t
 def run(s: Services) -> None:
     """Sweep every shard whose lease is free. One shard's trouble does not stop the others."""
     prepare(s)
-    for held in each_shard(s, SWEEP):
-        run_shard(s, held)
+    _note(s, [held for held in each_shard(s, SWEEP) if _swept(s, held)])
 
 
 def prepare(s: Services) -> None:
@@ -47,12 +49,25 @@ def prepare(s: Services) -> None:
 
 def run_shard(s: Services, held: HeldShard) -> None:
     """Sweep a shard that is held, and note when."""
+    if _swept(s, held):
+        _note(s, [held])
+
+
+def _swept(s: Services, held: HeldShard) -> bool:
     try:
         sweep_shard(s, held.shard)
-        if not stamp(s, sweep_cursor(held.shard), held.fencing_token):
-            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
     except ChronoError as problem:
         log.warning("shard %d was not swept to its end: %s", held.shard, problem)
+        return False
+    return True
+
+
+def _note(s: Services, swept: Sequence[HeldShard]) -> None:
+    try:
+        for held in stamp_swept(s, swept):
+            log.warning("shard %d was swept under token %d, but another worker owns it now", *held)
+    except ChronoError as problem:
+        log.warning("it is not noted that %d shards were swept: %s", len(swept), problem)
 
 
 def sweep_shard(s: Services, shard: int) -> None:
@@ -82,11 +97,25 @@ def _sweep_round(s: Services, shard: int) -> bool:
 
 def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
     due = [found for found in _load(s, keys) if _is_due(found, until_ms)]
-    planned = [(found, window) for found in due if (window := _plan(found, until_ms)) is not None]
-    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())
+    now_ms = s.clock.now_ms()
+    planned = _reached(s, [(f, window) for f in due if (window := _plan(f, until_ms)) is not None], now_ms)
+    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)
     writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
     s.stores.schedules.write_states(writes)  # False: an edit or another sweep was faster
     return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)
+
+
+def _reached(s: Services, planned: Sequence[Planned], now_ms: int) -> list[Planned]:
+    """Those of which no other writer was faster, after their states have reached what is to be recorded as missed."""
+    missed = {f.state.key: old for f, w in planned if (old := too_old(f.definition, w.instants, now_ms))}
+    if not missed:
+        return list(planned)
+    there = claim_spans.reach(s, [(f.state, max(missed[key])) for f, _ in planned if (key := f.state.key) in missed])
+    return [
+        (Schedule(f.definition, there.get(f.state.key, f.state)), w)
+        for f, w in planned
+        if f.state.key in there or f.state.key not in missed
+    ]
 
 
 def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:

@@ -17,7 +17,27 @@ from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, Answer, House
 
 IDS = re.compile(r"\{(schedule|job|execution)_id\}")
+NAMES = re.compile(r"\{(key_id|role|name)\}|/leases:")
 OPERATIONS = [o for o in table().operations if IDS.search(o.path)]
+OF_TENANTS = [o for o in table().operations if NAMES.search(o.path)]
+LISTS = [o for o in table().operations if o.method == "GET" and "{" not in o.path]
+# What names no thing that another could have, or has its own test below.
+ELSEWHERE = {
+    "POST /api/v1/schedules": "it makes a new one: test_names_lists_tokens_and_keys_are_each_callers_own",
+    "POST /jobs": "as POST /api/v1/schedules",
+    "POST /api/v1/keys": "it makes a new one",
+    "POST /api/v1/schedules:preview": "it reads nothing that is stored",
+    "POST /api/v1/schedules:batch": "test_in_a_batch_too",
+    "POST /api/v1/schedules:import": "test_a_file_cannot_take_over_anothers_schedule",
+    "POST /api/v1/schedules:pause": "test_a_tag_reaches_only_ones_own",
+    "POST /api/v1/schedules:resume": "test_a_tag_reaches_only_ones_own",
+    "POST /api/v1/schedules:delete": "test_a_tag_reaches_only_ones_own",
+    "POST /api/v1/keys:report-leaked": "whoever knows the text of a key may end it, in any tenant",
+    "POST /join": "the cluster is the deployment's",
+    "GET /api/v1/ticks/{frequency}": "the streams of ticks are the deployment's",
+    "POST /api/v1/ticks/{frequency}:enable": "the streams of ticks are the deployment's",
+    "POST /api/v1/ticks/{frequency}:disable": "the streams of ticks are the deployment's",
+}
 MISSING = "01KB0E5T0QJ8Z3V7M4N2X9YRSC"
 BODIES: dict[str, Any] = {"PATCH": {"expr": "rate:9s"}}
 NEEDED: dict[str, Any] = {
@@ -74,8 +94,11 @@ def _state(house: House, things: Things, tenant: str = "default") -> list[Any]:
     return [bob.call("GET", f"/api/v1{path}").json for path in paths] + [logs.json]
 
 
-def test_the_table_is_not_empty() -> None:
+def test_every_operation_is_judged_here_or_says_where() -> None:
+    judged = {_name(o) for o in (*OPERATIONS, *OF_TENANTS, *LISTS)}
     assert len(OPERATIONS) > 20
+    assert judged | ELSEWHERE.keys() == {_name(o) for o in table().operations}
+    assert not judged & ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
@@ -110,6 +133,78 @@ def test_another_owners_thing_looks_missing_or_is_forbidden_by_the_role(role: st
     assert _state(house, theirs) == before
 
 
+class Named(NamedTuple):
+    """What a tenant has beside schedules: a key, a role and a held lease."""
+
+    key: str
+    role: str
+    lease: str
+
+
+ABSENT = Named("Zz345678", "absent", "free")
+
+
+def _named(house: House) -> Named:
+    """What an admin of another tenant has made."""
+    _as(house, "ada", "admin", "other")
+    key = house.call("POST", "/api/v1/keys", {"name": "theirs", "roles": ["viewer"]}).json["id"]
+    assert house.call("PUT", "/api/v1/roles/clerk", {"permissions": ["time:read"]}).status == 201
+    held = {"name": "vault", "holder_id": "h", "ttl_ms": 60_000}
+    assert house.call("POST", "/api/v1/leases:acquire", held).json["acquired"]
+    return Named(key, "clerk", "vault")
+
+
+def _named_state(house: House) -> list[Any]:
+    _as(house, "ada", "admin", "other")
+    return [house.call("GET", f"/api/v1/{path}").json for path in ("keys", "roles", "leases", "leases/vault")]
+
+
+def _call_named(house: House, operation: Operation, named: Named) -> tuple[int, dict[str, str], str]:
+    """What is answered, without the names that were asked for, and without clocks."""
+    path = operation.path.replace("{key_id}", named.key).replace("{role}", named.role).replace("{name}", named.lease)
+    body: dict[str, Any] = {}
+    if path.endswith("roles/" + named.role):
+        body = {"permissions": ["time:read"]}
+    if "leases:" in path:
+        body = {"name": named.lease} | ({} if path.endswith(("break", "validate")) else {"holder_id": "h"})
+        body |= {"ttl_ms": 60_000} if path.endswith("acquire") else {}
+        body |= {"fencing_token": 1} if path.endswith(("renew", "release", "validate")) else {}
+    answer = house.call(operation.method, path, body if operation.takes_body else None)
+    headers = {k: v for k, v in answer.headers.items() if k not in ("traceparent", "X-Chrono-HLC", "Content-Length")}
+    text = re.sub(r'"trace_id":"[0-9a-f]{32}"', "", answer.body.decode())
+    for theirs in named:
+        text = text.replace(theirs, "NAME")
+        headers = {k: v.replace(theirs, "NAME") for k, v in headers.items()}
+    headers.pop("ETag", None)  # of what the call itself has made, in the caller's own tenant
+    text = re.sub(r'"version":"[^"]*"', "", text)
+    return answer.status, headers, text
+
+
+@pytest.mark.parametrize("operation", OF_TENANTS, ids=_name)
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+def test_another_tenants_keys_roles_and_leases_look_missing(role: str, operation: Operation) -> None:
+    house = House()
+    theirs = _named(house)
+    before = _named_state(house)
+    _as(house, "ada", role)  # the same subject, elsewhere
+    missing = _call_named(house, operation, ABSENT)
+    assert _call_named(house, operation, theirs) == missing
+    permitted = role in ROLES and operation.permission in ROLES[role].permissions
+    assert missing[0] in ((200, 201, 404, 409) if permitted else (403,)), "the call is one that could have worked"
+    assert _named_state(house) == before
+
+
+@pytest.mark.parametrize("operation", LISTS, ids=_name)
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+def test_no_list_shows_what_another_tenant_has(role: str, operation: Operation) -> None:
+    house = House()
+    theirs = [*_things(house, "other"), *_named(house)]
+    _as(house, "ada", role)
+    shown = house.call("GET", operation.path).body.decode()
+    if operation.path not in ("/api/v1/openapi.json", "/docs"):  # these hold words of any kind, the same for all
+        assert not [text for text in theirs if text in shown]
+
+
 @pytest.mark.parametrize("op", ["patch", "pause", "resume", "delete"])
 def test_in_a_batch_too(op: str) -> None:
     house = House()
@@ -124,6 +219,20 @@ def test_in_a_batch_too(op: str) -> None:
 
     assert result(theirs.schedule_id) == result(MISSING)
     assert _state(house, theirs) == before
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "delete"])
+@pytest.mark.parametrize("stranger", [("ann", "user", "default"), ("bob", "admin", "elsewhere")])
+def test_a_tag_reaches_only_ones_own(verb: str, stranger: tuple[str, str, str]) -> None:
+    house = House()
+    theirs = Things(_as(house, "bob", "user").fire(tags=["t"]).partition("-")[0], "")
+    if verb == "resume":
+        house.call("POST", f"/api/v1/schedules/{theirs.schedule_id}:pause", {})
+    before = house.call("GET", f"/api/v1/schedules/{theirs.schedule_id}").json
+    answer = _as(house, *stranger).call("POST", f"/api/v1/schedules:{verb}", {"tag": "t"})
+    assert answer.status == 200
+    assert theirs.schedule_id not in answer.body.decode()
+    assert _as(house, "bob", "user").call("GET", f"/api/v1/schedules/{theirs.schedule_id}").json == before
 
 
 def test_a_file_cannot_take_over_anothers_schedule() -> None:

@@ -19,7 +19,7 @@ from chalicelib.process.memory import ProcessMemory
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import leases
 from chalicelib.usecases.leases import AcquireLease
-from tests.kit.callers import who
+from tests.kit.callers import Everybody, who
 from tests.kit.house import Answer, House
 
 TTL = 1000
@@ -307,6 +307,20 @@ def test_beyond_its_places_a_process_answers_at_once(house: House) -> None:
     begun_ms = house.clock.now_ms()
     assert acquire(house, "b", wait_ms=25_000)["queue_position"] == 1
     assert house.clock.now_ms() == begun_ms
+
+
+def test_one_caller_has_at_most_half_of_the_places(house: House) -> None:
+    permits = Permits(2)
+    house.services = replace(house.services, process=ProcessMemory(held_calls=permits))
+    acquire(house, "a", ttl_ms=60_000)
+    house.authenticator = Everybody(who("ann", "user"))
+    assert permits.take(("default", "ann"))
+    begun_ms = house.clock.now_ms()
+    assert acquire(house, "b", wait_ms=1000)["acquired"] is False
+    assert house.clock.now_ms() == begun_ms, "ann holds a call already, so that this one is answered at once"
+    house.authenticator = Everybody(who("bob", "user"))
+    assert acquire(house, "c", wait_ms=1000)["acquired"] is False
+    assert house.clock.now_ms() == begun_ms + 1000
 
 
 def test_places_are_given_back(house: House) -> None:

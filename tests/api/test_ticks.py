@@ -16,6 +16,7 @@ from chalicelib.core.ticks.numbering import TickCursor
 from chalicelib.core.ticks.tick_book import Maker, Stream, TickRun
 from chalicelib.process.permits import Permits
 from chalicelib.usecases import ticks as usecase
+from tests.kit.callers import Everybody, who
 from tests.kit.conformance import conforms
 from tests.kit.house import House
 from tests.kit.machine import NOW_MS
@@ -361,6 +362,21 @@ def test_places_are_bounded_and_given_back(ticking: House) -> None:
         line.close()
     again = [Line(ticking) for _ in range(PLACES)]
     assert {line.status for line in again} == {200}
+
+
+def test_one_caller_has_at_most_half_of_the_places(ticking: House) -> None:
+    few_places(ticking)
+    ticking.authenticator = Everybody(who("ann", "viewer"))
+    lines = [Line(ticking) for _ in range(PLACES)]
+    assert [line.status for line in lines] == [200] * (PLACES // 2) + [429] * (PLACES - PLACES // 2)
+    assert lines[-1].headers["Retry-After"]
+    for another in (who("bob", "viewer"), who("ann", "viewer", tenant="other")):
+        ticking.authenticator = Everybody(another)
+        assert Line(ticking).status == 200
+    ticking.authenticator = Everybody(who("ann", "viewer"))
+    lines[0].close()
+    assert Line(ticking).status == 200
+    assert Line(ticking).status == 429
 
 
 def test_head_opens_no_stream(ticking: House) -> None:

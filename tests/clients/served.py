@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from chalicelib import bootstrap, settings
 from chalicelib.api.http import edge
 from chalicelib.server.server import Server
 from chalicelib.workers import sweep
@@ -32,6 +33,11 @@ class RecordingEdge(edge.Edge):
         return answer
 
 
+# An admin key that no call can end: a caller that tries every operation keeps its rights.
+KEY = "an-admin-key-that-only-this-test-knows"
+KEYS_ASKED: Mapping[str, str] = {"CHRONO_AUTH": "apikey", "CHRONO_BOOTSTRAP_KEY": KEY}
+
+
 @dataclass
 class Served:
     """A running service."""
@@ -42,9 +48,12 @@ class Served:
 
 
 @contextmanager
-def serve() -> Iterator[Served]:
-    """Serve an empty deployment whose shards were swept, so that it is healthy, until the block ends."""
+def serve(env: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """Serve an empty deployment whose shards were swept, so that it is healthy, until the block ends. ``env`` says
+    which credentials it asks for (KEYS_ASKED); without it, for none."""
     house = House()
+    if env is not None:
+        house.authenticator = bootstrap.identity(settings.load(env), house.services)
     sweep.run(house.services)
     recording = RecordingEdge(house)
     server = Server(recording, "127.0.0.1", 0, house.clock.now_ms)

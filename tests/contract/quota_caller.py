@@ -9,8 +9,8 @@ import time
 from msgspec.structs import replace
 
 from chalicelib import bootstrap, settings
-from chalicelib.core.security.caller import Caller
 from chalicelib.usecases.quotas import charge
+from tests.kit.callers import who
 
 PAUSE_S = 0.004
 
@@ -19,7 +19,7 @@ def main() -> None:
     endpoint, stage, per_s, seconds = sys.argv[1:]
     chosen = settings.load({"AWS_ENDPOINT_URL": endpoint, "CHRONO_STAGE": stage, "CHRONO_RATE_READS_PER_S": per_s})
     services = bootstrap.build(chosen)
-    charge(services, Caller("default", "warm-up", frozenset()), "reads")
+    charge(services, who("warm-up", "viewer"), "reads")
     store = services.stores.quotas
     asked: list[float] = []
 
@@ -34,7 +34,7 @@ def main() -> None:
     passed = refused = 0
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
-        standing = charge(services, Caller("default", "anna", frozenset()), "reads")
+        standing = charge(services, who("anna", "viewer"), "reads")
         assert standing is not None
         passed, refused = passed + standing.allowed, refused + (not standing.allowed)
         time.sleep(PAUSE_S)

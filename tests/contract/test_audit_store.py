@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.core.audit.limits import SEGMENT_MAX_ENTRIES
 from chalicelib.ports.services import Stores
-from chalicelib.ports.stores.audit import AuditStore, Mark, StoredSegment
+from chalicelib.ports.stores.audit import AuditMark, AuditStore, StoredSegment
 from tests.kit.records import START_MS
 from tests.kit.threads import run_together
 
@@ -102,15 +102,15 @@ def test_intents_of_all_tenants_come_in_the_order_of_their_ids(audit: AuditStore
 
 
 def test_a_mark_is_moved_and_taken_away_only_as_it_was_seen(audit: AuditStore, tenant: str) -> None:
-    audit.mark(Mark(tenant, START_MS))
-    audit.mark(Mark(tenant, START_MS + 5))
-    assert Mark(tenant, START_MS + 5) in audit.marks(1000)
-    assert not audit.unmark(Mark(tenant, START_MS))
-    assert audit.marks(1000, tenant[:-1])[0] == Mark(tenant, START_MS + 5)
-    assert Mark(tenant, START_MS + 5) not in audit.marks(1000, tenant)
-    assert audit.unmark(Mark(tenant, START_MS + 5))
+    audit.mark(AuditMark(tenant, START_MS))
+    audit.mark(AuditMark(tenant, START_MS + 5))
+    assert AuditMark(tenant, START_MS + 5) in audit.marks(1000)
+    assert not audit.unmark(AuditMark(tenant, START_MS))
+    assert audit.marks(1000, tenant[:-1])[0] == AuditMark(tenant, START_MS + 5)
+    assert AuditMark(tenant, START_MS + 5) not in audit.marks(1000, tenant)
+    assert audit.unmark(AuditMark(tenant, START_MS + 5))
     assert tenant not in [mark.tenant for mark in audit.marks(1000)]
-    assert not audit.unmark(Mark(tenant, START_MS + 5))
+    assert not audit.unmark(AuditMark(tenant, START_MS + 5))
 
 
 def test_a_subject_has_one_pseudonym_until_it_is_forgotten(audit: AuditStore, tenant: str) -> None:

@@ -30,6 +30,7 @@ from chalicelib.core.executions.execution import (
     Transition,
 )
 from chalicelib.core.schedules.capacity import Limits, Used, uncounted
+from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.logs import LogLine
@@ -96,7 +97,7 @@ class Walk:
         r = self.r
         return definition(
             at,
-            version=f"v{r.randrange(1000):03d}",
+            version=f"v{r.randrange(10**9)}",  # no two creations share one
             since_ms=r.choice(INSTANTS),
             active=r.random() < 0.7,
             name=r.choice(NAMES),
@@ -118,6 +119,8 @@ class Walk:
             next_run_ms=r.choice((None, *INSTANTS)),
             fence=r.randrange(5),
             claims=r.choice(((), ((1, 2),))),
+            spans=r.choice(((), (ClaimSpan(1, 0, 1, 7, "ö"), ClaimSpan(START_MS, 1_000, 10, 8, "me")))),
+            reached_ms=r.choice((0, START_MS)),
             queued_ms=r.choice((None, *INSTANTS)),
             outcome=r.choice(("", "", "failed", "timeout")),
             chained=r.random() < 0.2,
@@ -291,11 +294,12 @@ class Walk:
         self.both(f"insert {len(records)}", lambda s: s.executions.insert(records))
 
     def update(self) -> None:
-        keys = list(dict.fromkeys(self.execution_key() for _ in range(self.r.randrange(1, 8))))
+        r = self.r
+        keys = list(dict.fromkeys(self.execution_key() for _ in range(r.randrange(1, 8))))
         found = self.fake.executions.get(keys)
         writes = []
         for at in keys:
-            rev = found[at].rev if at in found else 1
+            rev = found[at].rev if at in found else r.choice((0, 1))
             writes.append((self.execution(at, rev + 1), self.rev_near(rev)))
         self.both(f"update {len(writes)}", lambda s: s.executions.update(writes))
 

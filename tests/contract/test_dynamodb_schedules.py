@@ -45,9 +45,10 @@ class TestTornReads:
         with pytest.raises(Unavailable, match="faster"):
             self.store(client).get([self.KEY])
 
-    def test_a_definition_without_a_state_is_torn_too(self) -> None:
-        client = Scripted(self.items(None, "v1"), self.items("v1", "v1"))
-        assert self.KEY in self.store(client).get([self.KEY])
+    def test_a_definition_without_a_state_is_no_schedule_yet(self) -> None:
+        client = Scripted(self.items(None, "v1"), "never")
+        assert self.store(client).get([self.KEY]) == {}
+        assert client.left == 1
 
 
 LOST = refused("TransactionCanceledException", CancellationReasons=[{"Code": "ConditionalCheckFailed"}])

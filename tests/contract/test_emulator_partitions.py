@@ -133,4 +133,8 @@ def test_answers_are_those_of_the_items_sorted(clients: Clients, table: str, see
         if limit == 1 and len(wanted) > COUNT // 4:
             limit = 7
         assert _all_pages(client, limit, **asked) == (wanted if forward else wanted[::-1]), asked
+        del asked["ScanIndexForward"]
+        counted = client.query(**asked, Select="COUNT", **({} if limit is None else {"Limit": limit}))
+        assert counted["Count"] == counted["ScannedCount"] == min(len(wanted), limit or len(wanted)), asked
+        assert ("LastEvaluatedKey" in counted) == (limit is not None and len(wanted) >= limit), asked
     assert len(model) > SORTED_FROM

@@ -120,6 +120,29 @@ class TestInsert:
 
 
 class TestUpdate:
+    def test_of_rev_0_writes_the_first_record(self, store: ExecutionStore, key: Key) -> None:
+        first = execution(key, START_MS)
+        assert store.update([(first, 0)]) == [True]
+        assert store.get([first.key]) == {first.key: first}
+        assert store.recent(key.tenant, [first.shard], START_MS, START_MS, 9, None).keys == [first.key]
+
+    def test_of_rev_0_leaves_a_record_that_exists_alone(self, store: ExecutionStore, key: Key) -> None:
+        first, second = execution(key, START_MS), execution(key, START_MS, claimed_by="other")
+        fresh = execution(key, START_MS + 1)
+        store.insert([first])
+        assert store.update([(second, 0), (fresh, 0), (replace(first, rev=2), 1)]) == [False, True, True]
+        assert store.get([first.key, fresh.key]) == {first.key: replace(first, rev=2), fresh.key: fresh}
+
+    def test_a_first_record_that_is_open_for_longer_is_listed_until_it_ends(
+        self, store: ExecutionStore, key: Key
+    ) -> None:
+        begun = running(execution(key, START_MS, attempt=1, rev=0), START_MS, START_MS + 9)
+        assert store.update([(begun, 0)]) == [True]
+        assert begun.key in store.open_until(begun.shard, START_MS + 9, 99)
+        done = finish(begun, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 5)
+        assert store.update([(done, begun.rev)]) == [True]
+        assert begun.key not in store.open_until(begun.shard, FAR_MS, 99)
+
     def test_replaces_and_answers_in_order(self, store: ExecutionStore, key: Key) -> None:
         records = [execution(key, START_MS + n) for n in range(25)]
         store.insert(records)
@@ -133,7 +156,7 @@ class TestUpdate:
 
     def test_does_not_make_what_is_missing(self, store: ExecutionStore, key: Key) -> None:
         record = execution(key, START_MS)
-        assert store.update([(record, 1), (replace(record, rev=2), 0)]) == [False, False]
+        assert store.update([(record, 1), (replace(record, rev=3), 2)]) == [False, False]
         assert store.get([record.key]) == {}
 
     def test_takes_any_number(self, store: ExecutionStore, key: Key) -> None:
@@ -252,6 +275,30 @@ class TestRecent:
             after = page.after
         assert after is None
         assert found == sorted((r.key for r in records), key=lambda k: (k.firing_ms, k.id), reverse=True)
+
+    @pytest.mark.parametrize("limit", [7, 20, 30, 60])
+    def test_a_shard_that_has_most_of_it_is_read_to_the_end(
+        self, store: ExecutionStore, tenant: str, new_key: KeyMaker, limit: int
+    ) -> None:
+        shards = range(8)
+        records = [execution(new_key(), START_MS + n, 5 if n % 9 else n % 8) for n in range(60)]
+        store.insert(records)
+        newest, after, found = [r.key for r in reversed(records)], None, list[ExecutionKey]()
+        while len(found) < 60:
+            page = store.recent(tenant, shards, 0, FAR_MS, limit, after)
+            assert page.keys == newest[len(found) : len(found) + limit]
+            found, after = found + page.keys, page.after
+        assert after is None
+
+    def test_counting(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS + n) for n in range(70)])
+        store.insert([execution(key, START_MS + 5, 1, manual=True)])
+        assert store.count_recent(tenant, 0, START_MS + 3, START_MS + 68, 1000) == 66
+        assert store.count_recent(tenant, 0, 0, FAR_MS, 65) == 65
+        assert store.count_recent(tenant, 0, 0, FAR_MS, 70) == 70
+        assert store.count_recent(tenant, 1, START_MS + 5, START_MS + 5, 9) == 1
+        assert store.count_recent(tenant, 2, 0, FAR_MS, 9) == 0
+        assert store.count_recent(tenant, 0, START_MS + 9, START_MS + 8, 9) == 0
 
     def test_pages_are_stable_under_new_ones(self, store: ExecutionStore, tenant: str, key: Key) -> None:
         store.insert([execution(key, START_MS + n) for n in range(6)])

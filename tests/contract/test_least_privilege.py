@@ -34,7 +34,7 @@ pytestmark = pytest.mark.emulator
 FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed")
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 STREAMED = {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}
 TARGETS = {"events:PutEvents", "sns:Publish", "lambda:InvokeFunction", "states:StartExecution"}
 SECRETS = {"secretsmanager:GetSecretValue", "ssm:GetParameter", "kms:Decrypt"}
@@ -78,7 +78,10 @@ class Copied:
     def send(self, messages: Sequence[Outgoing]) -> None:
         self._inner.send(messages)
         for message in messages:
-            self._copies.append(Incoming(f"r{len(self._copies)}", encode(message.message), 1))
+            self._copies.append(Incoming(f"r{len(self._copies)}", encode(message.message), 1, "copied"))
+
+    def hide(self, handles: Sequence[str], for_s: int) -> None:
+        self._inner.hide(handles, for_s)
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         self._inner.send_dead(execution_id, event, reason)
@@ -98,7 +101,7 @@ class Cast:
         self.called: set[tuple[str, str]] = set()
 
     def _services(self, name: str, endpoint: str, stage: str) -> Services:
-        clients = Clients(REGION, endpoint, listener=self.seen[name])
+        clients = Clients(REGION, endpoint, meter=self.seen[name])
         queue = Copied(SqsQueue.of_stage(clients.factory("sqs"), stage), self.queued)
         stores = open_stores(clients.factory("dynamodb"), stage)
         config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES
 from chalicelib.core.schedules.schedule import FailurePause, Key, Monitor, RetryPolicy, Schedule, VersionRef
 from chalicelib.ports.services import Stores
@@ -83,6 +84,8 @@ class TestCreate:
                 run_count=6,
                 fence=1 << 40,
                 claims=((1, 2), (3, 4)),
+                spans=(ClaimSpan(5, 0, 1, 1 << 40, "ö"), ClaimSpan(6, 1_000, 25, 7, "me")),
+                reached_ms=24_006,
                 queued_ms=8,
             ),
         )

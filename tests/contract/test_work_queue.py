@@ -159,5 +159,5 @@ def test_events_of_lambda_are_taken_apart() -> None:
             {"messageId": "m2", "body": "x"},
         ]
     }
-    assert parse_event(event) == [Incoming("m1", "{}", 3), Incoming("m2", "x", 1)]
+    assert parse_event(event) == [Incoming("m1", "{}", 3, "r"), Incoming("m2", "x", 1)]
     assert parse_event({}) == []

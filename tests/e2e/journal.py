@@ -26,6 +26,7 @@ from chalicelib.adapters.dynamodb.documents import (
 from chalicelib.core.executions.execution import Execution, parse_id
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.settings import LOCAL_STAGE
+from tests.simulation import claims
 from tests.simulation.world import Dispatch, ExecutionWrite, Record, StateWrite, Takeover, Told
 
 MILLISECONDS_DIGITS = 20  # of a sequence number
@@ -171,8 +172,9 @@ def _executions(made: Record, written: Sequence[Written], is_alive: OwnerAlive) 
             continue
         record = decode_execution(execution_key(item["pk"]["S"], item["sk"]["S"]), item["doc"]["S"])
         writes = made.executions.setdefault(record.key, [])
-        if writes:
-            _note_takeover(made, writes[-1].record, record, each.at_ms, is_alive)
+        before = writes[-1].record if writes else claims.as_record(made, record.key)
+        if before is not None:
+            _note_takeover(made, before, record, each.at_ms, is_alive)
         clock_ms = record.created_ms if record.finished_ms is None else record.finished_ms
         writes.append(ExecutionWrite(each.at_ms, record, SOMEBODY, clock_ms, None))
 
@@ -200,9 +202,10 @@ def _dispatch(made: Record, sent: Sent) -> None:
     key = parse_id("default", event["id"])
     assert key is not None, event
     at_ms, attempt, token = sent.at_ms, event["attempt"], event["fencingtoken"]
-    claims = (w.record for w in made.executions.get(key, ()))
+    as_claimed = claims.as_record(made, key)
+    known = [*([] if as_claimed is None else [as_claimed]), *(w.record for w in made.executions.get(key, ()))]
     # The event does not say who sent it: whoever was given this token.
-    claimed_by = next((c.claimed_by for c in claims if (c.attempt, c.fencing_token) == (attempt, token)), "nobody")
+    claimed_by = next((c.claimed_by for c in known if (c.attempt, c.fencing_token) == (attempt, token)), "nobody")
     by = SimpleNamespace(name=claimed_by)
     changes = [w.at_ms + 1 for w in made.schedules.get(Key(key.tenant, key.schedule_id), ()) if w.kind != "state"]
     earliest_ms = max(at_ms - LOOK_MOST_MS, *changes[:1], 0)

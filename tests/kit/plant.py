@@ -49,7 +49,7 @@ class Streamed:
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
         before = self._inner.get([e.key for e, _ in writes])
         answers = self._inner.update(writes)
-        self.written += [Written(before[e.key], e) for (e, _), won in zip(writes, answers, strict=True) if won]
+        self.written += [Written(before.get(e.key), e) for (e, _), won in zip(writes, answers, strict=True) if won]
         return answers
 
 

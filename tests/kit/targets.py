@@ -30,7 +30,7 @@ class Recorder:
             d.sent()
         return [self.answer(d) for d in deliveries]
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         self.cancelled.append(execution_id)
         return True
 

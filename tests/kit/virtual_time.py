@@ -95,6 +95,10 @@ class VirtualTime(ManualClock):
             self._now_ms = max(self._now_ms, due_ms)
             wake.sleeper.switch()
 
+    def after(self, ms: int, job: Callable[[], object]) -> Job:
+        """Run ``job`` when so much time has passed."""
+        return self.at(self.now_ms() + ms, job)
+
     def at(self, unix_ms: int, job: Callable[[], object]) -> Job:
         started = Job(self)
         self._put(max(unix_ms, self._now_ms), greenlet(lambda: started.run(job), parent=self._hub))

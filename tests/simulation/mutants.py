@@ -27,6 +27,7 @@ OWED = "chalicelib.engine.handoff"
 OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
 CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.engine.binding"
+SPANS = "chalicelib.engine.claim_spans"
 PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
 SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
 CATCH_UP = "chalicelib.core.policies.catch_up"
@@ -42,7 +43,7 @@ SHARDS = "chalicelib.engine.shards"
 MEMORY_SCHEDULES = "chalicelib.adapters.memory.schedules"
 MEMORY_EXECUTIONS = "chalicelib.adapters.memory.executions"
 MEMORY_LEASES = "chalicelib.adapters.memory.leases"
-CORE = "chalicelib.core.schedules.schedule"
+CORE, VERDICT = "chalicelib.core.schedules.schedule", "chalicelib.core.schedules.verdict"
 RECORD = "chalicelib.core.executions.execution"
 JOURNAL = "chalicelib.core.executions.journal"
 HLC = "chalicelib.core.clock.hlc"
@@ -100,19 +101,46 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(MEMORY_EXECUTIONS, "if at in self._records:\n                return False\n            self._records",
               "if at in self._records and self._records[at].rev > 1:\n                return False\n            self._records"),),
     ),
+    # -- claims without records
+    "claimed-behind-others": Mutant(
+        "an instant that may have been claimed or recorded is claimed without a look at records",
+        (Edit(SPANS, "room and instants[0] > state.reached_ms):", "room):"),),
+    ),
+    "span-not-met": Mutant(
+        "a message that comes again does not look for the claim that its firings belong to",
+        (Edit(RESUME, "    known = [f for f in firings if verdicts[f] is not Verdict.UNKNOWN and states[f.schedule].span_at(f.at_ms)]\n",
+              "    known = []\n"),),
+    ),
+    "first-record-overwrites": Mutant(
+        "the first record of a claimed firing replaces what others have written of it",
+        (Edit(MEMORY_EXECUTIONS, "self._update(execution, rev) if rev else self._insert(execution) for",
+              "self._update(execution, rev) if rev else self._insert(execution) or self._update(execution, self._records[execution.key].rev) for"),),
+    ),
+    "span-forgotten": Mutant(
+        "a claim is forgotten with the next one, although its firings have no records",
+        (Edit(CORE, "            spans=(*(s for s in self.spans if s not in settled), span),", "            spans=(span,),"),),
+    ),
+    "recorded-unreached": Mutant(
+        "records are made of instants that can still be claimed without a look at records",
+        (Edit(SPANS, "    moves = [(state, state.reached(at_ms)) for", "    moves = [(state, state) for"),),
+    ),
+    "claimed-by-guess": Mutant(
+        "a claim that got no answer counts as made",
+        (Edit(CLAIM, "        return [share.span in stored[share.state.key].spans for share in shares]\n", "        return [True for share in shares]\n"),),
+    ),
     # -- queue first, write second
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
-        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())\n", ""),
+        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)\n", ""),
          Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
-              "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state.shard, w.instants) for f, w in planned], s.clock.now_ms())  # False"),),
+              "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)  # False"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
-        (Edit(CHANGE, "    hand_off(s, [Owed(definition, state.shard, window.instants)], s.clock.now_ms())\n    fresh",
-              "    _later[definition.version] = Owed(definition, state.shard, window.instants)\n    fresh"),
-         Edit(SCHEDULES, "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n",
-              "        s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n        schedule_change._now(s, definition)\n"),
+        (Edit(CHANGE, "    hand_off(s, [Owed(definition, state, window.instants)], s.clock.now_ms())\n    fresh",
+              "    _later[definition.version] = Owed(definition, state, window.instants)\n    fresh"),
+         Edit(SCHEDULES, "            s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n",
+              "            s.stores.schedules.create(made, limits(s), monitor.to_begin(None, made))\n            schedule_change._now(s, definition)\n"),
          Edit(CHANGE, "    try:\n        s.stores.schedules.change(change)\n    except NameTaken:",
               "    try:\n        s.stores.schedules.change(change)\n        _now(s, new)\n    except NameTaken:"),
          Edit(CHANGE, "CHANGE_ATTEMPTS = 12\n",
@@ -151,7 +179,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "deleted-fires": Mutant(
         "what a deleted schedule had queued before it was deleted is still delivered",
-        (Edit(CORE, "            return Verdict.DROP\n        return Verdict.DELETED if state.status == \"deleted\" else Verdict.FIRE",
+        (Edit(VERDICT, "            return Verdict.DROP\n        return Verdict.DELETED if state.status == \"deleted\" else Verdict.FIRE",
               "            return Verdict.DROP\n        return Verdict.FIRE"),),
     ),
     "edit-in-the-past": Mutant(
@@ -177,14 +205,17 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "cancelled-resurrected": Mutant(
         "a message that comes again starts a cancelled run anew",
-        (Edit(RESUME, "        elif handoff.is_taken_out(found, firing.version):",
-              "        elif found.state in ('skipped', 'cancelled'):"),),
+        (Edit(RESUME, "        elif handoff.is_taken_out(found, firing.version):\n            parts.append(_put_back",
+              "        elif found.state in ('skipped', 'cancelled'):\n            parts.append(_put_back"),
+         Edit(RESUME, "        elif handoff.is_taken_out(found, firing.version):\n            continue",
+              "        elif found.state in ('skipped', 'cancelled'):\n            continue"),),
     ),
     "late-result-overwrites": Mutant(
         "a stalled worker writes its late result over what others have done since",
         (Edit(IN_FLIGHT, "    return Ended(replace(after, hlc=s.ids.hlc()), execution.rev, definition)",
-              "    stored = s.stores.executions.get([execution.key])[execution.key]\n"
-              "    return Ended(replace(after, rev=stored.rev + 1, hlc=s.ids.hlc()), stored.rev, definition)"),),
+              "    stored = s.stores.executions.get([execution.key]).get(execution.key)\n"
+              "    rev = execution.rev if stored is None else stored.rev\n"
+              "    return Ended(replace(after, rev=rev + 1, hlc=s.ids.hlc()), rev, definition)"),),
     ),
     "one-attempt-too-many": Mutant(
         "attempts beyond the retry policy",
@@ -201,11 +232,24 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "recheck-kept-too-long": Mutant(
         "a worker that stood still after its recheck sends all the same",
-        (Edit(PIPELINE, "    if s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS:", "    if False:"),),
+        (Edit(PIPELINE, "    sendable = recheck(s, standing) if is_old else", "    sendable ="),),
     ),
     "rechecked-too-early": Mutant(
         "the recheck begins earlier than changes allow for",
         (Edit(PIPELINE, "    ahead_ms = s.process.recheck_latency.ahead_ms\n", "    ahead_ms = 4 * s.process.recheck_latency.ahead_ms\n"),),
+    ),
+    # -- claims that run out
+    "expired-claim-sent": Mutant(
+        "a worker that stood still sends what others have taken over",
+        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return in_time(s, standing)\n"),),
+    ),
+    "late-takeover-not-paced": Mutant(
+        "what a dead worker held goes out all at once, however late it is",
+        (Edit(RESUME, "    return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]\n", "    return None\n"),),
+    ),
+    "renewal-forgotten": Mutant(
+        "a claim is renewed in the tables alone, so that its outcome is written over an old record",
+        (Edit(IN_FLIGHT, "            delivery.execution = after\n", "            pass\n"),),
     ),
     # -- what died
     "acknowledged-before-claimed": Mutant(
@@ -214,8 +258,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "held-elsewhere-acknowledged": Mutant(
         "a message is answered although nobody has its firing in his care",
-        (Edit(PIPELINE, "    jobs, again = _start(s, claims), set(claims.redeliver)\n", "    jobs, again = _start(s, claims), set()\n"),
-         Edit(PIPELINE, "        again.update(claims.redeliver)\n", ""),
+        (Edit(PIPELINE, "set(claims.redeliver), list(claims.leased)\n", "set(claims.redeliver), []\n"),
+         Edit(PIPELINE, "        leased += claims.leased\n", ""),
          Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
     ),
     "nobody-looks-for-the-abandoned": Mutant(
@@ -236,7 +280,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "missed-not-recorded": Mutant(
         "instants beyond the catch-up window leave no trace",
-        (Edit(OWED, "                missed.append((missed_record(s, item.definition, item.shard, at_ms, now_ms), item.definition))", "                pass"),),
+        (Edit(OWED, "            for at_ms in sorted(gone)\n", "            for at_ms in ()\n"),),
     ),
     "dead-letter-forgotten": Mutant(
         "an execution that is out of attempts leaves no dead letter",
@@ -301,7 +345,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "each-worker-its-own-pace": Mutant(
         "what was given out by one worker is not known to the next: each begins its slots anew",
-        (Edit(CLAIM, "    return _Share(state, now, held, replace(moved, paced_ms=slots[-1]))\n", "    return _Share(state, now, held, moved)\n"),),
+        (Edit(CLAIM, "    return _Share(state, now, held, replace(moved, paced_ms=slots[-1], reached_ms=reached_ms))\n", "    return _Share(state, now, held, replace(moved, reached_ms=reached_ms))\n"),),
     ),
     "caught-up-at-once": Mutant(
         "what is late is not spaced",
@@ -421,7 +465,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(RECHECK, "    return in_time(s, standing)\n", "    return standing\n"),),
+        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return _still_ours(s, standing)\n"),
+         Edit(PIPELINE, "    sendable = recheck(s, standing) if is_old else in_time(s, standing)\n", "    sendable = recheck(s, standing) if is_old else standing\n"),),
     ),
     "window-judged-at-the-claim-alone": Mutant(
         "a stalled worker sends what has become older than its catch-up window since the claim",
@@ -434,7 +479,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "slot-taken-back": Mutant(
         "a late instant that was given a catch-up slot within its window is given up when the slot comes",
-        (Edit(CATCH_UP, "    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)\n", "    return False\n"),),
+        (Edit(CATCH_UP, "    return record.put_off_ms is not None and not record.history\n", "    return False\n"),),
     ),
     # -- what is told
     "lost-is-on-time": Mutant(
@@ -562,7 +607,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unfenced-cursor": Mutant(
         "a former owner writes a shard's cursor after its successor",
-        (Edit(SHARDS, 'if cursor.values.get("fencing_token", 0) > fencing_token:', "if False:"),),
+        (Edit(SHARDS, 'for held in swept if cursor.values.get(f"token#{held.shard}", 0) > held.fencing_token]', "for held in swept if False]"),),
         "leases",
     ),
     "nodes-before-shards": Mutant(

@@ -19,6 +19,7 @@ from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.workers.feed import Written
+from tests.simulation import claims
 
 # Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.
 LATENCIES_MS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12)
@@ -374,7 +375,12 @@ class World:
         if stored:
             before = stored[-1].record
             if record.attempt > before.attempt and before.lease_until_ms is not None:
-                self._note_takeover(stored, record, job.instance)
+                owner = next(w.instance for w in stored if w.record.attempt == before.attempt)
+                self._note_takeover(before, owner, record, job.instance)
+        elif record.attempts and record.attempts[0].outcome == "lost":
+            claim, claimed = claims.of_execution(self.record, record.key), claims.as_record(self.record, record.key)
+            if claim is not None and claimed is not None:
+                self._note_takeover(claimed, claim.instance, record, job.instance)
         self.record.stream.append(Written(stored[-1].record if stored else None, record))
         stored.append(write)
         if self.told is not None:
@@ -395,9 +401,7 @@ class World:
         self.record.watches.setdefault(watch.key, []).append(write)
         self.tell(job.instance.name, f"stored the watch of {watch.id[-4:]}: {watch}")
 
-    def _note_takeover(self, stored: list[ExecutionWrite], record: Execution, by: Any) -> None:
-        before = stored[-1].record
-        owner = next(w.instance for w in stored if w.record.attempt == before.attempt)
+    def _note_takeover(self, before: Execution, owner: Any, record: Execution, by: Any) -> None:
         believes = owner.alive and not before.asynchronous
         self.hit("takeover: owner alive" if believes else "takeover: owner dead")
         self.record.takeovers.append(

@@ -71,7 +71,7 @@ def test_a_kind_has_a_sender_that_carries_as_much_in_a_call(name: str) -> None:
     module = import_module(f"chalicelib.adapters.targets.{registry.MODULES[name]}")
     sender = module.make(PARTS)
     assert sender.max_batch == registry.kind_of(name).max_batch
-    assert sender.cancel("01KB-1") is False
+    assert sender.cancel("01KB-1", 1) is False
     assert sender.dispatch([]) == []
 
 

@@ -1,4 +1,4 @@
-"""``Signer`` by an Ed25519 key in a file, for one machine. The first process makes the key."""
+"""``CheckpointSigner`` by an Ed25519 key in a file, for one machine. The first process makes the key."""
 
 from __future__ import annotations
 

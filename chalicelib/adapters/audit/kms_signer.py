@@ -1,4 +1,4 @@
-"""``Signer`` by a key of KMS (ECC_NIST_P256, SIGN_VERIFY), which never leaves it."""
+"""``CheckpointSigner`` by a key of KMS (ECC_NIST_P256, SIGN_VERIFY), which never leaves it."""
 
 from __future__ import annotations
 

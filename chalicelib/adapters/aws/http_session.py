@@ -16,14 +16,15 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.utils import get_environ_proxies
 
+from chalicelib.adapters.aws import sending
 from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, HttpAnswer, is_open
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -36,6 +37,11 @@ class Address(NamedTuple):
     scheme: str
     host: str
     port: int
+
+    @classmethod
+    def of(cls, parts: SplitResult) -> Address:
+        """Where a URL that was taken apart leads."""
+        return cls(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
 
     @property
     def host_header(self) -> str:
@@ -60,6 +66,7 @@ class HttpSession:
     ) -> None:
         """``proxied`` is botocore's own session, ``read_timeout_s`` for each read, ``ca_file`` what certificates are
         trusted."""
+        self.on_sent: Callable[[Any], None] | None = None  # hears of each request that passed no proxy
         self._proxied = proxied
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -77,24 +84,35 @@ class HttpSession:
         if place is None:
             return self._proxied.send(request)
         address, path = place
-        data = _encoded(request, address, path)
-        sock = self._take(address) or self._connect(address, request.url)
+        answer = self.exchange(address, request.url, _encoded(request, address, path), request)
+        if self.on_sent is not None:
+            self.on_sent(request)
+        return self.answer(request.url, answer)
+
+    def exchange(self, address: Address, url: str, data: bytes, request: Any = None) -> HttpAnswer:
+        """Send ``data``, a whole request to ``url``, and read its answer to the end."""
+        sock = self._take(address) or self._connect(address, url)
         answer, keep = HttpAnswer(), False
         try:
             sock.sendall(data)
+            sending.written()
             while not answer.is_complete:
                 answer.feed(sock.recv(RECEIVE_BYTES))
             keep = answer.is_kept
         except TimeoutError as error:
-            raise exceptions.ReadTimeoutError(endpoint_url=request.url, error=error) from error
+            raise exceptions.ReadTimeoutError(endpoint_url=url, error=error) from error
         except UNREADABLE as error:
-            raise exceptions.ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
+            raise exceptions.ConnectionClosedError(endpoint_url=url, request=request, error=error) from error
         finally:
             if keep:
                 self._keep(address, sock)
             else:
                 sock.close()
-        return AWSResponse(request.url, answer.status, answer.headers, _Body(answer.body))
+        return answer
+
+    def answer(self, url: str, answer: HttpAnswer) -> AWSResponse:
+        """An answer as botocore reads it."""
+        return AWSResponse(url, answer.status, answer.headers, _Body(answer.body))
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -108,7 +126,7 @@ class HttpSession:
         if url in self._places:
             return self._places[url]
         parts = urlsplit(url)
-        address = Address(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
+        address = Address.of(parts)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         found = None if get_environ_proxies(url) else (address, path)
         if len(self._places) < PLACES_MAX:

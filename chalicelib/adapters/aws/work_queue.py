@@ -10,7 +10,7 @@ from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.core import queue_messages
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
-from chalicelib.core.limits import QUEUE_DELAY_MAX_S
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S, QUEUE_HIDES_S
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 SQS_BATCH_MAX: Final = 10  # messages in one call
@@ -51,6 +51,16 @@ class SqsQueue:
             sent_before = sent_before or len(refused) < len(entries) or _may_be_queued(first)
             again = self._send([entry for entry in entries if entry["Id"] in refused], refused, sent_before)
             _raise_refused(again, sent_before or len(again) < len(refused))
+
+    def hide(self, handles: Sequence[str], for_s: int) -> None:
+        """Change when received messages become visible again. Raises Unavailable."""
+        client, url = self._client(), self._url(self._work)
+        for some in chunks(handles, SQS_BATCH_MAX):
+            entries = [
+                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": for_s}
+                for place, handle in enumerate(some)
+            ]
+            clients.write(lambda: client.change_message_visibility_batch(QueueUrl=url, Entries=entries))  # noqa: B023
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue, as the body. The id and
@@ -114,6 +124,8 @@ def parse_event(event: Mapping[str, Any]) -> list[Incoming]:
             receipt=str(record["messageId"]),
             body=str(record["body"]),
             receives=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+            handle=str(record.get("receiptHandle", "")),
+            hidden_s=int(record.get("attributes", {}).get("VisibilityTimeout", QUEUE_HIDES_S)),
         )
         for record in event.get("Records", ())
     ]

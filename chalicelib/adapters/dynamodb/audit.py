@@ -8,7 +8,7 @@ from typing import Any, Final
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Item, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
-from chalicelib.ports.stores.audit import Mark, StoredSegment
+from chalicelib.ports.stores.audit import AuditMark, StoredSegment
 
 _DIGITS: Final = 12
 _INTENTS: Final = "#audit-intents"
@@ -54,17 +54,17 @@ class DynamoAuditStore(RegistryItems):
         """(id, document) of the intents of all tenants whose id is below ``before_id``, in order."""
         return [(i["sk"]["S"], i["doc"]["S"]) for i in self._query(_INTENTS, "<", before_id, limit)]
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: AuditMark) -> None:
         """Write the mark in the place of the tenant's earlier one."""
         item = {**key(_OPEN, mark.tenant), "rev": number(mark.at_ms)}
         self._db.write("put_item", TableName=self._table, Item=item)
 
-    def marks(self, limit: int, after: str | None = None) -> list[Mark]:
+    def marks(self, limit: int, after: str | None = None) -> list[AuditMark]:
         """Marks by tenant, after a tenant."""
         found = self._query(_OPEN, ">", after or "\x00", limit)
-        return [Mark(i["sk"]["S"], int(i["rev"]["N"])) for i in found]
+        return [AuditMark(i["sk"]["S"], int(i["rev"]["N"])) for i in found]
 
-    def unmark(self, mark: Mark) -> bool:
+    def unmark(self, mark: AuditMark) -> bool:
         """Delete the mark if it still is this one."""
         values = {":r": number(mark.at_ms)}
         return self._delete(_OPEN, mark.tenant, ConditionExpression="rev = :r", ExpressionAttributeValues=values)

@@ -1,4 +1,5 @@
-"""What counts, as a few counters: one item of the registry table each, moved in the transaction of its schedule.
+"""What counts, as a few counters: one item of the registry table each. They move in the transaction of a schedule, or
+before it is created (``schedule_creation``).
 
 Where a limit is set all new schedules count in one counter, so that one condition can judge the limit exactly. Where
 none is set they count in the counter of their shard, so that no item is hot. A schedule stays in the counter that its
@@ -7,16 +8,20 @@ state names, also when limits come or go.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.adapters.dynamodb.database import Database, key, number, text
+from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.dynamodb.database import Database, Item, Value, key, number, text
 from chalicelib.core.schedules.capacity import Limits, Used
 from chalicelib.core.schedules.schedule import State
+from chalicelib.ports.stores.schedules import CapacityFull
 
 if TYPE_CHECKING:
     from pynamodb.expressions.condition import Condition
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 
 CAPACITY_PK: Final = "#capacity"
 LIMITED_COUNTER: Final = 0
+MARKS_CLEARED: Final = 50  # in one write
+_MARK: Final = "new#"
 
 
 class Move(Struct, frozen=True):
@@ -41,12 +48,118 @@ class Move(Struct, frozen=True):
         return self.jobs > 0 or self.weight_bytes > 0
 
 
+class Mark(NamedTuple):
+    """A creation under way, as its counter names it: whose, when it was begun, and what it counts for."""
+
+    tenant: str
+    id: str
+    version: str
+    at_ms: int
+    weight_bytes: int
+    name: tuple[str, str] | None = None
+
+
+class MarkedMove(NamedTuple):
+    """A counter, and a creation that it was moved for."""
+
+    counter: int
+    mark: Mark
+
+
 class CapacityCounters:
     """The counters of one deployment."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self._table = database.names.registry
+        self._lock = Lock()
+        self._made: dict[int, list[MarkedMove]] = defaultdict(list)
+
+    # -- creations without a transaction
+
+    def begin(self, move: MarkedMove, limits: Limits | None) -> None:
+        """Count a creation and mark it, once; the marks of some that came true before go with the same write. Raises
+        CapacityFull."""
+        fits, most = self._room(move, limits)
+        with self._lock:
+            done, self._made[move.counter] = self._made[move.counter][:MARKS_CLEARED], []
+        removed = f" REMOVE {', '.join(f'#d{n}' for n in range(len(done)))}" if done else ""
+        names = {"#m": _mark_name(move.mark), **{f"#d{n}": _mark_name(each.mark) for n, each in enumerate(done)}}
+        values = {
+            ":j": number(1),
+            ":w": number(move.mark.weight_bytes),
+            ":m": text(_encode(move.mark).decode()),
+            **most,
+        }
+        counted = self._db.write(
+            "update_item",
+            TableName=self._table,
+            Key=key(CAPACITY_PK, _sk(move.counter)),
+            UpdateExpression=f"SET #m = :m{removed} ADD jobs :j, weight :w",
+            ConditionExpression=" AND ".join(["attribute_not_exists(#m)", *fits]),
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
+        if not counted and fits and move not in self.marked():  # else it was counted by a try before
+            raise CapacityFull
+
+    def _room(self, move: MarkedMove, limits: Limits | None) -> tuple[list[str], dict[str, Value]]:
+        """The conditions under which a creation fits, and their values. Raises CapacityFull when it never does."""
+        if limits is None:
+            return [], {}
+        left, weight_bytes = _left(self._read(), move.counter, limits), move.mark.weight_bytes
+        if not left.allow(Used(0, 0), 1, weight_bytes):
+            raise CapacityFull
+        given: dict[str, int] = {}
+        if left.jobs is not None:
+            given["jobs"] = left.jobs - 1
+        if left.weight_bytes is not None and weight_bytes > 0:
+            given["weight"] = left.weight_bytes - weight_bytes
+        fits = [f"(attribute_not_exists({name}) OR {name} <= :most_{name})" for name in given]
+        return fits, {f":most_{name}": number(value) for name, value in given.items()}
+
+    def made(self, move: MarkedMove) -> None:
+        """A creation came true: its mark goes with the next one that this process begins."""
+        with self._lock:
+            self._made[move.counter].append(move)
+
+    def clear(self, moves: Sequence[MarkedMove]) -> None:
+        """Remove marks of creations that came true."""
+        by_counter: dict[int, list[MarkedMove]] = defaultdict(list)
+        for move in moves:
+            by_counter[move.counter].append(move)
+        for counter, several in by_counter.items():
+            names = {f"#d{n}": _mark_name(move.mark) for n, move in enumerate(several[:MARKS_CLEARED])}
+            self._db.write(
+                "update_item",
+                TableName=self._table,
+                Key=key(CAPACITY_PK, _sk(counter)),
+                UpdateExpression=f"REMOVE {', '.join(names)}",
+                ExpressionAttributeNames=names,
+            )
+
+    def take_back(self, move: MarkedMove) -> None:
+        """Count a creation no more that did not come true: once, as long as its mark is there."""
+        self._db.write(
+            "update_item",
+            TableName=self._table,
+            Key=key(CAPACITY_PK, _sk(move.counter)),
+            UpdateExpression="REMOVE #m ADD jobs :j, weight :w",
+            ConditionExpression="attribute_exists(#m)",
+            ExpressionAttributeNames={"#m": _mark_name(move.mark)},
+            ExpressionAttributeValues={":j": number(-1), ":w": number(-move.mark.weight_bytes)},
+        )
+
+    def marked(self) -> list[MarkedMove]:
+        """All creations that are marked."""
+        return [
+            MarkedMove(int(item["sk"]["S"]), _decode(value["S"].encode()))
+            for item in self._items()
+            for name, value in item.items()
+            if name.startswith(_MARK)
+        ]
+
+    # -- what transactions move
 
     def used(self) -> Used:
         """All counters together."""
@@ -64,12 +177,15 @@ class CapacityCounters:
         """A move that is not judged, as a part of a transaction."""
         return {
             "TableName": self._table,
-            "Key": key(CAPACITY_PK, _sk(move)),
+            "Key": key(CAPACITY_PK, _sk(move.counter)),
             "UpdateExpression": "ADD jobs :j, weight :w",
             "ExpressionAttributeValues": {":j": number(move.jobs), ":w": number(move.weight_bytes)},
         }
 
     def _read(self) -> dict[int, Used]:
+        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in self._items()}
+
+    def _items(self) -> Sequence[Item]:
         answer = self._db.read(
             "query",
             TableName=self._table,
@@ -77,7 +193,8 @@ class CapacityCounters:
             ExpressionAttributeValues={":p": text(CAPACITY_PK)},
             ConsistentRead=True,
         )
-        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in answer["Items"]}
+        items: Sequence[Item] = answer["Items"]
+        return items
 
 
 def place(shard: int, limits: Limits | None) -> int:
@@ -105,7 +222,7 @@ def judged_update(model: type[RegistryItem], move: Move) -> tuple[RegistryItem, 
         fits = lighter if fits is None else fits & lighter
     if limits is not None and fits is not None and limits.allow(Used(0, 0), move.jobs, move.weight_bytes):
         fits = model.pk.does_not_exist() | fits
-    return model(hash_key=CAPACITY_PK, range_key=_sk(move)), actions, fits
+    return model(hash_key=CAPACITY_PK, range_key=_sk(move.counter)), actions, fits
 
 
 def _moves(before: State | None, after: State) -> list[Move]:
@@ -133,5 +250,14 @@ def _total(counters: Mapping[int, Used]) -> Used:
     return Used(max(0, sum(u.jobs for u in several)), max(0, sum(u.weight_bytes for u in several)))
 
 
-def _sk(move: Move) -> str:
-    return f"{move.counter:03d}"
+def _sk(counter: int) -> str:
+    return f"{counter:03d}"
+
+
+def _mark_name(mark: Mark) -> str:
+    """The attribute of a mark. A creation that is run again has another version, and a mark of its own."""
+    return f"{_MARK}{mark.version}#{documents.partition(mark.tenant, mark.id)}"
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Mark).decode

@@ -23,6 +23,7 @@ from chalicelib.core.executions.execution import (
 )
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.recurrence.expressions import Exclusion
+from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.limits import CATCH_UP_DEFAULT_MS, SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.schedules.schedule import (
     Definition,
@@ -59,6 +60,8 @@ class _StateDoc(
         "run_count": "c",
         "fence": "f",
         "claims": "cl",
+        "spans": "sp",
+        "reached_ms": "rm",
         "queued_ms": "q",
         "running": "ru",
         "waiting": "wa",
@@ -81,6 +84,8 @@ class _StateDoc(
     run_count: int = 0
     fence: int = 0
     claims: tuple[tuple[int, int], ...] = ()
+    spans: tuple[ClaimSpan, ...] = ()
+    reached_ms: int = 0
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
@@ -142,6 +147,7 @@ class _ExecutionDoc(
         "claimed_by": "cb",
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
+        "put_off_ms": "po",
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
@@ -176,6 +182,7 @@ class _ExecutionDoc(
     claimed_by: str | None = None
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
+    put_off_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False

@@ -6,6 +6,7 @@ import heapq
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from chalicelib.core.secrets import envelope
 from chalicelib.ports.stores.executions import ExecutionPage
 
 SHARD_READERS: Final = 8
+SHARE_LEAST: Final = 4  # entries of a shard that are read beside twice its even share of a page
 # Sorts after every suffix that an instant's text can have in a sort key.
 _AFTER_ALL: Final = "~"
 
@@ -49,10 +51,10 @@ class DynamoExecutionStore:
         return self._db.execute([self._insertion(execution) for execution in executions])
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
+        """Replace records, each if its stored ``rev`` still is the given one (0: if there is none)."""
         if not writes:
             return []
-        return self._updates.call([self._replacement(execution, rev) for execution, rev in writes])
+        return self._updates.call([self._replacement(e, rev) if rev else self._insertion(e) for e, rev in writes])
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """Records by key; missing ones are left out."""
@@ -93,20 +95,47 @@ class DynamoExecutionStore:
     ) -> ExecutionPage:
         """Keys of a tenant's executions by firing instant, newest first, merged over the shards.
 
-        One query a shard, each for a whole page: which shard the next entries come from is not known before.
+        One query a shard for somewhat more than its even share. A shard of which the page takes all that came is read
+        once more, for a whole page.
         """
-        lowest = documents.instant_text(from_ms) + "#"
-        highest = documents.instant_text(to_ms) + "#" + _AFTER_ALL
+        lowest, highest = _bounds(from_ms, to_ms)
         if after is not None:
             highest = min(highest, after)
         if lowest > highest:
             return ExecutionPage([], None)
 
-        def read(shard: int) -> _Shard:
-            return self._recent_of(tenant, shard, lowest, highest, limit, after)
+        def read(shard: int, most: int) -> _Shard:
+            return self._recent_of(tenant, shard, lowest, highest, most, after)
 
-        parts = list(self._pool().map(read, shards)) if len(shards) > 1 else [read(shard) for shard in shards]
+        if len(shards) == 1:
+            return _merged([read(shards[0], limit)], limit)
+        share = min(limit, SHARE_LEAST + 2 * limit // len(shards))
+        parts = list(self._pool().map(partial(read, most=share), shards))
+        short = [place for place, part in enumerate(parts) if share < limit and _is_short(part, parts, limit)]
+        again = self._pool().map(partial(read, most=limit), [shards[place] for place in short])
+        for place, part in zip(short, again, strict=True):
+            parts[place] = part
         return _merged(parts, limit)
+
+    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
+        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
+        lowest, highest = _bounds(from_ms, to_ms)
+        if lowest > highest:
+            return 0
+        answer = self._db.read(
+            "query",
+            TableName=self._table,
+            IndexName="recent",
+            KeyConditionExpression="recent_pk = :p AND recent_sk BETWEEN :a AND :z",
+            ExpressionAttributeValues={
+                ":p": text(_recent_pk(tenant, shard)),
+                ":a": text(lowest),
+                ":z": text(highest),
+            },
+            Select="COUNT",
+            Limit=limit,
+        )
+        return int(answer["Count"])
 
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
         """Open records in the index whose ``open_until_ms <= until_ms``, earliest first."""
@@ -181,8 +210,7 @@ class DynamoExecutionStore:
         if open_at is not None:
             clauses += ["SET open_shard=?", "SET open_until=?"]
             values += [text(open_at[0]), number(open_at[1])]
-        elif expected_rev > 1 or execution.requested or execution.created_ms > execution.firing_ms:
-            # What replaces a first record made ahead of its instant finds nothing to take out: see is_listed_open.
+        else:  # costs nothing where there is nothing to take out
             clauses += ["REMOVE open_shard", "REMOVE open_until"]
         if not execution.is_open:
             clauses.append('SET "ttl"=?')
@@ -222,6 +250,11 @@ def _primary(at: ExecutionKey) -> tuple[str, str]:
     return documents.partition(at.tenant, at.schedule_id), documents.execution_sk(at)
 
 
+def _bounds(from_ms: int, to_ms: int) -> tuple[str, str]:
+    """Between which sort keys of ``recent`` the instants of a range lie."""
+    return documents.instant_text(from_ms) + "#", documents.instant_text(to_ms) + "#" + _AFTER_ALL
+
+
 def _recent_pk(tenant: str, shard: int) -> str:
     return f"{documents.escaped(tenant)}#{shard}"
 
@@ -239,9 +272,19 @@ def _failed_shard(shard: int) -> str:
     return f"bad#{shard}"
 
 
+def _is_short(part: _Shard, parts: Sequence[_Shard], limit: int) -> bool:
+    """Whether a page of what came of all ``parts`` takes the last entry of this one, though more of it remain."""
+    taken = _newest(parts, limit)
+    return part.more and (len(taken) < limit or not part.entries or part.entries[-1][0] >= taken[-1][0])
+
+
+def _newest(parts: Sequence[_Shard], limit: int) -> list[tuple[str, ExecutionKey]]:
+    merged = heapq.merge(*(part.entries for part in parts), key=lambda entry: entry[0], reverse=True)
+    return [entry for _, entry in zip(range(limit), merged, strict=False)]
+
+
 def _merged(parts: Sequence[_Shard], limit: int) -> ExecutionPage:
     """The newest ``limit`` entries of all shards, and whether older ones remain."""
-    merged = heapq.merge(*(part.entries for part in parts), key=lambda entry: entry[0], reverse=True)
-    taken = [entry for _, entry in zip(range(limit), merged, strict=False)]
+    taken = _newest(parts, limit)
     more = any(part.more for part in parts) or sum(len(part.entries) for part in parts) > len(taken)
     return ExecutionPage([at for _, at in taken], taken[-1][0] if more and taken else None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import key, number, text
-from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, if_rev, monitor_partition
+from chalicelib.adapters.dynamodb.database import key
+from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, if_rev, monitor_item, monitor_partition
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Key
@@ -30,14 +30,8 @@ class Monitors:
 
     def write(self, monitor: MonitorState, expected_rev: int) -> bool:
         """Write a monitor if its stored rev still is the given one."""
-        item = {
-            **key(documents.partition(*monitor.key), documents.MONITOR_SK),
-            "doc": text(documents.encode_monitor(monitor)),
-            "rev": number(monitor.rev),
-            "due_shard": text(monitor_partition(monitor.shard)),
-            "next_run": number(monitor.look_ms),
-        }
-        return self._items.db.write("put_item", TableName=self._items.table, Item=item, **if_rev(expected_rev))
+        put = {"TableName": self._items.table, "Item": monitor_item(monitor)}
+        return self._items.db.write("put_item", **put, **if_rev(expected_rev))
 
     def drop(self, at: Key, expected_rev: int) -> bool:
         """Delete a monitor if its stored rev still is the given one."""

@@ -8,6 +8,7 @@ from typing import Any
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Statement, Value, key, number, text
 from chalicelib.core.jobs import job_status
+from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.core.secrets import envelope
 
@@ -24,6 +25,10 @@ class ScheduleItems:
         unique = dict.fromkeys(wanted)
         found = self.db.get_many(self.table, [key(documents.partition(*at), sk) for at, sk in unique], attributes)
         return {(documents.key_of_partition(i["pk"]["S"]), i["sk"]["S"]): i for i in found}
+
+    def sealed_payload(self, definition: Definition) -> str:
+        """The payload of a definition as it is stored."""
+        return self.db.sealing.seal(definition.tenant, envelope.schedule_place(definition.id), definition.payload)
 
     def definition_of(self, at: Key, item: Item) -> Definition:
         """The definition, or the snapshot of one, that an item holds. Raises Unavailable when it cannot be unsealed."""
@@ -62,6 +67,17 @@ def job_attributes(state: State) -> tuple[str, str] | None:
 def job_partition(tenant: str, group: str) -> str:
     """Where the ``jobs`` index lists a group of a tenant."""
     return f"{documents.escaped(tenant)}#{group}"
+
+
+def monitor_item(monitor: MonitorState) -> dict[str, Value]:
+    """A monitor as it is stored."""
+    return {
+        **key(documents.partition(*monitor.key), documents.MONITOR_SK),
+        "doc": text(documents.encode_monitor(monitor)),
+        "rev": number(monitor.rev),
+        "due_shard": text(monitor_partition(monitor.shard)),
+        "next_run": number(monitor.look_ms),
+    }
 
 
 def if_rev(expected_rev: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
 from chalicelib.adapters.dynamodb.monitors import Monitors
+from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
 from chalicelib.adapters.machine.system import pause, token
@@ -44,6 +45,7 @@ class DynamoScheduleStore:
         self._counters = CapacityCounters(database)
         self._lists = ScheduleLists(self._items, self._model)
         self._monitors = Monitors(self._items, self._lists)
+        self._creation = ScheduleCreation(self._items, self._counters)
         self._made_writer: ScheduleWriter | None = None
         # Before instants that are close together, many threads recheck at once.
         self._epochs: Combiner[Key, int | None] = Combiner(self._read_epochs, BATCH_GET_MAX)
@@ -51,8 +53,16 @@ class DynamoScheduleStore:
     # -- what the API writes, through pynamodb
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write a new schedule in one transaction. Raises RevisionLost when the id exists, NameTaken, CapacityFull."""
-        self._writer().create(schedule, limits, monitor)
+        """Write a new schedule: its state last, or all in one transaction where it does not count, and so has no mark.
+        Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
+        if schedule.state.counted >= 0:
+            self._creation.create(schedule, limits, monitor)
+        else:
+            self._writer().create(schedule, limits, monitor)
+
+    def collect(self, before_ms: int) -> int:
+        """Take back creations that were begun before ``before_ms`` and never came true; how many."""
+        return self._creation.collect(before_ms)
 
     def change(self, change: ScheduleChange) -> None:
         """Write a change in one transaction. Raises RevisionLost, NameTaken, CapacityFull."""
@@ -92,7 +102,7 @@ class DynamoScheduleStore:
             live = state is not None and state.status != "deleted"
             if state is not None and definition is not None and live and state.current.id == definition.version:
                 found[at] = Schedule(definition, state)
-            elif live or definition is not None:
+            elif live or (state is not None and definition is not None):  # without a state it is none (yet)
                 torn.append(at)
         return torn
 

@@ -249,17 +249,56 @@ class _Entry(Struct, frozen=True, order=True):
     job: _Job
 
 
+class _Timer:
+    """Gives out jobs as they are about to be due, by ``now_ms``."""
+
+    def __init__(self, now_ms: Callable[[], int], give: Callable[[int, _Job], None], name: str) -> None:
+        self._now_ms = now_ms
+        self._give = give
+        self._name = name
+        self._heap: list[_Entry] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, due_ms: int, job: _Job) -> None:
+        with self._changed:
+            entry = _Entry(due_ms, next(self._order), job)
+            heapq.heappush(self._heap, entry)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._tick, daemon=True, name=self._name)
+                self._thread.start()
+            elif self._heap[0] is entry:
+                self._changed.notify()
+
+    def _tick(self) -> None:
+        while True:
+            for entry in self._take_due():
+                self._give(entry.due_ms, entry.job)
+
+    def _take_due(self) -> list[_Entry]:
+        """Wait until jobs are about to be due; all of them, in order."""
+        with self._changed:
+            while True:
+                horizon = self._now_ms() + _HAND_OVER_MS
+                due = []
+                while self._heap and self._heap[0].due_ms <= horizon:
+                    due.append(heapq.heappop(self._heap))
+                if due:
+                    return due
+                left_s = (self._heap[0].due_ms - horizon) / 1000 if self._heap else None
+                self._changed.wait(None if left_s is None else min(left_s, _RECHECK_S))
+
+
 class SystemTasks:
-    """Jobs on threads: one timer, and a pool that grows to ``threads_max`` so that a slow job holds back no other."""
+    """Jobs on threads: timers, and a pool that grows to ``threads_max`` so that a slow job holds back no other."""
 
     def __init__(self, clock: SystemClock, threads_max: int = _THREADS_MAX) -> None:
         self._clock = clock
         self._pool = _Pool(threads_max)
         self._leaves = _Pool(threads_max)  # for jobs that wait for no others, wherever they were begun
-        self._heap: list[_Entry] = []
-        self._order = itertools.count()
-        self._changed = threading.Condition()
-        self._timer: threading.Thread | None = None
+        self._instants = _Timer(clock.now_ms, self._hand_over, "chronowatch-timer")
+        self._spans = _Timer(_steady_ms, lambda _, job: self._pool.run(job.execute), "chronowatch-spans")
 
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` now on a thread of the pool."""
@@ -276,15 +315,14 @@ class SystemTasks:
         handle = _Job(self._clock, job)
         if unix_ms - self._clock.now_ms() <= _HAND_OVER_MS:
             self._hand_over(unix_ms, handle)
-            return handle
-        with self._changed:
-            entry = _Entry(unix_ms, next(self._order), handle)
-            heapq.heappush(self._heap, entry)
-            if self._timer is None:
-                self._timer = threading.Thread(target=self._tick, daemon=True, name="chronowatch-timer")
-                self._timer.start()
-            elif self._heap[0] is entry:
-                self._changed.notify()
+        else:
+            self._instants.add(unix_ms, handle)
+        return handle
+
+    def after(self, ms: int, job: Callable[[], None]) -> Handle:
+        """Run ``job`` on a thread of the pool when so much time has passed."""
+        handle = _Job(self._clock, job)
+        self._spans.add(_steady_ms() + ms, handle)
         return handle
 
     def _hand_over(self, due_ms: int, job: _Job) -> None:
@@ -298,20 +336,6 @@ class SystemTasks:
         """The first pool for threads of no pool, otherwise the one below the caller's."""
         return self._pool if _here.pool is None else _here.pool.below()
 
-    def _tick(self) -> None:
-        while True:
-            for entry in self._take_due():
-                self._hand_over(entry.due_ms, entry.job)
 
-    def _take_due(self) -> list[_Entry]:
-        """Wait until jobs are about to be due; all of them, in order."""
-        with self._changed:
-            while True:
-                horizon = self._clock.now_ms() + _HAND_OVER_MS
-                due = []
-                while self._heap and self._heap[0].due_ms <= horizon:
-                    due.append(heapq.heappop(self._heap))
-                if due:
-                    return due
-                left_s = (self._heap[0].due_ms - horizon) / 1000 if self._heap else None
-                self._changed.wait(None if left_s is None else min(left_s, _RECHECK_S))
+def _steady_ms() -> int:
+    return time.monotonic_ns() // _NANOS_PER_MS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 
-from chalicelib.ports.stores.audit import Mark, StoredSegment
+from chalicelib.ports.stores.audit import AuditMark, StoredSegment
 
 
 class MemoryAuditStore:
@@ -71,18 +71,18 @@ class MemoryAuditStore:
         with self._lock:
             return sorted(pair for pair in self._intents.items() if pair[0] < before_id)[:limit]
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: AuditMark) -> None:
         """Write the mark in the place of the tenant's earlier one."""
         with self._lock:
             self._marks[mark.tenant] = mark.at_ms
 
-    def marks(self, limit: int, after: str | None = None) -> list[Mark]:
+    def marks(self, limit: int, after: str | None = None) -> list[AuditMark]:
         """Marks by tenant, after a tenant."""
         with self._lock:
             tenants = sorted(tenant for tenant in self._marks if after is None or tenant > after)
-            return [Mark(tenant, self._marks[tenant]) for tenant in tenants[:limit]]
+            return [AuditMark(tenant, self._marks[tenant]) for tenant in tenants[:limit]]
 
-    def unmark(self, mark: Mark) -> bool:
+    def unmark(self, mark: AuditMark) -> bool:
         """Delete the mark if it still is this one."""
         with self._lock:
             if self._marks.get(mark.tenant) != mark.at_ms:

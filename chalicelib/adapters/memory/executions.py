@@ -28,8 +28,8 @@ class MemoryExecutionStore:
         return [self._insert(execution) for execution in executions]
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
-        return [self._update(execution, expected_rev) for execution, expected_rev in writes]
+        """Replace records, each if its stored ``rev`` still is the given one (0: if there is none)."""
+        return [self._update(execution, rev) if rev else self._insert(execution) for execution, rev in writes]
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
         """Records by key; missing ones are left out."""
@@ -66,6 +66,13 @@ class MemoryExecutionStore:
         merged.sort(reverse=True)
         keys = [at for _, at in merged[:limit]]
         return ExecutionPage(keys, merged[limit - 1][0] if len(merged) > limit else None)
+
+    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
+        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
+        with self._lock:
+            entries = self._recent.of((tenant, shard))
+            found = bisect_left(entries, (_instant(to_ms + 1),)) - bisect_left(entries, (_instant(from_ms),))
+            return max(0, min(limit, found))
 
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
         """Records that are listed open whose ``open_until_ms <= until_ms``, earliest first."""

@@ -106,6 +106,10 @@ class ManualTasks:
         """Run ``job`` when the clock reaches ``unix_ms``."""
         return self._clock._add(unix_ms, job)
 
+    def after(self, ms: int, job: Callable[[], None]) -> Handle:
+        """Run ``job`` when the clock was moved so far."""
+        return self.at(self._clock.now_ms() + ms, job)
+
     def start(self, job: Callable[[], None]) -> Handle:
         """Run ``job`` as soon as a caller waits or sleeps, after those started before it."""
         return self._clock._add(self._clock.now_ms(), job)
@@ -260,6 +264,14 @@ class MemoryQueue:
             visible_ms = self._now_ms() + outgoing.delay_s * 1000
             self._letters[str(next(self._count))] = _Letter(queue_messages.encode(outgoing.message), visible_ms)
 
+    def hide(self, handles: Sequence[str], for_s: int) -> None:
+        """Hide received messages for so long from now."""
+        for handle in handles:
+            receipt, _, receives = handle.rpartition("/")
+            letter = self._letters.get(receipt)
+            if letter is not None and str(letter.receives) == receives:
+                letter.visible_ms = self._now_ms() + for_s * 1000
+
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         """Keep a dead letter."""
         self.dead.append(DeadLetter(execution_id, event, reason))
@@ -275,7 +287,8 @@ class MemoryQueue:
                 continue
             letter.receives += 1
             letter.visible_ms = now_ms + self._visibility_ms
-            found.append(Incoming(receipt, letter.body, letter.receives))
+            handle = f"{receipt}/{letter.receives}"
+            found.append(Incoming(receipt, letter.body, letter.receives, handle, self._visibility_ms // 1000))
         return found
 
     def delete(self, receipt: str) -> None:

@@ -62,6 +62,10 @@ class MemoryScheduleStore:
             if monitor is not None:
                 self._put_monitor(at, monitor)
 
+    def collect(self, before_ms: int) -> int:
+        """A creation leaves nothing behind here."""
+        return 0
+
     def change(self, change: ScheduleChange) -> None:
         """Write a change. Raises RevisionLost, NameTaken or CapacityFull."""
         at = change.state.key

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chalicelib.adapters.aws import failures
+from chalicelib.adapters.aws import failures, sending
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.ports.target import COMPLETED, Delivery, Outcome
 
@@ -44,7 +44,8 @@ class AwsSender:
         outcomes: dict[int, Outcome] = {}
         for batch in self._batches(deliveries):
             try:
-                sent = self._send([delivery for _, delivery in batch])
+                with sending.listening(batch[0][1].sent):  # all of a dispatch have one place among those that send
+                    sent = self._send([delivery for _, delivery in batch])
                 if len(sent) != len(batch):
                     raise ValueError(f"the service answered for {len(sent)} of {len(batch)} entries")
             except _Malformed as error:
@@ -54,7 +55,7 @@ class AwsSender:
             outcomes.update(zip((place for place, _ in batch), sent, strict=True))
         return [outcomes[place] for place in range(len(deliveries))]
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         """A call to AWS ends by itself within seconds; there is nothing to close."""
         return False
 

@@ -36,7 +36,7 @@ class LogSender:
             return [failed("internal_error", f"the log cannot be written: {error}")] * len(deliveries)
         return [Outcome(COMPLETED)] * len(deliveries)
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         """A line is written at once; there is nothing to close."""
         return False
 

@@ -68,7 +68,7 @@ class WebhookSender:
         self._secrets = WebhookSecrets(secrets or NoSecrets(), secret_policy, service_key)
         self._dialer = Dialer(monotonic_s, allow, resolver, pool, ca_file)
         self._lock = threading.Lock()
-        self._calls: dict[str, HttpCall] = {}
+        self._calls: dict[tuple[str, int], HttpCall] = {}
 
     def prepare(self, delivery: Delivery) -> None:
         """Read the secrets, resolve the name and, where that saves round trips, connect. Never raises; never sends."""
@@ -84,10 +84,10 @@ class WebhookSender:
         """Send each now, one after the other; each has its own ``timeout_ms`` from its beginning to its end."""
         return [self._deliver(delivery) for delivery in deliveries]
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         """Close the connection of a delivery under way, from any thread. False when there is none."""
         with self._lock:
-            call = self._calls.get(execution_id)
+            call = self._calls.get((execution_id, attempt))
         if call is None:
             return False
         call.cancel()
@@ -101,8 +101,9 @@ class WebhookSender:
 
     def _deliver(self, delivery: Delivery) -> Outcome:
         call = HttpCall(self._monotonic_s() + delivery.timeout_ms / 1000, self._monotonic_s)
+        key = (delivery.execution_id, delivery.attempt)  # a retry may be under way beside the attempt before it
         with self._lock:
-            self._calls[delivery.execution_id] = call
+            self._calls[key] = call
         try:
             return self._exchange(delivery, call)
         except Exception as error:
@@ -111,8 +112,8 @@ class WebhookSender:
             return _outcome_of_error(error, delivery.timeout_ms)
         finally:
             with self._lock:
-                if self._calls.get(delivery.execution_id) is call:
-                    del self._calls[delivery.execution_id]
+                if self._calls.get(key) is call:
+                    del self._calls[key]
 
     def _exchange(self, delivery: Delivery, call: HttpCall) -> Outcome:
         url = _parse(delivery.target)

@@ -16,7 +16,7 @@ import msgspec
 from chalicelib.api.http.connection import Step, caller_is_gone, stream_slot
 from chalicelib.api.http.problem import Reply
 from chalicelib.core.errors import TooMany
-from chalicelib.process.permits import Permits
+from chalicelib.process.permits import Permits, Principal
 
 MEDIA_TYPE = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
@@ -59,23 +59,28 @@ def last_event_id(headers: Mapping[str, str]) -> str | None:
     return headers.get(LAST_EVENT_ID.lower()) or None
 
 
-def reply(feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> Reply:
+def reply(feed: Callable[[Callable[[], bool], bool], Feed], places: Permits, principal: Principal | None) -> Reply:
     """The answer to a subscriber. ``feed`` is made with a function that says whether the subscriber has gone, and with
-    whether it may wait for what is to come. ``places`` bounds the streams of this process. Raises TooMany."""
+    whether it may wait for what is to come. ``places`` bounds the streams of this process, and those of one principal.
+    Raises TooMany."""
     slot = stream_slot()
     if slot is None:
         return Reply(200, _whole(feed(caller_is_gone(), False)), dict(_HEADERS), MEDIA_TYPE)
-    slot.source = _Subscription(feed, places)
+    slot.source = _Subscription(feed, places, principal)
     return Reply(200, "", dict(_HEADERS), MEDIA_TYPE)
 
 
 class _Subscription:
     """The body of one subscriber's answer. It has one of the process's places until it is closed."""
 
-    def __init__(self, feed: Callable[[Callable[[], bool], bool], Feed], places: Permits) -> None:
-        if not places.take():
-            raise TooMany("this server has as many subscribers as it may stream to", retry_after_s=PLACE_FREE_S)
+    def __init__(
+        self, feed: Callable[[Callable[[], bool], bool], Feed], places: Permits, principal: Principal | None
+    ) -> None:
+        if not places.take(principal):
+            said = "this server streams to as many subscribers as it may, in all or for one caller"
+            raise TooMany(said, retry_after_s=PLACE_FREE_S)
         self._places = places
+        self._principal = principal
         self._lock = threading.Lock()
         self._open = True
         self._feed = feed(caller_is_gone(), True)
@@ -98,7 +103,7 @@ class _Subscription:
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
-            self._places.give_back()
+            self._places.give_back(self._principal)
             with contextlib.suppress(ValueError):  # another thread is inside it; it ends with its connection
                 self._feed.close()
 

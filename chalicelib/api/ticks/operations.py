@@ -99,7 +99,7 @@ def _subscribe(call: Call[Body, schemas.TicksQuery], frequency: Frequency) -> Re
         items = tick_feed.follow(s, call.caller, frequency, after_sequence, until_ms, gone)
         return _events(items, s.clock.now_ms)
 
-    return event_stream.reply(feed, s.process.tick_streams)
+    return event_stream.reply(feed, s.process.tick_streams, call.caller.principal)
 
 
 def _last_number(call: Call[Body, schemas.TicksQuery]) -> int | None:

@@ -31,7 +31,7 @@ class DeliveryPhase(StrEnum):
 
 _P = DeliveryPhase
 PHASES: dict[DeliveryPhase, frozenset[DeliveryPhase]] = {
-    _P.WAITING: frozenset({_P.ADMITTED, _P.HELD_BACK}),
+    _P.WAITING: frozenset({_P.ADMITTED, _P.HELD_BACK, _P.DROPPED}),
     _P.ADMITTED: frozenset({_P.DISPATCHED, _P.HELD_BACK, _P.DROPPED}),
     _P.DISPATCHED: frozenset({_P.RUNNING, _P.ANSWERED}),
     _P.RUNNING: frozenset({_P.ANSWERED, _P.FENCED}),

@@ -107,13 +107,15 @@ class Execution(Struct, frozen=True, kw_only=True):
     """The record of one firing. ``version`` is the definition it runs under; ``payload`` overrides it when manual.
 
     ``retry_at_ms`` is set while it waits for its next attempt, ``lease_until_ms`` while one is claimed or running.
+    ``put_off_ms`` is the later time that its first attempt was given: a catch-up slot, or a place behind others.
     ``requested`` says that a caller asked for it (trigger, backfill), so that no grid has to contain it. ``request_id``
     names the call, so that the same call run again finds what it made. ``offset_ms`` is its jitter: what it was meant
     to wait past its instant. ``waits`` says that it waits for its turn: ``retry_at_ms`` is then when to check again if
     no wake-up comes. ``mends`` says that the execution before it had ended badly when this one was claimed. So a good
     end takes the schedule's mark away (core.jobs.job_status). ``monitored`` says that its success is to be noted
     (core.policies.monitor). ``notice`` counts the tries at notifying a target that works on a cancelled execution (0:
-    no notice is due). ``depth`` counts the webhooks of this service that led to it (core.targets.loop_depth).
+    no notice is due). ``depth`` counts the webhooks of this service that led to it (core.targets.loop_depth). ``rev`` 0
+    is a firing that is claimed and has no record yet: the first write makes it.
     """
 
     tenant: str
@@ -136,6 +138,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     claimed_by: str | None = None
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
+    put_off_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
@@ -207,13 +210,15 @@ def is_listed_open(execution: Execution) -> bool:
     """Whether the journal lists a record among the open ones, where reconcile finds it.
 
     Entering and leaving that list costs a write each. Most firings are claimed just before their instant and end
-    milliseconds after it. They are not listed, and the scan of recent instants finds them should their worker die.
-    Listed is what stays open for longer, or was claimed when its instant had passed the scan. That is what waits for a
-    retry, is recorded as running or accepted, was asked for by hand, or is late.
+    milliseconds after it. They are not listed: the scan of recent instants finds those with a record, and their message
+    comes again, should their worker die. Listed is what stays open for longer, or was claimed when its instant had
+    passed the scan. That is what waits for a retry, is recorded as running or accepted, was asked for by hand, or is
+    late.
     """
     if not execution.is_open:
         return False
-    quick = execution.rev == 1 and not execution.requested and execution.created_ms <= execution.firing_ms
+    claimed = execution.rev <= 1 and not execution.attempts and execution.retry_at_ms is None
+    quick = claimed and not execution.requested and execution.created_ms <= execution.firing_ms
     return not quick
 
 

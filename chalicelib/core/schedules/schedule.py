@@ -8,8 +8,7 @@ newest. An edit made after T must not swallow a late delivery of T, one made bef
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 from chalicelib.core.limits import MESSAGE_MAX_INSTANTS
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
+from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.limits import (
     CATCH_UP_DEFAULT_MS,
     SETTLE_MAX_INSTANTS,
@@ -162,7 +162,9 @@ class State(Struct, frozen=True, kw_only=True):
     ``next_run_ms`` is the first instant that is not on the queue yet (None: there is none). ``run_count`` counts the
     instants put on the queue. ``fence`` is the last fencing token given out. ``epoch`` grows with every change that a
     caller makes (edit, pause, resume, delete, cancel of a waiting firing). A worker reads it at the instant: the claim
-    stands when it has not grown. ``claims`` are the spans of the last claims, from which the last run is worked out.
+    stands when it has not grown. ``spans`` are the claims whose firings may be without records. ``claims`` are the
+    first and last instants of the newest others. From both the last run is worked out. ``reached_ms`` is the latest
+    instant that was ever claimed or recorded. A record of a later one is made only after it has moved that far.
     ``queued_ms`` is the last instant put on the queue; a DELAY schedule without ``next_run_ms`` waits for its end (and
     is exhausted when it has neither). ``running`` and ``waiting`` are the slot and the place behind it, for other
     overlaps than ``allow``: see core.policies.overlap. ``paced_ms`` is the last slot given to a late instant: see
@@ -185,6 +187,8 @@ class State(Struct, frozen=True, kw_only=True):
     run_count: int = 0
     fence: int = 0
     claims: tuple[tuple[int, int], ...] = ()
+    spans: tuple[ClaimSpan, ...] = ()
+    reached_ms: int = 0
     queued_ms: int | None = None
     running: RunRef | None = None
     waiting: RunRef | None = None
@@ -227,8 +231,33 @@ class State(Struct, frozen=True, kw_only=True):
             self,
             rev=self.rev + 1,
             fence=self.fence + count,
-            claims=(*self.claims[-2:], (first_ms, last_ms)),
+            claims=_newest((*self.claims, (first_ms, last_ms))),
+            reached_ms=max(self.reached_ms, last_ms),
         )
+
+    def claimed_as(self, span: ClaimSpan, settled: Collection[ClaimSpan]) -> State:
+        """This state after the tokens of ``span`` were taken. All firings of ``settled`` have records."""
+        return replace(
+            self,
+            rev=self.rev + 1,
+            fence=self.fence + span.size,
+            spans=(*(s for s in self.spans if s not in settled), span),
+            claims=_newest((*self.claims, *((s.first_ms, s.last_ms) for s in self.spans if s in settled))),
+            reached_ms=max(self.reached_ms, span.last_ms),
+        )
+
+    def reached(self, at_ms: int) -> State:
+        """This state before a record of ``at_ms`` is made otherwise than by its claim."""
+        return self if at_ms <= self.reached_ms else replace(self, rev=self.rev + 1, reached_ms=at_ms)
+
+    def span_at(self, at_ms: int) -> ClaimSpan | None:
+        """The claim that an instant belongs to, while it may be without a record."""
+        return next((span for span in self.spans if span.token_of(at_ms) is not None), None)
+
+    @property
+    def last_claimed_ms(self) -> int:
+        """The last instant of the claims that the state names."""
+        return max([*(last for _, last in self.claims), *(span.last_ms for span in self.spans)], default=0)
 
     def advanced(self, window: Window) -> State:
         """This state after the instants of ``window`` went onto the queue or were settled."""
@@ -247,47 +276,16 @@ class State(Struct, frozen=True, kw_only=True):
         return replace(self, rev=self.rev + 1, epoch=self.epoch + 1, versions=versions, **changes)
 
 
+def _newest(claims: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """What the last run is worked out from: one of these may lie ahead."""
+    return tuple(sorted(claims, key=lambda claim: claim[1])[-2:])
+
+
 class Schedule(Struct, frozen=True):
     """Both items of a schedule, as read together."""
 
     definition: Definition
     state: State
-
-
-class Verdict(StrEnum):
-    """What becomes of a queued instant."""
-
-    FIRE = "fire"
-    DROP = "drop"  # superseded: the version in force at the instant is another, and has queued its own
-    PAUSED = "paused"
-    DELETED = "deleted"
-    UNKNOWN = "unknown"  # the version is not written (yet), or so old that only its snapshot is kept
-
-
-def judge(state: State | None, version: str, instant_ms: int) -> Verdict:
-    """Judge an instant queued under ``version`` by the version in force at that instant."""
-    if state is None:
-        return Verdict.UNKNOWN
-    ref = state.in_force_at(instant_ms)
-    if ref is None or all(v.id != version for v in state.versions):
-        return Verdict.UNKNOWN
-    if ref.id == version:
-        if not ref.active:
-            return Verdict.DROP
-        return Verdict.DELETED if state.status == "deleted" else Verdict.FIRE
-    if not ref.active:
-        return Verdict.DROP if state.status == "deleted" else Verdict.PAUSED
-    return Verdict.DROP
-
-
-def judge_snapshot(state: State | None, snapshot: Definition | None, instant_ms: int) -> Verdict:
-    """Judge by the snapshot of a version that the state no longer (or not yet) names."""
-    if state is None or snapshot is None:
-        return Verdict.UNKNOWN
-    in_force = snapshot.since_ms <= instant_ms and (snapshot.until_ms is None or instant_ms < snapshot.until_ms)
-    if not (in_force and snapshot.active):
-        return Verdict.DROP
-    return Verdict.DELETED if state.status == "deleted" else Verdict.FIRE
 
 
 def shard_of(shard_key: str, shards: int) -> int:
@@ -376,6 +374,8 @@ def _ahead(definition: Definition, state: State, now_ms: int) -> tuple[int, int 
 
 def _last_run(definition: Definition, state: State, now_ms: int) -> int | None:
     best: int | None = None
+    for span in state.spans:
+        best = max([best or 0, *(at_ms for at_ms in span.instants if at_ms <= now_ms)]) or None
     for first, last in state.claims:
         if last <= now_ms:
             best = max(last, best or 0)

@@ -38,6 +38,11 @@ class Caller(Struct, frozen=True):
         """Whether the built-in role ``admin`` is among the roles; a role of a tenant's own can never be."""
         return ADMIN in self.roles
 
+    @property
+    def principal(self) -> tuple[str, str] | None:
+        """Whose share of scarce places a call takes: a tenant and a subject. None while all callers are one."""
+        return None if self.credential == "off" else (self.tenant, self.subject)
+
 
 def caller_of(
     tenant: str,

@@ -15,6 +15,7 @@ from chalicelib.engine.dispatch.call import TargetCall
 from chalicelib.engine.dispatch.grouping import owner_by_owner
 from chalicelib.ports.services import Services
 from chalicelib.process.admission import Admission, Ticket
+from chalicelib.process.limits import GIVE_WAY_MAX_MS, GIVE_WAY_STEP_MS
 
 
 def submit(s: Services, calls: Sequence[TargetCall]) -> None:
@@ -39,6 +40,15 @@ def release(s: Services, ticket: Ticket) -> None:
     """A call is over: its place is free for the next."""
     s.process.admission.finish(ticket)
     admit(s)
+
+
+def give_way(s: Services) -> bool:
+    """Let calls that wait for a place to be sent from go first: what has ended can be written a little later. Returns
+    whether that took time, of which GIVE_WAY_MAX_MS are the most."""
+    line, began_ms = s.process.admission, s.clock.now_ms()
+    while line.is_crowded(s.config.caps) and s.clock.now_ms() < began_ms + GIVE_WAY_MAX_MS:
+        s.clock.sleep_until(s.clock.now_ms() + GIVE_WAY_STEP_MS)
+    return s.clock.now_ms() > began_ms
 
 
 def give_up(s: Services, calls: Iterable[TargetCall]) -> list[TargetCall]:

@@ -38,7 +38,7 @@ class TargetCall(Struct, eq=False):
     """One call to a target: the deliveries it carries, its place in line, and the job that makes it.
 
     ``until_ms`` is how long it may wait, by the clock that never steps. ``comes_in_ms`` is set when it does not wait
-    any more, because its turn is so far away.
+    any more, because its turn is so far away. ``is_renewed``: its claims were renewed while it waited.
     """
 
     target: Target
@@ -47,6 +47,7 @@ class TargetCall(Struct, eq=False):
     job: Held
     until_ms: float
     comes_in_ms: int | None = None
+    is_renewed: bool = False
 
     @property
     def waits(self) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Run
@@ -24,11 +23,9 @@ log = logging.getLogger(__name__)
 
 def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
-    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end."""
-    try:
-        _hand_back(s, _without_late(s, held))
-    except Unavailable as problem:  # their claims run out, and reconcile finds them
-        log.warning("could not hand back %d firings that wait: %s", len(held), problem)
+    queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end. Raises
+    Unavailable: then their messages must come again."""
+    _hand_back(s, _without_late(s, held))
 
 
 def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from chalicelib.core.executions import journal
 from chalicelib.core.executions.delivery_phase import DeliveryPhase
 from chalicelib.core.executions.execution import Attempt, Execution, LateAnswer, LateOutcome
 from chalicelib.core.executions.journal import AttemptResult
-from chalicelib.core.executions.limits import RUNNING_MARK_MS, WATCH_STEPS_MS
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, RUNNING_MARK_MS, WATCH_STEPS_MS
 from chalicelib.engine import schedule_change
 from chalicelib.engine.dispatch import admission
 from chalicelib.engine.dispatch.call import InFlight, TargetCall
@@ -28,7 +29,7 @@ from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.outcomes import Ended, note_late, update_surely, write_outcomes
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import ACCEPTED, COMPLETED, FAILED, Outcome
-from chalicelib.process.limits import WATCHED_TOGETHER
+from chalicelib.process.limits import HOLD_MAX_MS, RENEW_AFTER_MS, WATCHED_TOGETHER
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,14 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
     try:
         while calls:
             if given_up := admission.give_up(s, calls):
-                _hold_back(s, given_up)
                 calls = [call for call in calls if call not in given_up]
+                problems += _problem(partial(_hold_back, s, given_up))
             over = _over(s, calls)
+            if over and admission.give_way(s):
+                over = _over(s, calls)  # more have ended meanwhile
             calls = [call for call in calls if call not in over]
-            try:
-                _close(s, [delivery for call in over for delivery in call.deliveries])
-            except Unavailable as problem:  # they stay leased; the others must not suffer
-                problems.append(problem)
+            problems += _problem(partial(_close, s, [delivery for call in over for delivery in call.deliveries]))
+            calls = _renewed(s, calls)
             if calls:
                 _mark_and_check(s, calls)
     finally:  # none are left, unless this line of work is ended by force
@@ -71,11 +72,54 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
         raise problems[0]
 
 
+def _problem(step: Callable[[], None]) -> list[Unavailable]:
+    """What a step raised: its deliveries stay leased, and the others must not suffer."""
+    try:
+        step()
+    except Unavailable as problem:
+        return [problem]
+    return []
+
+
 def _hold_back(s: Services, given_up: Sequence[TargetCall]) -> None:
     held = [(delivery, call.comes_in_ms or 0) for call in given_up for delivery in call.deliveries]
     for delivery, _ in held:
         delivery.move(DeliveryPhase.HELD_BACK)
     hand_back(s, held)
+
+
+def _renewed(s: Services, calls: list[TargetCall]) -> list[TargetCall]:
+    """Renew the claims of those that have waited for a while, once, for as long as they may wait. Left out are calls
+    that others have taken over."""
+    now_ms = s.clock.read().steady_ms
+    long = [c for c in calls if c.waits and not c.is_renewed and now_ms - c.ticket.submitted_ms >= RENEW_AFTER_MS]
+    still = [call for call in long if s.process.admission.withdraw(call.ticket)]  # none begins meanwhile
+    if not still:
+        return calls
+    try:
+        _renew_claims(s, [delivery for call in still for delivery in call.deliveries])
+    except Unavailable as problem:
+        log.warning("could not renew the claims of firings that wait: %s", problem)
+    for call in still:
+        call.is_renewed = True
+        call.deliveries[:] = [d for d in call.deliveries if d.phase is DeliveryPhase.WAITING]
+        call.ticket.count = len(call.deliveries)
+        if call.deliveries:
+            s.process.admission.restore(call.ticket)
+    admission.admit(s)
+    return [call for call in calls if call.deliveries]
+
+
+def _renew_claims(s: Services, waiting: Sequence[InFlight]) -> None:
+    until_ms = s.clock.now_ms() + HOLD_MAX_MS + ATTEMPT_LEASE_MS
+    renewed = [journal.renew(delivery.execution, until_ms) for delivery in waiting]
+    writes = [(after, delivery.execution.rev) for after, delivery in zip(renewed, waiting, strict=True)]
+    for delivery, after, won in zip(waiting, renewed, update_surely(s, writes), strict=True):
+        if won:
+            delivery.execution = after
+            delivery.ready = replace(delivery.ready, claimed=replace(delivery.ready.claimed, execution=after))
+        else:
+            delivery.move(DeliveryPhase.DROPPED)
 
 
 def _over(s: Services, calls: Sequence[TargetCall]) -> list[TargetCall]:
@@ -151,7 +195,7 @@ def _check(s: Services, due: Sequence[InFlight]) -> None:
         log.info("could not check deliveries under way: %s", problem)
     for delivery in due:
         if delivery.phase is DeliveryPhase.FENCED:
-            s.targets[delivery.ready.target_type].cancel(delivery.execution.id)
+            s.targets[delivery.ready.target_type].cancel(delivery.execution.id, delivery.execution.attempt)
 
 
 def _verify(s: Services, deliveries: Sequence[InFlight]) -> None:

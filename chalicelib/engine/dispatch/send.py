@@ -42,17 +42,11 @@ def _call(s: Services, target: Target, group: Sequence[Ready], now_ms: float) ->
     ticket = Ticket(owner, destination, len(group), min(r.claimed.due_ms for r in group), _without_call)
     job = s.tasks.hold(partial(_send, s, target, deliveries, ticket))
     ticket.go = job.go
-    return TargetCall(target, deliveries, ticket, job, now_ms + _patience_ms(s, group))
+    return TargetCall(target, deliveries, ticket, job, now_ms + HOLD_MAX_MS)
 
 
 def _without_call() -> None:
     raise AssertionError("a ticket without a call")
-
-
-def _patience_ms(s: Services, group: Sequence[Ready]) -> int:
-    """How long these may wait: while the leases of their claims have more than as long again to run."""
-    leased_until_ms = min(r.claimed.execution.lease_until_ms or 0 for r in group)
-    return max(0, min(HOLD_MAX_MS, leased_until_ms - s.clock.now_ms() - HOLD_MAX_MS))
 
 
 def _send(s: Services, target: Target, deliveries: Sequence[InFlight], ticket: Ticket) -> None:

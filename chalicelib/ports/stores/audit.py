@@ -13,7 +13,7 @@ class StoredSegment(NamedTuple):
     rev: int = 1
 
 
-class Mark(NamedTuple):
+class AuditMark(NamedTuple):
     """A tenant whose chain may have entries that no checkpoint covers, and when a process last said so."""
 
     tenant: str
@@ -55,15 +55,15 @@ class AuditStore(Protocol):
         """(id, document) of the intents of all tenants whose id is below ``before_id``, in order."""
         ...
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: AuditMark) -> None:
         """Write the mark in the place of the tenant's earlier one."""
         ...
 
-    def marks(self, limit: int, after: str | None = None) -> list[Mark]:
+    def marks(self, limit: int, after: str | None = None) -> list[AuditMark]:
         """Marks by tenant, after a tenant."""
         ...
 
-    def unmark(self, mark: Mark) -> bool:
+    def unmark(self, mark: AuditMark) -> bool:
         """Delete the mark if it still is this one."""
         ...
 

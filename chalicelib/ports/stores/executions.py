@@ -24,7 +24,7 @@ class ExecutionStore(Protocol):
         ...
 
     def update(self, writes: Sequence[tuple[Execution, int]]) -> list[bool]:
-        """Replace records, each if its stored ``rev`` still is the given one."""
+        """Replace records, each if its stored ``rev`` still is the given one (0: write it, if there is none)."""
         ...
 
     def get(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, Execution]:
@@ -41,6 +41,11 @@ class ExecutionStore(Protocol):
         self, tenant: str, shards: Sequence[int], from_ms: int, to_ms: int, limit: int, after: str | None
     ) -> ExecutionPage:
         """*May lag*: keys of a tenant's executions by firing instant, newest first, merged over the shards."""
+        ...
+
+    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
+        """*May lag*: how many executions of a tenant in a shard have a firing instant in the range; at most ``limit``
+        are counted."""
         ...
 
     def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:

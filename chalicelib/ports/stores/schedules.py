@@ -59,6 +59,15 @@ class CapacityFull(Exception):
     """Raised by ``create`` and ``change`` when what counts would be above its limits; nothing was written."""
 
 
+class HalfMade(Exception):
+    """Raised by ``create`` when the id has a definition and no state: an earlier creation died, or is still under way.
+    A schedule of that very definition may be created instead; of the two one comes true."""
+
+    def __init__(self, definition: Definition) -> None:
+        super().__init__(definition.version)
+        self.definition = definition
+
+
 class ScheduleFilter(Struct, frozen=True):
     """Which schedules a list wants; None = any. ``tag`` matches one of the tags exactly."""
 
@@ -80,11 +89,16 @@ class ScheduleStore(Protocol):
     """Definitions, their snapshots, and states."""
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write the definition, the state, the monitor, the claim on the name if any, and what it adds to what counts:
-        all or nothing.
+        """Write the definition, the state, the monitor and the claim on the name, and count it: for readers, all or
+        nothing. What a process that died had written before the state, ``collect`` takes back.
 
-        Raises NameTaken, CapacityFull, or RevisionLost when the id exists; the last before the others.
+        Raises NameTaken, CapacityFull, or RevisionLost when the id exists; the last before the others. Raises HalfMade.
         """
+        ...
+
+    def collect(self, before_ms: int) -> int:
+        """Take back what creations left behind that were begun before ``before_ms`` and never came true; how many. One
+        that is still under way then can no longer come true."""
         ...
 
     def change(self, change: ScheduleChange) -> None:

@@ -1,6 +1,6 @@
 """Fuzzes the API from its document: schemathesis with all checks against the product in memory.
 
-    python -m tests.clients.fuzz.run --seconds 150 --seed 7
+    python -m tests.clients.fuzz.run --seconds 150 --seed 7 --auth apikey
 
 Prints what schemathesis found, and which excuses of ``unsaid`` it needed. The exit status tells whether it found
 anything.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from localdev import environments
 from localdev.environments import CLIENTS
-from tests.clients.served import serve
+from tests.clients.served import KEY, KEYS_ASKED, serve
 
 HERE = Path(__file__).parent
 # Ours takes its place: it calls it, and knows the excuses.
@@ -35,13 +35,14 @@ class Outcome(NamedTuple):
     excused: dict[str, int]
 
 
-def fuzz(url: str, seconds: int, seed: int, folder: Path) -> Outcome:
-    """Fuzz the service at ``url`` for so long. Files go to ``folder``."""
+def fuzz(url: str, seconds: int, seed: int, folder: Path, key: str | None = None) -> Outcome:
+    """Fuzz the service at ``url`` for so long, with ``key`` as the credentials. Files go to ``folder``."""
     told = folder / "excused.json"
     command: list[str | Path] = [CLIENTS.python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
     command += [f"{url}/api/v1/openapi.json", "--max-time", str(seconds), "--seed", str(seed)]
     command += ["--checks", "all", "--exclude-checks", REPLACED, "--continue-on-failure"]
     command += ["--output-sanitize", "false", "--generation-database", "none", "--no-color"]
+    command += [] if key is None else ["--header", f"Authorization: Bearer {key}"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "FUZZ_EXCUSED": str(told)}
     ran = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds + 60, check=False
@@ -55,15 +56,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=150)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--auth", choices=("off", "apikey"), default="off", help="what the service asks of callers")
     given = parser.parse_args()
     environments.ensure([CLIENTS])
-    with tempfile.TemporaryDirectory() as folder, serve() as served:
-        outcome = fuzz(served.url, given.seconds, given.seed, Path(folder))
+    env, key = (None, None) if given.auth == "off" else (KEYS_ASKED, KEY)
+    with tempfile.TemporaryDirectory() as folder, serve(env) as served:
+        outcome = fuzz(served.url, given.seconds, given.seed, Path(folder), key)
+        broken = sorted({f"{status} {method} {path}" for method, path, status in served.calls if status >= 500})
     print(outcome.printed)
     print("Refused, and no schema can foresee it:")
     for excuse, count in sorted(outcome.excused.items(), key=lambda item: -item[1]):
         print(f"{count:6}  {excuse}")
-    sys.exit(not outcome.clean)
+    print(f"Answered with 5xx: {', '.join(broken[:20]) or 'none'}")
+    sys.exit(not outcome.clean or bool(broken))
 
 
 if __name__ == "__main__":

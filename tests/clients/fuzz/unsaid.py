@@ -45,6 +45,13 @@ UNSAID = (
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?(to_unix_ms|end_at_unix_ms)", "must not be before"),
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?retry_policy\.max_ms", "must not be less than base_ms"),
     Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?|cidrs\.\d+"),
+    Unsaid(
+        "invalid_field",
+        "which secrets a header may hold is a list, and the operator's",
+        r"(.+\.)?headers\..+",
+        "CHRONO_HEADER_SECRETS",
+    ),
+    Unsaid("invalid_field", "built-in roles can be read under their names, and not changed", "name", "a built-in role"),
     Unsaid("invalid_field", "a tenant may have roles of its own", r"roles\.\d+", "is unknown"),
     Unsaid("invalid_field", TWO_FIELDS, "permissions", "not both"),
     Unsaid("invalid_field", "it depends on the time at which it comes", "expires_at_unix_ms", "in the future"),

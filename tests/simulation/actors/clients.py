@@ -13,6 +13,7 @@ from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import backfill, executions, schedules
+from tests.simulation import claims
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 from tests.simulation.world import World
 
@@ -128,6 +129,8 @@ class Clients:
             for k, writes in self._world.record.executions.items()
             if k.schedule_id == key.id and writes[-1].record.state in wanted
         ]
+        if wanted is OPEN:
+            known += claims.unwritten(self._world.record, key)
         if not known:
             self._look_again(op, key, done)
             return

@@ -59,6 +59,15 @@ class Tasks:
 
         return world.spawn(world.current.instance, work)
 
+    def after(self, ms: int, job: Callable[[], None]) -> Job:
+        world = self._world
+
+        def work() -> None:
+            world.pause(ms)
+            job()
+
+        return world.spawn(world.current.instance, work)
+
     def start(self, job: Callable[[], None]) -> Job:
         return self._world.spawn(self._world.current.instance, job)
 

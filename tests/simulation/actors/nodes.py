@@ -98,7 +98,7 @@ class NodeActor:
             for shard, token in self.owned.items():
                 world.pause(int(world.random.random() * 200))  # the work itself; the shard may be lost meanwhile
                 try:
-                    if not shards.stamp(s, f"{WORK}#{shard}", token):
+                    if shards.stamp_swept(s, [shards.HeldShard(shard, token)]):
                         world.hit("node: fenced off")
                 except ChronoError:
                     continue
@@ -116,6 +116,7 @@ class WatchedCursors:
 
     def save(self, name: str, values: dict[str, int], expected_rev: int) -> bool:
         saved: bool = self._inner.save(name, values, expected_rev)
-        if saved and "fencing_token" in values:
-            self._record.cursors.append((name, values["fencing_token"]))
+        if saved:
+            tokens = {key: token for key, token in values.items() if key.startswith("token#")}
+            self._record.cursors += [(f"{name} {key}", token) for key, token in tokens.items()]
         return saved

@@ -22,7 +22,7 @@ DELIVER_LIMIT_MS = 60_000
 class Letter:
     """One message in the queue. ``flight`` counts its deliveries: an old one's end changes nothing of a newer one."""
 
-    __slots__ = ("body", "deleted", "flight", "number", "poisoned", "ready")
+    __slots__ = ("body", "deleted", "flight", "number", "poisoned", "ready", "shows")
 
     def __init__(self, number: int, body: str, poisoned: bool) -> None:
         self.number = number
@@ -31,6 +31,7 @@ class Letter:
         self.deleted = False
         self.ready = False
         self.flight = 0
+        self.shows = 0  # how often it was said when it comes again: what was said last holds
 
 
 class Mailroom:
@@ -90,6 +91,13 @@ class Mailroom:
         more_ms = edge_ms - self._world.now - delay_ms
         return more_ms if 0 < more_ms < EDGE_MOST_MS else 0
 
+    def hide(self, handle: str, for_s: int) -> None:
+        """A worker says when a message of its comes again."""
+        number, _, flight = handle.partition("/")
+        letter = self.letters.get(int(number))
+        if letter is not None and not letter.ready and str(letter.flight) == flight:
+            self._show_at(letter, self._world.now + for_s * 1000)
+
     def in_work(self) -> list[Letter]:
         """Messages that some worker holds."""
         return [letter for letter in self.letters.values() if letter.flight and not letter.ready]
@@ -99,10 +107,11 @@ class Mailroom:
         self._show(letter)
 
     def _show_at(self, letter: Letter, at_ms: int) -> None:
-        flight = letter.flight
+        letter.shows += 1
+        flight, shows = letter.flight, letter.shows
 
         def show() -> None:
-            if letter.flight == flight:
+            if (letter.flight, letter.shows) == (flight, shows):
                 self._show(letter)
 
         self._world.call_at(at_ms, show)
@@ -146,7 +155,8 @@ class Mailroom:
             letter.flight += 1
             flights[letter.number] = letter.flight
             self._show_at(letter, world.now + self._visibility_ms)
-        incoming = [Incoming(str(letter.number), letter.body, letter.flight) for letter in batch]
+        hidden_s = self._visibility_ms // 1000
+        incoming = [Incoming(str(x.number), x.body, x.flight, f"{x.number}/{x.flight}", hidden_s) for x in batch]
         world.tell(instance.name, f"deliver messages {[letter.number for letter in batch]}")
 
         def work() -> None:
@@ -170,6 +180,10 @@ class Queue:
     def send(self, messages: Sequence[Outgoing]) -> None:
         for outgoing in self._gate.each("send", messages):
             self._mailroom.accept(outgoing)
+
+    def hide(self, handles: Sequence[str], for_s: int) -> None:
+        for handle in self._gate.each("hide", handles):
+            self._mailroom.hide(handle, for_s)
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         fault: Fault | None = self._gate.enter("send_dead")

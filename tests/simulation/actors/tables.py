@@ -82,6 +82,12 @@ class Schedules:
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
+    def collect(self, before_ms: int) -> int:
+        fault = self._gate.enter("collect")
+        found = self._inner.collect(before_ms)
+        self._gate.leave(fault)
+        return found  # type: ignore[no-any-return]
+
     def change(self, change: ScheduleChange) -> None:
         fault = self._gate.enter("change")
         self._inner.change(change)

@@ -40,20 +40,20 @@ class Targets:
         self.max_batch = max_batch
         self._gate = gate
         self._reporter = reporter  # plays the callers that answered 202
-        self._flying: dict[str, Job] = {}
-        self._cut: set[str] = set()
+        self._flying: dict[tuple[str, int], Job] = {}
+        self._cut: set[tuple[str, int]] = set()
 
     def prepare(self, delivery: Delivery) -> None:
         self._gate.enter("prepare")
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         """Close the connection of a delivery under way in the caller's own process."""
         world = self._gate.world
-        job = self._flying.get(execution_id)
+        job = self._flying.get((execution_id, attempt))
         if job is None or job.done or job.instance is not world.current.instance:
             return False
         world.hit("client:connection closed")
-        self._cut.add(execution_id)
+        self._cut.add((execution_id, attempt))
         world.wake(job, 0)
         return True
 
@@ -68,7 +68,7 @@ class Targets:
         for delivery in deliveries:
             delivery.sent()
         waits = [self._wait_ms(d, s.kind) for d, s in zip(deliveries, sent, strict=True)]
-        alone = deliveries[0].execution_id if len(deliveries) == 1 else ""
+        alone = (deliveries[0].execution_id if len(deliveries) == 1 else "", deliveries[0].attempt)
         self._flying[alone] = world.current
         world.pause(max(waits))
         self._flying.pop(alone, None)

@@ -145,7 +145,7 @@ class Bus:
     def prepare(self, delivery: Delivery) -> None:
         self._gate.enter("prepare")
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str, attempt: int) -> bool:
         return False
 
     def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:

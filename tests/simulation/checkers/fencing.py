@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chalicelib.core.schedules.schedule import Key
+from tests.simulation import claims
 from tests.simulation.world import StateWrite
 
 
@@ -18,8 +19,11 @@ def check(play: Any) -> Iterable[str]:
         yield from _given(key, writes, given[key])
     used: dict[tuple[str, int], str] = {}
     for name, stored in record.executions.items():
-        last = 0
-        attempt = 0
+        span_claim = claims.of_execution(record, name)
+        last = 0 if span_claim is None else span_claim.span.token_of(name.firing_ms) or 0
+        attempt = 0 if span_claim is None else 1
+        if last:
+            used.setdefault((name.schedule_id, last), f"{name.id} attempt 1")
         for write in stored:
             claim = write.record
             is_claim = claim.attempt > attempt

@@ -14,6 +14,7 @@ from chalicelib.core.executions.execution import (
     Execution,
     ExecutionKey,
 )
+from tests.simulation import claims
 from tests.simulation.world import Dispatch, ExecutionWrite
 
 
@@ -23,8 +24,9 @@ def check(play: Any) -> Iterable[str]:
     for key, writes in world.record.executions.items():
         yield from _steps(world, key, writes)
         yield from _attempts(world, key, writes[-1].record)
+    yield from _claimed_once(world)
     yield from _takeovers(world)
-    yield from _dispatches(world)
+    yield from _dispatches(world, stepped=play.faults.wrong_most_ms > 0)
 
 
 def _steps(world: Any, key: ExecutionKey, writes: Sequence[ExecutionWrite]) -> Iterable[str]:
@@ -75,6 +77,19 @@ def _attempts(world: Any, key: ExecutionKey, record: Execution) -> Iterable[str]
         yield f"{key.id} had {counted} attempts, of {max(policies)} allowed"
 
 
+def _claimed_once(world: Any) -> Iterable[str]:
+    """What is claimed as a span of its schedule's state was not claimed before, and has no record yet."""
+    for key in world.record.schedules:
+        known: set[int] = set()
+        for at_ms, span, instance in claims.of_schedule(world.record, key):
+            for firing_ms in span.instants:
+                name = ExecutionKey(*key, firing_ms)
+                writes = world.record.executions.get(name, ())
+                if firing_ms in known or (writes and writes[0].at_ms < at_ms):
+                    yield f"{name.id} was claimed by {instance.name} at {at_ms}, claimed or recorded before"
+                known.add(firing_ms)
+
+
 def _takeovers(world: Any) -> Iterable[str]:
     """An attempt that its owner may still believe in must not be followed by another."""
     for t in world.record.takeovers:
@@ -85,17 +100,28 @@ def _takeovers(world: Any) -> Iterable[str]:
             )
 
 
-def _dispatches(world: Any) -> Iterable[str]:
+def _dispatches(world: Any, stepped: bool) -> Iterable[str]:
     seen: set[tuple[ExecutionKey, int]] = set()
     for d in world.record.dispatches:
         if (d.key, d.attempt) in seen:
             yield f"{d.key.id} was sent twice as attempt {d.attempt}"
         seen.add((d.key, d.attempt))
+        if not stepped and _was_taken_over(world, d):  # a clock that was set back does not know that the claim ran out
+            yield f"{d.key.id} was sent as attempt {d.attempt}, though {d.instance.name} could see it was taken over"
         if not _was_claimed(world, d):
             yield f"{d.key.id} was sent as attempt {d.attempt}, token {d.token}, by {d.instance.name} without a claim"
 
 
+def _was_taken_over(world: Any, d: Dispatch) -> bool:
+    """Whether a later attempt was stored before the sender last looked at its schedule. Then it also looks at its own
+    record, if its claim has run out."""
+    return any(w.record.attempt > d.attempt and w.at_ms < d.look_ms for w in world.record.executions.get(d.key, ()))
+
+
 def _was_claimed(world: Any, d: Dispatch) -> bool:
+    claim = claims.of_execution(world.record, d.key)
+    if claim is not None and (claim.span.owner, claim.span.token_of(d.key.firing_ms)) == (d.instance.name, d.token):
+        return d.attempt == 1 and claim.at_ms <= d.started_ms
     return any(
         w.record.attempt == d.attempt
         and w.record.fencing_token == d.token

@@ -6,11 +6,11 @@ A worker must obey what was stored when it last looked; between its look and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.schedule import Key
+from tests.simulation import claims
 from tests.simulation.checkers import history
 from tests.simulation.world import Dispatch, ExecutionWrite, StateWrite
 
@@ -42,7 +42,7 @@ def _claim(record: Any, d: Dispatch) -> Execution | None:
     for w in reversed(record.executions.get(d.key, ())):
         if w.at_ms <= d.started_ms and w.record.attempt == d.attempt:
             return w.record  # type: ignore[no-any-return]
-    return None
+    return claims.as_record(record, d.key) if d.attempt == 1 else None
 
 
 def _allowed(d: Dispatch, claim: Execution, writes: Sequence[StateWrite], seen_ms: int) -> Iterable[str]:
@@ -81,8 +81,11 @@ def _taken_over(play: Any) -> Iterable[str]:
     if _stalled(play) or play.faults.wrong_most_ms > 0:
         return
     for key, writes in record.executions.items():
-        for number, (before, after) in enumerate(pairwise(writes), 1):
-            found = before.record
+        claim = claims.as_record(record, key)
+        known = [*([] if claim is None else [claim]), *(w.record for w in writes)]
+        first = len(writes) - len(known) + 1
+        for number, found in enumerate(known[:-1], first):
+            after = writes[number]
             if found.history or found.requested or [a.outcome for a in after.record.attempts] != ["lost"]:
                 continue
             definition = history.definition_of(record.schedules[found.key_of_schedule], found.version)
@@ -104,7 +107,8 @@ def _timely(play: Any, d: Dispatch, claim: Execution, writes: Sequence[StateWrit
     if definition is None or claim.requested or claim.history:  # what has begun is retried, however late
         return
     limit_ms = definition.late_limit_ms
-    told_to_wait = None if definition.catch_up_window_ms == 0 else _told_to_wait(play.world.record.executions[d.key])
+    stored = [w for w in play.world.record.executions[d.key] if w.at_ms <= d.started_ms]
+    told_to_wait = None if definition.catch_up_window_ms == 0 else _told_to_wait(stored)
     if told_to_wait is None:
         late_ms = d.clock_ms - (d.started_ms - d.look_ms) - due_ms  # as it was when the worker looked
     else:

@@ -117,9 +117,8 @@ def test_an_edit_by_a_clock_that_was_set_back_begins_no_run_beside_the_one_in_pr
 
 
 def only_record(plant: Plant, schedule_id: str) -> Execution:
-    """The record of second 10, also before its instant."""
-    (found,) = plant.services.stores.executions.get([ExecutionKey(CALLER.tenant, schedule_id, T0 + 10_000)]).values()
-    return found
+    """The execution of second 10, also before its instant."""
+    return executions.get(plant.services, CALLER, ExecutionKey(CALLER.tenant, schedule_id, T0 + 10_000).id)
 
 
 def pause_and_skip(plant: Plant, schedule_id: str, now_ms: int) -> None:

@@ -163,9 +163,8 @@ def record(**changes: object) -> Execution:
         ({}, False),
         ({"created_ms": AT_MS + 2_500, "lease_until_ms": AT_MS + 2_500 + ATTEMPT_LEASE_MS}, False),  # claimed late
         ({"offset_ms": 9_000, "lease_until_ms": AT_MS + 9_000 + ATTEMPT_LEASE_MS}, False),  # meant to be, by its jitter
-        ({"created_ms": AT_MS + 2_500, "lease_until_ms": AT_MS + 7_500 + ATTEMPT_LEASE_MS}, True),  # a slot
-        ({"lease_until_ms": AT_MS + 30_000 + ATTEMPT_LEASE_MS}, True),  # handed back, and claimed again
-        ({"lease_until_ms": None, "retry_at_ms": AT_MS + 7_500}, False),  # not claimed
+        ({"lease_until_ms": AT_MS + 30_000 + ATTEMPT_LEASE_MS}, False),  # it waits for its turn: its claim was renewed
+        ({"put_off_ms": AT_MS + 7_500}, True),  # a slot, or handed back and claimed again
     ],
 )
 def test_only_what_was_claimed_for_a_later_time_than_its_own_keeps_it(changes: dict[str, object], keeps: bool) -> None:

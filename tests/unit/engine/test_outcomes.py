@@ -20,7 +20,7 @@ def test_a_cancel_without_an_answer_has_succeeded_though_a_late_answer_was_noted
     beat = plant.create(type="RATE", expr="rate:10s")
     plant.run_until(T0 + 9_000)
     plain, key = plant.services, ExecutionKey("default", beat, T0 + 10_000)
-    claimed = plain.stores.executions.get([key])[key]
+    claimed = executions.get(plain, CALLER, key.id)
     assert (claimed.state, claimed.attempt, claimed.attempts) == ("pending", 1, ())
     no_answer = iter([OutcomeUnknown("no answer")])
 

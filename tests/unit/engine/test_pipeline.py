@@ -26,7 +26,7 @@ class OnceUnanswered:
 
     def __init__(self, inner: WorkQueue) -> None:
         self._inner = inner
-        self.send_dead = inner.send_dead
+        self.send_dead, self.hide = inner.send_dead, inner.hide
         self._answers = False
 
     def send(self, messages: Sequence[Outgoing]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra.package import Package, PackageFailed, package
+from infra.package import CONFIG, Package, PackageFailed, check_settings, package
 from infra.state import DELIVER_TIMEOUT_S, state
 
 pytestmark = pytest.mark.slow
@@ -114,12 +114,12 @@ def test_every_resource_that_holds_state_is_in_both_templates(
     assert [bus["Name"] for bus in by_type["AWS::Events::EventBus"]] == [wanted.event_bus]
 
 
-def test_a_deployed_stage_is_closed_and_its_secret_is_nowhere(
+def test_a_deployed_stage_asks_for_keys_and_its_secret_is_nowhere(
     template: dict[str, Any], terraform: dict[str, Any]
 ) -> None:
     for name in FUNCTIONS:
         variables = template["Resources"][name]["Properties"]["Environment"]["Variables"]
-        assert (variables["CHRONO_AUTH"], variables["CHRONO_STAGE"]) == ("deny", "prod")
+        assert (variables["CHRONO_AUTH"], variables["CHRONO_STAGE"]) == ("apikey", "prod")
         assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name == "APIHandler")
     assert template["Parameters"]["PageTokenSecret"]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["PageTokenSecret"]
@@ -152,6 +152,31 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
 def test_a_stage_that_is_not_configured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackageFailed, match="no such stage: nowhere"):
         package("nowhere", "cloudformation", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"CHRONO_AUTH": "off"}, "CHRONO_AUTH: off is only for a service bound to loopback"),
+        ({"CHRONO_AUTH": "jwt,apikey"}, "CHRONO_JWT_ISSUER: is required"),
+        ({"CHRONO_AUTH": "jwt", "CHRONO_JWT_ISSUER": "https://issuer.example"}, "CHRONO_JWT_AUDIENCE: is required"),
+        ({"CHRONO_AUTH": "jwt", "CHRONO_JWT_ISSUER": "http://issuer.example"}, "must begin with https://"),
+        ({"CHRONO_AUTH": "apikey", "CHRONO_BOOTSTRAP_KEY": "short"}, "CHRONO_BOOTSTRAP_KEY: must have 32"),
+        ({"CHRONO_SHARDS": "many"}, "CHRONO_SHARDS: "),
+    ],
+)
+def test_a_stage_that_would_not_start_is_refused_with_its_variable(variables: dict[str, str], said: str) -> None:
+    with pytest.raises(PackageFailed) as caught:
+        check_settings("prod", {"stages": {"prod": {"environment_variables": {"CHRONO_STAGE": "prod", **variables}}}})
+    assert str(caught.value).startswith("config.json: stage prod would not start: ")
+    assert said in str(caught.value)
+
+
+def test_each_stage_that_is_there_would_start() -> None:
+    config = json.loads(CONFIG.read_text())
+    assert set(config["stages"]) == {"local", "deployed", "prod"}
+    for stage in config["stages"]:
+        check_settings(stage, config)
 
 
 def test_a_truststore_closes_every_way_in_without_a_certificate(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from chalicelib.adapters.aws.work_queue import parse_event
 from localdev.sqs_source import BATCH_MAX, CALL_MAX, SqsSource
 
 
@@ -171,20 +172,13 @@ def test_a_herd_is_received_in_full_batches() -> None:
     assert took_s < 20
 
 
-def test_messages_of_a_long_invocation_stay_invisible() -> None:
-    sqs = FakeSqs(["slow"])
-    finish = threading.Event()
-    calls: list[object] = []
-
-    def handler(event: dict[str, Any], _context: object) -> None:
-        calls.append(event)
-        finish.wait(5)
-
-    with running(sqs, handler, visibility_s=0.6):
-        until(lambda: sqs.extended >= 3)
-        finish.set()
+def test_an_invocation_is_told_how_long_its_messages_are_hidden() -> None:
+    sqs = FakeSqs(["one"])
+    events: list[dict[str, Any]] = []
+    with running(sqs, lambda event, _: events.append(event), visibility_s=7):
         until(lambda: not sqs.left())
-    assert len(calls) == 1
+    [message] = parse_event(events[0])
+    assert (message.hidden_s, message.handle) == (7, events[0]["Records"][0]["receiptHandle"])
 
 
 def test_what_a_stop_leaves_behind_is_visible_again_at_once() -> None:

@@ -160,3 +160,20 @@ def test_the_wait_is_known_by_the_pace_of_the_line() -> None:
         line.finish(one)
     assert line.wait_ms(caps, waiting[150], 5_000) == pytest.approx(50 * 50, rel=0.1)
     assert line.wait_ms(caps, waiting[100], 5_000) == 0  # it is next
+
+
+def test_a_crowd_is_what_waits_because_so_many_are_being_sent() -> None:
+    line, caps = Admission(), Caps(sending=1)
+    first, second = ticket("a"), ticket("a")
+    entered(line, caps, first, second)
+    assert not line.is_crowded(caps)
+    line.admit(caps, 0)
+    assert line.is_crowded(caps)
+    line.sent(first)
+    assert not line.is_crowded(caps)
+    line.admit(caps, 0)
+    assert not line.is_crowded(caps)
+    held = Caps(owner_in_flight=1, sending=9)
+    entered(line, held, ticket("a"))
+    assert line.admit(held, 0) == []
+    assert not line.is_crowded(held)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, NotFound
 from chalicelib.core.schedules.request import ScheduleRequest
-from chalicelib.ports.stores.schedules import ScheduleFilter
+from chalicelib.core.schedules.schedule import Definition, Schedule
+from chalicelib.ports.stores.schedules import HalfMade, ScheduleFilter
 from chalicelib.usecases import schedules
 from tests.kit.plant import CALLER, Plant
+from tests.kit.services import with_stores
 
 T0 = 1_795_252_800_000
 RATE = {"type": "RATE", "expr": "rate:1h"}
@@ -65,3 +70,30 @@ def test_what_was_deleted_is_found_by_nobody_and_its_executions_stay(plant: Plan
     plant.run_until(T0 + 10_000)
     assert plant.bus.instants(made) == [T0 + 1_000, T0 + 2_000, T0 + 3_000]
     assert [e.firing_ms for e in plant.executions(made) if e.state == "completed"] == plant.bus.instants(made)
+
+
+def test_a_creation_goes_on_with_what_a_run_before_it_had_written() -> None:
+    s = Plant(T0).services
+
+    class HalfThere:
+        """Schedules whose first creation meets the definition of a run that died."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+            self.found: list[Definition] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def create(self, schedule: Schedule, *more: Any) -> None:
+            if not self.found:
+                self.found.append(replace(schedule.definition, version="v-of-before"))
+                raise HalfMade(self.found[0])
+            self._inner.create(schedule, *more)
+
+    store = HalfThere(s.stores.schedules)
+    name = s.ids.ulid(s.clock.now_ms())
+    made = schedules.create(with_stores(s, schedules=store), CALLER, ScheduleRequest(**RATE), name)
+    assert made.definition == store.found[0]
+    assert made.state.current.id == "v-of-before"
+    assert schedules.get(s, CALLER, name) == made

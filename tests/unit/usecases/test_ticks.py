@@ -382,6 +382,9 @@ class Skewed:
     def read(self) -> Reading:
         return Reading(self.now_ms() * 1_000_000, self._true.now_ms() * 1_000_000)
 
+    def after(self, ms: int, job: Callable[[], object]) -> Handle:
+        return self._true.after(ms, job)
+
     def at(self, unix_ms: int, job: Callable[[], object]) -> Handle:
         def wait_and_run() -> None:
             self.sleep_until(unix_ms)

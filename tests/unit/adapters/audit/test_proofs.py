@@ -25,7 +25,7 @@ from chalicelib.adapters.memory.checkpoints import MemoryCheckpoints
 from chalicelib.core.audit import checkpoint as checkpoints
 from chalicelib.core.audit.checkpoint import Checkpoint
 from chalicelib.core.errors import Unavailable
-from chalicelib.ports.checkpoints import CheckpointStore, Signer
+from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 from tests.kit.threads import run_together
 from tests.tidy.sources import ROOT
 
@@ -47,7 +47,7 @@ class Kms:
 
 
 @pytest.fixture(params=["file", "kms"])
-def signer(request: pytest.FixtureRequest, tmp_path: Path) -> Signer:
+def signer(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointSigner:
     if request.param == "file":
         return FileSigner(str(tmp_path / "a" / "key"))
     kms = Kms()
@@ -65,7 +65,7 @@ def script() -> ModuleType:
     return module
 
 
-def signed(signer: Signer) -> Checkpoint:
+def signed(signer: CheckpointSigner) -> Checkpoint:
     bare = Checkpoint(
         tenant="é",
         count=1,
@@ -80,7 +80,7 @@ def signed(signer: Signer) -> Checkpoint:
     return replace(bare, signature=signer.sign(checkpoints.signed_bytes(bare)))
 
 
-def test_a_signature_holds_for_what_was_signed_and_nothing_else(signer: Signer) -> None:
+def test_a_signature_holds_for_what_was_signed_and_nothing_else(signer: CheckpointSigner) -> None:
     signature = signer.sign(b"text")
     assert signer.holds(b"text", signature)
     assert not signer.holds(b"text.", signature)
@@ -90,7 +90,7 @@ def test_a_signature_holds_for_what_was_signed_and_nothing_else(signer: Signer) 
 
 
 @pytest.mark.parametrize("count", range(6))
-def test_the_script_agrees(signer: Signer, script: ModuleType, count: int) -> None:
+def test_the_script_agrees(signer: CheckpointSigner, script: ModuleType, count: int) -> None:
     made = replace(signed(signer), count=count)
     made = replace(made, signature=signer.sign(checkpoints.signed_bytes(made)))
     assert made.signature is not None

@@ -13,6 +13,7 @@ from botocore import exceptions
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 
+from chalicelib.adapters.aws import sending
 from chalicelib.adapters.aws.clients import Clients, read
 from chalicelib.adapters.aws.http_session import HttpSession
 from chalicelib.core.errors import Unavailable
@@ -303,3 +304,36 @@ def test_nobody_listening_is_unavailable() -> None:
         client = Clients("us-east-1", f"http://127.0.0.1:{unused.getsockname()[1]}").get("dynamodb")
         with pytest.raises(Unavailable):
             read(client.list_tables)
+
+
+def test_who_listens_hears_once_that_a_request_is_written_and_before_its_answer(
+    session: HttpSession, receiver: Receiver
+) -> None:
+    heard: list[str] = []
+
+    def answer(sock: socket.socket) -> None:
+        heard.append("answered")
+        sock.sendall(OK)
+
+    def when_sent() -> None:
+        assert receiver.arrived.get(timeout=GUARD_S).body == b'{"a": 1}'
+        heard.append("sent")
+        may_answer.set()
+
+    may_answer = threading.Event()
+    receiver.answers = [lambda sock: (may_answer.wait(GUARD_S), answer(sock))[1]] * 2
+    with sending.listening(when_sent):
+        for _ in range(2):
+            send(session, receiver)
+    assert heard == ["sent", "answered", "answered"]
+    receiver.answers = [answer]
+    send(session, receiver)
+    assert heard.count("sent") == 1
+
+
+def test_who_listens_hears_nothing_of_a_request_that_reached_no_one(session: HttpSession) -> None:
+    heard: list[str] = []
+    with sending.listening(lambda: heard.append("sent")), pytest.raises(exceptions.EndpointConnectionError):
+        session.send(request("http://127.0.0.1:1/"))
+    sending.written()
+    assert heard == []

@@ -14,7 +14,9 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from msgspec.structs import replace
 
+from chalicelib.adapters.aws import sending
 from chalicelib.adapters.targets.aws_lambda import LambdaSender
 from chalicelib.adapters.targets.eventbridge import EventBridgeSender
 from chalicelib.adapters.targets.sns import SnsSender
@@ -82,6 +84,20 @@ def test_firings_of_one_bus_share_a_call_and_keep_their_places():
     assert target.dispatch(deliveries) == [Outcome("completed")] * 24
     sizes = [(call["Entries"][0]["EventBusName"], len(call["Entries"])) for _, call in client.calls]
     assert sizes == [("chronowatch", 10), ("chronowatch", 2), ("default", 10), ("default", 2)]
+
+
+def test_firings_are_told_to_be_sent_when_their_call_is_written_and_not_when_it_is_answered():
+    told: list[str] = []
+
+    def answer(**arguments: Any) -> Any:
+        sending.written()
+        told.append("answered")
+        return accept(**arguments)
+
+    target = EventBridgeSender(lambda: Fake(answer), default_bus="chronowatch")
+    several = [replace(delivery(n), sent=lambda: told.append("sent")) for n in range(3)]
+    assert target.dispatch(several) == [Outcome("completed")] * 3
+    assert told == ["sent", "answered"]
 
 
 @pytest.mark.parametrize("kind", ["eventbridge", "sqs", "sns"])

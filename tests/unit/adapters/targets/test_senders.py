@@ -66,5 +66,5 @@ def test_whatever_is_stored_every_delivery_has_its_outcome(sender: Target) -> No
 
 def test_nothing_to_send_and_nothing_to_cancel(sender: Target) -> None:
     assert sender.dispatch([]) == []
-    assert sender.cancel("01KB-1") is False
+    assert sender.cancel("01KB-1", 1) is False
     assert sender.max_batch >= 1

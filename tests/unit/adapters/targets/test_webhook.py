@@ -298,14 +298,14 @@ def test_a_cancel_closes_the_running_delivery(target: WebhookSender, receiver: R
     thread = threading.Thread(target=lambda: outcomes.put(send(target, url_of(receiver), timeout_ms=60_000)))
     thread.start()
     receiver.arrived.get(timeout=GUARD_S)
-    assert target.cancel("01KB-1") is True
+    assert target.cancel("01KB-1", 1) is True
     outcome = outcomes.get(timeout=GUARD_S)
     thread.join()
     assert outcome == Outcome(
         "failed", None, "connection_error", "the delivery was cancelled", permanent=True, closed=True
     )
     receiver.closed.get(timeout=GUARD_S)
-    assert target.cancel("01KB-1") is False
+    assert target.cancel("01KB-1", 1) is False
     assert send(target, url_of(receiver)).kind == "completed"
 
 
@@ -623,7 +623,7 @@ def test_https_trickle_and_cancel(make_target, receiver: Receiver, certificates:
     thread = threading.Thread(target=lambda: outcomes.put(send(target, url, timeout_ms=60_000)))
     thread.start()
     receiver.arrived.get(timeout=GUARD_S)
-    assert target.cancel("01KB-1")
+    assert target.cancel("01KB-1", 1)
     assert outcomes.get(timeout=GUARD_S).error == "the delivery was cancelled"
     thread.join()
 

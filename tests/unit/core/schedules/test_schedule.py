@@ -5,20 +5,19 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.core.schedules.claim_span import ClaimSpan, span_of
 from chalicelib.core.schedules.schedule import (
     Definition,
     Schedule,
     State,
-    Verdict,
     VersionRef,
     Window,
-    judge,
-    judge_snapshot,
     progress,
     queued_after,
     shard_of,
     window,
 )
+from chalicelib.core.schedules.verdict import Verdict, judge, judge_snapshot
 
 T0 = 1_795_252_800_000
 
@@ -111,6 +110,37 @@ def test_the_last_run_is_told_from_the_spans_of_the_last_claims() -> None:
     claimed = state(claims=((T0 + 5_000, T0 + 10_000), (T0 + 15_000, T0 + 20_000)), next_run_ms=T0 + 25_000)
     for now_ms, last in ((T0 + 4_999, None), (T0 + 7_000, T0 + 5_000), (T0 + 16_000, T0 + 15_000)):
         assert progress(Schedule(definition(), claimed), now_ms).last_run_ms == last
+
+
+def test_the_last_run_is_told_from_claims_that_have_no_records_yet() -> None:
+    early = state(claims=((T0 + 5_000, T0 + 5_000),), spans=(ClaimSpan(T0 + 10_000, 5_000, 3, 2, "me"),))
+    for now_ms, last in ((9_999, 5_000), (10_000, 10_000), (19_999, 15_000), (30_000, 20_000)):
+        assert progress(Schedule(definition(), early), T0 + now_ms).last_run_ms == T0 + last
+
+
+def test_a_span_is_made_of_instants_one_step_apart_and_knows_the_token_of_each() -> None:
+    span = span_of([T0, T0 + 1_000, T0 + 2_000], 7, "me")
+    assert span == ClaimSpan(T0, 1_000, 3, 7, "me")
+    assert [span.token_of(T0 + at) for at in (-1_000, 0, 500, 1_000, 2_000, 3_000)] == [None, 7, None, 8, 9, None]
+    assert span_of([T0], 7, "me") == ClaimSpan(T0, 0, 1, 7, "me")
+    assert ClaimSpan(T0, 0, 1, 7, "me").token_of(T0 + 1) is None
+    assert span_of([T0, T0 + 1_000, T0 + 3_000], 7, "me") is None
+
+
+def test_a_claim_names_its_span_and_forgets_those_that_are_settled() -> None:
+    old, live, new = (ClaimSpan(T0 + n * 10_000, 1_000, 10, 1 + n * 10, "me") for n in range(3))
+    claimed = state(fence=20, spans=(old, live)).claimed_as(new, {old})
+    assert (claimed.spans, claimed.fence, claimed.reached_ms) == ((live, new), 30, new.last_ms)
+    assert claimed.claims == ((old.first_ms, old.last_ms),)
+    assert claimed.span_at(T0 + 15_000) == live
+    assert claimed.span_at(T0 + 5_000) is None
+
+
+def test_how_far_a_schedule_has_come_only_grows() -> None:
+    moved = state(rev=4).reached(T0)
+    assert (moved.reached_ms, moved.rev) == (T0, 5)
+    assert moved.reached(T0) is moved
+    assert moved.claimed(1, T0 - 5, T0 - 5).reached_ms == T0
 
 
 def test_a_change_takes_back_what_was_queued_after_it() -> None:

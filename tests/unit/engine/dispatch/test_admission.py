@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
+from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.process.admission import Caps
-from chalicelib.process.limits import CALLS_MAX, HOLD_MAX_MS, SENDING_MS
+from chalicelib.process.limits import CALLS_MAX, GIVE_WAY_MAX_MS, HOLD_MAX_MS, SENDING_MS
 from chalicelib.usecases import executions, schedules
 from tests.kit.plant import CALLER, Plant
+from tests.kit.targets import Recorder
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT_MS = T0 + 60_000
@@ -109,8 +112,9 @@ def test_what_waits_too_long_is_pending_in_the_queue_and_no_attempt_is_counted()
     plant = plant_of(25_000, target_in_flight=1)
     (first, second) = herd(plant, "ann", 2)
     plant.run_until(AT_MS + HOLD_MAX_MS - 100)
-    (held,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
-    assert (held.attempt, held.retry_at_ms) == (1, None)
+    (held,) = [i for i in (first, second) if plant.executions(i)[0].state == "pending"]
+    shown = executions.get(plant.services, CALLER, f"{held}-{AT_MS}")
+    assert (shown.state, shown.attempt, shown.retry_at_ms) == ("pending", 1, None)
     plant.run_until(AT_MS + HOLD_MAX_MS + 200)
     (waiting,) = [run for run in ended(plant, (first, second)) if run.state == "pending"]
     assert (waiting.attempt, waiting.lease_until_ms) == (0, None)
@@ -128,7 +132,7 @@ def test_a_firing_that_is_cancelled_while_it_waits_is_never_sent() -> None:
     plant.run_until(AT_MS + 1_000)
     (running,) = {d.schedule_id for _, d in plant.hook.sent}
     gone, deleted, kept = (i for i in ids if i != running)
-    executions.cancel(plant.services, CALLER, plant.executions(gone)[0].id, "not needed")
+    executions.cancel(plant.services, CALLER, f"{gone}-{AT_MS}", "not needed")
     schedules.delete(plant.services, CALLER, deleted, None)
     plant.run_until(AT_MS + 100_000)
     assert {d.schedule_id for _, d in plant.hook.sent} == {running, kept}
@@ -180,3 +184,26 @@ def test_the_api_answers_while_deliveries_wait() -> None:
     assert plant.create(type="RATE", expr="rate:1m", owner="bee", target=OTHER)
     plant.run_until(AT_MS + 120_000)
     assert {run.state for run in ended(plant, ids)} == {"completed"}, "what was owed before the pause is sent"
+
+
+class Busy(Recorder):
+    """A target whose every delivery keeps this process busy until it is sent."""
+
+    def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        self._clock.sleep_until(self._clock.now_ms() + SENDING_MS - 1)
+        return super().dispatch(deliveries)
+
+
+def test_what_has_ended_is_written_after_what_waits_to_be_sent_and_not_long_after() -> None:
+    plant = plant_of(0, sending=1)
+    busy = Busy(plant.clock, max_batch=1)
+    plant.services = replace(plant.services, targets={**plant.services.targets, "webhook": busy})
+    ids = herd(plant, "a", 100)
+    plant.run_until(AT_MS + GIVE_WAY_MAX_MS // 2)
+    assert 5 < len(busy.sent) < 100
+    assert not any(plant.executions(i) for i in ids), "an outcome was written while others waited to be sent"
+    plant.run_until(AT_MS + GIVE_WAY_MAX_MS + 60)
+    assert len(busy.sent) < 100
+    assert "completed" in {run.state for i in ids for run in plant.executions(i)}
+    plant.run_until(AT_MS + 5_000)
+    assert {run.state for run in ended(plant, ids)} == {"completed"}

@@ -44,6 +44,9 @@ class _Tasks:
     def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         return self._clock.at(unix_ms, job)
 
+    def after(self, ms: int, job: Callable[[], None]) -> Handle:
+        return self._clock.after(ms, job)
+
     def start(self, job: Callable[[], None]) -> Handle:
         return self._clock.start(job)
 

@@ -295,10 +295,33 @@ def test_a_stamp_that_loses_its_race_looks_again_whose_turn_it_is(c: Cluster) ->
 
 def test_a_sweep_is_stamped_with_the_token_of_its_owner(c: Cluster) -> None:
     sweep.run(c.s)
-    assert all(c.s.stores.cursors.load(f"sweep#{n}").values["fencing_token"] == 1 for n in range(SHARDS))
+    swept = c.s.stores.cursors.load("sweep")
+    assert (swept.rev, [swept.values[f"token#{n}"] for n in range(SHARDS)]) == (1, [1] * SHARDS)
+    assert shards.swept_at_ms(c.s) == [c.clock.now_ms()] * SHARDS
     sweep.run_shard(c.s, shards.HeldShard(0, 5))
     sweep.run_shard(c.s, shards.HeldShard(0, 4))
-    assert c.s.stores.cursors.load("sweep#0").values["fencing_token"] == 5
+    values = c.s.stores.cursors.load("sweep").values
+    assert [values[f"token#{n}"] for n in range(SHARDS)] == [5, *[1] * (SHARDS - 1)]
+
+
+def test_of_two_sweeps_at_once_each_notes_its_shards(c: Cluster) -> None:
+    class Interrupted:
+        """Cursors between whose read and write another worker notes a shard."""
+
+        def __init__(self) -> None:
+            self.load = c.s.stores.cursors.load
+            self._meanwhile = [shards.HeldShard(1, 7), shards.HeldShard(0, 9)]
+
+        def save(self, name: str, values: Mapping[str, int], expected_rev: int) -> bool:
+            if self._meanwhile:
+                assert not shards.stamp_swept(c.s, [self._meanwhile.pop()])
+            return c.s.stores.cursors.save(name, values, expected_rev)
+
+    late = with_stores(c.s, cursors=Interrupted())
+    mine = [shards.HeldShard(n, 3) for n in range(3)]
+    assert shards.stamp_swept(late, mine) == mine[:2], "those that others have taken over since"
+    values = c.s.stores.cursors.load("sweep").values
+    assert [values[f"token#{n}"] for n in range(3)] == [9, 7, 3]
 
 
 def test_what_is_stored_is_a_lease_like_any_other(c: Cluster) -> None:

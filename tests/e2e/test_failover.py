@@ -1,0 +1,71 @@
+"""The worker is killed in the middle of firing, again and again: what it held comes within five seconds.
+
+``CHRONO_FAILOVERS`` is how often (3 in the gate); the last line says how late what it held came.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.e2e.dev_server import DevServer, is_alive, wait_for
+from tests.e2e.receiver import Receiver
+
+NewServer = Callable[..., DevServer]
+
+FAILOVER_MS = 5_000
+KILLS = int(os.environ.get("CHRONO_FAILOVERS", "3"))
+BETWEEN_S = 20.0
+
+
+def _back(server: DevServer, old: int) -> Callable[[], int | None]:
+    def look() -> int | None:
+        time.sleep(0.05)
+        pid = server.pids().get("worker")
+        return pid if pid is not None and pid != old and is_alive(pid) else None
+
+    return look
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_what_a_killed_worker_held_comes_within_five_seconds(new_server: NewServer, receiver: Receiver) -> None:
+    server = new_server(env={"LOG_LEVEL": "INFO"})
+    server.start()
+    beats = [server.create(type="RATE", expr="rate:1s", target=receiver.target()) for _ in range(3)]
+    chance = random.Random(KILLS)
+    wait_for("firings", lambda: all(len(receiver.of(beat)) >= 2 for beat in beats))
+    outages: list[tuple[float, float]] = []
+    for _ in range(KILLS):
+        time.sleep(BETWEEN_S + chance.random())
+        worker = server.pids()["worker"]
+        os.kill(worker, signal.SIGKILL)
+        died = time.time()
+        wait_for("another worker", _back(server, worker))
+        outages.append((died * 1000, time.time() * 1000))
+    time.sleep(BETWEEN_S)
+    lates: list[float] = []
+    for beat in beats:
+        came = {each.instant_ms: each.at_ms for each in reversed(receiver.of(beat))}  # the first of each
+        last = max(came)
+        owed = range(min(came), last, 1000)
+        assert set(owed) <= set(came), "some instants never came"
+        held = [at for at in owed if any(died - 1_000 <= at <= back + 16_000 for died, back in outages)]
+        for at in held:
+            backs = [back for died, back in outages if died - 1_000 <= at]
+            lates.append(came[at] - max([at, *(back for back in backs if back <= came[at])]))
+        late = sorted((came[at], at) for at in held if came[at] - at > 2_000)
+        runs = [(a, b) for a, b in pairwise(late) if b[0] - a[0] < 5_000]
+        backward = [(a[1] - min(came), b[1] - min(came), round(b[0] - a[0])) for a, b in runs if a[1] > b[1]]
+        assert not backward, "late ones out of order"
+    lates.sort()
+    p99 = lates[int(len(lates) * 0.99) - 1]
+    print(f"{KILLS} kills, {len(lates)} instants: p50 {lates[len(lates) // 2]:.0f}, p99 {p99:.0f} ms")
+    print(f"the latest came {lates[-1]:.0f} ms late")
+    assert p99 <= FAILOVER_MS
