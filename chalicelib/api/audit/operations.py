@@ -8,6 +8,7 @@ from chalicelib.api.audit import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given
+from chalicelib.core.errors import InvalidField
 
 COLLECTION = "/api/v1/audit"
 NDJSON = "application/x-ndjson"
@@ -20,12 +21,15 @@ def page(call: Call[Body, schemas.AuditQuery]) -> Reply:
     from chalicelib.usecases import audit_trail
 
     q = call.query
+    from_ms, to_ms = given(q.from_unix_ms), given(q.to_unix_ms)
+    if from_ms is not None and to_ms is not None and to_ms < from_ms:
+        raise InvalidField.of("to_unix_ms", "must not be before from_unix_ms")
     wanted = audit_trail.AuditFilter(
         actor=given(q.actor),
         action=given(q.action),
         resource=given(q.resource),
-        from_ms=given(q.from_unix_ms),
-        to_ms=given(q.to_unix_ms),
+        from_ms=from_ms,
+        to_ms=to_ms,
     )
     after = call.after(q)
     position = None if after is None else audit_trail.AuditPosition(*map(int, after.split(".")))

@@ -26,7 +26,7 @@ class AuditQuery(PageQuery, kw_only=True):
 class AuditExportQuery(TokenQuery, kw_only=True):
     """Which part."""
 
-    limit: Annotated[int, Meta(ge=1, le=5000, description="Entries in one answer.")] = 5000
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Entries in one answer.")] = 1000
 
 
 class AuditEntryView(msgspec.Struct, kw_only=True):
