@@ -187,6 +187,9 @@ def test_each_tenant_reads_its_own(house: AuditHouse) -> None:
     house.as_("bob", "admin", "b").make()
     assert [e["actor"] for e in house.entries()] == ["bob"]
     assert house.entries()[0]["sequence"] == 1
+    assert house.verdict()["entries"] == 1
+    exported = house.call("GET", "/api/v1/audit:export").body.decode()
+    assert ('"bob"' in exported, '"ann"' in exported) == (True, False)
 
 
 def test_no_secret_and_no_payload_is_in_it(house: AuditHouse) -> None:

@@ -164,6 +164,8 @@ def test_only_an_administrator_and_nobody_themselves(house: AuditHouse) -> None:
 def test_another_tenants_subject_of_the_same_name_stays(house: AuditHouse) -> None:
     lived(house)
     house.as_(ANN, "user", "other").make()
+    kinds = {line["kind"] for line in exported(house.as_("dpo", "admin", "other"))}
+    assert kinds == {"schedule", "audit"}, "of this tenant alone"
     house.as_("dpo", "admin").call("POST", f"{PATH}:erase")
     assert house.as_(ANN, "admin", "other").call("GET", "/api/v1/schedules").json["items"][0]["owner"] == ANN
-    assert [entry["actor"] for entry in house.entries()] == [ANN]
+    assert [entry["actor"] for entry in house.entries()] == ["dpo", ANN]
