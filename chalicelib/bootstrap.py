@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
+    from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -207,6 +208,8 @@ def build(chosen: Settings) -> Services:
         trace_sample=chosen.telemetry.sample,
         trace_url_template=chosen.telemetry.url_template,
         counts_kept=not chosen.on_lambda,
+        audit=chosen.audit.mode,
+        audit_retention_ms=chosen.audit.retention_ms,
     )
     machine = Machine(
         clock=own_clock,
@@ -227,6 +230,7 @@ def build(chosen: Settings) -> Services:
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
+        *_audit_proofs(chosen, clients),
     )
 
 
@@ -321,6 +325,48 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
     from chalicelib.adapters.policies.opa import OpaPolicies
 
     return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
+
+
+def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:
+    """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
+
+    def files() -> CheckpointStore:
+        from chalicelib.adapters.audit.file_checkpoints import FileCheckpoints
+
+        return FileCheckpoints(f"{chosen.data_dir}/audit-checkpoints/{chosen.stage}")
+
+    def bucket() -> CheckpointStore:
+        from chalicelib.adapters.audit.s3_checkpoints import S3Checkpoints
+
+        return S3Checkpoints(clients.factory("s3", TARGET_READ_TIMEOUT_S), chosen.audit.bucket or "", chosen.stage)
+
+    def key_file() -> CheckpointSigner:
+        from chalicelib.adapters.audit.file_signer import FileSigner
+
+        return FileSigner(f"{chosen.data_dir}/audit-key")
+
+    def kms() -> CheckpointSigner:
+        from chalicelib.adapters.audit.kms_signer import KmsSigner
+
+        return KmsSigner(clients.factory("kms", TARGET_READ_TIMEOUT_S), chosen.audit.kms_key_id or "")
+
+    has_disk = not chosen.on_lambda
+    store: Any = Lazy(bucket) if chosen.audit.bucket else Lazy(files) if has_disk else None
+    signer: Any = Lazy(kms) if chosen.audit.kms_key_id else Lazy(key_file) if has_disk else None
+    return store, signer
+
+
+class Lazy:
+    """An adapter that is loaded and made when it is first used. One made twice by two threads does no harm."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._made: object | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            self._made = self._make()
+        return getattr(self._made, name)
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

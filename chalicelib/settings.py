@@ -15,6 +15,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chalicelib.core import variables
+from chalicelib.core.audit import audit_settings
+from chalicelib.core.audit.audit_settings import AuditSettings
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
 from chalicelib.core.errors import SettingsError
@@ -65,6 +67,7 @@ VARIABLES = (
     "CHRONO_WEBHOOK_ALLOW",
     "CHRONO_WEBHOOK_OWN_API",
     *secret_settings.VARIABLES,
+    *audit_settings.VARIABLES,
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
@@ -147,6 +150,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     webhook_allow: tuple[str, ...]
     own_api: bool
     secrets: SecretSettings
+    audit: AuditSettings
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
@@ -226,6 +230,7 @@ def load(env: Mapping[str, str]) -> Settings:
         webhook_allow=_webhook_allow(env, loopback),
         own_api=variables.choice(env, "CHRONO_WEBHOOK_OWN_API", "refuse", ("refuse", "allow")) == "allow",
         secrets=secret_settings.load(env, loopback),
+        audit=audit_settings.load(env),
         ticks=_ticks(env, on_lambda),
         ticks_catch_up=variables.integer(
             env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT

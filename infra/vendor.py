@@ -20,7 +20,7 @@ VENDOR = ROOT / "build" / "vendor"
 PLATFORM = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--python-version", "3.11")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")  # most licences ask that their text comes along
 SERVICES = frozenset(
-    {"dynamodb", "events", "kms", "lambda", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
+    {"dynamodb", "events", "kms", "lambda", "s3", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
 )
 
 

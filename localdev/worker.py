@@ -24,6 +24,8 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed
+    from chalicelib.functions.reconcile import audit_minute
+    from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
     from infra import state
     from localdev import publisher
@@ -44,7 +46,12 @@ def prepare() -> Callable[[threading.Event], None]:
 
     def run(stopping: threading.Event) -> None:
         works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
-        rules = ShardRules(bootstrap.services, works, sweep.prepare, stopping)
+
+        def each_minute(s: Services) -> None:
+            sweep.prepare(s)
+            audit_minute(s)
+
+        rules = ShardRules(bootstrap.services, works, each_minute, stopping)
         rules.start()
         streams = [
             StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), feed.handle, stopping)

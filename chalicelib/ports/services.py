@@ -51,6 +51,8 @@ from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
 if TYPE_CHECKING:  # the functions that fire hold these and never use them: they need not load what they keep
+    from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+    from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.bulk_jobs import BulkJobStore
     from chalicelib.ports.stores.changes import ChangeStore
     from chalicelib.ports.stores.keys import KeyStore
@@ -69,7 +71,8 @@ class Config(Struct, frozen=True):
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
     one can be read. ``counts_kept``: counts are published to the tables, and not written to a log. A cursor into the
-    log of changes is good for ``changes_retention_ms``."""
+    log of changes is good for ``changes_retention_ms``. ``audit`` says what is recorded (``all``, ``changes`` or
+    ``off``), and ``audit_retention_ms`` for how long (None: for ever)."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -99,6 +102,8 @@ class Config(Struct, frozen=True):
     trace_sample: float = 1.0
     trace_url_template: str | None = None
     counts_kept: bool = True
+    audit: str = "changes"
+    audit_retention_ms: int | None = None
 
 
 class Stores(Struct, frozen=True):
@@ -118,6 +123,7 @@ class Stores(Struct, frozen=True):
     policies: PolicyStore
     changes: ChangeStore
     bulk_jobs: BulkJobStore
+    audit: AuditStore
 
 
 class Machine(Struct, frozen=True):
@@ -147,6 +153,8 @@ class Services(Struct, frozen=True):
     sealing: Sealing = UNSEALED
     tracer: Tracer = NoTracer()
     external_policies: ExternalPolicies = NoExternalPolicies()
+    checkpoints: CheckpointStore | None = None
+    signer: CheckpointSigner | None = None
 
 
 def assemble(
@@ -159,6 +167,8 @@ def assemble(
     sealing: Sealing = UNSEALED,
     tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
     external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
+    checkpoints: CheckpointStore | None = None,
+    signer: CheckpointSigner | None = None,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -176,4 +186,6 @@ def assemble(
         sealing=sealing,
         tracer=tracer,
         external_policies=external_policies,
+        checkpoints=checkpoints,
+        signer=signer,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
+from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
@@ -45,5 +46,6 @@ class ProcessMemory(Struct, frozen=True):
     roles: RoleMemory = field(default_factory=RoleMemory)
     policies: PolicyMemory = field(default_factory=PolicyMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
+    audit: AuditMemory = field(default_factory=AuditMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)

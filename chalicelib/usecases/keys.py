@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.errors import FieldError, Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.errors import (
+    ChronoError,
+    FieldError,
+    Forbidden,
+    InvalidField,
+    NotFound,
+    PreconditionFailed,
+    TooMany,
+)
 from chalicelib.core.keys import key_ring, key_text
 from chalicelib.core.keys.api_key import ApiKey
 from chalicelib.core.keys.key_caller import caller_with, id_of_key
@@ -204,7 +212,8 @@ def first_key(s: Services) -> MadeKey | None:
         roles=(ADMIN,),
     )
     made, text = _with_text(s, draft, s.ids.ulid(s.clock.now_ms()), 0)
-    return MadeKey(made, text) if _write(s, key_ring.decide_create(ring, made, s.clock.now_ms())) else None
+    change = key_ring.decide_create(ring, made, s.clock.now_ms())
+    return MadeKey(made, text) if _write_on_record(s, caller, "keys:create", made.id, change) else None
 
 
 def version_of(key: ApiKey) -> str:
@@ -289,10 +298,31 @@ def _revoke_leaked(s: Services, key_id: str, token: str) -> bool:
         if found is None or not key_text.is_same(token, found.key.sha256):
             return False
         ring = s.stores.keys.ring(found.key.tenant)
-        if _write(s, key_ring.decide_revoke(ring, key_id, s.clock.now_ms())):
+        change = key_ring.decide_revoke(ring, key_id, s.clock.now_ms())
+        if _write_on_record(s, system_caller(found.key.tenant), "keys:report-leaked", key_id, change):
             log.warning("the API key %s of tenant %s was reported as leaked: it is deleted", key_id, found.key.tenant)
             return True
     raise _contended()
+
+
+def _write_on_record(s: Services, caller: Caller, action: str, key_id: str, change: RingChange) -> bool:
+    """``_write``, between intent and entry in the audit of the key's tenant: no call of that tenant has one."""
+    from chalicelib.usecases import audit  # the API starts without it
+
+    if not audit.is_on(s):
+        return _write(s, change)
+    act = audit.Act(action=action, permission="keys:write", resource=f"keys/{key_id}")
+    intent = audit.begin(s, caller, act)
+    try:
+        written = _write(s, change)
+    except ChronoError:
+        audit.leave_unknown(s, intent, act)
+        raise
+    if written:
+        audit.finish(s, intent, [act])
+    else:
+        audit.drop(s, intent)
+    return written
 
 
 def _token_hash(token: str) -> str:

@@ -276,6 +276,9 @@ BODIES: dict[str, dict[str, list[Any]]] = {
 }
 ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
 QUERIES: dict[str, list[str]] = {
+    "actor": ["", "x" * 385],
+    "action": ["", "x" * 385],
+    "resource": ["", "x" * 385],
     "limit": [
         "0",
         "-1",

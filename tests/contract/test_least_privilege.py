@@ -16,6 +16,7 @@ from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.api.http.routes import table
 from chalicelib.core.queue_messages import encode
 from chalicelib.core.security.caller import system_caller
+from chalicelib.functions.reconcile import audit_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
@@ -41,6 +42,7 @@ STREAMED = {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShard
 TARGETS = {"events:PutEvents", "sns:Publish", "lambda:InvokeFunction", "states:StartExecution"}
 SECRETS = {"secretsmanager:GetSecretValue", "ssm:GetParameter", "kms:Decrypt"}
 SEALED = {"kms:GenerateDataKey", "kms:Decrypt"}
+PROOFS = {"s3:PutObject", "s3:GetObject", "s3:ListBucket", "kms:Sign", "kms:GetPublicKey"}
 
 # What a function may do that its code does not ask for in this play, and why.
 UNSEEN: dict[str, list[tuple[set[str], str]]] = {
@@ -52,6 +54,8 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
 }
 for name in ("api", "deliver", "sweep", "feed"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
+for name in ("api", "reconcile"):
+    UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
 UNSEEN["deliver"] += [
     (POLLED, "Lambda polls the queue under the function's role"),
     (TARGETS, "kinds of targets: tests/tidy/test_target_kinds.py holds them to their descriptions"),
@@ -130,6 +134,7 @@ class Cast:
         self.clock.advance(60_000)
         sweep.run(self.of["sweep"])
         reconcile.run(self.of["reconcile"])
+        audit_minute(self.of["reconcile"])
         self.deliver()
 
 
@@ -198,6 +203,10 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/keys")
     cast.call("GET", key, key_id=made)
     cast.call("POST", key + ":rotate", {}, key_id=made)
+    cast.call("GET", "/api/v1/audit", query="limit=3")
+    cast.call("POST", "/api/v1/audit:verify")
+    cast.call("POST", "/api/v1/subjects/{subject_id}:export", subject_id="somebody")
+    cast.call("POST", "/api/v1/subjects/{subject_id}:erase", subject_id="somebody")
     role = "/api/v1/roles/{role}"
     cast.call("PUT", role, {"permissions": ["schedules:read"]}, role="reader")
     cast.call("GET", "/api/v1/roles")

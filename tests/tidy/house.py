@@ -68,6 +68,7 @@ NOUNS = {
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
     "telemetry": _layer("what the service says about itself: spans, metrics, and how they are written"),
+    "audit": _layer("who did what: entries, their chain, the signed tree over them"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 

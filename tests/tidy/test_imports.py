@@ -106,6 +106,7 @@ def test_only_settings_reads_the_environment(source: Source) -> None:
 # Named by the templates and by the local processes, or loaded by tests and examples only.
 ENTRY_MODULES = {
     "chalicelib.adapters.memory.stores",
+    "chalicelib.adapters.memory.checkpoints",
     "chalicelib.adapters.memory.machine",
     "chalicelib.api.http.edge",
     "chalicelib.functions.api",

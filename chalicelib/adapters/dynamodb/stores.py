@@ -44,6 +44,7 @@ def open_stores(
     lazy_keys: Any = _Lazy(partial(_keys, database))
     lazy_bulk_jobs: Any = _Lazy(partial(_bulk_jobs, database))
     lazy_changes: Any = _Lazy(partial(_changes, database, changes_retention_s))
+    lazy_audit: Any = _Lazy(partial(_audit, database))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -59,11 +60,18 @@ def open_stores(
         policies=DynamoPolicyStore(database),
         changes=lazy_changes,
         bulk_jobs=lazy_bulk_jobs,
+        audit=lazy_audit,
     )
 
 
+def _audit(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.audit import DynamoAuditStore
+
+    return DynamoAuditStore(database)
+
+
 class _Lazy:
-    """A store that is loaded when it is first used: the functions that fire never use it."""
+    """A store that is loaded when it is first used: the functions that fire use neither keys nor the audit."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

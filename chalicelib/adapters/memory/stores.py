@@ -6,6 +6,7 @@ fails: who wants that wraps these stores. Safe to share between threads.
 
 from __future__ import annotations
 
+from chalicelib.adapters.memory.audit import MemoryAuditStore
 from chalicelib.adapters.memory.bulk_jobs import MemoryBulkJobStore
 from chalicelib.adapters.memory.changes import MemoryChangeStore
 from chalicelib.adapters.memory.cursors import MemoryCursorStore
@@ -41,4 +42,5 @@ def open_stores() -> Stores:
         policies=MemoryPolicyStore(policy_epochs),
         changes=MemoryChangeStore(),
         bulk_jobs=MemoryBulkJobStore(),
+        audit=MemoryAuditStore(),
     )

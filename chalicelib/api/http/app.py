@@ -11,13 +11,14 @@ import json
 import logging
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import connection, observed, quotas, yaml_text
+from chalicelib.api.http import auditing, connection, observed, quotas, yaml_text
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
@@ -125,6 +126,15 @@ class HttpApi:
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
+        try:
+            return self._run_operation(request, visit, operation, params)
+        except Forbidden as why:
+            auditing.note_denial(self._services(), visit.caller, operation, params, why, visit.trace.trace_id)
+            raise
+
+    def _run_operation(
+        self, request: Request, visit: Visit, operation: Operation, params: Mapping[str, str]
+    ) -> Response:
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
         caller = self._traced(self._at_depth(visit.caller, request.headers), visit)
@@ -144,8 +154,8 @@ class HttpApi:
             base=_base(request),
         )
         key = request.headers.get(idempotency.HEADER) if operation.creates else None
-        reply = operation.handler(call) if key is None else _run_once(call, key, body_bytes)
-        return _to_response(reply)
+        handler = partial(operation.handler, call) if key is None else partial(_run_once, call, key, body_bytes)
+        return _to_response(auditing.run(self._table, call, handler))
 
     def check_method(self, request: Request) -> None:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
@@ -196,12 +206,12 @@ class HttpApi:
             if opened is None:
                 raise
             connection.end_when(None)
-            return guest(opened)
+            return replace(guest(opened), source_ip=source)
         connection.end_when(lambda: not authenticator.still_holds(caller))
         stamp = headers.get(hlc.HEADER)
         if stamp is not None:
             self._services().ids.observe(stamp)
-        return caller
+        return caller if source is None else replace(caller, source_ip=source)
 
     def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
         """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""

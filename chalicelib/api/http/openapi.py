@@ -22,6 +22,7 @@ from chalicelib.api.leases.schemas import LeaseName
 from chalicelib.api.policies.schemas import ExceptionBody, MatchBody, PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
+from chalicelib.api.subjects.schemas import SubjectName
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
@@ -42,6 +43,7 @@ _UNION_NAMES: Final[Mapping[str, str]] = {"type": "Target", "op": "BatchOperatio
 # The form of the parameters of paths. Others are not found: what cannot be an id never reaches a table.
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "schedule_id": responses.Ulid,
+    "subject_id": SubjectName,
     "job_id": responses.Ulid,
     "task_id": ExecutionId,
     "bulk_id": responses.Ulid,
@@ -238,6 +240,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     YAML: {},
     "text/html": {"type": "string"},
     "text/plain": {"type": "string"},
+    "application/x-ndjson": {"type": "string"},
 }
 
 

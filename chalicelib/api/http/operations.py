@@ -87,6 +87,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``free``: no quota counts it.
     ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
+    ``sensitive``: shows so much at once that the audit records it, though it changes nothing.
+    ``records_itself``: its use case enters it in the audit, in words of its own.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -109,6 +111,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     body_list: str = ""
     ops: bool = False
     held: bool = False
+    sensitive: bool = False
+    records_itself: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)
@@ -145,6 +149,10 @@ class Table:
     def held(self) -> frozenset[tuple[str, str]]:
         """Methods and paths of the calls that may be held open; their paths have no parameters."""
         return frozenset((op.method, op.path) for op in self.operations if op.held)
+
+    def at(self, method: str, path: str) -> Operation | None:
+        """The operation of a method and a path as the table spells it."""
+        return next((op for op in self.operations if (op.method, op.path) == (method, path)), None)
 
     def routes(self) -> Iterable[tuple[str, list[str]]]:
         """Each route with the methods that any verb of it answers."""

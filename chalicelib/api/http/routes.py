@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
@@ -20,6 +21,7 @@ from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
@@ -50,6 +52,8 @@ def table() -> Table:
     operations += metric_operations()
     operations += role_operations()
     operations += policy_operations()
+    operations += audit_operations()
+    operations += subject_operations()
     operations += webhook_operations()
     operations += docs.operations(everything)
     return Table(operations)

@@ -166,6 +166,7 @@ def operations() -> list[Operation]:
             permission="schedules:read",
             handler=export,
             query=file_schemas.ExportQuery,
+            sensitive=True,
             answers={200: yaml_text.YAML},
             errors=(400,),
             description=f"At most {EXPORT_MAX_SCHEDULES} of them; where there are more, `{NEXT_TOKEN}` "

@@ -20,7 +20,8 @@ class Caller(Struct, frozen=True):
     They are two sets, since who is a viewer and a user may read every owner's and change only their own.
     ``credential`` says how they proved who they are: ``off``, ``none``, ``system``, ``jwt`` or ``key:<id>``. What one
     keeps open ends at ``expires_at_ms`` (None: never). ``depth`` counts the webhooks of this service that led to the
-    call: what the caller makes lies as deep. ``traceparent`` and ``tracestate`` are the call's own.
+    call: what the caller makes lies as deep. ``traceparent`` and ``tracestate`` are the call's own. ``source_ip`` is
+    where the call came from (None: not known).
     """
 
     tenant: str
@@ -33,6 +34,7 @@ class Caller(Struct, frozen=True):
     depth: int = 0
     traceparent: str = ""
     tracestate: str = ""
+    source_ip: str | None = None
 
     @property
     def is_admin(self) -> bool:

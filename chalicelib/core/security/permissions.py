@@ -32,6 +32,8 @@ Permission = Literal[
     "policies:read",
     "policies:write",
     "audit:read",
+    "subjects:read",
+    "subjects:write",
     "queue:pause",
     "workflows:read",
     "workflows:write",
@@ -61,6 +63,8 @@ _ADMIN_ONLY: Final[frozenset[Permission]] = frozenset(
         "roles:write",
         "policies:write",
         "audit:read",
+        "subjects:read",
+        "subjects:write",
         "queue:pause",
     }
 )

@@ -16,7 +16,7 @@ READS = {f"{noun}:read" for noun in NOUNS}
 WRITES = {"schedules:write", "schedules:trigger", "executions:retry", "executions:cancel", "executions:report"}
 WRITES |= {"leases:acquire", "workflows:write", "workflows:start", "workflows:approve", "triggers:write"}
 ADMIN_CALLS = {"leases:break", "ticks:write", "keys:read", "keys:write", "roles:read", "roles:write"}
-ADMIN_CALLS |= {"policies:write", "audit:read", "queue:pause"}
+ADMIN_CALLS |= {"policies:write", "audit:read", "subjects:read", "subjects:write", "queue:pause"}
 CLUSTER = {"cluster:read", "cluster:write"}
 
 # role: what becomes of a read, a write, an admin call, a look at the cluster and a join, by whose the thing is

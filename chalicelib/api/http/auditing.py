@@ -1,0 +1,233 @@
+"""What the API puts on record, read off the table of operations.
+
+An operation that changes something is recorded without saying so. docs/security.md names what is recorded and when.
+
+The digests before and after a change are of what ``GET`` of the same resource shows, redacted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.api.http.operations import Call, Operation, Table
+from chalicelib.api.http.problem import Reply
+from chalicelib.core.errors import ChronoError, Forbidden, Unavailable
+from chalicelib.core.security.caller import Caller, system_caller
+from chalicelib.ports.services import Services
+
+if TYPE_CHECKING:  # loaded with the first call that is recorded: the API starts without
+    from chalicelib.usecases.audit import Act
+
+Kind = Literal["change", "machine", "read"]
+
+_MACHINES: Final = frozenset({"leases:acquire", "executions:report"})  # what workers and holders do all the time
+_VERBS: Final = {"POST": "create", "PATCH": "edit", "PUT": "write", "DELETE": "delete"}
+_ITEM_VERBS: Final = {"patch": "edit", "update": "edit"}
+_NOUNS: Final = {"jobs": "schedules", "join": "cluster"}
+_PATH: Final = re.compile(r"(/api/v1)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_BREAK: Final = "/api/v1/leases:break"
+
+
+def kind_of(operation: Operation) -> Kind:
+    """Whether it changes something at a person's wish, at a machine's, or nothing."""
+    if operation.permission in _MACHINES:
+        return "machine"
+    changes = operation.method != "GET" and not operation.permission.endswith(":read")
+    return "change" if changes or operation.sensitive else "read"
+
+
+def is_recorded(mode: str, operation: Operation, query: Any) -> bool:
+    """Whether a call that is allowed is recorded with CHRONO_AUDIT=``mode``. A dry run changes nothing."""
+    if mode == "off" or operation.records_itself:
+        return False
+    kind = "read" if getattr(query, "dry_run", False) is True else kind_of(operation)
+    return mode == "all" or kind == "change"
+
+
+def action_of(operation: Operation) -> str:
+    """As ``schedules:create``, ``schedules:pause``, ``leases:break``; a read is its permission."""
+    if operation.permission.endswith(":read") and not operation.sensitive:
+        return operation.permission
+    found = _PATH.fullmatch(operation.path)
+    verb = (found and found[4]) or _VERBS.get(operation.method, "read")
+    return f"{_noun(operation)}:{verb}"
+
+
+def resource_of(operation: Operation, params: Mapping[str, str], body: Any = None, made: Any = None) -> str:
+    """As ``schedules/{id}``; the noun alone for a list, and for a subject, who may be erased. ``made`` is what a
+    creation answered."""
+    noun = _noun(operation)
+    name = next(iter(params.values()), None)
+    if name is None and noun == "leases":
+        name = getattr(body, "name", None)
+    if name is None and operation.creates:
+        name = getattr(made, "id", None)
+    return f"{noun}/{name}" if isinstance(name, str) and noun != "subjects" else noun
+
+
+def note_denial(
+    s: Services, caller: Caller, operation: Operation, params: Mapping[str, str], why: Forbidden, trace_id: str
+) -> None:
+    """Enter a denial. The caller is refused in any case: that the entry could not be written is logged."""
+    if s.config.audit == "off":
+        return
+    from chalicelib.usecases import audit
+
+    act = audit.Act(
+        action=action_of(operation),
+        permission=operation.permission,
+        resource=resource_of(operation, params),
+        decision="deny",
+        outcome="refused",
+        detail=why.code,
+        trace_id=trace_id,
+    )
+    try:
+        audit.record(s, caller, act)
+    except ChronoError as problem:
+        audit.log.error("a denial is missing from the audit: %s", problem)
+
+
+def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply]) -> Reply:
+    """Run a call that is permitted, and enter it where it is recorded. Raises as ``handler``, and Unavailable."""
+    s, operation = call.services, call.operation
+    if not is_recorded(s.config.audit, operation, call.query):
+        return handler()
+    from chalicelib.usecases import audit
+
+    watched = _Watched(table, call)
+    if operation.method == "GET" or operation.permission.endswith(":read"):
+        audit.record(s, call.caller, watched.act())  # before anything is shown
+        return handler()
+    intent = audit.begin(s, call.caller, watched.act())
+    try:
+        reply = handler()
+    except ChronoError as error:
+        if error.status < 500:
+            audit.drop(s, intent)
+        else:
+            audit.leave_unknown(s, intent, watched.act(detail=error.code))
+        raise
+    except Exception:
+        audit.leave_unknown(s, intent, watched.act(detail="internal_error"))
+        raise
+    if "Idempotent-Replayed" in reply.headers:
+        audit.drop(s, intent)
+    else:
+        audit.finish(s, intent, watched.acts(reply))
+    return reply
+
+
+class _Watched:
+    """A call whose resource is read before and after it."""
+
+    def __init__(self, table: Table, call: Call[Any, Any]) -> None:
+        self._call = call
+        changes = kind_of(call.operation) == "change" and call.operation.method != "GET"
+        self._reader = _reader(table, call.operation) if changes else None
+        self._params = {"name": call.body.name} if call.operation.path == _BREAK else dict(call.params)
+        self._before = self._digest()
+
+    def act(self, detail: str = "") -> Act:
+        """The call's entry before it is done, or when its end is not known."""
+        from chalicelib.usecases.audit import Act
+
+        call = self._call
+        return Act(
+            action=action_of(call.operation),
+            permission=call.operation.permission,
+            resource=resource_of(call.operation, call.params, call.body),
+            before=self._before,
+            detail=detail,
+            trace_id=call.trace_id,
+        )
+
+    def acts(self, reply: Reply) -> list[Act]:
+        """The call's own entry, and one for each thing that a call on many changed."""
+        call, body = self._call, reply.body
+        own = replace(
+            self.act(),
+            resource=resource_of(call.operation, call.params, call.body, body),
+            after=self._after(body),
+        )
+        items = getattr(body, "items", None)
+        found = items if isinstance(items, list) else []
+        return [own, *(_act_of_item(own, verb, item) for item in found if (verb := _verb_of_item(body, item)))]
+
+    def _after(self, body: Any) -> str | None:
+        if self._call.operation.method == "DELETE":
+            return None
+        if self._reader is not None and type(body) is not self._reader.answers.get(200):
+            with suppress(Unavailable):  # the change is done: its entry does without
+                return self._digest()
+            return None
+        return None if isinstance(getattr(body, "items", None), list) else _digest(body)
+
+    def _digest(self) -> str | None:
+        """Of the resource as the service itself sees it; None: there is none."""
+        reader = self._reader
+        if reader is None:
+            return None
+        call = replace(
+            self._call,
+            operation=reader,
+            params=self._params,
+            headers={},
+            caller=system_caller(self._call.caller.tenant),
+            query=reader.query(),
+        )
+        try:
+            return _digest(reader.handler(call).body)
+        except Unavailable:
+            raise
+        except ChronoError:  # not there
+            return None
+
+
+def _reader(table: Table, operation: Operation) -> Operation | None:
+    """The operation that shows the one resource that ``operation`` is about."""
+    found = _PATH.fullmatch(operation.path)
+    item = "/{name}" if operation.path == _BREAK else found and found[3]
+    if not found or not item:
+        return None
+    reader = table.at("GET", f"{found[1] or ''}/{found[2]}{item}")
+    lists = reader is not None and "items" in getattr(reader.answers.get(200), "__struct_fields__", ())
+    return None if lists else reader
+
+
+def _digest(body: Any) -> str | None:
+    from chalicelib.core.audit import redact
+
+    return redact.digest(msgspec.json.decode(msgspec.json.encode(body)))
+
+
+def _verb_of_item(body: Any, item: Any) -> str:
+    """What a call on many did to one of them; empty: nothing."""
+    failed = getattr(item, "error", msgspec.UNSET) is not msgspec.UNSET
+    if failed or getattr(item, "changed", True) is False or not isinstance(getattr(item, "id", None), str):
+        return ""
+    verb = str(getattr(item, "op", None) or getattr(item, "action", None) or getattr(body, "op", ""))
+    return "" if verb in ("unchanged", "refused") else _ITEM_VERBS.get(verb, verb)
+
+
+def _act_of_item(own: Act, verb: str, item: Any) -> Act:
+    view = getattr(item, "schedule", msgspec.UNSET)
+    return replace(
+        own,
+        action=f"{own.action.partition(':')[0]}:{verb}",
+        resource=f"{own.resource}/{item.id}",
+        before=None,
+        after=None if view is msgspec.UNSET else _digest(view),
+    )
+
+
+def _noun(operation: Operation) -> str:
+    found = _PATH.fullmatch(operation.path)
+    noun = found[2] if found else operation.permission.partition(":")[0]
+    return _NOUNS.get(noun, noun)
