@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -329,44 +329,14 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
 
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:
     """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
+    from chalicelib.adapters.audit import proofs
 
-    def files() -> CheckpointStore:
-        from chalicelib.adapters.audit.file_checkpoints import FileCheckpoints
-
-        return FileCheckpoints(f"{chosen.data_dir}/audit-checkpoints/{chosen.stage}")
-
-    def bucket() -> CheckpointStore:
-        from chalicelib.adapters.audit.s3_checkpoints import S3Checkpoints
-
-        return S3Checkpoints(clients.factory("s3", TARGET_READ_TIMEOUT_S), chosen.audit.bucket or "", chosen.stage)
-
-    def key_file() -> CheckpointSigner:
-        from chalicelib.adapters.audit.file_signer import FileSigner
-
-        return FileSigner(f"{chosen.data_dir}/audit-key")
-
-    def kms() -> CheckpointSigner:
-        from chalicelib.adapters.audit.kms_signer import KmsSigner
-
-        return KmsSigner(clients.factory("kms", TARGET_READ_TIMEOUT_S), chosen.audit.kms_key_id or "")
-
-    has_disk = not chosen.on_lambda
-    store: Any = Lazy(bucket) if chosen.audit.bucket else Lazy(files) if has_disk else None
-    signer: Any = Lazy(kms) if chosen.audit.kms_key_id else Lazy(key_file) if has_disk else None
-    return store, signer
-
-
-class Lazy:
-    """An adapter that is loaded and made when it is first used. One made twice by two threads does no harm."""
-
-    def __init__(self, make: Callable[[], object]) -> None:
-        self._make = make
-        self._made: object | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if self._made is None:
-            self._made = self._make()
-        return getattr(self._made, name)
+    disk = None if chosen.on_lambda else chosen.data_dir
+    return proofs.make(
+        clients.factory("s3", TARGET_READ_TIMEOUT_S),
+        clients.factory("kms", TARGET_READ_TIMEOUT_S),
+        proofs.ProofPlaces(chosen.stage, disk, chosen.audit.bucket, chosen.audit.kms_key_id),
+    )
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

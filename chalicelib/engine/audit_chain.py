@@ -16,7 +16,7 @@ from chalicelib.core.audit.limits import (
     SUBJECT_MEMORY_MS,
     TAIL_MEMORY_MS,
 )
-from chalicelib.core.audit.segment import Segment, Tail
+from chalicelib.core.audit.segment import AuditSegment, Tail
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import InvalidField, OutcomeUnknown, Unavailable
 from chalicelib.ports.services import Services
@@ -95,7 +95,7 @@ def _append_segment(s: Services, tenant: str, drafts: list[Draft], names: dict[s
     raise Unavailable("too many processes append to the audit at once")
 
 
-def _write(s: Services, tenant: str, made: Segment) -> bool:
+def _write(s: Services, tenant: str, made: AuditSegment) -> bool:
     """Whether its entries stand. After a write without an answer, and one that seems lost, their ids are looked for.
     An earlier try of the same entries may have been written in the meantime."""
     with suppress(OutcomeUnknown):

@@ -24,7 +24,7 @@ from chalicelib.core.audit.limits import (
     SIGNED_SEGMENTS,
     TRIM_MAX_SEGMENTS,
 )
-from chalicelib.core.audit.segment import Segment
+from chalicelib.core.audit.segment import AuditSegment
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.engine import audit_chain
 from chalicelib.ports.services import Services
@@ -132,7 +132,7 @@ def _checkpoint_if_due(s: Services, tenant: str) -> bool:
     return False
 
 
-def _pending(s: Services, tenant: str, newest: Checkpoint | None) -> list[Segment]:
+def _pending(s: Services, tenant: str, newest: Checkpoint | None) -> list[AuditSegment]:
     """The segments after a checkpoint, in order, as many as one checkpoint takes. Raises ValueError for a cut chain."""
     after = 0 if newest is None else newest.segment
     found = [segment.read(each.document) for each in islice(audit_chain.segments_up(s, tenant, after), SIGNED_SEGMENTS)]
@@ -141,7 +141,7 @@ def _pending(s: Services, tenant: str, newest: Checkpoint | None) -> list[Segmen
     return found
 
 
-def _sign(s: Services, tenant: str, newest: Checkpoint | None, segments: list[Segment]) -> Checkpoint | None:
+def _sign(s: Services, tenant: str, newest: Checkpoint | None, segments: list[AuditSegment]) -> Checkpoint | None:
     assert s.signer is not None
     assert s.checkpoints is not None
     bare = checkpoint.follow(newest, tenant, segments, s.ids.hlc(), s.clock.now_ms())

@@ -20,9 +20,6 @@ READS_BY_POST = {
 }  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "audit:read",
-    "policies:read",
-    "policies:write",
     "queue:pause",
     "workflows:read",
     "workflows:write",

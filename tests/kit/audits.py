@@ -12,7 +12,7 @@ from chalicelib.adapters.audit.file_signer import FileSigner
 from chalicelib.adapters.memory.checkpoints import MemoryCheckpoints
 from chalicelib.core.audit import segment
 from chalicelib.core.audit.entry import Entry, full_digest
-from chalicelib.core.audit.segment import Segment
+from chalicelib.core.audit.segment import AuditSegment
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.audit import StoredSegment
 
@@ -46,7 +46,7 @@ def overwrite(s: Services, entries: Sequence[Entry], tenant: str = TENANT) -> No
     for stored in s.stores.audit.oldest(tenant, 10_000):
         s.stores.audit.remove(tenant, stored.number)
     for number, entry in enumerate(entries, 1):
-        s.stores.audit.append(tenant, StoredSegment(number, segment.write(Segment(number, (entry,)))))
+        s.stores.audit.append(tenant, StoredSegment(number, segment.write(AuditSegment(number, (entry,)))))
     s.process.audit.forget_tail(tenant)
 
 

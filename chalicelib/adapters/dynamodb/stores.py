@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
 from chalicelib.adapters.dynamodb.ticks import DynamoTickStore
+from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.sealing import UNSEALED, Sealing
@@ -41,10 +41,10 @@ def open_stores(
     """
     names = Names.of_stage(stage)
     database = Database(client, names, sealing)
-    lazy_keys: Any = _Lazy(partial(_keys, database))
-    lazy_bulk_jobs: Any = _Lazy(partial(_bulk_jobs, database))
-    lazy_changes: Any = _Lazy(partial(_changes, database, changes_retention_s))
-    lazy_audit: Any = _Lazy(partial(_audit, database))
+    lazy_keys: Any = Lazy(partial(_keys, database))
+    lazy_bulk_jobs: Any = Lazy(partial(_bulk_jobs, database))
+    lazy_changes: Any = Lazy(partial(_changes, database, changes_retention_s))
+    lazy_audit: Any = Lazy(partial(_audit, database))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -68,19 +68,6 @@ def _audit(database: Database) -> Any:
     from chalicelib.adapters.dynamodb.audit import DynamoAuditStore
 
     return DynamoAuditStore(database)
-
-
-class _Lazy:
-    """A store that is loaded when it is first used: the functions that fire use neither keys nor the audit."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._made: Any = None
-
-    def __getattr__(self, name: str) -> Any:
-        if self._made is None:
-            self._made = self._make()
-        return getattr(self._made, name)
 
 
 def _keys(database: Database) -> Any:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from chalicelib.core.audit import merkle
 from chalicelib.core.audit.canonical import canonical, sha256
-from chalicelib.core.audit.segment import Segment
+from chalicelib.core.audit.segment import AuditSegment
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -42,7 +42,9 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
 
 
-def follow(before: Checkpoint | None, tenant: str, segments: Sequence[Segment], hlc: str, at_ms: int) -> Checkpoint:
+def follow(
+    before: Checkpoint | None, tenant: str, segments: Sequence[AuditSegment], hlc: str, at_ms: int
+) -> Checkpoint:
     """The checkpoint, yet to be signed, after the segments that follow ``before``. There is at least one.
 
     Raises ValueError where they do not follow it: such a chain must not be signed.

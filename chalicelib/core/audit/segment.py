@@ -14,7 +14,7 @@ from msgspec import Struct
 from chalicelib.core.audit.entry import Draft, Entry, enter
 
 
-class Segment(Struct, frozen=True):
+class AuditSegment(Struct, frozen=True):
     """Entries in their order; at least one."""
 
     number: int
@@ -38,28 +38,28 @@ class Tail(Struct, frozen=True):
     hlc: str | None = None
 
 
-def tail_of(segment: Segment | None) -> Tail:
+def tail_of(segment: AuditSegment | None) -> Tail:
     """The end of a chain by its last segment; None: the chain is empty."""
     if segment is None:
         return Tail()
     return Tail(segment.number, segment.last.sequence, segment.last.sha256, segment.last.hlc)
 
 
-def link(tail: Tail, drafts: Sequence[Draft], stamps: Sequence[str], pseudonyms: Mapping[str, str]) -> Segment:
+def link(tail: Tail, drafts: Sequence[Draft], stamps: Sequence[str], pseudonyms: Mapping[str, str]) -> AuditSegment:
     """The segment that carries on from ``tail``; one stamp for each draft, one pseudonym for each actor."""
     entries: list[Entry] = []
     previous = tail.sha256
     for place, (draft, stamp) in enumerate(zip(drafts, stamps, strict=True), tail.sequence + 1):
         entries.append(enter(draft, place, stamp, previous, pseudonyms[draft.actor]))
         previous = entries[-1].sha256
-    return Segment(tail.number + 1, tuple(entries))
+    return AuditSegment(tail.number + 1, tuple(entries))
 
 
-def write(segment: Segment) -> str:
+def write(segment: AuditSegment) -> str:
     """The document of a segment."""
     return msgspec.json.encode(segment).decode()
 
 
-def read(document: str) -> Segment:
+def read(document: str) -> AuditSegment:
     """The segment of a document that ``write`` made."""
-    return msgspec.json.decode(document, type=Segment)
+    return msgspec.json.decode(document, type=AuditSegment)

@@ -13,7 +13,7 @@ from chalicelib.core.audit import merkle, redact, segment
 from chalicelib.core.audit.checkpoint import Checkpoint, follow
 from chalicelib.core.audit.entry import Draft, Entry, erase, full_digest, problem
 from chalicelib.core.audit.limits import ENTRY_MAX_BYTES
-from chalicelib.core.audit.segment import Segment, Tail, link, tail_of
+from chalicelib.core.audit.segment import AuditSegment, Tail, link, tail_of
 from chalicelib.core.audit.verify import ERASURE, ChainVerdict, Verifier
 
 NAMES = {"ann": "subject-a", "bob": "subject-b"}
@@ -31,9 +31,9 @@ def draft(n: int, actor: str = "ann", action: str = "schedules:create", resource
     )
 
 
-def segments(sizes: list[int]) -> list[Segment]:
+def segments(sizes: list[int]) -> list[AuditSegment]:
     """A chain of segments with so many entries each."""
-    made: list[Segment] = []
+    made: list[AuditSegment] = []
     count = 0
     for size in sizes:
         drafts = [draft(count + n, ("ann", "bob")[(count + n) % 2]) for n in range(size)]
@@ -42,7 +42,7 @@ def segments(sizes: list[int]) -> list[Segment]:
     return made
 
 
-def entries_of(found: list[Segment]) -> list[Entry]:
+def entries_of(found: list[AuditSegment]) -> list[Entry]:
     return [entry for each in found for entry in each.entries]
 
 
@@ -73,7 +73,7 @@ def judged(entries: list[Entry], *checkpoints: Checkpoint, kept_from_ms: int | N
     return verifier.verdict()
 
 
-def covering(found: list[Segment]) -> list[Checkpoint]:
+def covering(found: list[AuditSegment]) -> list[Checkpoint]:
     """A checkpoint after every segment."""
     made: list[Checkpoint] = []
     for each in found:
