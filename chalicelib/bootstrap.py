@@ -329,13 +329,13 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
 
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:
     """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
-    from chalicelib.adapters.audit import proofs
+    from chalicelib.adapters.machine import checkpoint_places
 
     disk = None if chosen.on_lambda else chosen.data_dir
-    return proofs.make(
+    return checkpoint_places.make(
         clients.factory("s3", TARGET_READ_TIMEOUT_S),
         clients.factory("kms", TARGET_READ_TIMEOUT_S),
-        proofs.ProofPlaces(chosen.stage, disk, chosen.audit.bucket, chosen.audit.kms_key_id),
+        checkpoint_places.ProofPlaces(chosen.stage, disk, chosen.audit.bucket, chosen.audit.kms_key_id),
     )
 
 

@@ -15,7 +15,7 @@ from localdev.invocations import Handler, LocalContext
 
 POLL_BUSY_S = 0.05  # while records come, and for BUSY_S after the last one
 POLL_IDLE_S = 1.0  # each call costs a process at rest a thousandth of a core
-BUSY_S = 5.0
+BUSY_S = 12.0
 REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0

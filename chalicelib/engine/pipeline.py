@@ -28,7 +28,7 @@ from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS, RUNNING_MARK
 from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
-from chalicelib.engine.claimed import Claims, Item, execution_of
+from chalicelib.engine.claimed import Claims, Item, Leased, execution_of
 from chalicelib.engine.dispatch import admission, in_flight, send
 from chalicelib.engine.dispatch.call import TargetCall
 from chalicelib.engine.overlap_slot import take_slot
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 # A message may arrive before the write that makes it true (queue first, write second): how long to wait for that write
 # before the message goes back to the queue, in growing steps.
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
+AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
 RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 
@@ -65,7 +66,8 @@ def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
         jobs += _start(s, claims)
         again.update(claims.redeliver)
         leased += claims.leased
-    again.update(item for item in claims.unknown if _may_still_come(s, item))
+    leased += [Leased(item, s.clock.now_ms() + AGAIN_MS) for item in again]  # the rest of the batch may take long
+    again = {item for item in claims.unknown if _may_still_come(s, item)}
     for _ in range(TAKEOVER_ROUNDS):
         if not leased:
             break

@@ -64,7 +64,7 @@ class MessageKeeper:
         by_wait: dict[int, list[str]] = defaultdict(list)
         for each in left:
             if each.message.receipt in wanted:
-                by_wait[min(QUEUE_HIDES_S, 1 << each.message.receives)].append(each.message.handle)
+                by_wait[min(QUEUE_HIDES_S, 1 << max(0, each.message.receives - 2))].append(each.message.handle)
         for for_s, handles in by_wait.items():
             self._try(handles, for_s)
 

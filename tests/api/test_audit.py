@@ -313,7 +313,7 @@ def replace_signer(house: AuditHouse, genuine: Any) -> AuditHouse:
 def test_an_export_is_verified_offline(house: AuditHouse, tmp_path: Path) -> None:
     filled(house)
     export = house.call("GET", "/api/v1/audit:export")
-    assert export.headers["Content-Type"].startswith("application/x-ndjson")
+    assert export.headers["Content-Type"].startswith("text/x-ndjson")
     status, said = offline(house, tmp_path, export.body)
     assert (status, said) == (0, "valid: 13 entries, 2 checkpoints, signed up to entry 12\n"), "the export is the 13th"
 

@@ -243,7 +243,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- claims that run out
     "expired-claim-sent": Mutant(
         "a worker that stood still sends what others have taken over",
-        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return in_time(s, standing)\n"),),
+        (Edit(RECHECK, "    return in_time(s, _permitted(s, epochs, _still_ours(s, standing)))\n", "    return in_time(s, _permitted(s, epochs, standing))\n"),),
     ),
     "late-takeover-not-paced": Mutant(
         "what a dead worker held goes out all at once, however late it is",
@@ -467,7 +467,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "never-late-forgotten": Mutant(
         "a stalled worker sends late what promised never to be",
-        (Edit(RECHECK, "    return in_time(s, _still_ours(s, standing))\n", "    return _still_ours(s, standing)\n"),
+        (Edit(RECHECK, "    return in_time(s, _permitted(s, epochs, _still_ours(s, standing)))\n", "    return _permitted(s, epochs, _still_ours(s, standing))\n"),
          Edit(PIPELINE, "    sendable = recheck(s, standing) if is_old else in_time(s, standing)\n", "    sendable = recheck(s, standing) if is_old else standing\n"),),
     ),
     "window-judged-at-the-claim-alone": Mutant(

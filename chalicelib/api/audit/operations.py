@@ -11,7 +11,7 @@ from chalicelib.api.http.requests import Body, Query, given
 from chalicelib.core.errors import InvalidField
 
 COLLECTION = "/api/v1/audit"
-NDJSON = "application/x-ndjson"
+NDJSON = "text/x-ndjson"
 NEXT_TOKEN = "X-Chrono-Next-Page-Token"  # noqa: S105 -- the name of a header
 
 

@@ -156,7 +156,7 @@ class LogList(msgspec.Struct):
     next_page_token: str | None
 
 
-def of_execution(found: Execution, trace_url_template: str | None) -> ExecutionView:
+def of_execution(found: Execution, trace_url_template: str | None = None) -> ExecutionView:
     """An execution as its owner sees it. The template says where traces are shown (None: nowhere)."""
     trace_id = found.trace_id or trace_id_of(found.id)
     url = trace_url(trace_url_template, trace_id)

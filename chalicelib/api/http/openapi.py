@@ -240,7 +240,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     YAML: {},
     "text/html": {"type": "string"},
     "text/plain": {"type": "string"},
-    "application/x-ndjson": {"type": "string"},
+    "text/x-ndjson": {"type": "string"},
 }
 
 

@@ -10,7 +10,7 @@ from chalicelib.api.http.requests import Body, TokenQuery
 from chalicelib.api.subjects import schemas
 
 ONE = "/api/v1/subjects/{subject_id}"
-NDJSON = "application/x-ndjson"
+NDJSON = "text/x-ndjson"
 NEXT_TOKEN = "X-Chrono-Next-Page-Token"  # noqa: S105 -- the name of a header
 
 

@@ -83,7 +83,7 @@ def test_what_must_come_again_does_soon() -> None:
     _, queue, keeper = kept([0], hidden_s=3)
     keeper.begin()
     keeper.finish(["m"])
-    assert queue.hidden == [(0, ["m/1"], 2)]
+    assert queue.hidden == [(0, ["m/1"], 1)]
 
 
 @pytest.mark.parametrize("hidden_s", [5, 60])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.adapters.machine.lazy import Lazy
-from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+
+if TYPE_CHECKING:
+    from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 
 
 class ProofPlaces(NamedTuple):
