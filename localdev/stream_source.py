@@ -44,7 +44,7 @@ class StreamSource:
         self._handled_s = time.time() - REPLAY_S  # of what was written before this, everything has been handled
 
     def wake(self) -> None:
-        """Something has just been written that the stream will bring: read it now."""
+        """Something was just written that the stream will bring, or is about to be: read it soon, and often."""
         self._awake.set()
 
     def start(self) -> None:
@@ -73,6 +73,7 @@ class StreamSource:
             backoff.succeeded()
             if self._awake.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S):
                 self._awake.clear()
+                busy_until = time.monotonic() + BUSY_S
 
     def _find_shards(self) -> None:
         if not self._positions:

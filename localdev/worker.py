@@ -62,6 +62,8 @@ def prepare() -> Callable[[threading.Event], None]:
             stream.start()
 
         def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            for stream in streams:
+                stream.wake()  # what fires in some seconds is written then, long before the last of the batch
             try:
                 return deliver.handle(event, context)
             finally:
