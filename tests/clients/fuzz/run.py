@@ -45,7 +45,7 @@ def fuzz(url: str, seconds: int, seed: int, folder: Path, key: str | None = None
     command += [] if key is None else ["--header", f"Authorization: Bearer {key}"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "FUZZ_EXCUSED": str(told)}
     ran = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds + 240, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds + 900, check=False
     )
     excused = json.loads(told.read_text()) if told.exists() else {}
     return Outcome(ran.returncode == 0, ran.stdout + ran.stderr, excused)
