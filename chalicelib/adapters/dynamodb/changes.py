@@ -9,11 +9,9 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Value, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
-from chalicelib.adapters.machine.system import token
 from chalicelib.core.changes.change_log import Change, Changed, ChangeType, LogHead, Mark, Segment, position_text
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.executions.execution import Execution, parse_id
@@ -67,16 +65,7 @@ class DynamoChangeStore(RegistryItems):
     def append(self, head: LogHead, segment: Segment, expected_rev: int) -> bool:
         """Write head and segment in one transaction if the stored head's rev still is the given one."""
         items = [{"Put": self._put_head(head, expected_rev)}, {"Put": self._put_segment(segment)}]
-        client, request = self._db.client(), token()
-        try:
-            clients.write_idempotent(
-                lambda: client.transact_write_items(TransactItems=items, ClientRequestToken=request)
-            )
-        except Exception as error:
-            if "ConditionalCheckFailed" in clients.reasons_of(error):
-                return False
-            raise
-        return True
+        return self._db.write_together(items)
 
     def segments(self, tenant: str, after: int, limit: int) -> Sequence[Segment]:
         """At most ``limit`` segments that end after a position, ascending."""

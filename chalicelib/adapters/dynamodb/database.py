@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct, field
 
 from chalicelib.adapters.aws import clients
-from chalicelib.adapters.machine.system import pause
+from chalicelib.adapters.machine.system import pause, token
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.ports.sealing import UNSEALED, Sealing
@@ -93,6 +93,20 @@ class Database:
             clients.write(lambda: method(**arguments))
         except Exception as error:
             if clients.code_of(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def write_together(self, items: Sequence[Mapping[str, Any]]) -> bool:
+        """Write all of ``items`` in one transaction, or none: False when a condition of one does not hold. Raises
+        Unavailable, OutcomeUnknown."""
+        client, request = self.client(), token()
+        try:
+            clients.write_idempotent(
+                lambda: client.transact_write_items(TransactItems=items, ClientRequestToken=request)
+            )
+        except Exception as error:
+            if "ConditionalCheckFailed" in clients.reasons_of(error):
                 return False
             raise
         return True

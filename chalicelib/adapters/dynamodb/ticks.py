@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb.database import Database, Value, key, number, text
-from chalicelib.adapters.machine.system import token
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.ticks import tick_document
 from chalicelib.core.ticks.frequencies import Frequency
@@ -40,16 +38,7 @@ class DynamoTickStore:
         if not pages:
             return self._db.write("put_item", **put)
         items = [{"Put": put}, *({"Put": self._put_page(page)} for page in pages)]
-        client, request = self._db.client(), token()
-        try:
-            clients.write_idempotent(
-                lambda: client.transact_write_items(TransactItems=items, ClientRequestToken=request)
-            )
-        except Exception as error:
-            if "ConditionalCheckFailed" in clients.reasons_of(error):
-                return False
-            raise
-        return True
+        return self._db.write_together(items)
 
     def pages(self, frequency: Frequency, after_sequence: int, limit: int) -> list[Page]:
         """At most ``limit`` pages of a stream that end after a number, ascending."""
