@@ -28,6 +28,7 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
@@ -155,6 +156,7 @@ class Services(Struct, frozen=True):
     external_policies: ExternalPolicies = NoExternalPolicies()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
+    decisions: DecisionBook = NoDecisionBook()
 
 
 def assemble(

@@ -7,20 +7,20 @@ can lock administrators out, or keep a caller from stopping what runs. What the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from chalicelib.core.errors import PolicyDenied, Violation
+from chalicelib.core.errors import PolicyDenied
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine.decisions import Judged, record
+from chalicelib.engine.decisions import record
 from chalicelib.engine.known_policies import current, recent
 from chalicelib.ports.services import Services
 
 if TYPE_CHECKING:
     from chalicelib.core.rules.policy import CompiledPolicy
+    from chalicelib.core.rules.ruling import PolicyVerdict, Ruling
     from chalicelib.core.rules.subject import Subject
 
-EXTERNAL = "opa"  # the name under which denials of the engine beside the service are shown
 ScheduleAction = Literal["schedules:create", "schedules:edit", "schedules:trigger", "executions:retry"]
 LeaseAction = Literal["leases:acquire", "leases:break"]
 _SYSTEM = "system"
@@ -55,17 +55,38 @@ def _must_ask(s: Services, caller: Caller, policies: Sequence[CompiledPolicy]) -
 def _check(
     s: Services, caller: Caller, policies: Sequence[CompiledPolicy], about: Subject, action: str, resource: str
 ) -> None:
+    from chalicelib.core.rules.judged import Judged
+
+    said = judge_at_admission(s, caller, policies, about, action)
+    record(s, Judged(caller.tenant, caller.subject, action, resource, said.ruling, said.decision_id))
+    denials = said.ruling.denials
+    if denials:
+        raise PolicyDenied(denials)
+
+
+class WishVerdict(NamedTuple):
+    """What policies and the engine beside the service say of a wish. ``outside`` is the engine's part of a tree; None:
+    there is none."""
+
+    ruling: Ruling
+    outside: PolicyVerdict | None
+    decision_id: str
+
+
+def judge_at_admission(
+    s: Services, caller: Caller, policies: Sequence[CompiledPolicy], about: Subject, action: str
+) -> WishVerdict:
+    """Judge a wish by everything that has a say at admission. Writes nothing, raises nothing."""
+    from chalicelib.core.rules import outside_verdict
     from chalicelib.core.rules.ruling import judge
 
     ruling = judge(policies, about, s.clock.now_ms())
-    outside = s.external_policies.decide(_question(caller, action, about))
-    record(Judged(caller.tenant, caller.subject, action, resource, ruling, outside.decision_id))
-    denials = list(ruling.denials)
-    if not outside.allowed:
-        reasons = outside.reasons or ("the decision is to deny",)
-        denials += [Violation(EXTERNAL, EXTERNAL, "", None, reason, outside.decision_id) for reason in reasons]
-    if denials:
-        raise PolicyDenied(denials)
+    if not s.external_policies.is_on:
+        return WishVerdict(ruling, None, "")
+    said = s.external_policies.decide(_question(caller, action, about))
+    found = outside_verdict.findings(said.allowed, said.reasons, said.decision_id)
+    whole = ruling._replace(findings=(*ruling.findings, *found))
+    return WishVerdict(whole, outside_verdict.explained(found), said.decision_id)
 
 
 def _question(caller: Caller, action: str, about: Subject) -> Mapping[str, Any]:

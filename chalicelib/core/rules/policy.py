@@ -45,7 +45,7 @@ _RULE_NAME: Final = re.compile(RULE_NAME_PATTERN)
 _NAME: Final = re.compile(POLICY_NAME_PATTERN, re.ASCII)
 
 
-class Match(Struct, frozen=True, omit_defaults=True):
+class Match(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which subjects: those that every given field fits. Of several values one must fit. A lease has only an owner and
     a name, so a match that names more fits none."""
 
@@ -56,7 +56,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     name_prefix: Names | None = None
 
 
-class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """One assertion. ``required``: an absent field counts as a violation."""
 
     name: str
@@ -66,7 +66,7 @@ class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True):
     required: bool = False
 
 
-class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """Whom a rule (None: every rule of the policy) does not stop until ``until_unix_ms``. Its verdict stays on show."""
 
     until_unix_ms: int
@@ -77,7 +77,7 @@ class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True):
     approved_by: str = ""
 
 
-class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A policy as its author wrote it."""
 
     name: str
@@ -124,7 +124,8 @@ def write(policy: WrittenPolicy) -> str:
 
 
 def read(document: str) -> WrittenPolicy:
-    """The policy of a document that ``write`` made."""
+    """The policy of a document that ``write`` made. Raises ValueError for one with unknown fields: a later
+    release wrote it, and what they mean is not known."""
     return msgspec.json.decode(document, type=WrittenPolicy)
 
 
@@ -145,7 +146,7 @@ def compile_policy(policy: WrittenPolicy) -> CompiledPolicy:
         raise InvalidField.of("rules", f"a policy may have at most {POLICY_MAX_BYTES} bytes")
     return CompiledPolicy(
         policy=policy,
-        fits=None if policy.match is None else _fits(policy.match),
+        fits=None if policy.match is None else fits(policy.match),
         rules=tuple(rules),
         schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE),
         lease_rules=tuple(rule for rule in rules if rule.kind == LEASE),
@@ -205,7 +206,8 @@ def _match_problems(match: Match | None, place: str) -> Sequence[FieldError]:
     ]
 
 
-def _fits(match: Match) -> Fits:
+def fits(match: Match) -> Fits:
+    """Whether a subject is one of these, ready to be asked."""
     tags, prefixes = _set(match.tag), tuple(_set(match.name_prefix))
     exact = [
         (schedules, leases, _set(names))
@@ -217,7 +219,7 @@ def _fits(match: Match) -> Fits:
         if names is not None
     ]
 
-    def fits(about: Subject) -> bool:
+    def are_these(about: Subject) -> bool:
         of_lease = about.kind == LEASE
         if tags and not any(tag in tags for tag in about.tags):
             return False
@@ -230,7 +232,7 @@ def _fits(match: Match) -> Fits:
         name = about.fields.get("lease.name" if of_lease else "name")
         return isinstance(name, str) and name.startswith(prefixes)
 
-    return fits
+    return are_these
 
 
 def _set(names: Names | None) -> frozenset[str]:
@@ -239,7 +241,7 @@ def _set(names: Names | None) -> frozenset[str]:
 
 def _fits_exception(exception: RuleException) -> Fits:
     if exception.match is not None:
-        return _fits(exception.match)
+        return fits(exception.match)
     wanted = exception.schedule_id
     return lambda about: about.fields.get("id") == wanted
 
