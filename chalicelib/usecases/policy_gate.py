@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from chalicelib.core.errors import PolicyDenied
 from chalicelib.core.schedules.schedule import Definition
-from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.caller import SERVICE_SUBJECT, Caller
 from chalicelib.engine.decisions import record
 from chalicelib.engine.known_policies import current, recent
 from chalicelib.ports.services import Services
@@ -28,7 +28,7 @@ _SYSTEM = "system"
 
 def check_schedule(s: Services, caller: Caller, definition: Definition, action: ScheduleAction) -> None:
     """Refuse what policies deny of a schedule. Raises PolicyDenied, Unavailable."""
-    policies = () if caller.credential == _SYSTEM else current(s, caller.tenant)
+    policies = () if _is_service(caller) else current(s, caller.tenant)
     if not _must_ask(s, caller, policies):
         return
     from chalicelib.core.rules import subject  # loaded with the first policy
@@ -39,7 +39,7 @@ def check_schedule(s: Services, caller: Caller, definition: Definition, action: 
 
 def check_lease(s: Services, caller: Caller, action: LeaseAction, name: str, **asked: Any) -> None:
     """Refuse what policies of at most a second ago deny of a lease. Raises PolicyDenied, Unavailable."""
-    policies = () if caller.credential == _SYSTEM else recent(s, caller.tenant)
+    policies = () if _is_service(caller) else recent(s, caller.tenant)
     if not _must_ask(s, caller, policies):
         return
     from chalicelib.core.rules import subject
@@ -49,7 +49,12 @@ def check_lease(s: Services, caller: Caller, action: LeaseAction, name: str, **a
 
 
 def _must_ask(s: Services, caller: Caller, policies: Sequence[CompiledPolicy]) -> bool:
-    return bool(policies) or (s.external_policies.is_on and caller.credential != _SYSTEM)
+    return bool(policies) or (s.external_policies.is_on and not _is_service(caller))
+
+
+def _is_service(caller: Caller) -> bool:
+    """Whether the service itself asks. A job in bulk is the service's work, and the wish of who began it."""
+    return caller.credential == _SYSTEM and caller.subject == SERVICE_SUBJECT
 
 
 def _check(
@@ -80,17 +85,23 @@ def judge_at_admission(
     from chalicelib.core.rules import outside_verdict
     from chalicelib.core.rules.ruling import judge
 
-    ruling = judge(policies, about, s.clock.now_ms())
+    now_ms = s.clock.now_ms()
+    ruling = judge(policies, about, now_ms)
+    if any(policy.rego_rules for policy in policies):
+        from chalicelib.usecases import rego_rules
+
+        found = rego_rules.findings(s, policies, about, question(caller, action, about), now_ms)
+        ruling = ruling._replace(findings=(*ruling.findings, *found))
     if not s.external_policies.is_on:
         return WishVerdict(ruling, None, "")
-    said = s.external_policies.decide(_question(caller, action, about))
-    found = outside_verdict.findings(said.allowed, said.reasons, said.decision_id)
-    whole = ruling._replace(findings=(*ruling.findings, *found))
-    return WishVerdict(whole, outside_verdict.explained(found), said.decision_id)
+    said = s.external_policies.decide(question(caller, action, about))
+    outside = outside_verdict.findings(said.allowed, said.reasons, said.decision_id)
+    whole = ruling._replace(findings=(*ruling.findings, *outside))
+    return WishVerdict(whole, outside_verdict.explained(outside), said.decision_id)
 
 
-def _question(caller: Caller, action: str, about: Subject) -> Mapping[str, Any]:
-    """What the engine beside the service is asked; nested, as its rules expect it. Payloads stay here."""
+def question(caller: Caller, action: str, about: Subject) -> Mapping[str, Any]:
+    """What engines are asked; nested, as their rules expect it. Payloads stay here."""
     nested: dict[str, Any] = {}
     for name, value in {**about.fields, **about.shown}.items():
         if isinstance(value, Mapping) or name.startswith("webhook."):

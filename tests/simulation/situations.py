@@ -14,6 +14,7 @@ from typing import Any
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.process.admission import Caps
 from tests.simulation import scenario
+from tests.simulation.actors import freezer
 from tests.simulation.faults import Fault
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 
@@ -102,6 +103,11 @@ def _failing(r: random.Random) -> Mapping[str, Any]:
     return _rate(2, 60, r.choice(("broken", "sour")), pause_after_failures=r.choice((1, 2, 3)), retry_policy=policy)
 
 
+def _frozen(r: random.Random) -> Mapping[str, Any]:
+    tags = r.choice(((freezer.TAG,), (freezer.TAG,), ("other",)))
+    return _rate(r.choice((1, 2, 3)), 60, r.choice(("good", "good", "flaky", "slow")), tags=tags)
+
+
 SITUATIONS: Mapping[str, Situation] = {
     # The run in the slot ends about when the next instant comes, and one waits already.
     "line": Situation(_line, ops=(("trigger",), ("cancel",)), op_groups=(0, 2, 6), weight=2),
@@ -162,6 +168,17 @@ SITUATIONS: Mapping[str, Situation] = {
     "narrow": Situation(_narrow, caps=Caps(target_in_flight=1)),
     # It fails until it is paused, and is resumed.
     "failing": Situation(_failing, ops=(("resume",),), op_groups=(4, 9)),
+    # A policy that denies firings is made and deleted while they go on.
+    "frozen": Situation(
+        _frozen,
+        ops=((freezer.FREEZE,), (freezer.FREEZE, freezer.THAW), (freezer.FREEZE, freezer.THAW), ("trigger", "retry")),
+        op_groups=(9, 16),
+        gaps_ms=(0, 3, 400, 3_000, 20_000),
+        kinds=("stall_after", "stall_before", "crash_after", "unknown_done", "throttle", "message_double"),
+        amounts_ms=(900, 8_000, 25_000),
+        methods=("save_policy", "delete_policy", "page_policies", "epochs", "update"),
+        weight=2,
+    ),
     # Each run follows the end of the one before.
     "chained": Situation(_chained, ops=(("cancel",), ("recast",)), op_groups=(0, 2)),
 }

@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported
 from chalicelib.core.rules import condition
-from chalicelib.core.rules.condition import Ask, Condition
+from chalicelib.core.rules.condition import Ask, Condition, Leaf
 from chalicelib.core.rules.limits import (
     DESCRIPTION_MAX_CHARS,
     EXCEPTIONS_MAX_COUNT,
     MESSAGE_MAX_CHARS,
     POLICY_MAX_BYTES,
     POLICY_NAME_PATTERN,
+    REGO_MAX_CHARS,
     RULE_NAME_MAX_CHARS,
     RULE_NAME_PATTERN,
     RULES_MAX_COUNT,
@@ -89,12 +90,14 @@ class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True, forbi
 
 
 class CompiledRule(Struct, frozen=True):
-    """A rule that is ready to be asked."""
+    """A rule that is ready to be asked. ``rego`` is the module that has to be asked in its place; empty: there is
+    none."""
 
     rule: Rule
     kind: SubjectKind
     condition: Condition
     ask: Ask
+    rego: str = ""
 
 
 class CompiledException(Struct, frozen=True):
@@ -105,13 +108,15 @@ class CompiledException(Struct, frozen=True):
 
 
 class CompiledPolicy(Struct, frozen=True):
-    """A policy that is ready to be asked. ``fits`` None: it is about every subject."""
+    """A policy that is ready to be asked. ``fits`` None: it is about every subject. ``rego_rules`` are asked at
+    admission only, by an engine, and stand in no other list but ``rules``."""
 
     policy: WrittenPolicy
     fits: Fits | None
     rules: tuple[CompiledRule, ...]
     schedule_rules: tuple[CompiledRule, ...]
     lease_rules: tuple[CompiledRule, ...]
+    rego_rules: tuple[CompiledRule, ...]
     exceptions: tuple[CompiledException, ...]
 
 
@@ -148,13 +153,16 @@ def compile_policy(policy: WrittenPolicy) -> CompiledPolicy:
         policy=policy,
         fits=None if policy.match is None else fits(policy.match),
         rules=tuple(rules),
-        schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE),
+        schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE and not rule.rego),
+        rego_rules=tuple(rule for rule in rules if rule.rego),
         lease_rules=tuple(rule for rule in rules if rule.kind == LEASE),
         exceptions=tuple(CompiledException(e, _fits_exception(e)) for e in policy.exceptions),
     )
 
 
 def _compile_rule(rule: Rule, place: str) -> CompiledRule:
+    if isinstance(rule.condition, dict) and condition.REGO in rule.condition:
+        return _rego_rule(rule, place)
     read_condition = condition.read(rule.condition, f"{place}.condition")
     fields = [leaf.field for leaf in condition.leaves(read_condition)]
     of_leases = [field.startswith(f"{LEASE}.") for field in fields]
@@ -162,6 +170,19 @@ def _compile_rule(rule: Rule, place: str) -> CompiledRule:
         raise InvalidField.of(f"{place}.condition", "a rule is about schedules or about leases, not about both")
     kind: SubjectKind = "lease" if of_leases[0] else "schedule"
     return CompiledRule(rule, kind, read_condition, read_condition.ask)
+
+
+def _rego_rule(rule: Rule, place: str) -> CompiledRule:
+    """A rule whose condition is a module: whether the module can run is for its engine to say."""
+    module = rule.condition[condition.REGO]
+    if len(rule.condition) > 1:
+        raise InvalidField.of(f"{place}.condition", "rego must stand alone")
+    if not isinstance(module, str) or not 1 <= len(module) <= REGO_MAX_CHARS:
+        raise InvalidField.of(f"{place}.condition.rego", f"must be a module of 1 to {REGO_MAX_CHARS} characters")
+    if rule.required:
+        raise InvalidField.of(f"{place}.required", "has no meaning for rego: what its rule leaves undefined is denied")
+    unasked = Leaf("", condition.REGO, None, lambda _: None)
+    return CompiledRule(rule, "schedule", unasked, unasked.ask, module)
 
 
 def _problems(policy: WrittenPolicy) -> Sequence[FieldError]:
@@ -252,7 +273,7 @@ def notes(compiled: CompiledPolicy) -> list[str]:
         f"rule {rule.rule.name}: no {rule.kind} has a field {leaf.field}"
         for rule in compiled.rules
         for leaf in condition.leaves(rule.condition)
-        if not _is_known(rule.kind, leaf.field)
+        if not rule.rego and not _is_known(rule.kind, leaf.field)
     ]
 
 
