@@ -31,8 +31,9 @@ Kind = Literal["change", "machine", "read"]
 _MACHINES: Final = frozenset({"leases:acquire", "executions:report"})  # what workers and holders do all the time
 _VERBS: Final = {"POST": "create", "PATCH": "edit", "PUT": "write", "DELETE": "delete"}
 _ITEM_VERBS: Final = {"patch": "edit", "update": "edit"}
-_NOUNS: Final = {"jobs": "schedules", "join": "cluster"}
-_PATH: Final = re.compile(r"(/api/v1)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_NOUNS: Final = {"jobs": "schedules", "join": "cluster", "tasks": "executions"}
+_PATH: Final = re.compile(r"(/api(?:/v1)?)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_JOIN: Final = "/join"
 _BREAK: Final = "/api/v1/leases:break"
 
 
@@ -40,7 +41,7 @@ def kind_of(operation: Operation) -> Kind:
     """Whether it changes something at a person's wish, at a machine's, or nothing."""
     if operation.permission in _MACHINES:
         return "machine"
-    changes = operation.method != "GET" and not operation.permission.endswith(":read")
+    changes = operation.method != "GET" and not operation.permission.endswith(":read") and not operation.harmless
     return "change" if changes or operation.sensitive else "read"
 
 
@@ -57,8 +58,12 @@ def action_of(operation: Operation) -> str:
     if operation.permission.endswith(":read") and not operation.sensitive:
         return operation.permission
     found = _PATH.fullmatch(operation.path)
-    verb = (found and found[4]) or _VERBS.get(operation.method, "read")
-    return f"{_noun(operation)}:{verb}"
+    verb = found and found[4]
+    if not verb and operation.path == _JOIN:
+        verb = "join"
+    if not verb and not operation.permission.endswith((":write", ":read")):
+        return operation.permission  # as DELETE of a task, which cancels an execution
+    return f"{_noun(operation)}:{verb or _VERBS.get(operation.method, 'read')}"
 
 
 def resource_of(operation: Operation, params: Mapping[str, str], body: Any = None, made: Any = None) -> str:
