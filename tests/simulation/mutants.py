@@ -69,7 +69,7 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
-RULINGS, GATE_OF_POLICIES = "chalicelib.engine.rulings", "chalicelib.usecases.policies"
+RULINGS = "chalicelib.engine.rulings"
 POLICY_MEMORY, MEMORY_POLICIES = "chalicelib.process.policy_memory", "chalicelib.adapters.memory.policies"
 JUDGED_RULES, DENIALS = "chalicelib.core.rules.ruling", "chalicelib.engine.firing_denials"
 
@@ -252,10 +252,6 @@ MUTANTS: dict[str, Mutant] = {
         "a change of policies does not raise their epoch",
         (Edit(MEMORY_POLICIES, "            self._versions[tenant, policy.name].append(policy)\n            self._raise_epoch(tenant)\n",
               "            self._versions[tenant, policy.name].append(policy)\n"),),
-    ),
-    "policy-answered-too-early": Mutant(
-        "a policy is acknowledged while firings go out that were read for without it",
-        (Edit(GATE_OF_POLICIES, "    s.clock.sleep_until(s.clock.now_ms() + RECHECK_AHEAD_MAX_MS + 1)\n", ""),),
     ),
     "denied-and-sent": Mutant(
         "what a policy denies is ended, and sent all the same",

@@ -38,6 +38,7 @@ class Situation:
     caps: Caps | None = None  # None: no limits
     changes: Mapping[str, Any] | None = None  # of the scenario itself
     weight: int = 1
+    eve_ms: int = 0  # operations come so soon before a whole second of the schedule, which begins at its creation
 
     @property
     def calm(self) -> bool:
@@ -178,6 +179,7 @@ SITUATIONS: Mapping[str, Situation] = {
         amounts_ms=(900, 8_000, 25_000),
         methods=("save_policy", "delete_policy", "page_policies", "epochs", "update"),
         weight=2,
+        eve_ms=60,
     ),
     # Each run follows the end of the one before.
     "chained": Situation(_chained, ops=(("cancel",), ("recast",)), op_groups=(0, 2)),
@@ -209,7 +211,8 @@ def draw(seed: int) -> Scenario:
 def _schedule(r: random.Random, meant: Situation, planned: PlannedSchedule) -> PlannedSchedule:
     kept = {name: planned.fields[name] for name in ("owner", "timezone")}
     policy = RetryPolicy(max_attempts=r.choice((1, 2, 3)), backoff="fixed", base_ms=r.choice((200, 1000, 6000)))
-    return replace(planned, fields={**kept, "retry_policy": policy, **meant.fields(r)})
+    begun = {"start_at_ms": planned.at_ms} if meant.eve_ms else {}
+    return replace(planned, fields={**kept, "retry_policy": policy, **begun, **meant.fields(r)})
 
 
 def _ops(r: random.Random, meant: Situation, plan: Scenario, schedules: Sequence[PlannedSchedule]) -> list[PlannedOp]:
@@ -217,6 +220,8 @@ def _ops(r: random.Random, meant: Situation, plan: Scenario, schedules: Sequence
     for _ in range(r.choice(meant.op_groups)):
         schedule = r.choice(schedules)
         at_ms, gap_ms = r.randrange(schedule.at_ms, plan.end_ms), r.choice(meant.gaps_ms)
+        if meant.eve_ms:
+            at_ms += -(at_ms - schedule.at_ms) % SECOND - r.randrange(meant.eve_ms)
         for place, kind in enumerate(r.choice(meant.ops)):
             does, fields = ("edit", _recast(r, schedule)) if kind == "recast" else (kind, {})
             ops.append(PlannedOp(len(ops), at_ms + place * gap_ms, does, schedule, fields, r.random()))
