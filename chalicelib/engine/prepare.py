@@ -75,6 +75,7 @@ def _delivery(claimed: Claimed, traceparent: str) -> Delivery:
         event=b"",
         traceparent=traceparent,
         timeout_ms=_timeout_ms(claimed),
+        generation=execution.generation,
         depth=execution.depth,
         tracestate=execution.tracestate,
     )

@@ -42,6 +42,7 @@ class Delivery(Struct, frozen=True):
     timeout_ms: int  # the dispatch ends by then: the smaller of target.timeout_ms and schedule.timeout_ms
     event_type: str = cloudevent.TYPE  # what a bus calls it; ticks travel the same way under a type of their own
     tracestate: str = ""  # of the trace that it goes on with
+    generation: int = 1  # grows when a caller asks for one more attempt of what was over
     depth: int = 0  # how many webhooks of this service led to it: see core.targets.loop_depth
     sent: Callable[[], None] = unheard  # a target that knows calls it when only the answer is still to come
 
@@ -61,6 +62,7 @@ class Outcome(Struct, frozen=True):
     permanent: bool = False
     pause_schedule: bool = False  # the target is gone for good (a webhook's 410)
     closed: bool = False  # broken off by ``cancel``
+    receipt: str = ""  # what the target says of where it keeps it: a JSON object
 
 
 class Target(Protocol):

@@ -125,7 +125,8 @@ def test_the_api_takes_every_kind_by_its_description() -> None:
         assert set(shown["properties"]) == {"type", *kind.field_names}
         assert set(shown["required"]) == {"type", *kind.required}
         assert shown["description"] == kind.fields.__doc__
-        assert msgspec.convert({"type": kind.name, **dict.fromkeys(kind.required, "x")}, kind.fields)
+        given = {name: ["x"] if shown["properties"][name]["type"] == "array" else "x" for name in kind.required}
+        assert msgspec.convert({"type": kind.name, **given}, kind.fields)
 
 
 LOADED = """
@@ -136,6 +137,20 @@ services.targets["webhook"]
 found = [m for m in sys.modules if m.startswith(("chalicelib.adapters.targets.", "chalicelib.core.targets.kinds."))]
 print(*sorted(m.removeprefix("chalicelib.") for m in found))
 """
+
+
+BROKERS = ("confluent_kafka", "nats", "pika", "paho", "redis")
+STARTED = """
+import sys
+from chalicelib.functions import deliver, sweep, reconcile, api
+print(*(name for name in sys.argv[1:] if name in sys.modules))
+"""
+
+
+def test_no_function_loads_the_client_of_a_broker_at_its_start() -> None:
+    command = [sys.executable, "-c", STARTED, *BROKERS]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
 
 
 def test_a_worker_loads_the_kinds_that_it_meets_and_no_other() -> None:

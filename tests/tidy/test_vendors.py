@@ -26,7 +26,6 @@ TARGET_KINDS = "chalicelib/core/targets/"
 
 # Where a vendor's word is meant besides, each with its reason.
 EXCEPT = {
-    ("core/schedules/validation.py", "vendor"): "kinds of targets are named after the services that they reach",
     ("core/schedules/schedule.py", "vendor"): "the target of a schedule that names none",
     ("workers/publish.py", "vendor"): "the target that ticks go to",
     ("engine/events.py", "vendor"): "the target that events go to",

@@ -113,6 +113,7 @@ class _AttemptDoc(
         "error": "m",
         "late_answer": "la",
         "denied_by": "d",
+        "receipt": "rc",
     },
 ):
     number: int
@@ -125,6 +126,7 @@ class _AttemptDoc(
     error: str | None = None
     late_answer: LateAnswer | None = None
     denied_by: str = ""
+    receipt: str = ""
 
 
 class _ExecutionDoc(

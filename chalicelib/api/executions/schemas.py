@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw
@@ -86,7 +86,8 @@ class LateAnswerView(msgspec.Struct, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, kw_only=True):
-    """One try at delivering; `finished_unix_ms` and `outcome` are null while it runs."""
+    """One try at delivering; `finished_unix_ms` and `outcome` are null while it runs. `receipt` is what a broker said
+    of where it keeps the message (docs/targets.md)."""
 
     number: int
     started_unix_ms: ShownInstant
@@ -96,6 +97,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
     error_type: Opt[str] = UNSET
     error: Opt[str] = UNSET
     late_answer: Opt[LateAnswerView] = UNSET
+    receipt: Opt[dict[str, Any]] = UNSET
 
 
 class TransitionView(msgspec.Struct, kw_only=True, rename={"source": "from", "target": "to"}):
@@ -197,6 +199,7 @@ def of_attempt(attempt: Attempt) -> AttemptView:
         error_type=UNSET if attempt.error_type is None else attempt.error_type,
         error=UNSET if attempt.error is None else attempt.error,
         late_answer=UNSET if attempt.late_answer is None else _late_answer(attempt.late_answer),
+        receipt=msgspec.json.decode(attempt.receipt) if attempt.receipt else UNSET,
     )
 
 

@@ -82,7 +82,7 @@ class LateAnswer(NamedTuple):
 
 class Attempt(Struct, frozen=True):
     """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs. ``denied_by`` names the
-    policies and rules that did not let it pass."""
+    policies and rules that did not let it pass; ``receipt`` is a JSON object, in the words of the target."""
 
     number: int
     fencing_token: int
@@ -94,6 +94,7 @@ class Attempt(Struct, frozen=True):
     error: str | None = None
     late_answer: LateAnswer | None = None
     denied_by: str = ""
+    receipt: str = ""
 
 
 class Transition(NamedTuple):
@@ -183,6 +184,11 @@ class Execution(Struct, frozen=True, kw_only=True):
         """Whether it keeps its version: it has begun, or a caller asked for it. Until then it is owed under the version
         in force at its instant, whichever that is."""
         return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)
+
+    @property
+    def generation(self) -> int:
+        """1, and one more for each time that it was over and a caller asked for another attempt."""
+        return 1 + sum(step.source in RETRYABLE for step in self.history)
 
     @property
     def lateness_ms(self) -> int | None:

@@ -122,6 +122,7 @@ class AttemptResult(Struct, frozen=True):
     retry_after_ms: int | None = None
     permanent: bool = False
     result: str | None = None
+    receipt: str = ""
 
 
 def finish(execution: Execution, result: AttemptResult, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
@@ -149,6 +150,7 @@ def _end_attempt(execution: Execution, result: AttemptResult, now_ms: int) -> Ex
         http_status=result.http_status,
         error_type=result.error_type,
         error=result.error[:ERROR_MAX_CHARS] if result.error else None,
+        receipt=result.receipt,
     )
     return replace(execution, attempts=(*execution.attempts[:-1], last))
 

@@ -21,6 +21,11 @@ MODULES: Final[Mapping[str, str]] = {
     "lambda": "aws_lambda",
     "stepfunctions": "stepfunctions",
     "log": "log",
+    "kafka": "kafka",
+    "nats": "nats",
+    "rabbitmq": "rabbitmq",
+    "mqtt": "mqtt",
+    "redis": "redis",
 }
 NAMES: Final = tuple(MODULES)
 

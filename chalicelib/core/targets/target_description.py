@@ -47,6 +47,15 @@ class Permission(Struct, frozen=True):
     via: tuple[str, ...] = ()
 
 
+READS_SECRETS = (
+    Permission(
+        ("secretsmanager:GetSecretValue", "ssm:GetParameter"),
+        ("arn:aws:secretsmanager:*:*:secret:*", "arn:aws:ssm:*:*:parameter/*"),
+    ),
+    Permission(("kms:Decrypt",), via=("secretsmanager.*.amazonaws.com", "ssm.*.amazonaws.com")),
+)  # of a kind whose targets name secrets
+
+
 class TargetDescription(Struct, frozen=True, kw_only=True):
     """One kind of target. What has no default here has to be decided for each kind."""
 
@@ -89,6 +98,7 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
     ) -> Iterator[FieldError]:
         """Everything that is wrong with a target by itself."""
         shapes = _shapes(self.fields)
+        told: frozenset[str] = frozenset()
         for name in target:
             if name != "type" and name not in shapes:
                 yield FieldError(f"target.{name}", f"is not a field of a target of type {self.name}")
@@ -101,8 +111,9 @@ class TargetDescription(Struct, frozen=True, kw_only=True):
                     problem = secrets.problem(value)
             if problem:
                 yield FieldError(f"target.{name}", problem)
+            told = told | {name} if problem else told
         for name, ref in self.header_refs(target).items():
-            if problem := secrets.header_problem(ref):
+            if name not in told and (problem := secrets.header_problem(ref)):
                 yield FieldError(f"target.{name}", problem)
 
 
@@ -114,6 +125,12 @@ def named_by(kind: str, field: str) -> Callable[[StoredTarget], str]:
         return kind if value is None else f"{kind}/{value}"
 
     return destination
+
+
+def sent_secret(target: StoredTarget) -> Mapping[str, str]:
+    """The reference to credentials: their value goes to the broker that the schedule's owner chose."""
+    ref = target.get("secret_ref")
+    return {"secret_ref": ref} if isinstance(ref, str) else {}
 
 
 def arn(service: str, resource: str) -> str:

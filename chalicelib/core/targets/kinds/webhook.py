@@ -14,8 +14,8 @@ from chalicelib.core.secrets.secret_ref import FORMS, PATTERN, REF_MAX_CHARS
 from chalicelib.core.targets import ssrf, webhook_signature
 from chalicelib.core.targets.limits import URL_MAX_CHARS, WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.targets.target_description import (
+    READS_SECRETS,
     FieldRule,
-    Permission,
     StoredTarget,
     TargetDescription,
     TargetFields,
@@ -95,13 +95,7 @@ KIND = TargetDescription(
     header_refs=_header_refs,
     destination=_origin_of,
     max_batch=1,
-    permissions=(
-        Permission(
-            ("secretsmanager:GetSecretValue", "ssm:GetParameter"),
-            ("arn:aws:secretsmanager:*:*:secret:*", "arn:aws:ssm:*:*:parameter/*"),
-        ),
-        Permission(("kms:Decrypt",), via=("secretsmanager.*.amazonaws.com", "ssm.*.amazonaws.com")),
-    ),
+    permissions=READS_SECRETS,
     sent_as="an HTTP request, see below",
     completed_means="a 2xx answer",
 )

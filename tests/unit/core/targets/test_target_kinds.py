@@ -20,6 +20,26 @@ EXAMPLES: dict[str, list[dict[str, object]]] = {
         {"state_machine_arn": f"arn:aws:states:{ACCOUNT}:stateMachine:b"},
     ],
     "log": [{}],
+    "nats": [
+        {"servers": ["nats://n.example:4222"], "subject": "orders.a"},
+        {"servers": ["tls://n.example"], "subject": "orders.a"},
+    ],
+    "kafka": [
+        {"brokers": ["k.example:9092"], "topic": "a", "security": {"protocol": "SSL"}},
+        {"brokers": ["k.example:9092"], "topic": "b"},
+    ],
+    "rabbitmq": [
+        {"url": "amqp://r.example/v", "exchange": "", "routing_key": "a"},
+        {"url": "amqps://r.example/v", "exchange": "e", "routing_key": "a"},
+    ],
+    "mqtt": [
+        {"broker": "mqtt://m.example", "topic": "a/b"},
+        {"broker": "mqtts://m.example", "topic": "a/b"},
+    ],
+    "redis": [
+        {"url": "redis://r.example:6379/0", "stream": "a"},
+        {"url": "rediss://r.example:6379/0", "stream": "a"},
+    ],
 }
 
 

@@ -1,0 +1,174 @@
+"""Firings to a real broker of MQTT 5 (Mosquitto), read by a client of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from chalicelib.adapters.targets.mqtt import MqttSender
+from tests.brokers import BrokerProcess, free_port, running, wait_until
+from tests.contract.broker_deliveries import (
+    KnownSecrets,
+    at_once,
+    delivery,
+    killed_before_it_answers,
+    parts,
+    receipt,
+    rejected,
+    retried,
+    send,
+)
+from tests.programs import program
+
+CONFIG = """
+listener {port} 127.0.0.1
+allow_anonymous false
+password_file {folder}/passwords
+acl_file {folder}/acl
+max_packet_size 40000
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+    server = program("mosquitto", package="mosquitto")
+    port = free_port()
+    # Mosquitto's own form: PBKDF2 of "right" is made by its own program.
+    import subprocess
+
+    passwords = tmp_path / "passwords"
+    subprocess.run(
+        [program("mosquitto_passwd", package="mosquitto"), "-c", "-b", passwords, "writer", "right"], check=True
+    )
+    passwords.chmod(0o644)
+    acl = tmp_path / "acl"
+    acl.write_text("user writer\ntopic readwrite orders/#\n")
+    tmp_path.chmod(0o755)
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(CONFIG.format(port=port, folder=tmp_path) + "user root\n")
+    with running([server, "-c", config], port, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def sender() -> Iterator[MqttSender]:
+    secrets = KnownSecrets(GOOD='{"username":"writer","password":"right"}', BAD='{"username":"writer","password":"x"}')
+    made = MqttSender(parts(secrets))
+    yield made
+    made.close()
+
+
+class Reader:
+    """A subscriber that keeps what it is sent."""
+
+    def __init__(self, broker: BrokerProcess) -> None:
+        self.found: list[Any] = []
+        subscribed = threading.Event()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.username_pw_set("writer", "right")
+        self._client.on_message = lambda _, __, message: self.found.append(message)
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.on_connect = lambda client, *_: client.subscribe("orders/#", 1)
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+        assert subscribed.wait(5)
+
+    def first(self) -> Any:
+        wait_until(lambda: bool(self.found), 5, "a message")
+        return self.found[0]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def reader(broker: BrokerProcess) -> Iterator[Reader]:
+    made = Reader(broker)
+    yield made
+    made.close()
+
+
+def target(broker: BrokerProcess, topic: str = "orders/new", **more: object) -> dict[str, Any]:
+    return {
+        "type": "mqtt",
+        "broker": f"mqtt://127.0.0.1:{broker.port}",
+        "topic": topic,
+        "secret_ref": "env:GOOD",
+        **more,
+    }
+
+
+def test_a_firing_is_a_message_with_its_acknowledgement(
+    broker: BrokerProcess, reader: Reader, sender: MqttSender
+) -> None:
+    one = delivery(1, **target(broker, retain=True))
+    assert receipt(send(sender, one)) == {"packet_id": 1}
+    found = reader.first()
+    assert (found.topic, found.qos, found.properties.ContentType) == ("orders/new", 1, "application/cloudevents+json")
+    assert json.loads(found.payload) == json.loads(one.event)
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_binary_mode_has_its_attributes_in_user_properties(
+    broker: BrokerProcess, reader: Reader, sender: MqttSender, qos: int
+) -> None:
+    one = delivery(1, **target(broker, mode="binary", qos=qos))
+    assert receipt(send(sender, one)) == {"packet_id": 1} | ({"acknowledged": False} if qos == 0 else {})
+    found = reader.first()
+    whole = json.loads(one.event)
+    assert json.loads(found.payload) == whole.pop("data")
+    assert found.properties.ContentType == whole.pop("datacontenttype")
+    assert dict(found.properties.UserProperty) == {name: str(value) for name, value in whole.items()}
+
+
+def test_a_message_that_no_subscriber_gets_says_so_in_its_receipt(broker: BrokerProcess, sender: MqttSender) -> None:
+    assert receipt(send(sender, delivery(1, **target(broker)))) == {"packet_id": 1, "subscribers": False}
+
+
+def test_what_the_broker_refuses_is_rejected_at_once(broker: BrokerProcess, sender: MqttSender) -> None:
+    assert "Not authorized" in rejected(send(sender, delivery(1, **target(broker, secret_ref="env:BAD"))))
+    assert "not authorized" in rejected(send(sender, delivery(1, **target(broker, "other"))))
+    assert "Maximum Packet Size of 40000" in rejected(send(sender, delivery(1, payload="x" * 50_000, **target(broker))))
+    receipt(send(sender, delivery(2, **target(broker))))
+
+
+def test_killed_before_the_answer_is_unknown_and_comes_again_once_the_broker_is_back(
+    broker: BrokerProcess, sender: MqttSender
+) -> None:
+    one = delivery(1, **target(broker))
+    assert "broker may have it" in retried(killed_before_it_answers(broker, sender, one))
+    retried(send(sender, one))  # away
+    broker.start()
+    reader = Reader(broker)
+    receipt(send(sender, one))
+    assert json.loads(reader.first().payload)["id"] == one.execution_id
+    reader.close()
+
+
+def test_a_frozen_broker_ends_in_time(broker: BrokerProcess, sender: MqttSender) -> None:
+    one = delivery(1, timeout_ms=1_000, **target(broker))
+    receipt(send(sender, one))
+    broker.freeze()
+    for outcome in at_once(sender, [one] * 4):
+        assert "broker may have it" in retried(outcome)
+    broker.thaw()
+    receipt(send(sender, one))
+
+
+def test_a_herd_is_acknowledged_one_by_one(broker: BrokerProcess, reader: Reader, sender: MqttSender) -> None:
+    herd = at_once(sender, [delivery(number, **target(broker)) for number in range(200)])
+    assert len({receipt(outcome)["packet_id"] for outcome in herd}) == 200
+    wait_until(lambda: len({json.loads(message.payload)["id"] for message in reader.found}) == 200, 5, "the herd")
+
+
+def test_an_address_that_the_guard_forbids_is_not_called(broker: BrokerProcess) -> None:
+    guarded = MqttSender(parts(KnownSecrets(GOOD='{"username":"writer","password":"right"}'), allow=()))
+    assert "loopback" in rejected(send(guarded, delivery(1, **target(broker))))

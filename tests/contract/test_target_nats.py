@@ -1,0 +1,189 @@
+"""Firings to a real NATS server, read back by a client of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from msgspec.structs import replace
+from nats.js.api import StreamConfig
+
+from chalicelib.adapters.targets.nats import NatsSender
+from tests.brokers import BrokerProcess, free_port, nats_program, running
+from tests.contract.broker_deliveries import (
+    KnownSecrets,
+    at_once,
+    delivery,
+    killed_before_it_answers,
+    parts,
+    receipt,
+    rejected,
+    retried,
+    send,
+)
+
+CONFIG = """
+port: {port}
+host: 127.0.0.1
+max_payload: 100000
+jetstream {{ store_dir: "{folder}" }}
+authorization {{
+  users: [
+    {{user: owner, password: owner}}
+    {{user: writer, password: right, permissions: {{publish: ["orders.>", "$JS.API.>"], subscribe: ["_INBOX.>"]}}}}
+  ]
+}}
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+    port = free_port()
+    config = tmp_path / "nats.conf"
+    config.write_text(CONFIG.format(port=port, folder=tmp_path / "store"))
+    with running([nats_program(), "-c", config], port, tmp_path) as found:
+        owned(
+            found,
+            lambda owner: owner.jetstream().add_stream(
+                StreamConfig(name="ORDERS", subjects=["orders.>"], max_msg_size=50_000)
+            ),
+        )
+        yield found
+
+
+@pytest.fixture
+def sender() -> Iterator[NatsSender]:
+    secrets = KnownSecrets(GOOD='{"username":"writer","password":"right"}', BAD='{"username":"writer","password":"x"}')
+    made = NatsSender(parts(secrets))
+    yield made
+    made.close()
+
+
+def owned(broker: BrokerProcess, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """Something that the owner of the server does, by a connection of its own."""
+
+    async def run() -> Any:
+        owner = await nats.connect(f"nats://owner:owner@127.0.0.1:{broker.port}")
+        try:
+            return await work(owner)
+        finally:
+            await owner.close()
+
+    return asyncio.run(run())
+
+
+def stored(broker: BrokerProcess, seq: int) -> Any:
+    return owned(broker, lambda owner: owner.jetstream().get_msg("ORDERS", seq))
+
+
+def count(broker: BrokerProcess) -> int:
+    info = owned(broker, lambda owner: owner.jetstream().stream_info("ORDERS"))
+    return int(info.state.messages)
+
+
+def target(broker: BrokerProcess, subject: str = "orders.new", **more: object) -> dict[str, Any]:
+    server = f"nats://127.0.0.1:{broker.port}"
+    return {"type": "nats", "servers": [server], "subject": subject, "secret_ref": "env:GOOD", **more}
+
+
+def test_a_firing_is_a_message_of_the_stream(broker: BrokerProcess, sender: NatsSender) -> None:
+    one = delivery(1, **target(broker))
+    assert receipt(send(sender, one)) == {"stream": "ORDERS", "seq": 1, "duplicate": False}
+    found = stored(broker, 1)
+    assert found.subject == "orders.new"
+    assert found.headers["Content-Type"] == "application/cloudevents+json"
+    event = JSONFormat().read(CloudEvent, found.data)
+    assert (event.get_id(), event.get_data()) == (one.execution_id, {"n": 1, "text": "é€"})
+
+
+def test_binary_mode_has_its_attributes_in_headers(broker: BrokerProcess, sender: NatsSender) -> None:
+    one = delivery(1, **target(broker, mode="binary"))
+    receipt(send(sender, one))
+    found = stored(broker, 1)
+    whole = json.loads(one.event)
+    assert json.loads(found.data) == whole.pop("data")
+    headers = {name.removeprefix("ce-"): value for name, value in found.headers.items() if name.startswith("ce-")}
+    assert headers == {name: str(value) for name, value in whole.items()}
+
+
+def test_the_same_attempt_again_is_a_duplicate_and_a_new_generation_is_not(
+    broker: BrokerProcess, sender: NatsSender
+) -> None:
+    one = delivery(1, **target(broker))
+    receipt(send(sender, one))
+    assert receipt(send(sender, replace(one, attempt=2))) == {"stream": "ORDERS", "seq": 1, "duplicate": True}
+    again = receipt(send(sender, replace(one, attempt=3, generation=2)))
+    assert again == {"stream": "ORDERS", "seq": 2, "duplicate": False}
+
+
+def test_what_nats_refuses_is_rejected_at_once(broker: BrokerProcess, sender: NatsSender) -> None:
+    assert "credentials" in rejected(send(sender, delivery(1, **target(broker, secret_ref="env:BAD"))))
+    without = {name: value for name, value in target(broker).items() if name != "secret_ref"}
+    assert "credentials" in rejected(send(sender, delivery(1, **without)))
+    assert "orders.d" not in rejected(send(sender, delivery(1, **target(broker, "other"))))
+    owner = NatsSender(parts(KnownSecrets(OWNER='{"username":"owner","password":"owner"}')))
+    unrouted = delivery(1, **target(broker, "nowhere", secret_ref="env:OWNER"))
+    assert "no stream of JetStream binds the subject nowhere" in rejected(send(owner, unrouted))
+    owner.close()
+    assert count(broker) == 0
+
+
+def test_a_message_above_a_bound_is_rejected_by_its_name(broker: BrokerProcess, sender: NatsSender) -> None:
+    assert "max_payload of 100000" in rejected(send(sender, delivery(1, payload="x" * 100_000, **target(broker))))
+    assert "max_msg_size" in rejected(send(sender, delivery(1, payload="x" * 60_000, **target(broker))))
+    receipt(send(sender, delivery(2, **target(broker))))
+
+
+def test_core_nats_says_that_nobody_acknowledged(broker: BrokerProcess, sender: NatsSender) -> None:
+    assert receipt(send(sender, delivery(1, **target(broker, jetstream=False)))) == {"acknowledged": False}
+
+
+def test_killed_before_the_answer_is_unknown_and_comes_again_once_nats_is_back(
+    broker: BrokerProcess, sender: NatsSender
+) -> None:
+    one = delivery(1, **target(broker))
+    assert "broker may have it" in retried(killed_before_it_answers(broker, sender, one))
+    retried(send(sender, one))  # away
+    broker.start()
+    assert receipt(send(sender, one))["seq"] == 1
+    assert count(broker) == 1
+
+
+def test_a_frozen_server_ends_in_time(broker: BrokerProcess, sender: NatsSender) -> None:
+    one = delivery(1, timeout_ms=1_000, **target(broker))
+    receipt(send(sender, one))
+    broker.freeze()
+    outcomes = at_once(sender, [one] * 5)
+    assert [retried(outcome) for outcome in outcomes] == [f"NATS: {outcome_text()}"] * 5
+    broker.thaw()
+    receipt(send(sender, one))
+
+
+def outcome_text() -> str:
+    return "the message was sent and not acknowledged, so the broker may have it"
+
+
+def test_a_herd_goes_by_one_connection(broker: BrokerProcess, sender: NatsSender) -> None:
+    herd = [delivery(number, **target(broker)) for number in range(200)]
+    before = owned(broker, lambda owner: asyncio.sleep(0, owner.client_id))
+    assert sorted(receipt(outcome)["seq"] for outcome in at_once(sender, herd)) == list(range(1, 201))
+    after = owned(broker, lambda owner: asyncio.sleep(0, owner.client_id))
+    assert after - before == 2  # the sender's, and this test's own
+
+
+def test_another_server_is_asked_when_the_first_is_away(broker: BrokerProcess, sender: NatsSender) -> None:
+    servers = [f"nats://127.0.0.1:{free_port()}", f"nats://127.0.0.1:{broker.port}"]
+    receipt(send(sender, delivery(1, **target(broker, servers=servers))))
+
+
+def test_an_address_that_the_guard_forbids_is_not_called(broker: BrokerProcess) -> None:
+    guarded = NatsSender(parts(KnownSecrets(GOOD='{"username":"writer","password":"right"}'), allow=()))
+    assert "loopback" in rejected(send(guarded, delivery(1, **target(broker))))
+    assert count(broker) == 0
