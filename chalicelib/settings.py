@@ -39,10 +39,12 @@ from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
 from chalicelib.process.limits import IN_FLIGHT_LIMIT_MAX
 
+GRPC_PORT = "CHRONO_GRPC_PORT"
 VARIABLES = (
     "CHRONO_STAGE",
     "CHRONO_HTTP_HOST",
     "CHRONO_HTTP_PORT",
+    GRPC_PORT,
     "CHRONO_TLS_CERT",
     "CHRONO_TLS_KEY",
     "CHRONO_TLS_CLIENT_CA",
@@ -121,12 +123,14 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
     None where there is no limit.
+    ``grpc_port`` is None where gRPC is not served.
     ``tls_*`` are files, None where the service speaks plain HTTP, or asks no caller for a certificate.
     """
 
     stage: str
     http_host: str
     http_port: int
+    grpc_port: int | None
     tls_cert: str | None
     tls_key: str | None
     tls_client_ca: str | None
@@ -193,6 +197,12 @@ def environment_secret(name: str) -> str | None:
     return None if name in VARIABLES or name.startswith("AWS_") else os.environ.get(name)
 
 
+def _grpc_port(env: Mapping[str, str]) -> int | None:
+    if env.get(GRPC_PORT) == "off":
+        return None
+    return variables.integer(env, GRPC_PORT, 9090, 1, 65_535)
+
+
 def load(env: Mapping[str, str]) -> Settings:
     """The settings that ``env`` states, defaults filled in; raises SettingsError for the first that is wrong."""
     stage = variables.word(env, "CHRONO_STAGE", LOCAL_STAGE, 32)
@@ -205,6 +215,7 @@ def load(env: Mapping[str, str]) -> Settings:
         stage=stage,
         http_host=host,
         http_port=variables.integer(env, "CHRONO_HTTP_PORT", 8080, 1, 65_535),
+        grpc_port=_grpc_port(env),
         tls_cert=variables.path_of_file(env, "CHRONO_TLS_CERT", needed_by=("CHRONO_TLS_KEY", "CHRONO_TLS_CLIENT_CA")),
         tls_key=variables.path_of_file(env, "CHRONO_TLS_KEY", needed_by=("CHRONO_TLS_CERT",)),
         tls_client_ca=variables.path_of_file(env, "CHRONO_TLS_CLIENT_CA"),

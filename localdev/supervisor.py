@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEPLOYED = "--deployed"
 UNTIL_EOF = "--until-eof"
+GRPC = "grpc"
 CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
 RESTART_AFTER_S = 1.0
 READY_TIMEOUT_S = 60.0
@@ -92,6 +93,7 @@ class Supervisor:
             self._start()
             self._greet_admin()
             self._greet()
+            self._serve_grpc()
             self._watch()
         except (CannotStart, EmulatorFailed) as problem:
             if not self._stopping.is_set():
@@ -112,7 +114,7 @@ class Supervisor:
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
         (self._data / "run" / READY).unlink(missing_ok=True)
-        for name in ("server", "worker"):
+        for name in ("server", "worker", GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
@@ -223,6 +225,22 @@ class Supervisor:
         )
         say(f"  curl -s {base}/api/v1/executions{authorization}")
         say("Ctrl-C stops it.")
+
+    def _serve_grpc(self) -> None:
+        """Last, so that what it loads delays nobody. A port that was not asked for gives way to who has it."""
+        host, port = self._chosen.http_host, self._chosen.grpc_port
+        if port is None or self._deployed or self._stopping.is_set():
+            return
+        if not is_free(host, port):
+            if os.environ.get(settings.GRPC_PORT):
+                raise CannotStart(f"{settings.GRPC_PORT}: port {port} is in use; set another, or off")
+            say(f"gRPC is off: port {port} is in use; set {settings.GRPC_PORT} to another")
+            return
+        child = self._child(GRPC)
+        self._children.append(child)
+        child.start(self._env)
+        child.go()
+        say(f"gRPC is served on {_url_host(host)}:{port}")
 
     def _is_ready(self, base: str, key: str | None) -> bool:
         """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -73,6 +73,16 @@ class Visit(NamedTuple):
     caller: Caller
 
 
+class Incoming(NamedTuple):
+    """What an operation is asked, however it came. Names of headers are found in any case. ``body`` is read late, by a
+    function that may raise. ``base`` is what stands before our paths in the caller's URL."""
+
+    headers: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    body: Callable[[], bytes]
+    base: str = ""
+
+
 class HttpApi:
     """Runs requests against the table of operations. What it is made with is asked for at the first request."""
 
@@ -121,26 +131,50 @@ class HttpApi:
     def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        given = request.query_params
+        query = {} if given is None else {name: given.getlist(name) for name in given}
+        incoming = Incoming(request.headers, query, partial(_raw_body, request), _base(request))
+        return self._run(incoming, visit, operation, params, request.context)
+
+    def ask(self, operation: Operation, params: Mapping[str, str], incoming: Incoming, peer: str | None) -> Response:
+        """Run an operation that another face of the API stands for, with its credentials, quotas and audit."""
+        context: dict[str, Any] = {}
+        response = self.respond(
+            incoming.headers, peer, lambda visit: self._run(incoming, visit, operation, params, context)
+        )
+        return _with_quota(response, context)
+
+    def operation(self, method: str, path: str) -> Operation:
+        """The operation of a method and a path as the table spells it. Raises KeyError."""
+        return self._table.by_path[method, path]
+
+    def _run(
+        self,
+        incoming: Incoming,
+        visit: Visit,
+        operation: Operation,
+        params: Mapping[str, str],
+        context: MutableMapping[str, Any],
+    ) -> Response:
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
         standing = quotas.charge_call(self._services(), visit.caller, operation)
-        request.context[_STANDING] = standing
+        context[_STANDING] = standing
         quotas.check(standing)
         try:
-            return self._run_operation(request, visit, operation, params)
+            return self._run_operation(incoming, visit, operation, params)
         except Forbidden as why:
             auditing.note_denial(self._services(), visit.caller, operation, params, why, visit.trace.trace_id)
             raise
 
     def _run_operation(
-        self, request: Request, visit: Visit, operation: Operation, params: Mapping[str, str]
+        self, incoming: Incoming, visit: Visit, operation: Operation, params: Mapping[str, str]
     ) -> Response:
+        headers = incoming.headers
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
-        caller = self._traced(self._at_depth(visit.caller, request.headers), visit)
-        body_bytes, content_type = _body(request, operation)
-        given = request.query_params
-        query = {} if given is None else {name: given.getlist(name) for name in given}
+        caller = self._traced(self._at_depth(visit.caller, headers), visit)
+        body_bytes, content_type = _body(incoming, operation)
         call: Call[Any, Any] = Call(
             services=self._services(),
             caller=caller,
@@ -148,14 +182,18 @@ class HttpApi:
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
             params=params,
-            headers=request.headers,
+            headers=headers,
             body=_read_body(operation, body_bytes, content_type),
-            query=read_query(operation.query, query),
-            base=_base(request),
+            query=read_query(operation.query, incoming.query),
+            base=incoming.base,
         )
-        key = request.headers.get(idempotency.HEADER) if operation.creates else None
+        key = headers.get(idempotency.HEADER) if operation.creates else None
         handler = partial(operation.handler, call) if key is None else partial(_run_once, call, key, body_bytes)
         return _to_response(auditing.run(self._table, call, handler))
+
+    def now_ms(self) -> int:
+        """The time, as the services tell it."""
+        return self._services().clock.now_ms()
 
     def check_method(self, request: Request) -> None:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
@@ -294,13 +332,16 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
             opened = api.opened(request)
         except SettingsError:
             opened = None  # answering the call fails on the same, in the words for it
-        response = api.respond(request.headers, peer, call, opened)
-        standing = request.context.get(_STANDING)
-        if standing is not None:
-            response.headers.update(quotas.headers(standing))
-        return response
+        return _with_quota(api.respond(request.headers, peer, call, opened), request.context)
 
     return middleware
+
+
+def _with_quota(response: Response, context: Mapping[str, Any]) -> Response:
+    standing = context.get(_STANDING)
+    if standing is not None:
+        response.headers.update(quotas.headers(standing))
+    return response
 
 
 def _gateways_peer(request: Request) -> str | None:
@@ -316,12 +357,12 @@ def _base(request: Request) -> str:
     return path.removesuffix(ours) if path.endswith(ours) else ""
 
 
-def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
+def _body(incoming: Incoming, operation: Operation) -> tuple[bytes, str | None]:
     """The body and its content type; YAML as the JSON that says the same, where it is taken."""
     if not operation.takes_body:
         return b"", None
-    check_plain(request.headers)
-    raw, content_type = _raw_body(request), request.headers.get("content-type")
+    check_plain(incoming.headers)
+    raw, content_type = incoming.body(), incoming.headers.get("content-type")
     check_size(raw)
     if operation.yaml and yaml_text.is_yaml(content_type):
         return yaml_text.to_json(raw), JSON
