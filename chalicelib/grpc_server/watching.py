@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from chalice.app import CaseInsensitiveMapping
 from msgspec.structs import replace
 
-from chalicelib.api.http.app import HttpApi, Incoming
+from chalicelib.api.http.app import HttpApi
+from chalicelib.api.http.incoming import Incoming
 from chalicelib.api.rpc import chronowatch_pb2 as pb
 from chalicelib.api.rpc.methods import change
 from chalicelib.api.rpc.status import UNAVAILABLE, RpcError, of_problem

@@ -18,13 +18,15 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import auditing, connection, observed, quotas, yaml_text
+from chalicelib.api.http import auditing, connection, observed, quotas
+from chalicelib.api.http.incoming import Incoming, body_of, model_of, raw_body
+from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import Reply, problem, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, InvalidField, SettingsError, Unauthorized
+from chalicelib.core.errors import ChronoError, Forbidden, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller, guest
 from chalicelib.core.security.permissions import Permission
@@ -71,16 +73,6 @@ class Visit(NamedTuple):
     trace: TraceContext
     observed: Observed | None
     caller: Caller
-
-
-class Incoming(NamedTuple):
-    """What an operation is asked, however it came. Names of headers are found in any case. ``body`` is read late, by a
-    function that may raise. ``base`` is what stands before our paths in the caller's URL."""
-
-    headers: Mapping[str, str]
-    query: Mapping[str, list[str]]
-    body: Callable[[], bytes]
-    base: str = ""
 
 
 class HttpApi:
@@ -133,7 +125,7 @@ class HttpApi:
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
-        incoming = Incoming(request.headers, query, partial(_raw_body, request), _base(request))
+        incoming = Incoming(request.headers, query, partial(raw_body, request), _base(request))
         return self._run(incoming, visit, operation, params, request.context)
 
     def ask(self, operation: Operation, params: Mapping[str, str], incoming: Incoming, peer: str | None) -> Response:
@@ -161,35 +153,38 @@ class HttpApi:
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         context[_STANDING] = standing
         quotas.check(standing)
+        found = Judgements()
         try:
-            return self._run_operation(incoming, visit, operation, params)
+            return self._run_operation(incoming, visit, operation, params, found)
         except Forbidden as why:
-            auditing.note_denial(self._services(), visit.caller, operation, params, why, visit.trace.trace_id)
+            refused = auditing.Refusal(operation, params, why.code, found.all, visit.trace.trace_id)
+            auditing.note_denial(self._services(), visit.caller, refused)
             raise
 
     def _run_operation(
-        self, incoming: Incoming, visit: Visit, operation: Operation, params: Mapping[str, str]
+        self, incoming: Incoming, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
     ) -> Response:
         headers = incoming.headers
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
         caller = self._traced(self._at_depth(visit.caller, headers), visit)
-        body_bytes, content_type = _body(incoming, operation)
+        body_bytes, content_type = body_of(incoming, operation)
         call: Call[Any, Any] = Call(
-            services=self._services(),
+            services=replace(self._services(), decisions=found),
             caller=caller,
             trace_id=visit.trace.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
             params=params,
             headers=headers,
-            body=_read_body(operation, body_bytes, content_type),
+            body=model_of(operation, body_bytes, content_type),
             query=read_query(operation.query, incoming.query),
             base=incoming.base,
         )
         key = headers.get(idempotency.HEADER) if operation.creates else None
-        handler = partial(operation.handler, call) if key is None else partial(_run_once, call, key, body_bytes)
-        return _to_response(auditing.run(self._table, call, handler))
+        handle = partial(_handle, call, found)
+        handler = handle if key is None else partial(_run_once, call, key, body_bytes, handle)
+        return _to_response(auditing.run(self._table, call, handler, found))
 
     def now_ms(self) -> int:
         """The time, as the services tell it."""
@@ -357,43 +352,14 @@ def _base(request: Request) -> str:
     return path.removesuffix(ours) if path.endswith(ours) else ""
 
 
-def _body(incoming: Incoming, operation: Operation) -> tuple[bytes, str | None]:
-    """The body and its content type; YAML as the JSON that says the same, where it is taken."""
-    if not operation.takes_body:
-        return b"", None
-    check_plain(incoming.headers)
-    raw, content_type = incoming.body(), incoming.headers.get("content-type")
-    check_size(raw)
-    if operation.yaml and yaml_text.is_yaml(content_type):
-        return yaml_text.to_json(raw), JSON
-    return raw, content_type
+def _handle(call: Call[Any, Any], found: Judgements) -> Reply:
+    """Run a call; its answer has the warnings of policies."""
+    reply = call.operation.handler(call)
+    found.show_on(reply.body)
+    return reply
 
 
-def _read_body(operation: Operation, raw: bytes, content_type: str | None) -> Any:
-    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
-
-    Raises as ``read_body``.
-    """
-    outer = operation.body_list
-    if not outer or not raw:
-        return read_body(operation.body, raw, content_type)
-    check_json(raw, content_type)  # before it is put inside another document
-    try:
-        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
-    except InvalidField as wrong:
-        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
-        raise InvalidField(seen) from None
-
-
-def _raw_body(request: Request) -> bytes:
-    try:
-        raw = request.raw_body
-        return raw.encode() if isinstance(raw, str) else raw
-    except ValueError:  # base64 or text that is none
-        raise BadRequest("the body cannot be read") from None
-
-
-def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
+def _run_once(call: Call[Any, Any], key: str, raw: bytes, handle: Callable[[], Reply]) -> Reply:
     """Run a creating call under its Idempotency-Key. The answer is kept as text, headers and all."""
     services = call.services
     now_ms = services.clock.now_ms()
@@ -403,7 +369,7 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
 
     def run(run: RepeatableCall) -> str:
         call.run = run
-        reply = call.operation.handler(call)
+        reply = handle()
         first.append(reply)
         kept = reply if reply.kept_body is None else replace(reply, body=reply.kept_body)
         return json.dumps([reply.status, reply.headers, kept.text()])

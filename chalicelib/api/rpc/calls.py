@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from chalice.app import CaseInsensitiveMapping
 from google.protobuf.message import Message
 
-from chalicelib.api.http.app import HttpApi, Incoming
+from chalicelib.api.http.app import HttpApi
+from chalicelib.api.http.incoming import Incoming
 from chalicelib.api.http.problem import JSON, problem
 from chalicelib.api.rpc.methods import Method
 from chalicelib.api.rpc.status import RpcError, of_problem
