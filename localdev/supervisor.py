@@ -227,7 +227,7 @@ class Supervisor:
         say("Ctrl-C stops it.")
 
     def _serve_grpc(self) -> None:
-        """Last, so that what it loads delays nobody. A port that was not asked for gives way to who has it."""
+        """Last, so that what it loads delays no other process. A port that was not asked for gives way to its owner."""
         host, port = self._chosen.http_host, self._chosen.grpc_port
         if port is None or self._deployed or self._stopping.is_set():
             return

@@ -99,7 +99,7 @@ def _rpc_path(event: Event) -> str | None:
 def _rpc(app: Any, path: str, event: Event, headers: CaseInsensitiveMapping) -> dict[str, Any]:
     from urllib.parse import urlencode
 
-    from chalicelib.api.rpc.http_face import TEXT_TYPES, HttpQuestion, answer
+    from chalicelib.api.rpc.http_face import TEXT_TYPES, RpcQuestion, answer
 
     def body() -> bytes:
         text = event["body"] or ""
@@ -108,7 +108,7 @@ def _rpc(app: Any, path: str, event: Event, headers: CaseInsensitiveMapping) -> 
     caller = _caller_of(event)
     plain = {name.lower(): value for name, value in headers.items()}
     method, query = event["requestContext"]["httpMethod"], event["multiValueQueryStringParameters"] or {}
-    asked = HttpQuestion(method, path, urlencode(query, doseq=True), plain, body, caller.address or None)
+    asked = RpcQuestion(method, path, urlencode(query, doseq=True), plain, body, caller.address or None)
     with connection.serving(caller):
         answered = answer(app.http_api, asked, app.http_api.now_ms)
     is_text = answered.headers.get("Content-Type", TEXT_TYPES[0]) in TEXT_TYPES

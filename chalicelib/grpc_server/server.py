@@ -22,8 +22,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from chalicelib.api.http import connection
 from chalicelib.api.http.connection import CallerConnection
 from chalicelib.api.http.edge import Edge
-from chalicelib.api.rpc import chronowatch_pb2 as pb
-from chalicelib.api.rpc.calls import Outcome, handed_on, run
+from chalicelib.api.rpc import chronowatch_pb2
+from chalicelib.api.rpc.calls import RpcOutcome, handed_on, run
 from chalicelib.api.rpc.methods import METHODS, PACKAGE, Method
 from chalicelib.api.rpc.status import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RpcError
 from chalicelib.core.limits import BODY_MAX_BYTES
@@ -39,7 +39,7 @@ from chalicelib.grpc_server.limits import (
 from chalicelib.grpc_server.watching import Watcher, watch
 from chalicelib.server.tls import TlsFiles
 
-_SERVICES: Final = tuple(f"{PACKAGE}.{name}" for name in pb.DESCRIPTOR.services_by_name)
+_SERVICES: Final = tuple(f"{PACKAGE}.{name}" for name in chronowatch_pb2.DESCRIPTOR.services_by_name)
 _REFLECTION: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _HEALTH: Final = "grpc.health.v1.Health"
 _STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -102,7 +102,7 @@ class GrpcServer:
             outcome = self._outcome(method, raw, context)
         except Exception as problem:
             _log.error("a call of %s ended in %s", method.path, type(problem).__qualname__)
-            outcome = Outcome(RpcError(INTERNAL, "an internal error occurred"), {})
+            outcome = RpcOutcome(RpcError(INTERNAL, "an internal error occurred"), {})
         if isinstance(outcome.result, RpcError):
             self.refuse(context, outcome.result, outcome.headers)
             return b""
@@ -116,12 +116,12 @@ class GrpcServer:
         context.set_code(_STATUS[error.code.number])
         context.set_details(error.message)
 
-    def _outcome(self, method: Method, raw: bytes, context: grpc.ServicerContext) -> Outcome:
+    def _outcome(self, method: Method, raw: bytes, context: grpc.ServicerContext) -> RpcOutcome:
         message = method.request()
         try:
             message.ParseFromString(raw)
         except DecodeError:
-            return Outcome(RpcError(INVALID_ARGUMENT, "the message is not the wire format of its type"), {})
+            return RpcOutcome(RpcError(INVALID_ARGUMENT, "the message is not the wire format of its type"), {})
         held = method.held and getattr(message, "wait_ms", 0) > 0
         if held and not self._held.acquire(blocking=False):
             held, message.wait_ms = False, 0  # type: ignore[attr-defined] # answered at once: the caller asks again
@@ -143,11 +143,13 @@ class GrpcServer:
 
     def _watching(self) -> grpc.GenericRpcHandler:
         handler = grpc.unary_stream_rpc_method_handler(
-            self._watch, pb.WatchRequest.FromString, pb.Change.SerializeToString
+            self._watch, chronowatch_pb2.WatchRequest.FromString, chronowatch_pb2.Change.SerializeToString
         )
         return grpc.method_handlers_generic_handler(f"{PACKAGE}.ChangeService", {"Watch": handler})
 
-    def _watch(self, asked: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.Change]:
+    def _watch(
+        self, asked: chronowatch_pb2.WatchRequest, context: grpc.ServicerContext
+    ) -> Iterator[chronowatch_pb2.Change]:
         if not self._streams.acquire(blocking=False):
             self.refuse(
                 context, RpcError(RESOURCE_EXHAUSTED, f"this server has {STREAMS_MAX} streams: try another"), {}

@@ -12,8 +12,8 @@ from chalice.app import CaseInsensitiveMapping
 from msgspec.structs import replace
 
 from chalicelib.api.http.app import HttpApi
-from chalicelib.api.http.incoming import Incoming
-from chalicelib.api.rpc import chronowatch_pb2 as pb
+from chalicelib.api.http.incoming import IncomingCall
+from chalicelib.api.rpc import chronowatch_pb2
 from chalicelib.api.rpc.methods import change
 from chalicelib.api.rpc.status import UNAVAILABLE, RpcError, of_problem
 from chalicelib.grpc_server.limits import WATCH_PAGE, WATCH_POLL_S
@@ -31,15 +31,17 @@ class Watcher(NamedTuple):
     connected: Callable[[], AbstractContextManager[None]]
 
 
-def watch(api: HttpApi, asked: pb.WatchRequest, watcher: Watcher, stopping: threading.Event) -> Iterator[pb.Change]:
+def watch(
+    api: HttpApi, asked: chronowatch_pb2.WatchRequest, watcher: Watcher, stopping: threading.Event
+) -> Iterator[chronowatch_pb2.Change]:
     """The changes, until the watcher is gone or the server stops. Raises RpcError.
 
-    The caller is judged at each look, so that the stream ends with the right to it. A quota counts it once.
+    The caller is judged at each reading, so that the stream ends with the right to it. A quota counts it once.
     """
     operation = api.operation("GET", PATH)
     query = {"limit": [str(WATCH_PAGE)], "after": [asked.after], "types": [",".join(asked.types)]}
     while not watcher.gone():
-        incoming = Incoming(CaseInsensitiveMapping(dict(watcher.headers)), query, bytes)
+        incoming = IncomingCall(CaseInsensitiveMapping(dict(watcher.headers)), query, bytes)
         with watcher.connected():  # not around a yield: the next piece may be made on another thread
             response = api.ask(operation, {}, incoming, watcher.peer)
         said: dict[str, Any] = json.loads(response.body)

@@ -99,9 +99,10 @@ def acquire(
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
     ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. One that
-    ``gives_up`` with that does not come back: it leaves the queue, and a lease that it waited for and was granted
-    meanwhile is free again. Any other keeps its place, since a gateway may have cut its call off. A process holds so
-    many calls, and half of them for one principal. Further ones are answered at once, and the caller asks again.
+    ``gives_up`` does not come back after that: it leaves the queue, and what it was granted meanwhile is free again.
+    Any other keeps its place, since a gateway may have cut its call off. A process holds so many calls, and half of
+    them for one principal. Further ones are answered at once, and the caller asks again.
+
     Raises PolicyDenied, InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")

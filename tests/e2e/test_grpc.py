@@ -17,7 +17,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from chalicelib.api.rpc import chronowatch_pb2 as pb
+from chalicelib.api.rpc import chronowatch_pb2
 from tests.e2e.dev_server import DevServer, free_port, wait_for
 
 NewServer = Callable[..., DevServer]
@@ -58,26 +58,26 @@ def _unary(channel: grpc.Channel, name: str, response: Any) -> Any:
 
 def _given_up_waits_are_never_granted(server: DevServer, channel: grpc.Channel) -> None:
     """One waiter's deadline ends, another hangs up: the lease, released, is nobody's."""
-    acquire = _unary(channel, "LeaseService/Acquire", pb.AcquireLeaseResponse)
-    holding = acquire(pb.AcquireLeaseRequest(name="one", holder_id="a", ttl_ms=60_000), timeout=20)
+    acquire = _unary(channel, "LeaseService/Acquire", chronowatch_pb2.AcquireLeaseResponse)
+    holding = acquire(chronowatch_pb2.AcquireLeaseRequest(name="one", holder_id="a", ttl_ms=60_000), timeout=20)
     assert holding.acquired
-    waiting = pb.AcquireLeaseRequest(name="one", holder_id="late", ttl_ms=60_000, wait_ms=20_000)
+    waiting = chronowatch_pb2.AcquireLeaseRequest(name="one", holder_id="late", ttl_ms=60_000, wait_ms=20_000)
     began = time.monotonic()
     with pytest.raises(grpc.RpcError) as late:
         acquire(waiting, timeout=0.1)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - began < 5
     gone = acquire.future(
-        pb.AcquireLeaseRequest(name="one", holder_id="gone", ttl_ms=60_000, wait_ms=20_000), timeout=30
+        chronowatch_pb2.AcquireLeaseRequest(name="one", holder_id="gone", ttl_ms=60_000, wait_ms=20_000), timeout=30
     )
     wait_for("a waiter", lambda: "gone" in json.dumps(server.call("GET", "/api/v1/leases/one")[1]))
     gone.cancel()
     wait_for("an empty queue", lambda: "gone" not in json.dumps(server.call("GET", "/api/v1/leases/one")[1]))
-    release = _unary(channel, "LeaseService/Release", pb.ScheduleId)
-    asked = pb.ReleaseLeaseRequest(name="one", holder_id="a", fencing_token=holding.fencing_token)
+    release = _unary(channel, "LeaseService/Release", chronowatch_pb2.ScheduleId)
+    asked = chronowatch_pb2.ReleaseLeaseRequest(name="one", holder_id="a", fencing_token=holding.fencing_token)
     assert release(asked, timeout=20).id == "one"
     time.sleep(1)
-    after = acquire(pb.AcquireLeaseRequest(name="one", holder_id="b", ttl_ms=60_000), timeout=20)
+    after = acquire(chronowatch_pb2.AcquireLeaseRequest(name="one", holder_id="b", ttl_ms=60_000), timeout=20)
     assert (after.acquired, after.fencing_token) == (True, holding.fencing_token + 1), "somebody had it in between"
 
 
@@ -105,12 +105,12 @@ def _buf(options: list[str], base: str, schedule_id: str) -> dict[str, Any]:
 def _changes_come_as_a_stream(server: DevServer, channel: grpc.Channel) -> None:
     watch = channel.unary_stream(
         "/chronowatch.v1.ChangeService/Watch",
-        request_serializer=pb.WatchRequest.SerializeToString,
-        response_deserializer=pb.Change.FromString,
+        request_serializer=chronowatch_pb2.WatchRequest.SerializeToString,
+        response_deserializer=chronowatch_pb2.Change.FromString,
     )
-    seen: list[pb.Change] = []
+    seen: list[chronowatch_pb2.Change] = []
     ended: list[str] = []
-    stream = watch(pb.WatchRequest(types=["schedule"]), timeout=60)
+    stream = watch(chronowatch_pb2.WatchRequest(types=["schedule"]), timeout=60)
 
     def read() -> None:
         try:
@@ -135,7 +135,7 @@ def _changes_come_as_a_stream(server: DevServer, channel: grpc.Channel) -> None:
     positions = [change.position for change in seen]
     assert positions == sorted(set(positions)), "each once, in order"
     assert [change.id for change in seen if change.id in made] == made
-    again = watch(pb.WatchRequest(after=positions[0], types=["schedule"]), timeout=60)
+    again = watch(chronowatch_pb2.WatchRequest(after=positions[0], types=["schedule"]), timeout=60)
     assert [next(again).position for _ in positions[1:]] == positions[1:], "a later stream goes on where one ended"
     again.cancel()
 
@@ -154,8 +154,8 @@ def _health_follows_the_tables(server: DevServer, channel: grpc.Channel) -> None
 
 def _a_stop_lets_calls_end(server: DevServer, channel: grpc.Channel) -> None:
     """SIGTERM with 500 calls under way: each is answered, or was never begun."""
-    create = _unary(channel, "ScheduleService/Create", pb.ScheduleId)
-    asked = pb.CreateScheduleRequest(type="RATE", expr="rate:1h", enabled=True, shard_key="stop")
+    create = _unary(channel, "ScheduleService/Create", chronowatch_pb2.ScheduleId)
+    asked = chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:1h", enabled=True, shard_key="stop")
     under_way = [create.future(asked, timeout=60) for _ in range(500)]
     under_way[0].result()
     os.kill(server.pids()["grpc"], signal.SIGTERM)

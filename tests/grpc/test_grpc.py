@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from chalicelib import bootstrap, settings
-from chalicelib.api.rpc import chronowatch_pb2 as pb
+from chalicelib.api.rpc import chronowatch_pb2
 from chalicelib.api.rpc.methods import BY_PATH, METHODS, Method
 from chalicelib.core.limits import BODY_MAX_BYTES
 from chalicelib.grpc_server.server import GrpcServer
@@ -101,36 +101,42 @@ def _cases(house: House) -> Iterator[tuple[str, Any]]:
     schedule_id, execution_id = house.make(name="parity")["id"], house.fire()
     target = Struct()
     target.update({"type": "webhook", "url": "https://example.com/", "headers": {"a": "b"}})
-    yield "TimeService.Now", pb.NowRequest()
-    yield "ScheduleService.Get", pb.ScheduleId(id=schedule_id)
-    yield "ScheduleService.Get", pb.ScheduleId(id="01KB0E5T0QJ8Z3V7M4N2X9YRSC")
-    yield "ScheduleService.Get", pb.ScheduleId(id="no/such:id")
-    yield "ScheduleService.Get", pb.ScheduleId()
-    yield "ScheduleService.List", pb.ListSchedulesRequest()
-    yield "ScheduleService.List", pb.ListSchedulesRequest(limit=1)
-    yield "ScheduleService.List", pb.ListSchedulesRequest(limit=-1)
-    yield "ScheduleService.List", pb.ListSchedulesRequest(page_token="made up")
-    yield "ScheduleService.Create", pb.CreateScheduleRequest()
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="CRON", expr="61 * * * *")
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="rate:5s", name="parity")
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="rate:5s", payload=b"\xff")
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="rate:5s", sla_ms=-4)
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="rate:5s", timezone="Mars/Base")
-    yield "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="x", target=target)
-    yield "ScheduleService.Pause", pb.ScheduleId(id=schedule_id)
-    yield "ScheduleService.Resume", pb.ScheduleId(id="nothing")
-    yield "ScheduleService.Delete", pb.ScheduleId(id="nothing")
-    yield "LeaseService.Acquire", pb.AcquireLeaseRequest(name="l", holder_id="h", ttl_ms=60_000)
-    yield "LeaseService.Acquire", pb.AcquireLeaseRequest(name="l", holder_id="other", ttl_ms=60_000)
-    yield "LeaseService.Acquire", pb.AcquireLeaseRequest(name="", holder_id="h", ttl_ms=1)
-    yield "LeaseService.Acquire", pb.AcquireLeaseRequest(name="l", holder_id="h", ttl_ms=-1)
-    yield "LeaseService.Renew", pb.RenewLeaseRequest(name="l", holder_id="h", ttl_ms=60_000, fencing_token=999)
-    yield "LeaseService.Release", pb.ReleaseLeaseRequest(name="l", holder_id="h", fencing_token=999)
-    yield "ExecutionService.Get", pb.ExecutionId(id=execution_id)
-    yield "ExecutionService.Get", pb.ExecutionId(id="x")
-    yield "ExecutionService.List", pb.ListExecutionsRequest(state="pending")
-    yield "ExecutionService.List", pb.ListExecutionsRequest(state="no such")
-    yield "ExecutionService.Retry", pb.RetryExecutionRequest(id=execution_id)
+    yield "TimeService.Now", chronowatch_pb2.NowRequest()
+    yield "ScheduleService.Get", chronowatch_pb2.ScheduleId(id=schedule_id)
+    yield "ScheduleService.Get", chronowatch_pb2.ScheduleId(id="01KB0E5T0QJ8Z3V7M4N2X9YRSC")
+    yield "ScheduleService.Get", chronowatch_pb2.ScheduleId(id="no/such:id")
+    yield "ScheduleService.Get", chronowatch_pb2.ScheduleId()
+    yield "ScheduleService.List", chronowatch_pb2.ListSchedulesRequest()
+    yield "ScheduleService.List", chronowatch_pb2.ListSchedulesRequest(limit=1)
+    yield "ScheduleService.List", chronowatch_pb2.ListSchedulesRequest(limit=-1)
+    yield "ScheduleService.List", chronowatch_pb2.ListSchedulesRequest(page_token="made up")
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest()
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="CRON", expr="61 * * * *")
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", name="parity")
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", payload=b"\xff")
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", sla_ms=-4)
+    yield (
+        "ScheduleService.Create",
+        chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", timezone="Mars/Base"),
+    )
+    yield "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="x", target=target)
+    yield "ScheduleService.Pause", chronowatch_pb2.ScheduleId(id=schedule_id)
+    yield "ScheduleService.Resume", chronowatch_pb2.ScheduleId(id="nothing")
+    yield "ScheduleService.Delete", chronowatch_pb2.ScheduleId(id="nothing")
+    yield "LeaseService.Acquire", chronowatch_pb2.AcquireLeaseRequest(name="l", holder_id="h", ttl_ms=60_000)
+    yield "LeaseService.Acquire", chronowatch_pb2.AcquireLeaseRequest(name="l", holder_id="other", ttl_ms=60_000)
+    yield "LeaseService.Acquire", chronowatch_pb2.AcquireLeaseRequest(name="", holder_id="h", ttl_ms=1)
+    yield "LeaseService.Acquire", chronowatch_pb2.AcquireLeaseRequest(name="l", holder_id="h", ttl_ms=-1)
+    yield (
+        "LeaseService.Renew",
+        chronowatch_pb2.RenewLeaseRequest(name="l", holder_id="h", ttl_ms=60_000, fencing_token=999),
+    )
+    yield "LeaseService.Release", chronowatch_pb2.ReleaseLeaseRequest(name="l", holder_id="h", fencing_token=999)
+    yield "ExecutionService.Get", chronowatch_pb2.ExecutionId(id=execution_id)
+    yield "ExecutionService.Get", chronowatch_pb2.ExecutionId(id="x")
+    yield "ExecutionService.List", chronowatch_pb2.ListExecutionsRequest(state="pending")
+    yield "ExecutionService.List", chronowatch_pb2.ListExecutionsRequest(state="no such")
+    yield "ExecutionService.Retry", chronowatch_pb2.RetryExecutionRequest(id=execution_id)
 
 
 MOVES = {"hlc_physical_nanos", "hlc_logical", "expires_at_unix_ms", "error_bound_nanos", "next_page_token"}
@@ -165,16 +171,20 @@ def test_rest_says_the_same(served: Served) -> None:
     house = served.house
     made = house.make(name="r", payload={"deep": [1, 2.5, None]}, target={"type": "webhook", "url": "https://e.com/"})
     shown = house.call("GET", f"/api/v1/schedules/{made['id']}").json
-    said = ask(served, "ScheduleService.Get", pb.ScheduleId(id=made["id"])).message
+    said = ask(served, "ScheduleService.Get", chronowatch_pb2.ScheduleId(id=made["id"])).message
     assert said is not None
     for field in ("id", "type", "expr", "enabled", "owner", "name", "timezone"):
         assert said[field] == shown[field]
     assert int(said["next_run_unix_ms"]) == shown["next_run_unix_ms"]
     assert said["target"]["url"] == "https://e.com/"
     wrong = house.call("POST", "/api/v1/schedules", {"type": "CRON", "expr": "61 * * * *", "enabled": False})
-    refused = ask(served, "ScheduleService.Create", pb.CreateScheduleRequest(type="CRON", expr="61 * * * *"))
+    refused = ask(
+        served, "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="CRON", expr="61 * * * *")
+    )
     assert (refused.code, refused.reason, list(refused.fields)) == ("invalid_argument", wrong.code, wrong.fields)
-    again = ask(served, "ScheduleService.Create", pb.CreateScheduleRequest(type="RATE", expr="rate:5s", name="r"))
+    again = ask(
+        served, "ScheduleService.Create", chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", name="r")
+    )
     assert (again.code, again.reason) == ("already_exists", "name_taken")
 
 
@@ -182,14 +192,14 @@ def test_rest_says_the_same(served: Served) -> None:
     ("sent", "kept"), [(b'{"a":1}', {"a": 1}), (b"7", 7), (b"hello", "hello"), (b"NaN", "NaN"), (b"", None)]
 )
 def test_payloads_are_json_or_else_text(served: Served, sent: bytes, kept: object) -> None:
-    asked = pb.CreateScheduleRequest(type="RATE", expr="rate:5s", payload=sent, enabled=True)
+    asked = chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", payload=sent, enabled=True)
     made = ask(served, "ScheduleService.Create", asked).message
     assert made is not None
     assert served.house.call("GET", f"/api/v1/schedules/{made['id']}").json["payload"] == kept
 
 
 def test_an_idempotency_key_makes_one_schedule(served: Served) -> None:
-    asked = pb.CreateScheduleRequest(type="RATE", expr="rate:5s")
+    asked = chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s")
     first = ask(served, "ScheduleService.Create", asked, **{"idempotency-key": "k1"})
     assert ask(served, "ScheduleService.Create", asked, **{"idempotency-key": "k1"}) == first
     assert len(served.house.call("GET", "/api/v1/schedules").json["items"]) == 1
@@ -208,9 +218,9 @@ def test_credentials_are_asked_for_on_every_face() -> None:
             ):
                 assert said.code == "unauthenticated", asked.path
         named = {"authorization": f"Bearer {KEY}"}
-        assert by_grpc(served.address, method("TimeService.Now"), pb.NowRequest(), named).message
+        assert by_grpc(served.address, method("TimeService.Now"), chronowatch_pb2.NowRequest(), named).message
         with grpc.insecure_channel(served.address) as channel, pytest.raises(grpc.RpcError) as refused:
-            list(_watch(channel, pb.WatchRequest()))
+            list(_watch(channel, chronowatch_pb2.WatchRequest()))
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     finally:
         served.server.stop()
@@ -257,11 +267,11 @@ def test_what_is_no_grpc_web_message_is_refused(served: Served, raw: bytes) -> N
 
 
 def test_a_message_that_is_too_long_is_refused(served: Served) -> None:
-    asked = pb.CreateScheduleRequest(
+    asked = chronowatch_pb2.CreateScheduleRequest(
         type="RATE", expr="rate:5s", payload=b'"' + b"x" * (BODY_MAX_BYTES + 100_000) + b'"'
     )
     assert ask(served, "ScheduleService.Create", asked).code == "resource_exhausted"
-    assert ask(served, "TimeService.Now", pb.NowRequest()).message
+    assert ask(served, "TimeService.Now", chronowatch_pb2.NowRequest()).message
 
 
 def test_reflection_lists_everything_in_both_versions(served: Served) -> None:
@@ -274,7 +284,7 @@ def test_reflection_lists_everything_in_both_versions(served: Served) -> None:
             )
             [answer] = reflect(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=20)
         names = {service.name for service in answer.list_services_response.service}
-        assert {f"chronowatch.v1.{name}" for name in pb.DESCRIPTOR.services_by_name} < names
+        assert {f"chronowatch.v1.{name}" for name in chronowatch_pb2.DESCRIPTOR.services_by_name} < names
         assert "grpc.health.v1.Health" in names
 
 
@@ -284,7 +294,7 @@ def test_health_follows_the_services_for_each_service(served: Served) -> None:
         stub = health_pb2_grpc.HealthStub(channel)
 
         def all_say(status: int) -> bool:
-            names = ["", *(f"chronowatch.v1.{name}" for name in pb.DESCRIPTOR.services_by_name)]
+            names = ["", *(f"chronowatch.v1.{name}" for name in chronowatch_pb2.DESCRIPTOR.services_by_name)]
             asked = [health_pb2.HealthCheckRequest(service=name) for name in names]
             return {stub.Check(each, timeout=20).status for each in asked} == {status}
 
@@ -303,11 +313,11 @@ def _until(true: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def _watch(channel: grpc.Channel, asked: pb.WatchRequest) -> Any:
+def _watch(channel: grpc.Channel, asked: chronowatch_pb2.WatchRequest) -> Any:
     watch = channel.unary_stream(
         "/chronowatch.v1.ChangeService/Watch",
-        request_serializer=pb.WatchRequest.SerializeToString,
-        response_deserializer=pb.Change.FromString,
+        request_serializer=chronowatch_pb2.WatchRequest.SerializeToString,
+        response_deserializer=chronowatch_pb2.Change.FromString,
     )
     return watch(asked, timeout=30)
 
@@ -319,9 +329,9 @@ def test_a_stopping_server_loses_no_call(served: Served) -> None:
         call = channel.unary_unary(
             create.path,
             request_serializer=lambda m: m.SerializeToString(),
-            response_deserializer=pb.ScheduleId.FromString,
+            response_deserializer=chronowatch_pb2.ScheduleId.FromString,
         )
-        asked = pb.CreateScheduleRequest(type="RATE", expr="rate:1h", enabled=True)
+        asked = chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:1h", enabled=True)
         under_way = [call.future(asked, timeout=60) for _ in range(500)]
         under_way[0].result()
         served.server.stop()
@@ -370,7 +380,9 @@ def test_callers_need_a_certificate_where_a_ca_is_set(tmp_path: Path) -> None:
 
 def _now_over_tls(served: Served, credentials: grpc.ChannelCredentials) -> grpc.StatusCode:
     with grpc.secure_channel(f"localhost:{served.server.port}", credentials) as channel:
-        call = channel.unary_unary("/chronowatch.v1.TimeService/Now", response_deserializer=pb.NowResponse.FromString)
+        call = channel.unary_unary(
+            "/chronowatch.v1.TimeService/Now", response_deserializer=chronowatch_pb2.NowResponse.FromString
+        )
         try:
             call(b"", timeout=10)
             return grpc.StatusCode.OK

@@ -19,7 +19,7 @@ from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
 from chalicelib.api.http import auditing, connection, observed, quotas
-from chalicelib.api.http.incoming import Incoming, body_of, model_of, raw_body
+from chalicelib.api.http.incoming import IncomingCall, body_of, model_of, raw_body
 from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
@@ -125,10 +125,12 @@ class HttpApi:
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
-        incoming = Incoming(request.headers, query, partial(raw_body, request), _base(request))
+        incoming = IncomingCall(request.headers, query, partial(raw_body, request), _base(request))
         return self._run(incoming, visit, operation, params, request.context)
 
-    def ask(self, operation: Operation, params: Mapping[str, str], incoming: Incoming, peer: str | None) -> Response:
+    def ask(
+        self, operation: Operation, params: Mapping[str, str], incoming: IncomingCall, peer: str | None
+    ) -> Response:
         """Run an operation that another face of the API stands for, with its credentials, quotas and audit."""
         context: dict[str, Any] = {}
         response = self.respond(
@@ -142,7 +144,7 @@ class HttpApi:
 
     def _run(
         self,
-        incoming: Incoming,
+        incoming: IncomingCall,
         visit: Visit,
         operation: Operation,
         params: Mapping[str, str],
@@ -162,7 +164,7 @@ class HttpApi:
             raise
 
     def _run_operation(
-        self, incoming: Incoming, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
+        self, incoming: IncomingCall, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
     ) -> Response:
         headers = incoming.headers
         if not operation.open_to_all:
@@ -187,7 +189,7 @@ class HttpApi:
         return _to_response(auditing.run(self._table, call, handler, found))
 
     def now_ms(self) -> int:
-        """The time, as the services tell it."""
+        """The time, by the clock of the services."""
         return self._services().clock.now_ms()
 
     def check_method(self, request: Request) -> None:

@@ -132,13 +132,13 @@ class Edge:
         self, method: str, raw_path: str, query: str, headers: Mapping[str, str], body: bytes | Callable[[], bytes]
     ) -> Answer:
         """The answer to Connect and gRPC-Web."""
-        from chalicelib.api.rpc.http_face import HttpQuestion, answer
+        from chalicelib.api.rpc.http_face import RpcQuestion, answer
 
         def read() -> bytes:
             return body() if callable(body) else body
 
         peer = connection.current().address or None
-        return answer(self.api, HttpQuestion(method, raw_path, query, headers, read, peer), self.api.now_ms)
+        return answer(self.api, RpcQuestion(method, raw_path, query, headers, read, peer), self.api.now_ms)
 
     def _options(self, headers: Mapping[str, str], methods: list[str]) -> Answer:
         """The methods of a path. No cross-origin leave is given: pages of other sites have no business here."""

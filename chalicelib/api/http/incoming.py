@@ -13,7 +13,7 @@ from chalicelib.api.http.problem import JSON, check_json, check_plain, check_siz
 from chalicelib.core.errors import BadRequest, InvalidField
 
 
-class Incoming(NamedTuple):
+class IncomingCall(NamedTuple):
     """What an operation is asked, however it came. Names of headers are found in any case. ``body`` is read late, by a
     function that may raise. ``base`` is what stands before our paths in the caller's URL."""
 
@@ -23,7 +23,7 @@ class Incoming(NamedTuple):
     base: str = ""
 
 
-def body_of(incoming: Incoming, operation: Operation) -> tuple[bytes, str | None]:
+def body_of(incoming: IncomingCall, operation: Operation) -> tuple[bytes, str | None]:
     """The body and its content type; YAML as the JSON that says the same, where it is taken."""
     if not operation.takes_body:
         return b"", None

@@ -10,7 +10,7 @@ from chalice.app import CaseInsensitiveMapping
 from google.protobuf.message import Message
 
 from chalicelib.api.http.app import HttpApi
-from chalicelib.api.http.incoming import Incoming
+from chalicelib.api.http.incoming import IncomingCall
 from chalicelib.api.http.problem import JSON, problem
 from chalicelib.api.rpc.methods import Method
 from chalicelib.api.rpc.status import RpcError, of_problem
@@ -27,18 +27,18 @@ HANDED_BACK: Final = ("traceparent", "x-chrono-hlc", "retry-after", "ratelimit",
 
 
 def handed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of what a caller says beside its message, what the API is told."""
+    """Of what a caller says beside its message, what goes on to the API."""
     return {name: headers[name] for name in HANDED_ON if name in headers}
 
 
-class Outcome(NamedTuple):
+class RpcOutcome(NamedTuple):
     """What a call came to, and what is said beside it. Names are in lower case."""
 
     result: Message | RpcError
     headers: dict[str, str]
 
 
-def run(api: HttpApi, method: Method, message: Message, headers: Mapping[str, str], peer: str | None) -> Outcome:
+def run(api: HttpApi, method: Method, message: Message, headers: Mapping[str, str], peer: str | None) -> RpcOutcome:
     """Ask the operation behind ``method``. Never raises for what a caller did."""
     handed = handed_on(headers)
     try:
@@ -46,17 +46,17 @@ def run(api: HttpApi, method: Method, message: Message, headers: Mapping[str, st
     except ChronoError as error:
         context = trace.parse(headers.get("traceparent")) or trace.of_attempt(method.path, 0)
         reply = problem(error, context.trace_id)
-        return Outcome(of_problem(reply.status, json.loads(reply.text()), None), {})
+        return RpcOutcome(of_problem(reply.status, json.loads(reply.text()), None), {})
     body = b"" if asked.body is None else json.dumps(asked.body).encode()
     if asked.body is not None:
         handed["content-type"] = JSON
     query = {name: [value] for name, value in asked.query.items()}
-    incoming = Incoming(CaseInsensitiveMapping(handed), query, lambda: body)
+    incoming = IncomingCall(CaseInsensitiveMapping(handed), query, lambda: body)
     operation = api.operation(method.rest_method, method.rest_path)
     response = api.ask(operation, asked.params, incoming, peer)
     told = {name.lower(): str(value) for name, value in response.headers.items()}
     back: dict[str, str] = {name: told[name] for name in HANDED_BACK if name in told}
     said = json.loads(response.body or "{}")
     if response.status_code >= 400:
-        return Outcome(of_problem(response.status_code, said, told.get("retry-after")), back)
-    return Outcome(method.answer(message, said), back)
+        return RpcOutcome(of_problem(response.status_code, said, told.get("retry-after")), back)
+    return RpcOutcome(method.answer(message, said), back)

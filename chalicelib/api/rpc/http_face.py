@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from chalicelib.api.http import connection
 from chalicelib.api.http.app import HttpApi
 from chalicelib.api.http.connection import CallerConnection
-from chalicelib.api.rpc.calls import Outcome, run
+from chalicelib.api.rpc.calls import RpcOutcome, run
 from chalicelib.api.rpc.methods import BY_PATH, Method
 from chalicelib.api.rpc.status import (
     DEADLINE_EXCEEDED,
@@ -34,12 +34,12 @@ PROTO: Final = "application/proto"
 WEB: Final = "application/grpc-web"
 WEB_TEXT: Final = "application/grpc-web-text"
 TEXT_TYPES: Final = (JSON, WEB_TEXT, WEB_TEXT + "+proto")
-BINARY_TYPES: Final = (PROTO, WEB, WEB + "+proto")  # API Gateway must be told which bodies are no text
+BINARY_TYPES: Final = (PROTO, WEB, WEB + "+proto")  # API Gateway must know which bodies are no text
 _TIMEOUT_MAX_DIGITS: Final = 10
 _TRAILERS: Final = 0x80
 
 
-class HttpAnswer(NamedTuple):
+class RpcAnswer(NamedTuple):
     """A whole answer."""
 
     status: int
@@ -47,7 +47,7 @@ class HttpAnswer(NamedTuple):
     body: bytes
 
 
-class HttpQuestion(NamedTuple):
+class RpcQuestion(NamedTuple):
     """A request under ``/chronowatch.v1.…``. Names of headers are in lower case. ``body`` is read late."""
 
     method: str
@@ -58,7 +58,7 @@ class HttpQuestion(NamedTuple):
     peer: str | None
 
 
-def answer(api: HttpApi, asked: HttpQuestion, now_ms: Callable[[], int]) -> HttpAnswer:
+def answer(api: HttpApi, asked: RpcQuestion, now_ms: Callable[[], int]) -> RpcAnswer:
     """The answer, in the protocol that the request speaks."""
     media, _, _ = asked.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
@@ -70,16 +70,16 @@ def answer(api: HttpApi, asked: HttpQuestion, now_ms: Callable[[], int]) -> Http
 # -- Connect
 
 
-def _connect(api: HttpApi, asked: HttpQuestion, media: str, now_ms: Callable[[], int]) -> HttpAnswer:
+def _connect(api: HttpApi, asked: RpcQuestion, media: str, now_ms: Callable[[], int]) -> RpcAnswer:
     method = BY_PATH.get(asked.path)
     if method is None:
         return _refusal(RpcError(UNIMPLEMENTED, f"there is no call {asked.path}"))
     if asked.method == "GET" and method.reads:
         return _connect_get(api, asked, method, now_ms)
     if asked.method != "POST":
-        return HttpAnswer(405, {"Allow": "GET, POST" if method.reads else "POST"}, b"")
+        return RpcAnswer(405, {"Allow": "GET, POST" if method.reads else "POST"}, b"")
     if media not in (JSON, PROTO):
-        return HttpAnswer(415, {"Accept-Post": f"{JSON}, {PROTO}"}, b"")
+        return RpcAnswer(415, {"Accept-Post": f"{JSON}, {PROTO}"}, b"")
     try:
         _check_version(asked.headers.get("connect-protocol-version"))
         if (coding := asked.headers.get("content-encoding", "identity")) != "identity":
@@ -91,7 +91,7 @@ def _connect(api: HttpApi, asked: HttpQuestion, media: str, now_ms: Callable[[],
     return _connect_answer(outcome, media == JSON)
 
 
-def _connect_get(api: HttpApi, asked: HttpQuestion, method: Method, now_ms: Callable[[], int]) -> HttpAnswer:
+def _connect_get(api: HttpApi, asked: RpcQuestion, method: Method, now_ms: Callable[[], int]) -> RpcAnswer:
     given = {name: values[-1] for name, values in parse_qs(asked.query, keep_blank_values=True).items()}
     try:
         _check_version(given.get("connect", "").removeprefix("v") or None)
@@ -106,16 +106,16 @@ def _connect_get(api: HttpApi, asked: HttpQuestion, method: Method, now_ms: Call
     return _connect_answer(outcome, encoding == "json")
 
 
-def _connect_answer(outcome: Outcome, in_json: bool) -> HttpAnswer:
+def _connect_answer(outcome: RpcOutcome, in_json: bool) -> RpcAnswer:
     if isinstance(outcome.result, RpcError):
         return _refusal(outcome.result, outcome.headers)
     if in_json:
         text = json_format.MessageToJson(outcome.result, indent=None)
-        return HttpAnswer(200, {**outcome.headers, "Content-Type": JSON}, text.encode())
-    return HttpAnswer(200, {**outcome.headers, "Content-Type": PROTO}, outcome.result.SerializeToString())
+        return RpcAnswer(200, {**outcome.headers, "Content-Type": JSON}, text.encode())
+    return RpcAnswer(200, {**outcome.headers, "Content-Type": PROTO}, outcome.result.SerializeToString())
 
 
-def _refusal(error: RpcError, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+def _refusal(error: RpcError, headers: Mapping[str, str] | None = None) -> RpcAnswer:
     details = [
         {
             "type": d.DESCRIPTOR.full_name,
@@ -125,7 +125,7 @@ def _refusal(error: RpcError, headers: Mapping[str, str] | None = None) -> HttpA
         for d in error.details
     ]
     said = {"code": error.code.name, "message": error.message, "details": details}
-    return HttpAnswer(error.code.http, {**(headers or {}), "Content-Type": JSON}, json.dumps(said).encode())
+    return RpcAnswer(error.code.http, {**(headers or {}), "Content-Type": JSON}, json.dumps(said).encode())
 
 
 def _check_version(version: str | None) -> None:
@@ -136,7 +136,7 @@ def _check_version(version: str | None) -> None:
 # -- gRPC-Web
 
 
-def _web(api: HttpApi, asked: HttpQuestion, media: str, now_ms: Callable[[], int]) -> HttpAnswer:
+def _web(api: HttpApi, asked: RpcQuestion, media: str, now_ms: Callable[[], int]) -> RpcAnswer:
     in_text = media.startswith(WEB_TEXT)
     outcome = _web_outcome(api, asked, in_text, now_ms)
     failed = outcome.result if isinstance(outcome.result, RpcError) else None
@@ -147,10 +147,10 @@ def _web(api: HttpApi, asked: HttpQuestion, media: str, now_ms: Callable[[], int
         trailers += [f"grpc-message: {quote(failed.message, safe=' ')}", f"grpc-status-details-bin: {details}"]
     body = data + _frame(_TRAILERS, "".join(f"{line}\r\n" for line in trailers).encode())
     kind = media if media.endswith("+proto") else media + "+proto"
-    return HttpAnswer(200, {**outcome.headers, "Content-Type": kind}, base64.b64encode(body) if in_text else body)
+    return RpcAnswer(200, {**outcome.headers, "Content-Type": kind}, base64.b64encode(body) if in_text else body)
 
 
-def _web_outcome(api: HttpApi, asked: HttpQuestion, in_text: bool, now_ms: Callable[[], int]) -> Outcome:
+def _web_outcome(api: HttpApi, asked: RpcQuestion, in_text: bool, now_ms: Callable[[], int]) -> RpcOutcome:
     try:
         method = BY_PATH.get(asked.path)
         if method is None or asked.method != "POST":
@@ -159,7 +159,7 @@ def _web_outcome(api: HttpApi, asked: HttpQuestion, in_text: bool, now_ms: Calla
         message = _read(method, False, _unframed(_unbase64(raw.decode("latin-1"), "body") if in_text else raw))
         return _timed(api, asked, method, message, _milliseconds(asked.headers.get("grpc-timeout")), now_ms)
     except RpcError as error:
-        return Outcome(error, {})
+        return RpcOutcome(error, {})
 
 
 def _frame(flag: int, content: bytes) -> bytes:
@@ -190,8 +190,8 @@ def _milliseconds(timeout: str | None) -> str | None:
 
 
 def _timed(
-    api: HttpApi, asked: HttpQuestion, method: Method, message: Message, timeout: str | None, now_ms: Callable[[], int]
-) -> Outcome:
+    api: HttpApi, asked: RpcQuestion, method: Method, message: Message, timeout: str | None, now_ms: Callable[[], int]
+) -> RpcOutcome:
     """Run the call within its time: when that is over the caller counts as gone, and gets nothing any more."""
     if timeout is None:
         return run(api, method, message, asked.headers, asked.peer)
@@ -205,7 +205,7 @@ def _timed(
     with connection.serving(within, connection.stream_slot()):
         outcome = run(api, method, message, asked.headers, asked.peer)
     if now_ms() >= until_ms:
-        return Outcome(RpcError(DEADLINE_EXCEEDED, f"the call took longer than its {timeout} ms"), outcome.headers)
+        return RpcOutcome(RpcError(DEADLINE_EXCEEDED, f"the call took longer than its {timeout} ms"), outcome.headers)
     return outcome
 
 

@@ -14,7 +14,26 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from chalicelib.api.rpc import chronowatch_pb2 as pb
+from chalicelib.api.rpc.chronowatch_pb2 import (
+    AcquireLeaseRequest,
+    AcquireLeaseResponse,
+    CancelExecutionRequest,
+    Change,
+    CreateScheduleRequest,
+    Execution,
+    ExecutionId,
+    ListExecutionsRequest,
+    ListExecutionsResponse,
+    ListSchedulesRequest,
+    ListSchedulesResponse,
+    NowRequest,
+    NowResponse,
+    ReleaseLeaseRequest,
+    RenewLeaseRequest,
+    RetryExecutionRequest,
+    Schedule,
+    ScheduleId,
+)
 from chalicelib.core.errors import InvalidField
 
 PACKAGE: Final = "chronowatch.v1"
@@ -24,7 +43,7 @@ _EXECUTION = "/api/v1/executions/{execution_id}"
 Json = dict[str, Any]
 
 
-class Asked(NamedTuple):
+class RestCall(NamedTuple):
     """What the REST API is asked: parameters of the path, query, and body (None: none)."""
 
     params: Mapping[str, str] = {}
@@ -41,7 +60,7 @@ class Method(NamedTuple):
     response: type[Message]
     rest_method: str
     rest_path: str
-    ask: Callable[[Any], Asked]
+    ask: Callable[[Any], RestCall]
     answer: Callable[[Any, Json], Message]
     held: bool = False
 
@@ -54,11 +73,11 @@ class Method(NamedTuple):
         return self.rest_method == "GET"
 
 
-def _now(_asked: pb.NowRequest, said: Json) -> pb.NowResponse:
-    return pb.NowResponse(**{f.name: said[f.name] for f in pb.NowResponse.DESCRIPTOR.fields})
+def _now(_asked: NowRequest, said: Json) -> NowResponse:
+    return NowResponse(**{f.name: said[f.name] for f in NowResponse.DESCRIPTOR.fields})
 
 
-def _create(m: pb.CreateScheduleRequest) -> Asked:
+def _create(m: CreateScheduleRequest) -> RestCall:
     texts = {n: v for n in ("owner", "shard_key", "name", "timezone") if (v := getattr(m, n))}
     body: Json = {"type": m.type, "expr": m.expr, "enabled": m.enabled, **texts}
     if m.payload:
@@ -67,7 +86,7 @@ def _create(m: pb.CreateScheduleRequest) -> Asked:
         body["sla_ms"] = m.sla_ms
     if m.HasField("target"):
         body["target"] = _plain(m.target)
-    return Asked(body=body)
+    return RestCall(body=body)
 
 
 def _payload(raw: bytes) -> Any:
@@ -108,13 +127,13 @@ def _struct(value: Mapping[str, Any] | None) -> Struct | None:
     return made
 
 
-def _schedule_id(_asked: Message, said: Json) -> pb.ScheduleId:
-    return pb.ScheduleId(id=said["id"])
+def _schedule_id(_asked: Message, said: Json) -> ScheduleId:
+    return ScheduleId(id=said["id"])
 
 
-def _schedule(_asked: Message, said: Json) -> pb.Schedule:
+def _schedule(_asked: Message, said: Json) -> Schedule:
     payload = said.get("payload")
-    return pb.Schedule(
+    return Schedule(
         id=said["id"],
         type=said["type"],
         expr=said["expr"],
@@ -130,13 +149,13 @@ def _schedule(_asked: Message, said: Json) -> pb.Schedule:
     )
 
 
-def _schedules(asked: Message, said: Json) -> pb.ListSchedulesResponse:
+def _schedules(asked: Message, said: Json) -> ListSchedulesResponse:
     items = [_schedule(asked, item) for item in said["items"]]
-    return pb.ListSchedulesResponse(items=items, next_page_token=said["next_page_token"] or "")
+    return ListSchedulesResponse(items=items, next_page_token=said["next_page_token"] or "")
 
 
-def _page(m: pb.ListSchedulesRequest) -> Asked:
-    return Asked(query=_query(m, "limit", "page_token"))
+def _page(m: ListSchedulesRequest) -> RestCall:
+    return RestCall(query=_query(m, "limit", "page_token"))
 
 
 def _query(m: Any, *names: str) -> dict[str, str]:
@@ -144,46 +163,46 @@ def _query(m: Any, *names: str) -> dict[str, str]:
     return {name: str(value) for name in names if (value := getattr(m, name))}
 
 
-def _of_schedule(m: pb.ScheduleId) -> Asked:
-    return Asked({"schedule": m.id})
+def _of_schedule(m: ScheduleId) -> RestCall:
+    return RestCall({"schedule": m.id})
 
 
-def _verb_of_schedule(m: pb.ScheduleId) -> Asked:
-    return Asked({"schedule": m.id}, body={})
+def _verb_of_schedule(m: ScheduleId) -> RestCall:
+    return RestCall({"schedule": m.id}, body={})
 
 
-def _of_execution(m: pb.ExecutionId) -> Asked:
-    return Asked({"execution": m.id})
+def _of_execution(m: ExecutionId) -> RestCall:
+    return RestCall({"execution": m.id})
 
 
-def _verb_of_execution(m: pb.RetryExecutionRequest | pb.CancelExecutionRequest) -> Asked:
-    return Asked({"execution": m.id}, body={})
+def _verb_of_execution(m: RetryExecutionRequest | CancelExecutionRequest) -> RestCall:
+    return RestCall({"execution": m.id}, body={})
 
 
-def _acquire(m: pb.AcquireLeaseRequest) -> Asked:
+def _acquire(m: AcquireLeaseRequest) -> RestCall:
     wait = {"wait_ms": m.wait_ms} if m.wait_ms else {}
-    return Asked(body={"name": m.name, "holder_id": m.holder_id, "ttl_ms": m.ttl_ms, **wait})
+    return RestCall(body={"name": m.name, "holder_id": m.holder_id, "ttl_ms": m.ttl_ms, **wait})
 
 
-def _acquired(_asked: Message, said: Json) -> pb.AcquireLeaseResponse:
-    return pb.AcquireLeaseResponse(**{name: value for name, value in said.items() if value is not None})
+def _acquired(_asked: Message, said: Json) -> AcquireLeaseResponse:
+    return AcquireLeaseResponse(**{name: value for name, value in said.items() if value is not None})
 
 
-def _renew(m: pb.RenewLeaseRequest) -> Asked:
+def _renew(m: RenewLeaseRequest) -> RestCall:
     ttl = {"ttl_ms": m.ttl_ms} if m.ttl_ms else {}
-    return Asked(body={"name": m.name, "holder_id": m.holder_id, "fencing_token": m.fencing_token, **ttl})
+    return RestCall(body={"name": m.name, "holder_id": m.holder_id, "fencing_token": m.fencing_token, **ttl})
 
 
-def _release(m: pb.ReleaseLeaseRequest) -> Asked:
-    return Asked(body={"name": m.name, "holder_id": m.holder_id, "fencing_token": m.fencing_token})
+def _release(m: ReleaseLeaseRequest) -> RestCall:
+    return RestCall(body={"name": m.name, "holder_id": m.holder_id, "fencing_token": m.fencing_token})
 
 
-def _released(asked: pb.ReleaseLeaseRequest, said: Json) -> pb.ScheduleId:
-    return pb.ScheduleId(id=asked.name if said["released"] else "")
+def _released(asked: ReleaseLeaseRequest, said: Json) -> ScheduleId:
+    return ScheduleId(id=asked.name if said["released"] else "")
 
 
-def _execution(_asked: Message, said: Json) -> pb.Execution:
-    return pb.Execution(
+def _execution(_asked: Message, said: Json) -> Execution:
+    return Execution(
         id=said["id"],
         schedule_id=said["schedule_id"],
         owner=said["owner"],
@@ -195,63 +214,63 @@ def _execution(_asked: Message, said: Json) -> pb.Execution:
     )
 
 
-def _executions(asked: Message, said: Json) -> pb.ListExecutionsResponse:
+def _executions(asked: Message, said: Json) -> ListExecutionsResponse:
     items = [_execution(asked, item) for item in said["items"]]
-    return pb.ListExecutionsResponse(items=items, next_page_token=said["next_page_token"] or "")
+    return ListExecutionsResponse(items=items, next_page_token=said["next_page_token"] or "")
 
 
-def _executions_page(m: pb.ListExecutionsRequest) -> Asked:
-    return Asked(query=_query(m, "limit", "page_token", "schedule_id", "state"))
+def _executions_page(m: ListExecutionsRequest) -> RestCall:
+    return RestCall(query=_query(m, "limit", "page_token", "schedule_id", "state"))
 
 
-def change(item: Json) -> pb.Change:
+def change(item: Json) -> Change:
     """One entry of ``/api/v1/changes``."""
-    return pb.Change(**{**item, "data": _struct(item["data"])})
+    return Change(**{**item, "data": _struct(item["data"])})
 
 
 METHODS: Final = (
-    Method("TimeService", "Now", pb.NowRequest, pb.NowResponse, "GET", "/api/v1/time/now", lambda _: Asked(), _now),
+    Method("TimeService", "Now", NowRequest, NowResponse, "GET", "/api/v1/time/now", lambda _: RestCall(), _now),
     Method(
-        "ScheduleService", "Create", pb.CreateScheduleRequest, pb.ScheduleId,
+        "ScheduleService", "Create", CreateScheduleRequest, ScheduleId,
         "POST", "/api/v1/schedules", _create, _schedule_id,
     ),
-    Method("ScheduleService", "Get", pb.ScheduleId, pb.Schedule, "GET", _SCHEDULE, _of_schedule, _schedule),
+    Method("ScheduleService", "Get", ScheduleId, Schedule, "GET", _SCHEDULE, _of_schedule, _schedule),
     Method(
-        "ScheduleService", "List", pb.ListSchedulesRequest, pb.ListSchedulesResponse,
+        "ScheduleService", "List", ListSchedulesRequest, ListSchedulesResponse,
         "GET", "/api/v1/schedules", _page, _schedules,
     ),
     Method(
-        "ScheduleService", "Pause", pb.ScheduleId, pb.Schedule,
+        "ScheduleService", "Pause", ScheduleId, Schedule,
         "POST", f"{_SCHEDULE}:pause", _verb_of_schedule, _schedule,
     ),
     Method(
-        "ScheduleService", "Resume", pb.ScheduleId, pb.Schedule,
+        "ScheduleService", "Resume", ScheduleId, Schedule,
         "POST", f"{_SCHEDULE}:resume", _verb_of_schedule, _schedule,
     ),
-    Method("ScheduleService", "Delete", pb.ScheduleId, pb.ScheduleId, "DELETE", _SCHEDULE, _of_schedule, _schedule_id),
+    Method("ScheduleService", "Delete", ScheduleId, ScheduleId, "DELETE", _SCHEDULE, _of_schedule, _schedule_id),
     Method(
-        "LeaseService", "Acquire", pb.AcquireLeaseRequest, pb.AcquireLeaseResponse,
+        "LeaseService", "Acquire", AcquireLeaseRequest, AcquireLeaseResponse,
         "POST", "/api/v1/leases:acquire", _acquire, _acquired, held=True,
     ),
     Method(
-        "LeaseService", "Renew", pb.RenewLeaseRequest, pb.AcquireLeaseResponse,
+        "LeaseService", "Renew", RenewLeaseRequest, AcquireLeaseResponse,
         "POST", "/api/v1/leases:renew", _renew, _acquired,
     ),
     Method(
-        "LeaseService", "Release", pb.ReleaseLeaseRequest, pb.ScheduleId,
+        "LeaseService", "Release", ReleaseLeaseRequest, ScheduleId,
         "POST", "/api/v1/leases:release", _release, _released,
     ),
-    Method("ExecutionService", "Get", pb.ExecutionId, pb.Execution, "GET", _EXECUTION, _of_execution, _execution),
+    Method("ExecutionService", "Get", ExecutionId, Execution, "GET", _EXECUTION, _of_execution, _execution),
     Method(
-        "ExecutionService", "List", pb.ListExecutionsRequest, pb.ListExecutionsResponse,
+        "ExecutionService", "List", ListExecutionsRequest, ListExecutionsResponse,
         "GET", "/api/v1/executions", _executions_page, _executions,
     ),
     Method(
-        "ExecutionService", "Retry", pb.RetryExecutionRequest, pb.Execution,
+        "ExecutionService", "Retry", RetryExecutionRequest, Execution,
         "POST", f"{_EXECUTION}:retry", _verb_of_execution, _execution,
     ),
     Method(
-        "ExecutionService", "Cancel", pb.CancelExecutionRequest, pb.Execution,
+        "ExecutionService", "Cancel", CancelExecutionRequest, Execution,
         "POST", f"{_EXECUTION}:cancel", _verb_of_execution, _execution,
     ),
 )  # fmt: skip
