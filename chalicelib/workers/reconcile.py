@@ -57,7 +57,7 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
     if held.shard == 0:  # they are of no shard, so one worker is enough
-        s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS)
+        s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS, known_tenants(s))
     monitors.check_shard(s, held.shard)
     if held.shard == 0:
         bulk_jobs.continue_all(s)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.schedules.capacity import Limits, Used
+from chalicelib.core.schedules.capacity import Limits, Used, unlimited
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
@@ -217,3 +217,18 @@ def test_who_counts_and_has_nothing_left_is_spent(
     changed = replace(made.state, **fields)
     stores.schedules.create(replace(made, state=changed))
     assert stores.schedules.spent(shard, START_MS, 10) == ([key] if listed else [])
+
+
+def test_what_counts_nowhere_is_released_too(stores: Stores, new_key: KeyMaker, shard: int) -> None:
+    before = stores.schedules.used()
+    counted, free, gone = (spent(stores, new_key(), shard, START_MS) for _ in range(3))
+    free, gone = (replace(one, state=unlimited(one.state)) for one in (free, gone))
+    for one in (counted, free, gone):
+        stores.schedules.create(one)
+    assert grown(stores, before) == Used(1, 100)
+    assert len(stores.schedules.spent(shard, START_MS, 10)) == 3
+    several = [free.state, counted.state, replace(gone.state, rev=2)]
+    assert list(stores.schedules.release(several)) == [True, True, False]
+    assert stores.schedules.spent(shard, START_MS, 10) == [gone.state.key]
+    assert stores.schedules.states([free.state.key])[free.state.key] == replace(free.state, rev=2, counted=-1)
+    assert grown(stores, before) == Used(0, 0)

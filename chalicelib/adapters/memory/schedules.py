@@ -65,7 +65,7 @@ class MemoryScheduleStore:
             if monitor is not None:
                 self._put_monitor(at, monitor)
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         """A creation leaves nothing behind here."""
         return 0
 

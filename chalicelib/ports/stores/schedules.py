@@ -103,9 +103,9 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    def collect(self, before_ms: int) -> int:
-        """Take back what creations left behind that were begun before ``before_ms`` and never came true; how many. One
-        that is still under way then can no longer come true."""
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
+        """Take back what creations of ``tenants`` left behind that were begun before ``before_ms`` and never came true;
+        how many. One that is still under way then can no longer come true."""
         ...
 
     def change(self, change: ScheduleChange) -> None:
@@ -162,7 +162,8 @@ class ScheduleStore(Protocol):
         ...
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*May lag*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        """*May lag*: schedules of a shard with ``spent_ms <= until_ms``, earliest first: of those that are not released
+        yet."""
         ...
 
     def place(self, shard: int, limits: Limits | None) -> int:
@@ -171,8 +172,8 @@ class ScheduleStore(Protocol):
         ...
 
     def release(self, spent: Sequence[State]) -> Sequence[bool]:
-        """Take schedules that count off what counts, each if its stored ``rev`` still is that of the given state. Each
-        is then stored ``uncounted`` under the next rev."""
+        """Take schedules off what counts, and those that count nowhere off the spent ones, each if its stored ``rev``
+        still is that of the given state. Each is then stored ``uncounted`` under the next rev."""
         ...
 
     def used(self) -> Used:
