@@ -60,8 +60,9 @@ class ScheduleLists:
         return KeyPage(ids[:limit], ids[:limit][-1] if more and ids else None)
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
-        return self.in_due(spent_partition(shard), until_ms, limit)
+        """Schedules of a shard that may have ended by ``until_ms``, earliest first; first those of releases before."""
+        older = self.in_due(spent_partition(shard), until_ms, limit)
+        return [*older, *self.in_due(str(shard), until_ms, limit - len(older))] if len(older) < limit else older
 
     def in_due(self, partition: str, until_ms: int, limit: int) -> Sequence[Key]:
         """Schedules in another partition of the due index than a shard's own."""

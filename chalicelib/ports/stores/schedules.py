@@ -142,7 +142,8 @@ class ScheduleStore(Protocol):
         ...
 
     def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
-        """*May lag*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
+        """*May lag*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position.
+        Also those that have had their last instant and are not released: the state tells."""
         ...
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
@@ -162,8 +163,8 @@ class ScheduleStore(Protocol):
         ...
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*May lag*: schedules of a shard with ``spent_ms <= until_ms``, earliest first: of those that are not released
-        yet."""
+        """*May lag*: schedules of a shard with ``spent_ms <= until_ms`` that are not released yet, earliest first. Also
+        those that are due: the state tells."""
         ...
 
     def place(self, shard: int, limits: Limits | None) -> int:
