@@ -247,8 +247,8 @@ def _share(s: Services, group: Sequence[_Owed], settled: frozenset[ClaimSpan], n
 
 
 def _moved_on(group: Sequence[_Owed], claimed: State) -> State:
-    """The state of a claim, moved on to the run after it where the sweep has left that to the claim: the only instant
-    it had to queue. A version that is not in force yet has its own next run."""
+    """The state of a claim, moved on to the run after it where the sweep has left that to the claim. A version that is
+    not in force yet has its own next run."""
     firing, definition = group[0].firing, group[0].definition
     if len(group) > 1 or claimed.next_run_ms != firing.at_ms or claimed.current.id != firing.version:
         return claimed

@@ -9,6 +9,7 @@ from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.done_memory import DoneMemory
 from chalicelib.process.handed_memory import HandedMemory
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
@@ -50,4 +51,5 @@ class ProcessMemory(Struct, frozen=True):
     audit: AuditMemory = field(default_factory=AuditMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
     handed: HandedMemory = field(default_factory=HandedMemory)
+    done: DoneMemory = field(default_factory=DoneMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)

@@ -4,9 +4,9 @@ For each shard it holds the lease of, it reads the list of what is due and queue
 then it advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and
 repeats messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
 
-A schedule with one instant inside the horizon is not advanced here: its claim writes the state anyway, and does it in
-the same write (``claim``). Until then the sweep finds it again. If it still finds it when the instant has come, then
-the claim was held up, or not made as such, and the sweep does it after all.
+A schedule with one instant inside the horizon is not advanced here. Its claim writes the state anyway, and does it in
+the same write (``claim``). Until then the sweep finds it again. If it still does when the instant has come, then no
+claim was made in time. The sweep advances it after all.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
 
 def _left_to_claim(found: Schedule, window: Window, now_ms: int, until_ms: int) -> Handed | None:
     """The instant whose claim moves its schedule on; None where the sweep does. It must still be ahead, and the only
-    one: of several the first claim would hide the others, should the messages of the rest be repeated."""
+    one."""
     more = window.next_run_ms is not None and window.next_run_ms <= until_ms
     if len(window.instants) != 1 or more or found.definition.overlap != "allow":
         return None

@@ -153,14 +153,6 @@ MUTANTS: dict[str, Mutant] = {
         "a claim moves its schedule on by two runs",
         (Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    window = replace(window, next_run_ms=window.next_run_ms and definition.compiled().next_after(window.next_run_ms))\n    return replace(claimed.advanced(window), rev=claimed.rev) if"),),
     ),
-    "moved-on-and-not-awaited": Mutant(
-        "a claim moves its DELAY schedule on and does not say that its end is awaited",
-        (Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    return replace(claimed.advanced(window), rev=claimed.rev, queued_ms=claimed.queued_ms) if"),),
-    ),
-    "handed-once-for-all": Mutant(
-        "a schedule of which one instant was queued ahead gets no other queued ahead",
-        (Edit(HANDED, "            return self._last.get(key) == handed", "            return key in self._last"),),
-    ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
         (Edit(CHANGE, "    hand_off(s, [Owed(definition, state, window.instants)], s.clock.now_ms())\n    fresh",

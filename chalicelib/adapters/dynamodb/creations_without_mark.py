@@ -1,8 +1,8 @@
 """Creations that no counter marks: definitions of plain one-shots that were begun a while ago and have no state.
 
-Their ids say when they were begun, and the list of a tenant's definitions is in their order. Each is looked at once: a
-process goes on where it ended, less the lag of the list. One that a process does not find, since it was begun long
-before and nobody looked for so long, stays as an item that no reader takes for a schedule.
+Their ids say when they were begun, and the list of a tenant's definitions is in their order. Each is checked once: a
+process goes on where it ended, less the lag of the list. One that was begun longer before stays as an item. No reader
+takes it for a schedule.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE_DEFINITIONS: Final = 500
 
 
 class CreationsWithoutMark:
-    """What one process has looked at already, by tenant."""
+    """What one process has checked already, by tenant."""
 
     def __init__(self, items: ScheduleItems) -> None:
         self._items = items

@@ -45,8 +45,8 @@ def weight_bytes(definition: Definition) -> int:
 
 
 def counts_under_limits_alone(definition: Definition) -> bool:
-    """Whether a schedule is a plain one-shot: where no limit is set, it is not counted, which would cost more than all
-    the rest of it."""
+    """Whether a schedule is a plain one-shot. Where no limit is set it is not counted: that would cost as much as its
+    firing."""
     return definition.type == "AT" and definition.name is None and definition.monitor is None
 
 
