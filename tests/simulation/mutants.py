@@ -442,7 +442,7 @@ MUTANTS: dict[str, Mutant] = {
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
         (Edit(RESUME, "        follow(s, found, s.process.versions.find(found.version), just_now=False)\n", ""),
-         Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
+         Edit(RECONCILE, " and (not _is_delay(s, e) or chain(s, e))]", "]"),),
     ),
     "chain-runs-two": Mutant(
         "an edit of a DELAY schedule begins a run beside the one in progress",
