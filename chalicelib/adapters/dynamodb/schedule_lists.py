@@ -73,7 +73,8 @@ class ScheduleLists:
         seldom asked for them."""
         looks = self._looks[shard]
         self._looks[shard] = looks + 1
-        older = self.in_due(spent_partition(shard), until_ms, limit) if looks % OLDER_SPENT_EVERY == 0 else ()
+        asked = looks == 0 or (looks + shard) % OLDER_SPENT_EVERY == 0  # not for all shards in the same minute
+        older = self.in_due(spent_partition(shard), until_ms, limit) if asked else ()
         if older:
             self._looks[shard] = 0
         return older
