@@ -26,6 +26,7 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.api.http.edge import Edge
+    from chalicelib.server.limits import patience
     from chalicelib.server.server import Server
     from chalicelib.server.tls import files_of
     from localdev import publisher
@@ -36,7 +37,14 @@ def prepare() -> Callable[[threading.Event], None]:
     edge, files = Edge(app), files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
 
     def serve(stopping: threading.Event) -> None:
-        server = Server(edge, chosen.http_host, chosen.http_port, bootstrap.clock().now_ms, files)
+        server = Server(
+            edge,
+            chosen.http_host,
+            chosen.http_port,
+            bootstrap.clock().now_ms,
+            files,
+            patience=patience(chosen.read_timeout_ms, chosen.write_timeout_ms),
+        )
         serving = server.start()
         publisher.start(bootstrap.services, stopping)
         if files is not None:

@@ -66,7 +66,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._emulator = None if chosen.endpoint_url else Emulator(self._data, chosen.emulator_port)
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
-        self._env = child_environment(os.environ, chosen, self._endpoint)
+        self._env = child_environment(settings.environment(), chosen, self._endpoint)
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
         self._tls = chosen.tls_cert is not None
         self._first_key: str | None = None
@@ -157,7 +157,7 @@ class Supervisor:
         from localdev.deployed import DeployFailed, deploy
 
         try:
-            return deploy(self._clients(), self._data, os.environ, say)
+            return deploy(self._clients(), self._data, settings.environment(), say)
         except (DeployFailed, PackageFailed, VendorFailed) as problem:
             raise CannotStart(str(problem)) from problem
 
