@@ -66,7 +66,8 @@ class Config(Struct, frozen=True):
 
     ``attempt_timeout_ms``, ``default_sla_ms`` and ``max_attempts`` are what schedules get that do not say. Jobs get
     ``webhook_timeout_ms``. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit).
-    ``failure_threshold`` is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
+    ``failure_threshold`` is the share of failed executions above which the service counts as degraded.
+    ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
