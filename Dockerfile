@@ -6,6 +6,20 @@ COPY requirements.lock /build/
 RUN pip install --no-cache-dir --require-hashes --only-binary=:all: \
     --target /build/site -r /build/requirements.lock
 
+# An emulator of AWS, for trying it: docker-compose.yml builds it as the target "emulator". It keeps its state in /state.
+FROM python:${PYTHON}-slim-bookworm AS emulator
+COPY requirements-emulator.lock /build/
+RUN pip install --no-cache-dir --require-hashes --only-binary=:all: -r /build/requirements-emulator.lock \
+    && install -d -m 0700 -o 65532 -g 65532 /state
+COPY localdev/ministack_extended.py localdev/ministack_statements.py /opt/emulator/
+ENV BIND_HOST=0.0.0.0 GATEWAY_PORT=4566 PERSIST_STATE=1 STATE_DIR=/state PYTHONUNBUFFERED=1
+VOLUME /state
+USER 65532:65532
+EXPOSE 4566
+HEALTHCHECK --interval=5s --timeout=5s --retries=10 \
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:4566/_ministack/health')"]
+CMD ["python3", "-P", "/opt/emulator/ministack_extended.py"]
+
 FROM python:${PYTHON}-slim-bookworm
 LABEL org.opencontainers.image.title="ChronoWatch" \
       org.opencontainers.image.licenses="MIT" \

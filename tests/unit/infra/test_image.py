@@ -60,7 +60,10 @@ def test_every_command_is_said_at_its_top() -> None:
 def test_a_builder_is_sent_all_that_is_copied_and_the_configuration_in_the_image_is_one() -> None:
     sent = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     copied = [rest.split()[:-1] for name, rest in image.instructions(TEXT) if name == "COPY" and "--from" not in rest]
-    assert {source.partition("/")[0] for sources in copied for source in sources} | {"requirements.lock"} == set(sent)
+    assert {source.partition("/")[0] for sources in copied for source in sources} | {
+        "requirements.lock",
+        "requirements-emulator.lock",
+    } == set(sent)
     keys = re.findall(
         r"^(?:([a-z]+):|  ([a-z_]+):)", (ROOT / "container" / "chronowatch.yaml").read_text(), re.MULTILINE
     )
