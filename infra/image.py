@@ -87,6 +87,11 @@ def lay_out(target: Path, base: str = HOST) -> Image:
     text = DOCKERFILE.read_text()
     copy_file = _link if base == HOST else shutil.copy2
     (_lay_host if base == HOST else _lay_debian)(target)
+    for name in ("tmp", "proc", "dev", "etc", "var/lib"):  # a Debian of so few packages has not all of them
+        (target / name).mkdir(parents=True, exist_ok=True)
+    for name, line in (("passwd", "root:x:0:0::/:/bin/sh\n"), ("group", "root:x:0:\n")):
+        if not (target / "etc" / name).exists():
+            (target / "etc" / name).write_text(line)
     for name, rest in instructions(text):
         if name == "COPY":
             _copy(target, rest.split(), copy_file)
@@ -172,10 +177,6 @@ def _lay_host(target: Path) -> None:
     for each in programs:
         shutil.copy2(each.resolve(), target / "bin" / each.name)
     _copy_libraries(target, [program, *programs, *library.glob("lib-dynload/*.so")])
-    for name in ("tmp", "proc", "dev", "etc", "var/lib"):
-        (target / name).mkdir(parents=True, exist_ok=True)
-    (target / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
-    (target / "etc" / "group").write_text("root:x:0:\n")
 
 
 def _copy_libraries(target: Path, files: Sequence[Path]) -> None:
