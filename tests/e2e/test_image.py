@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 KEY = "the-first-admin-key-of-the-image-test"
 SLOW_MS = 3_000
+STARTED_WITHIN_S = 40.0  # on a busy machine the other worker takes its time to start; what was lost has attempt 2
 
 
 class Deployed:
@@ -110,7 +111,7 @@ def test_its_processes_fire_are_healthy_and_end_without_cutting_an_attempt(
 
     # What it had claimed for later was handed back: the other worker claimed it anew, with no attempt counted.
     handed = wait_for(
-        "the other firing", lambda: _ended(deployed.call("GET", f"/api/v1/executions/{waiting}")), STOP_TIMEOUT_S
+        "the other firing", lambda: _ended(deployed.call("GET", f"/api/v1/executions/{waiting}")), STARTED_WITHIN_S
     )
     assert (handed["delivery_state"], handed["attempt"], handed["fencing_token"]) == ("completed", 1, 2)
     assert len(quick.told()["arrived"]) == 1
