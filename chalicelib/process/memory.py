@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
@@ -25,6 +27,7 @@ from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
+from chalicelib.process.waiting_room import WaitingRoom
 
 
 class ProcessMemory(Struct, frozen=True):
@@ -34,6 +37,7 @@ class ProcessMemory(Struct, frozen=True):
     versions: VersionCache = field(default_factory=VersionCache)
     leases: LeaseMemory = field(default_factory=LeaseMemory)
     admission: Admission = field(default_factory=Admission)
+    waiting_room: WaitingRoom[Any] = field(default_factory=WaitingRoom)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
