@@ -330,7 +330,7 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
 
 
 def _sessions(chosen: Settings, own_clock: SystemClock) -> Sessions:
-    from chalicelib.adapters.identity.lazy_sessions import lazy_sessions
+    from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
 
     secret = chosen.required_page_token_secret
     made: Sessions = lazy_sessions(chosen.sessions, chosen.jwt, secret, authenticator, own_clock)
