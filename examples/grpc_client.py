@@ -1,6 +1,6 @@
 """Creates a schedule by gRPC and prints when it runs. Needs ``pip install grpcio grpcio-tools``.
 
-    python3 examples/grpc_client.py [HOST:PORT]
+python3 examples/grpc_client.py [HOST:PORT]
 """
 
 from __future__ import annotations

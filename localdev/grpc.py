@@ -11,7 +11,7 @@ from localdev.processes import run_child
 _log = logging.getLogger(__name__)
 
 
-def prepare() -> Callable[[threading.Event], None]:
+def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the API; what is returned serves it."""
     from app import app
     from chalicelib import bootstrap
@@ -23,7 +23,8 @@ def prepare() -> Callable[[threading.Event], None]:
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
-    warn_on_terminal()
+    if on_terminal:
+        warn_on_terminal()
     edge, files = Edge(app), files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
 
     def serve(stopping: threading.Event) -> None:

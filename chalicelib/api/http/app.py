@@ -18,7 +18,7 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import auditing, connection, observed, quotas
+from chalicelib.api.http import auditing, connection, cross_origin, observed, quotas
 from chalicelib.api.http.incoming import IncomingCall, body_of, model_of, raw_body
 from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
@@ -152,6 +152,7 @@ class HttpApi:
     ) -> Response:
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
+        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services().sessions.origin)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         context[_STANDING] = standing
         quotas.check(standing)
@@ -236,7 +237,7 @@ class HttpApi:
         source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
         try:
-            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+            caller = authenticator.authenticate(Credentials(cross_origin.shown(headers, self._services), source))
         except Unauthorized:
             if opened is None:
                 raise
