@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -248,8 +249,8 @@ class Play(WorldFaults):
             world.close(self.fleet.all)
             if collecting:
                 gc.enable()
-        plan, parts = _plan_line(self.scenario), self._parts()
-        return Played(world.seed, problems, world.hits, story, world.start_ms, [plan], parts, world.steps)
+        plan = partial(_plan_line, self.scenario)
+        return Played(world.seed, problems, world.hits, story, world.start_ms, plan, self._parts, world.steps)
 
     def _parts(self) -> dict[str, str]:
         """Everything that can be left out and is not, with a line for the story."""
