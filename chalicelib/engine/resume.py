@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import MISSED, Execution, is_listed_open
+from chalicelib.core.executions.execution import MISSED, RETRY_REQUESTED, Execution, is_listed_open
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
@@ -177,11 +177,18 @@ def _next_attempt(
 
 
 def _slot_ms(s: Services, state: State, definition: Definition, dead: Execution | None) -> int | None:
-    """The catch-up slot of what a dead worker had only claimed, when it is late by now; None: it needs none."""
+    """The catch-up slot of what dead workers had only claimed, when it is late by now; None: it needs none."""
     now_ms = s.clock.now_ms()
-    if dead is None or dead.is_bound or not catch_up.is_late(definition, dead.due_ms, now_ms):
+    if dead is None or not _is_owed_by_time(dead) or not catch_up.is_late(definition, dead.due_ms, now_ms):
         return None
     return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]
+
+
+def _is_owed_by_time(dead: Execution) -> bool:
+    """Whether time alone owes the next attempt: none before it is known to have begun, however many workers died, and
+    no caller asked for it."""
+    asked = dead.requested or any(step.reason == RETRY_REQUESTED for step in dead.history)
+    return dead.first_started_ms is None and not asked
 
 
 def _put_off(s: Services, item: Item, record: Execution, expected_rev: int, slot_ms: int) -> Claims:

@@ -69,6 +69,7 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
+LIMITS, KEEPER = "chalicelib.core.executions.limits", "chalicelib.workers.message_keeper"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -248,6 +249,18 @@ MUTANTS: dict[str, Mutant] = {
     "late-takeover-not-paced": Mutant(
         "what a dead worker held goes out all at once, however late it is",
         (Edit(RESUME, "    return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]\n", "    return None\n"),),
+    ),
+    "second-death-not-paced": Mutant(
+        "found by the simulator: what two workers died over goes out all at once",
+        (Edit(RESUME, "    return dead.first_started_ms is None and not asked\n", "    return not dead.is_bound and not asked\n"),),
+    ),
+    "claimed-for-a-minute": Mutant(
+        "what a dead worker had claimed is its own for a minute",
+        (Edit(LIMITS, "ATTEMPT_LEASE_MS = 2_500 ", "ATTEMPT_LEASE_MS = 60_000 "),),
+    ),
+    "hidden-for-the-dead": Mutant(
+        "a message in work is hidden for as long as its function may run, also when its worker has died",
+        (Edit(KEEPER, "    return min(ahead_ms + patience_ms, QUEUE_HIDES_S * SECOND_MS)\n", "    return QUEUE_HIDES_S * SECOND_MS\n"),),
     ),
     "renewal-forgotten": Mutant(
         "a claim is renewed in the tables alone, so that its outcome is written over an old record",

@@ -331,6 +331,7 @@ class World:
         if not instance.alive:
             return
         instance.alive = False
+        instance.died_ms = self.now
         self._dying.append(instance)
         self.tell(instance.name, "CRASH")
 

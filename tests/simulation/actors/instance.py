@@ -97,6 +97,8 @@ class Instance:
         self.name = name
         self.clock = clock
         self.alive = True
+        self.born_ms = world.now
+        self.died_ms: int | None = None
         self.restarts = True
         self.jobs: dict[Job, None] = {}  # in order, so that a seed is the same everywhere
         self.on_death: Callable[[], None] | None = None

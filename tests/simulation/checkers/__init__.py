@@ -14,6 +14,7 @@ from tests.simulation.checkers import (
     delays,
     doubts,
     durable,
+    failover,
     failures,
     fencing,
     hidden,
@@ -58,6 +59,7 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    failover,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
