@@ -26,6 +26,7 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib.functions import deliver, feed
     from chalicelib.functions.reconcile import audit_minute
     from chalicelib.ports.services import Services
+    from chalicelib.workers import deliver as deliver_worker
     from chalicelib.workers import reconcile, sweep
     from infra import state
     from localdev import publisher
@@ -85,6 +86,7 @@ def prepare() -> Callable[[threading.Event], None]:
         source.start()
         publisher.start(bootstrap.services, stopping)
         stopping.wait()
+        deliver_worker.stop(bootstrap.services())
         rules.leave()
         left = source.drain(time.monotonic() + DRAIN_S)
         publisher.publish(bootstrap.services())

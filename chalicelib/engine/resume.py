@@ -185,8 +185,8 @@ def _slot_ms(s: Services, state: State, definition: Definition, dead: Execution 
 
 
 def _is_owed_by_time(dead: Execution) -> bool:
-    """Whether time alone owes the next attempt: none before it is known to have begun, however many workers died, and
-    no caller asked for it."""
+    """Whether the next attempt still is the first that is known to begin, however many workers died, and no caller
+    asked for it."""
     asked = dead.requested or any(step.reason == RETRY_REQUESTED for step in dead.history)
     return dead.first_started_ms is None and not asked
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
@@ -9,6 +11,7 @@ from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.held_work import HeldWork
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
@@ -32,6 +35,7 @@ class ProcessMemory(Struct, frozen=True):
     versions: VersionCache = field(default_factory=VersionCache)
     leases: LeaseMemory = field(default_factory=LeaseMemory)
     admission: Admission = field(default_factory=Admission)
+    held: HeldWork[Any] = field(default_factory=HeldWork)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))

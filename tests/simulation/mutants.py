@@ -69,6 +69,7 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
+DELIVER = "chalicelib.workers.deliver"
 LIMITS, KEEPER = "chalicelib.core.executions.limits", "chalicelib.workers.message_keeper"
 
 WITHIN_SEEDS = 2_000
@@ -261,6 +262,19 @@ MUTANTS: dict[str, Mutant] = {
     "hidden-for-the-dead": Mutant(
         "a message in work is hidden for as long as its function may run, also when its worker has died",
         (Edit(KEEPER, "    return min(ahead_ms + patience_ms, QUEUE_HIDES_S * SECOND_MS)\n", "    return QUEUE_HIDES_S * SECOND_MS\n"),),
+    ),
+    "stopped-with-all-it-held": Mutant(
+        "a process that is told to stop hands nothing back: others wait for the leases of what it had claimed",
+        (Edit(PIPELINE, "    _hand_back(s, s.process.held.close())\n", "    s.process.held.close()\n"),),
+    ),
+    "handed-back-and-sent": Mutant(
+        "what is handed back when its process stops is sent by it all the same",
+        (Edit(PIPELINE, "    kept = [waiting for waiting in some if waiting.timer.withhold()]\n", "    kept = list(some)\n"),),
+    ),
+    "stopped-and-takes-more": Mutant(
+        "a process that is told to stop goes on with what comes after that",
+        (Edit(DELIVER, "    if s.process.held.is_closed:\n", "    if False:\n"),
+         Edit(PIPELINE, "        if not s.process.held.add(id(waiting.timer), waiting):\n", "        s.process.held.add(id(waiting.timer), waiting)\n        if False:\n"),),
     ),
     "renewal-forgotten": Mutant(
         "a claim is renewed in the tables alone, so that its outcome is written over an old record",

@@ -183,7 +183,7 @@ SITUATIONS: Mapping[str, Situation] = {
 # Workers die and nothing else goes wrong, with the settings of the packaged stage. Drawn apart from the others.
 DEATHS = Situation(
     _held,
-    kinds=("crash", "crash", "crash_before", "crash_after"),
+    kinds=("crash", "crash", "crash_before", "crash_after", "clean_stop", "clean_stop"),
     methods=("dispatch", "write_states", "epochs", "states", "update"),
     faults=(1, 2, 3),
     changes={

@@ -14,6 +14,7 @@ from chalicelib.engine.dispatch.call import InFlight
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
+from chalicelib.engine.prepare import Ready
 from chalicelib.engine.recheck import recheck
 from chalicelib.ports.services import Services
 from chalicelib.process.limits import POSTPONE_MAX_MS, POSTPONE_MIN_MS
@@ -25,7 +26,16 @@ def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
     queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end. Raises
     Unavailable: then their messages must come again."""
-    _hand_back(s, _without_late(s, held))
+    now_ms = s.clock.now_ms()
+    least_ms = 0 if s.process.held.is_closed else POSTPONE_MIN_MS  # a process that ends leaves its line to others
+    kept = _without_late(s, held)
+    _hand_back(s, [(each, now_ms + min(max(comes_in_ms, least_ms), POSTPONE_MAX_MS)) for each, comes_in_ms in kept])
+
+
+def give_back(s: Services, unsent: Sequence[Ready]) -> None:
+    """Give claims back whose instants are to come, each for its instant. Raises Unavailable: then their messages must
+    come again."""
+    _hand_back(s, [(InFlight(ready, ready.claimed.execution), ready.claimed.due_ms) for ready in unsent])
 
 
 def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:
@@ -45,10 +55,8 @@ def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence
 def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     if not held:
         return
-    now_ms = s.clock.now_ms()
     writes = []
-    for delivery, comes_in_ms in held:
-        at_ms = now_ms + min(max(comes_in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)
+    for delivery, at_ms in held:
         back = journal.hand_back(delivery.execution, at_ms, waits=False)
         writes.append((replace(back, hlc=s.ids.hlc()), delivery.execution.rev))
     # A number above the claimed attempt's makes a worker that gets the message early wait for the write that follows.
@@ -58,7 +66,7 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
         if not won:
             _follow_the_end(s, delivery)
     first = held[0][0].ready.claimed.definition
-    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
+    log.info("%d firings wait in the queue; the first is of owner %s", len(held), first.owner)
 
 
 def _follow_the_end(s: Services, delivery: InFlight) -> None:

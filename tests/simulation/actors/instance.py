@@ -55,9 +55,14 @@ class Tasks:
 
         def work() -> None:
             clock.sleep_until(unix_ms)
+            while timed.withheld:
+                world.park()
+            timed.begun = True
             job()
 
-        return world.spawn(world.current.instance, work)
+        timed = world.spawn(world.current.instance, work)
+        timed.begun = False
+        return timed
 
     def after(self, ms: int, job: Callable[[], None]) -> Job:
         world = self._world
@@ -99,6 +104,8 @@ class Instance:
         self.alive = True
         self.born_ms = world.now
         self.died_ms: int | None = None
+        self.stopped = False  # it ended because it was told to
+        self.leaves_ms: int | None = None  # it was told to stop: it takes no more from then on, and ends soon
         self.restarts = True
         self.jobs: dict[Job, None] = {}  # in order, so that a seed is the same everywhere
         self.on_death: Callable[[], None] | None = None
@@ -171,7 +178,8 @@ class Fleet:
 
     def any_alive(self) -> Instance | None:
         """Some instance that runs, or None in an outage."""
-        alive = [i for i in self.slots if i.alive]
+        now = self._world.now
+        alive = [i for i in self.slots if i.alive and (i.leaves_ms is None or now < i.leaves_ms)]
         return alive[int(self._world.random.random() * len(alive))] if alive else None
 
     def mend_clocks(self) -> None:

@@ -59,8 +59,8 @@ def _up_again(instances: Sequence[Any]) -> list[int]:
     """For each death the moment from which on some worker lives."""
     found = []
     for dead in instances:
-        if dead.died_ms is None:
-            continue
+        if dead.died_ms is None or dead.stopped:
+            continue  # who stopped has handed back all that it held
         born = [i.born_ms for i in instances if i.died_ms is None or i.died_ms > max(dead.died_ms, i.born_ms)]
         found.append(min((max(at_ms, dead.died_ms) for at_ms in born), default=dead.died_ms))
     return sorted(found)
