@@ -28,6 +28,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    ruled,
     runs,
     shards,
     silences,
@@ -60,6 +61,7 @@ FIRINGS = (
     paced,
     hidden,
     failover,
+    ruled,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
