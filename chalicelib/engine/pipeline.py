@@ -29,13 +29,15 @@ from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claims, Item, Leased, execution_of
-from chalicelib.engine.dispatch import admission, hand_back, in_flight, send
+from chalicelib.engine.dispatch import admission, in_flight, send
 from chalicelib.engine.dispatch.call import TargetCall
+from chalicelib.engine.dispatch.hand_back import leave_to_others
 from chalicelib.engine.overlap_slot import take_slot
 from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
-from chalicelib.ports.tasks import Handle, Timed
+from chalicelib.ports.tasks import Handle
+from chalicelib.process.waiting_room import WaitingGroup
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +46,8 @@ log = logging.getLogger(__name__)
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
+AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
 RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
-
-
-class _Waiting(NamedTuple):
-    """Firings that wait for their instant, and the timer that will begin them."""
-
-    timer: Timed
-    group: Sequence[Ready]
 
 
 class _Job(NamedTuple):
@@ -85,7 +81,7 @@ def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
         again.update(claims.redeliver, claims.unknown)
         leased = [*(each for each in leased if each not in over), *claims.leased]
     again.update(each.item for each in leased)
-    failed = _failed(s, jobs)
+    failed = _failed(jobs)
     again.update(item for item in items if failed and execution_of(item) in failed)
     return again
 
@@ -96,33 +92,44 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
     for ready in prepare_all(s, claims.claimed):  # prepare
         groups[ready.claimed.due_ms].append(ready)
     ahead_ms = s.process.recheck_latency.ahead_ms
-    jobs = []
-    for due_ms, group in sorted(groups.items()):
-        waiting = _Waiting(s.tasks.at(due_ms - ahead_ms, partial(_fire, s, due_ms, group)), group)  # wait
-        if not s.process.held.add(id(waiting.timer), waiting):
-            _hand_back(s, [waiting])
-        jobs.append(_Job(waiting.timer, _executions(group)))
+    waiting = [s.process.waiting_room.enter(due_ms, group) for due_ms, group in sorted(groups.items())]
+    jobs = [  # wait
+        _Job(s.tasks.at(each.due_ms - ahead_ms, partial(_fire_unless_left, s, each)), _executions(each.group))
+        for each in waiting
+    ]
     for _, cancelled in claims.notices:
         handle = s.tasks.start(partial(cancel_notices.notify, s, cancelled))
         jobs.append(_Job(handle, frozenset({cancelled.key})))
     return jobs
 
 
-def stop(s: Services) -> None:
-    """Take no more firings, and hand back those that have not begun to be sent: others send them at their instants."""
-    _hand_back(s, s.process.held.close())
-
-
-def _hand_back(s: Services, some: Sequence[_Waiting]) -> None:
-    kept = [waiting for waiting in some if waiting.timer.withhold()]
-    problem = None
+def leave(s: Services) -> bool:
+    """This process is about to end: give away the claims whose instants are not at hand. True when nothing is under way
+    here any more. To be called again until then, since a message that had just come may still be claimed."""
+    away = s.process.waiting_room.take_away(s.clock.now_ms() + AT_HAND_MS)
     try:
-        hand_back.give_back(s, [ready for waiting in kept for ready in waiting.group])
-    except Unavailable as found:
-        log.warning("could not hand back what waits for its instant; its messages come again: %s", found)
-        problem = found
-    for waiting in kept:
-        waiting.timer.end(problem)
+        leave_to_others(s, [ready for waiting in away for ready in waiting.group])
+    except Unavailable as problem:
+        log.warning("%d instants are taken over only when their leases end: %s", len(away), problem)
+    else:
+        for waiting in away:
+            waiting.is_given = True
+    return s.process.waiting_room.is_empty
+
+
+def _fire_unless_left(s: Services, waiting: WaitingGroup[Sequence[Ready]]) -> None:
+    """Deliver a group, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
+
+    So it does when the group could not be given. Some of it may have been: it is not sent here, and comes again.
+    """
+    room = s.process.waiting_room
+    if room.begin(waiting):
+        try:
+            _fire(s, waiting.due_ms, waiting.group)
+        finally:
+            room.end(waiting)
+    elif not waiting.is_given:
+        raise Unavailable("could not be given to others when this process left")
 
 
 def _executions(group: Sequence[Ready]) -> frozenset[ExecutionKey]:
@@ -173,7 +180,7 @@ def _may_still_come(s: Services, item: Item) -> bool:
     return s.clock.now_ms() < due_ms + UNKNOWN_VERSION_GRACE_MS
 
 
-def _failed(s: Services, jobs: Iterable[_Job]) -> set[ExecutionKey]:
+def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
     """Wait for all; the executions of those jobs that could not do everything because something was away."""
     failed: set[ExecutionKey] = set()
     for handle, executions in jobs:
@@ -182,5 +189,4 @@ def _failed(s: Services, jobs: Iterable[_Job]) -> set[ExecutionKey]:
         except Unavailable as problem:
             log.warning("%d executions failed here; their messages come again: %s", len(executions), problem)
             failed |= executions
-        s.process.held.remove(id(handle))
     return failed

@@ -14,18 +14,6 @@ class Handle(Protocol):
         ...
 
 
-class Timed(Handle, Protocol):
-    """A job that begins at its time, unless it is withheld before."""
-
-    def withhold(self) -> bool:
-        """Keep it from beginning. False when it has begun. Who waits for it goes on waiting until ``end``."""
-        ...
-
-    def end(self, problem: Exception | None = None) -> None:
-        """End what was withheld: who waits for it goes on, or gets ``problem`` raised."""
-        ...
-
-
 class Held(Handle, Protocol):
     """A job that has yet to begin; it can be waited for already."""
 
@@ -37,7 +25,7 @@ class Held(Handle, Protocol):
 class Tasks(Protocol):
     """Runs jobs beside each other within one process."""
 
-    def at(self, unix_ms: int, job: Callable[[], None]) -> Timed:
+    def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         """Run ``job`` when the clock reaches ``unix_ms`` (at once when it has)."""
         ...
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
-from chalicelib.process.held_work import HeldWork
+from chalicelib.process.done_memory import DoneMemory
+from chalicelib.process.handed_memory import HandedMemory
 from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
 from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.permits import Permits
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.version_cache import VersionCache
+from chalicelib.process.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
     from chalicelib.process.audit_memory import AuditMemory
@@ -36,17 +38,19 @@ if TYPE_CHECKING:
 
 
 class ProcessMemory(Struct, frozen=True, dict=True):
-    """Each part holds its own lock. ``admission`` orders the calls to targets. ``held`` is what was claimed and not
-    begun to be sent. ``held_calls``, ``tick_streams`` and ``change_streams`` bound the calls that are held open."""
+    """Each part holds its own lock. ``admission`` orders the calls to targets. ``waiting_room`` is where claims wait
+    for their instants. ``held_calls``, ``tick_streams`` and ``change_streams`` bound the calls that are held open."""
 
     versions: VersionCache = field(default_factory=VersionCache)
     admission: Admission = field(default_factory=Admission)
-    held: HeldWork[Any] = field(default_factory=HeldWork)
+    waiting_room: WaitingRoom[Any] = field(default_factory=WaitingRoom)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
     change_streams: Permits = field(default_factory=lambda: Permits(CHANGE_STREAMS_MAX))
     spans: SpanMemory = field(default_factory=SpanMemory)
+    handed: HandedMemory = field(default_factory=HandedMemory)
+    done: DoneMemory = field(default_factory=DoneMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)
 
     @cached_property

@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
     """Handle a batch of messages; returns the receipts of those that the queue must deliver again."""
-    if s.process.held.is_closed:
-        _leave(s, batch)
-        return [incoming.receipt for incoming in batch]
     items: dict[Item, list[str]] = defaultdict(list)
     ticks: dict[str, Ticks] = {}
     kept: dict[Incoming, list[int]] = {}
@@ -53,19 +50,6 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
         return [incoming.receipt for incoming in batch if incoming.receipt in again]
     finally:
         keeper.finish(again)
-
-
-def stop(s: Services) -> None:
-    """The process is to end: take no more, and hand back what has not begun to be sent. What is under way goes on."""
-    pipeline.stop(s)
-
-
-def _leave(s: Services, batch: Sequence[Incoming]) -> None:
-    """Leave messages that came too late to others, at once."""
-    try:
-        s.queue.hide([incoming.handle for incoming in batch], 0)
-    except Unavailable as problem:
-        log.info("%d messages come again when the queue shows them: %s", len(batch), problem)
 
 
 def _work(s: Services, items: Mapping[Item, Sequence[str]], ticks: Mapping[str, Ticks]) -> set[str]:

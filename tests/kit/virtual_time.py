@@ -125,21 +125,9 @@ class Job(Waiting):
     def __init__(self, time: VirtualTime) -> None:
         super().__init__()
         self._time = time
-        self._begun = False
         self._error: Exception | None = None
 
-    def withhold(self) -> bool:
-        was_begun, self._begun = self._begun, True
-        return not was_begun
-
-    def end(self, problem: Exception | None = None) -> None:
-        self._error = problem
-        self._time.wake(self)
-
     def run(self, job: Callable[[], object]) -> None:
-        if self._begun:
-            return  # it was withheld
-        self._begun = True
         try:
             job()
         except Exception as error:

@@ -14,7 +14,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
-from chalicelib.workers import deliver
+from chalicelib.engine import pipeline
 from tests.simulation import checkers, coverage, scenario, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
@@ -36,7 +36,8 @@ LEASE_EDGE_MS = 2_300  # a claim this close to the end of its lease belongs to a
 LEASE_EDGE_LOOKS = 450
 LEASE_EDGE_LOOK_MS = 200
 LAST_RECEIVED_MS = 2_000  # so long a call may bring messages to a process that was told to stop meanwhile
-DRAIN_MS = 3_000  # how long a stop waits for deliveries under way
+DRAIN_MS = 5_000  # how long a stop waits for deliveries under way
+LEAVE_LOOK_MS = 50  # how often a process that stops gives away what it still claims
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
@@ -126,8 +127,13 @@ class Play(WorldFaults):
         self.world.hit("fault:clean_stop")
         self.world.tell(instance.name, "is told to stop")
         instance.leaves_ms = self.world.now + LAST_RECEIVED_MS
-        self.world.spawn(instance, lambda: deliver.stop(instance.services))
+        self.world.spawn(instance, lambda: self._leave(instance))
         self.world.call_at(self.world.now + DRAIN_MS, lambda: self._stopped(instance))
+
+    def _leave(self, instance: Any) -> None:
+        while instance.alive:
+            pipeline.leave(instance.services)
+            self.world.pause(LEAVE_LOOK_MS)
 
     def _stopped(self, instance: Any) -> None:
         if instance.alive:

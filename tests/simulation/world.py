@@ -45,10 +45,8 @@ class Job:
             "ruled_ms",
             "ticket",
             "waiters",
-            "withheld",
             "work",
         ),
-        "begun",
         "world",
     )
 
@@ -65,8 +63,6 @@ class Job:
         self.call = call  # all jobs of the invocation it belongs to
         self.ticket = 0
         self.done = False
-        self.begun = True  # False while it waits for its time (``Tasks.at``)
-        self.withheld = False
         self.error: Exception | None = None
         self.waiters: list[Job] = []
         self.greenlet: greenlet | None = None
@@ -87,22 +83,6 @@ class Job:
         """Begin what was held (``ports.clock.Held``), unless it was ended by force before."""
         if not self.done:
             self.world.begin(self)
-
-    def withhold(self) -> bool:
-        """Keep it from beginning (``ports.tasks.Timed``)."""
-        if self.begun or self.withheld or self.done:
-            return False
-        self.withheld = True
-        return True
-
-    def end(self, problem: Exception | None = None) -> None:
-        """End what was withheld. Its greenlet stands still until its process ends."""
-        if not self.withheld:
-            return
-        self.done, self.error = True, problem
-        self.call.pop(self, None)
-        for waiter in self.waiters:
-            self.world.wake(waiter, 0)
 
     def wait(self, until_ms: int | None = None) -> bool:
         """True when the job has ended, False when the clock says ``until_ms`` first; re-raises its error."""

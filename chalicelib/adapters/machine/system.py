@@ -19,7 +19,7 @@ from chalicelib.core import ulid
 from chalicelib.core.clock.hlc import HEADER, BeyondRange, parse
 from chalicelib.core.errors import InvalidField
 from chalicelib.ports.clock import Reading
-from chalicelib.ports.tasks import Handle, Held, Timed
+from chalicelib.ports.tasks import Handle, Held
 
 _NANOS_PER_MS = 1_000_000
 # A sleeper reads the wall clock at least this often, so that a stepped clock wakes it soon.
@@ -243,29 +243,6 @@ class _Held(_Job):
         self._pool.run(self.execute)
 
 
-class _Timed(_Job):
-    """A job that begins at its time, or is withheld before."""
-
-    __slots__ = ("_once",)
-
-    def __init__(self, clock: SystemClock, run: Callable[[], None]) -> None:
-        super().__init__(clock, run)
-        self._once = _thread.allocate_lock()
-
-    def execute(self) -> None:
-        if self._once.acquire(blocking=False):
-            super().execute()
-
-    def withhold(self) -> bool:
-        """Keep it from beginning. False when it has begun."""
-        return self._once.acquire(blocking=False)
-
-    def end(self, problem: Exception | None = None) -> None:
-        """End what was withheld."""
-        self._error = problem
-        self._done.set()
-
-
 class _Entry(Struct, frozen=True, order=True):
     due_ms: int
     order: int
@@ -333,9 +310,9 @@ class SystemTasks:
         """``job``, to be begun later, on a thread of those for jobs that wait for no others."""
         return _Held(self._clock, job, self._leaves)
 
-    def at(self, unix_ms: int, job: Callable[[], None]) -> Timed:
+    def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         """Run ``job`` on a thread of the pool when the clock reaches ``unix_ms``."""
-        handle = _Timed(self._clock, job)
+        handle = _Job(self._clock, job)
         if unix_ms - self._clock.now_ms() <= _HAND_OVER_MS:
             self._hand_over(unix_ms, handle)
         else:

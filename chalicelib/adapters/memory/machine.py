@@ -20,7 +20,7 @@ from chalicelib.core import queue_messages, ulid
 from chalicelib.core.limits import QUEUE_DELAY_MAX_S
 from chalicelib.ports.clock import Reading
 from chalicelib.ports.signals import Bell
-from chalicelib.ports.tasks import Handle, Held, Timed
+from chalicelib.ports.tasks import Handle, Held
 from chalicelib.ports.work_queue import Incoming, Outgoing
 
 _NANOS_PER_MS = 1_000_000
@@ -71,28 +71,15 @@ class _Job:
     order: int
     run: Callable[[], None] = field(compare=False)
     clock: ManualClock = field(compare=False)
-    begun: bool = field(default=False, compare=False)
     done: bool = field(default=False, compare=False)
     error: Exception | None = field(default=None, compare=False)
 
     def execute(self) -> None:
-        if self.begun:
-            return  # it was withheld
-        self.begun = True
         try:
             self.run()
         except Exception as error:
             self.error = error
         self.done = True
-
-    def withhold(self) -> bool:
-        """Keep it from beginning. False when it has begun."""
-        was_begun, self.begun = self.begun, True
-        return not was_begun
-
-    def end(self, problem: Exception | None = None) -> None:
-        """End what was withheld."""
-        self.error, self.done = problem, True
 
     def wait(self, until_ms: int | None = None) -> bool:
         """Let time pass until the job has ended, or until ``until_ms``. True when it has ended; re-raises its error."""
@@ -115,7 +102,7 @@ class ManualTasks:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
 
-    def at(self, unix_ms: int, job: Callable[[], None]) -> Timed:
+    def at(self, unix_ms: int, job: Callable[[], None]) -> Handle:
         """Run ``job`` when the clock reaches ``unix_ms``."""
         return self._clock._add(unix_ms, job)
 

@@ -56,8 +56,7 @@ def give_up(s: Services, calls: Iterable[TargetCall]) -> list[TargetCall]:
     now_ms = s.clock.read().steady_ms
     given_up = []
     for call in calls:
-        is_over = s.process.held.is_closed or call.until_ms <= now_ms
-        if call.comes_in_ms is None and call.waits and is_over:
+        if call.comes_in_ms is None and call.waits and call.until_ms <= now_ms:
             comes_in_ms = s.process.admission.wait_ms(s.config.caps, call.ticket, now_ms)
             if s.process.admission.withdraw(call.ticket):
                 call.comes_in_ms = comes_in_ms

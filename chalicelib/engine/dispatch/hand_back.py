@@ -26,16 +26,13 @@ def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     """Give the claims of deliveries that were not sent back to the queue, each to come again in its milliseconds:
     queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end. Raises
     Unavailable: then their messages must come again."""
-    now_ms = s.clock.now_ms()
-    least_ms = 0 if s.process.held.is_closed else POSTPONE_MIN_MS  # a process that ends leaves its line to others
-    kept = _without_late(s, held)
-    _hand_back(s, [(each, now_ms + min(max(comes_in_ms, least_ms), POSTPONE_MAX_MS)) for each, comes_in_ms in kept])
+    _hand_back(s, _without_late(s, held))
 
 
-def give_back(s: Services, unsent: Sequence[Ready]) -> None:
-    """Give claims back whose instants are to come, each for its instant. Raises Unavailable: then their messages must
-    come again."""
-    _hand_back(s, [(InFlight(ready, ready.claimed.execution), ready.claimed.due_ms) for ready in unsent])
+def leave_to_others(s: Services, claims: Sequence[Ready]) -> None:
+    """Give claims whose instants have yet to come back to the queue: this process leaves. Each is due at its instant.
+    Raises Unavailable: then they stay leased, and are taken over when that has expired."""
+    _give(s, [(InFlight(ready, ready.claimed.execution), ready.claimed.due_ms) for ready in claims])
 
 
 def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:
@@ -55,6 +52,14 @@ def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence
 def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     if not held:
         return
+    now_ms = s.clock.now_ms()
+    _give(s, [(each, now_ms + min(max(in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)) for each, in_ms in held])
+    first = held[0][0].ready.claimed.definition
+    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
+
+
+def _give(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
+    """Queue each for its instant, and then write that it has no worker."""
     writes = []
     for delivery, at_ms in held:
         back = journal.hand_back(delivery.execution, at_ms, waits=False)
@@ -65,8 +70,6 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     for (delivery, _), won in zip(held, answers, strict=True):
         if not won:
             _follow_the_end(s, delivery)
-    first = held[0][0].ready.claimed.definition
-    log.info("%d firings wait in the queue; the first is of owner %s", len(held), first.owner)
 
 
 def _follow_the_end(s: Services, delivery: InFlight) -> None:

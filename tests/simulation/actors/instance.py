@@ -55,14 +55,9 @@ class Tasks:
 
         def work() -> None:
             clock.sleep_until(unix_ms)
-            while timed.withheld:
-                world.park()
-            timed.begun = True
             job()
 
-        timed = world.spawn(world.current.instance, work)
-        timed.begun = False
-        return timed
+        return world.spawn(world.current.instance, work)
 
     def after(self, ms: int, job: Callable[[], None]) -> Job:
         world = self._world

@@ -154,22 +154,6 @@ class TestTasks:
         in_time = [due for due, _ in ran if due > now_ms]
         assert in_time == sorted(in_time)
 
-    def test_a_job_that_is_withheld_never_begins_and_ends_when_told(
-        self, tasks: SystemTasks, clock: SystemClock
-    ) -> None:
-        ran: list[int] = []
-        soon_ms = clock.now_ms() + 60
-        first, second = (tasks.at(soon_ms, lambda number=number: ran.append(number)) for number in (1, 2))
-        assert first.withhold()
-        assert not first.withhold(), "once"
-        assert second.wait(clock.now_ms() + WITHIN_S * 1000)
-        assert ran == [2]
-        assert not second.withhold(), "it has begun"
-        assert first.wait(0) is False, "it ends when told"
-        first.end(ValueError("away"))
-        with pytest.raises(ValueError, match="away"):
-            first.wait()
-
     def test_an_earlier_job_given_later_runs_first(self, tasks: SystemTasks, clock: SystemClock) -> None:
         far = tasks.at(clock.now_ms() + 3_600_000, lambda: None)
         assert tasks.at(clock.now_ms() + 20, lambda: None).wait(clock.now_ms() + WITHIN_S * 1000)
