@@ -17,6 +17,7 @@ from chalicelib.process.handed_memory import HandedMemory
 from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
 from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.permits import Permits
+from chalicelib.process.queue_memory import QueueMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.version_cache import VersionCache
@@ -48,6 +49,7 @@ class ProcessMemory(Struct, frozen=True, dict=True):
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
     change_streams: Permits = field(default_factory=lambda: Permits(CHANGE_STREAMS_MAX))
+    queues: QueueMemory = field(default_factory=QueueMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
     handed: HandedMemory = field(default_factory=HandedMemory)
     done: DoneMemory = field(default_factory=DoneMemory)

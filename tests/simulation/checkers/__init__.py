@@ -28,6 +28,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    queue_pauses,
     ruled,
     runs,
     shards,
@@ -61,6 +62,7 @@ FIRINGS = (
     paced,
     hidden,
     failover,
+    queue_pauses,
     ruled,
 )
 LEASES = (leases, shards, stamps)
