@@ -111,6 +111,7 @@ def complete(template: Json, build: Build) -> Json:
     _open_gateway(resources, build)
     resources.update(_domain())
     functions.complete(resources, build)
+    whole["Outputs"]["DeclareFunctionArn"] = {"Value": {"Fn::GetAtt": ["Declare", "Arn"]}}
     return whole
 
 

@@ -10,7 +10,7 @@ from infra.layers import Layer
 Json = dict[str, Any]
 
 API: Final = "APIHandler"
-WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed")
+WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare")
 ALIAS: Final = "live"
 NO_VALUE: Final[Json] = {"Ref": "AWS::NoValue"}
 

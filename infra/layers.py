@@ -13,7 +13,7 @@ from typing import Final
 from localdev.locks import CRYPTO, SHIPPED, Lock, locked
 
 FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
-ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed")
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ _FUNCTIONS: Final = {
     "sweep": "Sweep",
     "reconcile": "Reconcile",
     "feed": "Feed",
+    "declare": "Declare",
 }
 
 
@@ -131,6 +132,7 @@ def _check_pollers(resources: Json) -> None:
 
 def _functions(resources: Json, build: Build) -> None:
     groups = {}
+    resources["aws_lambda_function"]["api_handler"]["function_name"] = f"chronowatch-{build.stage}-api"
     for name, function in resources["aws_lambda_function"].items():
         groups[name] = log_group(f"/aws/lambda/{function['function_name']}")
         function["runtime"] = build.target.runtime
@@ -321,4 +323,5 @@ def _gateway(whole: Json, build: Build) -> None:
     domain = _domain()
     resources.setdefault("terraform_data", {}).update(domain.pop("terraform_data"))
     resources.update(domain)
+    whole["output"]["DeclareFunction"] = {"value": "${aws_lambda_function.declare.function_name}"}
     whole["output"]["EndpointURL"] = {"value": "${aws_api_gateway_stage.rest_api.invoke_url}"}

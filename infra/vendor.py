@@ -1,8 +1,8 @@
 """What the Lambda functions need besides the standard library: wheels for Lambda's platform, unpacked and slimmed.
 
 Chalice would fetch them anew at every change of the code, and for the Python that packages. Here they are fetched once
-per lock file and target, by hash. What runs this file does not matter. botocore comes with the descriptions of the services in use
-only. That is 4 MB in the place of 20, which saves time at every cold start.
+per lock file and target, by hash. What runs this file does not matter. botocore comes with the descriptions of the
+services in use only. That is 4 MB in the place of 20, which saves time at every cold start.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 - Stream records of PartiQL writes, which is how executions are written.
 - Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
 - A server whose parser of HTTP is not in Python: each call takes two thirds of the time.
-- Functions run by the Python that they are for: ``ministack_lambdas``.
+- Functions run by the Python that they are for, and APIs made of definitions: ``ministack_lambdas``, ``_gateway``.
 - What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
 
 Runs in the emulator's own environment, by path: it imports nothing else of ours. Should another release of the
@@ -351,7 +351,7 @@ def main() -> None:
     import hypercorn.asyncio
     from ministack.app import main as start
     from ministack.core import lambda_runtime
-    from ministack.services import dynamodb, sqs
+    from ministack.services import apigateway_v1, dynamodb, sqs
 
     hypercorn.asyncio.serve = _serve
     spare = _beside("ministack_statements")
@@ -363,6 +363,7 @@ def main() -> None:
         _add(add, sqs)
     find = _beside("interpreters").find
     _add(partial(_beside("ministack_lambdas").run_by_runtime, find=find), lambda_runtime)
+    _add(_beside("ministack_gateway").take_definitions, apigateway_v1)
     start()
 
 

@@ -22,7 +22,7 @@ from localdev.locks import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed"}
+FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def test_a_stage_that_would_not_start_is_refused_with_its_variable(variables: di
 
 def test_each_stage_that_is_there_would_start() -> None:
     config = json.loads(CONFIG.read_text())
-    assert set(config["stages"]) == {"local", "deployed", "prod"}
+    assert set(config["stages"]) == {"local", "deployed", "dev", "prod"}
     for stage in config["stages"]:
         check_settings(stage, config)
 
