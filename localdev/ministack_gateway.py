@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ANY = "x-amazon-apigateway-any-method"
+_MEDIA_TYPES = "/binaryMediaTypes/"
 
 
 def take_definitions(gateway: Any) -> None:
@@ -32,6 +33,8 @@ def take_definitions(gateway: Any) -> None:
         if parts[:1] == ["restapis"] and len(parts) == 2 and method == "PUT" and parts[1] in gateway._rest_apis:
             _put(gateway, parts[1], json.loads(body))
             return gateway._get_rest_api(parts[1])
+        if parts[:1] == ["restapis"] and len(parts) == 2 and method == "PATCH" and parts[1] in gateway._rest_apis:
+            body = _patch_media_types(gateway._rest_apis[parts[1]], json.loads(body))
         return await handle(method, path, headers, body, query)
 
     gateway._import_path_item = import_with_any
@@ -47,6 +50,23 @@ def _put(gateway: Any, api_id: str, spec: Mapping[str, Any]) -> None:
         root["resourceMethods"] = {}
     for path, item in (spec.get("paths") or {}).items():
         gateway._import_path_item(api_id, path, item)
+
+
+def _patch_media_types(api: dict[str, Any], asked: dict[str, Any]) -> bytes:
+    """Add to and take from the list of media types, of which the emulator would make an object; what is left to do."""
+    types: list[str] = api.setdefault("binaryMediaTypes", [])
+    others = []
+    for operation in asked.get("patchOperations") or ():
+        place = str(operation.get("path", ""))
+        if not place.startswith(_MEDIA_TYPES):
+            others.append(operation)
+            continue
+        media_type = place.removeprefix(_MEDIA_TYPES).replace("~1", "/").replace("~0", "~")
+        if media_type in types:
+            types.remove(media_type)
+        if operation.get("op") == "add":
+            types.append(media_type)
+    return json.dumps({**asked, "patchOperations": others}).encode()
 
 
 def _first(query: Mapping[str, Any], name: str) -> Any:

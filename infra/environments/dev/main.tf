@@ -40,31 +40,12 @@ module "chronowatch" {
   deletion_protection = false # a stage to throw away
 }
 
-module "beat" {
-  source = "../../modules/schedule"
-
-  function_name = module.chronowatch.DeclareFunction
-  schedule      = var.beat
-  depends_on    = [module.chronowatch]
-}
-
-variable "beat" {
-  type        = any
-  description = "A schedule, to see that it works"
-  default = {
-    name   = "beat"
-    type   = "RATE"
-    expr   = "rate:1m"
-    target = { type = "log" }
-  }
-}
-
 output "endpoint" {
   value       = module.chronowatch.EndpointURL
   description = "Where the API answers"
 }
 
-output "beat" {
-  value       = module.beat.id
-  description = "The schedule's id"
+output "declare_function" {
+  value       = module.chronowatch.DeclareFunction
+  description = "What the schedules of other states are declared by"
 }
