@@ -9,7 +9,7 @@ The work queue is in no backup, and must be empty: what lies there would fire.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -117,8 +117,9 @@ def _keys(s: Services) -> Iterator[Key]:
                 break
 
 
-def _end(s: Services, keys: list[ExecutionKey] | tuple[ExecutionKey, ...]) -> int:
+def _end(s: Services, keys: Sequence[ExecutionKey]) -> int:
     now_ms = s.clock.now_ms()
     found = [execution for execution in s.stores.executions.get(keys).values() if execution.is_open]
     ended = [replace(journal.cancel(each, now_ms, REASON), notice=0) for each in found]
-    return sum(s.stores.executions.update([(new, old.rev) for new, old in zip(ended, found, strict=True)]))
+    written = s.stores.executions.update([(new, old.rev) for new, old in zip(ended, found, strict=True)])
+    return len([done for done in written if done])

@@ -152,12 +152,21 @@ def test_a_declared_schedule_fires_changes_and_does_not_drift(
     schedules.apply(beat=beat(receiver, "rate:2s", 2))
     status, changed = api.get(path)
     assert (status, changed["expr"], changed["payload"]) == (200, "rate:2s", {"n": 2})
+
+
+def test_what_the_api_refuses_terraform_shows_and_a_destroyed_schedule_is_deleted(
+    endpoint: str, schedules: Terraform, receiver: Receiver
+) -> None:
     wrong = f"-var=beat={json.dumps(beat(receiver, 'rate:never', 2))}"
     assert "expr: " in schedules.run("apply", "-auto-approve", "-input=false", wrong, expected=(1,))
-    nameless = '-var=beat={"type": "RATE"}'
-    assert "schedule.name: is required" in schedules.run("plan", "-input=false", nameless, expected=(1,))
+    made = schedules.outputs()["beat"]
     schedules.run("destroy", "-auto-approve", "-input=false")
-    assert api.get(path)[0] in (404, 410)
+    functions = client(endpoint, "lambda")
+    wanted = {"schedule": beat(receiver, "rate:2s", 2), "owner": "team-a", "tf": {"action": "create"}}
+    answer = functions.invoke(FunctionName="chronowatch-dev-declare", Payload=json.dumps(wanted))
+    again = json.loads(answer["Payload"].read())
+    assert again["action"] == "create", "it was deleted: else this would be unchanged"
+    assert again["id"] != made
 
 
 def test_nothing_is_left_of_the_stage(endpoint: str, stage: Terraform) -> None:
