@@ -210,6 +210,8 @@ def _name_function(resources: Json, name: str, build: Build) -> None:
     """A name of its own for the function, so that its log group can be declared, and forgets."""
     function = f"chronowatch-{build.stage}-{'api' if name == API else name.lower()}"
     resources[name]["Properties"]["FunctionName"] = function
+    # A function that is still at work would make its group anew: groups go after functions.
+    resources[name]["DependsOn"] = f"{name}Logs"
     resources[f"{name}Logs"] = cloudformation_state.log_group(f"/aws/lambda/{function}")
 
 

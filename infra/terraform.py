@@ -135,6 +135,8 @@ def _functions(resources: Json, build: Build) -> None:
     resources["aws_lambda_function"]["api_handler"]["function_name"] = f"chronowatch-{build.stage}-api"
     for name, function in resources["aws_lambda_function"].items():
         groups[name] = log_group(f"/aws/lambda/{function['function_name']}")
+        # A function that is still at work would make its group anew: groups go after functions.
+        function["depends_on"] = [f"aws_cloudwatch_log_group.{name}"]
         function["runtime"] = build.target.runtime
         function["architectures"] = [build.target.architecture]
         layers = build.layers_of(_FUNCTIONS[name])
