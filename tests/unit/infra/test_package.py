@@ -281,7 +281,7 @@ def test_a_stage_that_would_not_start_is_refused_with_its_variable(variables: di
 
 def test_each_stage_that_is_there_would_start() -> None:
     config = json.loads(CONFIG.read_text())
-    assert set(config["stages"]) == {"local", "deployed", "dev", "prod"}
+    assert set(config["stages"]) == {"local", "deployed", "dev", "recovery", "prod"}
     for stage in config["stages"]:
         check_settings(stage, config)
 
