@@ -60,16 +60,18 @@ class Lock(NamedTuple):
             raise LockFailed(f"{self.name} is not of the present {' and '.join(self.sources)}: run scripts/lock")
 
 
-DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", "requirements-crypto.txt"))
+_DEVELOPED = ("requirements-dev.txt", "requirements.txt", "requirements-crypto.txt", "requirements-rego.txt")
+DEVELOPMENT = Lock("requirements-dev.lock", _DEVELOPED)
 RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.txt"), within=DEVELOPMENT.name)
 # What goes into the Lambda zip, and into layers beside it.
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
 CRYPTO = Lock("requirements-crypto.lock", ("requirements-crypto.txt",), within=DEVELOPMENT.name)
 LAYERED = (CRYPTO,)
+REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

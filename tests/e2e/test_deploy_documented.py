@@ -61,6 +61,7 @@ def test_every_command_of_the_page_works(endpoint: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=450,
     )
     assert ran.returncode == 0, f"{ran.stdout[-2500:]}\n{ran.stderr[-3500:]}"
     assert "restored 1 schedules: paused 1" in ran.stdout

@@ -113,6 +113,7 @@ class _AttemptDoc(
         "error_type": "t",
         "error": "m",
         "late_answer": "la",
+        "denied_by": "d",
     },
 ):
     number: int
@@ -124,6 +125,7 @@ class _AttemptDoc(
     error_type: str | None = None
     error: str | None = None
     late_answer: LateAnswer | None = None
+    denied_by: str = ""
 
 
 class _ExecutionDoc(
