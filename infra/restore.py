@@ -127,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"scripts/restore: {problem}", file=sys.stderr)
         return 1
     print(f"restored {done.schedules} schedules: paused {done.paused}; ended {done.executions} executions under way")
-    print(f"look at them, then: scripts/restore --stage {asked.stage} --resume")
+    print(f"check them, then: scripts/restore --stage {asked.stage} --resume")
     return 0
 
 

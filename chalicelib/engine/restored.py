@@ -56,7 +56,7 @@ def settle(s: Services, settled_ms: int, under_way: Iterable[ExecutionKey]) -> S
 
 
 def resume(s: Services) -> int:
-    """Resume what ``settle`` paused and nobody has changed since; how many."""
+    """Resume what ``settle`` paused, unless it was changed since; how many."""
     resumed = 0
     for key in list(_keys(s)):
         found = s.stores.schedules.get([key]).get(key)

@@ -13,7 +13,7 @@ import pytest
 from infra import vendor
 from localdev.environments import TOOLS, ensure
 from localdev.interpreters import LAMBDA, find
-from tests.e2e.test_terraform import left
+from tests.kit.account import left
 from tests.kit.emulator import REGION, running_emulator
 from tests.tidy.sources import ROOT
 
