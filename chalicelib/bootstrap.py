@@ -189,6 +189,7 @@ def build(chosen: Settings) -> Services:
         secrets=_secret_policy(chosen),
         webhook_timeout_ms=chosen.webhook_timeout_ms,
         attempt_timeout_ms=chosen.attempt_timeout_ms,
+        default_sla_ms=chosen.default_sla_ms,
         max_attempts=chosen.max_attempts,
         job_limit=chosen.job_limit,
         memory_limit_bytes=chosen.memory_limit_bytes,
