@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS, RUNNING_MARK_MS, UNKNOWN_VERSION_GRACE_MS
+from chalicelib.core.executions.limits import RECHECK_KEPT_MS, UNKNOWN_VERSION_GRACE_MS
 from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
@@ -47,7 +47,6 @@ UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
 AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
-RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 
 
 class _Job(NamedTuple):
@@ -159,8 +158,10 @@ def _calls_for(s: Services, standing: Sequence[Ready]) -> list[TargetCall]:
 
 def _fire_in_slot(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it gets the slot."""
+    began_ms = s.clock.read().steady_ms
     if take_slot(s, ready.claimed):  # take the slot
-        calls = send.calls_for(s, in_time(s, [ready]))
+        is_old = s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS
+        calls = send.calls_for(s, recheck(s, [ready]) if is_old else in_time(s, [ready]))
         admission.submit(s, calls)  # admit, dispatch
         in_flight.supervise(s, calls)  # record, follow up
 

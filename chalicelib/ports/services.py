@@ -32,6 +32,7 @@ from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
+from chalicelib.ports.sessions import NoSessions, Sessions
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -40,6 +41,7 @@ from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
 from chalicelib.ports.stores.metrics import MetricStore
 from chalicelib.ports.stores.policies import PolicyStore
+from chalicelib.ports.stores.queues import QueueStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -125,6 +127,7 @@ class Stores(Struct, frozen=True):
     roles: RoleStore
     quotas: QuotaStore
     policies: PolicyStore
+    queues: QueueStore
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore
@@ -157,6 +160,7 @@ class Services(Struct, frozen=True):
     sealing: Sealing = UNSEALED
     tracer: Tracer = NoTracer()
     external_policies: ExternalPolicies = NoExternalPolicies()
+    sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
     decisions: DecisionBook = NoDecisionBook()
@@ -173,6 +177,7 @@ def assemble(
     sealing: Sealing = UNSEALED,
     tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
     external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
+    sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
@@ -193,6 +198,7 @@ def assemble(
         sealing=sealing,
         tracer=tracer,
         external_policies=external_policies,
+        sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
         rego=rego,

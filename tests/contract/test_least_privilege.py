@@ -180,6 +180,8 @@ def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
     cast.call("GET", one + "/ledger", **at)
     cast.call("GET", one + "/executions", **at)
     cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
+    cast.call("GET", "/api/v1/upcoming")
+    cast.call("GET", one + "/versions", **at)
     cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
     cast.call("GET", "/api/v1/schedules:export")
     cast.call("GET", "/api/v1/executions", query="limit=10")
@@ -216,6 +218,9 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/roles")
     cast.call("GET", role, role="reader")
     cast.call("DELETE", role, role="reader")
+    cast.call("POST", "/api/admin/queue/pause", {"note": "n"})
+    cast.call("GET", "/api/admin/queue")
+    cast.call("POST", "/api/admin/queue/resume")
     policy = "/api/v1/policies/{policy}"
     rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
     cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})

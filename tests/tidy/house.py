@@ -71,6 +71,7 @@ NOUNS = {
     "telemetry": _layer("what the service says about itself: spans, metrics, and how they are written"),
     "audit": _layer("who did what: entries, their chain, the signed tree over them"),
     "configuration": _layer("the keys of the configuration file, and what comes from elsewhere"),
+    "queues": _layer("whether a tenant's firings are dispatched, or held by a pause"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 
