@@ -20,6 +20,7 @@ from chalicelib.core.ticks import frequencies, numbering
 from chalicelib.core.ticks.numbering import Tick
 
 BUS: Final = "bus"  # every tick goes there
+SHARED: Final = "#shared"  # messages of several tenants, or of none; no tenant is called so
 TARGET: Final = "target"  # and to its stream's own target, where it has one
 
 
@@ -89,8 +90,25 @@ D = TypeVar("D", bound=_Due)
 
 
 def pack(firings: Iterable[Firing], span_ms: int = MESSAGE_SPAN_MS) -> list[Firings]:
-    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time."""
-    return [Firings(group) for group in _grouped(firings, span_ms)]
+    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time.
+
+    A tenant with enough of them to fill a message has messages of its own: ``fair_group`` then says whose they are.
+    """
+    lots: dict[str, list[Firing]] = {}
+    for firing in firings:
+        lots.setdefault(firing.schedule.tenant, []).append(firing)
+    small = [tenant for tenant, lot in lots.items() if len(lot) < MESSAGE_MAX_INSTANTS]
+    together = [firing for tenant in small for firing in lots.pop(tenant)]
+    groups = [group for lot in (together, *lots.values()) for group in _grouped(lot, span_ms)]
+    return [Firings(group) for group in sorted(groups, key=lambda group: group[0].due_ms)]
+
+
+def fair_group(message: Message) -> str:
+    """Whose message it is, for a queue that is fair among tenants: a tenant, or SHARED."""
+    if isinstance(message, Run):
+        return message.execution.tenant
+    tenants = {firing.schedule.tenant for firing in message.firings} if isinstance(message, Firings) else set[str]()
+    return tenants.pop() if len(tenants) == 1 else SHARED
 
 
 def pack_ticks(due: Iterable[DueTick]) -> list[Ticks]:

@@ -55,6 +55,7 @@ class DevServer:
     http_port: int = field(default_factory=free_port)
     emulator_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    key: str | None = None  # the API key of calls that say nothing else
 
     @property
     def endpoint(self) -> str:
@@ -140,7 +141,8 @@ class DevServer:
         try:
             text = None if body is None else json.dumps(body)
             kind = {"content-type": "application/json"} if text else {}
-            connection.request(method, path, text, {**kind, **(headers or {})})
+            known = {"Authorization": f"Bearer {self.key}"} if self.key and headers is None else {}
+            connection.request(method, path, text, {**kind, **known, **(headers or {})})
             answer = connection.getresponse()
             content = answer.read()
         finally:
