@@ -244,6 +244,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     "text/html": {"type": "string"},
     "text/javascript": {"type": "string"},
     "text/plain": {"type": "string"},
+    "text/event-stream": {"type": "string"},
     "text/x-ndjson": {"type": "string"},
 }
 
