@@ -59,7 +59,7 @@ def _unless_away(s: Services, step: Callable[[Services, list[OneKind]], Claims],
 
 def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:
     """Claim the next attempts of executions that wait for one."""
-    wanted = list(dict.fromkeys(runs))
+    wanted = sorted(dict.fromkeys(runs), key=lambda run: run.execution.firing_ms)  # catch-up slots go by instants
     existing = s.stores.executions.get(list({r.execution for r in wanted}))
     absent = Claims(unknown=tuple(r for r in wanted if r.execution not in existing))
     return merged([absent, *(resume(s, r, existing[r.execution]) for r in wanted if r.execution in existing)])

@@ -126,8 +126,10 @@ def _calls_for(s: Services, standing: Sequence[Ready]) -> list[TargetCall]:
 
 def _fire_in_slot(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it gets the slot."""
+    began_ms = s.clock.read().steady_ms
     if take_slot(s, ready.claimed):  # take the slot
-        calls = send.calls_for(s, in_time(s, [ready]))
+        is_old = s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS
+        calls = send.calls_for(s, recheck(s, [ready]) if is_old else in_time(s, [ready]))
         admission.submit(s, calls)  # admit, dispatch
         in_flight.supervise(s, calls)  # record, follow up
 

@@ -38,6 +38,7 @@ from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
 from chalicelib.ports.stores.metrics import MetricStore
 from chalicelib.ports.stores.policies import PolicyStore
+from chalicelib.ports.stores.queues import QueueStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -121,6 +122,7 @@ class Stores(Struct, frozen=True):
     roles: RoleStore
     quotas: QuotaStore
     policies: PolicyStore
+    queues: QueueStore
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore

@@ -17,6 +17,7 @@ from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.numbers_memory import NumbersMemory
 from chalicelib.process.permits import Permits
 from chalicelib.process.policy_memory import PolicyMemory
+from chalicelib.process.queue_memory import QueueMemory
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
@@ -45,6 +46,7 @@ class ProcessMemory(Struct, frozen=True):
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     policies: PolicyMemory = field(default_factory=PolicyMemory)
+    queues: QueueMemory = field(default_factory=QueueMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
     audit: AuditMemory = field(default_factory=AuditMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)

@@ -21,13 +21,14 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.shards import HeldShard, each_shard, stamp
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
-from chalicelib.usecases import bulk_jobs
+from chalicelib.usecases import bulk_jobs, queues
 
 log = logging.getLogger(__name__)
 
 WORK = "reconcile"
 PAGE_ITEMS = 100
 SHARD_MAX_PAGES = 200
+WAKE_MAX_MS = 5_000  # of a shard's time, for what a pause of its queue held
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
 # written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
@@ -59,6 +60,7 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
     if held.shard == 0:  # they are of no shard, so one worker is enough
         s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS)
     monitors.check_shard(s, held.shard)
+    queues.wake_shard(s, held.shard, s.clock.now_ms() + WAKE_MAX_MS)
     if held.shard == 0:
         bulk_jobs.continue_all(s)
 

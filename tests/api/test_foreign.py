@@ -50,6 +50,8 @@ ELSEWHERE = {
         ),
         "policies are the tenant's, for administrators: tests/api/test_policies.py",
     ),
+    "POST /api/admin/queue/pause": "tests/api/test_queues.py::test_each_tenant_has_a_queue_of_its_own",
+    "POST /api/admin/queue/resume": "as POST /api/admin/queue/pause",
     "POST /api/v1/audit:verify": "tests/api/test_audit.py::test_each_tenant_reads_its_own",
     "POST /api/v1/subjects/{subject_id}:export": "tests/api/test_subjects.py, test_another_tenants_subject_…",
     "POST /api/v1/subjects/{subject_id}:erase": "tests/api/test_subjects.py, test_another_tenants_subject_…",

@@ -20,7 +20,6 @@ READS_BY_POST = {
 }  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "queue:pause",
     "workflows:read",
     "workflows:write",
     "workflows:start",

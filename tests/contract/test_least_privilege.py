@@ -212,6 +212,9 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/roles")
     cast.call("GET", role, role="reader")
     cast.call("DELETE", role, role="reader")
+    cast.call("POST", "/api/admin/queue/pause", {"note": "n"})
+    cast.call("GET", "/api/admin/queue")
+    cast.call("POST", "/api/admin/queue/resume")
     policy = "/api/v1/policies/{policy}"
     rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
     cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})

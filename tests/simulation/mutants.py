@@ -70,6 +70,8 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
 )
 BACKPRESSURE = "chalicelib.process.admission"
 
+QUEUE_PAUSE, QUEUES = "chalicelib.engine.queue_pause", "chalicelib.usecases.queues"
+
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
 
@@ -102,6 +104,33 @@ MUTANTS: dict[str, Mutant] = {
         "claiming blindly: the record of a firing replaces an existing one",
         (Edit(MEMORY_EXECUTIONS, "if at in self._records:\n                return False\n            self._records",
               "if at in self._records and self._records[at].rev > 1:\n                return False\n            self._records"),),
+    ),
+    # -- the pause of the queue
+    "pause-unseen": Mutant(
+        "what is due is sent although its queue is paused",
+        (Edit(QUEUE_PAUSE, "    if not paused:\n        return standing\n", "    return standing\n"),),
+    ),
+    "pause-answered-early": Mutant(
+        "a pause is answered before all that could not see it has begun",
+        (Edit(QUEUES, "    s.clock.sleep_until(s.clock.now_ms() + PAUSE_SEEN_MS + 1)\n", ""),),
+    ),
+    "held-unmarked": Mutant(
+        "a missed firing does not say that a pause held it",
+        (Edit(CATCH_UP, "    return TOO_LATE if record.held_note is None else", "    return TOO_LATE if True else"),),
+    ),
+    "held-keeps-no-window": Mutant(
+        "what a pause holds gets a time of its own, and is sent however late",
+        (Edit(JOURNAL, "    return replace(execution, retry_at_ms=None, held_until_ms=now_ms)\n",
+              "    return replace(execution, retry_at_ms=None, held_until_ms=now_ms, put_off_ms=now_ms)\n"),
+         Edit(RESUME, "    if catch_up.is_expired(bound.definition, found, now_ms):\n        missed = replace(", "    if False:\n        missed = replace(")),
+    ),
+    "held-unpaced": Mutant(
+        "what a pause held is sent all at once",
+        (Edit(RESUME, "record if was_held else dead)", "dead)"),),
+    ),
+    "resumed-unwoken": Mutant(
+        "a resumption leaves what is held to look by itself",
+        (Edit(QUEUES, "        queue_pause.wake_held(s, caller.tenant, shard, until_ms)\n    return state\n", "        pass\n    return state\n"),),
     ),
     # -- claims without records
     "claimed-behind-others": Mutant(
@@ -191,7 +220,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- tokens and attempts
     "token-reused": Mutant(
         "a further attempt keeps the token of the one before",
-        (Edit(RESUME, "        token = state.fence + 1\n", "        token = max(record.fencing_token, 1)\n"),),
+        (Edit(RESUME, "        token, moved = state.fence + 1, state", "        token, moved = max(record.fencing_token, 1), state"),),
     ),
     "tokens-not-kept": Mutant(
         "a claim of several firings moves the fence by one",

@@ -69,6 +69,7 @@ NOUNS = {
     "security": _layer("who asks, and what they may do"),
     "telemetry": _layer("what the service says about itself: spans, metrics, and how they are written"),
     "audit": _layer("who did what: entries, their chain, the signed tree over them"),
+    "queues": _layer("whether a tenant's firings are dispatched, or held by a pause"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 

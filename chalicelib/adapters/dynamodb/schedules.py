@@ -12,8 +12,8 @@ from chalicelib.adapters.dynamodb import capacity_counters, documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
+from chalicelib.adapters.dynamodb.epochs import EPOCH_SK
 from chalicelib.adapters.dynamodb.monitors import Monitors
-from chalicelib.adapters.dynamodb.policies import EPOCH_SK
 from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists

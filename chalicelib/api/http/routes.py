@@ -19,6 +19,7 @@ from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
+from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
@@ -52,6 +53,7 @@ def table() -> Table:
     operations += cluster_operations()
     operations += metric_operations()
     operations += role_operations()
+    operations += queue_operations()
     operations += policy_operations()
     operations += audit_operations()
     operations += subject_operations()

@@ -27,6 +27,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    queue_pauses,
     runs,
     shards,
     silences,
@@ -58,6 +59,7 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    queue_pauses,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
