@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 from tests.e2e.dev_server import DevServer
 from tests.kit.chromium import Chromium, Page
 
-SHOTS = Path(__file__).resolve().parents[2] / "build" / "console-screenshots"
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "console-screenshots"
+PICTURES = ROOT / "docs" / "images"
 # What axe says of what is deliberate: the grid moves its focus by aria-activedescendant.
 SERIOUS = ("serious", "critical")
 
@@ -22,18 +25,27 @@ def open_console(
     """A tab with the console, ready."""
     page = browser.page(width=width, height=height)
     page.go(f"http://127.0.0.1:{server.http_port}/console{place}")
-    page.wait("Boolean(document.querySelector('.top'))")
+    page.wait("document.title.includes('·')")  # it is there, and listens to keys
     return page
 
 
 def check_clean(page: Page, allowed: Sequence[str] = ()) -> None:
     """Nothing was written to the console, nothing broke the policy, and no other host was asked."""
-    problems = [problem for problem in page.problems if not any(text in problem for text in allowed)]
+    problems = [problem for problem in _said(page) if not any(text in problem for text in allowed)]
     assert not problems, f"the console says {problems}"
     violations = page.violations()
     assert not violations, f"the policy stopped {violations}"
     hosts = {urlsplit(url).hostname for url in page.requests if not url.startswith(("data:", "about:"))}
     assert hosts == {"127.0.0.1"}, f"asked {hosts}"
+
+
+def _said(page: Page) -> list[str]:
+    """What the browser holds against the page. A service without sessions is found out by a 404."""
+    return [problem for problem in page.problems if not problem.endswith("(Not Found) " + _session_of(page))]
+
+
+def _session_of(page: Page) -> str:
+    return str(page.run("new URL('/api/session', location.href).href"))
 
 
 def axe(page: Page, source: str) -> list[str]:
@@ -48,6 +60,13 @@ def axe(page: Page, source: str) -> list[str]:
     return [f"{impact} {rule}: {nodes}" for impact, rule, nodes in found if impact in SERIOUS]
 
 
+def shoot(page: Page, name: str) -> None:
+    """Keep what it looks like under build/; with CHRONO_CONSOLE_PICTURES=1 also for docs/console.md."""
+    page.screenshot(SHOTS / f"{name}.png")
+    if os.environ.get("CHRONO_CONSOLE_PICTURES"):
+        page.screenshot(PICTURES / f"console-{name}.webp", webp=True)
+
+
 def first_row(page: Page, name: str, timeout_s: float = 10) -> str:
     """The id of the first task of a name, once the list shows one."""
     found: str = page.wait(
@@ -55,3 +74,11 @@ def first_row(page: Page, name: str, timeout_s: float = 10) -> str:
         timeout_s,
     )
     return found
+
+
+def forget_refusals(page: Page, status: int) -> None:
+    """Browsers write refused calls to their console; this one was asked for. Nothing else may stand there."""
+    others = [problem for problem in _said(page) if f"status of {status}" not in problem]
+    assert not others, f"the console says {others}"
+    assert _said(page), f"nothing was refused with {status}"
+    page.problems.clear()

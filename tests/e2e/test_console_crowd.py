@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.e2e.console_pages import SHOTS, check_clean
+from tests.e2e.console_pages import check_clean, shoot
 from tests.kit.chromium import Page, running
 from tests.kit.wires import serving
 
@@ -89,7 +89,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         page = browser.page()
         page.call("Page.addScriptToEvaluateOnNewDocument", source=_FIRST_ROW)
         page.answer("*/api/tasks*", _page)
-        page.go(f"http://127.0.0.1:{wires.port}/console")
+        page.go(f"http://127.0.0.1:{wires.server.port}/console")
         page.wait("Boolean(document.querySelector('.row'))")
         page.button("Load all")
         page.wait(f"chronoRows.list.length === {ROWS}", 60)
@@ -107,7 +107,7 @@ def test_the_first_row_comes_soon_and_loading_all_holds_nothing_up(crowd: Page) 
 def test_scrolling_is_smooth_and_the_page_stays_small(crowd: Page) -> None:
     crowd.run("document.querySelector('.grid').scrollTop = 0")
     since = crowd.run("performance.now()")
-    for _ in range(60):
+    for _ in range(25):
         crowd.call("Input.dispatchMouseEvent", type="mouseWheel", x=640, y=500, deltaX=0, deltaY=2000)
     crowd.run("document.querySelector('.grid').scrollTop = 1e9")
     crowd.wait(f"[...document.querySelectorAll('.row')].some((r) => r.ariaRowIndex === '{ROWS + 1}')")
@@ -119,8 +119,8 @@ def test_scrolling_is_smooth_and_the_page_stays_small(crowd: Page) -> None:
 
 @pytest.mark.parametrize("column", KEYS)
 def test_every_column_is_sorted_as_python_sorts_it(crowd: Page, column: str) -> None:
-    since = crowd.run("performance.now()")
     for order in (f"-{column}", column):
+        since = crowd.run("performance.now()")
         crowd.run(f"location.hash = '#/tasks?sort={order}'")
         descending = order.startswith("-")
         crowd.wait(
@@ -128,11 +128,12 @@ def test_every_column_is_sorted_as_python_sorts_it(crowd: Page, column: str) -> 
             f" && chronoRows.sort.descending === {json.dumps(descending)}",
             30,
         )
+        held_up_ms = crowd.longest_task_ms(since)  # before the test itself asks for all of them at once
+        assert held_up_ms <= LONG_TASK_MAX_MS
         shown = crowd.run("chronoRows.list.map((row) => row.firing_time_unix_ms)")
         values = [KEYS[column](BY_INSTANT[ms]) for ms in shown]
         assert len(set(shown)) == ROWS
         assert values == sorted(values, reverse=descending)
-    assert crowd.longest_task_ms(since) <= LONG_TASK_MAX_MS
     if column != "created":
         crowd.wait_text(f"within the {ROWS:,} loaded")
 
@@ -174,7 +175,7 @@ def test_what_is_read_stays_while_changes_rush_in(crowd: Page) -> None:
     assert "changed" in crowd.run("document.querySelector('.grid-body').innerText")
     crowd.wait("document.querySelector('.fresh')?.innerText.includes('new')")
     assert crowd.longest_task_ms(since) <= LONG_TASK_MAX_MS
-    crowd.screenshot(SHOTS / "crowd.png")
+    shoot(crowd, "crowd")
     crowd.button(crowd.run("document.querySelector('.fresh').innerText"))
     crowd.wait("document.querySelector('.grid').scrollTop === 0 && chronoRows.fresh.length === 0")
 

@@ -96,7 +96,7 @@ export const call = async (method, path, { query, body, signal, more, raw } = {}
       continue;
     }
     if (answer.status === 401 && session.peek().state === 'in')
-      session.value = { state: 'out', subject: '', admin: false, why: problem.detail || 'Your sign-in has ended.' };
+      session.value = { ...session.peek(), state: 'out', admin: false, why: problem.detail || 'Your sign-in has ended.' };
     throw new ApiError(answer.status, problem);
   }
 };

@@ -14,7 +14,8 @@ const SILENCE_MS = 35000; // the server says something every ten seconds
 const listeners = new Set();
 let stop = () => {};
 
-// Hear of changes: {tasks: [...]} or {reset: true}.
+// Hear of changes: {tasks: [...]}; {reset: true} when some are lost; {begun: true} when the stream begins, so that what
+// came between a view's first look and that is looked for.
 export const listen = (act) => {
   listeners.add(act);
   return () => listeners.delete(act);
@@ -24,7 +25,8 @@ const tell = (news) => listeners.forEach((act) => act(news));
 // Tabs of one user share; those of another must not.
 const channelName = () => {
   let h = 0xcbf29ce484222325n;
-  for (const c of `${url('')}${token()}`) h = BigInt.asUintN(64, (h ^ BigInt(c.charCodeAt(0))) * 0x100000001b3n);
+  const { subject, tenant } = session.peek();
+  for (const c of `${url('')} ${tenant} ${subject} ${token()}`) h = BigInt.asUintN(64, (h ^ BigInt(c.charCodeAt(0))) * 0x100000001b3n);
   return `chrono-feed-${h.toString(16)}`;
 };
 
@@ -33,7 +35,7 @@ export const parser = (onEvent) => {
   let rest = '';
   let event = { name: 'message', data: [], id: undefined };
   return (text) => {
-    const lines = (rest + text).split(/\r\n|\n|\r/);
+    const lines = (rest + text.replaceAll('\r', '')).split('\n'); // a CR is never alone in what servers send
     rest = lines.pop();
     for (const line of lines) {
       if (line === '') {
@@ -77,6 +79,7 @@ const streamOnce = async (lastId, signal, pass, say) => {
       throw problem;
     }
     say('streaming');
+    if (!lastId) pass({ begun: true });
     let id = lastId;
     let tasks = [];
     const read = parser((event) => {
@@ -91,7 +94,7 @@ const streamOnce = async (lastId, signal, pass, say) => {
       clearTimeout(silence);
       silence = setTimeout(() => own.abort(), SILENCE_MS);
       read(value);
-      if (tasks.length) pass({ tasks });
+      if (tasks.length) pass({ tasks, id });
       tasks = [];
       lastId = id;
     }
@@ -105,8 +108,8 @@ const streamOnce = async (lastId, signal, pass, say) => {
 };
 
 // The stream for as long as we lead; it is begun anew after every end.
-const lead = async (signal, pass, say) => {
-  let id = '';
+const lead = async (signal, pass, say, from) => {
+  let id = from;
   let failures = 0;
   while (!signal.aborted) {
     const began = Date.now();
@@ -177,15 +180,18 @@ export const start = () => {
   }
   const name = channelName();
   const channel = new BroadcastChannel(name);
+  let newest = ''; // where the stream stands: whoever leads next goes on from there
   channel.onmessage = ({ data }) => {
+    newest = data.id || newest;
     if (data.mode) say(data.mode, data.detail, false);
     else if (data.hello) {
-      if (live.peek().leader) channel.postMessage({ mode: live.peek().mode, detail: live.peek().detail });
+      if (live.peek().leader) channel.postMessage({ mode: live.peek().mode, detail: live.peek().detail, id: newest });
     } else tell(data);
   };
   navigator.locks
     .request(name, { signal }, () => {
       const pass = (news) => {
+        newest = news.id || newest;
         channel.postMessage(news);
         tell(news);
       };
@@ -193,7 +199,7 @@ export const start = () => {
         say(mode, detail);
         channel.postMessage({ mode, detail });
       };
-      return lead(signal, pass, both);
+      return lead(signal, pass, both, newest);
     })
     .catch(() => {}); // aborted while in line
   channel.postMessage({ hello: true });

@@ -3,12 +3,11 @@
 // The focus stays on the grid and the row that is meant is named (aria-activedescendant), so no row that leaves the page
 // takes the focus along.
 
-import { html, useEffect, useLayoutEffect, useRef, useSig, useState } from './ui.mjs';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.mjs';
 
 const SPARE = 8;
 
 export const Grid = ({ rows, columns, label, cursor, onCursor, onOpen, sort, onSort, rowHeight, onNearEnd, gridRef, pool = 0 }) => {
-  useSig(rows.changed);
   const box = useRef();
   const [view, setView] = useState({ top: 0, height: 800 });
   const list = rows.list;

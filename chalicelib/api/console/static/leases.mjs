@@ -2,7 +2,7 @@
 
 import { pages, post } from './api.mjs';
 import { countdown, number, plural } from './format.mjs';
-import { now, session } from './state.mjs';
+import { may, now, session } from './state.mjs';
 import { Act, Button, Dialog, Empty, Loading, Tree, Trouble, html, useEffect, useEvery, useLoad, useSig, useState } from './ui.mjs';
 
 const REFRESH_MS = 2000;
@@ -22,7 +22,8 @@ export const Leases = () => {
   const { value, error, again } = useLoad((signal) => pages('/api/v1/leases', {}, { most: 1000, signal }), []);
   const [breaking, setBreaking] = useState(null);
   const [all, setAll] = useState(false);
-  const { admin } = useSig(session);
+  useSig(session);
+  const admin = may('leases:break');
   useEvery(REFRESH_MS, again);
   const items = (value?.items || []).filter((lease) => all || lease.held || lease.waiters.length);
   return html`<section class="page" aria-label="Leases">

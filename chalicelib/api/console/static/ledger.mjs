@@ -12,7 +12,7 @@ const PAGES_MAX = 20;
 
 export const Ledger = ({ id }) => {
   const chosen = useSig(range);
-  const [pagesWanted, setPages] = useState(3);
+  const [pagesWanted, setPages] = useState(10);
   const { value, error, loading, again } = useLoad(async (signal) => {
     const to = Math.floor(now());
     const found = { items: [], lost: 0, more: false };
@@ -41,6 +41,6 @@ export const Ledger = ({ id }) => {
       <div class="tablebox"><table class="plain"><thead><tr><th scope="col">Instant</th><th scope="col">Owed</th><th scope="col">What became of it</th><th scope="col">Lateness</th><th scope="col">Reason</th></tr></thead>
         <tbody>${[...value.items].reverse().map((item) => html`<tr key=${item.firing_unix_ms}><td><a href=${href({ view: 'tasks', id: `${id}-${item.firing_unix_ms}` })}><${Time} ms=${item.firing_unix_ms} exact=${true} plain=${true} /></a></td><td>${item.expected ? 'owed' : html`<span class="dim">not owed</span>`}</td><td><${Status} status=${item.outcome} /></td><td>${duration(item.lateness_ms)}</td><td class="dim">${item.reason || ''}</td></tr>`)}</tbody></table></div>
       ${!total && html`<p class="dim">Nothing was owed in this time.</p>`}
-      ${value.more && html`<p class="dim">Only the first ${number(total)} instants of this time are shown. ${pagesWanted < PAGES_MAX && html`<${Button} kind="small" onClick=${() => setPages(PAGES_MAX)}>Show up to 2,000<//>`}</p>`}`}
+      ${value.more && html`<p class="dim">The first ${number(total)} instants of this time are shown: a shorter range shows the newest. ${pagesWanted < PAGES_MAX && html`<${Button} kind="small" onClick=${() => setPages(PAGES_MAX)}>Show up to 2,000<//>`}</p>`}`}
   </div>`;
 };

@@ -3,7 +3,7 @@
 import { ApiError, create, get, id as enc, pages, post, put, remove } from './api.mjs';
 import { plural } from './format.mjs';
 import { go, href, route } from './router.mjs';
-import { session, toast } from './state.mjs';
+import { may, session, toast } from './state.mjs';
 import { Act, Button, Dialog, Empty, Field, Icon, Loading, Tree, Trouble, html, useLoad, useSig, useState } from './ui.mjs';
 
 const EXAMPLE = { name: 'https-only', description: 'Webhooks go out encrypted.', mode: 'audit', match: { target: 'webhook' }, rules: [{ name: 'https', condition: { field: 'target.url', op: 'starts_with', value: 'https://' }, action: 'deny', message: 'Use https.' }] };
@@ -16,7 +16,8 @@ export const Policies = () => {
 
 const PolicyList = () => {
   const { value, error, again } = useLoad((signal) => pages('/api/v1/policies', {}, { most: 500, signal }), []);
-  const { admin } = useSig(session);
+  useSig(session);
+  const admin = may('policies:write');
   const [making, setMaking] = useState(false);
   return html`<section class="page" aria-label="Policies">
     <div class="page-head"><h1>Policies</h1><span class="dim">${value ? plural(value.items.length, 'policy', 'policies') : ''}</span>${admin && html`<div class="push"><${Button} kind="primary" icon="plus" onClick=${() => setMaking(true)}>New policy<//></div>`}</div>
@@ -31,7 +32,8 @@ const PolicyList = () => {
 const Policy = ({ name }) => {
   const { value: p, error, again } = useLoad((signal) => get(`/api/v1/policies/${enc(name)}`, {}, { signal }), [name]);
   const versions = useLoad((signal) => get(`/api/v1/policies/${enc(name)}/versions`, {}, { signal }), [name, p?.version]);
-  const { admin } = useSig(session);
+  useSig(session);
+  const admin = may('policies:write');
   const [editing, setEditing] = useState(false);
   const [dry, setDry] = useState(null);
   if (error) return html`<section class="page"><${Trouble} error=${error} again=${again} /></section>`;

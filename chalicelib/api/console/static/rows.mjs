@@ -200,6 +200,17 @@ export class Rows {
     this.paint();
   }
 
+  // What came since the first page was asked for, as if the feed had told it.
+  async lookAgain() {
+    const turn = this.turn;
+    try {
+      const page = await this.ask(undefined);
+      if (turn === this.turn && !this.loading) this.hear(page.items);
+    } catch {
+      // The list stays as it is; the next change or page says what is wrong.
+    }
+  }
+
   // Changes from the feed.
   hear(tasks) {
     for (const task of tasks) {

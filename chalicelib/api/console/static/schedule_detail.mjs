@@ -8,7 +8,7 @@ import { bind } from './keyboard.mjs';
 import { Ledger } from './ledger.mjs';
 import { go, href } from './router.mjs';
 import { Sparkline } from './sparkline.mjs';
-import { now, toast, zone } from './state.mjs';
+import { may, now, toast, zone } from './state.mjs';
 import { Versions } from './versions.mjs';
 import { Why } from './why.mjs';
 import { inWords } from './words.mjs';
@@ -23,7 +23,7 @@ export const ScheduleDetail = ({ id, tab }) => {
   useEffect(() => {
     let timer = 0;
     const stop = listen((news) => {
-      if (timer || !(news.reset || news.tasks.some((task) => task.schedule_id === id))) return;
+      if (timer || (news.tasks && !news.tasks.some((task) => task.schedule_id === id))) return;
       timer = setTimeout(() => {
         timer = 0;
         again();
@@ -52,11 +52,11 @@ export const ScheduleDetail = ({ id, tab }) => {
       <h1>${s.name || 'unnamed'}</h1><${Status} status=${s.state === 'completed' ? 'cancelled' : s.state} />
       <button type="button" class="idcopy" onClick=${() => copy(s.id)} title="Copy the id"><code>${s.id}</code><${Icon} name="copy" size="12" /></button></div>
     <div class="acts wrap">
-      <${Button} icon="play" kind="primary" onClick=${() => setDialog('trigger')}>Fire now…<//>
-      ${s.state === 'paused' ? html`<${Act} icon="play" act=${resume} done="Resumed.">Resume<//>` : s.state === 'active' && html`<${Button} icon="pause" onClick=${() => setDialog('pause')}>Pause…<//>`}
+      ${may('schedules:trigger') && html`<${Button} icon="play" kind="primary" onClick=${() => setDialog('trigger')}>Fire now…<//>`}
+      ${may('schedules:write') && html`${s.state === 'paused' ? html`<${Act} icon="play" act=${resume} done="Resumed.">Resume<//>` : s.state === 'active' && html`<${Button} icon="pause" onClick=${() => setDialog('pause')}>Pause…<//>`}
       <${Button} icon="edit" onClick=${() => go({ view: 'schedules', id, tab: 'edit' })}>Edit<//>
       <${Button} icon="clock" onClick=${() => setDialog('backfill')}>Backfill…<//>
-      <${Button} icon="trash" kind="danger" onClick=${() => setDialog('delete')}>Delete…<//>
+      <${Button} icon="trash" kind="danger" onClick=${() => setDialog('delete')}>Delete…<//>`}
       <a class="btn" href=${href({ view: 'tasks', query: { q: `schedule:${s.id}` } })}><${Icon} name="tasks" size="14" />Its tasks</a>
     </div>
     ${s.note && html`<p class="note">Paused: ${s.note}</p>`}

@@ -8,7 +8,7 @@ import { amend, go, href, route } from './router.mjs';
 import { ScheduleDetail } from './schedule_detail.mjs';
 import { ScheduleForm } from './schedule_form.mjs';
 import { Sparkline } from './sparkline.mjs';
-import { toast } from './state.mjs';
+import { may, toast } from './state.mjs';
 import { inWords } from './words.mjs';
 import { Ago, Button, Dialog, Empty, Field, Loading, Pills, Shape, Trouble, html, useEffect, useEvery, useRef, useSig, useState } from './ui.mjs';
 
@@ -120,7 +120,7 @@ const ScheduleList = () => {
   });
   return html`<section class="page" aria-label="Schedules">
     <div class="page-head"><h1>Schedules</h1><span class="dim">${number(shown.length)}${state.more ? '+' : ''} of ${number(state.items.length)}</span>
-      <div class="push"><${Button} onClick=${() => setBulk(true)}>By tag…<//> <${Button} kind="primary" icon="plus" onClick=${() => go({ view: 'schedules', id: 'new' })}>New schedule<//></div></div>
+      ${may('schedules:write') && html`<div class="push"><${Button} onClick=${() => setBulk(true)}>By tag…<//><${Button} kind="primary" icon="plus" onClick=${() => go({ view: 'schedules', id: 'new' })}>New schedule<//></div>`}</div>
     <div class="toolbar">
       <div class="searchbox"><label class="sr" for="sched-search">Search schedules</label><input id="sched-search" ref=${search} type="search" placeholder="Name, expression, owner or tag" value=${text} onInput=${(e) => setText(e.target.value)} onKeyDown=${(e) => e.key === 'Escape' && e.target.blur()} /></div>
       <${Pills} label="Which" options=${[['all', 'All'], ['active', 'Active'], ['paused', 'Paused']]} value=${show} onChange=${(key) => amend({ show: key === 'all' ? '' : key })} />

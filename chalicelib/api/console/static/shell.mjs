@@ -4,15 +4,14 @@ import { get, post } from './api.mjs';
 import { duration, instantOf, number, percent, zoneOf } from './format.mjs';
 import { HELP, bind } from './keyboard.mjs';
 import { go, href, route } from './router.mjs';
-import { signIn, signOut } from './session.mjs';
-import { announced, figures, keep, live, session, theme, toast, zone } from './state.mjs';
-import { Act, Button, Dialog, Field, Icon, Shape, Time, Toasts, html, useEffect, useEvery, useRef, useSig, useState } from './ui.mjs';
-import { listen } from './feed.mjs';
+import { signIn, signInAtIssuer, signOut } from './session.mjs';
+import { announced, figures, keep, live, may, session, theme, toast, zone } from './state.mjs';
+import { Act, Button, Dialog, Field, Icon, Shape, Time, Toasts, html, useEffect, useEvery, useSig, useState } from './ui.mjs';
 
 const FIGURES_MS = 5000;
 export const VIEWS = [
   ['tasks', 'Tasks', 't'], ['schedules', 'Schedules', 's'], ['upcoming', 'Upcoming', 'u'], ['insights', 'Insights', 'i'], ['leases', 'Leases', 'l'], ['ticks', 'Ticks', 'k'],
-  ['policies', 'Policies', 'p'], ['audit', 'Audit', 'a', true], ['keys', 'Keys', 'y', true],
+  ['policies', 'Policies', 'p'], ['audit', 'Audit', 'a', 'audit:read'], ['keys', 'Keys', 'y', 'keys:read'],
 ];
 const THEMES = ['system', 'light', 'dark'];
 
@@ -47,8 +46,9 @@ export const SignIn = () => {
   return html`<main class="signin"><form onSubmit=${submit} novalidate>
     <${Logo} /><h1>Sign in to ChronoWatch</h1>
     ${s.why && html`<p class="note" role="status">${s.why}</p>`}
-    <${Field} label="Token or API key" id="token" error=${error} hint="Kept in this tab only, until it is closed."><input id="token" type="password" autocomplete="off" spellcheck="false" value=${text} onInput=${(e) => setText(e.target.value)} placeholder="cw_… or eyJ…" autofocus /><//>
-    <button type="submit" class="btn primary wide" aria-busy=${busy}>Sign in</button>
+    ${s.ways.includes('issuer') && html`<button type="button" class="btn primary wide" onClick=${() => location.assign(signInAtIssuer())}>Sign in with your organisation</button><p class="or dim">or</p>`}
+    <${Field} label="Token or API key" id="token" error=${error} hint=${s.sealed ? 'Sealed in a cookie that no script can read.' : 'Kept in this tab only, until it is closed.'}><input id="token" type="password" autocomplete="off" spellcheck="false" value=${text} onInput=${(e) => setText(e.target.value)} placeholder="cw_… or eyJ…" autofocus /><//>
+    <button type="submit" class=${`btn wide ${s.ways.includes('issuer') ? '' : 'primary'}`} aria-busy=${busy}>Sign in</button>
   </form></main>`;
 };
 
@@ -58,15 +58,8 @@ const Figure = ({ label, value, to, kind = '' }) => html`<a class=${`fig ${kind}
 
 const Figures = () => {
   const f = useSig(figures);
-  const dirty = useRef(true);
-  useEffect(() => listen(() => { dirty.current = true; }), []);
-  const beat = useRef(0);
-  const load = () => {
-    beat.current += 1;
-    if (!dirty.current && beat.current % 4) return;
-    dirty.current = false;
-    get('/api/tasks/metrics').then((found) => { figures.value = found; }, () => {});
-  };
+  const load = () => get('/api/tasks/metrics').then((found) => { figures.value = found; }, () => {});
+  useEffect(() => { load(); }, []);
   useEvery(FIGURES_MS, load);
   if (!f) return html`<div class="figs"></div>`;
   const failing = f.failure_percent_24h > 5;
@@ -80,7 +73,8 @@ const Figures = () => {
 
 const QueueControl = () => {
   const f = useSig(figures);
-  const { admin } = useSig(session);
+  useSig(session);
+  const admin = may('queue:pause');
   const [dialog, setDialog] = useState(false);
   const queue = f?.queue;
   if (!queue) return '';
@@ -120,7 +114,7 @@ export const Shell = ({ children }) => {
   const chosenTheme = useSig(theme);
   const chosenZone = useSig(zone);
   const [help, setHelp] = useState(false);
-  const views = VIEWS.filter(([, , , admin]) => !admin || s.admin);
+  const views = VIEWS.filter(([, , , needs]) => !needs || (s.permissions ? may(needs) : s.admin));
   useEffect(() => {
     const to = (view) => () => {
       go({ view });

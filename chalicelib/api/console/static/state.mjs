@@ -19,7 +19,9 @@ export const keep = (name, value) => {
 };
 
 // state: 'unknown' | 'out' | 'in' | 'away' ; admin: whether calls of administrators are answered.
-export const session = signal({ state: 'unknown', subject: '', admin: false, why: '' });
+// permissions: null where the service does not say; then all is offered, and a refusal says what is lacking.
+export const session = signal({ state: 'unknown', subject: '', tenant: '', admin: false, permissions: null, ways: [], sealed: false, why: '' });
+export const may = (permission) => session.value.permissions?.has(permission) ?? true;
 export const theme = signal(stored('theme', 'system'));
 export const zone = signal(stored('zone', 'browser'));
 export const range = signal(stored('range', '1h'));

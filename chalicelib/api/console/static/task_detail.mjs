@@ -5,7 +5,7 @@ import { listen } from './feed.mjs';
 import { clock, duration, fingerprint, normalisedError, number, plural, zoneOf } from './format.mjs';
 import { bind } from './keyboard.mjs';
 import { go, href } from './router.mjs';
-import { toast, zone } from './state.mjs';
+import { may as allowed, toast, zone } from './state.mjs';
 import { rows } from './tasks.mjs';
 import { withTerm } from './query.mjs';
 import { Why } from './why.mjs';
@@ -23,7 +23,7 @@ export const TaskDetail = ({ id, onClose }) => {
   useEffect(() => {
     let timer = 0;
     const stop = listen((news) => {
-      if (!news.reset && !news.tasks.some((each) => each.id === id)) return;
+      if (news.tasks && !news.tasks.some((each) => each.id === id)) return;
       clearTimeout(timer);
       timer = setTimeout(again, 120);
     });
@@ -59,8 +59,8 @@ export const TaskDetail = ({ id, onClose }) => {
     ${task && html`
       <div class="verdict"><${Status} status=${task.status} big=${true} /><span aria-live="polite" class="sr">${statusWord(task.status)}</span>
         <div class="acts">
-          ${RETRIABLE.includes(task.status) && html`<${Act} icon="retry" kind="primary" act=${() => retry()} done="Retried.">Retry<//><${Button} icon="edit" onClick=${() => setEditing(true)}>Edit and retry…<//>`}
-          ${OPEN.includes(task.status) && html`<${Act} icon="cancel" kind="danger" act=${cancel} done="Cancelled.">Cancel<//>`}
+          ${RETRIABLE.includes(task.status) && allowed('executions:retry') && html`<${Act} icon="retry" kind="primary" act=${() => retry()} done="Retried.">Retry<//><${Button} icon="edit" onClick=${() => setEditing(true)}>Edit and retry…<//>`}
+          ${OPEN.includes(task.status) && allowed('executions:cancel') && html`<${Act} icon="cancel" kind="danger" act=${cancel} done="Cancelled.">Cancel<//>`}
           <${Button} icon="help" aria-expanded=${why} onClick=${() => setWhy(!why)}>Why?<//>
         </div>
       </div>
@@ -69,6 +69,7 @@ export const TaskDetail = ({ id, onClose }) => {
         <div><dt>Due</dt><dd><${Time} ms=${task.firing_time_unix_ms} exact=${true} /></dd></div>
         <div><dt>Lateness</dt><dd class=${task.late ? 'warn' : ''}>${duration(task.lateness_ms)}${task.late ? ', late' : ''}</dd></div>
         <div><dt>Took</dt><dd>${duration(task.duration_ms)}</dd></div>
+        ${task.held && html`<div><dt>Held by a pause of the queue</dt><dd class="warn">${task.held.until_unix_ms ? duration(task.held.until_unix_ms - task.held.from_unix_ms) : 'still'}</dd></div>`}
         <div><dt>Attempt</dt><dd>${task.attempt}</dd></div>
         <div><dt>Owner</dt><dd>${task.owner}</dd></div>
         <div><dt>Target</dt><dd>${task.target.type}</dd></div>

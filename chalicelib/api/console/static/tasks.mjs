@@ -9,7 +9,7 @@ import { bind } from './keyboard.mjs';
 import { QUALIFIERS, parseQuery, withTerm } from './query.mjs';
 import { amend, go, route } from './router.mjs';
 import { COLUMNS, ROWS_MAX, Rows } from './rows.mjs';
-import { announce, live } from './state.mjs';
+import { announce, live, may } from './state.mjs';
 import { TaskDetail } from './task_detail.mjs';
 import { Ago, Button, Empty, Shape, Status, Trouble, html, statusWord, useEffect, useRef, useSig, useState } from './ui.mjs';
 
@@ -71,6 +71,7 @@ export const Tasks = () => {
     rows.held = () => rows.list.length > 0 && (performance.now() - pointedMs.current < POINTING_MS || (grid.current && grid.current.scrollTop > 0) || (document.activeElement === grid.current && Boolean(route.peek().id)));
     const stop = listen((news) => {
       if (news.reset) rows.begin(rows.query, rows.sort);
+      else if (news.begun) rows.lookAgain();
       else rows.hear(news.tasks);
     });
     const keys = bind({ '/': () => search.current?.focus(), b: () => setBulk('retry'), n: () => showFresh() });
@@ -121,7 +122,7 @@ export const Tasks = () => {
         <span class=${`livedot ${feed.mode}`} title=${feed.detail}>${LIVE_WORDS[feed.mode]}</span>
         <span><b>${number(loaded)}</b> loaded${rows.next ? ' so far' : ''}, ${rows.sorting ? 'sorting…' : sorted}</span>
         ${rows.next && (rows.loadingAll ? html`<${Button} kind="quiet small" onClick=${() => rows.stopAll()}>Stop loading<//>` : html`<${Button} kind="quiet small" onClick=${() => rows.all()}>Load all (up to ${number(ROWS_MAX)})<//>`)}
-        <span class="push"><${Button} kind="small" icon="retry" onClick=${() => setBulk('retry')} title="Retry or cancel all that match (b)">Bulk…<//></span>
+        <span class="push">${(may('executions:retry') || may('executions:cancel')) && html`<${Button} kind="small" icon="retry" onClick=${() => setBulk('retry')} title="Retry or cancel all that match (b)">Bulk…<//>`}</span>
       </div>
       <div class="gridbox" onPointerMove=${() => { pointedMs.current = performance.now(); }} onPointerLeave=${() => { pointedMs.current = 0; }}>
         ${rows.fresh.length > 0 && html`<button type="button" class="fresh" onClick=${showFresh}>${number(rows.fresh.length)} new · show</button>`}
@@ -146,6 +147,6 @@ const Nothing = ({ asked }) =>
       <//>`
     : html`<${Empty} title="No task yet">
         <p>A task is one firing of a schedule. Make a schedule, and its first task appears here at its instant.</p>
-        <${Button} kind="primary" icon="plus" onClick=${() => go({ view: 'schedules', id: 'new' })}>New schedule<//>
+        ${may('schedules:write') && html`<${Button} kind="primary" icon="plus" onClick=${() => go({ view: 'schedules', id: 'new' })}>New schedule<//>`}
       <//>`;
 

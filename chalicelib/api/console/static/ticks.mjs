@@ -2,7 +2,7 @@
 
 import { get, post } from './api.mjs';
 import { dateTime, number, zoneOf } from './format.mjs';
-import { session, zone } from './state.mjs';
+import { may, session, zone } from './state.mjs';
 import { Act, Loading, Shape, Trouble, html, useEvery, useLoad, useSig } from './ui.mjs';
 
 // Timestamps are nanoseconds, more than JavaScript's numbers hold: they are read as text.
@@ -21,7 +21,8 @@ export const Ticks = () => {
     const lists = await Promise.all(streams.map((stream) => newest(stream, signal)));
     return streams.map((stream, i) => ({ stream, ...lists[i] }));
   }, []);
-  const { admin } = useSig(session);
+  useSig(session);
+  const admin = may('ticks:write');
   const chosen = zoneOf(useSig(zone));
   useEvery(1000, again);
   const turn = (stream) => post(`/api/v1/ticks/${stream.frequency}:${stream.enabled ? 'disable' : 'enable'}`).then(again);

@@ -124,6 +124,6 @@ export const inWords = (type, expr, zone) => {
     if (RULE_UNITS[freq] && only) said = every(interval, RULE_UNITS[freq]);
   }
   if (!said) return '';
-  const clockBound = /\d\d:\d\d|past|day|week|month|year|hour/.test(said) && type !== 'AT' && type !== 'RATE' && type !== 'DELAY';
+  const clockBound = /\d\d:\d\d|past|day|week|month|year|hour/.test(said.replace(/\S*Z\b/g, '')) && type !== 'AT' && type !== 'RATE' && type !== 'DELAY';
   return `${said[0].toUpperCase()}${said.slice(1)}${clockBound && zone ? `, ${zone} time` : ''}`;
 };
