@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+    from chalicelib.ports.sessions import Sessions
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -230,6 +231,7 @@ def build(chosen: Settings) -> Services:
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
+        _sessions(chosen, own_clock),
         *_audit_proofs(chosen, clients),
     )
 
@@ -325,6 +327,14 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
     from chalicelib.adapters.policies.opa import OpaPolicies
 
     return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
+
+
+def _sessions(chosen: Settings, own_clock: SystemClock) -> Sessions:
+    from chalicelib.adapters.identity.lazy_sessions import lazy_sessions
+
+    secret = chosen.required_page_token_secret
+    made: Sessions = lazy_sessions(chosen.sessions, chosen.jwt, secret, authenticator, own_clock)
+    return made
 
 
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:

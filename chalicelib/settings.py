@@ -29,8 +29,9 @@ from chalicelib.core.rules.opa_settings import OpaSettings
 from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.secrets import secret_settings
 from chalicelib.core.secrets.secret_settings import SecretSettings
-from chalicelib.core.security import bootstrap_setting, jwt_settings
+from chalicelib.core.security import bootstrap_setting, jwt_settings, session_settings
 from chalicelib.core.security.jwt_settings import JwtSettings
+from chalicelib.core.security.session_settings import SessionSettings
 from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.telemetry import telemetry_settings
@@ -77,6 +78,7 @@ VARIABLES = (
     "CHRONO_JWT_TENANT_CLAIM",
     "CHRONO_JWT_SUBJECT_CLAIM",
     "CHRONO_JWT_ROLES_CLAIM",
+    *session_settings.VARIABLES,
     "CHRONO_OPA_URL",
     "CHRONO_OPA_POLICY_PATH",
     "CHRONO_PUBLIC_OPS",
@@ -155,6 +157,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks_catch_up: int
     auth: str
     jwt: JwtSettings | None
+    sessions: SessionSettings
     opa: OpaSettings | None
     public_ops: bool
     trusted_proxies: tuple[Network, ...]
@@ -237,6 +240,7 @@ def load(env: Mapping[str, str]) -> Settings:
         ),
         auth=auth,
         jwt=jwt_settings.read(env) if "jwt" in auth.split(",") else None,
+        sessions=session_settings.read(env, loopback, auth),
         opa=opa_settings.read(env),
         public_ops=variables.choice(env, "CHRONO_PUBLIC_OPS", "0", ("0", "1")) == "1",
         trusted_proxies=_trusted_proxies(env),

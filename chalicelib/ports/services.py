@@ -30,6 +30,7 @@ from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.sealing import UNSEALED, Sealing
+from chalicelib.ports.sessions import NoSessions, Sessions
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -155,6 +156,7 @@ class Services(Struct, frozen=True):
     sealing: Sealing = UNSEALED
     tracer: Tracer = NoTracer()
     external_policies: ExternalPolicies = NoExternalPolicies()
+    sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
 
@@ -169,6 +171,7 @@ def assemble(
     sealing: Sealing = UNSEALED,
     tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
     external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
+    sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
 ) -> Services:
@@ -188,6 +191,7 @@ def assemble(
         sealing=sealing,
         tracer=tracer,
         external_policies=external_policies,
+        sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
     )

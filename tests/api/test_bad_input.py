@@ -133,6 +133,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ScheduleChanges": SCHEDULE,
     "PreviewBody": PREVIEW,
     "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
+    "SignInBody": {"token": [*NOT_TEXT, None, "", "x" * 8193]},
     "PauseQueueBody": {"note": [*NOT_TEXT, "x" * 257], "until_unix_ms": [*INSTANT, 0, 1]},
     "TriggerBody": {},
     "BackfillBody": {

@@ -18,7 +18,7 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import auditing, connection, observed, quotas, yaml_text
+from chalicelib.api.http import auditing, connection, cross_origin, observed, quotas, yaml_text
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
@@ -123,6 +123,7 @@ class HttpApi:
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
+        cross_origin.check(request.method, request.headers, visit.caller, self._services().sessions.origin)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
@@ -201,7 +202,7 @@ class HttpApi:
         source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
         try:
-            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+            caller = authenticator.authenticate(Credentials(self._authorization(headers), source))
         except Unauthorized:
             if opened is None:
                 raise
@@ -212,6 +213,14 @@ class HttpApi:
         if stamp is not None:
             self._services().ids.observe(stamp)
         return caller if source is None else replace(caller, source_ip=source)
+
+    def _authorization(self, headers: Mapping[str, str]) -> str | None:
+        """What a call shows of its caller: its own header, or what its session's cookie holds."""
+        given, cookies = headers.get("authorization"), headers.get("cookie")
+        if given is not None or cookies is None:
+            return given
+        token = self._services().sessions.token_of(cookies)
+        return None if token is None else f"Bearer {token}"
 
     def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
         """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""

@@ -23,6 +23,7 @@ from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
@@ -54,6 +55,7 @@ def table() -> Table:
     operations += metric_operations()
     operations += role_operations()
     operations += queue_operations()
+    operations += session_operations()
     operations += policy_operations()
     operations += audit_operations()
     operations += subject_operations()
