@@ -31,7 +31,7 @@ def open_console(
 
 def check_clean(page: Page, allowed: Sequence[str] = ()) -> None:
     """Nothing was written to the console, nothing broke the policy, and no other host was asked."""
-    problems = [problem for problem in _said(page) if not any(text in problem for text in allowed)]
+    problems = [problem for problem in page.problems if not any(text in problem for text in allowed)]
     assert not problems, f"the console says {problems}"
     violations = page.violations()
     assert not violations, f"the policy stopped {violations}"
@@ -39,20 +39,15 @@ def check_clean(page: Page, allowed: Sequence[str] = ()) -> None:
     assert hosts == {"127.0.0.1"}, f"asked {hosts}"
 
 
-def _said(page: Page) -> list[str]:
-    """What the browser holds against the page. A service without sessions is found out by a 404."""
-    return [problem for problem in page.problems if not problem.endswith("(Not Found) " + _session_of(page))]
+def axe(page: Page, source: str, rules: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds serious or worse, by all of its rules or by some.
 
-
-def _session_of(page: Page) -> str:
-    return str(page.run("new URL('/api/session', location.href).href"))
-
-
-def axe(page: Page, source: str) -> list[str]:
-    """What axe-core finds serious or worse. It is run beside the page's own scripts, so the policy does not bind it."""
+    It runs beside the page's own scripts, so the policy does not bind it.
+    """
     tree = page.call("Page.getFrameTree")["frameTree"]["frame"]["id"]
     world = page.call("Page.createIsolatedWorld", frameId=tree, worldName="axe")["executionContextId"]
-    asked = source + ";axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r.violations.map("
+    chosen = json.dumps({"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})})
+    asked = source + f";axe.run(document, {chosen}).then((r) => JSON.stringify(r.violations.map("
     asked += "(v) => [v.impact, v.id, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200))])))"
     answer = page.call("Runtime.evaluate", 60, expression=asked, contextId=world, awaitPromise=True, returnByValue=True)
     assert "exceptionDetails" not in answer, answer
@@ -78,7 +73,7 @@ def first_row(page: Page, name: str, timeout_s: float = 10) -> str:
 
 def forget_refusals(page: Page, status: int) -> None:
     """Browsers write refused calls to their console; this one was asked for. Nothing else may stand there."""
-    others = [problem for problem in _said(page) if f"status of {status}" not in problem]
+    others = [problem for problem in page.problems if f"status of {status}" not in problem]
     assert not others, f"the console says {others}"
-    assert _said(page), f"nothing was refused with {status}"
+    assert page.problems, f"nothing was refused with {status}"
     page.problems.clear()

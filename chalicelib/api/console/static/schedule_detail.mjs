@@ -12,7 +12,7 @@ import { may, now, toast, zone } from './state.mjs';
 import { Versions } from './versions.mjs';
 import { Why } from './why.mjs';
 import { inWords } from './words.mjs';
-import { Act, Button, Dialog, Field, Icon, Loading, Status, Tabs, Time, Tree, Trouble, copy, html, useEffect, useLoad, useSig, useState } from './ui.mjs';
+import { Act, Button, Dialog, Field, Icon, Loading, Status, Tabs, Time, Tree, Trouble, copy, html, useEffect, useLayoutEffect, useLoad, useSig, useState } from './ui.mjs';
 
 const TABS = [['overview', 'Overview'], ['ledger', 'Ledger'], ['why', 'Why'], ['versions', 'Versions'], ['json', 'JSON']];
 
@@ -36,7 +36,7 @@ export const ScheduleDetail = ({ id, tab }) => {
     };
   }, [id]);
   const resume = () => post(`/api/v1/schedules/${enc(id)}:resume`).then(again);
-  useEffect(() => bind({
+  useLayoutEffect(() => bind({
     p: () => s && (s.state === 'paused' ? resume().then(() => toast('Resumed.'), (e) => toast(e.message, 'error')) : setDialog('pause')),
     f: () => setDialog('trigger'), e: () => go({ view: 'schedules', id, tab: 'edit' }), Escape: () => go({ view: 'schedules' }),
   }), [s]);

@@ -10,7 +10,7 @@ import { ScheduleForm } from './schedule_form.mjs';
 import { Sparkline } from './sparkline.mjs';
 import { may, toast } from './state.mjs';
 import { inWords } from './words.mjs';
-import { Ago, Button, Dialog, Empty, Field, Loading, Pills, Shape, Trouble, html, useEffect, useEvery, useRef, useSig, useState } from './ui.mjs';
+import { Ago, Button, Dialog, Empty, Field, Loading, Pills, Shape, Trouble, html, useEffect, useEvery, useLayoutEffect, useRef, useSig, useState } from './ui.mjs';
 
 const REFRESH_MS = 5000;
 const AT_ONCE = 3; // lists of runs asked for at the same time
@@ -113,7 +113,7 @@ const ScheduleList = () => {
   }, [text]);
   const low = (at.query.q || '').toLowerCase();
   const shown = state.items.filter((s) => !low || `${s.name || ''} ${s.id} ${s.expr} ${s.owner} ${s.type} ${s.tags.join(' ')}`.toLowerCase().includes(low));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const step = (by) => () => setCursor((c) => Math.max(0, Math.min(shown.length - 1, c + by)));
     const open = () => shown[cursor] && go({ view: 'schedules', id: shown[cursor].id });
     return bind({ '/': () => search.current?.focus(), j: step(1), k: step(-1), ArrowDown: step(1), ArrowUp: step(-1), Enter: open, o: open });

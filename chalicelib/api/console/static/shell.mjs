@@ -6,7 +6,7 @@ import { HELP, bind } from './keyboard.mjs';
 import { go, href, route } from './router.mjs';
 import { signIn, signInAtIssuer, signOut } from './session.mjs';
 import { announced, figures, keep, live, may, session, theme, toast, zone } from './state.mjs';
-import { Act, Button, Dialog, Field, Icon, Shape, Time, Toasts, html, useEffect, useEvery, useSig, useState } from './ui.mjs';
+import { Act, Button, Dialog, Field, Icon, Shape, Time, Toasts, html, useEffect, useEvery, useLayoutEffect, useSig, useState } from './ui.mjs';
 
 const FIGURES_MS = 5000;
 export const VIEWS = [
@@ -115,7 +115,7 @@ export const Shell = ({ children }) => {
   const chosenZone = useSig(zone);
   const [help, setHelp] = useState(false);
   const views = VIEWS.filter(([, , , needs]) => !needs || (s.permissions ? may(needs) : s.admin));
-  useEffect(() => {
+  useLayoutEffect(() => {
     const to = (view) => () => {
       go({ view });
       document.querySelector('main')?.focus();

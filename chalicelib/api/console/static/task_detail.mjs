@@ -9,7 +9,7 @@ import { may as allowed, toast, zone } from './state.mjs';
 import { rows } from './tasks.mjs';
 import { withTerm } from './query.mjs';
 import { Why } from './why.mjs';
-import { Act, Button, Dialog, Icon, Loading, Shape, Status, Time, Tree, Trouble, copy, html, statusWord, useEffect, useLoad, useRef, useSig, useState } from './ui.mjs';
+import { Act, Button, Dialog, Icon, Loading, Shape, Status, Time, Tree, Trouble, copy, html, statusWord, useEffect, useLayoutEffect, useLoad, useRef, useSig, useState } from './ui.mjs';
 
 const RETRIABLE = ['failed', 'timeout', 'missed', 'cancelled', 'skipped'];
 const OPEN = ['pending', 'in_progress'];
@@ -40,7 +40,8 @@ export const TaskDetail = ({ id, onClose }) => {
     await call('DELETE', `/api/tasks/${enc(id)}`);
     again();
   };
-  useEffect(() => {
+  // At once with what is shown: a key pressed then must not find nothing.
+  useLayoutEffect(() => {
     const quietly = (act, done) => () => act().then(() => toast(done), (e) => toast(e.message, 'error'));
     const may = (states, act) => () => task && states.includes(task.status) && act();
     return bind({

@@ -11,7 +11,7 @@ import { amend, go, route } from './router.mjs';
 import { COLUMNS, ROWS_MAX, Rows } from './rows.mjs';
 import { announce, live, may } from './state.mjs';
 import { TaskDetail } from './task_detail.mjs';
-import { Ago, Button, Empty, Shape, Status, Trouble, html, statusWord, useEffect, useRef, useSig, useState } from './ui.mjs';
+import { Ago, Button, Empty, Shape, Status, Trouble, html, statusWord, useEffect, useLayoutEffect, useRef, useSig, useState } from './ui.mjs';
 
 export const rows = new Rows();
 // For tests and for support: what the list holds.
@@ -67,7 +67,7 @@ export const Tasks = () => {
   useEffect(() => {
     if (rows.list.length && (rows.sort.column !== sort.column || rows.sort.descending !== sort.descending)) rows.order(sort);
   }, [at.query.sort]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     rows.held = () => rows.list.length > 0 && (performance.now() - pointedMs.current < POINTING_MS || (grid.current && grid.current.scrollTop > 0) || (document.activeElement === grid.current && Boolean(route.peek().id)));
     const stop = listen((news) => {
       if (news.reset) rows.begin(rows.query, rows.sort);
