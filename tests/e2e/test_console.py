@@ -385,6 +385,7 @@ def test_signing_in_is_asked_for_where_the_service_asks(
     guarded.start()
     page = browser.page(f"http://127.0.0.1:{guarded.http_port}/console#/keys")
     page.wait_text("Sign in to ChronoWatch")
+    shoot(page, "signin")
     page.fill("#token", "cw_wrong")
     page.button("Sign in")
     page.wait("Boolean(document.querySelector('.wrong-why')?.innerText)")
@@ -403,6 +404,14 @@ def test_signing_in_is_asked_for_where_the_service_asks(
     )
     page.button("Sign out")
     page.wait_text("Sign in to ChronoWatch")
-    assert page.run("sessionStorage.length") == 0
+    wanted = {"name": "reader", "roles": ["viewer"]}
+    reader = guarded.call("POST", "/api/v1/keys", wanted, {"authorization": f"Bearer {key}"})[1]["key"]
+    page.fill("#token", reader)
+    page.button("Sign in")
+    page.run("location.hash = '#/schedules'")
+    page.wait("document.querySelector('h1')?.innerText === 'Schedules'")
+    offered = page.text()
+    for text in ("New schedule", "By tag", "Pause the queue", "Audit", "Keys"):
+        assert text not in offered, "what a reader may not do"
     check_clean(page, allowed=["401"])
     page.close()
