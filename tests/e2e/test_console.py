@@ -406,9 +406,9 @@ def test_signing_in_is_asked_for_where_the_service_asks(
     page.wait_text("Sign in to ChronoWatch")
     wanted = {"name": "reader", "roles": ["viewer"]}
     reader = guarded.call("POST", "/api/v1/keys", wanted, {"authorization": f"Bearer {key}"})[1]["key"]
+    page.run("location.hash = '#/schedules'")
     page.fill("#token", reader)
     page.button("Sign in")
-    page.run("location.hash = '#/schedules'")
     page.wait("document.querySelector('h1')?.innerText === 'Schedules'")
     offered = page.text()
     for text in ("New schedule", "By tag", "Pause the queue", "Audit", "Keys"):
