@@ -1,8 +1,8 @@
 """Sealed cookies: AES-256-GCM under a key derived from the deployment's secret, so that instances share sessions.
 
 On https the names begin with ``__Host-``. The browser takes such a cookie only with Secure and Path=/, and without
-Domain, so that no other host can plant one. Browsers refuse these names on plain http, where loopback is served: there they
-are plain.
+Domain, so that no other host can plant one. Browsers refuse these names on plain http, where loopback is served: there
+they are plain.
 """
 
 from __future__ import annotations

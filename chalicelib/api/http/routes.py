@@ -21,7 +21,7 @@ from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
-from chalicelib.api.schedules import bulk, explain, files
+from chalicelib.api.schedules import bulk, explain, files, outlook
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
@@ -41,6 +41,7 @@ def table() -> Table:
     operations += bulk.operations()
     operations += files.operations()
     operations += explain.operations()
+    operations += outlook.operations()
     operations += job_operations()
     operations += execution_operations()
     operations += bulk_jobs.operations()
