@@ -213,7 +213,16 @@ def test_a_schedule_shows_what_was_owed_and_is_paused_and_filled_back(
     page.wait(f"Boolean(document.querySelector(`.sched[data-id='{made['id']}'] .spark rect.b-completed`))")
     page.run("location.hash = '#/upcoming'")
     page.wait("document.querySelectorAll('.lanes li').length > 0")
-    page.run("location.hash = '#/schedules/{}/why'".format(made["id"]))
+    server.call("PATCH", f"/api/v1/schedules/{made['id']}", {"sla_ms": 250})
+    page.run(f"location.hash = '#/schedules/{made['id']}/versions'")
+    page.wait("document.querySelector('.diff b')?.innerText === 'sla_ms'")
+    page.click("document.querySelectorAll('.version-list button')[1]")
+    page.button("Revert to this version")
+    wait_for(
+        "the version before to be in force again",
+        lambda: server.call("GET", f"/api/v1/schedules/{made['id']}")[1]["sla_ms"] == made["sla_ms"],
+    )
+    page.run(f"location.hash = '#/schedules/{made['id']}/why'")
     page.wait_text("Version in force")
     server.call("DELETE", f"/api/v1/schedules/{made['id']}")
 
