@@ -21,6 +21,7 @@ from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
-    from chalicelib.ports.sessions import Sessions
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -161,13 +161,13 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws.work_queue import SqsQueue
     from chalicelib.adapters.dynamodb.stores import open_stores
     from chalicelib.adapters.machine.hlc_clock import HlcClock
+    from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
     from chalicelib.adapters.machine.zone_data import zone_data_version
 
     own_clock = SystemClock()
-    among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
@@ -216,7 +216,7 @@ def build(chosen: Settings) -> Services:
         clock=own_clock,
         ids=ids,
         tasks=SystemTasks(own_clock),
-        signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
+        signals=(LoopbackSignals if chosen.loopback and not chosen.on_lambda else ThreadSignals)(own_clock.now_ms),
         time_sources=time_sources,
     )
     secrets = _secrets(chosen, own_clock, clients)
@@ -231,8 +231,9 @@ def build(chosen: Settings) -> Services:
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
-        _sessions(chosen, own_clock),
+        lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
+        rego=_rego(own_clock),
     )
 
 
@@ -329,12 +330,15 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
     return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
 
 
-def _sessions(chosen: Settings, own_clock: SystemClock) -> Sessions:
-    from chalicelib.adapters.identity.lazy_sessions import lazy_sessions
+def _rego(own_clock: SystemClock) -> RegoEngine:
+    from chalicelib.adapters.machine.lazy import Lazy
 
-    secret = chosen.required_page_token_secret
-    made: Sessions = lazy_sessions(chosen.sessions, chosen.jwt, secret, authenticator, own_clock)
-    return made
+    def made() -> RegoEngine:
+        from chalicelib.adapters.policies.rego import RegoProcess
+
+        return RegoProcess(lambda: own_clock.read().monotonic_nanos / 1e9)
+
+    return Lazy(made)
 
 
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:

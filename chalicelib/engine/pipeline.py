@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS, RUNNING_MARK_MS, UNKNOWN_VERSION_GRACE_MS
+from chalicelib.core.executions.limits import RECHECK_KEPT_MS, UNKNOWN_VERSION_GRACE_MS
 from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
-RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 
 
 class _Job(NamedTuple):

@@ -28,7 +28,9 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
+from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.sessions import NoSessions, Sessions
 from chalicelib.ports.signals import Signals
@@ -159,6 +161,8 @@ class Services(Struct, frozen=True):
     sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
+    decisions: DecisionBook = NoDecisionBook()
+    rego: RegoEngine = NoRego()
 
 
 def assemble(
@@ -174,6 +178,7 @@ def assemble(
     sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
+    rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -194,4 +199,5 @@ def assemble(
         sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
+        rego=rego,
     )

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from chalicelib.core.errors import InvalidField, TooMany
+from chalicelib.core.executions.limits import RECHECK_KEPT_MS
 from chalicelib.core.queues import queue_state
 from chalicelib.core.queues.queue_state import ACTIVE, QueueState
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
 from chalicelib.engine import queue_pause
-from chalicelib.engine.pipeline import RECHECK_KEPT_MS
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 from chalicelib.process.limits import HOLD_RECHECK_MS

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
-from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
 from chalicelib.core.executions.execution import (
     ID_PATTERN,
@@ -140,6 +140,7 @@ class ExecutionView(msgspec.Struct, kw_only=True):
     error: Opt[str] = UNSET
     trace_url: Opt[str] = UNSET
     held: Opt[HeldView] = UNSET
+    warnings: PolicyWarnings = UNSET
 
 
 class ExecutionList(msgspec.Struct):

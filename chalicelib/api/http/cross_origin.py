@@ -8,8 +8,18 @@ from urllib.parse import urlsplit
 
 from chalicelib.core.errors import Forbidden
 from chalicelib.core.security.caller import Caller
+from chalicelib.ports.services import Services
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def shown(headers: Mapping[str, str], services: Callable[[], Services]) -> str | None:
+    """What a call shows of its caller: its own header, or what its session's cookie holds."""
+    given, cookies = headers.get("authorization"), headers.get("cookie")
+    if given is not None or cookies is None:
+        return given
+    token = services().sessions.token_of(cookies)
+    return None if token is None else f"Bearer {token}"
 
 
 def check(method: str, headers: Mapping[str, str], caller: Caller, own_origin: Callable[[], str | None]) -> None:

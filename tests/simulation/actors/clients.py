@@ -14,6 +14,7 @@ from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import backfill, executions, queues, schedules
 from tests.simulation import claims
+from tests.simulation.actors import freezer
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 from tests.simulation.world import World
 
@@ -111,6 +112,10 @@ class Clients:
             self.call("queue_pause", key, {}, lambda s: queues.pause(s, CALLER), done)
         elif kind == "queue_resume":
             self.resume_queue(key, done)
+        elif kind == freezer.FREEZE:
+            self.call(kind, key, {}, freezer.freeze, done)
+        elif kind == freezer.THAW:
+            self.call(kind, key, {}, freezer.thaw, done)
         elif kind == "burst":
             self._burst(op, key)
         else:

@@ -28,6 +28,7 @@ from tests.simulation.checkers import (
     paced,
     progress,
     queue_pauses,
+    ruled,
     runs,
     shards,
     silences,
@@ -60,6 +61,7 @@ FIRINGS = (
     paced,
     hidden,
     queue_pauses,
+    ruled,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
