@@ -50,12 +50,11 @@ KEYS: Mapping[str, tuple[str, int]] = {
     "Enter": ("\r", 13), "Escape": ("", 27), "Tab": ("", 9), "ArrowDown": ("", 40), "ArrowUp": ("", 38),
     "Home": ("", 36), "End": ("", 35), "PageDown": ("", 34), "PageUp": ("", 33), "Backspace": ("", 8), " ": (" ", 32),
 }  # fmt: skip
+_TASKS = "disabled-by-default-devtools.timeline"
 # Runs before any script of the page.
 _WATCH = """
-globalThis.__seen = { csp: [], long: [] };
+globalThis.__seen = { csp: [] };
 addEventListener('securitypolicyviolation', (e) => __seen.csp.push(`${e.violatedDirective} ${e.blockedURI}`));
-new PerformanceObserver((list) => { for (const e of list.getEntries()) __seen.long.push([e.startTime, e.duration]); })
-  .observe({ type: 'longtask', buffered: true });
 """
 
 # A field of text is selected, so that it can be typed over; what is picked and not typed is set.
@@ -183,6 +182,8 @@ class Page:
         self.problems: list[str] = []
         self.requests: list[str] = []
         self._answering: Callable[[Json], Json | None] | None = None
+        self._traced: list[Json] = []
+        self._trace_ended = threading.Event()
 
     def begin(self, width: int, height: int) -> None:
         """Watch it from the very beginning."""
@@ -211,6 +212,10 @@ class Page:
             self.requests.append(params["request"]["url"])
         elif method == "Fetch.requestPaused":
             self._answer(params)
+        elif method == "Tracing.dataCollected":
+            self._traced += params["value"]
+        elif method == "Tracing.tracingComplete":
+            self._trace_ended.set()
 
     def _answer(self, params: Json) -> None:
         answer = None if self._answering is None else self._answering(params["request"])
@@ -330,9 +335,24 @@ class Page:
         found: list[str] = self.run("__seen.csp")
         return found
 
-    def longest_task_ms(self, since_ms: float = 0.0) -> float:
-        """The longest time that the page was not at hand, since an instant of its own clock."""
-        return float(self.run(f"Math.max(0, ...__seen.long.filter(([at]) => at >= {since_ms}).map(([, ms]) => ms))"))
+    @contextlib.contextmanager
+    def watched(self, longest: list[float]) -> Iterator[None]:
+        """Add to ``longest`` how long the page's longest task computes within a block, in milliseconds.
+
+        It is the time on a processor: on a machine that others use too, what passes meanwhile says little of the page.
+        """
+        self._traced, self._trace_ended = [], threading.Event()
+        chosen = {"includedCategories": [_TASKS], "excludedCategories": ["*"]}
+        self.call("Tracing.start", traceConfig=chosen, transferMode="ReportEvents")
+        try:
+            yield
+        finally:
+            self.call("Tracing.end")
+            assert self._trace_ended.wait(CALL_TIMEOUT_S), "the trace did not end"
+        pages = {e["tid"] for e in self._traced if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"}
+        tasks = [e["tdur"] / 1000 for e in self._traced if e["name"] == "RunTask" and e["tid"] in pages and "tdur" in e]
+        assert tasks, "no task of the page was seen"
+        longest.append(max(tasks))
 
     def close(self) -> None:
         """Close the tab."""

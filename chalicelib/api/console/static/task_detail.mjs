@@ -65,7 +65,7 @@ export const TaskDetail = ({ id, onClose }) => {
           <${Button} icon="help" aria-expanded=${why} onClick=${() => setWhy(!why)}>Why?<//>
         </div>
       </div>
-      ${why && html`<${Why} scheduleId=${task.schedule_id} atMs=${task.firing_time_unix_ms} />`}
+      ${why && html`<${Why} scheduleId=${task.schedule_id} atMs=${task.firing_time_unix_ms} asked=${id.endsWith('-m')} />`}
       <dl class="facts">
         <div><dt>Due</dt><dd><${Time} ms=${task.firing_time_unix_ms} exact=${true} /></dd></div>
         <div><dt>Lateness</dt><dd class=${task.late ? 'warn' : ''}>${duration(task.lateness_ms)}${task.late ? ', late' : ''}</dd></div>

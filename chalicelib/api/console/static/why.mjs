@@ -25,14 +25,14 @@ const WORDS = {
   queue_paused: 'The queue is paused',
 };
 
-export const Why = ({ scheduleId, atMs }) => {
+export const Why = ({ scheduleId, atMs, asked = false }) => {
   const { value, error, loading, again } = useLoad((signal) => get(`/api/v1/schedules/${enc(scheduleId)}:explain`, { at_unix_ms: atMs }, { signal }), [scheduleId, atMs]);
   return html`<section class="why" aria-label="Why" aria-busy=${loading}>
     <h3>Why</h3>
     ${error && html`<${Trouble} error=${error} again=${again} />`}
     ${loading && !value && html`<${Loading} lines="2" />`}
     ${value && html`
-      <p>${value.owed ? html`A run was <b>owed</b> at this instant` : html`<b>No run was owed</b> at this instant`}${value.outcome ? html`; it ended <b>${statusWord(value.outcome)}</b>` : ''}.</p>
+      <p>${value.owed ? html`A run was <b>owed</b> at this instant` : asked ? html`<b>Somebody asked for this run</b>; the schedule itself owes none at this instant` : html`<b>No run was owed</b> at this instant`}${value.outcome ? html`; it ended <b>${statusWord(value.outcome)}</b>` : ''}.</p>
       <ol class="reasons">${value.reasons.map((reason) => html`<li key=${reason.code}><${Shape} status=${value.outcome || (value.owed ? 'pending' : 'skipped')} /><div><b>${WORDS[reason.code] || reason.code.replace(/_/g, ' ')}</b> <code class="dim">${reason.code}</code><p>${reason.detail}</p></div></li>`)}</ol>
       <p class="dim">${value.version ? html`Version in force <code>${value.version}</code>. ` : ''}${value.next_run_unix_ms ? html`Next run <${Time} ms=${value.next_run_unix_ms} />` : 'No further run.'}</p>`}
   </section>`;
