@@ -127,16 +127,12 @@ const Trigger = ({ s, onClose }) => {
 
 const Pause = ({ s, onClose, done }) => {
   const [note, setNote] = useState('');
-  const [until, setUntil] = useState('');
   const pause = async () => {
-    const body = note.trim() ? { note: note.trim() } : {};
-    if (until) body.until_unix_ms = instantOf(until, s.timezone);
-    await post(`/api/v1/schedules/${enc(s.id)}:pause`, body);
+    await post(`/api/v1/schedules/${enc(s.id)}:pause`, note.trim() ? { note: note.trim() } : {});
     done();
   };
   return html`<${Dialog} title="Pause the schedule" onClose=${onClose}><p>Nothing fires for the time of the pause, and nothing of it is caught up.</p>
     <${Field} label="Why (optional)" id="pause-note" hint="Shown to those who find it paused."><input id="pause-note" maxlength="500" value=${note} onInput=${(e) => setNote(e.target.value)} /><//>
-    <${Field} label=${`Until (optional, ${s.timezone})`} id="pause-until" hint="Left empty: until somebody resumes it."><input id="pause-until" type="datetime-local" value=${until} onInput=${(e) => setUntil(e.target.value)} /><//>
     <footer><${Button} onClick=${onClose}>Not now<//><${Act} kind="primary" icon="pause" act=${pause} done="Paused.">Pause<//></footer><//>`;
 };
 
