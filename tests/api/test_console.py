@@ -105,6 +105,7 @@ def test_every_change_of_a_file_is_another_release(tmp_path: Path) -> None:
     assert read_release(tmp_path).name != first
 
 
-def test_all_of_it_is_small() -> None:
-    total = sum(len(gzip.compress(path.read_bytes(), 9)) for path in STATIC.iterdir())
+def test_what_the_page_loads_is_small() -> None:
+    loaded = [path for path in STATIC.iterdir() if path.suffix != ".txt"]  # the licences are read on demand
+    total = sum(len(gzip.compress(path.read_bytes(), 9)) for path in loaded)
     assert total <= TOTAL_MAX_BYTES, f"{total} bytes compressed"
