@@ -84,7 +84,6 @@ def operations() -> list[Operation]:
             answer_headers=_SETS,
             description="The credential is sealed in a cookie (`HttpOnly`, `SameSite=Strict`), and judged at each call "
             "as if that had sent it. It is `__Host-chrono_session` on https, `chrono_session` on plain http.",
-            example={"token": "cw_q3K8fT2aQd0mZc5RrVxYb7NnLhWs4PjGt1Ee6uUiOo"},
         ),
         Operation(
             method="DELETE",
