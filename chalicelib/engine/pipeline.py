@@ -31,11 +31,13 @@ from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claims, Item, Leased, execution_of
 from chalicelib.engine.dispatch import admission, in_flight, send
 from chalicelib.engine.dispatch.call import TargetCall
+from chalicelib.engine.dispatch.hand_back import leave_to_others
 from chalicelib.engine.overlap_slot import take_slot
 from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
 from chalicelib.ports.tasks import Handle
+from chalicelib.process.waiting_room import WaitingGroup
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
+AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
 
 
 class _Job(NamedTuple):
@@ -88,14 +91,44 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
     for ready in prepare_all(s, claims.claimed):  # prepare
         groups[ready.claimed.due_ms].append(ready)
     ahead_ms = s.process.recheck_latency.ahead_ms
+    waiting = [s.process.waiting_room.enter(due_ms, group) for due_ms, group in sorted(groups.items())]
     jobs = [  # wait
-        _Job(s.tasks.at(due_ms - ahead_ms, partial(_fire, s, due_ms, group)), _executions(group))
-        for due_ms, group in sorted(groups.items())
+        _Job(s.tasks.at(each.due_ms - ahead_ms, partial(_fire_unless_left, s, each)), _executions(each.group))
+        for each in waiting
     ]
     for _, cancelled in claims.notices:
         handle = s.tasks.start(partial(cancel_notices.notify, s, cancelled))
         jobs.append(_Job(handle, frozenset({cancelled.key})))
     return jobs
+
+
+def leave(s: Services) -> bool:
+    """This process is about to end: give away the claims whose instants are not at hand. True when nothing is under way
+    here any more. To be called again until then, since a message that had just come may still be claimed."""
+    away = s.process.waiting_room.take_away(s.clock.now_ms() + AT_HAND_MS)
+    try:
+        leave_to_others(s, [ready for waiting in away for ready in waiting.group])
+    except Unavailable as problem:
+        log.warning("%d instants are taken over only when their leases end: %s", len(away), problem)
+    else:
+        for waiting in away:
+            waiting.is_given = True
+    return s.process.waiting_room.is_empty
+
+
+def _fire_unless_left(s: Services, waiting: WaitingGroup[Sequence[Ready]]) -> None:
+    """Deliver a group, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
+
+    So it does when the group could not be given. Some of it may have been: it is not sent here, and comes again.
+    """
+    room = s.process.waiting_room
+    if room.begin(waiting):
+        try:
+            _fire(s, waiting.due_ms, waiting.group)
+        finally:
+            room.end(waiting)
+    elif not waiting.is_given:
+        raise Unavailable("could not be given to others when this process left")
 
 
 def _executions(group: Sequence[Ready]) -> frozenset[ExecutionKey]:

@@ -23,7 +23,7 @@ from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
-from chalicelib.core.schedules.limits import TIMEOUT_DEFAULT_MS
+from chalicelib.core.schedules.limits import SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
@@ -68,9 +68,10 @@ class Config(Struct, frozen=True):
     ``ticks`` names the streams that run until an admin switches them; of what one missed, the newest ``tick_catch_up``
     are emitted late.
 
-    ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
-    get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
-    is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
+    ``attempt_timeout_ms``, ``default_sla_ms`` and ``max_attempts`` are what schedules get that do not say. Jobs get
+    ``webhook_timeout_ms``. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit).
+    ``failure_threshold`` is the share of failed executions above which the service counts as degraded.
+    ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
@@ -91,6 +92,7 @@ class Config(Struct, frozen=True):
     secrets: SecretPolicy = STRICTEST
     webhook_timeout_ms: int = WEBHOOK_TIMEOUT_DEFAULT_MS
     attempt_timeout_ms: int = TIMEOUT_DEFAULT_MS
+    default_sla_ms: int = SLA_DEFAULT_MS
     max_attempts: int = 3
     job_limit: int | None = None
     memory_limit_bytes: int | None = None

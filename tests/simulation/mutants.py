@@ -28,6 +28,7 @@ OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
 CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.engine.binding"
 SPANS = "chalicelib.engine.claim_spans"
+HANDED = "chalicelib.process.handed_memory"
 PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
 SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
 CATCH_UP = "chalicelib.core.policies.catch_up"
@@ -165,9 +166,24 @@ MUTANTS: dict[str, Mutant] = {
     # -- queue first, write second
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
-        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)\n", ""),
+        (Edit(SWEEP, "    hand_off(s, [*owed, *(Owed(f.definition, f.state, w.instants) for f, w in planned)], now_ms)\n", "    hand_off(s, owed, now_ms)\n"),
          Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
               "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)  # False"),),
+    ),
+    "moved-on-by-nobody": Mutant(
+        "sweep leaves a schedule to the claim of its only instant, which does not move it on, also when that has passed",
+        (Edit(SWEEP, "if is_next and at_ms > now_ms else None", "if is_next else None"),
+         Edit(CLAIM, "    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or ", "    if "),
+         Edit(CLAIM, "claimed.current.id != firing.version:", "claimed.current.id:"),),
+    ),
+    "moved-on-from-wherever": Mutant(
+        "a claim moves its schedule on, whichever instant that names as its next run",
+        (Edit(CLAIM, "    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or ", "    if len(group) > 1 or claimed.next_run_ms is None or "),
+         Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    return replace(claimed, next_run_ms=window.next_run_ms, run_count=claimed.run_count + 1, queued_ms=firing.at_ms) if"),),
+    ),
+    "moved-on-too-far": Mutant(
+        "a claim moves its schedule on by two runs",
+        (Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    window = replace(window, next_run_ms=window.next_run_ms and definition.compiled().next_after(window.next_run_ms))\n    return replace(claimed.advanced(window), rev=claimed.rev) if"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
@@ -485,7 +501,7 @@ MUTANTS: dict[str, Mutant] = {
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
         (Edit(RESUME, "        follow(s, found, s.process.versions.find(found.version), just_now=False)\n", ""),
-         Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
+         Edit(RECONCILE, " and (not _is_delay(s, e) or chain(s, e))]", "]"),),
     ),
     "chain-runs-two": Mutant(
         "an edit of a DELAY schedule begins a run beside the one in progress",

@@ -82,9 +82,9 @@ class Schedules:
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         fault = self._gate.enter("collect")
-        found = self._inner.collect(before_ms)
+        found = self._inner.collect(before_ms, tenants)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
