@@ -44,7 +44,7 @@ export const Tasks = () => {
   useSig(rows.changed);
   const grid = useRef();
   const search = useRef();
-  const pointedMs = useRef(0);
+  const pointedMs = useRef(-Infinity);
   const [text, setText] = useState(at.query.q || '');
   const [bulk, setBulk] = useState(null);
   const [isWide, setWide] = useState(wide());
@@ -124,7 +124,7 @@ export const Tasks = () => {
         ${rows.next && (rows.loadingAll ? html`<${Button} kind="quiet small" onClick=${() => rows.stopAll()}>Stop loading<//>` : html`<${Button} kind="quiet small" onClick=${() => rows.all()}>Load all (up to ${number(ROWS_MAX)})<//>`)}
         <span class="push">${(may('executions:retry') || may('executions:cancel')) && html`<${Button} kind="small" icon="retry" onClick=${() => setBulk('retry')} title="Retry or cancel all that match (b)">Bulk…<//>`}</span>
       </div>
-      <div class="gridbox" onPointerMove=${() => { pointedMs.current = performance.now(); }} onPointerLeave=${() => { pointedMs.current = 0; }}>
+      <div class="gridbox" onPointerMove=${() => { pointedMs.current = performance.now(); }} onPointerLeave=${() => { pointedMs.current = -Infinity; }}>
         ${rows.fresh.length > 0 && html`<button type="button" class="fresh" onClick=${showFresh}>${number(rows.fresh.length)} new · show</button>`}
         ${rows.error && !loaded
           ? html`<${Trouble} error=${rows.error} again=${() => rows.begin(parsed, sort)} />`
