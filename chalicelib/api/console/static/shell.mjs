@@ -128,7 +128,7 @@ export const Shell = ({ children }) => {
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.querySelector('main').focus(); }}>To the content</a>
     <header class="top"><a class="brand" href="#/tasks" aria-label="ChronoWatch, tasks"><${Logo} /><span>ChronoWatch</span></a><${Figures} />
       <div class="top-right"><${QueueControl} />
-        <label class="sr" for="zone">Time zone shown</label><select id="zone" class="slim" value=${chosenZone} onChange=${(e) => { zone.value = e.target.value; keep('zone', e.target.value); }}><option value="browser">Local time</option><option value="UTC">UTC</option></select>
+        <label class="sr" for="zone">Time zone shown</label><select id="zone" class="slim" value=${chosenZone} onChange=${(e) => { zone.value = e.target.value; keep('zone', e.target.value); }}><option value="browser">Local</option><option value="UTC">UTC</option></select>
         <button type="button" class="btn quiet" onClick=${nextTheme} aria-label=${`Colours: ${chosenTheme}`} title="Light, dark or as the system (t)"><${Icon} name="sun" /></button>
         <button type="button" class="btn quiet" onClick=${() => setHelp(true)} aria-label="Keys and help" title="Keys (?)"><${Icon} name="help" /></button>
         ${s.subject !== 'anonymous' && html`<span class="who" title=${s.subject}>${s.subject}</span><button type="button" class="btn small" onClick=${signOut}>Sign out</button>`}
