@@ -58,15 +58,18 @@ class Lock(NamedTuple):
             raise LockFailed(f"{self.name} is not of the present {' and '.join(self.sources)}: run scripts/lock")
 
 
-DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", "requirements-rego.txt"))
+_DEVELOPED_WITH = ("requirements.txt", "requirements-grpc.txt", "requirements-rego.txt")
+DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", *_DEVELOPED_WITH))
 RUNTIME = Lock("requirements.lock", ("requirements.txt",), within=DEVELOPMENT.name)
 # What goes into the Lambda zip.
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
+# What the gRPC server needs beside RUNTIME.
+GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, GRPC, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -71,6 +71,7 @@ class DevServer:
             "CHRONO_HTTP_PORT": str(self.http_port),
             "CHRONO_EMULATOR_PORT": str(self.emulator_port),
             "CHRONO_DATA_DIR": str(self.data_dir),
+            "CHRONO_GRPC_PORT": "off",  # but where a test is about it: one process less to start
         }
         self._printed.parent.mkdir(parents=True, exist_ok=True)
         self._let_go()
