@@ -58,6 +58,7 @@ ELSEWHERE = {
     "POST /api/v1/audit:verify": "tests/api/test_audit.py::test_each_tenant_reads_its_own",
     "POST /api/v1/subjects/{subject_id}:export": "tests/api/test_subjects.py, test_another_tenants_subject_…",
     "POST /api/v1/subjects/{subject_id}:erase": "tests/api/test_subjects.py, test_another_tenants_subject_…",
+    "GET /console/{release}/{file}": "files of the release, the same for all: tests/api/test_console.py",
     "POST /join": "the cluster is the deployment's",
     "GET /api/v1/ticks/{frequency}": "the streams of ticks are the deployment's",
     "POST /api/v1/ticks/{frequency}:enable": "the streams of ticks are the deployment's",

@@ -70,6 +70,8 @@ def test_so_few_are_open_to_all() -> None:
     assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
         "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
         "GET /.well-known/jwks.json",  # public keys
+        "GET /console",  # signing in begins there
+        "GET /console/{release}/{file}",
         "GET /api/session",  # how one can sign in
         "POST /api/session",  # the credential is in the body
         "DELETE /api/session",  # a browser forgets its cookie

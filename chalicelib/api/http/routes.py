@@ -8,6 +8,7 @@ from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.console.operations import operations as console_operations
 from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
@@ -60,5 +61,6 @@ def table() -> Table:
     operations += audit_operations()
     operations += subject_operations()
     operations += webhook_operations()
+    operations += console_operations()
     operations += docs.operations(everything)
     return Table(operations)
