@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 DEPLOYED = "--deployed"
 UNTIL_EOF = "--until-eof"
-CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
+GRPC = "grpc"
+GRPC_PORT = "CHRONO_GRPC_PORT"
+STOP_S = 9.5  # a stop as a whole takes less than ten seconds
+SAVING_S = 3.5  # of which an emulator of our own may need so much
+AFTER_DRAIN_S = 1.0  # what a worker does when its deliveries are over
 RESTART_AFTER_S = 1.0
 READY_TIMEOUT_S = 60.0
 ENDPOINT_TIMEOUT_S = 30.0
@@ -66,7 +70,11 @@ class Supervisor:
         self._stopping = threading.Event()
         self._emulator = None if chosen.endpoint_url else Emulator(self._data, chosen.emulator_port)
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
-        self._env = child_environment(os.environ, chosen, self._endpoint)
+        self._child_stop_s = STOP_S if self._emulator is None else STOP_S - SAVING_S
+        self._env = {
+            **child_environment(settings.environment(), chosen, self._endpoint),
+            "DRAIN_S": str(self._child_stop_s - AFTER_DRAIN_S),
+        }
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
         self._tls = chosen.tls_cert is not None
         self._first_key: str | None = None
@@ -92,6 +100,7 @@ class Supervisor:
             self._start()
             self._greet_admin()
             self._greet()
+            self._serve_grpc()
             self._watch()
         except (CannotStart, EmulatorFailed) as problem:
             if not self._stopping.is_set():
@@ -112,7 +121,7 @@ class Supervisor:
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
         (self._data / "run" / READY).unlink(missing_ok=True)
-        for name in ("server", "worker"):
+        for name in ("server", "worker", GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
@@ -157,7 +166,7 @@ class Supervisor:
         from localdev.deployed import DeployFailed, deploy
 
         try:
-            return deploy(self._clients(), self._data, os.environ, say)
+            return deploy(self._clients(), self._data, settings.environment(), say)
         except (DeployFailed, PackageFailed, VendorFailed) as problem:
             raise CannotStart(str(problem)) from problem
 
@@ -224,6 +233,22 @@ class Supervisor:
         say(f"  curl -s {base}/api/v1/executions{authorization}")
         say("Ctrl-C stops it.")
 
+    def _serve_grpc(self) -> None:
+        """Last, so that what it loads delays no other process. A port that was not asked for gives way to its owner."""
+        host, port = self._chosen.http_host, self._chosen.grpc_port
+        if port is None or self._deployed or self._stopping.is_set():
+            return
+        if not is_free(host, port):
+            if os.environ.get(GRPC_PORT):
+                raise CannotStart(f"{GRPC_PORT}: port {port} is in use; set another, or off")
+            say(f"gRPC is off: port {port} is in use; set {GRPC_PORT} to another")
+            return
+        child = self._child(GRPC)
+        self._children.append(child)
+        child.start(self._env)
+        child.go()
+        say(f"gRPC is served on {_url_host(host)}:{port}")
+
     def _is_ready(self, base: str, key: str | None) -> bool:
         """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""
         return (self._data / "run" / READY).exists() if self._tls else _is_ready(base, key)
@@ -254,7 +279,7 @@ class Supervisor:
                 child.go()
 
     def _stop(self, code: int) -> int:
-        until = time.monotonic() + CHILD_STOP_S
+        until = time.monotonic() + self._child_stop_s
         for child in self._children:
             child.terminate()
         for child in self._children:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,16 +13,17 @@ from typing import Any
 from localdev.processes import run_child
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
-DRAIN_S = 3.0  # how long a stop waits for deliveries under way
+DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the variable of this name says otherwise
 
 _log = logging.getLogger(__name__)
 
 
-def prepare() -> Callable[[threading.Event], None]:
+def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the functions; what is returned feeds them."""
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.engine import pipeline
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed
     from chalicelib.functions.reconcile import audit_minute
@@ -36,7 +38,8 @@ def prepare() -> Callable[[threading.Event], None]:
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
-    warn_on_terminal()
+    if on_terminal:
+        warn_on_terminal()
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
@@ -86,7 +89,8 @@ def prepare() -> Callable[[threading.Event], None]:
         publisher.start(bootstrap.services, stopping)
         stopping.wait()
         rules.leave()
-        left = source.drain(time.monotonic() + DRAIN_S)
+        drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
+        left = source.drain(time.monotonic() + drain_s, lambda: pipeline.leave(bootstrap.services()))
         publisher.publish(bootstrap.services())
         bootstrap.services().tracer.flush()
         if left:

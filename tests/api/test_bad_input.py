@@ -133,6 +133,8 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ScheduleChanges": SCHEDULE,
     "PreviewBody": PREVIEW,
     "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
+    "SignInBody": {"token": [*NOT_TEXT, None, "", "x" * 8193]},
+    "PauseQueueBody": {"note": [*NOT_TEXT, "x" * 257], "until_unix_ms": [*INSTANT, 0, 1]},
     "TriggerBody": {},
     "BackfillBody": {
         "from_unix_ms": [*INSTANT, None, (1795252800001, "to_unix_ms")],

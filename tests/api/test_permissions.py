@@ -16,11 +16,12 @@ READS_BY_POST = {
     "/api/v1/schedules:preview",
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
+    "/api/session",
+    "/api/session/refresh",
     "/api/v1/subjects/{subject_id}:export",
 }  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "queue:pause",
     "workflows:read",
     "workflows:write",
     "workflows:start",
@@ -69,6 +70,14 @@ def test_so_few_are_open_to_all() -> None:
     assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
         "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
         "GET /.well-known/jwks.json",  # public keys
+        "GET /console",  # signing in begins there
+        "GET /console/{release}/{file}",
+        "GET /api/session",  # how one can sign in
+        "POST /api/session",  # the credential is in the body
+        "DELETE /api/session",  # a browser forgets its cookie
+        "POST /api/session/refresh",  # the credential is in the cookie
+        "GET /api/session/begin",  # off to the issuer
+        "GET /api/session/callback",  # the issuer's code is the proof
     }
 
 

@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib import bootstrap
 from chalicelib.adapters.aws.clients import Clients
 from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.api.http.routes import table
 from chalicelib.core.queue_messages import encode
 from chalicelib.core.security.caller import system_caller
+from chalicelib.functions import declare
 from chalicelib.functions.reconcile import audit_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.settings import load
 from chalicelib.usecases.metrics import MetricReader
 from chalicelib.workers import changes, deliver, feed, reconcile, sweep
 from chalicelib.workers.feed import Written
@@ -34,7 +37,7 @@ from tests.kit.targets import Recorder
 
 pytestmark = pytest.mark.emulator
 
-FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed")
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare")
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -52,7 +55,7 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
     ]
     for name in FUNCTIONS
 }
-for name in ("api", "deliver", "sweep", "feed"):
+for name in ("api", "deliver", "sweep", "feed", "declare"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
 for name in ("api", "reconcile"):
     UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
@@ -91,7 +94,7 @@ class Copied:
 
 
 class Cast:
-    """The five functions over one set of tables and one clock, each with clients and a memory of its own."""
+    """The six functions over one set of tables and one clock, each with clients and a memory of its own."""
 
     def __init__(self, endpoint: str, stage: str) -> None:
         self.clock = MovableClock(NOW_MS)
@@ -164,6 +167,7 @@ def play(cast: Cast) -> None:
     _use_the_rest(cast)
     _die_on_the_way(cast, rate)
     _feed_all(cast)
+    _declare(cast)
     MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
@@ -176,6 +180,8 @@ def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
     cast.call("GET", one + "/ledger", **at)
     cast.call("GET", one + "/executions", **at)
     cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
+    cast.call("GET", "/api/v1/upcoming")
+    cast.call("GET", one + "/versions", **at)
     cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
     cast.call("GET", "/api/v1/schedules:export")
     cast.call("GET", "/api/v1/executions", query="limit=10")
@@ -212,6 +218,9 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/roles")
     cast.call("GET", role, role="reader")
     cast.call("DELETE", role, role="reader")
+    cast.call("POST", "/api/admin/queue/pause", {"note": "n"})
+    cast.call("GET", "/api/admin/queue")
+    cast.call("POST", "/api/admin/queue/resume")
     policy = "/api/v1/policies/{policy}"
     rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
     cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})
@@ -264,6 +273,23 @@ def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
         cast.of[name] = replace(cast.of[name], config=replace(cast.of[name].config, zone_data="2026.7"))
     for _ in range(4):
         cast.minute()
+
+
+def _declare(cast: Cast) -> None:
+    """As Terraform does: created, changed, and destroyed twice."""
+    rate = {"name": "declared", "type": "RATE", "expr": "rate:27s", "target": {"type": "log"}}
+    with bootstrap.override(cast.of["declare"], load({"CHRONO_AUTH": "apikey"})):
+        for action, more in (
+            ("create", {}),
+            ("update", {"expr": "rate:26s"}),
+            ("update", {"monitor": {"window_ms": 60_000}, "pause_after_failures": 2}),
+            ("update", {"name": "renamed", "enabled": False}),
+            ("delete", {"name": "renamed"}),
+            ("delete", {}),
+        ):
+            before = {"schedule": rate} if action == "update" else None
+            declare.handle({"schedule": {**rate, **more}, "tf": {"action": action, "prev_input": before}}, None)
+    cast.queued.clear()
 
 
 def _feed_all(cast: Cast) -> None:

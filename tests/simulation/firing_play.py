@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
+from chalicelib.engine import pipeline
 from tests.simulation import checkers, coverage, scenario, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
@@ -20,8 +22,9 @@ from tests.simulation.actors.policy_table import Policies
 from tests.simulation.actors.queue import Mailroom, Queue
 from tests.simulation.actors.rules import MinuteRule
 from tests.simulation.actors.stream import Stream
-from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, Schedules, Ticks
+from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, QueuePauses, Schedules, Ticks
 from tests.simulation.actors.targets import Targets
+from tests.simulation.checkers.queue_pauses import PAUSE
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
@@ -33,6 +36,9 @@ ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by 
 LEASE_EDGE_MS = 2_300  # a claim this close to the end of its lease belongs to a worker that stands still
 LEASE_EDGE_LOOKS = 450
 LEASE_EDGE_LOOK_MS = 200
+LAST_RECEIVED_MS = 2_000  # so long a call may bring messages to a process that was told to stop meanwhile
+DRAIN_MS = 5_000  # how long a stop waits for deliveries under way
+LEAVE_LOOK_MS = 50  # how often a process that stops gives away what it still claims
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
@@ -56,6 +62,7 @@ class Play(WorldFaults):
             cursors=Cursors(gate, self.inner.cursors),
             leases=Leases(gate, self.inner.leases),
             ticks=Ticks(gate, self.inner.ticks),
+            queues=QueuePauses(gate, self.inner.queues),
             policies=Policies(gate, self.inner.policies),
         )
         services: dict[str, Any] = {"stores": stores}
@@ -96,6 +103,7 @@ class Play(WorldFaults):
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
             "message_edge": self._message_late,
+            "clean_stop": self._clean_stop,
             "lease_edge": lambda fault: self._lease_edge(fault, LEASE_EDGE_LOOKS),
             "poison_message": self._poison_message,
             "poison_schedule": self._poison_schedule,
@@ -111,6 +119,29 @@ class Play(WorldFaults):
         self.faults.wrong_most_ms = max(self.faults.wrong_most_ms, abs(instance.clock.wrong_ms))
         if fault.slot % 2:
             self.world.call_at(self.world.now + 40_000 + fault.slot * 9_000, lambda: instance.clock.mend())
+
+    def _clean_stop(self, fault: Fault) -> None:
+        """As ``localdev/worker.py`` stops: what has not begun to be sent is handed back, what has begun goes on for
+        some seconds, and messages that are left then are shown at once."""
+        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        if not instance.alive or instance.leaves_ms is not None:
+            return
+        self.world.hit("fault:clean_stop")
+        self.world.tell(instance.name, "is told to stop")
+        instance.leaves_ms = self.world.now + LAST_RECEIVED_MS
+        self.world.spawn(instance, lambda: self._leave(instance))
+        self.world.call_at(self.world.now + DRAIN_MS, lambda: self._stopped(instance))
+
+    def _leave(self, instance: Any) -> None:
+        while instance.alive:
+            pipeline.leave(instance.services)
+            self.world.pause(LEAVE_LOOK_MS)
+
+    def _stopped(self, instance: Any) -> None:
+        if instance.alive:
+            instance.stopped = True
+            self.world.crash(instance)
+            self.mailroom.left_by(instance)
 
     def _index_lag(self, fault: Fault) -> None:
         self.faults.lag_ms = fault.amount_ms
@@ -179,6 +210,12 @@ class Play(WorldFaults):
         self.fleet.mend_clocks()
         self.resting_since_ms = world.now
         world.resting = True
+        self._resume_queue()
+
+    def _resume_queue(self) -> None:
+        """A pause that nobody ended, or whose end got no answer, ends here."""
+        if any(op.kind == PAUSE for op in self.world.record.operations):
+            self.clients.resume_queue(Key("default", "queue"), must=True)
 
     def _minute(self) -> None:
         """Called once a minute: close what has shown that it lives, and end the world when all is quiet."""
@@ -264,8 +301,8 @@ class Play(WorldFaults):
             world.close(self.fleet.all)
             if collecting:
                 gc.enable()
-        plan, parts = _plan_line(self.scenario), self._parts()
-        return Played(world.seed, problems, world.hits, story, world.start_ms, [plan], parts, world.steps)
+        plan = partial(_plan_line, self.scenario)
+        return Played(world.seed, problems, world.hits, story, world.start_ms, plan, self._parts, world.steps)
 
     def _parts(self) -> dict[str, str]:
         """Everything that can be left out and is not, with a line for the story."""

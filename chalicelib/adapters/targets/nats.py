@@ -30,7 +30,7 @@ class NatsSender(BrokerSender):
 
     max_batch = KIND.max_batch
     ports = PORTS
-    secret_fields = ("username", "password", "token", "nkey_seed", "credentials")
+    secret_fields = ("username", "password", "token")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -92,12 +92,7 @@ class _NatsLink:
             "user": credentials.get("username"),
             "password": credentials.get("password"),
             "token": credentials.get("token"),
-            "nkeys_seed_str": credentials.get("nkey_seed"),
         }
-        if text := credentials.get("credentials"):
-            from nats.aio.client import RawCredentials
-
-            known["user_credentials"] = RawCredentials(text)
         options = {name: value for name, value in known.items() if value is not None}
         if tls is not None:
             options |= {"tls": tls, "tls_hostname": peer.host}

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from chalicelib import VERSION
+from chalicelib.api.console.schemas import ConsoleFileName, ConsoleReleaseName
 from chalicelib.api.executions.schemas import ExecutionId
 from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Operation
@@ -53,6 +54,8 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "frequency": Frequency,
     "role": RoleName,
     "policy": PolicyName,
+    "release": ConsoleReleaseName,
+    "file": ConsoleFileName,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -239,6 +242,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     JSON: {"type": "object"},
     YAML: {},
     "text/html": {"type": "string"},
+    "text/javascript": {"type": "string"},
     "text/plain": {"type": "string"},
     "text/event-stream": {"type": "string"},
     "text/x-ndjson": {"type": "string"},

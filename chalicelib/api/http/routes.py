@@ -8,6 +8,7 @@ from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.console.operations import operations as console_operations
 from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
@@ -18,9 +19,11 @@ from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
+from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
-from chalicelib.api.schedules import bulk, explain, files
+from chalicelib.api.schedules import bulk, explain, files, outlook
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
@@ -38,6 +41,7 @@ def table() -> Table:
     operations += bulk.operations()
     operations += files.operations()
     operations += explain.operations()
+    operations += outlook.operations()
     operations += job_operations()
     operations += execution_operations()
     operations += bulk_jobs.operations()
@@ -51,9 +55,12 @@ def table() -> Table:
     operations += cluster_operations()
     operations += metric_operations()
     operations += role_operations()
+    operations += queue_operations()
+    operations += session_operations()
     operations += policy_operations()
     operations += audit_operations()
     operations += subject_operations()
     operations += webhook_operations()
+    operations += console_operations()
     operations += docs.operations(everything)
     return Table(operations)

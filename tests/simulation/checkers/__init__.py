@@ -14,6 +14,7 @@ from tests.simulation.checkers import (
     delays,
     doubts,
     durable,
+    failover,
     failures,
     fencing,
     hidden,
@@ -27,6 +28,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    queue_pauses,
     ruled,
     runs,
     shards,
@@ -59,6 +61,8 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    failover,
+    queue_pauses,
     ruled,
 )
 LEASES = (leases, shards, stamps)
