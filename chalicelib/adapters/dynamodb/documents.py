@@ -1,7 +1,7 @@
 """How records lie in DynamoDB: keys, and the ``doc`` attribute, compact JSON without what the key says already.
 
 An update is billed by the size of the whole item, in steps of 1 KB: names are short, and defaults are left out. A
-document of an older release decodes with the defaults of what it lacks. Unknown names are ignored: two releases may run.
+document of an older release decodes with the defaults of what it lacks. Unknown names are ignored, so two may run.
 """
 
 from __future__ import annotations
