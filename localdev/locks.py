@@ -58,14 +58,16 @@ class Lock(NamedTuple):
             raise LockFailed(f"{self.name} is not of the present {' and '.join(self.sources)}: run scripts/lock")
 
 
-DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt"))
+DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", "requirements-workflows.txt"))
 RUNTIME = Lock("requirements.lock", ("requirements.txt",), within=DEVELOPMENT.name)
 # What goes into the Lambda zip.
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
+# What only the functions of workflows need.
+WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, WORKFLOWS, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:
