@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
+    from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+    from chalicelib.ports.workflow_steps import WorkflowParts
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -231,6 +233,7 @@ def build(chosen: Settings) -> Services:
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         *_audit_proofs(chosen, clients),
+        _workflow_parts(chosen, own_clock, clients, secrets),
     )
 
 
@@ -339,6 +342,29 @@ def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore |
     )
 
 
+def _workflow_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> WorkflowParts:
+    """What steps of workflows need: each engine is loaded by the first expression or script that it is given."""
+    from chalicelib.adapters.aws.clients import resource_name
+    from chalicelib.adapters.aws.work_queue import SqsQueue
+    from chalicelib.adapters.machine.lazy import Lazy
+    from chalicelib.ports.workflow_steps import WorkflowParts
+
+    def expressions() -> Any:
+        return import_module("chalicelib.adapters.workflows.cel_expressions").CelExpressions()
+
+    def scripts() -> Any:
+        return import_module("chalicelib.adapters.workflows.sandboxed_scripts").make()
+
+    def calls() -> Any:
+        return import_module("chalicelib.adapters.workflows.http_calls").make(
+            _target_parts(chosen, own_clock, clients, secrets)
+        )
+
+    names = [resource_name(chosen.stage, part) for part in ("steps", "dead")]
+    queue = SqsQueue(clients.factory("sqs"), *names)
+    return WorkflowParts(queue, Lazy(expressions), Lazy(calls), Lazy(scripts))
+
+
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
     if chosen.secrets.signing_key is None:
         return NoWebhookKeys()
@@ -351,9 +377,19 @@ def _target_makers(
     chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
 ) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
+    parts = _target_parts(chosen, own_clock, clients, secrets)
+
+    def make(module: str) -> Target:
+        made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
+        return made
+
+    return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
+
+
+def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> TargetParts:
     from chalicelib.adapters.targets.target_parts import TargetParts
 
-    parts = TargetParts(
+    return TargetParts(
         client=lambda service: clients.factory(service, TARGET_READ_TIMEOUT_S),
         now_ms=own_clock.now_ms,
         monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
@@ -363,12 +399,6 @@ def _target_makers(
         secret_policy=_secret_policy(chosen),
         service_key=chosen.secrets.signing_key,
     )
-
-    def make(module: str) -> Target:
-        made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
-        return made
-
-    return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
 def _prepare_process(chosen: Settings) -> None:

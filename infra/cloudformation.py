@@ -38,7 +38,7 @@ _DOMAIN_PARAMETERS = {
     },
     TRUSTSTORE_VERSION: {"Type": "String", "Default": "", "Description": "The version of that object; empty: the last"},
 }
-WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed")
+WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed", "Workflow")
 API = "APIHandler"
 API_HANDLER = "chalicelib.functions.api.handle"
 FEED_BATCH_WINDOW_S = 1  # how much later a subscriber may hear of a change, so that a batch has more of them
@@ -97,7 +97,8 @@ def complete(template: Json, state: State) -> Json:
         _name_function(resources, name, state)
     resources[API]["Properties"]["Handler"] = API_HANDLER
     resources[API]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {"Ref": SECRET_PARAMETER}
-    _feed_from_queue(resources["Deliver"])
+    _feed_from_queue(resources["Deliver"], "WorkQueue")
+    _feed_from_queue(resources["Workflow"], "StepsQueue")
     _feed_from_streams(resources["Feed"])
     _open_gateway(resources["RestAPI"]["Properties"])
     resources.update(_domain())
@@ -207,10 +208,10 @@ def _name_function(resources: Json, logical: str, state: State) -> None:
     }
 
 
-def _feed_from_queue(function: Json) -> None:
+def _feed_from_queue(function: Json, queue: str) -> None:
     (source,) = function["Properties"]["Events"].values()
     source["Properties"].update(
-        {"Queue": {"Fn::GetAtt": ["WorkQueue", "Arn"]}, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+        {"Queue": {"Fn::GetAtt": [queue, "Arn"]}, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from localdev.processes import run_child
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
+STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
 DRAIN_S = 3.0  # how long a stop waits for deliveries under way
 
 _log = logging.getLogger(__name__)
@@ -23,8 +24,8 @@ def prepare() -> Callable[[threading.Event], None]:
     from chalicelib.adapters.aws import telemetry
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.engine.shards import SWEEP
-    from chalicelib.functions import deliver, feed
-    from chalicelib.functions.reconcile import audit_minute
+    from chalicelib.functions import deliver, feed, workflow
+    from chalicelib.functions.reconcile import audit_minute, workflow_minute
     from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
     from infra import state
@@ -50,6 +51,7 @@ def prepare() -> Callable[[threading.Event], None]:
         def each_minute(s: Services) -> None:
             sweep.prepare(s)
             audit_minute(s)
+            workflow_minute(s)
 
         rules = ShardRules(bootstrap.services, works, each_minute, stopping)
         rules.start()
@@ -83,10 +85,23 @@ def prepare() -> Callable[[threading.Event], None]:
             stopping=stopping,
         )
         source.start()
+        steps = resources.queue("steps")
+        step_source = SqsSource(
+            sqs,
+            sqs.get_queue_url(QueueName=steps.name)["QueueUrl"],
+            f"arn:aws:sqs:{chosen.region}:000000000000:{steps.name}",
+            workflow.handle,
+            timeout_s=state.WORKFLOW_TIMEOUT_S,
+            visibility_s=STEP_VISIBILITY_S,
+            region=chosen.region,
+            stopping=stopping,
+            name="workflow",
+        )
+        step_source.start()
         publisher.start(bootstrap.services, stopping)
         stopping.wait()
         rules.leave()
-        left = source.drain(time.monotonic() + DRAIN_S)
+        left = source.drain(time.monotonic() + DRAIN_S) + step_source.drain(time.monotonic() + DRAIN_S)
         publisher.publish(bootstrap.services())
         bootstrap.services().tracer.flush()
         if left:

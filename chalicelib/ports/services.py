@@ -56,6 +56,9 @@ if TYPE_CHECKING:  # the functions that fire hold these and never use them: they
     from chalicelib.ports.stores.bulk_jobs import BulkJobStore
     from chalicelib.ports.stores.changes import ChangeStore
     from chalicelib.ports.stores.keys import KeyStore
+    from chalicelib.ports.stores.runs import RunStore
+    from chalicelib.ports.stores.workflows import WorkflowStore
+    from chalicelib.ports.workflow_steps import WorkflowParts
 
 
 class Config(Struct, frozen=True):
@@ -124,6 +127,8 @@ class Stores(Struct, frozen=True):
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore
+    workflows: WorkflowStore
+    runs: RunStore
 
 
 class Machine(Struct, frozen=True):
@@ -155,6 +160,7 @@ class Services(Struct, frozen=True):
     external_policies: ExternalPolicies = NoExternalPolicies()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
+    workflows: WorkflowParts | None = None
 
 
 def assemble(
@@ -169,6 +175,7 @@ def assemble(
     external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
+    workflows: WorkflowParts | None = None,
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -188,4 +195,5 @@ def assemble(
         external_policies=external_policies,
         checkpoints=checkpoints,
         signer=signer,
+        workflows=workflows,
     )

@@ -12,6 +12,9 @@ race the log is read again, and decided again. Orders are sent after the append,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from heapq import heappop, heappush
+
 from chalicelib.core.errors import Conflict
 from chalicelib.core.workflows import joins, run_endings
 from chalicelib.core.workflows.graph import Graph
@@ -66,9 +69,12 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _of_a_step(log, happening)
     _settle(log)
     if not log.events:
-        return Decision((), state, (), next_due_ms(state))
+        return Decision((), state)
     orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
-    return Decision(tuple(log.events), log.state, tuple(orders), next_due_ms(log.state))
+    changed = state.shown_status != log.state.shown_status
+    due_ms = next_due_ms(log.state)
+    is_new_due = due_ms != next_due_ms(state)
+    return Decision(tuple(log.events), log.state, tuple(orders), due_ms if is_new_due else None, changed)
 
 
 def owed(graph: Graph, state: RunState) -> list[Order]:
@@ -87,16 +93,18 @@ def owed(graph: Graph, state: RunState) -> list[Order]:
     return orders
 
 
-def next_due_ms(state: RunState) -> int | None:
-    """The next instant at which time itself changes something (None: never)."""
+def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
+    """The next instant at which time itself changes something (None: never). ``with_leases``: also that at which the
+    worker of a step counts as lost, which need not be met to the millisecond."""
     if state.is_ended:
         return None
-    dues = [node.due_ms for node in state.nodes.values() if node.due_ms is not None]
+    live = [node for node in state.nodes.values() if node.status == "waiting" or with_leases]
+    dues = [node.due_ms for node in live if node.due_ms is not None]
     dues += [due for due in (state.cancel_by_ms, state.deadline_ms if state.status == "running" else None) if due]
     return min(dues, default=None)
 
 
-def _is_new(order: Order, before: RunState, after: RunState, fans: dict[str, object]) -> bool:
+def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, object]) -> bool:
     """Whether the order comes from this decision: what was owed before was sent before."""
     if order.kind == "tell_parent":
         return not before.is_ended
@@ -323,18 +331,28 @@ def _fail(log: RunLog, name: str, error_type: str, error: str, status: str = "fa
 
 
 def _settle(log: RunLog) -> None:
-    """Let everything follow that follows from what has ended, until nothing does."""
-    while log.changed:
-        ended = log.changed.pop(0)
+    """Let everything follow that follows from what has ended, until nothing does.
+
+    Parents are judged before their children. So a path that is dead is skipped before a join, which the same end makes
+    ready, can cancel it: what becomes of a node does not depend on which of its ways was looked at first.
+    """
+    place = log.graph.place
+    line: list[int] = []
+    while log.changed or line:
         if log.state.status != "running":
             log.changed.clear()
             break
         if log.state.events > RUN_MAX_EVENTS - _SPARE_EVENTS:
             _stop(log, error_type="run_too_long", reason=f"a run has at most {RUN_MAX_EVENTS} events")
             break
-        for edge in log.graph.outgoing.get(ended, ()):
-            if log.nodes[edge.target].status == "pending":
-                _judge(log, edge.target)
+        for ended in log.changed:
+            for edge in log.graph.outgoing.get(ended, ()):
+                heappush(line, place[edge.target])
+        log.changed.clear()
+        if line:
+            name = log.graph.order[heappop(line)]
+            if log.nodes[name].status == "pending":
+                _judge(log, name)
     run_endings.end_if_nothing_lives(log)
 
 

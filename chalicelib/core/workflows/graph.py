@@ -24,6 +24,8 @@ class Graph(Struct, frozen=True):
     outgoing: Mapping[str, tuple[WorkflowEdge, ...]]
     entry: str
     compensations: frozenset[str]  # nodes that run only to undo others
+    order: tuple[str, ...]
+    place: Mapping[str, int]  # of each node in the order
 
     def descendants(self, start: str) -> set[str]:
         """What can be reached from a node, without it."""
@@ -76,6 +78,8 @@ def build(nodes: Sequence[WorkflowNode], edges: Sequence[WorkflowEdge], entry: s
         {name: tuple(outgoing[name]) for name in order},
         entry,
         frozenset(node.compensate for node in nodes if node.compensate),
+        tuple(order),
+        {name: place for place, name in enumerate(order)},
     )
 
 
@@ -83,11 +87,6 @@ def whole(definition: WorkflowDefinition) -> Graph:
     """The graph with the bodies of its ``foreach`` nodes in it."""
     entry = next(node.id for node in definition.nodes if node.type == "trigger")
     return build(definition.nodes, definition.edges, entry)
-
-
-def walked(definition: WorkflowDefinition) -> Graph:
-    """The graph that a run of the definition walks: each body is left out."""
-    return without_bodies(whole(definition))
 
 
 def without_bodies(graph: Graph) -> Graph:
@@ -106,7 +105,7 @@ def without_bodies(graph: Graph) -> Graph:
 
 
 def of_item(graph: Graph, parallel: str) -> Graph:
-    """The graph that an item of ``parallel`` walks: it begins there and ends in the join, which waits for all."""
+    """What an item of ``parallel`` goes through, inner bodies and all. It ends in the join, which waits for all."""
     join, body = body_of(graph, parallel)
     inside = body | {parallel, join}
     nodes = [node for name, node in graph.nodes.items() if name in inside]
@@ -118,7 +117,7 @@ def of_item(graph: Graph, parallel: str) -> Graph:
         for node in nodes
     ]
     edges = [e for e in graph.edges if e.source in body | {parallel} and e.target in body | {join}]
-    return without_bodies(build(made, edges, parallel))
+    return build(made, edges, parallel)
 
 
 def body_of(graph: Graph, parallel: str) -> tuple[str, set[str]]:

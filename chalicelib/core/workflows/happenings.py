@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from chalicelib.core.workflows.run_state import Gate, RunEvent, RunState, Then
 
@@ -121,9 +121,11 @@ class Order(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """What to append, the state after it, and what to do once it is appended."""
+    """What to append, the state after it, and what to do once it is appended. ``next_due_ms`` is when time itself next
+    changes something, where that is another instant than before."""
 
     events: tuple[RunEvent, ...]
     state: RunState
     orders: tuple[Order, ...] = ()
-    next_due_ms: int | None = field(default=None)
+    next_due_ms: int | None = None
+    status_changed: bool = False  # the state that callers see is another

@@ -90,7 +90,7 @@ def _matches(graph: Graph, source: NodeState, edge: WorkflowEdge) -> bool:
 
 
 def _is_failure(graph: Graph, source: NodeState, name: str) -> bool:
-    """A timeout and a rejection have edges of their own. Where a node has none of those, its failure edge takes them."""
+    """A timeout and a rejection have edges of their own; where a node has none, its failure edge takes them."""
     own = {edge.on for edge in graph.outgoing[name] if not edge.case}
     if source.status == "timeout":
         return "timeout" not in own

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -102,10 +103,12 @@ class RunState(Struct, omit_defaults=True):
     undoing: str = ""  # the node that is being compensated
     parent: str = ""  # the run that waits for this one
     parent_node: str = ""
-    item: int | None = None  # which item of the parent's foreach
-    scope: tuple[str, ...] = ()  # for an item: the foreach nodes around it, and the items of those outside
+    scope: tuple[str, ...] = ()  # of an item: the foreach nodes around it, the outermost first
+    indices: tuple[int, ...] = ()  # and which item of each
     root: str = ""  # the run whose definition an item is part of
+    child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
     depth: int = 0
+    traceparent: str = ""
 
     @property
     def is_ended(self) -> bool:
@@ -145,7 +148,7 @@ def _run_after(state: RunState, event: RunEvent) -> None:
     match event.type:
         case "run_started":
             for name, value in data["run"].items():
-                setattr(state, name, tuple(value) if name == "scope" else value)
+                setattr(state, name, tuple(value) if name in ("scope", "indices") else value)
             state.nodes = {name: NodeState() for name in data["nodes"]}
             state.started_ms = event.at_ms
         case "run_cancelling":
@@ -263,4 +266,4 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
 
 
 def _gate(data: Mapping[str, Any]) -> Gate:
-    return Gate(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    return msgspec.convert(data, Gate)

@@ -20,7 +20,7 @@ class Reference:
         self.look()
 
     def live(self, edge):
-        """True or False, or None while the edge is open. A cancelled source leaves no live edge but into all_settled."""
+        """True or False; None while it is open. A cancelled source leaves no live edge but into all_settled."""
         source, target, on, case = edge
         was = self.state[source]
         if was not in DONE:

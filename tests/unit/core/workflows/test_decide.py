@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+
 from chalicelib.core.errors import Conflict
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.core.workflows.decide import decide, next_due_ms, owed
@@ -59,7 +62,7 @@ def line(*nodes):
     """A trigger and nodes one after the other; those that only undo others stand apart."""
     undo = {node.compensate for node in nodes}
     names = ["t", *(node.id for node in nodes if node.id not in undo)]
-    edges = [WorkflowEdge(a, b) for a, b in zip(names, names[1:], strict=False)]
+    edges = [WorkflowEdge(a, b) for a, b in itertools.pairwise(names)]
     return build([WorkflowNode("t", "trigger"), *nodes], edges, "t")
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from chalicelib.core.workflows.decide import decide, owed
 from chalicelib.core.workflows.happenings import Begins, Cancels, Claims, Ends
 from chalicelib.core.workflows.run_state import RunState
-
 from tests.unit.core.workflows.graphs import graph_of, shapes
 from tests.unit.core.workflows.reference import Reference
 

@@ -1,0 +1,433 @@
+"""Workflows and runs as callers send them and see them. What a definition means is judged by ``core.workflows``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from chalicelib.api.http.requests import Body, Opt, PageQuery, Query
+from chalicelib.core.errors import FieldError
+from chalicelib.core.workflows import graph
+from chalicelib.core.workflows.definition import FORMAT
+from chalicelib.core.workflows.limits import ERROR_MAX_CHARS, NODES_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.parse import NAME_PATTERN
+from chalicelib.core.workflows.redrive import RedrivePlan
+from chalicelib.core.workflows.run_state import NodeState, RunEvent
+from chalicelib.ports.stores.runs import RunSummary
+from chalicelib.ports.stores.workflows import WorkflowHead
+from chalicelib.usecases.runs import ShownRun
+from chalicelib.usecases.workflows import ShownWorkflow
+
+RUN_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+WorkflowName = Annotated[str, Meta(pattern=NAME_PATTERN, examples=["nightly-report"])]
+RunStateWord = Literal[
+    "running", "waiting", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
+]  # fmt: skip
+NodeStateWord = Literal["pending", "running", "waiting", "completed", "failed", "timeout", "skipped", "cancelled"]
+
+
+class WorkflowBody(Body, kw_only=True):
+    """A definition. The path says its `name`, which may be left out here."""
+
+    format: Literal["chronowatch.workflow/v1"] = FORMAT
+    name: Opt[WorkflowName] = UNSET
+    description: Opt[str] = UNSET
+    input_schema: Annotated[Opt[dict[str, Any]], Meta(description="JSON Schema of what a run is started with.")] = UNSET
+    concurrency: Opt[dict[str, Any]] = UNSET
+    timeout_ms: Opt[int] = UNSET
+    on_failure: Opt[str] = UNSET
+    nodes: Annotated[
+        list[dict[str, Any]],
+        Meta(min_length=1, max_length=NODES_MAX_COUNT, description="Each has `id`, `type` and the fields of its type."),
+    ]
+    edges: Annotated[list[dict[str, Any]], Meta(description="Each has `from`, `to`, and `on` or `case`.")] = (
+        msgspec.field(default_factory=list)
+    )
+    layout: Annotated[Opt[dict[str, Any]], Meta(description="Of a picture; not part of the version.")] = UNSET
+
+
+class NewWorkflowBody(WorkflowBody, kw_only=True):
+    """A workflow to publish."""
+
+    name: WorkflowName
+
+
+class StartBody(Body, kw_only=True):
+    """What to start with."""
+
+    input: Any = None
+    version: Annotated[Opt[str], Meta(description="A hash or a number; left out: the live version.")] = UNSET
+    run_id: Annotated[
+        Opt[Annotated[str, Meta(pattern=RUN_ID_PATTERN)]],
+        Meta(description="A run of this id that exists is answered, and nothing starts."),
+    ] = UNSET
+
+
+class CancelRunBody(Body, kw_only=True):
+    """Why."""
+
+    reason: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] = ""
+
+
+class RedriveBody(Body, kw_only=True):
+    """What to run again, and under which version."""
+
+    start_at: Annotated[Opt[str], Meta(description="Run again from this node on, also what completed.")] = (
+        msgspec.field(default=UNSET, name="from")
+    )
+    version: Opt[str] = UNSET
+    patch_input: Annotated[Any, Meta(description="A merge patch (RFC 7396) of the input.")] = None
+    dry_run: bool = False
+
+
+class DecisionBody(Body, kw_only=True):
+    """A decision at a gate."""
+
+    nonce: str
+    comment: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] = ""
+
+
+class CompleteNodeBody(Body, kw_only=True):
+    """How a job ended."""
+
+    output: Any = None
+
+
+class FailNodeBody(Body, kw_only=True):
+    """How a job failed."""
+
+    error: Annotated[str, Meta(min_length=1, max_length=ERROR_MAX_CHARS)]
+    error_type: Annotated[str, Meta(min_length=1, max_length=64)] = "rejected"
+
+
+# ``as`` is a word of Python's own, so that no class statement can name it.
+ExportQuery = msgspec.defstruct(
+    "ExportQuery",
+    [("as", Annotated[Literal["mermaid"], Meta(description="The form.")], "mermaid")],
+    bases=(Query,),
+    kw_only=True,
+    module=__name__,
+)
+ExportQuery.__doc__ = "The form."
+
+
+class RunsQuery(PageQuery, kw_only=True):
+    """A page of runs."""
+
+    workflow: Opt[str] = UNSET
+    state: Opt[RunStateWord] = UNSET
+
+
+class EventsQuery(Query, kw_only=True):
+    """A part of the log."""
+
+    after: Annotated[int, Meta(ge=0, le=RUN_MAX_EVENTS, description="The number of the last event known.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class VersionView(msgspec.Struct, kw_only=True):
+    """A version."""
+
+    number: int
+    version: str
+    created_at_unix_ms: int
+    created_by: str
+
+
+class WorkflowSummaryView(msgspec.Struct, kw_only=True):
+    """A workflow in a list."""
+
+    name: str
+    live: str
+    number: int
+    owner: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+
+
+class WorkflowList(msgspec.Struct):
+    """A page of workflows, by name."""
+
+    items: list[WorkflowSummaryView]
+    next_page_token: str | None
+
+
+class WorkflowView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A workflow in one version."""
+
+    name: str
+    version: str
+    number: int
+    live: str
+    versions: list[VersionView]
+    owner: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+    format: str = ""
+    description: Opt[str] = UNSET
+    input_schema: Opt[dict[str, Any]] = UNSET
+    concurrency: Opt[dict[str, Any]] = UNSET
+    timeout_ms: Opt[int] = UNSET
+    on_failure: Opt[str] = UNSET
+    nodes: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    edges: Any = UNSET
+    layout: Opt[dict[str, Any]] = UNSET
+
+
+class WorkflowDeleted(msgspec.Struct):
+    """What is gone."""
+
+    name: str
+
+
+class WrongField(msgspec.Struct):
+    """One error of a definition."""
+
+    field: str
+    message: str
+
+
+class ValidatedView(msgspec.Struct):
+    """Whether a definition could be published."""
+
+    valid: bool
+    errors: list[WrongField]
+
+
+class StartedView(msgspec.Struct):
+    """The run."""
+
+    run_id: str
+
+
+class ApprovalView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A gate that waits. `nonce` is shown to those who may decide."""
+
+    approvers: list[str]
+    quorum: int
+    approved_by: list[str] = msgspec.field(default_factory=list)
+    expires_unix_ms: int | None = None
+    nonce: Opt[str] = UNSET
+
+
+class NodeView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of a node."""
+
+    state: NodeStateWord
+    attempts: int
+    started_unix_ms: Opt[int] = UNSET
+    finished_unix_ms: Opt[int] = UNSET
+    due_unix_ms: Opt[int] = UNSET
+    output: Any = UNSET
+    case: Opt[str] = UNSET
+    error: Opt[str] = UNSET
+    error_type: Opt[str] = UNSET
+    reason: Opt[str] = UNSET
+    child_run_id: Opt[str] = UNSET
+    items: Opt[dict[str, int]] = UNSET
+    approval: Opt[ApprovalView] = UNSET
+
+
+class RunView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A run."""
+
+    id: str
+    workflow: str
+    version: str
+    state: RunStateWord
+    input: Any
+    nodes: dict[str, NodeView]
+    started_unix_ms: int
+    events: int
+    owner: str
+    started_by: str
+    output: Any = UNSET
+    error: Opt[str] = UNSET
+    error_type: Opt[str] = UNSET
+    reason: Opt[str] = UNSET
+    finished_unix_ms: Opt[int] = UNSET
+    parent_run_id: Opt[str] = UNSET
+
+
+class RunSummaryView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A run in a list."""
+
+    id: str
+    workflow: str
+    version: str
+    state: RunStateWord
+    owner: str
+    started_unix_ms: int
+    finished_unix_ms: Opt[int] = UNSET
+
+
+class RunList(msgspec.Struct):
+    """A page of runs, newest first."""
+
+    items: list[RunSummaryView]
+    next_page_token: str | None
+
+
+class EventView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An entry of the log."""
+
+    number: int
+    at_unix_ms: int
+    type: str
+    data: dict[str, Any]
+    node: Opt[str] = UNSET
+
+
+class EventList(msgspec.Struct):
+    """A part of the log; `next_after` goes on from there, null: that is all so far."""
+
+    items: list[EventView]
+    next_after: int | None
+
+
+class RedriveView(msgspec.Struct):
+    """What a redrive keeps, what runs again, and what stands in its way."""
+
+    kept: list[str]
+    again: list[str]
+    conflicts: list[str]
+
+
+def document_of(body: WorkflowBody) -> dict[str, Any]:
+    """The definition as it was sent."""
+    return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+
+
+def workflow_view(shown: ShownWorkflow) -> WorkflowView:
+    """A workflow as callers see it."""
+    head, document = shown.head, {name: value for name, value in shown.document.items() if name != "name"}
+    versions = [
+        VersionView(number=v.number, version=v.version, created_at_unix_ms=v.created_ms, created_by=v.created_by)
+        for v in head.versions
+    ]
+    return WorkflowView(
+        name=head.name,
+        version=shown.version.version,
+        number=shown.version.number,
+        live=head.live,
+        versions=versions,
+        owner=head.owner,
+        created_at_unix_ms=head.created_ms,
+        updated_at_unix_ms=head.updated_ms,
+        **document,
+    )
+
+
+def summary_view(head: WorkflowHead) -> WorkflowSummaryView:
+    """A workflow in a list."""
+    number = next(v.number for v in head.versions if v.version == head.live)
+    return WorkflowSummaryView(
+        name=head.name,
+        live=head.live,
+        number=number,
+        owner=head.owner,
+        created_at_unix_ms=head.created_ms,
+        updated_at_unix_ms=head.updated_ms,
+    )
+
+
+def validated_view(errors: tuple[FieldError, ...]) -> ValidatedView:
+    """What validation found."""
+    return ValidatedView(not errors, [WrongField(e.field, e.message) for e in errors])
+
+
+def run_view(shown: ShownRun) -> RunView:
+    """A run as the caller sees it."""
+    state = shown.run.state
+    nodes = {name: _node_view(shown, name, node) for name, node in state.nodes.items()}
+    whole = shown.run.workflow.whole
+    if not state.scope:
+        for parallel, node in state.nodes.items():
+            if whole.nodes[parallel].is_foreach:
+                nodes |= {name: _body_view(node) for name in _body_of(shown, parallel) if name not in nodes}
+    return RunView(
+        id=state.id,
+        workflow=state.workflow,
+        version=state.version,
+        state=state.shown_status,  # type: ignore[arg-type]
+        input=shown.input,
+        nodes=nodes,
+        started_unix_ms=state.started_ms,
+        events=state.events,
+        owner=state.owner,
+        started_by=state.started_by,
+        output=shown.output if state.status == "completed" else UNSET,
+        error=state.error or UNSET,
+        error_type=state.error_type or UNSET,
+        reason=state.reason or UNSET,
+        finished_unix_ms=UNSET if state.finished_ms is None else state.finished_ms,
+        parent_run_id=state.parent or UNSET,
+    )
+
+
+def run_summary_view(summary: RunSummary) -> RunSummaryView:
+    """A run in a list."""
+    return RunSummaryView(
+        id=summary.id,
+        workflow=summary.workflow,
+        version=summary.version,
+        state=summary.status,  # type: ignore[arg-type]
+        owner=summary.owner,
+        started_unix_ms=summary.started_ms,
+        finished_unix_ms=UNSET if summary.finished_ms is None else summary.finished_ms,
+    )
+
+
+def event_view(event: RunEvent) -> EventView:
+    """An entry of the log; a gate's nonce is not for everybody who may read."""
+    data = {name: value for name, value in event.data.items() if value is not None}
+    if isinstance(data.get("gate"), dict):
+        data["gate"] = {name: value for name, value in data["gate"].items() if name != "nonce"}
+    return EventView(number=event.number, at_unix_ms=event.at_ms, type=event.type, node=event.node or UNSET, data=data)
+
+
+def redrive_view(plan: RedrivePlan) -> RedriveView:
+    """What a redrive does."""
+    return RedriveView(list(plan.kept), list(plan.again), list(plan.conflicts))
+
+
+def _node_view(shown: ShownRun, name: str, node: NodeState) -> NodeView:
+    gate, fan = node.gate, node.fan
+    approval: Opt[ApprovalView] = UNSET
+    if gate is not None:
+        approval = ApprovalView(
+            approvers=list(gate.approvers),
+            quorum=gate.quorum,
+            approved_by=list(gate.approved_by),
+            expires_unix_ms=gate.expires_ms,
+            nonce=gate.nonce if name in shown.may_decide else UNSET,
+        )
+    return NodeView(
+        state=node.status,
+        attempts=node.attempt,
+        started_unix_ms=UNSET if node.started_ms is None else node.started_ms,
+        finished_unix_ms=UNSET if node.finished_ms is None else node.finished_ms,
+        due_unix_ms=node.due_ms if node.status == "waiting" and node.due_ms is not None else UNSET,
+        output=shown.outputs[name] if shown.outputs.get(name) is not None else UNSET,
+        case=node.case or UNSET,
+        error=node.error or UNSET,
+        error_type=node.error_type or UNSET,
+        reason=node.reason or UNSET,
+        child_run_id=node.child or UNSET,
+        items=UNSET
+        if fan is None
+        else {"count": fan.count, "begun": fan.next, "running": len(fan.live), "failed": fan.failed},
+        approval=approval,
+    )
+
+
+def _body_of(shown: ShownRun, parallel: str) -> set[str]:
+    return graph.body_of(shown.run.workflow.whole, parallel)[1]
+
+
+def _body_view(parallel: NodeState) -> NodeView:
+    """A node of a foreach's body: its runs are the items', so that here it is as far as they are."""
+    states: dict[str, NodeStateWord] = {"waiting": "running", "timeout": "failed"}
+    return NodeView(state=states.get(parallel.status, parallel.status), attempts=0, reason="runs once an item")
