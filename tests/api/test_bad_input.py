@@ -310,7 +310,7 @@ QUERIES: dict[str, list[str]] = {
     "consistency": ["", "strong", "Cluster", "null"],
     "status": ["", "done", "null"],
     "after": ["x", "1", "9" * 17, "-" + "0" * 15, "%00", "0000000000000000&after=0000000000000000"],
-    "types": ["", "leases", "lease,", "lease&types=schedule"],
+    "types": ["leases", "lease,", "lease&types=schedule"],
     "name": ["", "x" * 129, "a&name=b"],
     "id": ["", "x" * 65, "a&id=b"],
     "sort": ["", "color", "--id", "ID", "id&sort=name"],

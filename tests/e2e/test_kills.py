@@ -255,7 +255,10 @@ class World:
                 record.stalled.append(f"{key.id} has nothing to show since {self._resting_ms}: {writes[-1].state}")
         problems = settle_answers(record, self.callers.operations)
         faults = SimpleNamespace(wrong_most_ms=0)
-        world = SimpleNamespace(record=record, now=int(time.time() * 1000), faults=faults, hits={}, over=True)
+        now_ms = int(time.time() * 1000)
+        world = SimpleNamespace(
+            record=record, now=now_ms, faults=faults, hits={}, hit=lambda _point: None, over=True
+        )  # coverage is the simulator's
         play = SimpleNamespace(
             world=world,
             faults=faults,

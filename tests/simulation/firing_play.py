@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.stores import open_stores
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
 from tests.simulation import checkers, coverage, scenario, situations
@@ -27,8 +29,9 @@ from tests.simulation.world_faults import WorldFaults
 MINUTE = 60_000
 REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
 ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by then
-LEASE_EDGE_MS = 12_000  # a claim this close to the end of its lease belongs to a worker that stands still
-LEASE_EDGE_LOOKS = 90
+LEASE_EDGE_MS = 2_300  # a claim this close to the end of its lease belongs to a worker that stands still
+LEASE_EDGE_LOOKS = 450
+LEASE_EDGE_LOOK_MS = 200
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
@@ -115,14 +118,12 @@ class Play(WorldFaults):
         """Wait for a claim whose worker stands still; have its message come again in the time between the end of its
         lease by the fastest clock and by the clock of its owner."""
         world = self.world
-        for key, writes in world.record.executions.items():
-            found = writes[-1].record
-            until_ms = found.lease_until_ms
-            if until_ms is None or found.attempts or not 0 < until_ms - world.now < LEASE_EDGE_MS:
+        for schedule_id, owner_name, until_ms in self._claims_before_dispatch():
+            if not 0 < until_ms - world.now < LEASE_EDGE_MS:
                 continue
-            letter = next((x for x in self.mailroom.in_work() if key.schedule_id in x.body), None)
+            letter = next((x for x in self.mailroom.in_work() if schedule_id in x.body), None)
             offsets = [i.clock.now_ms() - world.now for i in self.fleet.slots if i.alive]
-            owner = next((i for i in self.fleet.slots if i.name == found.claimed_by), None)
+            owner = next((i for i in self.fleet.slots if i.name == owner_name), None)
             if letter is None or owner is None or not offsets:
                 continue
             ahead_ms = max(offsets) - (owner.clock.now_ms() - world.now)
@@ -131,7 +132,20 @@ class Play(WorldFaults):
             world.call_at(at_ms, lambda letter=letter: self.mailroom.bring_back(letter))  # type: ignore[misc]
             return
         if looks and not self.faults.over:
-            world.call_at(world.now + 1_000, lambda: self._lease_edge(fault, looks - 1))
+            world.call_at(world.now + LEASE_EDGE_LOOK_MS, lambda: self._lease_edge(fault, looks - 1))
+
+    def _claims_before_dispatch(self) -> Iterator[tuple[str, str | None, int]]:
+        """Schedule, owner and end of the lease of each claim without an attempt, by its record or as a span."""
+        record = self.world.record
+        for key, executions in record.executions.items():
+            found = executions[-1].record
+            if found.lease_until_ms is not None and not found.attempts:
+                yield key.schedule_id, found.claimed_by, found.lease_until_ms
+        for of_schedule, states in record.schedules.items():
+            for span in states[-1].state.spans:
+                for at_ms in span.instants:
+                    if ExecutionKey(of_schedule.tenant, of_schedule.id, at_ms) not in record.executions:
+                        yield of_schedule.id, span.owner, at_ms + ATTEMPT_LEASE_MS
 
     def _poison_message(self, fault: Fault) -> None:
         self.world.hit("fault:poison_message")

@@ -172,7 +172,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unknown-versions-dropped": Mutant(
         "a message of an unknown version is dropped at once",
-        (Edit(PIPELINE, "    again.update(item for item in claims.unknown if _may_still_come(s, item))\n", ""),
+        (Edit(PIPELINE, "    again = {item for item in claims.unknown if _may_still_come(s, item)}\n", "    again: set[Item] = set()\n"),
          Edit(PIPELINE, "    for wait_ms in UNKNOWN_WAITS_MS:\n", "    for wait_ms in ():\n"),),
     ),
     "pause-not-obeyed": Mutant(

@@ -15,7 +15,7 @@ PATH = "/api/v1/changes"
 def page(call: Call[Body, schemas.ChangesQuery]) -> Reply:
     """A page of changes."""
     q, s = call.query, call.services
-    text, listed = given(q.after) or None, given(q.types)
+    text, listed = given(q.after) or None, given(q.types) or None
     after = None if text is None else changes.position_of(text)
     types = None if listed is None else changes.types_of(listed)
     found = changes.page(s, call.caller, after, q.limit, types)

@@ -13,11 +13,14 @@ from chalicelib.api.http.responses import ShownInstant
 from chalicelib.api.leases.schemas import LeaseView
 from chalicelib.api.leases.views import of_lease
 from chalicelib.api.schedules.schemas import ScheduleView, of_schedule
-from chalicelib.core.changes.change_log import Change, ChangeType, position_text
+from chalicelib.core.changes.change_log import CHANGE_TYPES, Change, ChangeType, position_text
 from chalicelib.core.changes.limits import POSITION_DIGITS
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.json_schema import states
 from chalicelib.core.limits import PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Schedule
+
+_TYPE = "|".join(CHANGE_TYPES)
 
 Position = Annotated[
     str,
@@ -29,11 +32,15 @@ class ChangesQuery(Query, kw_only=True):
     """Which changes."""
 
     after: Annotated[
-        Opt[str], Meta(description="A `position`, or `next_after` of an earlier answer. Left out: from now on.")
+        Opt[str],
+        Meta(description="A `position`, or `next_after` of an earlier answer. Left out or empty: from now on."),
+        states(pattern=f"^([0-9]{{{POSITION_DIGITS}}})?$"),
     ] = UNSET
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="Items on a page.")] = PAGE_DEFAULT_ITEMS
     types: Annotated[
-        Opt[str], Meta(description="Some of execution, schedule, lease, workflow_run, by commas. Left out: all.")
+        Opt[str],
+        Meta(description="Some of execution, schedule, lease, workflow_run, by commas. Left out or empty: all."),
+        states(pattern=f"^( *({_TYPE}) *(, *({_TYPE}) *)*)?$"),
     ] = UNSET
 
 

@@ -15,6 +15,7 @@ from chalicelib.api.schedules.schemas import Owner
 from chalicelib.core.errors import InvalidField, NotFound
 from chalicelib.core.executions.bulk_job import BULK_MAX_MATCHED, BulkAction, BulkJob, BulkState
 from chalicelib.core.executions.execution import ExecutionState
+from chalicelib.core.json_schema import states
 from chalicelib.core.ulid import is_ulid
 from chalicelib.usecases import bulk_jobs
 from chalicelib.usecases.executions import ExecutionFilter
@@ -36,7 +37,7 @@ class BulkBody(Body, kw_only=True):
     """What is to be done, and to which executions."""
 
     action: BulkAction
-    filter: BulkFilter
+    filter: Annotated[BulkFilter, states(minProperties=1)]
     dry_run: bool = False
 
 
@@ -62,6 +63,8 @@ class BulkJobView(msgspec.Struct, kw_only=True):
 def start(call: Call[BulkBody, Query]) -> Reply:
     """Begin a job, or only count."""
     b, f = call.body, call.body.filter
+    if f == BulkFilter():
+        raise InvalidField.of("filter", "must have a field: of every execution, say from_unix_ms 0")
     from_ms, to_ms = given(f.from_unix_ms) or 0, given(f.to_unix_ms)
     if to_ms is not None and to_ms < from_ms:
         raise InvalidField.of("filter.to_unix_ms", "must not be before from_unix_ms")

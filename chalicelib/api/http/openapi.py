@@ -240,6 +240,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     YAML: {},
     "text/html": {"type": "string"},
     "text/plain": {"type": "string"},
+    "text/event-stream": {"type": "string"},
     "text/x-ndjson": {"type": "string"},
 }
 

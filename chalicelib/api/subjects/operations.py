@@ -8,6 +8,8 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, TokenQuery
 from chalicelib.api.subjects import schemas
+from chalicelib.core.audit.limits import SUBJECT_MAX_CHARS
+from chalicelib.core.errors import NotFound
 
 ONE = "/api/v1/subjects/{subject_id}"
 NDJSON = "text/x-ndjson"
@@ -18,7 +20,7 @@ def export(call: Call[Body, TokenQuery]) -> Reply:
     """What is kept about a subject, as lines."""
     from chalicelib.usecases import subjects
 
-    found, after = subjects.export(call.services, call.caller, call.params["subject"], call.after(call.query))
+    found, after = subjects.export(call.services, call.caller, _id(call), call.after(call.query))
     text = "".join(f"{msgspec.json.encode({'kind': kind, 'data': data}).decode()}\n" for kind, data in found)
     token = call.token(after)
     headers = {"Cache-Control": "no-store"} | ({} if token is None else {NEXT_TOKEN: token})
@@ -29,7 +31,7 @@ def erase(call: Call[Body, TokenQuery]) -> Reply:
     """Erase a subject, or go on."""
     from chalicelib.usecases import subjects
 
-    done = subjects.erase_subject(call.services, call.caller, call.params["subject"], call.after(call.query))
+    done = subjects.erase_subject(call.services, call.caller, _id(call), call.after(call.query))
     view = schemas.ErasureView(
         pseudonym=done.pseudonym,
         schedules=done.schedules,
@@ -41,6 +43,13 @@ def erase(call: Call[Body, TokenQuery]) -> Reply:
         next_page_token=call.token(done.after),
     )
     return Reply(200, view)
+
+
+def _id(call: Call[Body, TokenQuery]) -> str:
+    subject_id = call.params["subject"]
+    if len(subject_id) > SUBJECT_MAX_CHARS:
+        raise NotFound("there is no such subject")
+    return subject_id
 
 
 def operations() -> list[Operation]:

@@ -7,7 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-SubjectName = Annotated[str, Meta(min_length=1, max_length=384, examples=["ann@example.com"])]
+from chalicelib.core.audit.limits import SUBJECT_MAX_CHARS
+
+SubjectName = Annotated[str, Meta(min_length=1, max_length=SUBJECT_MAX_CHARS, examples=["ann@example.com"])]
 
 
 class ErasureView(msgspec.Struct, kw_only=True):

@@ -169,7 +169,7 @@ def operations() -> list[Operation]:
             permission="executions:read",
             handler=subscribe,
             query=schemas.SubscribeQuery,
-            answers={200: str},
+            answers={200: event_stream.MEDIA_TYPE},
             description="`event: task` with a task as `data` and its position in the change feed as `id`. With "
             "`Last-Event-ID` the stream goes on from there, without loss or repeat; without it, it begins now. "
             "`event: reset` says that something was missed: with an `id` the stream goes on from that, and the caller "

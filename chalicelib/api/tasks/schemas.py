@@ -11,7 +11,9 @@ from chalicelib.api.executions.schemas import AttemptView, LogLineView, TargetKi
 from chalicelib.api.http.requests import Opt, PageQuery, Query
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
+from chalicelib.core.changes.limits import POSITION_DIGITS
 from chalicelib.core.executions.execution import Execution, ExecutionState, Transition
+from chalicelib.core.json_schema import states
 from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 from chalicelib.core.trace import trace_id_of
 from chalicelib.usecases.tasks import SORTED_MAX, Task, TaskDetail
@@ -49,7 +51,11 @@ class TasksQuery(PageQuery, kw_only=True):
 class SubscribeQuery(Query, kw_only=True):
     """Where to go on."""
 
-    last_event_id: Opt[Annotated[str, Meta(description="As the header `Last-Event-ID`, which wins.")]] = UNSET
+    last_event_id: Annotated[
+        Opt[str],
+        Meta(description="As the header `Last-Event-ID`, which wins."),
+        states(pattern=f"^([0-9]{{{POSITION_DIGITS}}})?$"),
+    ] = UNSET
 
 
 class TaskView(msgspec.Struct, kw_only=True):

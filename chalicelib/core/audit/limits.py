@@ -9,6 +9,7 @@ ENTRY_MAX_BYTES: Final = 3_000
 SEGMENT_MAX_BYTES: Final = 400_000
 DETAIL_MAX_CHARS: Final = 256
 RESOURCE_MAX_CHARS: Final = 384
+SUBJECT_MAX_CHARS: Final = RESOURCE_MAX_CHARS
 APPEND_ATTEMPTS: Final = 256  # races that one append may lose
 TAIL_MEMORY_MS: Final = 60_000  # how long a process may go by the end of a chain that it knows
 SUBJECT_MEMORY_MS: Final = 60_000

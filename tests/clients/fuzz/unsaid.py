@@ -29,6 +29,7 @@ HOSTS = "which hosts may be called is a list of networks, and the operator's"
 UNSAID = (
     Unsaid("clock_skew", "how far ahead a stamp is depends on the time at which it comes"),
     Unsaid("bad_page_token", "tokens are sealed: only those that the service gave out are good"),
+    Unsaid("cursor_expired", "how far back the change feed reaches depends on the time"),
     Unsaid("precondition_failed", STATE),
     Unsaid("idempotency_key_reused", STATE),
     Unsaid("invalid_field", NUMBER_IN_TEXT, "X-Chrono-HLC", "logical must be at most"),
