@@ -9,6 +9,7 @@ from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.kept_values import KeptValues
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
 from chalicelib.process.limits import CHANGE_STREAMS_MAX, LEAK_REPORTS_PER_MINUTE, TICK_STREAMS_MAX
@@ -49,3 +50,5 @@ class ProcessMemory(Struct, frozen=True):
     audit: AuditMemory = field(default_factory=AuditMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)
+    workflows: KeptValues = field(default_factory=KeptValues)
+    outputs: KeptValues = field(default_factory=lambda: KeptValues(16))

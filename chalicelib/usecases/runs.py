@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chalicelib.core.errors import Conflict, Forbidden, InvalidField
@@ -16,10 +16,10 @@ from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
+from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
-from chalicelib.usecases import workflows
 
 
 class ShownRun(NamedTuple):
@@ -41,7 +41,7 @@ def start(
         authorize(caller, "workflows:start")
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
-    chosen = workflows.hash_of(head, version or workflows.LIVE)
+    chosen = hash_of(head, version or LIVE)
     if caller.depth >= NESTING_MAX_DEPTH:
         raise Conflict(f"a chain of triggers ends at depth {NESTING_MAX_DEPTH}", code="too_deep")
     now_ms = s.clock.now_ms()
@@ -73,7 +73,7 @@ def start(
             "started_by": caller.subject,
             "input": stored,
             "deadline_ms": None if timeout_ms is None else now_ms + timeout_ms,
-            "child_versions": workflows.resolved_children(s, caller.tenant, made),
+            "child_versions": resolved_children(s, caller.tenant, made),
             "depth": caller.depth,
             "traceparent": caller.traceparent,
         },
@@ -130,6 +130,7 @@ def decide(s: Services, caller: Caller, run_id: str, node: str, nonce: str, appr
         raise Conflict(f"node {node} is no approval", code="not_an_approval")
     if here.gate is not None and not _may_decide(caller, run, node):
         gate = here.gate
+        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
@@ -174,7 +175,7 @@ def drive_again(
         head = s.stores.workflows.load(caller.tenant, run.state.workflow)
         if head is None:
             raise missing(f"workflow {run.state.workflow}")
-        chosen = workflows.hash_of(head, version)
+        chosen = hash_of(head, version)
         graph = workflow(s, caller.tenant, run.state.workflow, chosen).graph(run.state.scope)
     if start_at is not None and start_at not in graph.nodes:
         raise InvalidField.of("from", f"there is no node {start_at}")
@@ -210,8 +211,23 @@ def _merged(value: Any, patch: Any) -> Any:
 def _run(s: Services, caller: Caller, run_id: str, permission: Permission) -> LoadedRun:
     authorize(caller, permission)
     run = load(s, caller.tenant, run_id)
-    authorize(caller, permission, Resource(caller.tenant, run.state.owner, f"run {run_id}"))
+    if not (permission == "workflows:read" and _is_asked(caller, run)):
+        authorize(caller, permission, _resource(run))
     return run
+
+
+def _resource(run: LoadedRun) -> Resource:
+    return Resource(run.state.tenant, run.state.owner, f"run {run.state.id}")
+
+
+def _is_asked(caller: Caller, run: LoadedRun) -> bool:
+    """Whether the caller is an approver at some gate of the run: then the run is shown."""
+    gates = [node for node in run.graph.nodes.values() if node.type == "approval"]
+    return any(_is_among(caller, node.fields["approvers"]) for node in gates)
+
+
+def _is_among(caller: Caller, approvers: Sequence[str]) -> bool:
+    return caller.subject in approvers or any(f"role:{role}" in approvers for role in caller.roles)
 
 
 def _node(run: LoadedRun, name: str) -> NodeState:
@@ -228,7 +244,7 @@ def _may_decide(caller: Caller, run: LoadedRun, name: str) -> bool:
         return True
     if _is_self(caller, run) and not gate.allow_self:
         return False
-    return caller.subject in gate.approvers or any(f"role:{role}" in gate.approvers for role in caller.roles)
+    return _is_among(caller, gate.approvers)
 
 
 def _is_self(caller: Caller, run: LoadedRun) -> bool:

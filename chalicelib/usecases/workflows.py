@@ -6,23 +6,29 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotFound, PreconditionFailed, TooMany
+from chalicelib.core.errors import (
+    Conflict,
+    FieldError,
+    InvalidField,
+    NotFound,
+    NotSupported,
+    PreconditionFailed,
+    TooMany,
+)
 from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import expression_names, input_schema, mermaid
-from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
-from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
 from chalicelib.engine.workflows.run_access import parts_of, workflow
+from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
-LIVE = "live"
 
 
 class ShownWorkflow(NamedTuple):
@@ -127,40 +133,12 @@ def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> Workflow
     made = parse({**document, "format": document.get("format", FORMAT)})
     errors = [*expression_names.unknown_nodes(made), *_schema(made), *_code(s, made), *_targets(s, made)]
     errors += _references(s, caller.tenant, made)
+    errors += _handler(s, caller.tenant, made)
+    if made.concurrency is not None:
+        raise NotSupported.of("concurrency", "is not offered yet", code="not_supported")
     if errors:
         raise InvalidField(errors)
     return made
-
-
-def hash_of(head: WorkflowHead, wanted: str) -> str:
-    """The version that a hash, a number or ``live`` names. Raises NotFound."""
-    if wanted == LIVE:
-        return head.live
-    for one in head.versions:
-        if wanted in (one.version, str(one.number)):
-            return one.version
-    raise NotFound(f"workflow {head.name} has no version {wanted}")
-
-
-def resolved_children(s: Services, tenant: str, found: CompiledWorkflow) -> dict[str, str]:
-    """The version of every subworkflow, however deep: it stays while the run lasts. Raises InvalidField."""
-    resolved: dict[str, str] = {}
-    left = [(found, 0)]
-    while left:
-        inner, depth = left.pop()
-        for node in inner.definition.nodes:
-            if node.type != "subworkflow":
-                continue
-            reference = reference_of(node.fields)
-            if reference in resolved or depth >= NESTING_MAX_DEPTH:
-                continue
-            name, _, wanted = reference.partition("@")
-            head = s.stores.workflows.load(tenant, name)
-            if head is None:
-                raise InvalidField.of(f"nodes.{node.id}.workflow", f"there is no workflow {name}")
-            resolved[reference] = hash_of(head, wanted)
-            left.append((workflow(s, tenant, name, resolved[reference]), depth + 1))
-    return resolved
 
 
 def _schema(made: WorkflowDefinition) -> Iterator[FieldError]:
@@ -213,6 +191,25 @@ def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[
                 yield FieldError(place, problem.detail)
                 break
             left += [(reference_of(n.fields), (*way, name)) for n in inner.nodes if n.type == "subworkflow"]
+
+
+def _handler(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
+    if made.on_failure:
+        name, _, wanted = made.on_failure.partition("@")
+        head = s.stores.workflows.load(tenant, name)
+        known = () if head is None else (v for one in head.versions for v in (one.version, str(one.number), "live"))
+        if name == made.name:
+            yield FieldError("on_failure", "a workflow cannot handle its own failures")
+        elif (wanted or "live") not in known:
+            yield FieldError("on_failure", f"there is no workflow {made.on_failure}")
+
+
+def notes(document: Mapping[str, Any]) -> list[str]:
+    """What its author may not have meant."""
+    ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
+    if ons and ons[0] != "manual":
+        return [f"a trigger on {ons[0]} begins no runs by itself yet: start them by :start"]
+    return []
 
 
 def _keep(s: Services, tenant: str, made: WorkflowDefinition) -> None:

@@ -16,15 +16,12 @@ READS_BY_POST = {
     "/api/v1/schedules:preview",
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
+    "/api/v1/workflows/{workflow}:validate",
     "/api/v1/subjects/{subject_id}:export",
 }  # they write nothing
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
     "queue:pause",
-    "workflows:read",
-    "workflows:write",
-    "workflows:start",
-    "workflows:approve",
     "triggers:read",
     "triggers:write",
 }
@@ -37,7 +34,13 @@ def _name(operation: Operation) -> str:
 
 def _path(operation: Operation) -> str:
     path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
-    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r").replace("{policy}", "p")
+    return (
+        path.replace("{frequency}", "second")
+        .replace("{name}", "n")
+        .replace("{role}", "r")
+        .replace("{policy}", "p")
+        .replace("{run_id}", "n")
+    )
 
 
 class HouseOf(House):

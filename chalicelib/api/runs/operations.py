@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
@@ -43,14 +43,14 @@ def cancel(call: Call[schemas.CancelRunBody, Query]) -> Reply:
     return _run(runs.cancel(call.services, call.caller, call.params["run"], call.body.reason), 202)
 
 
-def redrive(call: Call[schemas.RedriveBody, Query]) -> Reply:
+def redrive(call: Call[Any, Query]) -> Reply:
     """Let a run that ended go on."""
     body = call.body
     plan = runs.drive_again(
         call.services,
         call.caller,
         call.params["run"],
-        given(body.start_at),
+        given(getattr(body, "from")),
         given(body.version),
         body.patch_input,
         body.dry_run,
@@ -140,7 +140,6 @@ def operations() -> list[Operation]:
             answers={202: schemas.RunView},
             errors=(404, 409),
             description="What waits ends at once, what is under way within 5 s. What had not begun never begins.",
-            example={"reason": "wrong customer"},
         ),
         Operation(
             method="POST",
@@ -154,7 +153,6 @@ def operations() -> list[Operation]:
             errors=(404, 409),
             description="What completed is kept; what failed or never ran runs again, under the same keys. With `from` "
             "that node and all after it run again, under new ones. A dry run is 200.",
-            example={"dry_run": True},
         ),
         *(
             Operation(
@@ -168,7 +166,6 @@ def operations() -> list[Operation]:
                 answers=one_run,
                 errors=(404, 409),
                 description="The first decision wins; the others are 409. `nonce` is that of this entry of the gate.",
-                example={"nonce": "9f2c", "comment": "looks right"},
             )
             for verb, handler in (("approve", approve), ("reject", reject))
         ),
@@ -183,7 +180,6 @@ def operations() -> list[Operation]:
             answers=one_run,
             errors=(404, 409),
             description="For jobs whose target answered 202 with `X-Chrono-Async: true`.",
-            example={"output": {"rows": 12}},
         ),
         Operation(
             method="POST",
@@ -195,6 +191,5 @@ def operations() -> list[Operation]:
             body=schemas.FailNodeBody,
             answers=one_run,
             errors=(404, 409),
-            example={"error": "no such account"},
         ),
     ]

@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from chalicelib.api.http.requests import Body, Opt, PageQuery, Query
+from chalicelib.api.http.requests import Body, Duration, Opt, PageQuery, Query
 from chalicelib.core.errors import FieldError
 from chalicelib.core.workflows import graph
 from chalicelib.core.workflows.definition import FORMAT
 from chalicelib.core.workflows.limits import ERROR_MAX_CHARS, NODES_MAX_COUNT, RUN_MAX_EVENTS
-from chalicelib.core.workflows.parse import NAME_PATTERN
+from chalicelib.core.workflows.parse import NAME_PATTERN, NODE_ID_PATTERN
 from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.stores.workflows import WorkflowHead
 from chalicelib.usecases.runs import ShownRun
-from chalicelib.usecases.workflows import ShownWorkflow
+from chalicelib.usecases.workflows import ShownWorkflow, notes
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_~#-]{1,512}$")]
+NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
+WorkflowVersion = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,64}$")]
 WorkflowName = Annotated[str, Meta(pattern=NAME_PATTERN, examples=["nightly-report"])]
 RunStateWord = Literal[
     "running", "waiting", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
@@ -36,7 +39,7 @@ class WorkflowBody(Body, kw_only=True):
     description: Opt[str] = UNSET
     input_schema: Annotated[Opt[dict[str, Any]], Meta(description="JSON Schema of what a run is started with.")] = UNSET
     concurrency: Opt[dict[str, Any]] = UNSET
-    timeout_ms: Opt[int] = UNSET
+    timeout_ms: Opt[Duration] = UNSET
     on_failure: Opt[str] = UNSET
     nodes: Annotated[
         list[dict[str, Any]],
@@ -71,15 +74,24 @@ class CancelRunBody(Body, kw_only=True):
     reason: Annotated[str, Meta(max_length=ERROR_MAX_CHARS)] = ""
 
 
-class RedriveBody(Body, kw_only=True):
-    """What to run again, and under which version."""
-
-    start_at: Annotated[Opt[str], Meta(description="Run again from this node on, also what completed.")] = (
-        msgspec.field(default=UNSET, name="from")
-    )
-    version: Opt[str] = UNSET
-    patch_input: Annotated[Any, Meta(description="A merge patch (RFC 7396) of the input.")] = None
-    dry_run: bool = False
+# ``from`` is a word of Python's own too.
+RedriveBody = msgspec.defstruct(
+    "RedriveBody",
+    [
+        (
+            "from",
+            Annotated[str | UnsetType, Meta(description="Run again from this node on, also what completed.")],
+            UNSET,
+        ),
+        ("version", str | UnsetType, UNSET),
+        ("patch_input", Annotated[Any, Meta(description="A merge patch (RFC 7396) of the input.")], None),
+        ("dry_run", bool, False),
+    ],
+    bases=(Body,),
+    kw_only=True,
+    module=__name__,
+)
+RedriveBody.__doc__ = "What to run again, and under which version."
 
 
 class DecisionBody(Body, kw_only=True):
@@ -116,7 +128,7 @@ ExportQuery.__doc__ = "The form."
 class RunsQuery(PageQuery, kw_only=True):
     """A page of runs."""
 
-    workflow: Opt[str] = UNSET
+    workflow: Opt[WorkflowName] = UNSET
     state: Opt[RunStateWord] = UNSET
 
 
@@ -171,6 +183,9 @@ class WorkflowView(msgspec.Struct, kw_only=True, omit_defaults=True):
     concurrency: Opt[dict[str, Any]] = UNSET
     timeout_ms: Opt[int] = UNSET
     on_failure: Opt[str] = UNSET
+    notes: Annotated[list[str], Meta(description="What its author may not have meant.")] = msgspec.field(
+        default_factory=list
+    )
     nodes: list[dict[str, Any]] = msgspec.field(default_factory=list)
     edges: Any = UNSET
     layout: Opt[dict[str, Any]] = UNSET
@@ -316,6 +331,7 @@ def workflow_view(shown: ShownWorkflow) -> WorkflowView:
         owner=head.owner,
         created_at_unix_ms=head.created_ms,
         updated_at_unix_ms=head.updated_ms,
+        notes=notes(document),
         **document,
     )
 

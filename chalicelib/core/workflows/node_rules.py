@@ -196,6 +196,8 @@ def _notification(fields: Mapping[str, Any]) -> Found:
         return
     kind = channel.get("type")
     yield from _word("channel.type", kind, *CHANNELS)
+    if kind == "email":
+        yield FieldError("channel.type", "email is not offered yet: send it by a webhook")
     for name in CHANNELS.get(str(kind), ()):
         if not isinstance(channel.get(name), str | Mapping):
             yield FieldError(f"channel.{name}", "is missing")

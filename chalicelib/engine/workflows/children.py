@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from chalicelib.core.errors import NotFound
-from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, ItemEnds, Order
+from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order
 from chalicelib.core.workflows.run_state import RunState
 from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
     LoadedRun,
     advance,
+    follow,
     load,
     rest,
     send,
@@ -25,22 +26,36 @@ from chalicelib.engine.workflows.run_access import (
 from chalicelib.ports.services import Services
 
 
+class Begun(NamedTuple):
+    """A run that has begun just now (None: it had before), and the steps that are its caller's to take or to send."""
+
+    run: LoadedRun | None
+    decision: Decision | None = None
+
+
 def begin(s: Services, fields: dict[str, Any]) -> bool:
-    """Begin a run; False when it had begun before. The summary comes first: a crash after it leaves a run that
-    ``reconcile`` finds, and that never began."""
+    """Begin a run, and queue its steps; False when it had begun before."""
+    begun, decision = begin_quietly(s, fields)
+    if begun is None or decision is None:
+        return False
+    send(s, begun.state, decision.orders, decision.next_due_ms)
+    if begun.state.shown_status != "running":
+        settle_summary(s, begun)
+    return True
+
+
+def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
+    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
     entered = s.stores.runs.enter(summary_of(state, 1, now_ms + LOOK_EVERY_MS))
-    if s.stores.runs.read(tenant, run_id).events:
-        return False
+    if not entered and s.stores.runs.read(tenant, run_id).events:
+        return Begun(None)
     empty = LoadedRun(RunState(scope=state.scope), workflow(s, tenant, state.workflow, state.version))
     after, decision = tell(s, tenant, run_id, Begins(fields), empty)
-    send(s, after.state, decision.orders, decision.next_due_ms)
-    if after.state.shown_status != "running":
-        settle_summary(s, after)
-    return entered and bool(decision.events)
+    return Begun(after, decision) if decision.events else Begun(None)
 
 
 def item_id(parent: str, node: str, generation: int, index: int) -> str:
@@ -62,12 +77,12 @@ def recall(s: Services, tenant: str, child: str) -> None:
         send(s, found.state, [Order("tell_parent")], None)
 
 
-def begin_item(s: Services, run: LoadedRun, node: str, index: int) -> None:
+def begin_item(s: Services, run: LoadedRun, node: str, index: int) -> Begun:
     """Begin the run of one item, once."""
     state = run.state
     here = state.nodes[node]
     if here.status != "waiting" or here.fan is None or index not in here.fan.live:
-        return
+        return Begun(None)
     child = item_id(state.id, node, here.generation, index)
     items = outputs.read(s, state.tenant, state.id, here.output)
     fields = {
@@ -86,8 +101,10 @@ def begin_item(s: Services, run: LoadedRun, node: str, index: int) -> None:
         "depth": state.depth,
         "child_versions": dict(state.child_versions),
     }
-    if not begin(s, fields):
+    begun = begin_quietly(s, fields)
+    if begun.run is None:
         _tell_if_ended(s, state.tenant, child)
+    return begun
 
 
 def cancel_child(s: Services, run: LoadedRun, node: str, index: int | None) -> None:
@@ -106,13 +123,13 @@ def cancel_child(s: Services, run: LoadedRun, node: str, index: int | None) -> N
     advance(s, tenant, child, Cancels(reason="its parent does not wait for it any more"))
 
 
-def tell_parent(s: Services, run: LoadedRun) -> None:
-    """Let the run that waits for this one know how it ended."""
+def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
+    """Let the run that waits for this one know how it ended; that run after it, and the orders that follow."""
     state = run.state
     try:
         parent = load(s, state.tenant, state.parent)
     except NotFound:
-        return
+        return None
     if state.scope:
         index = state.indices[-1]
         if state.status == "completed":
@@ -124,11 +141,12 @@ def tell_parent(s: Services, run: LoadedRun) -> None:
     else:
         output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
         happening = ChildEnds(state.parent_node, state.id, state.status, output, state.error)
-    advance(s, state.tenant, state.parent, happening)
+    told = tell(s, state.tenant, state.parent, happening)
     rest(s, state)
+    return told
 
 
 def _tell_if_ended(s: Services, tenant: str, child: str) -> None:
     found = load(s, tenant, child)
-    if found.state.is_ended:
-        tell_parent(s, found)
+    if found.state.is_ended and (told := tell_parent(s, found)) is not None:
+        follow(s, *told)

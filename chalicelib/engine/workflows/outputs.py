@@ -36,10 +36,15 @@ def read(s: Services, tenant: str, run_id: str, ref: Any) -> Any:
         return None
     if "value" in ref:
         return ref["value"]
-    found = s.stores.runs.payloads(tenant, run_id, [ref["ref"]])
-    if ref["ref"] not in found:
-        raise StepFailed("internal_error", f"the output {ref['ref']} is not kept any more", retryable=True)
-    return json.loads(found[ref["ref"]])
+    name = ref["ref"]
+
+    def fetch() -> Any:
+        found = s.stores.runs.payloads(tenant, run_id, [name])
+        if name not in found:
+            raise StepFailed("internal_error", f"the output {name} is not kept any more", retryable=True)
+        return json.loads(found[name])
+
+    return s.process.outputs.get((tenant, name), fetch)  # its name is the hash of what it is
 
 
 def of_node(s: Services, run: LoadedRun, name: str) -> Any:

@@ -63,7 +63,9 @@ def load(s: Services, tenant: str, run_id: str) -> LoadedRun:
 
 def workflow(s: Services, tenant: str, name: str, version: str) -> CompiledWorkflow:
     """A version, ready to be walked. Raises NotFound."""
-    document = s.stores.workflows.load_version(tenant, name, version)
+    document = s.process.workflows.get(
+        (tenant, name, version), lambda: s.stores.workflows.load_version(tenant, name, version)
+    )
     if document is None:
         raise missing(f"version {version} of workflow {name}")
     return compiled.of_text(document)
@@ -102,11 +104,14 @@ def advance(s: Services, tenant: str, run_id: str, happening: Happening, known: 
     return after
 
 
-def follow(s: Services, after: LoadedRun, decision: Decision, without: str = "") -> None:
-    """Send what follows from a decision; the caller takes the step ``without`` itself."""
-    orders = [order for order in decision.orders if order.kind != "step" or order.node != without]
+def follow(s: Services, after: LoadedRun, decision: Decision, without: Order | None = None) -> None:
+    """Send what follows from a decision; the caller does ``without`` itself."""
+    orders = [order for order in decision.orders if order != without]
     send(s, after.state, orders, decision.next_due_ms)
-    if decision.status_changed:
+    if decision.status_changed and after.state.status == "failed":
+        send_handler(s, after)
+    tells_itself = without is not None and without.kind == "tell_parent"  # and lets the run rest then
+    if decision.status_changed and not (tells_itself and after.state.scope):
         settle_summary(s, after)
 
 
@@ -121,6 +126,13 @@ def send(s: Services, run: RunState, orders: Sequence[Order], next_ms: int | Non
         messages.append(Outgoing(hint, delay_s(next_ms, now_ms, s.config.lead_ms)))
     if messages:
         parts_of(s).queue.send(messages)
+
+
+def send_handler(s: Services, run: LoadedRun) -> None:
+    """Let the workflow that handles failures begin: before the summary says that there is nothing more to do."""
+    state = run.state
+    if run.workflow.definition.on_failure and not state.scope:
+        parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
 
 
 def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:

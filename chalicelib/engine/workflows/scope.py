@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from chalicelib.core.workflows import joins
 from chalicelib.core.workflows.templates import fill, leaves
 from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, load, parts_of
@@ -37,15 +36,12 @@ class StepScope:
         return fill(template, self.evaluate) if any(True for _ in leaves("", template)) else template
 
     def input(self) -> Any:
-        """The step's input: its template, or what the live edges into it brought."""
+        """The step's input: its template; without one the item of a foreach, or what the run was started with."""
         given = self._run.workflow.whole.nodes[self._name].input
         if given is not None:
             return self.fill(given)
-        run = self._run
-        parents = joins.live_parents(run.graph, run.state.nodes, self._name)
-        if len(parents) == 1:
-            return self._output(run, parents[0])
-        return {parent: self._output(run, parent) for parent in parents} or self.run_input()
+        state = self._run.state
+        return outputs.read(self._s, state.tenant, state.id, state.input)["item"] if state.scope else self.run_input()
 
     def run_input(self) -> Any:
         """The input of the run; for an item that of the run whose foreach it is."""

@@ -7,15 +7,16 @@ next one itself while its time lasts: a chain of quick steps needs no message.
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 from msgspec.structs import replace
 
 from chalicelib.core.errors import NotFound
 from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.workflows.decide import next_due_ms, owed
-from chalicelib.core.workflows.happenings import Claims, Decision, Ends, Passes
+from chalicelib.core.workflows.happenings import Claims, Decision, Ends, Order, Passes
 from chalicelib.core.workflows.limits import STEP_LEASE_SPARE_MS, STEP_TIMEOUT_DEFAULT_MS
-from chalicelib.engine.workflows import children, nodes
+from chalicelib.engine.workflows import children, handlers, nodes
 from chalicelib.engine.workflows.nodes import Step
 from chalicelib.engine.workflows.run_access import (
     LoadedRun,
@@ -24,6 +25,7 @@ from chalicelib.engine.workflows.run_access import (
     load,
     parts_of,
     send,
+    send_handler,
     settle_summary,
     tell,
 )
@@ -43,6 +45,8 @@ def handle(s: Services, hint: RunHint) -> None:
         match hint.kind:
             case "due":
                 _due(s, hint)
+            case "on_failure":
+                handlers.begin(s, load(s, hint.tenant, hint.run_id))
             case "step":
                 _chain(s, hint.tenant, hint.run_id, hint.node)
             case _:
@@ -66,6 +70,8 @@ def look(s: Services, tenant: str, run_id: str) -> None:
     if due_ms is not None and due_ms <= s.clock.now_ms():
         run = advance(s, tenant, run_id, Passes(), run)
     send(s, run.state, owed(run.graph, run.state), next_due_ms(run.state))
+    if run.state.status == "failed":
+        send_handler(s, run)
     settle_summary(s, run)
 
 
@@ -76,38 +82,57 @@ def _due(s: Services, hint: RunHint) -> None:
         return
     s.clock.sleep_until(hint.due_ms)
     run, decision = tell(s, hint.tenant, hint.run_id, Passes())
-    _go_on(s, run, decision)
+    _go_on(s, run, decision, s.clock.now_ms())
 
 
 def _of_children(s: Services, hint: RunHint) -> None:
     run = load(s, hint.tenant, hint.run_id)
-    if hint.kind == "begin_item" and hint.item is not None:
-        children.begin_item(s, run, hint.node, hint.item)
-    elif hint.kind == "cancel_child":
+    if hint.kind == "cancel_child":
         children.cancel_child(s, run, hint.node, hint.item)
-    elif hint.kind == "tell_parent":
-        children.tell_parent(s, run)
+        return
+    kind: Literal["begin_item", "tell_parent"] = "begin_item" if hint.kind == "begin_item" else "tell_parent"
+    following = _do(s, run, Order(kind, hint.node, hint.item))
+    if following is not None:
+        _go_on(s, *following, s.clock.now_ms())
 
 
 def _chain(s: Services, tenant: str, run_id: str, node: str) -> None:
-    """Take a step, and those that follow it one by one."""
-    began_ms = s.clock.now_ms()
-    run: LoadedRun | None = None
-    while node:
-        run, decision = _claim(s, tenant, run_id, node, run)
-        if run is None or not decision.events:
-            return
+    """Take a step, and what follows from it one by one."""
+    run, decision = _claim(s, tenant, run_id, node, None)
+    if run is not None and decision.events:
         run, decision = tell(s, tenant, run_id, _take(s, run, node), run)
-        late = s.clock.now_ms() - began_ms > CHAIN_MAX_MS
-        node = "" if late else next((order.node for order in decision.orders if order.kind == "step"), "")
-        follow(s, run, decision, without=node)
+        _go_on(s, run, decision, s.clock.now_ms())
 
 
-def _go_on(s: Services, run: LoadedRun, decision: Decision) -> None:
-    node = next((order.node for order in decision.orders if order.kind == "step"), "")
-    follow(s, run, decision, without=node)
-    if node:
-        _chain(s, run.state.tenant, run.state.id, node)
+def _go_on(s: Services, run: LoadedRun, decision: Decision, began_ms: int) -> None:
+    """Send what follows from a decision, but for one thing that this worker does itself while its time lasts: the next
+    step, the next item, or telling the parent. A lane of a foreach is one worker that goes from item to item."""
+    while True:
+        mine = next((order for order in decision.orders if order.kind != "cancel_child"), None)
+        if s.clock.now_ms() - began_ms > CHAIN_MAX_MS:
+            mine = None
+        follow(s, run, decision, without=mine)
+        if mine is None:
+            return
+        following = _do(s, run, mine)
+        if following is None:
+            return
+        run, decision = following
+
+
+def _do(s: Services, run: LoadedRun, order: Order) -> tuple[LoadedRun, Decision] | None:
+    """Do what an order says; the run that it was about after it, and what follows. None: nothing was left to do."""
+    if order.kind == "begin_item":
+        assert order.item is not None
+        begun, decision = children.begin_item(s, run, order.node, order.item)
+        return None if begun is None or decision is None else (begun, decision)
+    if order.kind == "tell_parent":
+        return children.tell_parent(s, run)
+    state = run.state
+    claimed, decision = _claim(s, state.tenant, state.id, order.node, run)
+    if claimed is None or not decision.events:
+        return None
+    return tell(s, state.tenant, state.id, _take(s, claimed, order.node), claimed)
 
 
 def _claim(
