@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
-    from chalicelib.ports.workflow_steps import WorkflowParts
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -166,6 +165,7 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
     from chalicelib.adapters.machine.zone_data import zone_data_version
+    from chalicelib.adapters.workflows.step_parts import make_parts
 
     own_clock = SystemClock()
     among_processes = chosen.loopback and not chosen.on_lambda
@@ -233,7 +233,7 @@ def build(chosen: Settings) -> Services:
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         *_audit_proofs(chosen, clients),
-        _workflow_parts(chosen, own_clock, clients, secrets),
+        make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
     )
 
 
@@ -340,29 +340,6 @@ def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore |
         clients.factory("kms", TARGET_READ_TIMEOUT_S),
         checkpoint_places.ProofPlaces(chosen.stage, disk, chosen.audit.bucket, chosen.audit.kms_key_id),
     )
-
-
-def _workflow_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> WorkflowParts:
-    """What steps of workflows need: each engine is loaded by the first expression or script that it is given."""
-    from chalicelib.adapters.aws.clients import resource_name
-    from chalicelib.adapters.aws.work_queue import SqsQueue
-    from chalicelib.adapters.machine.lazy import Lazy
-    from chalicelib.ports.workflow_steps import WorkflowParts
-
-    def expressions() -> Any:
-        return import_module("chalicelib.adapters.workflows.cel_expressions").CelExpressions()
-
-    def scripts() -> Any:
-        return import_module("chalicelib.adapters.workflows.sandboxed_scripts").make()
-
-    def calls() -> Any:
-        return import_module("chalicelib.adapters.workflows.http_calls").make(
-            _target_parts(chosen, own_clock, clients, secrets)
-        )
-
-    names = [resource_name(chosen.stage, part) for part in ("steps", "dead")]
-    queue = SqsQueue(clients.factory("sqs"), *names)
-    return WorkflowParts(queue, Lazy(expressions), Lazy(calls), Lazy(scripts))
 
 
 def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:

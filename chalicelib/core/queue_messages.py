@@ -78,7 +78,7 @@ class Ticks(Struct, frozen=True):
 
 
 class RunHint(Struct, frozen=True):
-    """That a run of a workflow is to be looked at: at an instant, or because of an order of ``core.workflows``."""
+    """That a run of a workflow is to be checked: at an instant, or because of an order of ``core.workflows``."""
 
     tenant: str
     run_id: str

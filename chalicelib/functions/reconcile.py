@@ -22,7 +22,7 @@ def handle(event: CloudWatchEvent) -> None:
 
 
 def workflow_minute(s: Services) -> None:
-    """Look at the runs of workflows whose time has come. The first minute loads what that takes."""
+    """Check the runs of workflows whose time has come. The first minute loads what that takes."""
     if s.workflows is not None:
         from chalicelib.workers import workflow
 

@@ -240,7 +240,7 @@ def _may_decide(caller: Caller, run: LoadedRun, name: str) -> bool:
     gate = run.state.nodes[name].gate
     if gate is None or "workflows:approve" not in caller.permissions:
         return False
-    if caller.credential == "off":  # everybody is the same person
+    if caller.credential == "off":  # all callers are the same person
         return True
     if _is_self(caller, run) and not gate.allow_self:
         return False

@@ -46,7 +46,7 @@ def _handle(s: Services, hint: RunHint, receipt: str, again: list[str]) -> None:
 
 
 def reconcile(s: Services) -> None:
-    """Once a minute: hints for the instants that come soon, and a look at every run whose time has come."""
+    """Once a minute: hints for the instants that come soon, and a check of every run whose time has come."""
     now_ms = s.clock.now_ms()
     for _ in range(LOOK_MAX_PAGES):
         found = s.stores.runs.woken(now_ms + HORIZON_MS, LOOK_PAGE)
@@ -56,7 +56,7 @@ def reconcile(s: Services) -> None:
             try:
                 steps.look(s, woken.tenant, woken.id)
             except ChronoError as problem:
-                log.warning("run %s was not looked at: %s", woken.id, problem.detail)
+                log.warning("run %s was not checked: %s", woken.id, problem.detail)
         hints = [RunHint(w.tenant, w.id, "due", due_ms=w.wake_ms) for w in soon]
         parts_of(s).queue.send([Outgoing(h, max(0, (h.due_ms - now_ms - s.config.lead_ms) // 1000)) for h in hints])
         if len(found) < LOOK_PAGE or not late:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_workflows import ALL, GATE, LINE, RUNS, TRIGGER, edges, publish, settle, start
 from tests.kit.callers import Everybody, who
 from tests.kit.house import House
+from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, TRIGGER, edges, publish, settle, start
 
 
 def act(house: House, subject: str, role: str = "user", tenant: str = "default") -> House:

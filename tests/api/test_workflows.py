@@ -6,44 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.workers import workflow
 from tests.kit.house import Answer, House
-
-ALL = "/api/v1/workflows"
-RUNS = "/api/v1/runs"
-TRIGGER = {"id": "t", "type": "trigger", "on": "manual"}
-GATE = {"id": "g", "type": "approval", "approvers": ["ann", "bob"]}
-SCRIPT = {"id": "s", "type": "script", "language": "python", "code": "input['n'] + 1"}
-LINE = {"nodes": [TRIGGER, SCRIPT], "edges": [{"from": "t", "to": "s"}]}
-
-
-def edges(*pairs: tuple[str, str]) -> list[dict[str, str]]:
-    return [{"from": a, "to": b} for a, b in pairs]
-
-
-def settle(house: House) -> None:
-    """Let the function ``workflow`` take all that is on its queue."""
-    parts = house.services.workflows
-    assert parts is not None
-    queue: Any = parts.queue
-    while batch := queue.receive(10):
-        assert not workflow.run(house.services, batch)
-        for incoming in batch:
-            queue.delete(incoming.receipt)
-
-
-def publish(house: House, name: str = "w", **document: Any) -> dict[str, Any]:
-    answer = house.call("POST", ALL, {"name": name, **(document or LINE)})
-    assert answer.status == 201, answer.body
-    made: dict[str, Any] = answer.json
-    return made
-
-
-def start(house: House, name: str = "w", **how: Any) -> str:
-    answer = house.call("POST", f"{ALL}/{name}:start", how)
-    assert answer.status == 202, answer.body
-    settle(house)
-    return str(answer.json["run_id"])
+from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, SCRIPT, TRIGGER, edges, publish, settle, start
 
 
 def run_of(house: House, run_id: str) -> dict[str, Any]:

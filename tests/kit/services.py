@@ -24,7 +24,7 @@ def make_services(
     made = assemble(config or Config(webhook_allow=("127.0.0.1",)), machine, stores or open_stores(), queue, {})
     steps: Any = MemoryQueue(machine.clock.now_ms)
     parts = WorkflowParts(
-        steps, lazy("cel_expressions", "CelExpressions"), NoCalls(), lazy("sandboxed_scripts", "make")
+        steps, lazy("cel_expressions", "CelExpressions"), NoCalls(), lazy("sandboxed_scripts", "SandboxedScripts")
     )
     return replace(made, workflows=parts)
 

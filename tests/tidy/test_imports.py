@@ -110,6 +110,7 @@ ENTRY_MODULES = {
     "chalicelib.adapters.memory.machine",
     "chalicelib.api.http.edge",
     "chalicelib.functions.api",
+    "chalicelib.adapters.workflows.jsonata_child",  # a process of its own
 }
 
 

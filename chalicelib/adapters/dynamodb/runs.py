@@ -87,7 +87,7 @@ class DynamoRunStore:
         return self._db.write("put_item", TableName=self._table, Item=_head(summary), **at_rev(expected_rev))
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Let somebody look at the run by then, at the latest."""
+        """Move the next check of a run forward to then."""
         self._db.write(
             "update_item",
             TableName=self._table,
@@ -102,7 +102,7 @@ class DynamoRunStore:
         )
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:
-        """Runs to look at by an instant, of all tenants, the earliest first. May lag."""
+        """Runs to check by an instant, of all tenants, the earliest first. May lag."""
         found: list[WokenRun] = []
         for shard in range(WAKE_SHARDS):
             answer = self._db.read(

@@ -179,7 +179,7 @@ class RunsIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class WakeIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Heads of runs that somebody is to look at, by when."""
+    """Heads of runs by when reconcile checks them."""
 
     class Meta:
         index_name = "wake"

@@ -70,14 +70,14 @@ class MemoryRunStore:
             return True
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Let somebody look at the run by then, at the latest."""
+        """Move the next check of a run forward to then."""
         with self._lock:
             known = self._summaries.get((tenant, run_id))
             if known is not None and (known.wake_ms is None or known.wake_ms > wake_ms):
                 self._summaries[tenant, run_id] = replace(known, wake_ms=wake_ms, rev=known.rev + 1)
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:
-        """Runs to look at by an instant, of all tenants, the earliest first."""
+        """Runs to check by an instant, of all tenants, the earliest first."""
         with self._lock:
             due = [
                 WokenRun(s.tenant, s.id, s.wake_ms)

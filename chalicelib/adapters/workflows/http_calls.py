@@ -112,8 +112,3 @@ def _read(connection: Connection) -> HttpAnswer:
                 raise
             break
     return answer
-
-
-def make(parts: TargetParts) -> StepCalls:
-    """The calls of a process."""
-    return StepCalls(parts)

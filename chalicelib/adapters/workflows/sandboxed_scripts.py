@@ -1,12 +1,12 @@
 """``Scripts``: Python by Monty, in worker processes that know no world outside; JSONata in a child of one call.
 
-Both end within twice their limit: the limit holds inside, and whoever is over it is killed from outside.
+Both end within twice their limit: the limit holds inside, and what is over it is killed from outside.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
+import subprocess  # nosec B404 -- ruff's S603 judges each call
 import sys
 import threading
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ class SandboxedScripts:
         return self._jsonata(code, value, limit_ms) if language == "jsonata" else self._python(code, value, limit_ms)
 
     def _python(self, code: str, value: Any, limit_ms: int) -> Any:
-        import pydantic_monty as monty
+        import pydantic_monty
 
         limits = {
             "max_feed_duration_secs": limit_ms / 1000,
@@ -65,17 +65,17 @@ class SandboxedScripts:
             "max_suspensions": 1,
             "max_total_sleep_secs": 0.0,
         }
-        printed = monty.CollectString(64 * 1024)
+        printed = pydantic_monty.CollectString(64 * 1024)
         try:
             with self._pool(limit_ms).checkout(limits=limits, os_policy=_FROZEN) as session:
                 found = session.feed_run(code, inputs={"input": value}, print_callback=printed)
-        except monty.MontySyntaxError as problem:
+        except pydantic_monty.MontySyntaxError as problem:
             raise StepFailed("script_error", str(problem)[:500]) from None
-        except monty.MontyCrashedError as problem:
+        except pydantic_monty.MontyCrashedError as problem:
             kind = "timeout" if problem.timed_out else "script_error"
             said = f"the script was ended after {limit_ms} ms" if problem.timed_out else "the script crashed"
             raise StepFailed(kind, said) from None
-        except monty.MontyError as problem:
+        except pydantic_monty.MontyError as problem:
             inner = problem.exception()
             if isinstance(inner, TimeoutError):
                 raise StepFailed("timeout", f"the script took longer than {limit_ms} ms") from None
@@ -84,12 +84,14 @@ class SandboxedScripts:
 
     def _pool(self, limit_ms: int) -> Any:
         """Workers that are killed when a script takes so long, rounded up so that few pools serve all limits."""
-        import pydantic_monty as monty
+        import pydantic_monty
 
         step = next(s for s in (500, 2_000, TIMEOUT_MAX_MS) if limit_ms <= s)
         with self._lock:
             if step not in self._pools:
-                pool = monty.Monty(request_timeout=2 * step / 1000, min_processes=1, max_checkouts_per_worker=100)
+                pool = pydantic_monty.Monty(
+                    request_timeout=2 * step / 1000, min_processes=1, max_checkouts_per_worker=100
+                )
                 self._pools[step] = pool.__enter__()
             return self._pools[step]
 
@@ -100,7 +102,7 @@ class SandboxedScripts:
         asked = {"code": code, "input": value, "timeout_s": limit_ms / 1000, "most": OUTPUT_MAX_BYTES}
         command = [sys.executable, "-I", "-S", str(_CHILD), str(limit_ms // 1000 + 1), str(CHILD_MEMORY_BYTES), site]
         try:
-            ran = subprocess.run(  # noqa: S603 -- our own interpreter and file
+            ran = subprocess.run(  # noqa: S603  # nosec B603 -- our own interpreter and file
                 command,
                 input=json.dumps(asked).encode(),
                 capture_output=True,
@@ -134,8 +136,3 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {name: _plain(one, depth + 1) for name, one in value.items()}
     raise StepFailed("invalid_output", f"the value is a {type(value).__name__}, which JSON does not have")
-
-
-def make() -> SandboxedScripts:
-    """The scripts of a process."""
-    return SandboxedScripts()

@@ -7,7 +7,7 @@ from typing import Any, Final
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given
-from chalicelib.api.workflows import schemas
+from chalicelib.api.workflows import schemas, views
 from chalicelib.usecases import runs
 from chalicelib.usecases.runs import ShownRun
 
@@ -22,12 +22,12 @@ def page(call: Call[Body, schemas.RunsQuery]) -> Reply:
     found, after = runs.page(
         call.services, call.caller, given(query.workflow), given(query.state), query.limit, call.after(query)
     )
-    return call.page([schemas.run_summary_view(one) for one in found], after)
+    return call.page([views.run_summary_view(one) for one in found], after)
 
 
 def get(call: Call[Body, Query]) -> Reply:
     """One run."""
-    return Reply(200, schemas.run_view(runs.get(call.services, call.caller, call.params["run"])))
+    return Reply(200, views.run_view(runs.get(call.services, call.caller, call.params["run"])))
 
 
 def events(call: Call[Body, schemas.EventsQuery]) -> Reply:
@@ -35,7 +35,7 @@ def events(call: Call[Body, schemas.EventsQuery]) -> Reply:
     query = call.query
     found = runs.events(call.services, call.caller, call.params["run"], query.after, query.limit)
     after = found[-1].number if len(found) == query.limit else None
-    return Reply(200, schemas.EventList([schemas.event_view(one) for one in found], after))
+    return Reply(200, schemas.EventList([views.event_view(one) for one in found], after))
 
 
 def cancel(call: Call[schemas.CancelRunBody, Query]) -> Reply:
@@ -55,7 +55,7 @@ def redrive(call: Call[Any, Query]) -> Reply:
         body.patch_input,
         body.dry_run,
     )
-    return Reply(200 if body.dry_run else 202, schemas.redrive_view(plan))
+    return Reply(200 if body.dry_run else 202, views.redrive_view(plan))
 
 
 def approve(call: Call[schemas.DecisionBody, Query]) -> Reply:
@@ -88,7 +88,7 @@ def _decide(call: Call[schemas.DecisionBody, Query], *, approve: bool) -> Reply:
 
 
 def _run(run: ShownRun, status: int) -> Reply:
-    return Reply(status, schemas.run_view(run))
+    return Reply(status, views.run_view(run))
 
 
 def operations() -> list[Operation]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given
-from chalicelib.api.workflows import schemas
+from chalicelib.api.workflows import schemas, views
 from chalicelib.usecases import runs, workflows
 from chalicelib.usecases.workflows import ShownWorkflow
 
@@ -28,13 +28,13 @@ _EXAMPLE: Final[dict[str, Any]] = {
 def create(call: Call[schemas.NewWorkflowBody, Query]) -> Reply:
     """Publish version 1."""
     again = call.run is not None and call.run.again
-    return _shown(workflows.create(call.services, call.caller, schemas.document_of(call.body), again), 201)
+    return _shown(workflows.create(call.services, call.caller, views.document_of(call.body), again), 201)
 
 
 def page(call: Call[Body, PageQuery]) -> Reply:
     """A page of workflows."""
     found, after = workflows.page(call.services, call.caller, call.query.limit, call.after(call.query))
-    return call.page([schemas.summary_view(one) for one in found], after)
+    return call.page([views.summary_view(one) for one in found], after)
 
 
 def get(call: Call[Body, Query]) -> Reply:
@@ -50,7 +50,7 @@ def version(call: Call[Body, Query]) -> Reply:
 
 def put(call: Call[schemas.WorkflowBody, Query]) -> Reply:
     """Publish a new version."""
-    document = schemas.document_of(call.body)
+    document = views.document_of(call.body)
     return _shown(workflows.put(call.services, call.caller, call.params["workflow"], document, call.versions), 200)
 
 
@@ -62,8 +62,8 @@ def delete(call: Call[Body, Query]) -> Reply:
 
 def validate(call: Call[schemas.WorkflowBody, Query]) -> Reply:
     """Judge a definition."""
-    document = {**schemas.document_of(call.body), "name": call.params["workflow"]}
-    return Reply(200, schemas.validated_view(workflows.problems(call.services, call.caller, document)))
+    document = {**views.document_of(call.body), "name": call.params["workflow"]}
+    return Reply(200, views.validated_view(workflows.problems(call.services, call.caller, document)))
 
 
 def start(call: Call[schemas.StartBody, Query]) -> Reply:
@@ -82,7 +82,7 @@ def export(call: Call[Body, Query]) -> Reply:
 
 
 def _shown(found: ShownWorkflow, status: int) -> Reply:
-    return Reply(status, schemas.workflow_view(found), {"ETag": entity_tag(found.head.live)})
+    return Reply(status, views.workflow_view(found), {"ETag": entity_tag(found.head.live)})
 
 
 def operations() -> list[Operation]:

@@ -1,7 +1,7 @@
 """What follows from what happens to a run: ``decide(graph, state, happening, now_ms) -> Decision``.
 
 The decision is pure. Its events are appended on the condition that no other event has the first one's number. On a lost
-race the log is read again, and decided again. Orders are sent after the append, and again by whoever finds them owed
+race the log is read again, and decided again. Orders are sent after the append, and again where they are found owed
 (``owed``). So the log is the truth, and a message is a hint. What the decisions uphold, whatever the interleaving:
 
 - A node begins once in each generation, and only when its edges say so (``joins``).
@@ -22,7 +22,7 @@ from chalicelib.core.workflows.happenings import (
     Begins,
     Cancels,
     ChildEnds,
-    Claims,
+    ClaimsStep,
     Decides,
     Decision,
     Ends,
@@ -118,7 +118,7 @@ def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, 
 def _of_a_step(log: RunLog, happening: Happening) -> None:
     """What workers and children report."""
     match happening:
-        case Claims(node=name):
+        case ClaimsStep(node=name):
             node = log.nodes[name]
             if node.status == "running" and not node.worker and not log.state.is_ended:
                 lease_ms = log.now_ms + happening.lease_ms
@@ -294,9 +294,9 @@ def _fall_due(log: RunLog, name: str, node: NodeState) -> None:
         case "approve":
             _complete(log, name, {"value": {"approved": True, "by": [], "comment": "expired"}})
         case "reject":
-            _reject(log, name, "nobody decided in time")
+            _reject(log, name, "it was not decided in time")
         case "timeout":
-            _fail(log, name, "timeout", "nobody ended it in time", "timeout")
+            _fail(log, name, "timeout", "it did not end in time", "timeout")
         case "retry":
             log.write("node_started", name)
 
@@ -333,8 +333,8 @@ def _fail(log: RunLog, name: str, error_type: str, error: str, status: str = "fa
 def _settle(log: RunLog) -> None:
     """Let everything follow that follows from what has ended, until nothing does.
 
-    Parents are judged before their children. So a path that is dead is skipped before a join, which the same end makes
-    ready, can cancel it: what becomes of a node does not depend on which of its ways was looked at first.
+    Parents are judged before their children. One end may make a path dead and a join ready: the path is skipped first,
+    and the join then has less to cancel. So what becomes of a node does not depend on which way was judged first.
     """
     place = log.graph.place
     line: list[int] = []

@@ -16,7 +16,7 @@ class Begins(Struct, frozen=True):
     run: Mapping[str, Any]
 
 
-class Claims(Struct, frozen=True):
+class ClaimsStep(Struct, frozen=True):
     """A worker is about to take a step, and is believed lost after ``lease_ms``."""
 
     node: str
@@ -79,7 +79,7 @@ class ChildEnds(Struct, frozen=True):
 
 
 class Decides(Struct, frozen=True):
-    """Somebody approves or rejects at a gate."""
+    """A person approves or rejects at a gate."""
 
     node: str
     nonce: str
@@ -89,7 +89,7 @@ class Decides(Struct, frozen=True):
 
 
 class Cancels(Struct, frozen=True):
-    """Somebody wants the run to end."""
+    """A caller wants the run to end."""
 
     by: str = ""
     reason: str = ""
@@ -109,11 +109,11 @@ class Redrives(Struct, frozen=True):
     deadline_ms: int | None = None
 
 
-Happening = Begins | Claims | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives
+Happening = Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives
 
 
 class Order(Struct, frozen=True):
-    """What is to be done outside: take a step, begin or cancel a child, tell the parent that the run has ended."""
+    """What is to be done outside: take a step, begin or cancel a child, report an end to the parent."""
 
     kind: Literal["step", "begin_item", "cancel_child", "tell_parent"]
     node: str = ""

@@ -51,8 +51,11 @@ def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
     entered = s.stores.runs.enter(summary_of(state, 1, now_ms + LOOK_EVERY_MS))
-    if not entered and s.stores.runs.read(tenant, run_id).events:
-        return Begun(None)
+    if not entered:
+        if s.stores.runs.read(tenant, run_id).events:
+            return Begun(None)
+        # It was entered by a worker that died, and reconcile may have given it up since.
+        s.stores.runs.wake_by(tenant, run_id, now_ms + LOOK_EVERY_MS)
     empty = LoadedRun(RunState(scope=state.scope), workflow(s, tenant, state.workflow, state.version))
     after, decision = tell(s, tenant, run_id, Begins(fields), empty)
     return Begun(after, decision) if decision.events else Begun(None)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from chalicelib.core.errors import ChronoError
+from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
@@ -29,14 +29,15 @@ from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, parts_of
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
-from chalicelib.ports.target import Delivery
+from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.workflow_steps import HttpRequest, StepFailed
 
 AT_ONCE_DEFAULT: Final = 10
+ACCEPTED_MAX_MS: Final = 86_400_000
 _RETRY_ALWAYS: Final = frozenset({"internal_error"})
 
 
-class Step(Struct, frozen=True):
+class TakenStep(Struct, frozen=True):
     """A step in a worker's hands: it has claimed it under ``token``."""
 
     run: LoadedRun
@@ -65,17 +66,19 @@ class Step(Struct, frozen=True):
 Answer = Ends | Waits | Fans
 
 
-def take(s: Services, step: Step) -> Answer:
+def take(s: Services, step: TakenStep) -> Answer:
     """Do what the node says. Never raises for what its author or the world outside got wrong."""
     try:
         return _TYPES[step.node.type](s, step)
     except StepFailed as problem:
         return _failed(step, problem)
+    except Unavailable:
+        raise  # a store or a queue of ours: the claim ends by itself, and the step is taken again
     except ChronoError as problem:
         return _failed(step, StepFailed(problem.code, problem.detail, retryable=problem.retryable))
 
 
-def _failed(step: Step, problem: StepFailed) -> Ends:
+def _failed(step: TakenStep, problem: StepFailed) -> Ends:
     retry_in_ms = None
     if problem.retryable or problem.error_type in _RETRY_ALWAYS:
         wait_ms = backoff_ms(step.node.retry, step.attempt, step.key)
@@ -90,13 +93,13 @@ def _failed(step: Step, problem: StepFailed) -> Ends:
     )
 
 
-def _done(s: Services, step: Step, value: Any, case: str = "") -> Ends:
+def _done(s: Services, step: TakenStep, value: Any, case: str = "") -> Ends:
     state = step.run.state
     ref = outputs.keep(s, state.tenant, state.id, value)
     return Ends(step.node.id, step.token, "completed", output=ref, case=case)
 
 
-def _condition(s: Services, step: Step) -> Answer:
+def _condition(s: Services, step: TakenStep) -> Answer:
     chosen = str(step.node.fields.get("default", ""))
     for case in step.node.fields["cases"]:
         holds = step.scope.evaluate(case["when"]["cel"])
@@ -109,7 +112,7 @@ def _condition(s: Services, step: Step) -> Answer:
     return _done(s, step, {"case": chosen or None}, chosen)
 
 
-def _foreach(s: Services, step: Step) -> Answer:
+def _foreach(s: Services, step: TakenStep) -> Answer:
     each = step.node.fields["foreach"]
     items = each["items"] if isinstance(each["items"], list) else step.scope.evaluate(each["items"]["cel"])
     if not isinstance(items, list):
@@ -127,7 +130,7 @@ def _foreach(s: Services, step: Step) -> Answer:
     )
 
 
-def _delay(s: Services, step: Step) -> Answer:
+def _delay(s: Services, step: TakenStep) -> Answer:
     fields, now_ms = step.node.fields, s.clock.now_ms()
     if "until_cron" in fields:
         found = next_of_cron(fields["until_cron"], fields.get("timezone", "UTC"), now_ms)
@@ -153,7 +156,7 @@ def _milliseconds(field: str, value: Any, most: int) -> int:
     return int(value)
 
 
-def _approval(s: Services, step: Step) -> Answer:
+def _approval(s: Services, step: TakenStep) -> Answer:
     fields, now_ms = step.node.fields, s.clock.now_ms()
     expires = fields.get("expires_in_ms")
     due_ms = None if expires is None else now_ms + expires
@@ -167,13 +170,13 @@ def _approval(s: Services, step: Step) -> Answer:
     return Waits(step.node.id, step.token, due_ms, fields.get("on_expiry", "reject") if expires else "", gate)
 
 
-def _http(s: Services, step: Step) -> Answer:
+def _http(s: Services, step: TakenStep) -> Answer:
     fields = step.node.fields
     body = step.scope.fill(fields.get("body"))
     return _call(s, step, fields["method"], fields["url"], _headers(step, fields.get("headers", {})), body)
 
 
-def _headers(step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
+def _headers(step: TakenStep, given: Mapping[str, Any]) -> dict[str, Any]:
     """Headers with their expressions evaluated. A value that would be two headers is refused, not cut."""
     made: dict[str, Any] = {}
     for name, template in given.items():
@@ -188,7 +191,7 @@ def _headers(step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _call(s: Services, step: Step, method: str, url: str, headers: dict[str, Any], body: Any) -> Answer:
+def _call(s: Services, step: TakenStep, method: str, url: str, headers: dict[str, Any], body: Any) -> Answer:
     content = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     reply = parts_of(s).calls.call(
         HttpRequest(
@@ -214,11 +217,10 @@ def _body(content: bytes, headers: Mapping[str, str]) -> Any:
     return content.decode("utf-8", "replace") if content else None
 
 
-def _job(s: Services, step: Step) -> Answer:
-    fields, state = step.node.fields, step.run.state
+def _job(s: Services, step: TakenStep) -> Answer:
+    fields, state, now_ms = step.node.fields, step.run.state, s.clock.now_ms()
     payload = step.scope.fill(fields["payload"]) if "payload" in fields else step.scope.input()
     target = dict(fields["target"]) if "target" in fields else _target_of_schedule(s, step)
-    now_ms = s.clock.now_ms()
     event = cloudevent.build(
         execution_id=step.key,
         schedule_id=state.workflow,
@@ -229,7 +231,13 @@ def _job(s: Services, step: Step) -> Answer:
         hlc=s.ids.hlc(),
         payload_json=json.dumps(payload, separators=(",", ":"), ensure_ascii=False),
     )
-    delivery = Delivery(
+    [outcome] = s.targets[str(target["type"])].dispatch([_delivery(step, now_ms, target, event)])
+    return _job_answer(s, step, outcome, now_ms)
+
+
+def _delivery(step: TakenStep, now_ms: int, target: dict[str, object], event: bytes) -> Delivery:
+    state = step.run.state
+    return Delivery(
         execution_id=step.key,
         tenant=state.tenant,
         schedule_id=state.workflow,
@@ -242,12 +250,14 @@ def _job(s: Services, step: Step) -> Answer:
         timeout_ms=step.timeout_ms,
         depth=state.depth,
     )
-    [outcome] = s.targets[str(target["type"])].dispatch([delivery])
+
+
+def _job_answer(s: Services, step: TakenStep, outcome: Outcome, now_ms: int) -> Answer:
     if outcome.kind == "completed":
         return _done(s, step, {"status": outcome.http_status})
     if outcome.kind == "accepted":
         # It reports its end by :complete or :fail; without a timeout_ms it has a day.
-        due_ms = now_ms + (step.node.timeout_ms or 86_400_000)
+        due_ms = now_ms + (step.node.timeout_ms or ACCEPTED_MAX_MS)
         return Waits(step.node.id, step.token, due_ms, "timeout")
     raise StepFailed(
         outcome.error_type or "internal_error",
@@ -257,7 +267,7 @@ def _job(s: Services, step: Step) -> Answer:
     )
 
 
-def _target_of_schedule(s: Services, step: Step) -> dict[str, object]:
+def _target_of_schedule(s: Services, step: TakenStep) -> dict[str, object]:
     key = Key(step.run.state.tenant, step.node.fields["schedule_id"])
     found = s.stores.schedules.definitions([key]).get(key)
     if found is None:
@@ -265,17 +275,17 @@ def _target_of_schedule(s: Services, step: Step) -> dict[str, object]:
     return dict(found.target)
 
 
-def _script(s: Services, step: Step) -> Answer:
+def _script(s: Services, step: TakenStep) -> Answer:
     fields = step.node.fields
     return _done(s, step, parts_of(s).scripts.run("python", fields["code"], step.scope.input(), step.timeout_ms))
 
 
-def _transform(s: Services, step: Step) -> Answer:
+def _transform(s: Services, step: TakenStep) -> Answer:
     code = step.node.fields["jsonata"]
     return _done(s, step, parts_of(s).scripts.run("jsonata", code, step.scope.input(), step.timeout_ms))
 
 
-def _notification(s: Services, step: Step) -> Answer:
+def _notification(s: Services, step: TakenStep) -> Answer:
     channel, message = step.node.fields["channel"], step.scope.fill(step.node.fields["message"])
     kind = channel["type"]
     text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
@@ -295,12 +305,12 @@ def _notification(s: Services, step: Step) -> Answer:
     return _job(s, _with(step, {"target": target, "payload": message}))
 
 
-def _with(step: Step, fields: dict[str, Any]) -> Step:
+def _with(step: TakenStep, fields: dict[str, Any]) -> TakenStep:
     node = WorkflowNode(step.node.id, "job", fields=fields, timeout_ms=step.node.timeout_ms, retry=step.node.retry)
-    return Step(step.run, node, step.token, step.attempt, step.scope)
+    return TakenStep(step.run, node, step.token, step.attempt, step.scope)
 
 
-def _subworkflow(s: Services, step: Step) -> Answer:
+def _subworkflow(s: Services, step: TakenStep) -> Answer:
     state, fields = step.run.state, step.node.fields
     if state.depth + 1 >= NESTING_MAX_DEPTH:
         raise StepFailed("too_deep", f"runs are nested at most {NESTING_MAX_DEPTH} deep")
@@ -330,7 +340,7 @@ def _subworkflow(s: Services, step: Step) -> Answer:
     return Waits(step.node.id, step.token, child=child)
 
 
-_TYPES: Final[Mapping[str, Callable[[Services, Step], Answer]]] = {
+_TYPES: Final[Mapping[str, Callable[[Services, TakenStep], Answer]]] = {
     "condition": _condition,
     "parallel": _foreach,
     "delay": _delay,

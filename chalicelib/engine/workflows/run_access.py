@@ -1,7 +1,7 @@
 """A run's log, read and added to: load, decide, append; then what follows is sent.
 
-The append is the only thing that makes anything true. What comes after it (messages, the snapshot, the summary) may be
-lost with its worker: ``reconcile`` finds the run by ``wake_ms``, which is written before a run has anything to do.
+The append is the only thing that makes anything true. Messages, the snapshot and the summary come after it, and may be
+lost with their worker. ``reconcile`` finds the run by ``wake_ms``, which is written before a run has anything to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chalicelib.ports.workflow_steps import WorkflowParts
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_MS = 60_000  # a run that has something to do is looked at as often
+LOOK_EVERY_MS = 60_000  # a run that has something to do is checked as often
 APPEND_ATTEMPTS = 64
 
 
@@ -136,7 +136,7 @@ def send_handler(s: Services, run: LoadedRun) -> None:
 
 
 def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:
-    """When somebody must look at the run, if nothing happens to it (None: it waits for callers, or is over)."""
+    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or is over)."""
     due_ms = next_due_ms(state)
     busy = bool(owed(graph, state)) or any(node.status == "running" for node in state.nodes.values())
     if busy:
@@ -175,8 +175,8 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
 
 
 def rest(s: Services, run: RunState) -> None:
-    """Nobody need look at a run again that has ended and told its parent. A summary that was changed meanwhile stays:
-    the next look tells the parent again, which changes nothing."""
+    """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
+    check reports again, which changes nothing."""
     known = s.stores.runs.load(run.tenant, run.id)
     if known is not None and known.wake_ms is not None:
         s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
@@ -202,7 +202,7 @@ def _graph_after(s: Services, run: LoadedRun, happening: Happening) -> Graph:
 
 
 def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
-    """A run that only waited is not looked at. Before it has something to do again, that changes.
+    """A run that only waited is not checked. Before it has something to do again, that changes.
 
     The promise of a run that has something to do is at most LOOK_EVERY_MS old, so it need not be written at each step.
     """

@@ -1,4 +1,4 @@
-"""Hints come true: a step is claimed, taken and told; time passes; children begin and end.
+"""Hints come true: a step is claimed, taken and ended; time passes; children begin and end.
 
 A hint that comes twice, late or for a run that went on finds nothing to do. After a step its worker goes on with the
 next one itself while its time lasts: a chain of quick steps needs no message.
@@ -11,13 +11,13 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import NotFound, Unavailable
 from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.workflows.decide import next_due_ms, owed
-from chalicelib.core.workflows.happenings import Claims, Decision, Ends, Order, Passes
+from chalicelib.core.workflows.happenings import ClaimsStep, Decision, Ends, Order, Passes
 from chalicelib.core.workflows.limits import STEP_LEASE_SPARE_MS, STEP_TIMEOUT_DEFAULT_MS
 from chalicelib.engine.workflows import children, handlers, nodes
-from chalicelib.engine.workflows.nodes import Step
+from chalicelib.engine.workflows.nodes import TakenStep
 from chalicelib.engine.workflows.run_access import (
     LoadedRun,
     advance,
@@ -64,7 +64,7 @@ def look(s: Services, tenant: str, run_id: str) -> None:
         run = load(s, tenant, run_id)
     except NotFound:
         # It was entered and never began: its caller has no answer, and may begin it with the same id.
-        s.stores.runs.summarize(replace(summary, wake_ms=None, status="failed", rev=summary.rev + 1), summary.rev)
+        s.stores.runs.summarize(replace(summary, wake_ms=None, rev=summary.rev + 1), summary.rev)
         return
     due_ms = next_due_ms(run.state, with_leases=True)
     if due_ms is not None and due_ms <= s.clock.now_ms():
@@ -105,8 +105,8 @@ def _chain(s: Services, tenant: str, run_id: str, node: str) -> None:
 
 
 def _go_on(s: Services, run: LoadedRun, decision: Decision, began_ms: int) -> None:
-    """Send what follows from a decision, but for one thing that this worker does itself while its time lasts: the next
-    step, the next item, or telling the parent. A lane of a foreach is one worker that goes from item to item."""
+    """Send what follows from a decision, but for one order that this worker does itself while its time lasts. So a lane
+    of a foreach is one worker that goes from item to item."""
     while True:
         mine = next((order for order in decision.orders if order.kind != "cancel_child"), None)
         if s.clock.now_ms() - began_ms > CHAIN_MAX_MS:
@@ -143,15 +143,17 @@ def _claim(
         return None, Decision((), run.state)
     timeout_ms = run.graph.nodes[node].timeout_ms or STEP_TIMEOUT_DEFAULT_MS
     worker = f"{s.config.instance}/{s.ids.ulid(s.clock.now_ms())}"  # of this claim alone: see run_access._append
-    claims = Claims(node, worker, timeout_ms + STEP_LEASE_SPARE_MS)
+    claims = ClaimsStep(node, worker, timeout_ms + STEP_LEASE_SPARE_MS)
     return tell(s, tenant, run_id, claims, run)
 
 
 def _take(s: Services, run: LoadedRun, name: str) -> nodes.Answer:
     node = run.state.nodes[name]
-    step = Step(run, run.graph.nodes[name], node.token, node.attempt, StepScope(s, run, name))
+    step = TakenStep(run, run.graph.nodes[name], node.token, node.attempt, StepScope(s, run, name))
     try:
         return nodes.take(s, step)
+    except Unavailable:
+        raise
     except Exception as problem:
         # A fault of ours must not hold the run for ever: it is an error of the node, and the log has it.
         log.exception("a step of run %s failed", run.state.id)

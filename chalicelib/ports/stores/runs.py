@@ -11,8 +11,8 @@ from chalicelib.core.workflows.run_state import RunEvent, RunState
 
 
 class RunSummary(Struct, frozen=True):
-    """What lists show of a run; the log is the truth. ``wake_ms`` is when somebody looks at the run next, if nothing
-    else happens to it (None: never). ``rev`` grows with every change of this record."""
+    """What lists show of a run; the log is the truth. ``wake_ms`` is when reconcile checks the run, if nothing else
+    happens to it (None: never). ``rev`` grows with every change of this record."""
 
     tenant: str
     id: str
@@ -35,7 +35,7 @@ class RunLogRead(NamedTuple):
 
 
 class WokenRun(NamedTuple):
-    """A run that somebody is to look at, and since when."""
+    """A run that is to be checked, and since when."""
 
     tenant: str
     id: str
@@ -70,11 +70,11 @@ class RunStore(Protocol):
         ...
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Let somebody look at the run by then, at the latest: an earlier instant stays. Raises the rev."""
+        """Move the next check of a run forward to then: an earlier instant stays. Raises the rev."""
         ...
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:
-        """Runs to look at by an instant, of all tenants, the earliest first. May lag."""
+        """Runs to check by an instant, of all tenants, the earliest first. May lag."""
         ...
 
     def load(self, tenant: str, run_id: str) -> RunSummary | None:

@@ -15,7 +15,7 @@ from chalicelib.core.workflows.happenings import (
     Begins,
     Cancels,
     ChildEnds,
-    Claims,
+    ClaimsStep,
     Decides,
     Ends,
     Fans,
@@ -44,7 +44,7 @@ class Played:
         return decision.events
 
     def claim(self, node):
-        self.tell(Claims(node, "w", 30_000))
+        self.tell(ClaimsStep(node, "w", 30_000))
         return self.state.nodes[node].token
 
     def end(self, node, status="completed", **said):

@@ -12,7 +12,7 @@ import os
 import pytest
 
 from chalicelib.core.workflows.decide import decide, owed
-from chalicelib.core.workflows.happenings import Begins, Cancels, Claims, Ends
+from chalicelib.core.workflows.happenings import Begins, Cancels, ClaimsStep, Ends
 from chalicelib.core.workflows.run_state import RunState
 from tests.unit.core.workflows.graphs import graph_of, shapes
 from tests.unit.core.workflows.reference import Reference
@@ -50,8 +50,8 @@ class Walk:
         for name in running:
             node = state.nodes[name]
             if not node.worker:
-                claimed = self.decide(state, Claims(name, "w", 1000))
-                assert not decide(self.graph, claimed, Claims(name, "other", 1000), 1).events, "claimed once"
+                claimed = self.decide(state, ClaimsStep(name, "w", 1000))
+                assert not decide(self.graph, claimed, ClaimsStep(name, "other", 1000), 1).events, "claimed once"
                 node, held = claimed.nodes[name], claimed
             else:
                 held = state
@@ -66,7 +66,7 @@ class Walk:
             # Those under way are claimed: what is not would not have begun.
             for name in running:
                 if not state.nodes[name].worker:
-                    state = self.decide(state, Claims(name, "w", 1000))
+                    state = self.decide(state, ClaimsStep(name, "w", 1000))
             after = self.copy(reference)
             after.cancel()
             self.follow(self.decide(state, Cancels()), after)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import Conflict, InvalidField
+from chalicelib.core.errors import Conflict
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.workflow_steps import HttpReply, StepFailed
@@ -200,17 +200,6 @@ def test_a_subworkflow_keeps_the_version_of_its_parents_start(play: Play) -> Non
     assert play.state(run).status == "completed"
     assert play.calls.keys == [f"{run}~s/a"]
     assert play.shown(run).output["status"] == 200
-
-
-def test_a_workflow_that_would_begin_itself_is_refused(play: Play) -> None:
-    call = {"id": "s", "type": "subworkflow", "workflow": "two"}
-    play.publish("two", [TRIGGER, http("a")], [("t", "a")])
-    play.publish("one", [TRIGGER, call], [("t", "s")])
-    back = {"nodes": [TRIGGER, {**call, "workflow": "one"}], "edges": [{"from": "t", "to": "s"}]}
-    with pytest.raises(InvalidField) as refused:
-        workflows.put(play.s, ANONYMOUS_ADMIN, "two", back, None)
-    assert refused.value.errors[0].field == "nodes.s.workflow"
-    assert "two -> one -> two" in refused.value.errors[0].message
 
 
 def test_what_is_done_is_undone_in_reverse_when_a_later_step_fails(play: Play) -> None:
