@@ -292,6 +292,16 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "RedriveBody": {"from": [*NOT_TEXT, None], "version": [*NOT_TEXT, None], "dry_run": [*NOT_BOOL, None]},
     "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
     "CompleteNodeBody": {},
+    "SessionBody": {"live": [*NOT_BOOL, None]},
+    "JumpBody": {"position": [*NOT_INT, None, -1, 25_001]},
+    "ImportSessionBody": {
+        "format": [*NOT_TEXT, None, "", "x"],
+        "run_id": [*NOT_TEXT, None],
+        "position": [*NOT_INT, None],
+        "events": [*NOT_LIST, None],
+        "document": [1, True, "x", [], None],
+        "breakpoints": [*NOT_LIST, None],
+    },
     "FailNodeBody": {
         "error": [*NOT_TEXT, None, "", "x" * 1025],
         "error_type": [*NOT_TEXT, None, "", "x" * 65],
@@ -369,6 +379,14 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "WorkflowBody": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
     "NewWorkflowBody": {"name": "w", "nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
     "DecisionBody": {"nonce": "x"},
+    "JumpBody": {"position": 1},
+    "ImportSessionBody": {
+        "format": "chronowatch.session/v1",
+        "run_id": "r",
+        "position": 1,
+        "events": [],
+        "document": {},
+    },
 }
 BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
 BODIES["NewWorkflowBody"] = BODIES["WorkflowBody"]
@@ -404,6 +422,7 @@ def _path(house: House, operation: Operation) -> str:
         .replace("{workflow}", "w")
         .replace("{version}", "1")
         .replace("{run_id}", "r")
+        .replace("{session_id}", "0" * 26)
         .replace("{node}", "n")
     )
 

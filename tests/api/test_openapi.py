@@ -155,6 +155,7 @@ def _check_workflows(house: House, check: Callable[..., None]) -> None:
     check("POST", run_of + "/nodes/{node}:fail", {"error": "x"}, status=409)
     check("POST", run_of + ":cancel", {}, status=202)
     check("POST", run_of + ":redrive", {"dry_run": True})
+    check("POST", run_of + "/sessions", {}, status=201)
     check("DELETE", flows + "/{workflow}")
 
 
@@ -222,6 +223,7 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
         "run_id": start(house),
         "node": "s",
     }
+    known["session_id"] = house.call("POST", f"/api/v1/runs/{known['run_id']}/sessions").json["session_id"]
     seen = set()
     for path, methods in document["paths"].items():
         for parameter in (p for m in methods.values() for p in m["parameters"] if p.get("in") == "path"):

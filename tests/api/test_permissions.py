@@ -17,8 +17,15 @@ READS_BY_POST = {
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
     "/api/v1/workflows/{workflow}:validate",
+    "/api/v1/runs/{run_id}/sessions",
+    "/api/v1/sessions/{session_id}:step-forward",
+    "/api/v1/sessions/{session_id}:step-backward",
+    "/api/v1/sessions/{session_id}:jump",
+    "/api/v1/sessions/{session_id}:continue",
+    "/api/v1/sessions/{session_id}/breakpoints",
+    "/api/v1/sessions:import",
     "/api/v1/subjects/{subject_id}:export",
-}  # they write nothing
+}  # they change nothing but what is the caller's own
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
     "queue:pause",
@@ -40,6 +47,7 @@ def _path(operation: Operation) -> str:
         .replace("{role}", "r")
         .replace("{policy}", "p")
         .replace("{run_id}", "n")
+        .replace("{session_id}", ID)
     )
 
 

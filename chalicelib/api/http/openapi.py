@@ -58,6 +58,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "version": WorkflowVersion,
     "run_id": RunId,
     "node": NodeId,
+    "session_id": responses.Ulid,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())

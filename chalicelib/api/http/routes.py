@@ -22,6 +22,7 @@ from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.runs.operations import operations as run_operations
 from chalicelib.api.schedules import bulk, explain, files
 from chalicelib.api.schedules.operations import operations as schedule_operations
+from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
@@ -59,5 +60,6 @@ def table() -> Table:
     operations += webhook_operations()
     operations += workflow_operations()
     operations += run_operations()
+    operations += session_operations()
     operations += docs.operations(everything)
     return Table(operations)
