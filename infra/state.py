@@ -178,7 +178,7 @@ def _workflows(stage: str) -> Table:
                 KeyPart("list_sk"),
                 include=("doc",),
             ),
-            Index("wake", KeyPart("wake_shard"), KeyPart("wake_ms", NUMBER)),
+            Index("wake", KeyPart("wake_in"), KeyPart("wake_ms", NUMBER)),
         ),
     )
 

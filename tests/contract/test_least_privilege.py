@@ -16,7 +16,7 @@ from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.workflows.cel_expressions import CelExpressions
 from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
 from chalicelib.api.http.routes import table
-from chalicelib.core.queue_messages import encode
+from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
 from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
@@ -141,8 +141,9 @@ class Cast:
             deliver.run(self.of["deliver"], batch)
 
     def take_steps(self) -> None:
-        while self.hints:
-            batch, self.hints[:] = list(self.hints), []
+        """Hand the function all hints but those of instants to come, which its queue would hold back."""
+        while batch := [hint for hint in self.hints if decode_hint(hint.body).due_ms <= self.clock.now_ms()]:
+            self.hints[:] = [hint for hint in self.hints if hint not in batch]
             workflow.run(self.of["workflow"], batch)
 
     def minute(self) -> None:

@@ -92,7 +92,7 @@ class DynamoRunStore:
             "update_item",
             TableName=self._table,
             Key=key(_run(tenant, run_id), _HEAD),
-            UpdateExpression="SET wake_ms = :w, wake_shard = :s ADD rev :one",
+            UpdateExpression="SET wake_ms = :w, wake_in = :s ADD rev :one",
             ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(wake_ms) OR wake_ms > :w)",
             ExpressionAttributeValues={
                 ":w": number(wake_ms),
@@ -109,7 +109,7 @@ class DynamoRunStore:
                 "query",
                 TableName=self._table,
                 IndexName="wake",
-                KeyConditionExpression="wake_shard = :s AND wake_ms <= :u",
+                KeyConditionExpression="wake_in = :s AND wake_ms <= :u",
                 ExpressionAttributeValues={":s": text(f"wake#{shard}"), ":u": number(until_ms)},
                 Limit=limit,
             )
@@ -211,7 +211,7 @@ def _head(summary: RunSummary) -> dict[str, Any]:
     if summary.listed:
         item |= {"list_pk": text(_list(summary.tenant)), "list_sk": text(f"{summary.started_ms:015d}#{summary.id}")}
     if summary.wake_ms is not None:
-        item |= {"wake_shard": text(_shard(summary.id)), "wake_ms": number(summary.wake_ms)}
+        item |= {"wake_in": text(_shard(summary.id)), "wake_ms": number(summary.wake_ms)}
     return item
 
 

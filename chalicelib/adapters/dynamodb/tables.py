@@ -185,7 +185,7 @@ class WakeIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
         index_name = "wake"
         projection = KeysOnlyProjection()
 
-    wake_shard = UnicodeAttribute(hash_key=True)
+    wake_in = UnicodeAttribute(hash_key=True)
     wake_ms = NumberAttribute(range_key=True)
 
 
@@ -202,7 +202,7 @@ class WorkflowItem(Model):
     rev = NumberAttribute(null=True)
     list_pk = UnicodeAttribute(null=True)
     list_sk = UnicodeAttribute(null=True)
-    wake_shard = UnicodeAttribute(null=True)
+    wake_in = UnicodeAttribute(null=True)
     wake_ms = NumberAttribute(null=True)
     runs = RunsIndex()
     wake = WakeIndex()

@@ -78,7 +78,7 @@ def start(call: Call[schemas.StartBody, Query]) -> Reply:
 def export(call: Call[Body, Query]) -> Reply:
     """The live version as a picture."""
     text = workflows.flowchart(call.services, call.caller, call.params["workflow"])
-    return Reply(200, text, {}, "text/plain; charset=utf-8")
+    return Reply(200, text, {}, "text/plain")
 
 
 def _shown(found: ShownWorkflow, status: int) -> Reply:

@@ -1,6 +1,6 @@
-"""The contract of a run as a fixpoint over what has ended: written from the contract's words, and not from the engine.
+"""The rules of a run as a fixpoint over what has ended: written from docs/workflows.md, and not from the engine.
 
-It keeps no log and no queue. After each end it looks at the whole graph, and says what every node is.
+It keeps no log and no queue. After each end it judges the whole graph anew, and says what every node is.
 """
 
 from __future__ import annotations
