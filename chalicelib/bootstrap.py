@@ -21,6 +21,7 @@ from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets, SecretStore
 from chalicelib.ports.services import Config, Machine, Services, assemble
@@ -233,7 +234,8 @@ def build(chosen: Settings) -> Services:
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         *_audit_proofs(chosen, clients),
-        make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
+        workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
+        rego=_rego(own_clock),
     )
 
 
@@ -328,6 +330,17 @@ def _external_policies(chosen: Settings, own_clock: SystemClock) -> ExternalPoli
     from chalicelib.adapters.policies.opa import OpaPolicies
 
     return OpaPolicies(chosen.opa, lambda: own_clock.read().monotonic_nanos / 1e9)
+
+
+def _rego(own_clock: SystemClock) -> RegoEngine:
+    from chalicelib.adapters.machine.lazy import Lazy
+
+    def made() -> RegoEngine:
+        from chalicelib.adapters.policies.rego import RegoProcess
+
+        return RegoProcess(lambda: own_clock.read().monotonic_nanos / 1e9)
+
+    return Lazy(made)
 
 
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:

@@ -58,16 +58,18 @@ class Lock(NamedTuple):
             raise LockFailed(f"{self.name} is not of the present {' and '.join(self.sources)}: run scripts/lock")
 
 
-DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", "requirements-workflows.txt"))
+_EXTRAS = ("requirements-workflows.txt", "requirements-rego.txt")
+DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", *_EXTRAS))
 RUNTIME = Lock("requirements.lock", ("requirements.txt",), within=DEVELOPMENT.name)
 # What goes into the Lambda zip.
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
-# What only the functions of workflows need.
+# What only the functions of workflows need, and what only policies in Rego do.
 WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
+REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, WORKFLOWS, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, WORKFLOWS, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chalicelib.core.errors import InvalidField
 from chalicelib.core.limits import PAGE_MAX_ITEMS
+from chalicelib.core.telemetry.metric_catalogue import POLICIES_UNREADABLE
 from chalicelib.ports.services import Services
-from chalicelib.ports.stores.policies import KeptPolicy, epoch_key
+from chalicelib.ports.stores.policies import epoch_key
 from chalicelib.process.limits import POLICIES_MEMORY_MS
 from chalicelib.process.policy_memory import KnownPolicies
 
@@ -41,27 +41,26 @@ def at_epoch(s: Services, tenant: str, epoch: int) -> KnownPolicies:
     memory, now_ms = s.process.policies, s.clock.now_ms()
     known = memory.at_epoch(tenant, epoch)
     if known is None:
-        known = KnownPolicies(epoch, _load(s, tenant) if epoch else ())
+        known = _load(s, tenant, epoch) if epoch else KnownPolicies(epoch, ())
     memory.keep(tenant, known, now_ms)
     return known
 
 
-def _load(s: Services, tenant: str) -> tuple[CompiledPolicy, ...]:
+def _load(s: Services, tenant: str, epoch: int) -> KnownPolicies:
+    """All policies of a tenant. One that this release cannot read denies what it matches, and says so loudly."""
+    from chalicelib.core.rules import stored_policy  # loaded with the first policy
+
     found: list[CompiledPolicy] = []
+    unreadable = 0
     after: str | None = None
     while True:
         page, after = s.stores.policies.page(tenant, PAGE_MAX_ITEMS, after)
-        found += [compiled for kept in page if (compiled := _compiled(kept)) is not None]
+        for kept in page:
+            compiled, problem = stored_policy.read(kept.name, kept.document)
+            found.append(compiled)
+            if problem:
+                unreadable += 1
+                log.error("policy %s cannot be read, and denies all that it matches: %s", kept.name, problem)
+                s.process.meter.count(POLICIES_UNREADABLE)
         if after is None:
-            return tuple(found)
-
-
-def _compiled(kept: KeptPolicy) -> CompiledPolicy | None:
-    """A policy ready to be asked. One that a later release wrote, and this one cannot read, must not stop the rest."""
-    from chalicelib.core.rules import policy  # loaded with the first policy
-
-    try:
-        return policy.compile_policy(policy.read(kept.document))
-    except (InvalidField, ValueError) as wrong:
-        log.error("policy %s cannot be read and is not applied: %s", kept.name, wrong)
-        return None
+            return KnownPolicies(epoch, tuple(found), unreadable)

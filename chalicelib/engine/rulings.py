@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from chalicelib.core.errors import denial_text
 from chalicelib.core.executions import journal
 from chalicelib.core.rules import subject
+from chalicelib.core.rules.judged import Judged, denied_by
 from chalicelib.core.rules.ruling import ALLOWED, Ruling, judge
 from chalicelib.core.schedules.schedule import Definition, Key
 from chalicelib.engine import decisions
-from chalicelib.engine.decisions import Judged
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.known_policies import at_epoch
 from chalicelib.engine.outcomes import Ended, write_outcomes
@@ -50,7 +50,7 @@ def of_definition(s: Services, known: KnownPolicies, definition: Definition) -> 
         ruling = judge(known.policies, subject.of_definition(definition, FIRING), now_ms)
         known.keep_ruling(definition.version, ruling)
         resource = f"schedules/{definition.id}"
-        decisions.record(Judged(definition.tenant, "", FIRING, resource, ruling))
+        decisions.record(s, Judged(definition.tenant, "", FIRING, resource, ruling))
     return ruling
 
 
@@ -58,5 +58,5 @@ def _rejected(s: Services, ready: Ready, ruling: Ruling) -> Ended:
     claimed = ready.claimed
     error = "; ".join(denial_text(violation) for violation in ruling.denials)
     at_ms = max(s.clock.now_ms(), claimed.execution.due_ms)  # it is judged a little ahead of its instant
-    rejected = journal.reject(claimed.execution, error, at_ms)
+    rejected = journal.reject(claimed.execution, error, denied_by(ruling), at_ms)
     return Ended(rejected, claimed.execution.rev, claimed.definition)

@@ -28,7 +28,9 @@ from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
+from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
+from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
@@ -161,6 +163,8 @@ class Services(Struct, frozen=True):
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
     workflows: WorkflowParts | None = None
+    decisions: DecisionBook = NoDecisionBook()
+    rego: RegoEngine = NoRego()
 
 
 def assemble(
@@ -176,6 +180,7 @@ def assemble(
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
     workflows: WorkflowParts | None = None,
+    rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -196,4 +201,5 @@ def assemble(
         checkpoints=checkpoints,
         signer=signer,
         workflows=workflows,
+        rego=rego,
     )

@@ -18,8 +18,9 @@ VERDICTS_MAX = 4096  # of a tenant
 class KnownPolicies:
     """A tenant's policies at one epoch. A definition never changes under its version, so a verdict on it is kept."""
 
-    def __init__(self, epoch: int, policies: Sequence[CompiledPolicy]) -> None:
+    def __init__(self, epoch: int, policies: Sequence[CompiledPolicy], unreadable: int = 0) -> None:
         self.epoch = epoch
+        self.unreadable = unreadable  # of them this release cannot read so many
         self.policies = policies
         self._verdicts: OrderedDict[str, Ruling] = OrderedDict()
         self._lock = Lock()
@@ -64,6 +65,11 @@ class PolicyMemory:
             self._kept.move_to_end(tenant)
             if len(self._kept) > self._max_tenants:
                 self._kept.popitem(last=False)
+
+    def unreadable(self) -> int:
+        """How many of the tenants' policies this process cannot read."""
+        with self._lock:
+            return sum(known.unreadable for known, _ in self._kept.values())
 
     def forget(self, tenant: str) -> None:
         with self._lock:

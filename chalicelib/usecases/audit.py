@@ -69,6 +69,7 @@ def finish(s: Services, made: Intent, acts: Sequence[Act]) -> None:
             id=made.draft.id if place == 0 else f"{made.draft.id}.{place}",
             action=act.action,
             resource=act.resource,
+            decision=act.decision,
             outcome=act.outcome,
             before=act.before,
             after=act.after,

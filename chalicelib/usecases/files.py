@@ -112,8 +112,9 @@ def _step(
 
 
 def _create(s: Services, caller: Caller, entry: ImportEntry, schedule_id: str, dry_run: bool) -> ImportStep:
-    wanted = schedules.draft_new(s, caller, entry.wanted, schedule_id, allow_past=True)
-    if not dry_run:
+    if dry_run:
+        wanted = schedules.draft_new(s, caller, entry.wanted, schedule_id, allow_past=True)
+    else:
         wanted = schedules.create(s, caller, entry.wanted, schedule_id, allow_past=True).definition
     return ImportStep("create", None, wanted, COMPARED)
 

@@ -8,7 +8,7 @@ from chalicelib.core.executions import traffic
 from chalicelib.core.schedules.capacity import Used
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine import capacity, shards
+from chalicelib.engine import capacity, known_policies, shards
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 
@@ -32,6 +32,13 @@ class HealthNumbers(Struct, frozen=True):
 def reach_tables(s: Services) -> None:
     """One read. Raises Unavailable."""
     s.stores.cursors.load(shards.SWEEP)
+
+
+def unreadable_policies(s: Services, caller: Caller) -> int:
+    """How many policies this process cannot read: the caller's tenant's, and those of others that it came to read.
+    Raises Unavailable."""
+    known_policies.recent(s, caller.tenant)
+    return s.process.policies.unreadable()
 
 
 def swept_at_ms(s: Services) -> list[int | None]:

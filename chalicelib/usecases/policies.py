@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict, InvalidField, PreconditionFailed, TooMany
 from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS
 from chalicelib.core.limits import PAGE_MAX_ITEMS
-from chalicelib.core.rules import policy, ruling, subject
+from chalicelib.core.rules import policy, ruling, stored_policy, subject
 from chalicelib.core.rules.limits import POLICIES_MAX_COUNT
 from chalicelib.core.rules.policy import CompiledPolicy, RuleException, WrittenPolicy
 from chalicelib.core.rules.ruling import PolicyVerdict, Ruling
@@ -22,7 +22,7 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.engine import known_policies, rulings
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.policies import KeptPolicy
-from chalicelib.usecases import schedules
+from chalicelib.usecases import policy_gate, rego_rules, schedules
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_SHOWN = 50
@@ -72,7 +72,7 @@ def create(s: Services, caller: Caller, wanted: WrittenPolicy, again: bool = Fal
     Raises InvalidField, NotSupported (``not_offered``), Conflict (``name_taken``).
     """
     authorize(caller, "policies:write")
-    made = _checked(caller, wanted, None)
+    made = _checked(s, caller, wanted, None)
     known = s.stores.policies.load(caller.tenant, made.name)
     if known is not None:
         if again and known.document == policy.write(made):
@@ -94,7 +94,8 @@ def put(
     for _ in range(CHANGE_ATTEMPTS):
         known = s.stores.policies.load(caller.tenant, name)
         _check_version(known, versions)
-        made = _checked(caller, wanted, None if known is None else policy.read(known.document))
+        was = None if known is None else stored_policy.read(name, known.document).compiled.policy
+        made = _checked(s, caller, wanted, was)
         if known is None:
             _check_count(s, caller.tenant)
         before = 0 if known is None else known.rev
@@ -123,8 +124,15 @@ def evaluate(s: Services, caller: Caller, given: Mapping[str, Any], action: str)
     if action.partition(":")[0] == "leases":
         asked = {name: given.get(name) for name in ("name", "holder_id", "ttl_ms", "wait_ms")}
         asked["owner"] = given.get("owner", caller.subject)
-        return _evaluation(s, caller.tenant, subject.of_lease(action, tenant=caller.tenant, **asked))
-    return _evaluation(s, caller.tenant, subject.of_given(given, action, _defaults(s, caller)))
+        about = subject.of_lease(action, tenant=caller.tenant, **asked)
+    else:
+        about = subject.of_given(given, action, _defaults(s, caller))
+    if action == rulings.FIRING:  # which no engine beside the service is asked about
+        return _evaluation(s, caller.tenant, about)
+    policies, now_ms = known_policies.current(s, caller.tenant), s.clock.now_ms()
+    said = policy_gate.judge_at_admission(s, caller, policies, about, action)
+    tree = [rego_rules.with_findings(ruling.explain(p, about, now_ms), said.ruling) for p in policies]
+    return Evaluation(said.ruling, tree if said.outside is None else [*tree, said.outside])
 
 
 def of_schedule(s: Services, caller: Caller, schedule_id: str) -> Evaluation:
@@ -160,11 +168,13 @@ def _defaults(s: Services, caller: Caller) -> Definition:
 def compiled(s: Services, caller: Caller, name: str, proposed: WrittenPolicy | None = None) -> CompiledPolicy:
     """A policy ready to be asked: as it is kept, or as it is ``proposed`` to be. Raises NotFound, InvalidField."""
     if proposed is not None:
-        return policy.compile_policy(replace(proposed, name=name))
-    return policy.compile_policy(policy.read(_load(s, caller.tenant, name).document))
+        made = policy.compile_policy(replace(proposed, name=name))
+        rego_rules.check(s, made)
+        return made
+    return stored_policy.read(name, _load(s, caller.tenant, name).document).compiled
 
 
-def _checked(caller: Caller, wanted: WrittenPolicy, before: WrittenPolicy | None) -> WrittenPolicy:
+def _checked(s: Services, caller: Caller, wanted: WrittenPolicy, before: WrittenPolicy | None) -> WrittenPolicy:
     """The policy to keep: sound, and each exception with who approved it. One that was there before keeps its own."""
     approved = [(replace(e, approved_by=""), e) for e in (() if before is None else before.exceptions)]
 
@@ -173,7 +183,7 @@ def _checked(caller: Caller, wanted: WrittenPolicy, before: WrittenPolicy | None
         return next((e for said, e in approved if said == plain), replace(plain, approved_by=caller.subject))
 
     made = replace(wanted, exceptions=tuple(signed(e) for e in wanted.exceptions))
-    policy.compile_policy(made)
+    rego_rules.check(s, policy.compile_policy(made))
     return made
 
 
@@ -202,8 +212,9 @@ def _load(s: Services, tenant: str, name: str) -> KeptPolicy:
 
 
 def _named(kept: KeptPolicy) -> NamedPolicy:
-    read = policy.read(kept.document)
-    return NamedPolicy(read, str(kept.rev), policy.notes(policy.compile_policy(read)))
+    compiled, problem = stored_policy.read(kept.name, kept.document)
+    notes = [f"{stored_policy.MESSAGE} ({problem})"] if problem else policy.notes(compiled)
+    return NamedPolicy(compiled.policy, str(kept.rev), notes)
 
 
 def _check_version(known: KeptPolicy | None, versions: Sequence[str] | None) -> None:

@@ -28,9 +28,10 @@ from chalicelib.engine import known_policies, rulings
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter, Versioned
-from chalicelib.usecases import policies, schedules
+from chalicelib.usecases import policies, policy_gate, rego_rules, schedules
 
 USE_MAX_PAGES = 10  # of schedules read for one page of those that a policy is about
+EDIT = "schedules:edit"
 _JOURNAL = "journal:"
 
 
@@ -93,36 +94,36 @@ def run_one(s: Services, caller: Caller, name: str, proposed: WrittenPolicy | No
     known = s.stores.policies.load(caller.tenant, name)
     wanted = policies.compiled(s, caller, name, proposed)
     before = [] if proposed is None or known is None else [policies.compiled(s, caller, name)]
-    return _run(s, caller.tenant, [wanted], before if proposed is not None else None, after)
+    return _run(s, caller, [wanted], before if proposed is not None else None, after)
 
 
 def run_all(s: Services, caller: Caller, after: str | None) -> DryRun:
     """What all policies would do."""
     authorize(caller, "policies:write")
-    return _run(s, caller.tenant, known_policies.current(s, caller.tenant), None, after)
+    return _run(s, caller, known_policies.current(s, caller.tenant), None, after)
 
 
 def _run(
     s: Services,
-    tenant: str,
+    caller: Caller,
     wanted: Sequence[CompiledPolicy],
     before: Sequence[CompiledPolicy] | None,
     after: str | None,
 ) -> DryRun:
     done, until_ms = DryRun(), s.clock.now_ms() + DRY_RUN_BUDGET_MS
     if after is None or not after.startswith(_JOURNAL):
-        _through_schedules(s, tenant, wanted, before, after, done, until_ms)
+        _through_schedules(s, caller, wanted, before, after, done, until_ms)
         if done.after is not None:
             return done
         after = done.after = _JOURNAL
     if s.clock.now_ms() < until_ms:
-        _through_journal(s, tenant, wanted, after.removeprefix(_JOURNAL) or None, done, until_ms)
+        _through_journal(s, caller.tenant, wanted, after.removeprefix(_JOURNAL) or None, done, until_ms)
     return done
 
 
 def _through_schedules(
     s: Services,
-    tenant: str,
+    caller: Caller,
     wanted: Sequence[CompiledPolicy],
     before: Sequence[CompiledPolicy] | None,
     after: str | None,
@@ -131,33 +132,51 @@ def _through_schedules(
 ) -> None:
     while True:
         limit = min(PAGE_MAX_ITEMS, DRY_RUN_MAX_SCHEDULES - done.schedules)
-        found = s.stores.schedules.list(tenant, ScheduleFilter(), limit, after)
-        definitions = s.stores.schedules.definitions([Key(tenant, i) for i in found.ids])
-        for definition in definitions.values():
-            _look_at(definition, wanted, before, done, s.clock.now_ms())
+        found = s.stores.schedules.list(caller.tenant, ScheduleFilter(), limit, after)
+        keys = [Key(caller.tenant, i) for i in found.ids]
+        definitions = s.stores.schedules.definitions(keys)
         after = done.after = found.after
+        for key in keys:
+            if key in definitions:
+                _look_at(s, caller, definitions[key], wanted, before, done)
+            if s.clock.now_ms() >= until_ms and key != keys[-1]:  # modules of Rego may take their time
+                done.after = key.id
+                return
         if after is None or done.schedules >= DRY_RUN_MAX_SCHEDULES or s.clock.now_ms() >= until_ms:
             return
 
 
 def _look_at(
+    s: Services,
+    caller: Caller,
     definition: Definition,
     wanted: Sequence[CompiledPolicy],
     before: Sequence[CompiledPolicy] | None,
     done: DryRun,
-    now_ms: int,
 ) -> None:
-    about = subject.of_definition(definition, rulings.FIRING)
-    findings = judge(wanted, about, now_ms).findings
+    findings = _findings(s, caller, definition, wanted)
     done.schedules += 1
     denials = list(_denials(findings))
     done.denials += [Denial(definition.id, v.policy, v.rule, v.message) for v in (f.violation for f in denials)]
     done.excepted += any(f.excepted_until_ms is not None for f in findings)
     done.would_warn += any(f.action == "warn" and f.excepted_until_ms is None for f in findings)
     if before is not None:
-        was = any(_denials(judge(before, about, now_ms).findings))
+        was = any(_denials(_findings(s, caller, definition, before)))
         done.now_denied += bool(denials) and not was
         done.no_longer_denied += was and not denials
+
+
+def _findings(
+    s: Services, caller: Caller, definition: Definition, policies: Sequence[CompiledPolicy]
+) -> Sequence[Finding]:
+    """What they say of a schedule's firings, and those in Rego, which are not asked of firings, of an edit."""
+    now_ms = s.clock.now_ms()
+    found = judge(policies, subject.of_definition(definition, rulings.FIRING), now_ms).findings
+    if not any(policy.rego_rules for policy in policies):
+        return found
+    about = subject.of_definition(definition, EDIT)
+    asked = policy_gate.question(caller, EDIT, about)
+    return (*found, *rego_rules.findings(s, policies, about, asked, now_ms))
 
 
 def _denials(findings: Sequence[Finding]) -> Iterator[Finding]:

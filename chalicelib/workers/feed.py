@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from chalicelib.core.executions.execution import COMPLETED, Execution
+from chalicelib.core.executions.execution import COMPLETED, FAILED, Execution
 from chalicelib.core.policies import policy_events, sla
 from chalicelib.core.policies.failures import FAILURES
 from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
@@ -36,13 +36,26 @@ class Written(NamedTuple):
 def run(s: Services, batch: Sequence[Written]) -> None:
     """Do what follows from a batch of writes, in the order in which they were made.
 
-    Raises Unavailable or TooMany when something could not be done: the whole batch must come again. Doing it again does
-    no harm; an event that is sent again has the same id.
+    Raises Unavailable, OutcomeUnknown or TooMany when something could not be done: the whole batch must come again.
+    Doing it again does no harm; an event that is sent again has the same id.
     """
     monitors.note(s, [(w.after.key_of_schedule, w.after.finished_ms or 0) for w in batch if _is_watched_success(w)])
+    _enter_denials(s, [w.after for w in batch if w.became((FAILED,)) and _is_denied(w.after)])
     events = _sla_misses(s, batch) + _pauses(s, batch)
     if events:
         emit(s, events)
+
+
+def _enter_denials(s: Services, denied: Sequence[Execution]) -> None:
+    if not denied or s.config.audit == "off":
+        return
+    from chalicelib.engine import firing_denials  # loaded with the first of them
+
+    firing_denials.enter(s, denied)
+
+
+def _is_denied(execution: Execution) -> bool:
+    return bool(execution.attempts and execution.attempts[-1].denied_by)
 
 
 def _is_watched_success(written: Written) -> bool:

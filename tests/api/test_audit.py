@@ -90,6 +90,7 @@ def test_each_links_to_the_one_before_and_the_newest_comes_first(house: AuditHou
         ("POST", "/api/v1/leases:break", {"name": "a/b"}, "leases:break", "leases/a/b"),
         ("POST", "/api/v1/ticks/second:enable", {}, "ticks:enable", "ticks/second"),
         ("POST", "/jobs", {"type": "unico", "timestamp": "2026-11-21T10:00:00Z"}, "schedules:create", "schedules/0"),
+        ("POST", "/join", {"node_id": "n", "address": "http://127.0.0.1:1"}, "cluster:join", "cluster"),
         ("GET", "/api/v1/schedules:export", None, "schedules:export", "schedules"),
         ("GET", "/api/v1/audit:export", None, "audit:export", "audit"),
     ],
@@ -101,6 +102,19 @@ def test_nouns_of_all_kinds(house: AuditHouse, method: str, path: str, body: Any
     assert (entry["action"], entry["resource"][: len(resource)]) == (action, resource)
 
 
+def test_a_task_is_an_execution_by_another_name(house: AuditHouse) -> None:
+    execution_id = house.fire()
+    house.end(execution_id, "failed")
+    assert house.call("POST", f"/api/tasks/{execution_id}/retry").status == 200
+    assert house.call("DELETE", f"/api/tasks/{execution_id}").status == 200
+    found = [(e["action"], e["permission"], e["resource"]) for e in house.entries()[:2]]
+    resource = f"executions/{execution_id}"
+    assert found == [
+        ("executions:cancel", "executions:cancel", resource),
+        ("executions:retry", "executions:retry", resource),
+    ]
+
+
 def test_what_changes_nothing_is_no_entry(house: AuditHouse) -> None:
     schedule_id = house.make()["id"]
     before = house.entries()
@@ -109,6 +123,8 @@ def test_what_changes_nothing_is_no_entry(house: AuditHouse) -> None:
     house.call("POST", "/api/v1/schedules", {"type": "nonsense"})
     house.call("DELETE", "/api/v1/schedules/01KB0E5T0QJ8Z3V7M4N2X9YRSC")
     house.call("POST", "/api/v1/schedules:import", {"schedules": []}, query="dry_run=true")
+    house.call("POST", "/api/v1/policies:evaluate", {"subject": {}})
+    house.call("POST", "/api/v1/policies:dry-run")
     house.call("POST", "/api/v1/leases:acquire", {"name": "n", "holder_id": "h", "ttl_ms": 5000})
     assert house.entries() == before
     assert house.services.stores.audit.intents("~", 10) == [], "no intent is left behind"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.executions.execution import TRANSITIONS
 from tests.simulation import change_plan, lease_plan, tick_plan
-from tests.simulation.checkers import traffic
+from tests.simulation.checkers import ruled, traffic
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
 
@@ -34,7 +34,7 @@ STEPS = tuple(f"step:{source} > {target}" for source, targets in TRANSITIONS.ite
 
 # What every long run must hit in each kind of world, branches aside.
 WANTED: Mapping[str, tuple[str, ...]] = {
-    "firings": (*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *STEPS, *traffic.POINTS),
+    "firings": (*(f"fault:{kind}" for kind in KINDS), "fault:time_limit", *STEPS, *traffic.POINTS, *ruled.POINTS),
     "leases": (*(f"fault:{kind}" for kind in lease_plan.KINDS), *lease_plan.POINTS),
     "ticks": (*(f"fault:{kind}" for kind in tick_plan.KINDS), "fault:time_limit", *tick_plan.POINTS),
     "changes": (*(f"fault:{kind}" for kind in change_plan.KINDS), *change_plan.POINTS),

@@ -73,7 +73,12 @@ WRITES = frozenset(
         "release",
     }
 )
-CHANGES = WRITES | {"ticks_save", "change_append"}  # with those that worlds of firings never make
+CHANGES = WRITES | {
+    "ticks_save",
+    "change_append",
+    "save_policy",
+    "delete_policy",
+}  # with those that worlds of firings never make
 UNANSWERED = frozenset({"unknown_lost", "unknown_done", "partial"})
 
 

@@ -16,6 +16,7 @@ from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State,
 from tests.simulation import checkers, coverage, scenario, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
+from tests.simulation.actors.policy_table import Policies
 from tests.simulation.actors.queue import Mailroom, Queue
 from tests.simulation.actors.rules import MinuteRule
 from tests.simulation.actors.stream import Stream
@@ -55,6 +56,7 @@ class Play(WorldFaults):
             cursors=Cursors(gate, self.inner.cursors),
             leases=Leases(gate, self.inner.leases),
             ticks=Ticks(gate, self.inner.ticks),
+            policies=Policies(gate, self.inner.policies),
         )
         services: dict[str, Any] = {"stores": stores}
         self.fleet = Fleet(world, plan.instances, services, self._config())

@@ -69,6 +69,9 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
+RULINGS = "chalicelib.engine.rulings"
+POLICY_MEMORY, MEMORY_POLICIES = "chalicelib.process.policy_memory", "chalicelib.adapters.memory.policies"
+JUDGED_RULES, DENIALS = "chalicelib.core.rules.ruling", "chalicelib.engine.firing_denials"
 
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
@@ -239,6 +242,33 @@ MUTANTS: dict[str, Mutant] = {
     "rechecked-too-early": Mutant(
         "the recheck begins earlier than changes allow for",
         (Edit(PIPELINE, "    ahead_ms = s.process.recheck_latency.ahead_ms\n", "    ahead_ms = 4 * s.process.recheck_latency.ahead_ms\n"),),
+    ),
+    # -- policies
+    "policies-read-once": Mutant(
+        "a worker goes on with the policies that it read first",
+        (Edit(POLICY_MEMORY, "return known if known is not None and known.epoch == epoch else None", "return known"),),
+    ),
+    "policy-leaves-no-trace": Mutant(
+        "a change of policies does not raise their epoch",
+        (Edit(MEMORY_POLICIES, "            self._versions[tenant, policy.name].append(policy)\n            self._raise_epoch(tenant)\n",
+              "            self._versions[tenant, policy.name].append(policy)\n"),),
+    ),
+    "denied-and-sent": Mutant(
+        "what a policy denies is ended, and sent all the same",
+        (Edit(RULINGS, "    return [ready for ready in standing if ready.claimed.execution.key not in away]\n", "    return standing\n"),),
+    ),
+    "denied-is-tried-again": Mutant(
+        "a denied firing has further attempts",
+        (Edit(JOURNAL, 'AttemptResult("failed", error_type="rejected", error=error, permanent=True)', 'AttemptResult("failed", error_type="rejected", error=error)'),
+         Edit(JOURNAL, "    ended = finish(execution, result, RetryPolicy(), at_ms, at_ms)\n    step", "    ended = finish(execution, result, RetryPolicy(max_attempts=3), at_ms, at_ms)\n    step"),),
+    ),
+    "policy-denies-all": Mutant(
+        "a policy denies what it does not match",
+        (Edit(JUDGED_RULES, "        if not rules or (policy.fits is not None and not policy.fits(about)):\n", "        if not rules:\n"),),
+    ),
+    "denial-off-the-record": Mutant(
+        "the feed enters one denied firing of a batch in the audit",
+        (Edit(DENIALS, "        by_tenant.setdefault(execution.tenant, {})[draft.id] = draft\n", "        by_tenant[execution.tenant] = {draft.id: draft}\n"),),
     ),
     # -- claims that run out
     "expired-claim-sent": Mutant(

@@ -14,6 +14,7 @@ from typing import Any
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.process.admission import Caps
 from tests.simulation import scenario
+from tests.simulation.actors import freezer
 from tests.simulation.faults import Fault
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 
@@ -37,6 +38,7 @@ class Situation:
     caps: Caps | None = None  # None: no limits
     changes: Mapping[str, Any] | None = None  # of the scenario itself
     weight: int = 1
+    eve_ms: int = 0  # operations come so soon before a whole second of the schedule, which begins at its creation
 
     @property
     def calm(self) -> bool:
@@ -102,6 +104,11 @@ def _failing(r: random.Random) -> Mapping[str, Any]:
     return _rate(2, 60, r.choice(("broken", "sour")), pause_after_failures=r.choice((1, 2, 3)), retry_policy=policy)
 
 
+def _frozen(r: random.Random) -> Mapping[str, Any]:
+    tags = r.choice(((freezer.TAG,), (freezer.TAG,), ("other",)))
+    return _rate(r.choice((1, 2, 3)), 60, r.choice(("good", "good", "flaky", "slow")), tags=tags)
+
+
 SITUATIONS: Mapping[str, Situation] = {
     # The run in the slot ends about when the next instant comes, and one waits already.
     "line": Situation(_line, ops=(("trigger",), ("cancel",)), op_groups=(0, 2, 6), weight=2),
@@ -162,6 +169,18 @@ SITUATIONS: Mapping[str, Situation] = {
     "narrow": Situation(_narrow, caps=Caps(target_in_flight=1)),
     # It fails until it is paused, and is resumed.
     "failing": Situation(_failing, ops=(("resume",),), op_groups=(4, 9)),
+    # A policy that denies firings is made and deleted while they go on.
+    "frozen": Situation(
+        _frozen,
+        ops=((freezer.FREEZE,), (freezer.FREEZE, freezer.THAW), (freezer.FREEZE, freezer.THAW), ("trigger", "retry")),
+        op_groups=(9, 16),
+        gaps_ms=(0, 3, 400, 3_000, 20_000),
+        kinds=("stall_after", "stall_before", "crash_after", "unknown_done", "throttle", "message_double"),
+        amounts_ms=(900, 8_000, 25_000),
+        methods=("save_policy", "delete_policy", "page_policies", "epochs", "update"),
+        weight=2,
+        eve_ms=60,
+    ),
     # Each run follows the end of the one before.
     "chained": Situation(_chained, ops=(("cancel",), ("recast",)), op_groups=(0, 2)),
 }
@@ -192,7 +211,8 @@ def draw(seed: int) -> Scenario:
 def _schedule(r: random.Random, meant: Situation, planned: PlannedSchedule) -> PlannedSchedule:
     kept = {name: planned.fields[name] for name in ("owner", "timezone")}
     policy = RetryPolicy(max_attempts=r.choice((1, 2, 3)), backoff="fixed", base_ms=r.choice((200, 1000, 6000)))
-    return replace(planned, fields={**kept, "retry_policy": policy, **meant.fields(r)})
+    begun = {"start_at_ms": planned.at_ms} if meant.eve_ms else {}
+    return replace(planned, fields={**kept, "retry_policy": policy, **begun, **meant.fields(r)})
 
 
 def _ops(r: random.Random, meant: Situation, plan: Scenario, schedules: Sequence[PlannedSchedule]) -> list[PlannedOp]:
@@ -200,6 +220,8 @@ def _ops(r: random.Random, meant: Situation, plan: Scenario, schedules: Sequence
     for _ in range(r.choice(meant.op_groups)):
         schedule = r.choice(schedules)
         at_ms, gap_ms = r.randrange(schedule.at_ms, plan.end_ms), r.choice(meant.gaps_ms)
+        if meant.eve_ms:
+            at_ms += -(at_ms - schedule.at_ms) % SECOND - r.randrange(meant.eve_ms)
         for place, kind in enumerate(r.choice(meant.ops)):
             does, fields = ("edit", _recast(r, schedule)) if kind == "recast" else (kind, {})
             ops.append(PlannedOp(len(ops), at_ms + place * gap_ms, does, schedule, fields, r.random()))

@@ -33,7 +33,20 @@ class Job:
     """A greenlet of an instance, and the handle that others wait on (``ports.clock.Handle``)."""
 
     __slots__ = (
-        *("call", "done", "error", "greenlet", "instance", "journal_ms", "look_ms", "op", "ticket", "waiters", "work"),
+        *(
+            "call",
+            "done",
+            "error",
+            "greenlet",
+            "instance",
+            "journal_ms",
+            "look_ms",
+            "op",
+            "ruled_ms",
+            "ticket",
+            "waiters",
+            "work",
+        ),
         "world",
     )
 
@@ -44,6 +57,7 @@ class Job:
         self.instance = instance
         self.work = work
         self.look_ms = look_ms  # when this line of work last read a schedule's state or epoch
+        self.ruled_ms = 0  # when it last read which policies there are
         self.journal_ms = 0  # when it last began to read the executions of a schedule
         self.op = op  # the client operation it belongs to
         self.call = call  # all jobs of the invocation it belongs to
@@ -141,6 +155,13 @@ class WatchWrite(NamedTuple):
     journal_ms: int
 
 
+class PolicyWrite(NamedTuple):
+    """From ``at_ms`` on the policy denies every firing that it matches, or is gone."""
+
+    at_ms: int
+    denies: bool
+
+
 class Takeover(NamedTuple):
     """An attempt that followed another whose lease was still written down. ``owner_clock_ms``: the time by the clock of
     the earlier attempt's owner, None when that one is dead or the attempt was its target's to end."""
@@ -170,6 +191,7 @@ class Dispatch:
     target: str = ""  # its destination
     ended_ms: int | None = None
     looks_ms: tuple[int, ...] = ()
+    ruled_ms: int = 0  # when its worker last read which policies there are
 
 
 @dataclass(slots=True)
@@ -179,6 +201,7 @@ class Record:
     schedules: dict[Key, list[StateWrite]] = field(default_factory=dict)
     executions: dict[ExecutionKey, list[ExecutionWrite]] = field(default_factory=dict)
     dispatches: list[Dispatch] = field(default_factory=list)
+    policies: list[PolicyWrite] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     watches: dict[Key, list[WatchWrite]] = field(default_factory=dict)
     stream: list[Written] = field(default_factory=list)
@@ -252,7 +275,9 @@ class World:
         """A line of work that begins later, and belongs to whoever holds it."""
         parent = self.current
         if parent is not None and parent.instance is instance:
-            return Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
+            child = Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
+            child.ruled_ms = parent.ruled_ms
+            return child
         return Job(self, instance, work, 0, op, {})
 
     def begin(self, job: Job, delay_ms: int = 0) -> None:

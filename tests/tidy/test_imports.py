@@ -108,6 +108,7 @@ ENTRY_MODULES = {
     "chalicelib.adapters.memory.stores",
     "chalicelib.adapters.memory.checkpoints",
     "chalicelib.adapters.memory.machine",
+    "chalicelib.adapters.policies.rego_child",
     "chalicelib.api.http.edge",
     "chalicelib.functions.api",
     "chalicelib.adapters.workflows.jsonata_child",  # a process of its own

@@ -112,6 +112,7 @@ class _AttemptDoc(
         "error_type": "t",
         "error": "m",
         "late_answer": "la",
+        "denied_by": "d",
     },
 ):
     number: int
@@ -123,6 +124,7 @@ class _AttemptDoc(
     error_type: str | None = None
     error: str | None = None
     late_answer: LateAnswer | None = None
+    denied_by: str = ""
 
 
 class _ExecutionDoc(

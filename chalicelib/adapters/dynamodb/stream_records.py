@@ -49,6 +49,7 @@ class _Draft(NamedTuple):
     definition: Definition | None = None
     state: State | None = None
     last_owner: str = ""
+    created: bool = False
 
 
 def shard_name(stream_arn: str, shard_id: str) -> str:
@@ -101,6 +102,9 @@ def _schedule_change(draft: _Draft, definition: Definition | None, state: State 
         return Change("schedule", draft.key.id, draft.at_ms, draft.last_owner, None)
     if definition is None or state is None:
         return None  # it is deleted meanwhile, and its state has expired: the deletion says all
+    if draft.created:
+        at_ms = _stamped_ms(definition.hlc) if definition.hlc else draft.at_ms
+        return Change("schedule", draft.key.id, at_ms, definition.owner, Schedule(definition, state))
     if state.status == "deleted":
         state = replace(state, status="active")  # when this was written it was not
     return Change("schedule", draft.key.id, draft.at_ms, definition.owner, Schedule(definition, state))
@@ -129,19 +133,25 @@ def _schedule(record: Record, sealing: Sealing) -> _Draft | None:
     return None
 
 
-def _definition_draft(record: Record, at: Key, sealing: Sealing) -> _Draft:
+def _definition_draft(record: Record, at: Key, sealing: Sealing) -> _Draft | None:
     after = _new(record)
     if after is None:
         owner = record["dynamodb"]["OldImage"]["owner"]["S"]
         return _Draft(_sequence(record), at, _at_ms(record, None), last_owner=owner)
+    if "OldImage" not in record["dynamodb"]:
+        return None  # new: there is a schedule once its state is written, which comes after it
     payload = sealing.unseal(at.tenant, envelope.schedule_place(at.id), after["payload"]["S"])
     definition = documents.decode_definition(at, after["doc"]["S"], payload)
     return _Draft(_sequence(record), at, _at_ms(record, definition), definition=definition)
 
 
 def _state_draft(record: Record, at: Key) -> _Draft | None:
-    """A state that is taken off the list of those that have had their last instant: the schedule is completed."""
+    """A new state: the schedule is created. One that is taken off the list of those that have had their last instant:
+    it is completed."""
     after, before = _new(record), record["dynamodb"].get("OldImage") or {}
+    if after is not None and not before:
+        state = documents.decode_state(at, after["doc"]["S"])
+        return _Draft(_sequence(record), at, _at_ms(record, None), state=state, created=True)
     if after is None or "due_shard" in after or not before.get("due_shard", {}).get("S", "").startswith(SPENT_PREFIX):
         return None
     state = documents.decode_state(at, after["doc"]["S"])
@@ -179,9 +189,12 @@ def _sequence(record: Record) -> int:
 
 def _at_ms(record: Record, written: Execution | Definition | LeaseItem | None) -> int:
     """When it was written, by the clock of the writer; the stream itself knows no more than the second."""
-    stamp = "" if written is None else written.hlc
-    if stamp:
-        return int(stamp.partition(".")[0]) // _NANOS_PER_MS
+    if written is not None and written.hlc:
+        return _stamped_ms(written.hlc)
     at = record["dynamodb"].get("ApproximateCreationDateTime", 0)
     seconds = at.timestamp() if hasattr(at, "timestamp") else float(at)
     return int(seconds * 1000)
+
+
+def _stamped_ms(hlc: str) -> int:
+    return int(hlc.partition(".")[0]) // _NANOS_PER_MS

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
-from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
 from chalicelib.core.executions.execution import (
     ID_PATTERN,
@@ -132,6 +132,7 @@ class ExecutionView(msgspec.Struct, kw_only=True):
     result: Opt[Raw] = UNSET
     error: Opt[str] = UNSET
     trace_url: Opt[str] = UNSET
+    warnings: PolicyWarnings = UNSET
 
 
 class ExecutionList(msgspec.Struct):

@@ -14,7 +14,7 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases.health import HealthNumbers, numbers, reach_tables, swept_at_ms
+from chalicelib.usecases.health import HealthNumbers, numbers, reach_tables, swept_at_ms, unreadable_policies
 
 SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
@@ -40,6 +40,7 @@ class Health:
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
             return problem(error, call.trace_id, checks)
+        checks["policies"] = _readable(s, call.caller)
         return Reply(200, _view(s, self._counted(s, call.caller, now_ms), max(0, now_ms - since_ms), checks))
 
     def _counted(self, s: Services, caller: Caller, now_ms: int) -> HealthNumbers:
@@ -51,7 +52,7 @@ class Health:
 
 
 def _view(s: Services, found: HealthNumbers, uptime_ms: int, checks: dict[str, Check]) -> schemas.HealthView:
-    degraded = found.failure_ratio > s.config.failure_threshold
+    degraded = found.failure_ratio > s.config.failure_threshold or not checks["policies"].ok
     used, limit = found.used.weight_bytes, s.config.memory_limit_bytes
     return schemas.HealthView(
         status="degraded" if degraded else "ok",
@@ -87,6 +88,20 @@ def _swept(s: Services, now_ms: int) -> Check:
     return Check(ok=age_ms <= SWEEP_MAX_AGE_MS, detail=f"the oldest sweep is {max(0, age_ms)} ms old")
 
 
+def _readable(s: Services, caller: Caller) -> Check:
+    """Whether every policy is in a known form. One that is not denies what it matches, which is one tenant's trouble:
+    schedules of others fire."""
+    try:
+        unreadable = unreadable_policies(s, caller)
+    except ChronoError as error:
+        return Check(ok=False, detail=error.detail)
+    if unreadable:
+        return Check(
+            ok=False, detail=f"{unreadable} cannot be read, and deny what they match: see GET /api/v1/policies"
+        )
+    return Check(ok=True, detail="all can be read")
+
+
 def operations() -> list[Operation]:
     """The calls of this noun."""
     return [
@@ -102,6 +117,6 @@ def operations() -> list[Operation]:
             answers={200: schemas.HealthView},
             errors=(503,),
             description="503 carries the same `checks` in its problem document. `degraded`: of the executions of the "
-            "last hour more failed than HEALTH_FAILURE_THRESHOLD allows.",
+            "last hour more failed than HEALTH_FAILURE_THRESHOLD allows, or a policy cannot be read.",
         )
     ]

@@ -19,6 +19,7 @@ from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
 from chalicelib.api.http import auditing, connection, observed, quotas, yaml_text
+from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
@@ -126,14 +127,16 @@ class HttpApi:
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
+        found = Judgements()
         try:
-            return self._run_operation(request, visit, operation, params)
+            return self._run_operation(request, visit, operation, params, found)
         except Forbidden as why:
-            auditing.note_denial(self._services(), visit.caller, operation, params, why, visit.trace.trace_id)
+            refused = auditing.Refusal(operation, params, why.code, found.all, visit.trace.trace_id)
+            auditing.note_denial(self._services(), visit.caller, refused)
             raise
 
     def _run_operation(
-        self, request: Request, visit: Visit, operation: Operation, params: Mapping[str, str]
+        self, request: Request, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
     ) -> Response:
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
@@ -142,7 +145,7 @@ class HttpApi:
         given = request.query_params
         query = {} if given is None else {name: given.getlist(name) for name in given}
         call: Call[Any, Any] = Call(
-            services=self._services(),
+            services=replace(self._services(), decisions=found),
             caller=caller,
             trace_id=visit.trace.trace_id,
             page_secret=lambda: self._settings().required_page_token_secret(),
@@ -154,8 +157,9 @@ class HttpApi:
             base=_base(request),
         )
         key = request.headers.get(idempotency.HEADER) if operation.creates else None
-        handler = partial(operation.handler, call) if key is None else partial(_run_once, call, key, body_bytes)
-        return _to_response(auditing.run(self._table, call, handler))
+        handle = partial(_handle, call, found)
+        handler = handle if key is None else partial(_run_once, call, key, body_bytes, handle)
+        return _to_response(auditing.run(self._table, call, handler, found))
 
     def check_method(self, request: Request) -> None:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
@@ -352,7 +356,14 @@ def _raw_body(request: Request) -> bytes:
         raise BadRequest("the body cannot be read") from None
 
 
-def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
+def _handle(call: Call[Any, Any], found: Judgements) -> Reply:
+    """Run a call; its answer has the warnings of policies."""
+    reply = call.operation.handler(call)
+    found.show_on(reply.body)
+    return reply
+
+
+def _run_once(call: Call[Any, Any], key: str, raw: bytes, handle: Callable[[], Reply]) -> Reply:
     """Run a creating call under its Idempotency-Key. The answer is kept as text, headers and all."""
     services = call.services
     now_ms = services.clock.now_ms()
@@ -362,7 +373,7 @@ def _run_once(call: Call[Any, Any], key: str, raw: bytes) -> Reply:
 
     def run(run: RepeatableCall) -> str:
         call.run = run
-        reply = call.operation.handler(call)
+        reply = handle()
         first.append(reply)
         kept = reply if reply.kept_body is None else replace(reply, body=reply.kept_body)
         return json.dumps([reply.status, reply.headers, kept.text()])

@@ -8,20 +8,22 @@ The digests before and after a change are of what ``GET`` of the same resource s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.operations import Call, Operation, Table
 from chalicelib.api.http.problem import Reply
-from chalicelib.core.errors import ChronoError, Forbidden, Unavailable
+from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.security.caller import Caller, system_caller
 from chalicelib.ports.services import Services
 
 if TYPE_CHECKING:  # loaded with the first call that is recorded: the API starts without
+    from chalicelib.core.rules.judged import Judged
     from chalicelib.usecases.audit import Act
 
 Kind = Literal["change", "machine", "read"]
@@ -29,8 +31,9 @@ Kind = Literal["change", "machine", "read"]
 _MACHINES: Final = frozenset({"leases:acquire", "executions:report"})  # what workers and holders do all the time
 _VERBS: Final = {"POST": "create", "PATCH": "edit", "PUT": "write", "DELETE": "delete"}
 _ITEM_VERBS: Final = {"patch": "edit", "update": "edit"}
-_NOUNS: Final = {"jobs": "schedules", "join": "cluster"}
-_PATH: Final = re.compile(r"(/api/v1)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_NOUNS: Final = {"jobs": "schedules", "join": "cluster", "tasks": "executions"}
+_PATH: Final = re.compile(r"(/api(?:/v1)?)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_JOIN: Final = "/join"
 _BREAK: Final = "/api/v1/leases:break"
 
 
@@ -38,7 +41,7 @@ def kind_of(operation: Operation) -> Kind:
     """Whether it changes something at a person's wish, at a machine's, or nothing."""
     if operation.permission in _MACHINES:
         return "machine"
-    changes = operation.method != "GET" and not operation.permission.endswith(":read")
+    changes = operation.method != "GET" and not operation.permission.endswith(":read") and not operation.harmless
     return "change" if changes or operation.sensitive else "read"
 
 
@@ -46,7 +49,7 @@ def is_recorded(mode: str, operation: Operation, query: Any) -> bool:
     """Whether a call that is allowed is recorded with CHRONO_AUDIT=``mode``. A dry run changes nothing."""
     if mode == "off" or operation.records_itself:
         return False
-    kind = "read" if getattr(query, "dry_run", False) is True else kind_of(operation)
+    kind = "read" if _is_dry(query) else kind_of(operation)
     return mode == "all" or kind == "change"
 
 
@@ -55,8 +58,12 @@ def action_of(operation: Operation) -> str:
     if operation.permission.endswith(":read") and not operation.sensitive:
         return operation.permission
     found = _PATH.fullmatch(operation.path)
-    verb = (found and found[4]) or _VERBS.get(operation.method, "read")
-    return f"{_noun(operation)}:{verb}"
+    verb = found and found[4]
+    if not verb and operation.path == _JOIN:
+        verb = "join"
+    if not verb and not operation.permission.endswith((":write", ":read")):
+        return operation.permission  # as DELETE of a task, which cancels an execution
+    return f"{_noun(operation)}:{verb or _VERBS.get(operation.method, 'read')}"
 
 
 def resource_of(operation: Operation, params: Mapping[str, str], body: Any = None, made: Any = None) -> str:
@@ -71,34 +78,50 @@ def resource_of(operation: Operation, params: Mapping[str, str], body: Any = Non
     return f"{noun}/{name}" if isinstance(name, str) and noun != "subjects" else noun
 
 
-def note_denial(
-    s: Services, caller: Caller, operation: Operation, params: Mapping[str, str], why: Forbidden, trace_id: str
-) -> None:
+class Refusal(NamedTuple):
+    """A call that was refused: by its roles, or by policies, whose decisions are ``judged``."""
+
+    operation: Operation
+    params: Mapping[str, str]
+    code: str
+    judged: Sequence[Judged]
+    trace_id: str
+
+
+def note_denial(s: Services, caller: Caller, refused: Refusal) -> None:
     """Enter a denial. The caller is refused in any case: that the entry could not be written is logged."""
     if s.config.audit == "off":
         return
     from chalicelib.usecases import audit
 
+    operation = refused.operation
+    resource = resource_of(operation, refused.params)
+    if "/" not in resource and refused.judged:  # its name was in the body
+        resource = _resource_of(refused.judged[-1])
     act = audit.Act(
         action=action_of(operation),
         permission=operation.permission,
-        resource=resource_of(operation, params),
+        resource=resource,
         decision="deny",
         outcome="refused",
-        detail=why.code,
-        trace_id=trace_id,
+        detail=refused.code,
+        trace_id=refused.trace_id,
     )
-    try:
-        audit.record(s, caller, act)
-    except ChronoError as problem:
-        audit.log.error("a denial is missing from the audit: %s", problem)
+    noted = [replace(act, detail=text) for judged in refused.judged for text in _notes(judged)]
+    _record_quietly(s, caller, noted or [act])
 
 
-def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply]) -> Reply:
-    """Run a call that is permitted, and enter it where it is recorded. Raises as ``handler``, and Unavailable."""
+def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply], found: Judgements) -> Reply:
+    """Run a call that is permitted, and enter it where it is recorded. Raises as ``handler``, and Unavailable.
+
+    What policies found is recorded of calls that are not, too: that is what a rule with the action ``audit`` is for.
+    """
     s, operation = call.services, call.operation
     if not is_recorded(s.config.audit, operation, call.query):
-        return handler()
+        reply = handler()
+        if found.all and s.config.audit != "off" and not _is_dry(call.query):
+            _record_quietly(s, call.caller, _Watched(table, call, read=False).judged_acts(found.all))
+        return reply
     from chalicelib.usecases import audit
 
     watched = _Watched(table, call)
@@ -120,16 +143,42 @@ def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply]) -> Rep
     if "Idempotent-Replayed" in reply.headers:
         audit.drop(s, intent)
     else:
-        audit.finish(s, intent, watched.acts(reply))
+        audit.finish(s, intent, watched.acts(reply, [] if _is_dry(call.query) else found.all))
     return reply
+
+
+def _record_quietly(s: Services, caller: Caller, acts: Sequence[Act]) -> None:
+    """Enter what is over by now: an entry that cannot be written is logged."""
+    from chalicelib.usecases import audit
+
+    try:
+        audit.record(s, caller, *acts)
+    except ChronoError as problem:
+        audit.log.error("a decision is missing from the audit: %s", problem)
+
+
+def _notes(judged: Judged) -> list[str]:
+    from chalicelib.core.rules.judged import notes
+
+    return notes(judged)
+
+
+def _resource_of(judged: Judged) -> str:
+    """What was judged; the noun alone for what was to be made, since it is not there."""
+    denied_making = judged.action.endswith(":create") and judged.denies
+    return judged.resource.partition("/")[0] if denied_making else judged.resource
+
+
+def _is_dry(query: Any) -> bool:
+    return getattr(query, "dry_run", False) is True
 
 
 class _Watched:
     """A call whose resource is read before and after it."""
 
-    def __init__(self, table: Table, call: Call[Any, Any]) -> None:
+    def __init__(self, table: Table, call: Call[Any, Any], read: bool = True) -> None:
         self._call = call
-        changes = kind_of(call.operation) == "change" and call.operation.method != "GET"
+        changes = read and kind_of(call.operation) == "change" and call.operation.method != "GET"
         self._reader = _reader(table, call.operation) if changes else None
         self._params = {"name": call.body.name} if call.operation.path == _BREAK else dict(call.params)
         self._before = self._digest()
@@ -148,8 +197,26 @@ class _Watched:
             trace_id=call.trace_id,
         )
 
-    def acts(self, reply: Reply) -> list[Act]:
-        """The call's own entry, and one for each thing that a call on many changed."""
+    def judged_acts(self, judged: Sequence[Judged], own: Act | None = None) -> list[Act]:
+        """One for each note on a decision: of the call's own action, unless it is a call on many (``own`` None)."""
+        bare = self.act()
+        return [
+            replace(
+                bare if own is None else own,
+                action=one.action if own is None else own.action,
+                resource=_resource_of(one) if own is None else own.resource,
+                decision="deny" if one.denies else "allow",
+                outcome="refused" if one.denies else "done",
+                before=None,
+                after=None,
+                detail=text,
+            )
+            for one in judged
+            for text in _notes(one)
+        ]
+
+    def acts(self, reply: Reply, judged: Sequence[Judged]) -> list[Act]:
+        """The call's own entry, one for each thing that a call on many changed, and what policies found."""
         call, body = self._call, reply.body
         own = replace(
             self.act(),
@@ -158,7 +225,11 @@ class _Watched:
         )
         items = getattr(body, "items", None)
         found = items if isinstance(items, list) else []
-        return [own, *(_act_of_item(own, verb, item) for item in found if (verb := _verb_of_item(body, item)))]
+        if not isinstance(items, list):
+            first, *rest = self.judged_acts(judged, own) or [own]
+            return [replace(own, detail=first.detail), *rest]
+        changed = [_act_of_item(own, verb, item) for item in found if (verb := _verb_of_item(body, item))]
+        return [own, *changed, *self.judged_acts(judged)]
 
     def _after(self, body: Any) -> str | None:
         if self._call.operation.method == "DELETE":

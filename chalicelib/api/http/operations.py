@@ -88,6 +88,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``free``: no quota counts it.
     ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
     ``sensitive``: shows so much at once that the audit records it, though it changes nothing.
+    ``harmless``: changes nothing, though it takes the permission to.
     ``records_itself``: its use case enters it in the audit, in words of its own.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
@@ -112,6 +113,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ops: bool = False
     held: bool = False
     sensitive: bool = False
+    harmless: bool = False
     records_itself: bool = False
     description: str = ""
     example: Any = None

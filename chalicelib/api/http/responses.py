@@ -41,6 +41,12 @@ class ViolationView(msgspec.Struct, kw_only=True):
     decision_id: str | UnsetType = UNSET
 
 
+PolicyWarnings = Annotated[
+    list[ViolationView] | UnsetType,
+    Meta(description="Rules with the action `warn` that do not hold. Only the answer to the call itself has them."),
+]
+
+
 def violation_view(found: Violation) -> ViolationView:
     """A violation as answers show it."""
     return ViolationView(

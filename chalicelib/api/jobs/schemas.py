@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.http.requests import Body, Opt, PageQuery, given, json_text
-from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.jobs import job_status
@@ -99,6 +99,7 @@ class JobView(msgspec.Struct, kw_only=True):
     version: str
     created_at_unix_ms: ShownInstant
     updated_at_unix_ms: ShownInstant
+    warnings: PolicyWarnings = UNSET
 
 
 class JobList(msgspec.Struct):

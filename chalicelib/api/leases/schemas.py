@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import PLAIN_TEXT, Body, Opt
-from chalicelib.api.http.responses import ShownInstant
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant
 from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
@@ -92,6 +92,7 @@ class AcquireView(msgspec.Struct, kw_only=True):
     expires_at_unix_ms: ShownInstant | None
     queue_position: Annotated[Opt[int], Meta(description="1 is next.")] = UNSET
     holder_id: Opt[str | None] = UNSET
+    warnings: PolicyWarnings = UNSET
 
 
 class ReleasedView(msgspec.Struct):
@@ -113,6 +114,7 @@ class BrokenView(msgspec.Struct):
 
     name: str
     broken: bool
+    warnings: PolicyWarnings = UNSET
 
 
 class WaiterView(msgspec.Struct):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Body, Opt, Query, TokenQuery
-from chalicelib.api.http.responses import ShownInstant
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant
 from chalicelib.api.schedules.bulk_schemas import ItemError
 from chalicelib.api.schedules.schemas import Name, NewSchedule, Owner, Tag
 from chalicelib.core.recurrence.expressions import RecurrenceType
@@ -63,6 +63,7 @@ class ImportItem(msgspec.Struct, kw_only=True):
     changes: Opt[dict[str, FieldChange]] = UNSET
     runs_unix_ms: Opt[list[ShownInstant]] = UNSET
     error: Opt[ItemError] = UNSET
+    warnings: PolicyWarnings = UNSET
 
 
 class ImportView(msgspec.Struct, kw_only=True):

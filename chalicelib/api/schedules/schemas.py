@@ -17,7 +17,7 @@ from chalicelib.api.http.requests import (
     given,
     json_text,
 )
-from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.api.targets.schemas import Target, of_target, target_of
 from chalicelib.core.json_schema import states
 from chalicelib.core.limits import DURATION_MAX_MS, OWNER_MAX_CHARS
@@ -274,6 +274,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     created_at_unix_ms: ShownInstant
     updated_at_unix_ms: ShownInstant
     note: Opt[str] = UNSET
+    warnings: PolicyWarnings = UNSET
 
 
 class ScheduleList(msgspec.Struct):
@@ -293,6 +294,7 @@ class Triggered(msgspec.Struct):
     """The execution that fires now."""
 
     execution_id: str
+    warnings: PolicyWarnings = UNSET
 
 
 class DstNote(msgspec.Struct):

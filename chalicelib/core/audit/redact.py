@@ -12,7 +12,20 @@ from typing import Any, Final
 from chalicelib.core.audit.canonical import sha256
 
 LEFT_OUT: Final = frozenset(
-    {"payload", "input", "headers", "metadata", "key", "secret", "message", "result", "output", "error", "body"}
+    {
+        "payload",
+        "input",
+        "headers",
+        "metadata",
+        "key",
+        "secret",
+        "message",
+        "result",
+        "output",
+        "error",
+        "body",
+        "warnings",
+    }
 )
 
 

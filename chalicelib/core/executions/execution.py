@@ -81,7 +81,8 @@ class LateAnswer(NamedTuple):
 
 
 class Attempt(Struct, frozen=True):
-    """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs."""
+    """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs. ``denied_by`` names the
+    policies and rules that did not let it pass."""
 
     number: int
     fencing_token: int
@@ -92,6 +93,7 @@ class Attempt(Struct, frozen=True):
     error_type: str | None = None
     error: str | None = None
     late_answer: LateAnswer | None = None
+    denied_by: str = ""
 
 
 class Transition(NamedTuple):

@@ -240,13 +240,15 @@ def settle(execution: Execution, state: str, now_ms: int, reason: str | None) ->
     )
 
 
-def reject(execution: Execution, error: str, at_ms: int) -> Execution:
+def reject(execution: Execution, error: str, denied_by: str, at_ms: int) -> Execution:
     """End a claimed attempt that policies do not let pass: failed for good, and nothing was sent. ``error`` is also the
-    reason of the step, which the ledger shows."""
+    reason of the step, which the ledger shows; ``denied_by`` names policies and rules for the audit."""
     result = AttemptResult("failed", error_type="rejected", error=error, permanent=True)
     ended = finish(execution, result, RetryPolicy(), at_ms, at_ms)
     step = ended.history[-1]._replace(reason=error[:ERROR_MAX_CHARS])
-    return replace(ended, error=error[:ERROR_MAX_CHARS], history=(*ended.history[:-1], step))
+    attempts = (*ended.attempts[:-1], replace(ended.attempts[-1], denied_by=denied_by))
+    history = (*ended.history[:-1], step)
+    return replace(ended, error=error[:ERROR_MAX_CHARS], attempts=attempts, history=history)
 
 
 def reopen(execution: Execution, now_ms: int, reason: str = RETRY_REQUESTED) -> Execution:

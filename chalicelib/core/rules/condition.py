@@ -26,7 +26,8 @@ from chalicelib.core.rules.subject import Subject
 Answer = bool | None
 Ask = Callable[[Subject], Answer]
 COMBINATORS: Final = ("all", "any", "not")
-ENGINES: Final = ("cel", "rego")  # languages that conditions will be written in, too
+ENGINES: Final = ("cel",)  # languages that conditions will be written in, too
+REGO: Final = "rego"
 _FIELD: Final = re.compile(FIELD_PATTERN, re.ASCII)
 _LEAF: Final = frozenset({"field", "operator", "value"})
 
@@ -87,6 +88,8 @@ class _Reader:
             if engine in document:
                 error = FieldError(f"{place}.{engine}", f"conditions in {engine} are not offered yet")
                 raise NotSupported([error], code="not_offered")
+        if REGO in document:
+            raise InvalidField.of(f"{place}.{REGO}", "must be the whole condition of its rule")
         used = [name for name in COMBINATORS if name in document]
         if used:
             if len(document) > 1:

@@ -24,6 +24,9 @@ PATTERN_MAX_STEPS: Final = 4_000  # of the automaton that a pattern becomes, cou
 PATTERN_MAX_DEPTH: Final = 40
 PATTERN_STATES_KEPT: Final = 512  # states that one pattern remembers; beyond that it begins to forget
 
+REGO_MAX_CHARS: Final = 16 * 1024  # of a module
+REGO_BUDGET_MS: Final = 1_000  # for all modules of one wish; beyond that there is no answer, which denies
+NOTED_FINDINGS_MAX: Final = 50  # of one decision, in the audit
 DRY_RUN_MAX_SCHEDULES: Final = 1_000  # of one call; the next one goes on from there
 DRY_RUN_MAX_FIRINGS: Final = 2_000
 DRY_RUN_MAX_DENIALS: Final = 1_000  # that one answer lists

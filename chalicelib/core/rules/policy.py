@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported
 from chalicelib.core.rules import condition
-from chalicelib.core.rules.condition import Ask, Condition
+from chalicelib.core.rules.condition import Ask, Condition, Leaf
 from chalicelib.core.rules.limits import (
     DESCRIPTION_MAX_CHARS,
     EXCEPTIONS_MAX_COUNT,
     MESSAGE_MAX_CHARS,
     POLICY_MAX_BYTES,
     POLICY_NAME_PATTERN,
+    REGO_MAX_CHARS,
     RULE_NAME_MAX_CHARS,
     RULE_NAME_PATTERN,
     RULES_MAX_COUNT,
@@ -45,7 +46,7 @@ _RULE_NAME: Final = re.compile(RULE_NAME_PATTERN)
 _NAME: Final = re.compile(POLICY_NAME_PATTERN, re.ASCII)
 
 
-class Match(Struct, frozen=True, omit_defaults=True):
+class Match(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which subjects: those that every given field fits. Of several values one must fit. A lease has only an owner and
     a name, so a match that names more fits none."""
 
@@ -56,7 +57,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     name_prefix: Names | None = None
 
 
-class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """One assertion. ``required``: an absent field counts as a violation."""
 
     name: str
@@ -66,7 +67,7 @@ class Rule(Struct, frozen=True, omit_defaults=True, kw_only=True):
     required: bool = False
 
 
-class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """Whom a rule (None: every rule of the policy) does not stop until ``until_unix_ms``. Its verdict stays on show."""
 
     until_unix_ms: int
@@ -77,7 +78,7 @@ class RuleException(Struct, frozen=True, omit_defaults=True, kw_only=True):
     approved_by: str = ""
 
 
-class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A policy as its author wrote it."""
 
     name: str
@@ -89,12 +90,14 @@ class WrittenPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class CompiledRule(Struct, frozen=True):
-    """A rule that is ready to be asked."""
+    """A rule that is ready to be asked. ``rego`` is the module that has to be asked in its place; empty: there is
+    none."""
 
     rule: Rule
     kind: SubjectKind
     condition: Condition
     ask: Ask
+    rego: str = ""
 
 
 class CompiledException(Struct, frozen=True):
@@ -105,13 +108,15 @@ class CompiledException(Struct, frozen=True):
 
 
 class CompiledPolicy(Struct, frozen=True):
-    """A policy that is ready to be asked. ``fits`` None: it is about every subject."""
+    """A policy that is ready to be asked. ``fits`` None: it is about every subject. ``rego_rules`` are asked at
+    admission only, by an engine, and stand in no other list but ``rules``."""
 
     policy: WrittenPolicy
     fits: Fits | None
     rules: tuple[CompiledRule, ...]
     schedule_rules: tuple[CompiledRule, ...]
     lease_rules: tuple[CompiledRule, ...]
+    rego_rules: tuple[CompiledRule, ...]
     exceptions: tuple[CompiledException, ...]
 
 
@@ -124,7 +129,8 @@ def write(policy: WrittenPolicy) -> str:
 
 
 def read(document: str) -> WrittenPolicy:
-    """The policy of a document that ``write`` made."""
+    """The policy of a document that ``write`` made. Raises ValueError for one with unknown fields: a later
+    release wrote it, and what they mean is not known."""
     return msgspec.json.decode(document, type=WrittenPolicy)
 
 
@@ -145,15 +151,18 @@ def compile_policy(policy: WrittenPolicy) -> CompiledPolicy:
         raise InvalidField.of("rules", f"a policy may have at most {POLICY_MAX_BYTES} bytes")
     return CompiledPolicy(
         policy=policy,
-        fits=None if policy.match is None else _fits(policy.match),
+        fits=None if policy.match is None else fits(policy.match),
         rules=tuple(rules),
-        schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE),
+        schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE and not rule.rego),
+        rego_rules=tuple(rule for rule in rules if rule.rego),
         lease_rules=tuple(rule for rule in rules if rule.kind == LEASE),
         exceptions=tuple(CompiledException(e, _fits_exception(e)) for e in policy.exceptions),
     )
 
 
 def _compile_rule(rule: Rule, place: str) -> CompiledRule:
+    if isinstance(rule.condition, dict) and condition.REGO in rule.condition:
+        return _rego_rule(rule, place)
     read_condition = condition.read(rule.condition, f"{place}.condition")
     fields = [leaf.field for leaf in condition.leaves(read_condition)]
     of_leases = [field.startswith(f"{LEASE}.") for field in fields]
@@ -161,6 +170,19 @@ def _compile_rule(rule: Rule, place: str) -> CompiledRule:
         raise InvalidField.of(f"{place}.condition", "a rule is about schedules or about leases, not about both")
     kind: SubjectKind = "lease" if of_leases[0] else "schedule"
     return CompiledRule(rule, kind, read_condition, read_condition.ask)
+
+
+def _rego_rule(rule: Rule, place: str) -> CompiledRule:
+    """A rule whose condition is a module: whether the module can run is for its engine to say."""
+    module = rule.condition[condition.REGO]
+    if len(rule.condition) > 1:
+        raise InvalidField.of(f"{place}.condition", "rego must stand alone")
+    if not isinstance(module, str) or not 1 <= len(module) <= REGO_MAX_CHARS:
+        raise InvalidField.of(f"{place}.condition.rego", f"must be a module of 1 to {REGO_MAX_CHARS} characters")
+    if rule.required:
+        raise InvalidField.of(f"{place}.required", "has no meaning for rego: what its rule leaves undefined is denied")
+    unasked = Leaf("", condition.REGO, None, lambda _: None)
+    return CompiledRule(rule, "schedule", unasked, unasked.ask, module)
 
 
 def _problems(policy: WrittenPolicy) -> Sequence[FieldError]:
@@ -205,7 +227,8 @@ def _match_problems(match: Match | None, place: str) -> Sequence[FieldError]:
     ]
 
 
-def _fits(match: Match) -> Fits:
+def fits(match: Match) -> Fits:
+    """Whether a subject is one of these, ready to be asked."""
     tags, prefixes = _set(match.tag), tuple(_set(match.name_prefix))
     exact = [
         (schedules, leases, _set(names))
@@ -217,7 +240,7 @@ def _fits(match: Match) -> Fits:
         if names is not None
     ]
 
-    def fits(about: Subject) -> bool:
+    def are_these(about: Subject) -> bool:
         of_lease = about.kind == LEASE
         if tags and not any(tag in tags for tag in about.tags):
             return False
@@ -230,7 +253,7 @@ def _fits(match: Match) -> Fits:
         name = about.fields.get("lease.name" if of_lease else "name")
         return isinstance(name, str) and name.startswith(prefixes)
 
-    return fits
+    return are_these
 
 
 def _set(names: Names | None) -> frozenset[str]:
@@ -239,7 +262,7 @@ def _set(names: Names | None) -> frozenset[str]:
 
 def _fits_exception(exception: RuleException) -> Fits:
     if exception.match is not None:
-        return _fits(exception.match)
+        return fits(exception.match)
     wanted = exception.schedule_id
     return lambda about: about.fields.get("id") == wanted
 
@@ -250,7 +273,7 @@ def notes(compiled: CompiledPolicy) -> list[str]:
         f"rule {rule.rule.name}: no {rule.kind} has a field {leaf.field}"
         for rule in compiled.rules
         for leaf in condition.leaves(rule.condition)
-        if not _is_known(rule.kind, leaf.field)
+        if not rule.rego and not _is_known(rule.kind, leaf.field)
     ]
 
 

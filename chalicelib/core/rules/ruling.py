@@ -71,10 +71,10 @@ def judge(policies: Sequence[CompiledPolicy], about: Subject, now_ms: int) -> Ru
 def _finding(policy: CompiledPolicy, rule: CompiledRule, about: Subject, now_ms: int) -> Finding:
     leaf = condition.culprit(rule.condition, about)
     violation = Violation(policy.policy.name, rule.rule.name, leaf.field, about.value(leaf.field), rule.rule.message)
-    return Finding(violation, rule.rule.action, policy.policy.mode, _excepted_until(policy, rule, about, now_ms))
+    return Finding(violation, rule.rule.action, policy.policy.mode, excepted_until(policy, rule, about, now_ms))
 
 
-def _excepted_until(policy: CompiledPolicy, rule: CompiledRule, about: Subject, now_ms: int) -> int | None:
+def excepted_until(policy: CompiledPolicy, rule: CompiledRule, about: Subject, now_ms: int) -> int | None:
     """Until when an exception keeps a rule from acting; None: none does."""
     ends = [
         e.exception.until_unix_ms
@@ -107,7 +107,7 @@ class PolicyVerdict(Struct):
 def explain(policy: CompiledPolicy, about: Subject, now_ms: int) -> PolicyVerdict:
     """Every rule of a policy with its verdict and the values that led to it."""
     matched = policy.fits is None or policy.fits(about)
-    rules = policy.lease_rules if about.kind == LEASE else policy.schedule_rules
+    rules = policy.lease_rules if about.kind == LEASE else (*policy.schedule_rules, *policy.rego_rules)
     verdicts = [_verdict(policy, rule, about, now_ms) for rule in rules] if matched else []
     return PolicyVerdict(policy.policy.name, policy.policy.mode, matched and bool(rules), verdicts)
 
@@ -117,7 +117,7 @@ def _verdict(policy: CompiledPolicy, rule: CompiledRule, about: Subject, now_ms:
     until_ms: int | None = None
     outcome: Outcome = "holds" if answer else "not_applicable"
     if answer is False or (answer is None and rule.rule.required):
-        until_ms = _excepted_until(policy, rule, about, now_ms)
+        until_ms = excepted_until(policy, rule, about, now_ms)
         outcome = "violated" if until_ms is None else "excepted"
     explained = condition.explain(rule.condition, about)
     return RuleVerdict(rule.rule.name, rule.rule.action, outcome, rule.rule.message, explained, until_ms)

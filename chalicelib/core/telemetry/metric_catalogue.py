@@ -78,6 +78,9 @@ IN_FLIGHT_LIMIT: Final = MetricFamily(
 WAITING: Final = MetricFamily(
     "chronowatch_deliveries_waiting", "gauge", "Calls that are due and wait for their turn or for room."
 )
+POLICIES_UNREADABLE: Final = MetricFamily(
+    "chronowatch_policies_unreadable_total", "counter", "Policies that were read anew and are in no known form."
+)
 FEED_LAG: Final = MetricFamily(
     "chronowatch_feed_lag_ms", "gauge", "How old the last change was when the feed handled it.", unit=_MS
 )
@@ -104,6 +107,7 @@ CATALOGUE: Final = (
     WAITING,
     FEED_LAG,
     SPANS_DROPPED,
+    POLICIES_UNREADABLE,
 )
 BY_NAME: Final = {family.name: family for family in CATALOGUE}
 assert len(BY_NAME) == len(CATALOGUE)

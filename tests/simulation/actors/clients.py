@@ -14,6 +14,7 @@ from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import backfill, executions, schedules
 from tests.simulation import claims
+from tests.simulation.actors import freezer
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 from tests.simulation.world import World
 
@@ -107,6 +108,10 @@ class Clients:
         elif kind == "backfill":
             from_ms, to_ms = fields["from_ms"], fields["to_ms"]
             self.call("backfill", key, fields, lambda s: backfill.backfill(s, CALLER, name, from_ms, to_ms), done)
+        elif kind == freezer.FREEZE:
+            self.call(kind, key, {}, freezer.freeze, done)
+        elif kind == freezer.THAW:
+            self.call(kind, key, {}, freezer.thaw, done)
         elif kind == "burst":
             self._burst(op, key)
         else:

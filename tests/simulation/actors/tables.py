@@ -119,6 +119,7 @@ class Schedules:
         fault = self._gate.enter("epochs")
         found = self._inner.epochs(keys)
         self._looked()
+        self._world.current.ruled_ms = self._world.now
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 

@@ -27,6 +27,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    ruled,
     runs,
     shards,
     silences,
@@ -58,6 +59,7 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    ruled,
 )
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)

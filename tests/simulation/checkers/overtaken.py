@@ -30,10 +30,10 @@ def check(play: Any) -> Iterable[str]:
         if op.kind in CHANGES and op.outcome == ACKNOWLEDGED:
             answered[op.schedule].append(op)
     for d in record.dispatches:
-        claim = _claim(record.executions.get(d.key, ()), d)
+        claim = record_as_sent(record.executions.get(d.key, ()), d)
         if claim is None or claim.requested or claim.history:
             continue
-        due_ms = _due_ms(d, claim)
+        due_ms = due_by_world_ms(d, claim)
         before = [op for op in answered[claim.key_of_schedule] if _ended_ms(op) < min(due_ms, d.started_ms)]
         if not before:
             continue
@@ -52,13 +52,13 @@ def check(play: Any) -> Iterable[str]:
             )
 
 
-def _claim(writes: Sequence[ExecutionWrite], d: Dispatch) -> Execution | None:
+def record_as_sent(writes: Sequence[ExecutionWrite], d: Dispatch) -> Execution | None:
     """The record as it was when the attempt was sent."""
     mine = [w for w in writes if (w.record.attempt, w.record.fencing_token) == (d.attempt, d.token)]
     return next((w.record for w in reversed(mine) if w.at_ms <= d.started_ms), None)
 
 
-def _due_ms(d: Dispatch, claim: Execution) -> int:
+def due_by_world_ms(d: Dispatch, claim: Execution) -> int:
     """When it was due, by the clock of the world: its worker goes by its own."""
     return d.key.firing_ms + claim.offset_ms - (d.clock_ms - d.started_ms)
 

@@ -9,8 +9,12 @@ import pytest
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.rules.policy import Match, Rule, RuleException, WrittenPolicy
 from chalicelib.core.schedules.schedule import RetryPolicy
+from chalicelib.ports.stores.policies import KeptPolicy
 from chalicelib.ports.target import Outcome
-from chalicelib.usecases import backfill, policies
+from chalicelib.usecases import audit_trail, backfill, policies
+from chalicelib.usecases.audit_trail import AuditFilter
+from chalicelib.workers import feed
+from chalicelib.workers.feed import Written
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
 from tests.kit.watched import Watched
@@ -168,3 +172,38 @@ def calls_of_firings(made: int) -> list[str]:
 
 def test_a_hundred_policies_add_no_call_to_a_firing() -> None:
     assert calls_of_firings(100) == calls_of_firings(0)
+
+
+def test_a_denied_firing_is_in_the_audit_once_however_often_its_record_comes() -> None:
+    plant = Plant(START_MS)
+    policies.create(plant.services, CALLER, tagged())
+    schedule_id = plant.create(**beat())
+    plant.run_until(START_MS + 5 * S + 500)
+    plant.run_until(START_MS + 9 * S)
+    denied = [e for e in plant.executions(schedule_id) if e.state == "failed"]
+    feed.run(plant.services, [Written(None, e) for e in denied])
+    entries = audit_trail.page(plant.services, CALLER, AuditFilter(action="firing"), 100).entries
+    assert len(denied) >= 5
+    assert sorted(e.resource for e in entries) == sorted(f"executions/{e.id}" for e in denied)
+    assert {(e.actor, e.decision, e.outcome, e.detail) for e in entries} == {
+        ("chronowatch", "deny", "refused", "deny: policy frozen, rule freeze")
+    }
+    assert "release is frozen" not in str(entries), "a message is not for the audit"
+
+
+def test_without_an_audit_a_denied_firing_is_no_entry() -> None:
+    plant = Plant(START_MS, audit="off")
+    policies.create(plant.services, CALLER, tagged())
+    plant.create(**beat())
+    plant.run_until(START_MS + 3 * S + 500)
+    assert audit_trail.page(plant.services, CALLER, AuditFilter(), 100).entries == []
+
+
+def test_a_policy_in_no_known_form_denies_the_firings_that_it_matches() -> None:
+    plant = Plant(START_MS)
+    document = '{"name": "later", "match": {"tag": "production"}, "rules": [], "colour": "red"}'
+    mine, other = plant.create(**beat()), plant.create(**beat(tags=()))
+    assert plant.services.stores.policies.save("default", KeptPolicy("later", document, 1), 0)
+    plant.run_until(START_MS + 3 * S + 500)
+    assert len(rejected(plant.executions(mine))) == 3
+    assert rejected(plant.executions(other)) == []

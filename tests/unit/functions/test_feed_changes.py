@@ -54,8 +54,10 @@ def of_definition(found: Definition | None, before: Definition | None = None) ->
     return record("schedules", documents.partition(*KEY), "def", image(found), image(before))
 
 
-def of_state(found: State, before: State) -> Any:
-    def image(s: State) -> dict[str, Any]:
+def of_state(found: State, before: State | None) -> Any:
+    def image(s: State | None) -> dict[str, Any] | None:
+        if s is None:
+            return None
         due = due_attributes(s)
         listed = {} if due is None else {"due_shard": {"S": due[0]}, "next_run": {"N": str(due[1])}}
         return {"doc": {"S": documents.encode_state(s)}, **listed}
@@ -86,8 +88,16 @@ def test_a_schedule_changes_with_its_definition_and_not_with_a_claim(plant: Plan
     made = schedule(KEY, owner="ann")
     plant.services.stores.schedules.create(made)
     claimed = made.state.claimed(1, START_MS, START_MS)
-    found = logged(plant, of_definition(made.definition), of_state(claimed, made.state))
+    found = logged(plant, of_definition(made.definition, made.definition), of_state(claimed, made.state))
     assert found == [Change("schedule", KEY.id, HLC_MS, "ann", made)]
+
+
+def test_a_schedule_is_created_when_its_state_is_written(plant: Plant) -> None:
+    """Its definition comes first, by a write of its own, maybe in an earlier batch: it is no schedule by that yet."""
+    made = schedule(KEY, owner="ann")
+    assert logged(plant, of_definition(made.definition)) == []
+    plant.services.stores.schedules.create(made)
+    assert logged(plant, of_state(made.state, None)) == [Change("schedule", KEY.id, HLC_MS, "ann", made)]
 
 
 def test_a_deletion_says_whose_it_was(plant: Plant) -> None:
@@ -98,7 +108,7 @@ def test_a_deletion_says_whose_it_was(plant: Plant) -> None:
 def test_a_schedule_that_was_deleted_meanwhile_was_not_when_it_changed(plant: Plant) -> None:
     made = schedule(KEY)
     plant.services.stores.schedules.create(Schedule(made.definition, replace(made.state, status="deleted")))
-    (found,) = logged(plant, of_definition(made.definition))
+    (found,) = logged(plant, of_definition(made.definition, made.definition))
     assert isinstance(found.now, Schedule)
     assert found.now.state.status == "active"
 
