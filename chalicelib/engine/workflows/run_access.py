@@ -22,7 +22,7 @@ from chalicelib.core.workflows.decide import decide, next_due_ms, owed
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
 from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
-from chalicelib.core.workflows.run_state import RunState, fold
+from chalicelib.core.workflows.run_state import NodeState, RunState, fold
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
@@ -206,13 +206,18 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
 
     The promise of a run that has something to do is at most LOOK_EVERY_MS old, so it need not be written at each step.
     """
-    if not before.events or any(node.status == "running" for node in before.nodes.values()):
+    if not before.events or any(_is_busy(node) for node in before.nodes.values()):
         return
     now_ms = s.clock.now_ms()
     busy = any(node.status == "running" for node in decision.state.nodes.values()) or decision.orders
     soonest = now_ms + LOOK_EVERY_MS if busy else decision.next_due_ms
     if soonest is not None and soonest != next_due_ms(before):
         s.stores.runs.wake_by(before.tenant, before.id, soonest)
+
+
+def _is_busy(node: NodeState) -> bool:
+    """Whether a run with such a node is checked every LOOK_EVERY_MS."""
+    return node.status == "running" or (node.status == "waiting" and node.fan is not None and bool(node.fan.live))
 
 
 def _keep(s: Services, before: RunState, after: RunState) -> None:
