@@ -5,111 +5,35 @@ schedule's day takes seconds. A proxy counts what passes. Lambda makes receives 
 The bench enters them as Lambda makes them: one of each for at most ten messages.
 
 Each kind of schedule is alone in its deployment: the worst case, since a fleet shares calls (batches of writes, of
-events, of messages). What a deployment does each minute, with or without schedules, is measured apart.
+events, of messages). One-shots are measured as a herd too, of one instant. What a deployment does each minute, with
+or without schedules, is measured apart.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from msgspec.structs import replace
 
 from bench.arrivals import Receiver
 from bench.billing import billed, sqs_requests
-from bench.counting_proxy import CountingProxy, Ledger
-from bench.firing import now_ms
-from bench.product import free_ports
+from bench.counting_proxy import Ledger
 from bench.report import Report, Target, table
-from bench.virtual import CountedQueue
-from chalicelib.adapters.memory.machine import ManualClock, ManualTasks
+from bench.virtual import MINUTE_MS, World, deployment, next_minute
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
-from chalicelib.ports.services import Services
 
-MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-BATCH_MAX = 10  # messages of one receive, one invocation and one delete
 IDLE_RECEIVES_PER_MINUTE = 15  # Lambda polls an idle queue with five long polls of 20 s
 WARM_MINUTES = 3
 STEADY_MINUTES = 10
+HERD, HERD_SIZE, HERD_MINUTES = "at once", 60, 3  # one-shots of one instant, which share calls
 SHARED_BY = 1000  # firings a minute over which "amortised" spreads what the deployment does each minute
 
 Key = tuple[str, str, str]
-
-
-@dataclass(slots=True)
-class World:
-    """One deployment in virtual time."""
-
-    services: Services
-    clock: ManualClock
-    queue: CountedQueue
-    proxy: CountingProxy
-    forget: Callable[[], None]  # drop the executions so far, which would only make the counting slow
-
-    def run_until(self, end_ms: int) -> None:
-        """Let the minute rule and the queue call the workers until then."""
-        from chalicelib.workers import reconcile, sweep
-
-        next_minute_ms = _next_minute(self.clock.now_ms())
-        while True:
-            visible_ms = self.queue.next_visible_ms()
-            if visible_ms is not None and visible_ms <= min(next_minute_ms, end_ms):
-                self.clock.sleep_until(visible_ms)
-                self._deliver()
-            elif next_minute_ms <= end_ms:
-                self.clock.sleep_until(next_minute_ms)
-                self._work("sweep", sweep.run)
-                self._work("reconcile", reconcile.run)
-                next_minute_ms += MINUTE_MS
-            else:
-                self.clock.sleep_until(end_ms)
-                return
-
-    def _work(self, phase: str, run: Callable[[Services], None]) -> None:
-        self.proxy.phase = phase
-        run(self.services)
-
-    def _deliver(self) -> None:
-        from chalicelib.workers import deliver
-
-        batch = self.queue.receive(BATCH_MAX)
-        self.proxy.phase = "deliver"
-        self.proxy.count("ReceiveMessage", "by Lambda")
-        begun_ms = self.clock.now_ms()
-        again = set(deliver.run(self.services, batch))
-        self.proxy.waited(self.clock.now_ms() - begun_ms)
-        for incoming in batch:
-            if incoming.receipt not in again:
-                self.queue.delete(incoming.receipt)
-        if len(again) < len(batch):
-            self.proxy.count("DeleteMessageBatch", "by Lambda")
-
-    def create(self, fields: Mapping[str, Any]) -> str:
-        """Make a schedule; its id."""
-        from chalicelib.usecases import schedules
-
-        self.proxy.phase = "create"
-        schedule_id = self.services.ids.ulid(self.clock.now_ms())
-        wanted = ScheduleRequest(**{"payload": '{"hello":"world"}', **fields})
-        schedules.create(self.services, ANONYMOUS_ADMIN, wanted, schedule_id)
-        return schedule_id
-
-    def delete(self, schedule_id: str) -> None:
-        """Take it away again, so that the next kind is alone."""
-        from chalicelib.usecases import schedules
-
-        self.proxy.phase = "delete"
-        schedules.delete(self.services, ANONYMOUS_ADMIN, schedule_id, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +55,8 @@ def run(options: Namespace) -> Report:
     """All kinds, each alone."""
     minutes = max(2, min(STEADY_MINUTES, options.count or STEADY_MINUTES))
     report = Report("calls", {"steady_minutes": minutes, "shared_by_firings_per_minute": SHARED_BY})
-    with Receiver() as receiver, _world() as world:
-        world.run_until(_next_minute(world.clock.now_ms()) + 2 * MINUTE_MS)  # every cursor exists, every client is made
+    with Receiver() as receiver, deployment() as world:
+        world.run_until(next_minute(world.clock.now_ms()) + 2 * MINUTE_MS)  # every cursor exists, every client is made
         before = world.proxy.ledger.copy()
         world.run_until(world.clock.now_ms() + minutes * MINUTE_MS)
         idle = world.proxy.ledger.since(before)
@@ -143,7 +67,8 @@ def run(options: Namespace) -> Report:
             _steady(world, "rate:1s → webhook", {**rate, "target": webhook}, minutes),
             _hourly(world, "hourly cron → eventbridge", {}),
             _hourly(world, "hourly cron → webhook", {"target": webhook}),
-            _once(world, "AT → eventbridge", {}, minutes),
+            _once(world, "AT → eventbridge", 1, minutes),
+            _once(world, f"AT → eventbridge, {HERD_SIZE} {HERD}", HERD_SIZE, HERD_MINUTES),
             _steady(world, "DELAY of 5 s → eventbridge", {"type": "DELAY", "expr": "delay:5s"}, minutes),
         ]
     _fill(report, idle, minutes, found)
@@ -155,7 +80,7 @@ def _steady(world: World, kind: str, fields: Mapping[str, Any], minutes: int) ->
     before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
     schedule_id = world.create(fields)
     creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
-    world.run_until(_next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
+    world.run_until(next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
     begun_ms, before, held = world.clock.now_ms(), world.proxy.ledger.copy(), world.proxy.stored_bytes()
     world.run_until(begun_ms + minutes * MINUTE_MS)
     spent, ended_ms = world.proxy.ledger.since(before), world.clock.now_ms()
@@ -166,34 +91,40 @@ def _steady(world: World, kind: str, fields: Mapping[str, Any], minutes: int) ->
 
 
 def _hourly(world: World, kind: str, fields: Mapping[str, Any]) -> Measured:
-    """Three hours of an hourly schedule: only the minutes around each firing run, the rest is jumped over."""
+    """Three hours of an hourly schedule that has fired before: its first claim costs more, once. Only the minutes
+    around each firing run, the rest is jumped over."""
     world.clock.sleep_until(world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS + 10 * MINUTE_MS)
     before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
     schedule_id = world.create({"type": "CRON", "expr": "0 * * * *", **fields})
     creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
-    before, begun_ms = world.proxy.ledger.copy(), world.clock.now_ms()
-    hours, minutes_each = 3, 8
-    for _ in range(hours):
-        hour_ms = world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS
-        world.clock.sleep_until(hour_ms - 4 * MINUTE_MS + 1)
-        world.run_until(hour_ms + (minutes_each - 4) * MINUTE_MS)
+    _around_the_hour(world)
+    before, held, begun_ms = world.proxy.ledger.copy(), world.proxy.stored_bytes(), world.clock.now_ms()
+    hours = 3
+    minutes = sum(_around_the_hour(world) for _ in range(hours))
     spent = world.proxy.ledger.since(before)
     stored["executions"] = world.proxy.stored_bytes()["executions"] - held["executions"]
     firings = _completed(world, schedule_id, begun_ms, world.clock.now_ms())
     _put_away(world, schedule_id)
-    return Measured(kind, firings, hours * minutes_each, spent, creating, 1, stored)
+    return Measured(kind, firings, minutes, spent, creating, 1, stored)
 
 
-def _once(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> Measured:
-    """One AT a minute, each beyond the horizon when it is made."""
+def _around_the_hour(world: World) -> int:
+    """Run the minutes before and after the next full hour; how many."""
+    hour_ms = world.clock.now_ms() // HOUR_MS * HOUR_MS + HOUR_MS
+    world.clock.sleep_until(hour_ms - 4 * MINUTE_MS + 1)
+    world.run_until(hour_ms + 4 * MINUTE_MS)
+    return 8
+
+
+def _once(world: World, kind: str, each_minute: int, minutes: int) -> Measured:
+    """So many AT at one instant of each minute, each beyond the horizon when it is made, and made by a call of its
+    own."""
     before, held = world.proxy.ledger.copy(), world.proxy.stored_bytes()
-    first_ms = _next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS + 12_345
-    ids = [
-        world.create({"type": "AT", "expr": f"at:{to_rfc3339(first_ms + n * MINUTE_MS)}", **fields})
-        for n in range(minutes)
-    ]
+    first_ms = next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS + 12_345
+    instants = [first_ms + n * MINUTE_MS for n in range(minutes) for _ in range(each_minute)]
+    ids = [world.create({"type": "AT", "expr": f"at:{to_rfc3339(at_ms)}"}) for at_ms in instants]
     creating, stored = world.proxy.ledger.since(before), world.proxy.stored_bytes() - held
-    before, begun_ms = world.proxy.ledger.copy(), _next_minute(world.clock.now_ms())
+    before, begun_ms = world.proxy.ledger.copy(), next_minute(world.clock.now_ms())
     world.clock.sleep_until(begun_ms)
     ran = minutes + 2 * WARM_MINUTES
     world.run_until(begun_ms + ran * MINUTE_MS)
@@ -209,7 +140,7 @@ def _once(world: World, kind: str, fields: Mapping[str, Any], minutes: int) -> M
 def _put_away(world: World, schedule_id: str) -> None:
     """Delete it, and let pass what it left on the queue and what reconcile still looks at."""
     world.delete(schedule_id)
-    world.run_until(_next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
+    world.run_until(next_minute(world.clock.now_ms()) + WARM_MINUTES * MINUTE_MS)
     world.forget()
 
 
@@ -234,10 +165,6 @@ def _key(schedule_id: str) -> Any:
     from chalicelib.core.schedules.schedule import Key as ScheduleKey
 
     return ScheduleKey(ANONYMOUS_ADMIN.tenant, schedule_id)
-
-
-def _next_minute(unix_ms: int) -> int:
-    return unix_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS
 
 
 def _fill(report: Report, idle: Ledger, minutes: int, found: list[Measured]) -> None:
@@ -338,62 +265,3 @@ def _origin_table(kind: str, own: Ledger, firings: int) -> str:
         for where, numbers in sorted(_origins(own, firings).items())
     ]
     return table([f"{kind}: where from, a firing", "calls", "write units", "read units"], rows)
-
-
-@contextmanager
-def _world() -> Iterator[World]:
-    """An emulator of its own, the proxy before it, and the product's services over both."""
-    import boto3
-
-    from chalicelib import bootstrap, settings
-    from infra import create, state
-    from localdev.emulator import Emulator
-
-    with tempfile.TemporaryDirectory(prefix="chronowatch-bench-") as directory:
-        data = Path(directory)
-        for name in ("run", "log"):
-            (data / name).mkdir()
-        port = free_ports(1)[0]
-        emulator = Emulator(data, port)
-        emulator.start(_environment())
-        try:
-            emulator.wait_ready()
-            # No streams of ticks: what they cost is theirs, whatever fires beside them.
-            chosen = settings.load({"CHRONO_WEBHOOK_ALLOW": "127.0.0.1", "LOG_LEVEL": "WARNING", "CHRONO_TICKS": ""})
-            resources = state.state(chosen.stage, chosen.event_bus)
-            keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": chosen.region}
-            dynamodb, sqs, events = (
-                boto3.client(name, endpoint_url=emulator.endpoint, **keys) for name in ("dynamodb", "sqs", "events")
-            )
-            create.create_all(dynamodb, sqs, events, resources)
-            with CountingProxy(port, resources, _scanner(dynamodb)) as proxy:
-                services = bootstrap.build(chosen._replace(endpoint_url=proxy.endpoint))
-                clock = ManualClock(now_ms())
-                queue = CountedQueue(services.queue, clock)
-                # On Lambda, where calls and units are paid for, no limit of capacity is set by default.
-                config = replace(services.config, job_limit=None, memory_limit_bytes=None)
-                virtual = replace(services, config=config, clock=clock, tasks=ManualTasks(clock), queue=queue)
-                executions = resources.table("executions")
-
-                def forget() -> None:
-                    proxy.forget(executions, lambda key: dynamodb.delete_item(TableName=executions.name, Key=key))
-
-                yield World(virtual, clock, queue, proxy, forget)
-        finally:
-            emulator.stop()
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
-
-
-def _scanner(client: Any) -> Callable[[Any], dict[tuple[str, str], Any]]:
-    def scan(table: Any) -> dict[tuple[str, str], Any]:
-        found: dict[tuple[str, str], Any] = {}
-        for page in client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True):
-            found |= {(item["pk"]["S"], item["sk"]["S"]): item for item in page["Items"]}
-        return found
-
-    return scan

@@ -128,7 +128,9 @@ class CountingProxy:
 
     def forward(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """Pass one call on, and count it."""
-        operation = headers.get("X-Amz-Target", path).rpartition(".")[2]
+        operation = operation_of(path, headers)
+        if not operation:
+            raise RuntimeError(f"a call that cannot be counted: {path} names no operation")
         with self._lock:
             connection = http.client.HTTPConnection("127.0.0.1", self._emulator_port, timeout=TIMEOUT_S)
             kept = {name: value for name, value in headers.items() if name.lower() not in _DROPPED}
@@ -182,6 +184,12 @@ class CountingProxy:
             sizes = [units.size_bytes(item) for item in answer.get("Items", [])]
             charged = units.read_halves(sizes, bool(request.get("ConsistentRead")), True)
         self.ledger.read_halves[self.phase, operation, place] += charged
+
+
+def operation_of(path: str, headers: Mapping[str, str]) -> str:
+    """What a call asks for. Clients write the name of the header as they like: botocore one way, we another."""
+    target = next((value for name, value in headers.items() if name.lower() == "x-amz-target"), path)
+    return target.rpartition(".")[2]
 
 
 def _stored_size(stored: Items, key: Mapping[str, Mapping[str, Any]]) -> int:

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from chalicelib.core.secrets.secret_policy import SecretPolicy
-from chalicelib.core.secrets.secret_settings import VaultSettings
 from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
-from chalicelib.ports.secrets import Secrets, SecretStore
+from chalicelib.ports.secrets import Secrets
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Target
 from chalicelib.ports.tracing import NoTracer, Tracer
@@ -162,6 +161,7 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws.work_queue import SqsQueue
     from chalicelib.adapters.dynamodb.stores import open_stores
     from chalicelib.adapters.machine.hlc_clock import HlcClock
+    from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
@@ -169,7 +169,6 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.workflows.step_parts import make_parts
 
     own_clock = SystemClock()
-    among_processes = chosen.loopback and not chosen.on_lambda
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
@@ -191,6 +190,7 @@ def build(chosen: Settings) -> Services:
         secrets=_secret_policy(chosen),
         webhook_timeout_ms=chosen.webhook_timeout_ms,
         attempt_timeout_ms=chosen.attempt_timeout_ms,
+        default_sla_ms=chosen.default_sla_ms,
         max_attempts=chosen.max_attempts,
         job_limit=chosen.job_limit,
         memory_limit_bytes=chosen.memory_limit_bytes,
@@ -218,7 +218,7 @@ def build(chosen: Settings) -> Services:
         clock=own_clock,
         ids=ids,
         tasks=SystemTasks(own_clock),
-        signals=(LoopbackSignals if among_processes else ThreadSignals)(own_clock.now_ms),
+        signals=(LoopbackSignals if chosen.loopback and not chosen.on_lambda else ThreadSignals)(own_clock.now_ms),
         time_sources=time_sources,
     )
     secrets = _secrets(chosen, own_clock, clients)
@@ -233,6 +233,7 @@ def build(chosen: Settings) -> Services:
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
+        lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
         workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
         rego=_rego(own_clock),
@@ -268,40 +269,15 @@ def _secret_policy(chosen: Settings) -> SecretPolicy:
 
 
 def _secrets(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Secrets:
-    """The stores of secrets by the word that references begin with; each is loaded by the first reference to it."""
-    from chalicelib.adapters.secrets.kept_secrets import KeptSecrets
+    from chalicelib.adapters.secrets.chosen_stores import SecretSources, kept_secrets
 
-    def monotonic_s() -> float:
-        return own_clock.read().monotonic_nanos / 1e9
-
-    def secrets_manager() -> SecretStore:
-        from chalicelib.adapters.secrets.aws_secrets import SecretsManagerStore
-
-        return SecretsManagerStore(clients.factory("secretsmanager", TARGET_READ_TIMEOUT_S))
-
-    def parameters() -> SecretStore:
-        from chalicelib.adapters.secrets.aws_secrets import ParameterStore
-
-        return ParameterStore(clients.factory("ssm", TARGET_READ_TIMEOUT_S))
-
-    def environment() -> SecretStore:
-        from chalicelib.adapters.secrets.environment_secrets import EnvironmentStore
-
-        return EnvironmentStore(environment_secret)
-
-    def vault(found: VaultSettings) -> SecretStore:
-        from chalicelib.adapters.http.client import HttpClient
-        from chalicelib.adapters.secrets.vault import VaultStore
-
-        http = HttpClient(found.addr, monotonic_s=monotonic_s, ca_file=found.ca_file)
-        return VaultStore(http, found, monotonic_s=monotonic_s, now_ms=own_clock.now_ms)
-
-    stores: dict[str, Callable[[], SecretStore]] = {"secretsmanager": secrets_manager, "ssm": parameters}
-    if chosen.loopback:
-        stores["env"] = environment
-    if chosen.secrets.vault is not None:
-        stores["vault"] = partial(vault, chosen.secrets.vault)
-    return KeptSecrets(stores, monotonic_s=monotonic_s)
+    sources = SecretSources(
+        client=lambda service: clients.factory(service, TARGET_READ_TIMEOUT_S),
+        now_ms=own_clock.now_ms,
+        monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
+        environment=environment_secret if chosen.loopback else None,
+    )
+    return kept_secrets(chosen.secrets, sources)
 
 
 def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Sealing:

@@ -1,7 +1,8 @@
-"""What a deployment chooses, read once from the environment and validated whole.
+"""What a deployment chooses, read once from the environment and its configuration file, and validated whole.
 
 This is the only module that reads ``os.environ``. Every variable has a row in docs/configuration.md (a test compares
-the two). A wrong value stops the start of the process with one line that names the variable and what would be right.
+the two). A wrong value stops the start of the process. One line names the variable, or the key of the file, and what
+would be right.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from chalicelib import configuration
 from chalicelib.core import variables
 from chalicelib.core.audit import audit_settings
 from chalicelib.core.audit.audit_settings import AuditSettings
@@ -26,23 +28,28 @@ from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE, CATCH_UP_PER_MI
 from chalicelib.core.quotas.limits import RATE_MAX_PER_S
 from chalicelib.core.rules import opa_settings
 from chalicelib.core.rules.opa_settings import OpaSettings
-from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, TIMEOUT_DEFAULT_MS
+from chalicelib.core.schedules.limits import RETRY_MAX_ATTEMPTS, SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.secrets import secret_settings
 from chalicelib.core.secrets.secret_settings import SecretSettings
-from chalicelib.core.security import bootstrap_setting, jwt_settings
+from chalicelib.core.security import bootstrap_setting, jwt_settings, proxies_setting, session_settings
 from chalicelib.core.security.jwt_settings import JwtSettings
+from chalicelib.core.security.session_settings import SessionSettings
 from chalicelib.core.security.source import Network
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.telemetry import telemetry_settings
 from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
-from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
+from chalicelib.core.ticks import tick_setting
+from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
 from chalicelib.process.limits import IN_FLIGHT_LIMIT_MAX
 
 VARIABLES = (
+    "CHRONO_CONFIG",
     "CHRONO_STAGE",
     "CHRONO_HTTP_HOST",
     "CHRONO_HTTP_PORT",
+    "CHRONO_READ_TIMEOUT_MS",
+    "CHRONO_WRITE_TIMEOUT_MS",
     "CHRONO_TLS_CERT",
     "CHRONO_TLS_KEY",
     "CHRONO_TLS_CLIENT_CA",
@@ -56,6 +63,7 @@ VARIABLES = (
     "CHRONO_SHARDS",
     "CHRONO_EVENT_BUS",
     "CHRONO_MAX_DRIFT_MS",
+    "CHRONO_DEFAULT_SLA_MS",
     "CHRONO_DELIVER_LEAD_MS",
     "CHRONO_CATCH_UP_PER_MINUTE",
     "CHRONO_MAX_INFLIGHT_PER_OWNER",
@@ -77,6 +85,7 @@ VARIABLES = (
     "CHRONO_JWT_TENANT_CLAIM",
     "CHRONO_JWT_SUBJECT_CLAIM",
     "CHRONO_JWT_ROLES_CLAIM",
+    *session_settings.VARIABLES,
     "CHRONO_OPA_URL",
     "CHRONO_OPA_POLICY_PATH",
     "CHRONO_PUBLIC_OPS",
@@ -102,6 +111,8 @@ LOCAL_STAGE = "local"
 LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
+READ_TIMEOUT_MS = 30_000  # a test holds the server's own defaults to these two
+WRITE_TIMEOUT_MS = 60_000
 URL_MAX_CHARS = 2048
 DAY_MS = 86_400_000
 JOB_LIMIT_DEFAULT = 100_000
@@ -127,6 +138,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     stage: str
     http_host: str
     http_port: int
+    read_timeout_ms: int
+    write_timeout_ms: int
     tls_cert: str | None
     tls_key: str | None
     tls_client_ca: str | None
@@ -139,6 +152,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     shards: int
     event_bus: str
     max_drift_ms: int
+    default_sla_ms: int
     deliver_lead_ms: int
     catch_up_per_minute: int
     max_inflight_per_owner: int | None
@@ -155,6 +169,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ticks_catch_up: int
     auth: str
     jwt: JwtSettings | None
+    sessions: SessionSettings
     opa: OpaSettings | None
     public_ops: bool
     trusted_proxies: tuple[Network, ...]
@@ -184,8 +199,20 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
 
 
 def from_environment() -> Settings:
-    """The settings of this process; raises SettingsError."""
-    return load(os.environ)
+    """The settings of this process, from its environment and its configuration file; raises SettingsError."""
+    stated = configuration.read(os.environ, VARIABLES)
+    try:
+        return load({**stated.values, **os.environ})
+    except SettingsError as problem:
+        place = stated.places.get(problem.variable)
+        if place is None or problem.variable in os.environ:
+            raise
+        raise SettingsError(place, str(problem).removeprefix(f"{problem.variable}: ")) from None
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, with what its configuration file adds; raises SettingsError."""
+    return {**configuration.read(os.environ, VARIABLES).values, **os.environ}
 
 
 def environment_secret(name: str) -> str | None:
@@ -205,6 +232,8 @@ def load(env: Mapping[str, str]) -> Settings:
         stage=stage,
         http_host=host,
         http_port=variables.integer(env, "CHRONO_HTTP_PORT", 8080, 1, 65_535),
+        read_timeout_ms=variables.integer(env, "CHRONO_READ_TIMEOUT_MS", READ_TIMEOUT_MS, 100, 600_000),
+        write_timeout_ms=variables.integer(env, "CHRONO_WRITE_TIMEOUT_MS", WRITE_TIMEOUT_MS, 100, 600_000),
         tls_cert=variables.path_of_file(env, "CHRONO_TLS_CERT", needed_by=("CHRONO_TLS_KEY", "CHRONO_TLS_CLIENT_CA")),
         tls_key=variables.path_of_file(env, "CHRONO_TLS_KEY", needed_by=("CHRONO_TLS_CERT",)),
         tls_client_ca=variables.path_of_file(env, "CHRONO_TLS_CLIENT_CA"),
@@ -217,6 +246,7 @@ def load(env: Mapping[str, str]) -> Settings:
         shards=variables.integer(env, "CHRONO_SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
         event_bus=variables.word(env, "CHRONO_EVENT_BUS", "chronowatch", 256),
         max_drift_ms=variables.integer(env, "CHRONO_MAX_DRIFT_MS", 20, 0, 10_000),
+        default_sla_ms=variables.integer(env, "CHRONO_DEFAULT_SLA_MS", SLA_DEFAULT_MS, 0, DURATION_MAX_MS),
         deliver_lead_ms=variables.integer(env, "CHRONO_DELIVER_LEAD_MS", 1000, 0, 15_000),
         catch_up_per_minute=variables.integer(
             env, "CHRONO_CATCH_UP_PER_MINUTE", CATCH_UP_PER_MINUTE, 1, CATCH_UP_PER_MINUTE_MAX
@@ -231,15 +261,16 @@ def load(env: Mapping[str, str]) -> Settings:
         own_api=variables.choice(env, "CHRONO_WEBHOOK_OWN_API", "refuse", ("refuse", "allow")) == "allow",
         secrets=secret_settings.load(env, loopback),
         audit=audit_settings.load(env),
-        ticks=_ticks(env, on_lambda),
+        ticks=tick_setting.read(env, on_lambda),
         ticks_catch_up=variables.integer(
             env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT
         ),
         auth=auth,
         jwt=jwt_settings.read(env) if "jwt" in auth.split(",") else None,
+        sessions=session_settings.read(env, loopback, auth),
         opa=opa_settings.read(env),
         public_ops=variables.choice(env, "CHRONO_PUBLIC_OPS", "0", ("0", "1")) == "1",
-        trusted_proxies=_trusted_proxies(env),
+        trusted_proxies=proxies_setting.read(env),
         bootstrap_key=bootstrap_setting.read(env, auth),
         page_token_secret=_page_token_secret(env, loopback),
         tracing=variables.choice(env, "CHRONO_TRACING", "off", ("off", "xray")) == "xray",
@@ -340,18 +371,6 @@ def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:
     return entries
 
 
-def _ticks(env: Mapping[str, str], on_lambda: bool) -> tuple[Frequency, ...]:
-    """The streams of ticks that run until an admin switches them; set but empty = none. Unset: all; on Lambda, where a
-    stream of seconds keeps a function running all the time, all but that one."""
-    text = env.get("CHRONO_TICKS")
-    if text is None:
-        return FREQUENCIES[1:] if on_lambda else FREQUENCIES
-    names = {name.strip() for name in text.split(",") if name.strip()}
-    if names - set(FREQUENCIES):
-        raise SettingsError("CHRONO_TICKS", f"must list some of {', '.join(FREQUENCIES)}, not {text[:80]!r}")
-    return tuple(f for f in FREQUENCIES if f in names)
-
-
 def _auth(env: Mapping[str, str], loopback: bool) -> str:
     choice = env.get("CHRONO_AUTH", "").strip()
     if not choice:
@@ -365,19 +384,6 @@ def _auth(env: Mapping[str, str], loopback: bool) -> str:
             "CHRONO_AUTH", "off is only for a service bound to loopback: use jwt or apikey, or bind 127.0.0.1"
         )
     return choice
-
-
-def _trusted_proxies(env: Mapping[str, str]) -> tuple[Network, ...]:
-    """The networks whose X-Forwarded-For says where a request comes from."""
-    found: list[Network] = []
-    for entry in filter(None, (part.strip() for part in env.get("CHRONO_TRUSTED_PROXIES", "").split(","))):
-        try:
-            found.append(ipaddress.ip_network(entry))
-        except ValueError:
-            raise SettingsError(
-                "CHRONO_TRUSTED_PROXIES", f"must list addresses or networks such as 10.0.0.0/8, not {entry[:80]!r}"
-            ) from None
-    return tuple(found)
 
 
 def _page_token_secret(env: Mapping[str, str], loopback: bool) -> str | None:

@@ -11,8 +11,7 @@ import copy
 import json
 from typing import Any
 
-from chalicelib.adapters.dynamodb.documents import DEFINITION_SK
-from chalicelib.adapters.dynamodb.schedule_items import SPENT_PREFIX
+from chalicelib.adapters.dynamodb.documents import DEFINITION_SK, STATE_SK
 from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
 from infra.state import Queue, State, Table
 
@@ -49,7 +48,13 @@ FEED_STREAMS: dict[str, list[Json]] = {
     "executions": [],
     "schedules": [
         {"dynamodb": {"Keys": {"sk": {"S": [DEFINITION_SK]}}}},
-        {"dynamodb": {"OldImage": {"due_shard": {"S": [{"prefix": SPENT_PREFIX}]}}}},
+        {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [STATE_SK]}}}},  # created
+        {  # taken off the list of what is due
+            "dynamodb": {
+                "OldImage": {"due_shard": {"S": [{"exists": True}]}},
+                "NewImage": {"due_shard": {"S": [{"exists": False}]}},
+            }
+        },
     ],
     "registry": [{"dynamodb": {"Keys": {"pk": {"S": [{"suffix": LEASES_SUFFIX}]}}}}],
 }

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
+from pathlib import Path
 
-from chalicelib import settings
+from chalicelib import configuration, settings
+from chalicelib.core.configuration import scheduled_db
 from chalicelib.core.errors import SettingsError
 from localdev import environments
 
 DEPLOYED = "--deployed"
 OPTIONS = (DEPLOYED, "--until-eof")
+CALLED_FROM = "CALLED_FROM"  # where the caller of scripts/dev stands: relative paths are relative to it
 
 
 def main() -> int:
     """Returns only when something is wrong, with one line that says what."""
-    arguments = sys.argv[1:]
-    if unknown := [argument for argument in arguments if argument not in OPTIONS]:
-        print(f"scripts/dev: no such option: {unknown[0]} (there are {' and '.join(OPTIONS)})", file=sys.stderr)
-        return 2
     try:
+        arguments = _understand(sys.argv[1:])
+        if configuration.chosen_file(os.environ) is not None and importlib.util.find_spec("yaml") is None:
+            environments.ensure((environments.PRODUCT,))  # which has what reads the file
+            environments.go_on_inside("localdev", arguments)
         chosen = settings.from_environment()
         if chosen.tls_cert is not None and DEPLOYED in arguments:
             raise SettingsError("CHRONO_TLS_CERT", f"is not for {DEPLOYED}: on AWS it is API Gateway that speaks TLS")
@@ -33,6 +38,20 @@ def main() -> int:
         return 1
     environments.go_on_inside("localdev.supervisor", arguments)
     return 1
+
+
+def _understand(arguments: list[str]) -> list[str]:
+    """Turn Scheduled-DB's flags into variables of this process; what is left of the command line."""
+    understood = scheduled_db.understand(arguments, OPTIONS)
+    if stray := [argument for argument in understood.rest if argument not in OPTIONS]:
+        raise SettingsError(stray[0], f"is no option: there are {', '.join(OPTIONS)}")
+    for note in (*understood.notes, *scheduled_db.answers(os.environ)):
+        print(f"scripts/dev: {note}", file=sys.stderr)
+    os.environ.update(understood.values)
+    for name in ("CHRONO_DATA_DIR", "CHRONO_CONFIG"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ.get(CALLED_FROM, ""), os.environ[name]))
+    return list(understood.rest)
 
 
 if __name__ == "__main__":

@@ -20,23 +20,32 @@ STOP_S = 4.0
 READY_AGAIN_S = 0.05
 
 
-def prepare() -> Callable[[threading.Event], None]:
+def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the API; what is returned serves it."""
     from app import app
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.api.http.edge import Edge
+    from chalicelib.server.limits import patience
     from chalicelib.server.server import Server
     from chalicelib.server.tls import files_of
     from localdev import publisher
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
-    warn_on_terminal()
+    if on_terminal:
+        warn_on_terminal()
     edge, files = Edge(app), files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
 
     def serve(stopping: threading.Event) -> None:
-        server = Server(edge, chosen.http_host, chosen.http_port, bootstrap.clock().now_ms, files)
+        server = Server(
+            edge,
+            chosen.http_host,
+            chosen.http_port,
+            bootstrap.clock().now_ms,
+            files,
+            patience=patience(chosen.read_timeout_ms, chosen.write_timeout_ms),
+        )
         serving = server.start()
         publisher.start(bootstrap.services, stopping)
         if files is not None:

@@ -25,6 +25,7 @@ LONG_POLL_S = 2  # also the longest that a stop waits for a receiver: a call lef
 WINDOW_PER_INVOCATION_S = 0.004  # the busier, the larger the batches: an idle system adds no latency
 WINDOW_MAX_S = 0.2
 DELETE_TRIES = 5
+SETTLED_S = 0.5  # so long a stop waits for what may still be claimed, when nothing else is under way
 
 _log = logging.getLogger(__name__)
 
@@ -75,20 +76,32 @@ class SqsSource:
             thread.start()
             self._threads.append(thread)
 
-    def drain(self, until: float) -> int:
+    def drain(self, until: float, leave: Callable[[], bool] = lambda: False) -> int:
         """After ``stopping``: wait for invocations until the monotonic instant; how many messages are left behind.
 
-        Messages left behind are made visible, so that the next process sees them at once.
+        ``leave`` gives away what the function has yet to begin, and says whether nothing is under way. When that is so
+        for SETTLED_S, this does not wait for what sleeps. Messages left behind are made visible for the next process.
         """
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        while self._in_flight() and time.monotonic() < until:
+        idle_since: float | None = None
+        while (self._receiving() or self._in_flight()) and time.monotonic() < until:
+            if leave() and not self._receiving():
+                idle_since = idle_since or time.monotonic()
+                if time.monotonic() - idle_since >= SETTLED_S:
+                    break
+            else:
+                idle_since = None
             time.sleep(0.02)
         with self._lock:
             left = [message for invocation in self._running for message in invocation.messages]
-        for chunk in _tens(left):
-            self._change_visibility(chunk, 0)
+        self._make_visible(left)
         return len(left)
+
+    def _receiving(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _make_visible(self, messages: Sequence[Message]) -> None:
+        for chunk in _tens(messages):
+            self._change_visibility(chunk, 0)
 
     def _in_flight(self) -> int:
         with self._lock:
@@ -108,6 +121,10 @@ class SqsSource:
             backoff.succeeded()
             if invocation is None:
                 self._slots.release()
+                continue
+            if self._stopping.is_set():  # the next process has it at once
+                self._slots.release()
+                self._make_visible(invocation.messages)
                 continue
             with self._lock:
                 self._running.add(invocation)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 DEPLOYED = "--deployed"
 UNTIL_EOF = "--until-eof"
-CHILD_STOP_S = 4.5  # together with the emulator's saving this keeps a stop under ten seconds
+STOP_S = 9.5  # a stop as a whole takes less than ten seconds
+SAVING_S = 3.5  # of which an emulator of our own may need so much
+AFTER_DRAIN_S = 1.0  # what a worker does when its deliveries are over
 RESTART_AFTER_S = 1.0
 READY_TIMEOUT_S = 60.0
 ENDPOINT_TIMEOUT_S = 30.0
@@ -66,7 +68,11 @@ class Supervisor:
         self._stopping = threading.Event()
         self._emulator = None if chosen.endpoint_url else Emulator(self._data, chosen.emulator_port)
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
-        self._env = child_environment(os.environ, chosen, self._endpoint)
+        self._child_stop_s = STOP_S if self._emulator is None else STOP_S - SAVING_S
+        self._env = {
+            **child_environment(settings.environment(), chosen, self._endpoint),
+            "DRAIN_S": str(self._child_stop_s - AFTER_DRAIN_S),
+        }
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
         self._tls = chosen.tls_cert is not None
         self._first_key: str | None = None
@@ -157,7 +163,7 @@ class Supervisor:
         from localdev.deployed import DeployFailed, deploy
 
         try:
-            return deploy(self._clients(), self._data, os.environ, say)
+            return deploy(self._clients(), self._data, settings.environment(), say)
         except (DeployFailed, PackageFailed, VendorFailed) as problem:
             raise CannotStart(str(problem)) from problem
 
@@ -254,7 +260,7 @@ class Supervisor:
                 child.go()
 
     def _stop(self, code: int) -> int:
-        until = time.monotonic() + CHILD_STOP_S
+        until = time.monotonic() + self._child_stop_s
         for child in self._children:
             child.terminate()
         for child in self._children:

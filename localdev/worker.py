@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,16 +14,17 @@ from localdev.processes import run_child
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
 STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
-DRAIN_S = 3.0  # how long a stop waits for deliveries under way
+DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the variable of this name says otherwise
 
 _log = logging.getLogger(__name__)
 
 
-def prepare() -> Callable[[threading.Event], None]:
+def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the functions; what is returned feeds them."""
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.engine import pipeline
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed, workflow
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
@@ -37,7 +39,8 @@ def prepare() -> Callable[[threading.Event], None]:
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
-    warn_on_terminal()
+    if on_terminal:
+        warn_on_terminal()
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
@@ -101,7 +104,9 @@ def prepare() -> Callable[[threading.Event], None]:
         publisher.start(bootstrap.services, stopping)
         stopping.wait()
         rules.leave()
-        left = source.drain(time.monotonic() + DRAIN_S) + step_source.drain(time.monotonic() + DRAIN_S)
+        drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
+        until = time.monotonic() + drain_s
+        left = source.drain(until, lambda: pipeline.leave(bootstrap.services())) + step_source.drain(until)
         publisher.publish(bootstrap.services())
         bootstrap.services().tracer.flush()
         if left:

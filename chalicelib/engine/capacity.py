@@ -42,7 +42,7 @@ def exhausted(s: Services) -> CapacityExhausted:
 
 
 def counted(s: Services, before: Schedule | None, definition: Definition, state: State) -> State:
-    """``state`` as one that counts, when the capacity is free.
+    """``state`` as one that counts, when the capacity is free. Where no limit is set, plain one-shots do not.
 
     Asked before anything is queued or written. Raises CapacityExhausted.
     """
@@ -52,6 +52,8 @@ def counted(s: Services, before: Schedule | None, definition: Definition, state:
         if weight > old.weight_bytes:
             ensure_capacity(s, 0, weight - old.weight_bytes)
         return replace(state, counted=old.counted, weight_bytes=weight)
+    if limits(s) is None and capacity.counts_under_limits_alone(definition):
+        return capacity.unlimited(state)
     ensure_capacity(s, 1, weight)
     return replace(state, counted=s.stores.schedules.place(state.shard, limits(s)), weight_bytes=weight)
 
@@ -62,7 +64,7 @@ def used(s: Services) -> Used:
 
 
 def release_spent(s: Services, shard: int) -> int:
-    """Take the schedules of a shard that have completed off what counts; how many.
+    """Note which schedules of a shard have completed, and take them off what counts; how many.
 
     Each exactly once: its state says whether it counts, and is written with what it counted for.
     """

@@ -24,6 +24,7 @@ from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
+from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.claim_span import ClaimSpan
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.core.schedules.verdict import Verdict
@@ -59,7 +60,7 @@ def _unless_away(s: Services, step: Callable[[Services, list[OneKind]], Claims],
 
 def claim_runs(s: Services, runs: Iterable[Run]) -> Claims:
     """Claim the next attempts of executions that wait for one."""
-    wanted = list(dict.fromkeys(runs))
+    wanted = sorted(dict.fromkeys(runs), key=lambda run: run.execution.firing_ms)  # catch-up slots go by instants
     existing = s.stores.executions.get(list({r.execution for r in wanted}))
     absent = Claims(unknown=tuple(r for r in wanted if r.execution not in existing))
     return merged([absent, *(resume(s, r, existing[r.execution]) for r in wanted if r.execution in existing)])
@@ -229,9 +230,10 @@ def _share(s: Services, group: Sequence[_Owed], settled: frozenset[ClaimSpan], n
     if not late and all(each.definition.overlap == "allow" for each in group):
         span = claim_spans.new_span(s, state, [each.firing for each in group], settled, now_ms)
         if span is not None:
-            return _Share(state, group, (), state.claimed_as(span, settled), span, settled)
+            return _Share(state, group, (), _moved_on(group, state.claimed_as(span, settled)), span, settled)
     if not late:
-        return _Share(state, group, (), state.claimed(len(group), group[0].firing.at_ms, group[-1].firing.at_ms))
+        moved = state.claimed(len(group), group[0].firing.at_ms, group[-1].firing.at_ms)
+        return _Share(state, group, (), _moved_on(group, moved))
     slots = catch_up.slots(len(late), state.paced_ms, now_ms, s.config.catch_up_per_minute)
     held = [(each, slot_ms) for each, slot_ms in zip(late, slots, strict=True) if slot_ms > now_ms]
     waiting = {each.firing for each, _ in held}
@@ -242,6 +244,16 @@ def _share(s: Services, group: Sequence[_Owed], settled: frozenset[ClaimSpan], n
         moved = replace(state, rev=state.rev + 1)
     reached_ms = max(state.reached_ms, group[-1].firing.at_ms)
     return _Share(state, now, held, replace(moved, paced_ms=slots[-1], reached_ms=reached_ms))
+
+
+def _moved_on(group: Sequence[_Owed], claimed: State) -> State:
+    """The state of a claim, moved on to the run after it where the sweep has left that to the claim. A version that is
+    not in force yet has its own next run."""
+    firing, definition = group[0].firing, group[0].definition
+    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or claimed.current.id != firing.version:
+        return claimed
+    window = schedule.window(definition, firing.at_ms, firing.at_ms, claimed.run_count, 1)
+    return replace(claimed.advanced(window), rev=claimed.rev) if window.instants == (firing.at_ms,) else claimed
 
 
 def _begin(s: Services, won: Sequence[_Share]) -> Claims:

@@ -14,22 +14,24 @@ from chalicelib.ports.services import Services
 CHAIN_ATTEMPTS = 10
 
 
-def chain(s: Services, execution: Execution) -> None:
-    """Set the next run of a DELAY schedule whose awaited execution has ended; does nothing in every other case.
+def chain(s: Services, execution: Execution) -> bool:
+    """Set the next run of a DELAY schedule whose awaited execution has ended; does nothing in every other case. False
+    when others changed the schedule again and again, so that it is not known whether the next run is set.
 
     The end counts as no earlier than the run's own instant and the version in force, whatever the clock of who ended it
     said. No instant before it is owed under any version. Idempotent: only the execution the schedule waits for
     (``queued_ms``) moves it, and moving it ends the waiting.
     """
     if execution.manual or execution.finished_ms is None:
-        return
+        return True
     for _ in range(CHAIN_ATTEMPTS):
         found = s.stores.schedules.get([execution.key_of_schedule]).get(execution.key_of_schedule)
         if found is None or not _awaits(found, execution.firing_ms):
-            return
+            return True
         moved = _next(s, found, max(execution.finished_ms, execution.firing_ms, found.state.current.since_ms))
         if s.stores.schedules.write_states([(moved, found.state.rev)])[0]:
-            return
+            return True
+    return False
 
 
 def _awaits(found: Schedule, firing_ms: int) -> bool:

@@ -24,18 +24,20 @@ from typing import NamedTuple
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
-from chalicelib.core.executions.limits import RECHECK_AHEAD_MAX_MS, RUNNING_MARK_MS, UNKNOWN_VERSION_GRACE_MS
+from chalicelib.core.executions.limits import RECHECK_KEPT_MS, UNKNOWN_VERSION_GRACE_MS
 from chalicelib.core.queue_messages import Firing
 from chalicelib.engine import cancel_notices
 from chalicelib.engine.claim import claim
 from chalicelib.engine.claimed import Claims, Item, Leased, execution_of
 from chalicelib.engine.dispatch import admission, in_flight, send
 from chalicelib.engine.dispatch.call import TargetCall
+from chalicelib.engine.dispatch.hand_back import leave_to_others
 from chalicelib.engine.overlap_slot import take_slot
 from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
 from chalicelib.ports.tasks import Handle
+from chalicelib.process.waiting_room import WaitingGroup
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 UNKNOWN_WAITS_MS = (10, 20, 40, 80, 150, 300, 600, 800)
 AGAIN_MS = 500  # after which time what could not be claimed is tried once more here
 TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a claim of another
-RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
+AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
 
 
 class _Job(NamedTuple):
@@ -89,14 +91,44 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
     for ready in prepare_all(s, claims.claimed):  # prepare
         groups[ready.claimed.due_ms].append(ready)
     ahead_ms = s.process.recheck_latency.ahead_ms
+    waiting = [s.process.waiting_room.enter(due_ms, group) for due_ms, group in sorted(groups.items())]
     jobs = [  # wait
-        _Job(s.tasks.at(due_ms - ahead_ms, partial(_fire, s, due_ms, group)), _executions(group))
-        for due_ms, group in sorted(groups.items())
+        _Job(s.tasks.at(each.due_ms - ahead_ms, partial(_fire_unless_left, s, each)), _executions(each.group))
+        for each in waiting
     ]
     for _, cancelled in claims.notices:
         handle = s.tasks.start(partial(cancel_notices.notify, s, cancelled))
         jobs.append(_Job(handle, frozenset({cancelled.key})))
     return jobs
+
+
+def leave(s: Services) -> bool:
+    """This process is about to end: give away the claims whose instants are not at hand. True when nothing is under way
+    here any more. To be called again until then, since a message that had just come may still be claimed."""
+    away = s.process.waiting_room.take_away(s.clock.now_ms() + AT_HAND_MS)
+    try:
+        leave_to_others(s, [ready for waiting in away for ready in waiting.group])
+    except Unavailable as problem:
+        log.warning("%d instants are taken over only when their leases end: %s", len(away), problem)
+    else:
+        for waiting in away:
+            waiting.is_given = True
+    return s.process.waiting_room.is_empty
+
+
+def _fire_unless_left(s: Services, waiting: WaitingGroup[Sequence[Ready]]) -> None:
+    """Deliver a group, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
+
+    So it does when the group could not be given. Some of it may have been: it is not sent here, and comes again.
+    """
+    room = s.process.waiting_room
+    if room.begin(waiting):
+        try:
+            _fire(s, waiting.due_ms, waiting.group)
+        finally:
+            room.end(waiting)
+    elif not waiting.is_given:
+        raise Unavailable("could not be given to others when this process left")
 
 
 def _executions(group: Sequence[Ready]) -> frozenset[ExecutionKey]:
@@ -126,8 +158,10 @@ def _calls_for(s: Services, standing: Sequence[Ready]) -> list[TargetCall]:
 
 def _fire_in_slot(s: Services, ready: Ready) -> None:
     """Deliver a firing of a schedule whose runs must not overlap, if it gets the slot."""
+    began_ms = s.clock.read().steady_ms
     if take_slot(s, ready.claimed):  # take the slot
-        calls = send.calls_for(s, in_time(s, [ready]))
+        is_old = s.clock.read().steady_ms - began_ms > RECHECK_KEPT_MS
+        calls = send.calls_for(s, recheck(s, [ready]) if is_old else in_time(s, [ready]))
         admission.submit(s, calls)  # admit, dispatch
         in_flight.supervise(s, calls)  # record, follow up
 

@@ -56,12 +56,15 @@ def _still_ours(s: Services, standing: list[Ready]) -> list[Ready]:
 
 
 def _permitted(s: Services, epochs: Mapping[Key, int], standing: list[Ready]) -> list[Ready]:
-    """Without those that policies reject; these are ended. A tenant without policies costs nothing."""
+    """Without those whose queue is paused, which are held, and those that policies reject, which are ended. A tenant
+    that never had either costs nothing."""
     if not any(key.id == EPOCH_ID for key in epochs):
         return standing
-    from chalicelib.engine.rulings import permitted  # loaded with the first tenant that has policies
+    # Loaded with the first tenant that has policies, or has had a pause.
+    from chalicelib.engine.queue_pause import without_held
+    from chalicelib.engine.rulings import permitted
 
-    return permitted(s, epochs, standing)
+    return permitted(s, epochs, without_held(s, epochs, standing))
 
 
 def in_time(s: Services, group: list[Ready]) -> list[Ready]:
@@ -71,7 +74,7 @@ def in_time(s: Services, group: list[Ready]) -> list[Ready]:
     if not late:
         return group
     records = [r.claimed.execution for r in late]
-    missed = [(journal.settle(e, MISSED, now_ms, catch_up.TOO_LATE), e.rev) for e in records]
+    missed = [(journal.settle(e, MISSED, now_ms, catch_up.too_late(e)), e.rev) for e in records]
     for ready, (record, _), won in zip(late, missed, update_surely(s, missed), strict=True):
         if won:
             follow(s, record, ready.claimed.definition)

@@ -37,6 +37,8 @@ def resume(s: Services, item: Item, found: Execution) -> Claims:
             return Claims(unknown=(item,))  # queued by a caller's retry, whose write is about to come
         follow(s, found, s.process.versions.find(found.version), just_now=False)
         return Claims(notices=(OwedNotice(item, found),)) if found.notice else NOTHING
+    if found.is_held:
+        return _go_on_held(s, item, found, now_ms)
     if found.retry_at_ms is not None:
         return _retry_when_due(s, item, found, now_ms)
     if found.leased(now_ms - s.config.max_drift_ms):
@@ -109,7 +111,8 @@ def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) 
     reopened = replace(journal.reopen(found, now_ms, "owed again after an edit"), version=firing.version)
     if record.is_open:
         return _next_attempt(s, firing, reopened, found.rev)
-    ended = replace(journal.settle(reopened, record.state, now_ms, record.history[-1].reason), rev=found.rev + 1)
+    reason = catch_up.too_late(found) if record.state == MISSED else record.history[-1].reason
+    ended = replace(journal.settle(reopened, record.state, now_ms, reason), rev=found.rev + 1)
     s.stores.executions.update([(ended, found.rev)])
     return NOTHING
 
@@ -123,6 +126,35 @@ def _retry_when_due(s: Services, item: Item, found: Execution, now_ms: int) -> C
         handoff.enqueue(s, [Run(waiting.key, waiting.attempt + 1, waiting.retry_at_ms)])
         return NOTHING
     return _next_attempt(s, item, waiting, waiting.rev)
+
+
+def _go_on_held(s: Services, item: Item, found: Execution, now_ms: int) -> Claims:
+    """The pause of its queue holds it: it goes on when that is over, and ends when its window has passed."""
+    from chalicelib.engine import queue_pause  # loaded with the first pause
+
+    state = s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule)
+    bound = binding.bind(s, state, found)
+    if isinstance(bound, Unbound):
+        return _end(s, item, binding.ended_unbound(found, bound, now_ms), found.rev)
+    if catch_up.is_expired(bound.definition, found, now_ms):
+        missed = replace(journal.settle(found, MISSED, now_ms, catch_up.too_late(found)), hlc=s.ids.hlc())
+        if not s.stores.executions.update([(missed, found.rev)])[0]:
+            return Claims(redeliver=(item,))
+        follow(s, missed, bound.definition)
+        return NOTHING
+    queue = queue_pause.current(s, found.tenant)
+    if not queue.holds(now_ms):
+        return _next_attempt(s, item, journal.freed(found, now_ms), found.rev, was_held=True)
+    check_ms = found.retry_at_ms or now_ms
+    if check_ms <= now_ms:
+        queue_pause.hold_on(s, found, bound.definition, queue)
+        return NOTHING
+    if not isinstance(item, Run) or item.due_ms < check_ms:
+        return NOTHING  # another message checks it then
+    if check_ms <= now_ms + s.config.lead_ms + SECOND_MS:
+        return Claims(leased=(Leased(item, check_ms),))
+    handoff.enqueue(s, [Run(found.key, found.attempt + 1, check_ms)])
+    return NOTHING
 
 
 def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims:
@@ -145,7 +177,7 @@ def _take_over(s: Services, item: Item, found: Execution, now_ms: int) -> Claims
 
 
 def _next_attempt(
-    s: Services, item: Item, record: Execution, expected_rev: int, dead: Execution | None = None
+    s: Services, item: Item, record: Execution, expected_rev: int, dead: Execution | None = None, was_held: bool = False
 ) -> Claims:
     """Claim the next attempt of ``record`` (not yet written in this form) over the stored ``expected_rev``. Whether it
     may still run is judged by ``dead``, the record as a dead worker left it: what only was claimed has not begun."""
@@ -156,16 +188,15 @@ def _next_attempt(
         if isinstance(bound, Unbound):
             return _end(s, item, binding.ended_unbound(judged, bound, s.clock.now_ms()), expected_rev)
         if dead is not None and catch_up.is_expired(bound.definition, dead, now_ms := s.clock.now_ms()):
-            missed = journal.settle(dead, MISSED, now_ms, catch_up.TOO_LATE)
+            missed = journal.settle(dead, MISSED, now_ms, catch_up.too_late(dead))
             return _end(s, item, replace(missed, version=bound.definition.version), expected_rev)
         assert state is not None
-        slot_ms = _slot_ms(s, state, bound.definition, dead)
+        slot_ms = _slot_ms(s, state, bound.definition, record if was_held else dead)
         if slot_ms is not None and slot_ms > s.clock.now_ms():
             if s.stores.schedules.write_states([(replace(state, rev=state.rev + 1, paced_ms=slot_ms), state.rev)])[0]:
                 return _put_off(s, item, record, expected_rev, slot_ms)
             continue
-        token = state.fence + 1
-        moved = state.claimed(1, record.firing_ms, record.firing_ms)
+        token, moved = state.fence + 1, state.claimed(1, record.firing_ms, record.firing_ms)
         moved = moved if slot_ms is None else replace(moved, paced_ms=slot_ms)
         if s.stores.schedules.write_states([(moved, state.rev)])[0]:
             begun = _begun(s, record, bound.definition, state, token, expected_rev)
@@ -176,10 +207,11 @@ def _next_attempt(
     return Claims(redeliver=(item,))
 
 
-def _slot_ms(s: Services, state: State, definition: Definition, dead: Execution | None) -> int | None:
-    """The catch-up slot of what a dead worker had only claimed, when it is late by now; None: it needs none."""
+def _slot_ms(s: Services, state: State, definition: Definition, judged: Execution | None) -> int | None:
+    """The catch-up slot of what a dead worker had only claimed, or a pause had held. None: it is not late by now, and
+    needs none."""
     now_ms = s.clock.now_ms()
-    if dead is None or dead.is_bound or not catch_up.is_late(definition, dead.due_ms, now_ms):
+    if judged is None or judged.is_bound or not catch_up.is_late(definition, judged.due_ms, now_ms):
         return None
     return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]
 

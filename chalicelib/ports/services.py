@@ -23,7 +23,7 @@ from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT
 from chalicelib.core.executions.limits import HORIZON_MS, MESSAGE_SPAN_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
-from chalicelib.core.schedules.limits import TIMEOUT_DEFAULT_MS
+from chalicelib.core.schedules.limits import SLA_DEFAULT_MS, TIMEOUT_DEFAULT_MS
 from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
@@ -32,6 +32,7 @@ from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
+from chalicelib.ports.sessions import NoSessions, Sessions
 from chalicelib.ports.signals import Signals
 from chalicelib.ports.stores.cursors import CursorStore
 from chalicelib.ports.stores.executions import ExecutionStore
@@ -40,6 +41,7 @@ from chalicelib.ports.stores.leases import LeaseStore
 from chalicelib.ports.stores.logs import LogStore
 from chalicelib.ports.stores.metrics import MetricStore
 from chalicelib.ports.stores.policies import PolicyStore
+from chalicelib.ports.stores.queues import QueueStore
 from chalicelib.ports.stores.quotas import QuotaStore
 from chalicelib.ports.stores.roles import RoleStore
 from chalicelib.ports.stores.schedules import ScheduleStore
@@ -69,9 +71,10 @@ class Config(Struct, frozen=True):
     ``ticks`` names the streams that run until an admin switches them; of what one missed, the newest ``tick_catch_up``
     are emitted late.
 
-    ``attempt_timeout_ms`` and ``max_attempts`` are what schedules get that do not say, ``webhook_timeout_ms`` what jobs
-    get. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit). ``failure_threshold``
-    is the share of failed executions above which the service counts as degraded. ``slot_gap_ms`` is the span of
+    ``attempt_timeout_ms``, ``default_sla_ms`` and ``max_attempts`` are what schedules get that do not say. Jobs get
+    ``webhook_timeout_ms``. ``job_limit`` and ``memory_limit_bytes`` bound all schedules together (None: no limit).
+    ``failure_threshold`` is the share of failed executions above which the service counts as degraded.
+    ``slot_gap_ms`` is the span of
     instants that one message carries. ``caps`` bounds what this process delivers at once. ``reads_per_s`` and
     ``writes_per_s`` are what one principal may ask for, over all processes (None: no limit). ``bootstrap_admin``: the
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
@@ -92,6 +95,7 @@ class Config(Struct, frozen=True):
     secrets: SecretPolicy = STRICTEST
     webhook_timeout_ms: int = WEBHOOK_TIMEOUT_DEFAULT_MS
     attempt_timeout_ms: int = TIMEOUT_DEFAULT_MS
+    default_sla_ms: int = SLA_DEFAULT_MS
     max_attempts: int = 3
     job_limit: int | None = None
     memory_limit_bytes: int | None = None
@@ -126,6 +130,7 @@ class Stores(Struct, frozen=True):
     roles: RoleStore
     quotas: QuotaStore
     policies: PolicyStore
+    queues: QueueStore
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore
@@ -160,6 +165,7 @@ class Services(Struct, frozen=True):
     sealing: Sealing = UNSEALED
     tracer: Tracer = NoTracer()
     external_policies: ExternalPolicies = NoExternalPolicies()
+    sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
     workflows: WorkflowParts | None = None
@@ -177,6 +183,7 @@ def assemble(
     sealing: Sealing = UNSEALED,
     tracer: Tracer = NoTracer(),  # noqa: B008 -- has no state
     external_policies: ExternalPolicies = NoExternalPolicies(),  # noqa: B008 -- has no state
+    sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
     workflows: WorkflowParts | None = None,
@@ -198,6 +205,7 @@ def assemble(
         sealing=sealing,
         tracer=tracer,
         external_policies=external_policies,
+        sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
         workflows=workflows,

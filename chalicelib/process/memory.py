@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, field
 
 from chalicelib.process.admission import Admission
@@ -9,6 +11,8 @@ from chalicelib.process.audit_memory import AuditMemory
 from chalicelib.process.book_memory import BookMemory
 from chalicelib.process.change_tail import ChangeTails
 from chalicelib.process.clock_memory import ClockMemory
+from chalicelib.process.done_memory import DoneMemory
+from chalicelib.process.handed_memory import HandedMemory
 from chalicelib.process.kept_values import KeptValues
 from chalicelib.process.key_memory import KeyMemory
 from chalicelib.process.lease_memory import LeaseMemory
@@ -18,12 +22,14 @@ from chalicelib.process.minute_budget import MinuteBudget
 from chalicelib.process.numbers_memory import NumbersMemory
 from chalicelib.process.permits import Permits
 from chalicelib.process.policy_memory import PolicyMemory
+from chalicelib.process.queue_memory import QueueMemory
 from chalicelib.process.quota_memory import QuotaMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.role_memory import RoleMemory
 from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.tenant_memory import TenantMemory
 from chalicelib.process.version_cache import VersionCache
+from chalicelib.process.waiting_room import WaitingRoom
 
 
 class ProcessMemory(Struct, frozen=True):
@@ -33,6 +39,7 @@ class ProcessMemory(Struct, frozen=True):
     versions: VersionCache = field(default_factory=VersionCache)
     leases: LeaseMemory = field(default_factory=LeaseMemory)
     admission: Admission = field(default_factory=Admission)
+    waiting_room: WaitingRoom[Any] = field(default_factory=WaitingRoom)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
@@ -46,9 +53,12 @@ class ProcessMemory(Struct, frozen=True):
     leak_reports: MinuteBudget = field(default_factory=lambda: MinuteBudget(LEAK_REPORTS_PER_MINUTE))
     roles: RoleMemory = field(default_factory=RoleMemory)
     policies: PolicyMemory = field(default_factory=PolicyMemory)
+    queues: QueueMemory = field(default_factory=QueueMemory)
     quotas: QuotaMemory = field(default_factory=QuotaMemory)
     audit: AuditMemory = field(default_factory=AuditMemory)
     spans: SpanMemory = field(default_factory=SpanMemory)
+    handed: HandedMemory = field(default_factory=HandedMemory)
+    done: DoneMemory = field(default_factory=DoneMemory)
     meter: ProcessMeter = field(default_factory=ProcessMeter)
     workflows: KeptValues = field(default_factory=KeptValues)
     outputs: KeptValues = field(default_factory=lambda: KeptValues(16))

@@ -45,6 +45,11 @@ class Patience(NamedTuple):
     linger_s: float = 2.0
 
 
+def patience(read_ms: int, write_ms: int) -> Patience:
+    """With a deployment's own bounds for reading a request, and for a caller that does not take its answer."""
+    return Patience(head_s=min(Patience().head_s, read_ms / 1000), body_s=read_ms / 1000, stall_s=write_ms / 1000)
+
+
 assert TARGET_MAX_BYTES < HEAD_MAX_BYTES < BODY_MAX_BYTES < READ_MAX_BYTES
 assert TICK_STREAMS_MAX + CHANGE_STREAMS_MAX + HELD_THREADS + THREADS < CONNECTIONS_MAX, (
     "streams leave connections for calls"

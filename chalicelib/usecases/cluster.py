@@ -15,7 +15,7 @@ from chalicelib.core.errors import Conflict
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.limits import PAGE_MAX_ITEMS
-from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.authorize import authorize_deployment
 from chalicelib.core.security.caller import Caller, system_caller
 from chalicelib.engine import shards
 from chalicelib.ports.services import Services
@@ -46,7 +46,7 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
 
     Raises Forbidden; Conflict when many join under one id at once.
     """
-    authorize(caller, "cluster:write")
+    authorize_deployment(caller, "cluster:write")
     keeper = system_caller(JOINED)
     wanted = leases.AcquireLease(
         name=node_id,
@@ -63,7 +63,7 @@ def join(s: Services, caller: Caller, node_id: str, address: str) -> LeaseItem:
 
 def status(s: Services, caller: Caller) -> ClusterStatus:
     """Nodes, shards and the sweep's lag as they are now. Raises Forbidden."""
-    authorize(caller, "cluster:read")
+    authorize_deployment(caller, "cluster:read")
     nodes, items = shards.live_nodes(s), shards.shard_items(s, shards.SWEEP)
     now_ms, swept = s.clock.now_ms(), shards.swept_at_ms(s)
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]

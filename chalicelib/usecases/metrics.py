@@ -26,6 +26,7 @@ from chalicelib.engine import metric_counts, shards
 from chalicelib.engine.metric_counts import Addition
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.schedules import Due
 from chalicelib.usecases.clock_status import ClockHistory
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 GAUGES_KEPT_MS: Final = 1_000
 CENSUS_PAGE_ITEMS: Final = 1_000
 LEASE_PAGE_ITEMS: Final = 500
+UNQUEUED_PAGE_SCHEDULES: Final = 20
 PAGES_MAX: Final = 400  # of one count: beyond that the number is a lower bound, and the log says so
 PAGE_EVERY_MS: Final = 15_000
 DEAD_LETTER_KEPT_MS: Final = 14 * 86_400_000  # as long as the queue of dead letters keeps one
@@ -198,8 +200,20 @@ def _read_gauges(s: Services) -> Counter[tuple[str, str]]:
 def _undelivered_ms(s: Services, now_ms: int) -> Iterable[int]:
     """Of each shard the first instant that was due and was not queued, and the first that waits for a worker."""
     for shard in range(s.config.shards):
-        yield from (due.next_run_ms for due in s.stores.schedules.due(shard, now_ms, 1))
+        yield from _unqueued_ms(s, shard, now_ms)
         yield from (key.firing_ms for key in s.stores.executions.open_until(shard, now_ms, 1))
+
+
+def _unqueued_ms(s: Services, shard: int, now_ms: int) -> Iterable[int]:
+    """The first instant of a shard that was due and was not queued. The list also holds what has ended lately."""
+    after: Due | None = None
+    while page := s.stores.schedules.due(shard, now_ms, UNQUEUED_PAGE_SCHEDULES, after):
+        states = s.stores.schedules.states([due.key for due in page])
+        waits = [state.next_run_ms for state in states.values() if state.status == "active" and state.next_run_ms]
+        if waits:
+            return [min(waits)]
+        after = page[-1]
+    return []
 
 
 def _age(now_ms: int, instants: Iterable[int]) -> int:

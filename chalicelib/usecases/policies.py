@@ -159,6 +159,7 @@ def _defaults(s: Services, caller: Caller) -> Definition:
         owner=caller.subject,
         timezone=s.config.default_timezone,
         timeout_ms=s.config.attempt_timeout_ms,
+        sla_ms=s.config.default_sla_ms,
         retry_policy=RetryPolicy(max_attempts=s.config.max_attempts),
         created_at_ms=now_ms,
         updated_at_ms=now_ms,

@@ -95,6 +95,7 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         "shard_key": schedule_id,
         "timezone": s.config.default_timezone,
         "timeout_ms": s.config.attempt_timeout_ms,
+        "sla_ms": s.config.default_sla_ms,
         "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
         **given(wanted),
     }

@@ -24,7 +24,7 @@ from chalicelib.core.errors import NotFound, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
-from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.authorize import authorize, authorize_deployment
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.ticks import tick_book
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
@@ -143,7 +143,7 @@ def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
 
 
 def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
-    authorize(caller, "ticks:write")
+    authorize_deployment(caller, "ticks:write")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()

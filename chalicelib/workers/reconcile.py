@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions import traffic
-from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.executions.execution import COMPLETED, Execution, ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.engine import capacity, monitors
@@ -21,13 +21,14 @@ from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.shards import HeldShard, each_shard, stamp
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
-from chalicelib.usecases import bulk_jobs
+from chalicelib.usecases import bulk_jobs, queues
 
 log = logging.getLogger(__name__)
 
 WORK = "reconcile"
 PAGE_ITEMS = 100
 SHARD_MAX_PAGES = 200
+WAKE_MAX_MS = 5_000  # of a shard's time, for what a pause of its queue held
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
 # written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
@@ -57,8 +58,9 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
         _abandoned(s, tenant, held)
     capacity.release_spent(s, held.shard)
     if held.shard == 0:  # they are of no shard, so one worker is enough
-        s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS)
+        s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS, known_tenants(s))
     monitors.check_shard(s, held.shard)
+    queues.wake_shard(s, held.shard, s.clock.now_ms() + WAKE_MAX_MS)
     if held.shard == 0:
         bulk_jobs.continue_all(s)
 
@@ -86,7 +88,7 @@ def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:
     seen: list[int] = []  # instants that no scan before this one has counted
     for _ in range(SHARD_MAX_PAGES):
         page = s.stores.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
-        _requeue(s, page.keys, now_ms)
+        _requeue(s, s.process.done.without(page.keys), now_ms)
         seen += [key.firing_ms for key in page.keys if key.firing_ms > scanned_ms]
         after = page.after
         if after is None:
@@ -96,12 +98,12 @@ def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:
 
 
 def _requeue(s: Services, keys: Sequence[ExecutionKey], now_ms: int) -> None:
-    records = s.stores.executions.get(keys)
+    records = s.stores.executions.get(keys) if keys else {}
     stuck = [e for e in records.values() if _is_stuck(s, e, now_ms)]
     enqueue(s, [Run(e.key, e.attempt + 1, max(now_ms, e.due_ms)) for e in stuck])
-    for execution in records.values():
-        if not execution.is_open and _is_delay(s, execution):
-            chain(s, execution)
+    over = [e for e in records.values() if not e.is_open and (not _is_delay(s, e) or chain(s, e))]
+    # Only what is completed stays so. An end that an edit or a caller may take back is read again.
+    s.process.done.keep(e.key for e in over if e.state == COMPLETED)
 
 
 def _is_stuck(s: Services, execution: Execution, now_ms: int) -> bool:

@@ -3,6 +3,10 @@
 For each shard it holds the lease of, it reads the list of what is due and queues each schedule's owed instants. Only
 then it advances the schedule with one conditional write (queue first, write second). A lost race writes nothing and
 repeats messages, which is harmless. The lease only keeps two sweeps from doing the same work; nothing rests on it.
+
+A schedule with one instant inside the horizon is not advanced here. Its claim writes the state anyway, and does it in
+the same write (``claim``). Until then the sweep finds it again. If it still does when the instant has come, then no
+claim was made in time. The sweep advances it after all.
 """
 
 from __future__ import annotations
@@ -13,13 +17,14 @@ from collections.abc import Sequence
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
-from chalicelib.core.schedules.schedule import Key, Schedule, Window
+from chalicelib.core.schedules.schedule import Key, Schedule, State, Window
 from chalicelib.engine import claim_spans
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.handoff import Owed, hand_off, too_old
 from chalicelib.engine.shards import SWEEP, HeldShard, each_shard, stamp_swept
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Due, Versioned
+from chalicelib.process.handed_memory import Handed
 from chalicelib.usecases import ticks
 from chalicelib.workers import replan
 from chalicelib.workers.cluster import clock_watch
@@ -96,13 +101,31 @@ def _sweep_round(s: Services, shard: int) -> bool:
 
 
 def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
-    due = [found for found in _load(s, keys) if _is_due(found, until_ms)]
+    due = _load(s, keys, until_ms)
     now_ms = s.clock.now_ms()
-    planned = _reached(s, [(f, window) for f in due if (window := _plan(f, until_ms)) is not None], now_ms)
-    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)
+    plans = [(f, window) for f in due if (window := _plan(f, until_ms)) is not None]
+    left = [(f, handed) for f, w in plans if (handed := _left_to_claim(f, w, now_ms, until_ms)) is not None]
+    at_once = {f.state.key for f, _ in left}
+    planned = _reached(s, [(f, w) for f, w in plans if f.state.key not in at_once], now_ms)
+    fresh = [(f, handed) for f, handed in left if not s.process.handed.has(f.state.key, handed)]
+    owed = [Owed(f.definition, f.state, (handed.at_ms,)) for f, handed in fresh]
+    hand_off(s, [*owed, *(Owed(f.definition, f.state, w.instants) for f, w in planned)], now_ms)
+    for found, handed in fresh:
+        s.process.handed.keep(found.state.key, handed)
     writes = [(f.state.advanced(w), f.state.rev) for f, w in planned]
     s.stores.schedules.write_states(writes)  # False: an edit or another sweep was faster
     return any(w.next_run_ms is not None and w.next_run_ms <= until_ms for _, w in planned)
+
+
+def _left_to_claim(found: Schedule, window: Window, now_ms: int, until_ms: int) -> Handed | None:
+    """The instant whose claim moves its schedule on; None where the sweep does. It must still be ahead, and the only
+    one."""
+    more = window.next_run_ms is not None and window.next_run_ms <= until_ms
+    if len(window.instants) != 1 or more or found.definition.overlap != "allow":
+        return None
+    (at_ms,) = window.instants
+    is_next = at_ms == found.state.next_run_ms
+    return Handed(found.definition.version, at_ms) if is_next and at_ms > now_ms else None
 
 
 def _reached(s: Services, planned: Sequence[Planned], now_ms: int) -> list[Planned]:
@@ -118,16 +141,15 @@ def _reached(s: Services, planned: Sequence[Planned], now_ms: int) -> list[Plann
     ]
 
 
-def _load(s: Services, keys: Sequence[Key]) -> list[Schedule]:
+def _load(s: Services, keys: Sequence[Key], until_ms: int) -> list[Schedule]:
     states = s.stores.schedules.states(keys)
-    wanted = {Versioned(key, state.current.id) for key, state in states.items() if state.status == "active"}
+    wanted = {Versioned(key, state.current.id) for key, state in states.items() if _is_due(state, until_ms)}
     definitions = load_definitions(s, wanted)
     return [Schedule(d, states[v.key]) for v, d in definitions.items()]
 
 
-def _is_due(found: Schedule, until_ms: int) -> bool:
-    """The list may lag: only the state itself decides."""
-    state = found.state
+def _is_due(state: State, until_ms: int) -> bool:
+    """The list may lag, and what has ended stays on it for a while: only the state itself decides."""
     return state.status == "active" and state.next_run_ms is not None and state.next_run_ms <= until_ms
 
 

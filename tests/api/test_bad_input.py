@@ -133,6 +133,8 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "ScheduleChanges": SCHEDULE,
     "PreviewBody": PREVIEW,
     "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
+    "SignInBody": {"token": [*NOT_TEXT, None, "", "x" * 8193]},
+    "PauseQueueBody": {"note": [*NOT_TEXT, "x" * 257], "until_unix_ms": [*INSTANT, 0, 1]},
     "TriggerBody": {},
     "BackfillBody": {
         "from_unix_ms": [*INSTANT, None, (1795252800001, "to_unix_ms")],
@@ -292,12 +294,12 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "RedriveBody": {"from": [*NOT_TEXT, None], "version": [*NOT_TEXT, None], "dry_run": [*NOT_BOOL, None]},
     "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
     "CompleteNodeBody": {},
-    "SessionBody": {"live": [*NOT_BOOL, None]},
+    "TravelBody": {"live": [*NOT_BOOL, None]},
     "JumpBody": {"position": [*NOT_INT, None, -1, 25_001]},
-    "ImportSessionBody": {
+    "ImportTravelBody": {
         "format": [*NOT_TEXT, None, "", "x"],
         "run_id": [*NOT_TEXT, None],
-        "position": [*NOT_INT, None],
+        "position": [*NOT_INT, None, -1, 25_001],
         "events": [*NOT_LIST, None],
         "document": [1, True, "x", [], None],
         "breakpoints": [*NOT_LIST, None],
@@ -380,7 +382,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "NewWorkflowBody": {"name": "w", "nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
     "DecisionBody": {"nonce": "x"},
     "JumpBody": {"position": 1},
-    "ImportSessionBody": {
+    "ImportTravelBody": {
         "format": "chronowatch.session/v1",
         "run_id": "r",
         "position": 1,
@@ -596,7 +598,8 @@ def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: s
 def test_an_unknown_parameter_is_named(shared: House, operation: Operation) -> None:
     path = _path(shared, operation)
     body: Any = _minimum(operation) if operation.takes_body else None
-    body = [{"token": "x"}] if operation.body_list else body
+    lists: dict[str, Any] = {"tokens": [{"token": "x"}], "breakpoints": [{"kind": "error"}]}
+    body = lists.get(operation.body_list, body)
     for name, text in (("lmit", "lmit"), ("x.y", "x.y"), ("ü", "%C3%BC"), ("", ""), ("Limit", "Limit")):
         assert shared.call(operation.method, path, body, query=f"{text}=1").fields == [name]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.cluster.limits import NODE_TTL_MS
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster.ownership import Node
+from tests.kit.callers import Everybody, who
 from tests.kit.house import House
 
 
@@ -61,3 +65,18 @@ def test_with_nodes_one_of_which_dies(house: House) -> None:
     after = {shard["shard"]: shard["fencing_token"] for shard in found["shards"]}
     # Its own as well: it had been silent for so long that others may have seen it dead.
     assert {after[n] - before[n] for n in after} == {1}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/debug/cluster", None),
+        ("POST", "/join", {"node_id": "n", "address": "a"}),
+        ("POST", "/api/v1/ticks/second:disable", {}),
+    ],
+)
+def test_what_is_of_the_deployment_is_not_for_other_tenants(house: House, method: str, path: str, body: Any) -> None:
+    house.authenticator = Everybody(who("eve", "admin", tenant="other"))
+    assert house.call(method, path, body).code == "forbidden"
+    house.authenticator = Everybody(who("ada", "admin"))
+    assert house.call(method, path, body).status == 200

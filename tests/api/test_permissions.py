@@ -24,11 +24,12 @@ READS_BY_POST = {
     "/api/v1/sessions/{session_id}:continue",
     "/api/v1/sessions/{session_id}/breakpoints",
     "/api/v1/sessions:import",
+    "/api/session",
+    "/api/session/refresh",
     "/api/v1/subjects/{subject_id}:export",
 }  # they change nothing but what is the caller's own
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "queue:pause",
     "triggers:read",
     "triggers:write",
 }
@@ -80,6 +81,12 @@ def test_so_few_are_open_to_all() -> None:
     assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
         "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
         "GET /.well-known/jwks.json",  # public keys
+        "GET /api/session",  # how one can sign in
+        "POST /api/session",  # the credential is in the body
+        "DELETE /api/session",  # a browser forgets its cookie
+        "POST /api/session/refresh",  # the credential is in the cookie
+        "GET /api/session/begin",  # off to the issuer
+        "GET /api/session/callback",  # the issuer's code is the proof
     }
 
 

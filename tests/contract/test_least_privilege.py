@@ -69,6 +69,11 @@ UNSEEN["deliver"] += [
 UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
 COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
 UNSEEN["deliver"].append(COUNTED)
+UNSEEN["workflow"] += [
+    (POLLED, "Lambda polls the queue under the function's role"),
+    (TARGETS, "kinds of targets, as for deliver"),
+    (SECRETS, "secrets in headers of HTTP nodes, as those of webhooks"),
+]
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
 UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
 UNSEEN["feed"] += [
@@ -195,6 +200,8 @@ def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
     cast.call("GET", one + "/ledger", **at)
     cast.call("GET", one + "/executions", **at)
     cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
+    cast.call("GET", "/api/v1/upcoming")
+    cast.call("GET", one + "/versions", **at)
     cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
     cast.call("GET", "/api/v1/schedules:export")
     cast.call("GET", "/api/v1/executions", query="limit=10")
@@ -245,6 +252,13 @@ def _use_workflows(cast: Cast) -> None:
     cast.take_steps()
     cast.call("GET", "/api/v1/runs")
     cast.call("GET", run + "/events", run_id="one")
+    made = cast.call("POST", run + "/sessions", {}, run_id="one")["session_id"]
+    travel = "/api/v1/sessions/{session_id}"
+    cast.call("POST", travel + ":jump", {"position": 2}, session_id=made)
+    for verb in ("step-forward", "step-backward", "continue"):
+        cast.call("POST", f"{travel}:{verb}", {}, session_id=made)
+    cast.call("PUT", travel + "/breakpoints", [{"kind": "error"}], session_id=made)
+    cast.call("POST", "/api/v1/sessions:import", cast.call("GET", travel + ":export", session_id=made))
     cast.bus.answer = lambda _: Outcome("accepted")
     cast.call("POST", flows, {"name": "v", "nodes": [TRIGGER, job | {"payload": 1}], "edges": edges(("t", "j"))})
     for run_id, verb, body in (("four", "complete", {"output": "y" * 9000}), ("five", "fail", {"error": "x"})):
@@ -270,6 +284,9 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("GET", "/api/v1/roles")
     cast.call("GET", role, role="reader")
     cast.call("DELETE", role, role="reader")
+    cast.call("POST", "/api/admin/queue/pause", {"note": "n"})
+    cast.call("GET", "/api/admin/queue")
+    cast.call("POST", "/api/admin/queue/resume")
     policy = "/api/v1/policies/{policy}"
     rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
     cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 from localstack_client.session import Session
 
@@ -22,3 +25,22 @@ def test_a_localstack_session_finds_every_resource(
         indexes = {index["IndexName"] for index in described.get("GlobalSecondaryIndexes", [])}
         assert (described["TableStatus"], indexes) == ("ACTIVE", {index.name for index in table.indexes})
     assert {sqs.get_queue_url(QueueName=queue.name)["QueueUrl"] for queue in mine.queues} == set(urls.values())
+
+
+def test_the_inventory_example_shows_them(
+    endpoint: str,
+    resources: tuple[State, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine, _ = resources
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    spec = importlib.util.spec_from_file_location("inventory", Path(__file__).parents[2] / "examples" / "inventory.py")
+    assert spec is not None
+    assert spec.loader is not None
+    inventory = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(inventory)
+    stage = mine.tables[0].name.removeprefix("chronowatch-").removesuffix(f"-{mine.tables[0].logical}")
+    assert inventory.main(["--stage", stage]) == 0
+    shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(shown) == sorted([*(table.name for table in mine.tables), *(queue.name for queue in mine.queues)])

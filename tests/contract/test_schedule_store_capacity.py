@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.schedules.capacity import Limits, Used
+from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.dynamodb.documents import partition
+from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.core.schedules.capacity import Limits, Used, unlimited
 from chalicelib.core.schedules.schedule import Key, Schedule, VersionRef
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.schedules import CapacityFull, NameTaken, RevisionLost, ScheduleChange
@@ -169,12 +172,13 @@ def test_what_is_spent_is_found_and_released_once(stores: Stores, new_key: KeyMa
         stores.schedules.create(one)
     assert stores.schedules.spent(shard, START_MS + 1, 10) == keys[:2]
     assert stores.schedules.spent(shard, START_MS + 9, 2) == keys[:2]
-    assert stores.schedules.due(shard, START_MS * 2, 10) == []
+    assert [due.key for due in stores.schedules.due(shard, START_MS * 2, 10)] == keys, "until they are released"
     ended = [m.state for m in made[:2]]
     assert list(stores.schedules.release(ended)) == [True, True]
     assert list(stores.schedules.release(ended)) == [False, False]
     assert grown(stores, before) == Used(1, 100)
     assert stores.schedules.spent(shard, START_MS + 9, 10) == keys[2:]
+    assert [due.key for due in stores.schedules.due(shard, START_MS * 2, 10)] == keys[2:]
     freed = stores.schedules.states(keys[:1])[keys[0]]
     assert freed == replace(ended[0], rev=2, counted=-1, weight_bytes=0)
 
@@ -217,3 +221,40 @@ def test_who_counts_and_has_nothing_left_is_spent(
     changed = replace(made.state, **fields)
     stores.schedules.create(replace(made, state=changed))
     assert stores.schedules.spent(shard, START_MS, 10) == ([key] if listed else [])
+
+
+def test_what_counts_nowhere_is_released_too(stores: Stores, new_key: KeyMaker, shard: int) -> None:
+    before = stores.schedules.used()
+    counted, free, gone = (spent(stores, new_key(), shard, START_MS) for _ in range(3))
+    free, gone = (replace(one, state=unlimited(one.state)) for one in (free, gone))
+    for one in (counted, free, gone):
+        stores.schedules.create(one)
+    assert grown(stores, before) == Used(1, 100)
+    assert len(stores.schedules.spent(shard, START_MS, 10)) == 3
+    several = [free.state, counted.state, replace(gone.state, rev=2)]
+    assert list(stores.schedules.release(several)) == [True, True, False]
+    assert stores.schedules.spent(shard, START_MS, 10) == [gone.state.key]
+    assert stores.schedules.states([free.state.key])[free.state.key] == replace(free.state, rev=2, counted=-1)
+    assert grown(stores, before) == Used(0, 0)
+
+
+@pytest.mark.emulator
+def test_what_an_older_release_listed_as_spent_is_found(
+    clients: Clients, resources: Any, new_key: KeyMaker, shard: int
+) -> None:
+    """Releases before kept them under another key of the index."""
+    mine, _ = resources
+    client = clients.get("dynamodb")
+    stores = open_stores(lambda: client, mine.stage)
+    older, newer = (spent(stores, new_key(), shard, START_MS) for _ in range(2))
+    for one in (older, newer):
+        stores.schedules.create(one)
+    client.update_item(
+        TableName=mine.table("schedules").name,
+        Key={"pk": {"S": partition(*older.state.key)}, "sk": {"S": "state"}},
+        UpdateExpression="SET due_shard = :s",
+        ExpressionAttributeValues={":s": {"S": f"spent#{shard}"}},
+    )
+    assert stores.schedules.spent(shard, START_MS, 10) == [older.state.key, newer.state.key]
+    assert list(stores.schedules.release([older.state, newer.state])) == [True, True]
+    assert stores.schedules.spent(shard, START_MS, 10) == []

@@ -6,10 +6,11 @@ import base64
 import json
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 from joserfc import jwk
 from joserfc.errors import SecurityWarning
@@ -65,7 +66,13 @@ class Issuer:
         self.keys = [public(key("ES256"), "first")]
         self.status = 200
         self.body: bytes | None = None
-        self.described: dict[str, Any] = {"issuer": url, "jwks_uri": f"{url}/keys"}
+        self.described: dict[str, Any] = {
+            "issuer": url,
+            "jwks_uri": f"{url}/keys",
+            "authorization_endpoint": f"{url}/authorize",
+            "token_endpoint": f"{url}/token",
+        }
+        self.gives: Callable[[dict[str, str]], tuple[int, dict[str, Any]]] = lambda _: (400, {"error": "invalid_grant"})
         self.asked: list[str] = []
 
     @property
@@ -109,6 +116,16 @@ def running() -> Iterator[Issuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, body = issuer.answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            issuer.asked.append(self.path)
+            status, given = issuer.gives(form)
+            body = json.dumps(given).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

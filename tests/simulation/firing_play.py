@@ -20,8 +20,9 @@ from tests.simulation.actors.policy_table import Policies
 from tests.simulation.actors.queue import Mailroom, Queue
 from tests.simulation.actors.rules import MinuteRule
 from tests.simulation.actors.stream import Stream
-from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, Schedules, Ticks
+from tests.simulation.actors.tables import Cursors, Executions, Gate, Leases, QueuePauses, Schedules, Ticks
 from tests.simulation.actors.targets import Targets
+from tests.simulation.checkers.queue_pauses import PAUSE
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
@@ -56,6 +57,7 @@ class Play(WorldFaults):
             cursors=Cursors(gate, self.inner.cursors),
             leases=Leases(gate, self.inner.leases),
             ticks=Ticks(gate, self.inner.ticks),
+            queues=QueuePauses(gate, self.inner.queues),
             policies=Policies(gate, self.inner.policies),
         )
         services: dict[str, Any] = {"stores": stores}
@@ -179,6 +181,12 @@ class Play(WorldFaults):
         self.fleet.mend_clocks()
         self.resting_since_ms = world.now
         world.resting = True
+        self._resume_queue()
+
+    def _resume_queue(self) -> None:
+        """A pause that nobody ended, or whose end got no answer, ends here."""
+        if any(op.kind == PAUSE for op in self.world.record.operations):
+            self.clients.resume_queue(Key("default", "queue"), must=True)
 
     def _minute(self) -> None:
         """Called once a minute: close what has shown that it lives, and end the world when all is quiet."""

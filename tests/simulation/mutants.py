@@ -28,6 +28,7 @@ OUTCOMES = "chalicelib.engine.outcomes"
 SWEEP = "chalicelib.workers.sweep"
 CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", "chalicelib.engine.binding"
 SPANS = "chalicelib.engine.claim_spans"
+HANDED = "chalicelib.process.handed_memory"
 PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
 SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
 CATCH_UP = "chalicelib.core.policies.catch_up"
@@ -73,6 +74,8 @@ RULINGS = "chalicelib.engine.rulings"
 POLICY_MEMORY, MEMORY_POLICIES = "chalicelib.process.policy_memory", "chalicelib.adapters.memory.policies"
 JUDGED_RULES, DENIALS = "chalicelib.core.rules.ruling", "chalicelib.engine.firing_denials"
 
+QUEUE_PAUSE, QUEUES = "chalicelib.engine.queue_pause", "chalicelib.usecases.queues"
+
 WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
 
@@ -106,6 +109,33 @@ MUTANTS: dict[str, Mutant] = {
         (Edit(MEMORY_EXECUTIONS, "if at in self._records:\n                return False\n            self._records",
               "if at in self._records and self._records[at].rev > 1:\n                return False\n            self._records"),),
     ),
+    # -- the pause of the queue
+    "pause-unseen": Mutant(
+        "what is due is sent although its queue is paused",
+        (Edit(QUEUE_PAUSE, "    if not paused:\n        return standing\n", "    return standing\n"),),
+    ),
+    "pause-answered-early": Mutant(
+        "a pause is answered before all that could not see it has begun",
+        (Edit(QUEUES, "    s.clock.sleep_until(s.clock.now_ms() + PAUSE_SEEN_MS + 1)\n", ""),),
+    ),
+    "held-unmarked": Mutant(
+        "a missed firing does not say that a pause held it",
+        (Edit(CATCH_UP, "    return TOO_LATE if record.held_note is None else", "    return TOO_LATE if True else"),),
+    ),
+    "held-keeps-no-window": Mutant(
+        "what a pause holds gets a time of its own, and is sent however late",
+        (Edit(JOURNAL, "    return replace(execution, retry_at_ms=None, held_until_ms=now_ms)\n",
+              "    return replace(execution, retry_at_ms=None, held_until_ms=now_ms, put_off_ms=now_ms)\n"),
+         Edit(RESUME, "    if catch_up.is_expired(bound.definition, found, now_ms):\n        missed = replace(", "    if False:\n        missed = replace(")),
+    ),
+    "held-unpaced": Mutant(
+        "what a pause held is sent all at once",
+        (Edit(RESUME, "record if was_held else dead)", "dead)"),),
+    ),
+    "resumed-unwoken": Mutant(
+        "a resumption leaves what is held to look by itself",
+        (Edit(QUEUES, "        queue_pause.wake_held(s, caller.tenant, shard, until_ms)\n    return state\n", "        pass\n    return state\n"),),
+    ),
     # -- claims without records
     "claimed-behind-others": Mutant(
         "an instant that may have been claimed or recorded is claimed without a look at records",
@@ -136,9 +166,24 @@ MUTANTS: dict[str, Mutant] = {
     # -- queue first, write second
     "advance-before-queueing": Mutant(
         "sweep advances a schedule before its firings are queued",
-        (Edit(SWEEP, "    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)\n", ""),
+        (Edit(SWEEP, "    hand_off(s, [*owed, *(Owed(f.definition, f.state, w.instants) for f, w in planned)], now_ms)\n", "    hand_off(s, owed, now_ms)\n"),
          Edit(SWEEP, "    s.stores.schedules.write_states(writes)  # False",
               "    s.stores.schedules.write_states(writes)\n    hand_off(s, [Owed(f.definition, f.state, w.instants) for f, w in planned], now_ms)  # False"),),
+    ),
+    "moved-on-by-nobody": Mutant(
+        "sweep leaves a schedule to the claim of its only instant, which does not move it on, also when that has passed",
+        (Edit(SWEEP, "if is_next and at_ms > now_ms else None", "if is_next else None"),
+         Edit(CLAIM, "    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or ", "    if "),
+         Edit(CLAIM, "claimed.current.id != firing.version:", "claimed.current.id:"),),
+    ),
+    "moved-on-from-wherever": Mutant(
+        "a claim moves its schedule on, whichever instant that names as its next run",
+        (Edit(CLAIM, "    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or ", "    if len(group) > 1 or claimed.next_run_ms is None or "),
+         Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    return replace(claimed, next_run_ms=window.next_run_ms, run_count=claimed.run_count + 1, queued_ms=firing.at_ms) if"),),
+    ),
+    "moved-on-too-far": Mutant(
+        "a claim moves its schedule on by two runs",
+        (Edit(CLAIM, "    return replace(claimed.advanced(window), rev=claimed.rev) if", "    window = replace(window, next_run_ms=window.next_run_ms and definition.compiled().next_after(window.next_run_ms))\n    return replace(claimed.advanced(window), rev=claimed.rev) if"),),
     ),
     "create-before-queueing": Mutant(
         "create, edit and resume write first and queue later",
@@ -194,7 +239,7 @@ MUTANTS: dict[str, Mutant] = {
     # -- tokens and attempts
     "token-reused": Mutant(
         "a further attempt keeps the token of the one before",
-        (Edit(RESUME, "        token = state.fence + 1\n", "        token = max(record.fencing_token, 1)\n"),),
+        (Edit(RESUME, "        token, moved = state.fence + 1, state", "        token, moved = max(record.fencing_token, 1), state"),),
     ),
     "tokens-not-kept": Mutant(
         "a claim of several firings moves the fence by one",
@@ -456,7 +501,7 @@ MUTANTS: dict[str, Mutant] = {
     "chain-dropped": Mutant(
         "nobody takes up a DELAY chain whose worker died between the end of a run and the next",
         (Edit(RESUME, "        follow(s, found, s.process.versions.find(found.version), just_now=False)\n", ""),
-         Edit(RECONCILE, "            chain(s, execution)", "            pass"),),
+         Edit(RECONCILE, " and (not _is_delay(s, e) or chain(s, e))]", "]"),),
     ),
     "chain-runs-two": Mutant(
         "an edit of a DELAY schedule begins a run beside the one in progress",

@@ -6,7 +6,7 @@ Everything is drawn before the world begins and numbered, so that the shrinker c
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -166,11 +166,30 @@ def draw(seed: int) -> Scenario:
         instances=r.choice((2, 2, 3)),
         visibility_ms=180 * SECOND if calm else _visibility_ms(r, theme),
         schedules=schedules,
-        ops=tuple(ops),
+        ops=(*ops, *_queue_ops(seed, len(ops), schedules, start_ms, active_ms)),
         faults=tuple(planned_faults),
         caps=_caps(seed),
         catch_up_per_minute=random.Random(f"pace/{seed}").choice(CATCH_UP_PACES),
     )
+
+
+def _queue_ops(
+    seed: int, number: int, schedules: tuple[PlannedSchedule, ...], start_ms: int, active_ms: int
+) -> Sequence[PlannedOp]:
+    """The queue is paused and resumed, in one world of eight; drawn apart, so that nothing else of a plan changes."""
+    r = random.Random(f"queue/{seed}")
+    eve = schedules[0].fields.get("expr") == f"rate:{EVE_PERIOD_MS // SECOND}s"
+    if r.random() < (0.5 if eve else 0.875):
+        return ()
+    ops: list[PlannedOp] = []
+    for _ in range(r.choice((4, 6, 8) if eve else (1, 1, 2, 3))):
+        at_ms = r.randrange(start_ms + 5 * SECOND, start_ms + active_ms)
+        if eve:  # right before an instant: its recheck may have been made before the pause
+            at_ms += -(at_ms - schedules[0].at_ms) % EVE_PERIOD_MS - r.randrange(EVE_MS)
+        for kind in ("queue_pause", "queue_resume"):
+            ops.append(PlannedOp(number + len(ops), at_ms, kind, schedules[0], {}, r.random()))
+            at_ms += r.choice((100, 2_000, 8_000, 30_000, 70_000))
+    return ops
 
 
 def _caps(seed: int) -> Caps:

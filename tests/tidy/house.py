@@ -39,14 +39,15 @@ LAYERS = {
     "server": _layer(
         "HTTP/1.1, TLS and streams for a machine of one's own; not in the Lambda zip", "core", "process", "api"
     ),
-    "settings": _layer("the only reader of the environment", "core", "process"),
+    "configuration": _layer("reads the file that settings may come from", "core"),
+    "settings": _layer("the only reader of the environment", "core", "process", "configuration"),
     "bootstrap": _layer(
         "settings into services, once a process",
         "core", "process", "ports", "usecases", "adapters", "settings",
     ),
 }  # fmt: skip
 
-MODULES = frozenset({"settings", "bootstrap"})  # layers of one module
+MODULES = frozenset({"configuration", "settings", "bootstrap"})  # layers of one module
 KERNEL = frozenset(
     {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid", "variables"}
 )
@@ -72,6 +73,8 @@ NOUNS = {
     "security": _layer("who asks, and what they may do"),
     "telemetry": _layer("what the service says about itself: spans, metrics, and how they are written"),
     "audit": _layer("who did what: entries, their chain, the signed tree over them"),
+    "configuration": _layer("the keys of the configuration file, and what comes from elsewhere"),
+    "queues": _layer("whether a tenant's firings are dispatched, or held by a pause"),
     "quotas": _layer("how much a principal may ask for in a second"),
 }
 

@@ -42,7 +42,7 @@ def product() -> tuple[Source, ...]:
 @cache
 def beside() -> tuple[Source, ...]:
     """What runs the product on one machine or describes its deployment."""
-    paths = sorted(path for room in ("localdev", "infra") for path in (ROOT / room).rglob("*.py"))
+    paths = sorted(path for room in ("localdev", "infra", "container") for path in (ROOT / room).rglob("*.py"))
     return tuple(Source(str(path.relative_to(ROOT)), path.parent.name, _parse(path)) for path in paths)
 
 

@@ -11,7 +11,7 @@ import pytest
 from bench import arrivals, calls, firing, rate, report, units
 from bench.__main__ import BENCHES, SCRIPTS, load
 from bench.arrivals import Receiver
-from bench.counting_proxy import Ledger
+from bench.counting_proxy import Ledger, operation_of
 from bench.report import Report, Target
 from bench.root import ROOT
 from infra.state import Index, KeyPart, Table
@@ -153,3 +153,8 @@ def test_what_an_idle_deployment_spends_is_kept_apart_from_what_a_firing_costs()
     assert result["alone_in_its_deployment"]["calls"] == round(1 + fixed / 3, 3)
     assert list(result["from"]) == ["sweep SendMessageBatch -", "deliver BatchExecuteStatement executions"]
     assert [t.met for t in made.targets] == [True, True, True]
+
+
+@pytest.mark.parametrize("name", ["X-Amz-Target", "x-amz-target"])
+def test_a_call_is_counted_whoever_wrote_its_headers(name: str) -> None:
+    assert operation_of("/", {"Host": "there", name: "DynamoDB_20120810.PutItem"}) == "PutItem"

@@ -12,7 +12,7 @@ from tests.tidy.sources import ROOT
 TESTS = ROOT / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
 # Beside chalicelib: rooms of the checkout that have unit tests of their own.
-OTHER_ROOMS = ("infra", "localdev")
+OTHER_ROOMS = ("infra", "localdev", "container")
 
 
 def imported(path: Path) -> list[str]:

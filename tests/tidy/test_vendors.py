@@ -31,6 +31,7 @@ EXCEPT = {
     ("workers/publish.py", "vendor"): "the target that ticks go to",
     ("engine/events.py", "vendor"): "the target that events go to",
     ("core/clock/", "vendor"): "ClockBound is the format of one time daemon",
+    ("core/configuration/", "vendor"): "the keys of the configuration file, and what its errors advise",
     ("core/telemetry/span_names.py", "vendor"): "OpenTelemetry's word for the queue",
     ("process/admission.py", "storage"): "a journal of that name is cited",
     ("core/schedules/validation.py", "storage"): "the place in a list of exclusions",

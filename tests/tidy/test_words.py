@@ -15,7 +15,7 @@ import pytest
 from tests.tidy.language import RIDDLES, findings
 from tests.tidy.sources import ROOT
 
-FOLDERS = ("chalicelib", "localdev", "infra")
+FOLDERS = ("chalicelib", "localdev", "infra", "container")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 # Words that only this code used, and the field's word for each.
 PRIVATE = {

@@ -132,7 +132,7 @@ def test_nothing_is_read_that_is_not_listed() -> None:
             return super().get(key, default)
 
     settings.load(Watched({**JWT, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}))
-    assert Watched.asked == set(settings.VARIABLES)
+    assert Watched.asked == set(settings.VARIABLES) - {"CHRONO_CONFIG"}  # says where some of them are
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ class MarkedMove(NamedTuple):
     counter: int
     mark: CreationMark
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether it has a counter, and so a mark."""
+        return self.counter >= 0
+
 
 class CapacityCounters:
     """The counters of one deployment."""

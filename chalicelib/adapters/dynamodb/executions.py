@@ -137,14 +137,14 @@ class DynamoExecutionStore:
         )
         return int(answer["Count"])
 
-    def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
-        """Open records in the index whose ``open_until_ms <= until_ms``, earliest first."""
+    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
+        """Open records in the index with ``from_ms <= open_until_ms <= until_ms``, earliest first."""
         answer = self._db.read(
             "query",
             TableName=self._table,
             IndexName="open",
-            KeyConditionExpression="open_shard = :s AND open_until <= :u",
-            ExpressionAttributeValues={":s": text(str(shard)), ":u": number(until_ms)},
+            KeyConditionExpression="open_shard = :s AND open_until BETWEEN :f AND :u",
+            ExpressionAttributeValues={":s": text(str(shard)), ":f": number(from_ms), ":u": number(until_ms)},
             Limit=limit,
         )
         return [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in answer["Items"]]

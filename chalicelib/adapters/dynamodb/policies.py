@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import Database, Item, key, number, text
-from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
-from chalicelib.adapters.machine.system import token
-from chalicelib.ports.stores.policies import KeptPolicy, epoch_key
+from chalicelib.adapters.dynamodb.database import Item, key, number, text
+from chalicelib.adapters.dynamodb.epochs import EpochItems, at_rev
+from chalicelib.ports.stores.policies import KeptPolicy
 
-EPOCH_SK: Final = "policies"
 _REV_DIGITS: Final = 15
 
 
-class DynamoPolicyStore(RegistryItems):
-    """``PolicyStore``: an item a policy and one a version. The epoch lies in the table of schedules, so that the read
-    that a firing makes anyway brings it along."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._schedules = database.names.schedules
+class DynamoPolicyStore(EpochItems):
+    """``PolicyStore``: an item a policy and one a version."""
 
     def load(self, tenant: str, name: str) -> KeptPolicy | None:
         """One policy."""
@@ -43,10 +34,10 @@ class DynamoPolicyStore(RegistryItems):
         doc = {"doc": text(policy.document), "rev": number(policy.rev)}
         stored = {**key(_policies(tenant), policy.name), **doc}
         version = {**key(_versions(tenant, policy.name), f"{policy.rev:0{_REV_DIGITS}d}"), **doc}
-        return self._write(
+        return self.write_raising(
             tenant,
             [
-                {"Put": {"TableName": self._table, "Item": stored, **_at(expected_rev)}},
+                {"Put": {"TableName": self._table, "Item": stored, **at_rev(expected_rev)}},
                 {"Put": {"TableName": self._table, "Item": version}},
             ],
         )
@@ -55,8 +46,8 @@ class DynamoPolicyStore(RegistryItems):
         """Delete a policy if its stored rev still is ``expected_rev``."""
         if not expected_rev:
             return False
-        gone = {"TableName": self._table, "Key": key(_policies(tenant), name), **_at(expected_rev)}
-        return self._write(tenant, [{"Delete": gone}])
+        gone = {"TableName": self._table, "Key": key(_policies(tenant), name), **at_rev(expected_rev)}
+        return self.write_raising(tenant, [{"Delete": gone}])
 
     def versions(self, tenant: str, name: str, limit: int) -> list[KeptPolicy]:
         """The newest versions of a policy, newest first."""
@@ -73,33 +64,6 @@ class DynamoPolicyStore(RegistryItems):
             ConsistentRead=True,
             **how,
         )
-
-    def _write(self, tenant: str, changes: Sequence[dict[str, Any]]) -> bool:
-        """Make the changes and raise the epoch, or nothing. False when a condition failed."""
-        epoch = {
-            "TableName": self._schedules,
-            "Key": key(documents.partition(*epoch_key(tenant)), EPOCH_SK),
-            "UpdateExpression": "ADD epoch :one",
-            "ExpressionAttributeValues": {":one": number(1)},
-        }
-        client, request = self._db.client(), token()
-        try:
-            clients.write_idempotent(
-                lambda: client.transact_write_items(
-                    TransactItems=[*changes, {"Update": epoch}], ClientRequestToken=request
-                )
-            )
-        except Exception as error:
-            if "ConditionalCheckFailed" in clients.reasons_of(error):
-                return False
-            raise
-        return True
-
-
-def _at(rev: int) -> dict[str, Any]:
-    if not rev:
-        return {"ConditionExpression": ABSENT}
-    return {"ConditionExpression": "rev = :r", "ExpressionAttributeValues": {":r": number(rev)}}
 
 
 def _kept(name: str, item: Item) -> KeptPolicy:

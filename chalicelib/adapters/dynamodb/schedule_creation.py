@@ -5,15 +5,20 @@ definition, each if there is none. What lies there without a state is no schedul
 last write, ``collect`` finds by the mark what was left behind. It bars the id with a tombstone first, so that a
 creation that only stood still can no longer come true. Then it takes back all that was written, and the mark with the
 count.
+
+A plain one-shot that counts nowhere moves no counter, and has no mark: it has no name that it could keep from others.
+Such creations are found by their ids, which say when they were begun, in the list of definitions.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters, CreationMark, MarkedMove
+from chalicelib.adapters.dynamodb.creations_without_mark import CreationsWithoutMark
 from chalicelib.adapters.dynamodb.database import Value, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, monitor_item, state_put
@@ -21,7 +26,7 @@ from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.limits import VERSIONS_INLINE_MAX
-from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.core.schedules.schedule import UNCOUNTED, Definition, Key, Schedule, State, VersionRef
 from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost
 
 MARKS_KEPT: Final = 3  # of creations that came true, in one counter
@@ -30,12 +35,13 @@ BARRED_EPOCH: Final = 0  # of a tombstone that was never a schedule
 
 
 class ScheduleCreation:
-    """``create`` of schedules that count, and ``collect``."""
+    """``create`` of schedules that count, and of plain one-shots; and ``collect``."""
 
     def __init__(self, items: ScheduleItems, counters: CapacityCounters) -> None:
         self._items = items
         self._counters = counters
         self._came_true: frozenset[MarkedMove] = frozenset()
+        self._unmarked = CreationsWithoutMark(items)
 
     def create(self, schedule: Schedule, limits: Limits | None, monitor: MonitorState | None) -> None:
         """Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
@@ -43,11 +49,7 @@ class ScheduleCreation:
         name = None if definition.name is None else (definition.owner, definition.name)
         mark = CreationMark(*definition.key, definition.version, definition.created_at_ms, state.weight_bytes, name)
         move = MarkedMove(state.counted, mark)
-        try:
-            self._counters.begin(move, limits)
-        except CapacityFull:
-            self._say_rather(mark)
-            raise
+        self._begin(move, limits)
         is_new_name = name is not None and self._take_name(move, name)
         if not self._put_definition(definition):
             self._give_way(move, is_new_name)
@@ -55,7 +57,21 @@ class ScheduleCreation:
             self._items.db.write("put_item", TableName=self._items.table, Item=monitor_item(monitor))
         if not self._put_state(state, definition.created_at_ms):
             self._give_way(move, is_new_name)
-        self._counters.made(move)
+        if move.is_counted:
+            self._counters.made(move)
+
+    def _begin(self, move: MarkedMove, limits: Limits | None) -> None:
+        if not move.is_counted:
+            return
+        try:
+            self._counters.begin(move, limits)
+        except CapacityFull:
+            self._say_rather(move.mark)
+            raise
+
+    def _take_back(self, move: MarkedMove) -> None:
+        if move.is_counted:
+            self._counters.take_back(move)
 
     def _say_rather(self, mark: CreationMark) -> None:
         """What else speaks against a creation that does not fit. Raises RevisionLost, NameTaken."""
@@ -79,7 +95,7 @@ class ScheduleCreation:
         if found and found["holder"]["S"] == mark.id:
             return False
         exists = self._state(Key(mark.tenant, mark.id)) is not None
-        self._counters.take_back(move)
+        self._take_back(move)
         raise RevisionLost if exists else NameTaken
 
     def _put_definition(self, definition: Definition) -> bool:
@@ -116,15 +132,23 @@ class ScheduleCreation:
         if state is not None and state.status == "deleted" and definition is not None:
             self._delete(documents.partition(*at), documents.DEFINITION_SK)
         if state is None or not _is_of(state, mark.version):  # else both went on with one definition, under one mark
-            self._counters.take_back(move)
+            self._take_back(move)
         if state is None and definition is not None:
             raise HalfMade(definition)
         raise RevisionLost
 
     # -- what was left behind
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         """Take back creations that were begun before ``before_ms`` and never came true; how many."""
+        taken_back = self._collect_marked(before_ms)
+        for tenant in tenants:
+            for mark in self._unmarked.stateless(tenant, before_ms):
+                taken_back += self._collect(MarkedMove(UNCOUNTED, mark), before_ms)
+            self._unmarked.looked(tenant, before_ms)
+        return taken_back
+
+    def _collect_marked(self, before_ms: int) -> int:
         old = [move for move in self._counters.marked() if move.mark.at_ms < before_ms]
         known = [move for move in old if move in self._came_true]
         taken_back = sum(self._collect(move, before_ms) for move in old if move not in self._came_true)
@@ -143,12 +167,12 @@ class ScheduleCreation:
             if _is_of(stored, mark.version):
                 self._came_true |= {move}
             else:
-                self._counters.take_back(move)  # another creation under the same id was faster
+                self._take_back(move)  # another creation under the same id was faster
             return False
         if mark.name is not None:
             self._free_name(mark)
         self._delete(documents.partition(*at), documents.DEFINITION_SK)
-        self._counters.take_back(move)
+        self._take_back(move)
         return True
 
     def _bar(self, move: MarkedMove, before_ms: int) -> bool:

@@ -41,17 +41,18 @@ class ScheduleItems:
 def due_attributes(state: State) -> tuple[str, int] | None:
     """What puts a state into the ``due`` index; None for one that is not to be swept.
 
-    One that has no more instants and still counts lies in it too, under another key, for ``release``.
+    One that has no more instants stays in it until it is released. The entry of a one-shot stays where it is: it costs
+    nothing until then.
     """
     if state.spent_ms is not None:
-        return spent_partition(state.shard), state.spent_ms
+        return str(state.shard), state.spent_ms
     if state.status != "active" or state.next_run_ms is None:
         return None
     return str(state.shard), state.next_run_ms
 
 
 def spent_partition(shard: int) -> str:
-    """Where the ``due`` index lists the schedules of a shard that have ended and still count."""
+    """Where releases before listed the schedules of a shard that have ended and are not released."""
     return f"{SPENT_PREFIX}{shard}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.tables import ScheduleItem
 
 
+OLDER_SPENT_EVERY: Final = 16  # looks; they come once a minute
+
+
 class ScheduleLists:
     """The lists of ``ScheduleStore``; ``model`` gives the pynamodb model of the table when it is needed."""
 
     def __init__(self, items: ScheduleItems, model: Callable[[], type[ScheduleItem]]) -> None:
         self._items = items
         self._model = model
+        self._looks: Counter[int] = Counter()  # by shard, since the last one that found anything of an older release
 
     def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
         """Active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
@@ -60,8 +64,20 @@ class ScheduleLists:
         return KeyPage(ids[:limit], ids[:limit][-1] if more and ids else None)
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
-        return self.in_due(spent_partition(shard), until_ms, limit)
+        """Schedules of a shard that may have ended by ``until_ms``, earliest first; first those of releases before."""
+        older = self._older_spent(shard, until_ms, limit)
+        return [*older, *self.in_due(str(shard), until_ms, limit - len(older))] if len(older) < limit else older
+
+    def _older_spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
+        """Those that an older release lists, which may run beside this one for a while. When none are left it is
+        seldom asked for them."""
+        looks = self._looks[shard]
+        self._looks[shard] = looks + 1
+        asked = looks == 0 or (looks + shard) % OLDER_SPENT_EVERY == 0  # not for all shards in the same minute
+        older = self.in_due(spent_partition(shard), until_ms, limit) if asked else ()
+        if older:
+            self._looks[shard] = 0
+        return older
 
     def in_due(self, partition: str, until_ms: int, limit: int) -> Sequence[Key]:
         """Schedules in another partition of the due index than a shard's own."""

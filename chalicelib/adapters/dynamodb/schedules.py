@@ -12,8 +12,8 @@ from chalicelib.adapters.dynamodb import capacity_counters, documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
+from chalicelib.adapters.dynamodb.epochs import EPOCH_SK
 from chalicelib.adapters.dynamodb.monitors import Monitors
-from chalicelib.adapters.dynamodb.policies import EPOCH_SK
 from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
@@ -23,7 +23,7 @@ from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.policies.monitor import MonitorState
 from chalicelib.core.schedules.capacity import Limits, Used, uncounted
-from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.core.schedules.schedule import NOWHERE, UNCOUNTED, Definition, Key, Schedule, State
 from chalicelib.ports.stores.policies import EPOCH_ID
 from chalicelib.ports.stores.schedules import Census, Due, KeyPage, ScheduleChange, ScheduleFilter, Versioned
 
@@ -55,16 +55,16 @@ class DynamoScheduleStore:
     # -- what the API writes, through pynamodb
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
-        """Write a new schedule: its state last, or all in one transaction where it does not count, and so has no mark.
-        Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
-        if schedule.state.counted >= 0:
+        """Write a new schedule: its state last, or all in one transaction where it has nothing to do, and so has no
+        mark. Raises RevisionLost when the id exists, NameTaken, CapacityFull, HalfMade."""
+        if schedule.state.counted != UNCOUNTED:
             self._creation.create(schedule, limits, monitor)
         else:
             self._writer().create(schedule, limits, monitor)
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         """Take back creations that were begun before ``before_ms`` and never came true; how many."""
-        return self._creation.collect(before_ms)
+        return self._creation.collect(before_ms, tenants)
 
     def change(self, change: ScheduleChange) -> None:
         """Write a change in one transaction. Raises RevisionLost, NameTaken, CapacityFull."""
@@ -180,7 +180,22 @@ class DynamoScheduleStore:
         return self._counters.used()
 
     def release(self, spent: Sequence[State]) -> Sequence[bool]:
-        """Take schedules off their counters: many in one transaction, one by one where some raced."""
+        """Note that schedules have ended. Many are taken off their counters in one transaction, one by one where some
+        raced; those that count nowhere need none."""
+        nowhere = [state for state in spent if state.counted == NOWHERE]
+        counted = [state for state in spent if state.counted != NOWHERE]
+        freed = dict(zip(counted, self._release_counted(counted), strict=True))
+        try:
+            freed |= zip(nowhere, self.write_states([(_released(state), state.rev) for state in nowhere]), strict=True)
+        except OutcomeUnknown:
+            raise
+        except Unavailable as error:
+            if any(freed.values()):
+                raise OutcomeUnknown(error.detail) from error
+            raise
+        return [freed[state] for state in spent]
+
+    def _release_counted(self, spent: Sequence[State]) -> Sequence[bool]:
         answers: list[bool] = []
         try:
             for some in chunks(spent, RELEASED_TOGETHER):
@@ -200,7 +215,7 @@ class DynamoScheduleStore:
     def _release(self, spent: Sequence[State]) -> bool:
         """All of ``spent`` or none."""
         client, request = self._db.client(), token()
-        freed = [(uncounted(replace(state, rev=state.rev + 1)), state.rev) for state in spent]
+        freed = [(_released(state), state.rev) for state in spent]
         sent = [{"Put": state_put(self._items.table, state, rev)} for state, rev in freed]
         sent += [{"Update": self._counters.update(move)} for move in capacity_counters.releases(spent)]
         try:
@@ -248,6 +263,10 @@ class DynamoScheduleStore:
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
         """Ids of matching schedules, newest first. Reads no more than LIST_SCAN_MAX_ITEMS: a page may be short."""
         return self._lists.list(tenant, wanted, limit, after)
+
+
+def _released(state: State) -> State:
+    return uncounted(replace(state, rev=state.rev + 1))
 
 
 def _epoch_sk(at: Key) -> str:

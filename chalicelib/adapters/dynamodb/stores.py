@@ -14,6 +14,7 @@ from chalicelib.adapters.dynamodb.leases import DynamoLeaseStore
 from chalicelib.adapters.dynamodb.logs import DynamoLogStore
 from chalicelib.adapters.dynamodb.metrics import DynamoMetricStore
 from chalicelib.adapters.dynamodb.policies import DynamoPolicyStore
+from chalicelib.adapters.dynamodb.queues import DynamoQueueStore
 from chalicelib.adapters.dynamodb.quotas import DynamoQuotaStore
 from chalicelib.adapters.dynamodb.roles import DynamoRoleStore
 from chalicelib.adapters.dynamodb.schedules import DynamoScheduleStore
@@ -60,6 +61,7 @@ def open_stores(
         roles=DynamoRoleStore(database),
         quotas=DynamoQuotaStore(hasty_client or client, names),
         policies=DynamoPolicyStore(database),
+        queues=DynamoQueueStore(database),
         changes=lazy_changes,
         bulk_jobs=lazy_bulk_jobs,
         audit=lazy_audit,

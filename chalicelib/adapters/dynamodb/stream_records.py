@@ -15,7 +15,6 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.schedule_items import SPENT_PREFIX
 from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.leases import lease_document
@@ -151,12 +150,14 @@ def _state_draft(record: Record, at: Key) -> _Draft | None:
     after, before = _new(record), record["dynamodb"].get("OldImage") or {}
     if after is not None and not before:
         state = documents.decode_state(at, after["doc"]["S"])
+        if state.status == "deleted":
+            return None  # it bars a creation that never came true
         return _Draft(_sequence(record), at, _at_ms(record, None), state=state, created=True)
-    if after is None or "due_shard" in after or not before.get("due_shard", {}).get("S", "").startswith(SPENT_PREFIX):
+    if after is None or "due_shard" in after or "due_shard" not in before:
         return None
-    state = documents.decode_state(at, after["doc"]["S"])
-    if state.status != "active":
-        return None  # paused or deleted, and its definition says so
+    state, was = (documents.decode_state(at, image["doc"]["S"]) for image in (after, before))
+    if state.status != "active" or was.spent_ms is None:
+        return None  # paused or deleted, and its definition says so; or waiting for the end of a run
     return _Draft(_sequence(record), at, _at_ms(record, None), state=state)
 
 

@@ -34,8 +34,8 @@ assert 2 * PAYLOAD_MAX_BYTES < ITEM_MAX_BYTES, "a payload and its schedule, or a
 
 
 class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Active schedules by shard and the first instant not yet queued. Under ``spent#`` and the shard: those that have
-    none left and still count. Under ``watch#`` and the shard: the monitors. Only these have the two attributes."""
+    """Active schedules by shard and the first instant not yet queued, or, until they are released, the last one of
+    those that have none left. Under ``watch#`` and the shard: the monitors. Only these have the two attributes."""
 
     class Meta:
         index_name = "due"

@@ -1,10 +1,11 @@
-"""One document by GET over HTTP(S): one deadline for all of it, a bounded answer, no redirects, no proxy."""
+"""One document over HTTP(S): one deadline for all of it, a bounded answer, no redirects, no proxy."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 from chalicelib.adapters.http.answer import UNREADABLE, HttpAnswer
 from chalicelib.adapters.http.connection import Connection, HttpCall, Peer, connect
@@ -47,6 +48,23 @@ class Fetcher:
         if answer.status != 200:
             raise Unavailable(f"{parts.authority} answered {answer.status} where 200 was expected")
         return answer.body
+
+    def post_form(self, url: str, fields: Mapping[str, str]) -> tuple[int, bytes]:
+        """Status and body of the answer to a form. Raises Unavailable where there is none."""
+        parts = parse_url(url)
+        call = HttpCall(self._monotonic_s() + self._timeout_s, self._monotonic_s)
+        body = urlencode(fields).encode("ascii")
+        try:
+            peers = self._peers(parts, call)
+            head = (
+                f"POST {parts.path} HTTP/1.1\r\nHost: {parts.authority}\r\nUser-Agent: {USER_AGENT}\r\n"
+                f"Accept: application/json\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+                f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            answer = self._exchange(_connected(peers, call), head.encode("latin-1") + body, call)
+        except UNREADABLE as error:
+            raise Unavailable(f"{parts.authority} did not answer: {type(error).__name__}") from error
+        return answer.status, answer.body
 
     def _peers(self, parts: WebhookUrl, call: HttpCall) -> list[Peer]:
         if parts.literal is not None:

@@ -41,6 +41,11 @@ def token() -> str:
     return os.urandom(16).hex()
 
 
+def random_bytes(count: int) -> bytes:
+    """Random bytes for keys and secrets."""
+    return os.urandom(count)
+
+
 def observe_text(clock: HlcClock, stamp: str) -> None:
     """Merge a caller's stamp into ``clock``.
 

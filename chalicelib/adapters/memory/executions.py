@@ -74,11 +74,12 @@ class MemoryExecutionStore:
             found = bisect_left(entries, (_instant(to_ms + 1),)) - bisect_left(entries, (_instant(from_ms),))
             return max(0, min(limit, found))
 
-    def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
-        """Records that are listed open whose ``open_until_ms <= until_ms``, earliest first."""
+    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
+        """Records that are listed open with ``from_ms <= open_until_ms <= until_ms``, earliest first."""
         with self._lock:
             entries = self._open.of(shard)
-            return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
+            first = bisect_left(entries, (from_ms,))
+            return [at for _, at in entries[first : min(first + limit, bisect_left(entries, (until_ms + 1,)))]]
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
         """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""

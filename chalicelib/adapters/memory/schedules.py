@@ -45,7 +45,6 @@ class MemoryScheduleStore:
         self._due = SortedEntries()
         self._ids = SortedEntries()
         self._jobs = SortedEntries()
-        self._spent = SortedEntries()
         self._used = Used(0, 0)
         self._monitors: dict[Key, MonitorState] = {}
         self._checks = SortedEntries()
@@ -65,7 +64,7 @@ class MemoryScheduleStore:
             if monitor is not None:
                 self._put_monitor(at, monitor)
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         """A creation leaves nothing behind here."""
         return 0
 
@@ -172,10 +171,8 @@ class MemoryScheduleStore:
         return KeyPage(ids, ids[-1] if end > limit else None)
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """Schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
-        with self._lock:
-            entries = self._spent.of(shard)
-            return [at for _, at in entries[: min(limit, bisect_left(entries, (until_ms + 1,)))]]
+        """Schedules of a shard that may have ended by ``until_ms``, earliest first."""
+        return [entry.key for entry in self.due(shard, until_ms, limit)]
 
     def place(self, shard: int, limits: Limits | None) -> int:
         """All count in one place."""
@@ -260,10 +257,8 @@ class MemoryScheduleStore:
         self._list_job(old, state)
         if old is not None and old.shard != state.shard:
             self._due.move(old.shard, _due_entry(old), None)
-            self._spent.move(old.shard, _spent_entry(old), None)
             old = None
         self._due.move(state.shard, None if old is None else _due_entry(old), _due_entry(state))
-        self._spent.move(state.shard, None if old is None else _spent_entry(old), _spent_entry(state))
 
     def _list_job(self, old: State | None, new: State) -> None:
         before, after = (None if old is None else job_status.group(old)), job_status.group(new)
@@ -295,13 +290,8 @@ def _counts_for(state: State) -> Used:
 
 
 def _due_entry(state: State) -> Due | None:
-    if state.status != "active" or state.next_run_ms is None:
-        return None
-    return Due(state.next_run_ms, state.key)
-
-
-def _spent_entry(state: State) -> tuple[int, Key] | None:
-    return None if state.spent_ms is None else (state.spent_ms, state.key)
+    at_ms = state.next_run_ms if state.spent_ms is None else state.spent_ms
+    return None if state.status != "active" or at_ms is None else Due(at_ms, state.key)
 
 
 def _matches(definition: Definition, wanted: ScheduleFilter) -> bool:

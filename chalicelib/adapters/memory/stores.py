@@ -17,6 +17,7 @@ from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
 from chalicelib.adapters.memory.metrics import MemoryMetricStore
 from chalicelib.adapters.memory.policies import MemoryPolicyStore
+from chalicelib.adapters.memory.queues import MemoryQueueStore
 from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.runs import MemoryRunStore
@@ -42,6 +43,7 @@ def open_stores() -> Stores:
         roles=MemoryRoleStore(),
         quotas=MemoryQuotaStore(),
         policies=MemoryPolicyStore(policy_epochs),
+        queues=MemoryQueueStore(policy_epochs),
         changes=MemoryChangeStore(),
         bulk_jobs=MemoryBulkJobStore(),
         audit=MemoryAuditStore(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
 from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
@@ -113,8 +113,15 @@ class TargetKind(msgspec.Struct):
     type: str
 
 
+class HeldView(msgspec.Struct, kw_only=True):
+    """How long the pause of the queue has held a firing; `until_unix_ms` is null while it still does."""
+
+    from_unix_ms: ShownInstant
+    until_unix_ms: ShownInstant | None
+
+
 class ExecutionView(msgspec.Struct, kw_only=True):
-    """The record of one firing."""
+    """The record of one firing. `held` is there when the queue was paused at its time."""
 
     id: ExecutionId
     schedule_id: Ulid
@@ -132,6 +139,7 @@ class ExecutionView(msgspec.Struct, kw_only=True):
     result: Opt[Raw] = UNSET
     error: Opt[str] = UNSET
     trace_url: Opt[str] = UNSET
+    held: Opt[HeldView] = UNSET
     warnings: PolicyWarnings = UNSET
 
 
@@ -178,7 +186,15 @@ def of_execution(found: Execution, trace_url_template: str | None = None) -> Exe
         target=TargetKind(found.target_type),
         result=UNSET if found.result is None else Raw(found.result),
         error=UNSET if found.error is None else found.error,
+        held=of_held(found),
     )
+
+
+def of_held(found: Execution) -> HeldView | UnsetType:
+    """How long a pause held an execution; UNSET: none did."""
+    if found.held_ms is None:
+        return UNSET
+    return HeldView(from_unix_ms=found.held_ms, until_unix_ms=found.held_until_ms)
 
 
 def of_log_line(line: LogLine) -> LogLineView:

@@ -18,7 +18,8 @@ class MemoryView(msgspec.Struct):
 
 
 class JobsNumbers(msgspec.Struct):
-    """Schedules that are neither deleted nor completed; `limit` null: there is no limit."""
+    """Schedules that are neither deleted nor completed; `limit` null: there is no limit. Then one-shots without a name
+    and a monitor are not counted."""
 
     count: int
     limit: int | None

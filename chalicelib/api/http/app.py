@@ -18,7 +18,7 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import auditing, connection, observed, quotas, yaml_text
+from chalicelib.api.http import auditing, connection, cross_origin, observed, quotas, yaml_text
 from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
@@ -124,6 +124,7 @@ class HttpApi:
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
+        cross_origin.check(request.method, request.headers, visit.caller, self._services().sessions.origin)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         request.context[_STANDING] = standing
         quotas.check(standing)
@@ -205,7 +206,7 @@ class HttpApi:
         source = source_ip(peer, headers.get("x-forwarded-for"), self._settings().trusted_proxies)
         authenticator = self._authenticator()
         try:
-            caller = authenticator.authenticate(Credentials(headers.get("authorization"), source))
+            caller = authenticator.authenticate(Credentials(cross_origin.shown(headers, self._services), source))
         except Unauthorized:
             if opened is None:
                 raise

@@ -18,14 +18,16 @@ from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
+from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.runs.operations import operations as run_operations
-from chalicelib.api.schedules import bulk, explain, files
+from chalicelib.api.schedules import bulk, explain, files, outlook
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
+from chalicelib.api.travel.operations import operations as travel_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 from chalicelib.api.workflows.operations import operations as workflow_operations
 
@@ -41,6 +43,7 @@ def table() -> Table:
     operations += bulk.operations()
     operations += files.operations()
     operations += explain.operations()
+    operations += outlook.operations()
     operations += job_operations()
     operations += execution_operations()
     operations += bulk_jobs.operations()
@@ -54,12 +57,14 @@ def table() -> Table:
     operations += cluster_operations()
     operations += metric_operations()
     operations += role_operations()
+    operations += queue_operations()
+    operations += session_operations()
     operations += policy_operations()
     operations += audit_operations()
     operations += subject_operations()
     operations += webhook_operations()
     operations += workflow_operations()
     operations += run_operations()
-    operations += session_operations()
+    operations += travel_operations()
     operations += docs.operations(everything)
     return Table(operations)

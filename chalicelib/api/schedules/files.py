@@ -77,6 +77,7 @@ def _entry(d: Definition, config: Config) -> dict[str, Any]:
         owner="",
         target={},
         timeout_ms=config.attempt_timeout_ms,
+        sla_ms=config.default_sla_ms,
         retry_policy=RetryPolicy(max_attempts=config.max_attempts),
         created_at_ms=0,
         updated_at_ms=0,

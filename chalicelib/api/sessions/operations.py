@@ -1,192 +1,143 @@
-"""Time travel over HTTP."""
+"""Signing in with a browser over HTTP: a credential is sealed in a cookie that no script can read."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
-
-import msgspec
-from msgspec import UNSET, Meta
+from typing import Any
 
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
-from chalicelib.api.http.requests import Body, Opt, Query
-from chalicelib.api.workflows import views
-from chalicelib.api.workflows.schemas import EventView, RunView
-from chalicelib.core.workflows.limits import EXPRESSION_MAX_CHARS, RUN_MAX_EVENTS
-from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint
-from chalicelib.usecases import sessions
-from chalicelib.usecases.sessions import Moment
+from chalicelib.api.http.requests import Body, Query
+from chalicelib.api.sessions import schemas
+from chalicelib.core.errors import Unauthorized
+from chalicelib.ports.sessions import SessionOpened
 
-COLLECTION: Final = "/api/v1/sessions"
-ONE: Final = COLLECTION + "/{session_id}"
+SESSION = "/api/session"
+_SETS = {"Set-Cookie": "The session, sealed."}
+_UNSTORED = {"Cache-Control": "no-store"}
 
 
-class SessionBody(Body, kw_only=True):
-    """A session to make."""
-
-    live: Annotated[bool, Meta(description="Breakpoints on a run that lives; not offered yet.")] = False
-
-
-class JumpBody(Body, kw_only=True):
-    """Where to."""
-
-    position: Annotated[int, Meta(ge=0, le=RUN_MAX_EVENTS, description="The number of the last event applied.")]
+def get(call: Call[Body, Query]) -> Reply:
+    """Who asks."""
+    offers = call.services.sessions.offers_issuer()
+    return Reply(200, schemas.of_caller(call.caller, offers), dict(_UNSTORED))
 
 
-class BreakpointBody(Body, kw_only=True):
-    """Where to stop: `value` is a node, a type of node, or an expression that comes to hold."""
-
-    kind: Literal["step", "type", "condition", "error"]
-    value: Annotated[str, Meta(max_length=EXPRESSION_MAX_CHARS)] = ""
+def sign_in(call: Call[schemas.SignInBody, Query]) -> Reply:
+    """Begin a session with a token or key."""
+    return _opened(call, call.services.sessions.open(call.body.token, call.caller.source_ip))
 
 
-class BreakpointsBody(Body, kw_only=True):
-    """All breakpoints of a session."""
-
-    breakpoints: Annotated[list[BreakpointBody], Meta(max_length=BREAKPOINTS_MAX_COUNT)]
-
-
-class ImportSessionBody(Body, kw_only=True):
-    """An export."""
-
-    format: Literal["chronowatch.session/v1"]
-    run_id: str
-    position: int
-    events: list[dict[str, Any]]
-    document: dict[str, Any]
-    breakpoints: list[BreakpointBody] = msgspec.field(default_factory=list)
+def refresh(call: Call[Body, Query]) -> Reply:
+    """Go on with a new token of the issuer."""
+    return _opened(call, call.services.sessions.refresh(call.headers.get("cookie", ""), call.caller.source_ip))
 
 
-class SessionView(msgspec.Struct, kw_only=True):
-    """A session."""
-
-    session_id: str
-    position: int
-    run_id: str
+def sign_out(call: Call[Body, Query]) -> Reply:
+    """End the session."""
+    return Reply(204, None, {"Set-Cookie": call.services.sessions.closed(), **_UNSTORED})
 
 
-class BreakpointView(msgspec.Struct, kw_only=True):
-    """A breakpoint."""
-
-    kind: Literal["step", "type", "condition", "error"]
-    value: str
-
-
-class ExportedSession(msgspec.Struct, kw_only=True):
-    """All of a session: the log, the definition, where it is."""
-
-    format: str
-    run_id: str
-    position: int
-    breakpoints: list[BreakpointView]
-    events: list[dict[str, Any]]
-    document: dict[str, Any]
+def begin(call: Call[Body, schemas.BeginQuery]) -> Reply:
+    """Off to the issuer."""
+    away = call.services.sessions.begin(call.query.return_to)
+    return Reply(302, None, {"Location": away.url, "Set-Cookie": away.cookie, **_UNSTORED})
 
 
-class MomentView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The run as of an event, and the breakpoint that stopped there."""
-
-    position: int
-    event: EventView | None
-    state: RunView
-    breakpoint: Opt[BreakpointView] = UNSET
-
-
-def create(call: Call[SessionBody, Query]) -> Reply:
-    """Make a session."""
-    made = sessions.create(call.services, call.caller, call.params["run"], call.body.live)
-    return Reply(201, SessionView(session_id=made.id, position=made.position, run_id=made.run_id))
+def finish(call: Call[Body, schemas.FinishQuery]) -> Reply:
+    """Back from the issuer."""
+    q = call.query
+    if q.error or not q.code:
+        raise Unauthorized(f"the issuer did not let you sign in: {q.error or 'no code'}", code="issuer_refused")
+    away = call.services.sessions.finish(call.headers.get("cookie", ""), q.state, q.code, call.caller.source_ip)
+    return Reply(302, None, {"Location": call.base + away.url, "Set-Cookie": away.cookie, **_UNSTORED})
 
 
-def forward(call: Call[Body, Query]) -> Reply:
-    """One event on."""
-    return _moment(sessions.step(call.services, call.caller, call.params["session"], 1))
-
-
-def backward(call: Call[Body, Query]) -> Reply:
-    """One event back."""
-    return _moment(sessions.step(call.services, call.caller, call.params["session"], -1))
-
-
-def jump(call: Call[JumpBody, Query]) -> Reply:
-    """To an event."""
-    return _moment(sessions.jump(call.services, call.caller, call.params["session"], call.body.position))
-
-
-def go_on(call: Call[Body, Query]) -> Reply:
-    """To the next breakpoint."""
-    return _moment(sessions.go_on(call.services, call.caller, call.params["session"]))
-
-
-def breakpoints(call: Call[BreakpointsBody, Query]) -> Reply:
-    """Replace the breakpoints."""
-    wanted = [Breakpoint(one.kind, one.value) for one in call.body.breakpoints]
-    made = sessions.set_breakpoints(call.services, call.caller, call.params["session"], wanted)
-    return Reply(200, [_shown(one) for one in made.breakpoints])
-
-
-def export(call: Call[Body, Query]) -> Reply:
-    """The session as one document."""
-    found = sessions.export(call.services, call.caller, call.params["session"])
-    return Reply(200, msgspec.convert(found, ExportedSession))
-
-
-def bring_in(call: Call[ImportSessionBody, Query]) -> Reply:
-    """A session from its export."""
-    made = sessions.bring_in(call.services, call.caller, msgspec.to_builtins(call.body))
-    return Reply(201, SessionView(session_id=made.id, position=made.position, run_id=made.run_id))
-
-
-def _moment(moment: Moment) -> Reply:
-    event, stop = moment.event, moment.stopped_by
-    shown = MomentView(
-        position=moment.position,
-        event=None if event is None else views.event_view(event),
-        state=views.run_view(moment.shown),
-        breakpoint=UNSET if stop is None else _shown(stop),
-    )
-    return Reply(200, shown)
-
-
-def _shown(stop: Breakpoint) -> BreakpointView:
-    return BreakpointView(kind=stop.kind, value=stop.value)
-
-
-def _operation(method: str, path: str, summary: str, handler: Any, **more: Any) -> Operation:
-    """All of them read runs, and none changes one."""
-    return Operation(
-        method=method, path=path, summary=summary, tag="sessions", permission="workflows:read", handler=handler, **more
-    )
+def _opened(call: Call[Any, Query], opened: SessionOpened) -> Reply:
+    view = schemas.of_caller(opened.caller, call.services.sessions.offers_issuer())
+    return Reply(200, view, {"Set-Cookie": opened.cookie, **_UNSTORED})
 
 
 def operations() -> list[Operation]:
     """The calls of this noun."""
-    moment: dict[int, Any] = {200: MomentView}
-    made: dict[int, Any] = {201: SessionView}
-    path = "/api/v1/runs/{run_id}/sessions"
     return [
-        _operation(
-            "POST", path, "Travel through the log of a run", create, body=SessionBody, answers=made, errors=(404,)
+        Operation(
+            method="GET",
+            path=SESSION,
+            summary="Who this browser's calls come from, and how one can sign in",
+            tag="session",
+            permission="docs:read",
+            handler=get,
+            answers={200: schemas.SessionView},
+            open_to_all=True,
         ),
-        _operation("POST", ONE + ":step-forward", "One event on", forward, answers=moment, errors=(404,)),
-        _operation("POST", ONE + ":step-backward", "One event back", backward, answers=moment, errors=(404,)),
-        _operation("POST", ONE + ":jump", "To any event", jump, body=JumpBody, answers=moment, errors=(404,)),
-        _operation("POST", ONE + ":continue", "To the next breakpoint", go_on, answers=moment, errors=(404,)),
-        _operation(
-            "PUT",
-            ONE + "/breakpoints",
-            "Replace the breakpoints",
-            breakpoints,
-            body=BreakpointsBody,
-            body_list="breakpoints",
-            answers={200: list[BreakpointView]},
-            errors=(404,),
-            description="`step` takes a node, `type` a type of node; both stop before the node begins.",
+        Operation(
+            method="POST",
+            path=SESSION,
+            summary="Sign in with a token or an API key",
+            tag="session",
+            permission="docs:read",
+            handler=sign_in,
+            body=schemas.SignInBody,
+            answers={200: schemas.SessionView},
+            errors=(401,),
+            open_to_all=True,
+            answer_headers=_SETS,
+            description="The credential is sealed in a cookie (`HttpOnly`, `SameSite=Strict`), and judged at each call "
+            "as if that had sent it. It is `__Host-chrono_session` on https, `chrono_session` on plain http.",
         ),
-        _operation(
-            "GET", ONE + ":export", "The session as one document", export, answers={200: ExportedSession}, errors=(404,)
+        Operation(
+            method="DELETE",
+            path=SESSION,
+            summary="Sign out",
+            tag="session",
+            permission="docs:read",
+            handler=sign_out,
+            answers={204: None},
+            open_to_all=True,
+            answer_headers=_SETS,
+            description="The browser forgets its credential. That itself stays good: revoke a key, or sign out at the "
+            "issuer.",
         ),
-        _operation(
-            "POST", COLLECTION + ":import", "A session from its export", bring_in, body=ImportSessionBody, answers=made
+        Operation(
+            method="POST",
+            path=SESSION + "/refresh",
+            summary="Go on with a new token of the issuer",
+            tag="session",
+            permission="docs:read",
+            handler=refresh,
+            answers={200: schemas.SessionView},
+            errors=(401,),
+            open_to_all=True,
+            held=True,
+            answer_headers=_SETS,
+        ),
+        Operation(
+            method="GET",
+            path=SESSION + "/begin",
+            summary="Sign in at the issuer: sends the browser there",
+            tag="session",
+            permission="docs:read",
+            handler=begin,
+            query=schemas.BeginQuery,
+            answers={302: None},
+            open_to_all=True,
+            held=True,
+            answer_headers={**_SETS, "Location": "The issuer's page."},
+            description="Authorization code with PKCE. Needs `CHRONO_OIDC_CLIENT_ID` and `CHRONO_CONSOLE_ORIGIN`; "
+            "without them 422 `not_supported`.",
+        ),
+        Operation(
+            method="GET",
+            path=SESSION + "/callback",
+            summary="Where the issuer sends the browser back",
+            tag="session",
+            permission="docs:read",
+            handler=finish,
+            query=schemas.FinishQuery,
+            answers={302: None},
+            errors=(401,),
+            open_to_all=True,
+            held=True,
+            answer_headers={**_SETS, "Location": "Where the sign-in began."},
         ),
     ]

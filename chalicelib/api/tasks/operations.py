@@ -15,13 +15,14 @@ from chalicelib.api.http.event_stream import FeedPause, ReadyEvent, StreamEvent
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given, json_text
+from chalicelib.api.queues.schemas import of_queue
 from chalicelib.api.tasks import schemas
 from chalicelib.core.changes.change_log import position_text
 from chalicelib.core.errors import NotFound
 from chalicelib.core.executions.execution import ID_PATTERN, Execution
 from chalicelib.core.schedules import validation
 from chalicelib.process.change_tail import TailEntry
-from chalicelib.usecases import changes, executions, task_feed, tasks
+from chalicelib.usecases import changes, executions, queues, task_feed, tasks
 from chalicelib.usecases.task_feed import FeedItem, Reset, Silence
 from chalicelib.usecases.tasks import SORT_FIELDS, Task, TaskFilter
 
@@ -74,6 +75,7 @@ def metrics(call: Call[Body, Query]) -> Reply:
             active=found.active,
             failure_percent_24h=found.failure_percent_24h,
             mean_duration_ms_24h=found.mean_duration_ms_24h,
+            queue=of_queue(queues.get(call.services, call.caller)),
         ),
     )
 

@@ -7,9 +7,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw
 
-from chalicelib.api.executions.schemas import AttemptView, LogLineView, TargetKind, of_attempt, of_log_line
+from chalicelib.api.executions.schemas import (
+    AttemptView,
+    HeldView,
+    LogLineView,
+    TargetKind,
+    of_attempt,
+    of_held,
+    of_log_line,
+)
 from chalicelib.api.http.requests import Opt, PageQuery, Query
 from chalicelib.api.http.responses import ShownInstant, Ulid
+from chalicelib.api.queues.schemas import QueueView
 from chalicelib.api.schedules.schemas import Owner
 from chalicelib.core.changes.limits import POSITION_DIGITS
 from chalicelib.core.executions.execution import Execution, ExecutionState, Transition
@@ -75,6 +84,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     error: Opt[str] = UNSET
     trace_id: str
     trace_url: Opt[str] = UNSET
+    held: Opt[HeldView] = UNSET
 
 
 class TaskList(msgspec.Struct):
@@ -109,12 +119,14 @@ class TaskDetailView(TaskView, kw_only=True):
 
 
 class TaskMetricsView(msgspec.Struct, kw_only=True):
-    """How the caller's tasks are doing. The last two are null while nothing ended in 24 hours."""
+    """How the caller's tasks are doing. Those of 24 hours are null while nothing ended. `queue` says whether the
+    tenant's queue is paused."""
 
     queued: int
     active: int
     failure_percent_24h: float | None
     mean_duration_ms_24h: float | None
+    queue: QueueView
 
 
 def of_task(task: Task, trace_url_template: str | None) -> TaskView:
@@ -158,6 +170,7 @@ def _line(task: Task, trace_url_template: str | None) -> dict[str, Any]:
         "lateness_ms": e.lateness_ms,
         "error": UNSET if e.error is None else e.error,
         "trace_id": trace_id,
+        "held": of_held(e),
         "trace_url": trace_url_template.replace(TRACE_ID, trace_id) if trace_url_template else UNSET,
     }
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from chalicelib.core import ulid
+from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.limits import SLA_DEFAULT_MS
 from chalicelib.core.schedules.schedule import Key
 
@@ -118,7 +119,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     (core.policies.monitor). ``traceparent`` and ``tracestate`` are those of the call that asked for it, which its trace
     goes on with. ``schedule_type`` is its schedule's, for metrics. ``notice`` counts the tries at notifying a target
     that works on a cancelled execution (0: no notice is due). ``depth`` counts the webhooks of this service that led to
-    it (core.targets.loop_depth). ``rev`` 0 is a firing that is claimed and has no record yet: the first write makes it.
+    it (core.targets.loop_depth). ``held_ms`` is when the pause of its tenant's queue held it first, ``held_until_ms``
+    when it went on: it is held while that is None. ``rev`` 0 is a firing that is claimed and has no record yet: the
+    first write makes it.
     """
 
     tenant: str
@@ -142,6 +145,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     put_off_ms: int | None = None
+    held_ms: int | None = None
+    held_until_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
@@ -177,6 +182,19 @@ class Execution(Struct, frozen=True, kw_only=True):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for its tenant's queue to be resumed."""
+        return self.is_open and self.held_ms is not None and self.held_until_ms is None
+
+    @property
+    def held_note(self) -> str | None:
+        """What is said of the pause of its queue; None: none held it."""
+        if self.held_ms is None:
+            return None
+        until = "" if self.held_until_ms is None else f" until {to_rfc3339(self.held_until_ms)}"
+        return f"the queue was paused: it was held from {to_rfc3339(self.held_ms)}{until}"
 
     @property
     def is_bound(self) -> bool:

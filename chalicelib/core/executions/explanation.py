@@ -148,6 +148,8 @@ def _of_execution(execution: Execution) -> Reason:
     """What became of it, in its own words."""
     said = execution.history[-1].reason if execution.history else None
     lateness = "" if execution.lateness_ms is None else f", {execution.lateness_ms} ms after its instant"
+    if execution.held_note is not None:
+        lateness += f"; {execution.held_note}"
     if execution.state == COMPLETED:
         return Reason("delivered", f"delivered by attempt {execution.attempt}{lateness}")
     if execution.state == MISSED:
@@ -159,6 +161,8 @@ def _of_execution(execution: Execution) -> Reason:
         return _of_failure(execution)
     if execution.state == CANCELLED:
         return Reason("cancelled", said or "it was cancelled")
+    if execution.is_held and execution.held_note is not None:
+        return Reason("pending", f"{execution.held_note}; it goes on when the queue is resumed")
     if execution.waits:
         return Reason("waiting_for_limit", "it waits until the run before it has ended")
     if execution.state == IN_PROGRESS:

@@ -86,6 +86,21 @@ def hand_back(execution: Execution, check_at_ms: int, *, waits: bool = True) -> 
     )
 
 
+def hold(execution: Execution, now_ms: int, check_at_ms: int) -> Execution:
+    """Give up a claim that must not be sent while the queue of its tenant is paused, or go on holding what is held
+    already. It is checked at ``check_at_ms`` unless it is woken before that."""
+    claimed = execution.lease_until_ms is not None
+    held = hand_back(execution, check_at_ms, waits=False) if claimed else execution
+    first_ms = now_ms if execution.held_ms is None else execution.held_ms
+    rev = execution.rev + 1
+    return replace(held, rev=rev, retry_at_ms=check_at_ms, held_ms=first_ms, held_until_ms=None)
+
+
+def freed(execution: Execution, now_ms: int) -> Execution:
+    """A held execution as its next claim takes it: due since its instant (not yet written in this form)."""
+    return replace(execution, retry_at_ms=None, held_until_ms=now_ms)
+
+
 def awakened(execution: Execution, now_ms: int) -> Execution:
     """A waiting execution as its next claim takes it: due now (not yet written in this form)."""
     assert execution.retry_at_ms is not None

@@ -15,6 +15,7 @@ ATTEMPT_LEASE_MS = 2_500  # how long past its instant a claim protects an attemp
 RECHECK_AHEAD_MAX_MS = 20  # how long before its instant a claimed firing is rechecked, at most
 CLAIM_SHOWN_MS = 86_400_000  # how long callers are shown a claim without a record: its message goes on for days
 RUNNING_MARK_MS = 100  # a delivery still running after this is written down as in_progress
+RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked longer ago is rechecked once more
 WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is checked for a cancel
 PREPARE_MAX_MS = 500  # of preparing one owner's firings of a batch; slow names must not make others late
 ERROR_MAX_CHARS = 500

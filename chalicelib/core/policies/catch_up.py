@@ -38,6 +38,11 @@ def keeps_its_time(record: Execution) -> bool:
     return record.put_off_ms is not None and not record.history
 
 
+def too_late(record: Execution) -> str:
+    """Why a firing whose window has passed was not sent."""
+    return TOO_LATE if record.held_note is None else f"{record.held_note}; {TOO_LATE}"
+
+
 def is_late(definition: Definition, due_ms: int, now_ms: int) -> bool:
     """Whether a firing that was due at ``due_ms`` has to wait for a slot. AT and DELAY have one instant at a time."""
     return definition.late_limit_ms is not None and now_ms - due_ms > CATCH_UP_LATE_MS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.core.schedules.schedule import Definition, State
+from chalicelib.core.schedules.schedule import NOWHERE, UNCOUNTED, Definition, State
 
 BASE_WEIGHT_BYTES = 1024  # what any schedule takes up besides its texts
 
@@ -44,6 +44,12 @@ def weight_bytes(definition: Definition) -> int:
     return BASE_WEIGHT_BYTES + sum(len(text.encode()) for text in texts) + excluded
 
 
+def counts_under_limits_alone(definition: Definition) -> bool:
+    """Whether a schedule is a plain one-shot. Where no limit is set it is not counted: that would cost as much as its
+    firing."""
+    return definition.type == "AT" and definition.name is None and definition.monitor is None
+
+
 def counts(definition: Definition, state: State) -> bool:
     """Whether a schedule in this state counts: it may still have something to do."""
     if state.status == "deleted" or is_cancelled(definition, state):
@@ -57,6 +63,11 @@ def is_cancelled(definition: Definition, state: State) -> bool:
     return state.outcome == "cancelled" and not definition.active
 
 
+def unlimited(state: State) -> State:
+    """``state`` as one that counts for nothing, since no limit is set."""
+    return replace(state, counted=NOWHERE, weight_bytes=0)
+
+
 def uncounted(state: State) -> State:
     """``state`` as one that does not count."""
-    return replace(state, counted=-1, weight_bytes=0)
+    return replace(state, counted=UNCOUNTED, weight_bytes=0)

@@ -32,6 +32,10 @@ BadEnd = Literal["", "failed", "timeout", "cancelled"]
 ScheduleState = Literal["active", "paused", "completed", "deleted"]
 
 
+UNCOUNTED = -1  # in State.counted: it does not count
+NOWHERE = -2  # the same, since no limit is set; it is listed as spent when its last instant has passed
+
+
 class Key(NamedTuple):
     """Where a schedule lives: its tenant and its ULID."""
 
@@ -172,9 +176,9 @@ class State(Struct, frozen=True, kw_only=True):
     core.policies.catch_up. ``rev`` orders all writes.
 
     ``outcome`` is how the last execution ended when it ended badly (failed, timeout, cancelled), at ``outcome_ms``: see
-    core.jobs. ``counted`` says that the schedule counts, with ``weight_bytes``, and where (-1: it does not): see
-    core.schedules.capacity; the number is the store's own. ``chained`` says that it is a DELAY schedule, whose
-    next run follows the end of the last.
+    core.jobs. ``counted`` says that the schedule counts, with ``weight_bytes``, and where (UNCOUNTED, NOWHERE: it does
+    not): see core.schedules.capacity; the number is the store's own. ``chained`` says that it is a DELAY schedule,
+    whose next run follows the end of the last.
     """
 
     tenant: str
@@ -197,7 +201,7 @@ class State(Struct, frozen=True, kw_only=True):
     outcome: BadEnd = ""
     outcome_ms: int = 0
     chained: bool = False
-    counted: int = -1
+    counted: int = UNCOUNTED
     weight_bytes: int = 0
     hlc: str = ""
     origin: str = ""
@@ -212,8 +216,8 @@ class State(Struct, frozen=True, kw_only=True):
 
     @property
     def spent_ms(self) -> int | None:
-        """When the schedule will have had (or had) its last instant, while it still counts; None while it has more."""
-        if self.status != "active" or self.next_run_ms is not None or self.counted < 0:
+        """When the schedule will have had (or had) its last instant, until that is noted; None while it has more."""
+        if self.status != "active" or self.next_run_ms is not None or self.counted == UNCOUNTED:
             return None
         if self.chained:
             return 0 if self.queued_ms is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chalicelib.core.errors import Forbidden, NotFound
-from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.caller import DEFAULT_TENANT, Caller
 from chalicelib.core.security.permissions import Permission
 
 
@@ -34,6 +34,14 @@ def authorize(caller: Caller, permission: Permission, resource: Resource | None 
     if _read_of(permission) not in caller.on_every_owner:
         raise missing(resource.called)
     raise Forbidden(f"the caller's roles do not permit {permission} of another owner's things")
+
+
+def authorize_deployment(caller: Caller, permission: Permission) -> None:
+    """Refuse what is of the deployment and not of one tenant: nodes, the switches of ticks. They are for the
+    default tenant, whose administrators run it. Raises Forbidden."""
+    authorize(caller, permission)
+    if caller.tenant != DEFAULT_TENANT:
+        raise Forbidden(f"{permission} is about the whole deployment, which the tenant {DEFAULT_TENANT} runs")
 
 
 def authorize_owner(caller: Caller, owner: str, owner_now: str | None = None) -> None:

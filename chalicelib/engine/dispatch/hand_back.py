@@ -14,6 +14,7 @@ from chalicelib.engine.dispatch.call import InFlight
 from chalicelib.engine.follow_ups import follow
 from chalicelib.engine.handoff import enqueue
 from chalicelib.engine.outcomes import update_surely
+from chalicelib.engine.prepare import Ready
 from chalicelib.engine.recheck import recheck
 from chalicelib.ports.services import Services
 from chalicelib.process.limits import POSTPONE_MAX_MS, POSTPONE_MIN_MS
@@ -26,6 +27,12 @@ def hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     queued first, written second. No attempt is counted. Those whose catch-up window has passed meanwhile end. Raises
     Unavailable: then their messages must come again."""
     _hand_back(s, _without_late(s, held))
+
+
+def leave_to_others(s: Services, claims: Sequence[Ready]) -> None:
+    """Give claims whose instants have yet to come back to the queue: this process leaves. Each is due at its instant.
+    Raises Unavailable: then they stay leased, and are taken over when that has expired."""
+    _give(s, [(InFlight(ready, ready.claimed.execution), ready.claimed.due_ms) for ready in claims])
 
 
 def _without_late(s: Services, held: Sequence[tuple[InFlight, int]]) -> Sequence[tuple[InFlight, int]]:
@@ -46,9 +53,15 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     if not held:
         return
     now_ms = s.clock.now_ms()
+    _give(s, [(each, now_ms + min(max(in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)) for each, in_ms in held])
+    first = held[0][0].ready.claimed.definition
+    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
+
+
+def _give(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
+    """Queue each for its instant, and then write that it has no worker."""
     writes = []
-    for delivery, comes_in_ms in held:
-        at_ms = now_ms + min(max(comes_in_ms, POSTPONE_MIN_MS), POSTPONE_MAX_MS)
+    for delivery, at_ms in held:
         back = journal.hand_back(delivery.execution, at_ms, waits=False)
         writes.append((replace(back, hlc=s.ids.hlc()), delivery.execution.rev))
     # A number above the claimed attempt's makes a worker that gets the message early wait for the write that follows.
@@ -57,8 +70,6 @@ def _hand_back(s: Services, held: Sequence[tuple[InFlight, int]]) -> None:
     for (delivery, _), won in zip(held, answers, strict=True):
         if not won:
             _follow_the_end(s, delivery)
-    first = held[0][0].ready.claimed.definition
-    log.info("%d firings wait for their turn in the queue; the first is of owner %s", len(held), first.owner)
 
 
 def _follow_the_end(s: Services, delivery: InFlight) -> None:

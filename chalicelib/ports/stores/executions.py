@@ -48,8 +48,9 @@ class ExecutionStore(Protocol):
         are counted."""
         ...
 
-    def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
-        """*May lag*: records whose ``open_until_ms <= until_ms``, earliest first, of those that ``is_listed_open``."""
+    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
+        """*May lag*: records with ``from_ms <= open_until_ms <= until_ms``, earliest first, of those that
+        ``is_listed_open``."""
         ...
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:

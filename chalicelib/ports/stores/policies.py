@@ -10,8 +10,8 @@ EPOCH_ID: Final = "policies"  # never a schedule's id, which is a ULID
 
 
 def epoch_key(tenant: str) -> Key:
-    """Under this key ``ScheduleStore.epochs`` has the epoch of a tenant's policies: a number that every change of them
-    raises. It is left out where there never was a policy."""
+    """Under this key ``ScheduleStore.epochs`` has the epoch of a tenant's policies and of the pause of its queue.
+    Every change of them raises that number. It is left out where there never was one."""
     return Key(tenant, EPOCH_ID)
 
 

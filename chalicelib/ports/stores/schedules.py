@@ -103,9 +103,9 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    def collect(self, before_ms: int) -> int:
-        """Take back what creations left behind that were begun before ``before_ms`` and never came true; how many. One
-        that is still under way then can no longer come true."""
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
+        """Take back what creations of ``tenants`` left behind that were begun before ``before_ms`` and never came true;
+        how many. One that is still under way then can no longer come true."""
         ...
 
     def change(self, change: ScheduleChange) -> None:
@@ -142,7 +142,8 @@ class ScheduleStore(Protocol):
         ...
 
     def due(self, shard: int, until_ms: int, limit: int, after: Due | None = None) -> list[Due]:
-        """*May lag*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position."""
+        """*May lag*: active schedules of a shard with ``next_run_ms <= until_ms``, earliest first, after a position.
+        Also those that have had their last instant and are not released: the state decides."""
         ...
 
     def list(self, tenant: str, wanted: ScheduleFilter, limit: int, after: str | None) -> KeyPage:
@@ -162,7 +163,8 @@ class ScheduleStore(Protocol):
         ...
 
     def spent(self, shard: int, until_ms: int, limit: int) -> Sequence[Key]:
-        """*May lag*: schedules of a shard that still count and whose ``spent_ms <= until_ms``, earliest first."""
+        """*May lag*: schedules of a shard with ``spent_ms <= until_ms`` that are not released yet, earliest first. Also
+        those that are due: the state decides."""
         ...
 
     def place(self, shard: int, limits: Limits | None) -> int:
@@ -171,8 +173,8 @@ class ScheduleStore(Protocol):
         ...
 
     def release(self, spent: Sequence[State]) -> Sequence[bool]:
-        """Take schedules that count off what counts, each if its stored ``rev`` still is that of the given state. Each
-        is then stored ``uncounted`` under the next rev."""
+        """Take schedules off what counts and off the spent ones, each if its stored ``rev`` still is that of the given
+        state. Each is then stored ``uncounted`` under the next rev."""
         ...
 
     def used(self) -> Used:

@@ -12,7 +12,7 @@ from chalicelib.core.executions.execution import OPEN, RETRYABLE, ExecutionKey
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
-from chalicelib.usecases import backfill, executions, schedules
+from chalicelib.usecases import backfill, executions, queues, schedules
 from tests.simulation import claims
 from tests.simulation.actors import freezer
 from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
@@ -108,6 +108,10 @@ class Clients:
         elif kind == "backfill":
             from_ms, to_ms = fields["from_ms"], fields["to_ms"]
             self.call("backfill", key, fields, lambda s: backfill.backfill(s, CALLER, name, from_ms, to_ms), done)
+        elif kind == "queue_pause":
+            self.call("queue_pause", key, {}, lambda s: queues.pause(s, CALLER), done)
+        elif kind == "queue_resume":
+            self.resume_queue(key, done)
         elif kind == freezer.FREEZE:
             self.call(kind, key, {}, freezer.freeze, done)
         elif kind == freezer.THAW:
@@ -160,6 +164,10 @@ class Clients:
         self.call(kind, Key("default", key.schedule_id), {}, calls[kind], done, execution=key)
 
     # -- calls
+
+    def resume_queue(self, key: Key, done: Callable[[Operation], None] | None = None, must: bool = False) -> None:
+        """Resume the tenant's queue."""
+        self.call("queue_resume", key, {}, lambda s: queues.resume(s, CALLER), done, must=must)
 
     def pause(self, key: Key, done: Callable[[Operation], None] | None = None, must: bool = False) -> None:
         """Pause a schedule."""

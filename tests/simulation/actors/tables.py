@@ -82,9 +82,9 @@ class Schedules:
         self._world.saw_state(schedule.state, "create", schedule.definition)
         self._gate.leave(fault)
 
-    def collect(self, before_ms: int) -> int:
+    def collect(self, before_ms: int, tenants: Sequence[str]) -> int:
         fault = self._gate.enter("collect")
-        found = self._inner.collect(before_ms)
+        found = self._inner.collect(before_ms, tenants)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 
@@ -302,18 +302,18 @@ class Executions:
         self._gate.leave(fault)
         return found
 
-    def open_until(self, shard: int, until_ms: int, limit: int) -> list[ExecutionKey]:
+    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
         fault = self._gate.enter("open_until")
         seen_ms = past(self._world)
         if seen_ms is None:
-            found = self._inner.open_until(shard, until_ms, limit)
+            found = self._inner.open_until(shard, until_ms, limit, from_ms)
         else:
             found = []
             for key, writes in self._world.record.executions.items():
                 record = as_of_execution(writes, seen_ms)
                 if record is None or record.shard != shard or not is_listed_open(record):
                     continue
-                if record.open_until_ms is not None and record.open_until_ms <= until_ms:
+                if record.open_until_ms is not None and from_ms <= record.open_until_ms <= until_ms:
                     found.append(key)
             found = found[:limit]
         self._gate.leave(fault)
@@ -364,6 +364,26 @@ class Leases:
         found = self._inner.list(tenant, limit, after)
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
+
+
+class QueuePauses:
+    """``ports.stores.QueueStore``."""
+
+    def __init__(self, gate: Gate, inner: Any) -> None:
+        self._gate = gate
+        self._inner = inner
+
+    def load(self, tenant: str) -> tuple[str, int] | None:
+        fault = self._gate.enter("queue_load")
+        found = self._inner.load(tenant)
+        self._gate.leave(fault)
+        return found  # type: ignore[no-any-return]
+
+    def save(self, tenant: str, document: str, rev: int, expected_rev: int) -> bool:
+        fault = self._gate.enter("queue_save")
+        won = self._inner.save(tenant, document, rev, expected_rev)
+        self._gate.leave(fault)
+        return won  # type: ignore[no-any-return]
 
 
 class Ticks:

@@ -27,6 +27,7 @@ from tests.simulation.checkers import (
     overtaken,
     paced,
     progress,
+    queue_pauses,
     ruled,
     runs,
     shards,
@@ -59,6 +60,7 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    queue_pauses,
     ruled,
 )
 LEASES = (leases, shards, stamps)

@@ -66,12 +66,12 @@ def _rightly_missed(world: Any, stored: list[ExecutionWrite], record: Execution)
 
 def _was_told_to_wait(stored: list[ExecutionWrite], record: Execution, limit_ms: int) -> bool:
     """Whether it was given a time of its own within its window, for a catch-up slot or behind others, and went its way
-    without being put back."""
+    without being put back. What a pause of the queue holds keeps its window."""
     if record.requested or len(record.history) > 1:
         return False
     due_ms = record.firing_ms + record.offset_ms
-    given = [w for w in stored if w.record.retry_at_ms is not None and w.record.retry_at_ms > due_ms]
-    return any(w.clock_ms - due_ms <= limit_ms for w in given)
+    waits = [w for w in stored if w.record.retry_at_ms is not None and not w.record.is_held]
+    return any(w.clock_ms - due_ms <= limit_ms for w in waits if (w.record.retry_at_ms or 0) > due_ms)
 
 
 def _stepped(world: Any) -> bool:

@@ -36,7 +36,7 @@ def check(play: Any) -> Iterable[str]:
         slots = [
             slot
             for key, writes in record.executions.items()
-            if key.schedule_id == name.id and (slot := _slot(key, writes[0], states)) is not None
+            if key.schedule_id == name.id and (slot := _slot(key, _first(writes), states)) is not None
         ]
         slots.sort(key=lambda s: (s.at_ms, s.key.firing_ms))
         for before, after in pairwise(slots):
@@ -47,17 +47,25 @@ def check(play: Any) -> Iterable[str]:
         yield from _in_order(slots)
 
 
+def _first(writes: Sequence[ExecutionWrite]) -> ExecutionWrite:
+    """The first write of a record, or what followed when the pause of its queue was over."""
+    if not writes[0].record.is_held:
+        return writes[0]
+    return next((w for w in writes if not w.record.is_held), writes[0])
+
+
 def _slot(key: ExecutionKey, first: ExecutionWrite, states: Sequence[StateWrite]) -> Slot | None:
     found = first.record
-    if found.requested or found.manual or found.history:
+    if found.requested or found.manual or found.history or found.is_held:
         return None
     if history.definition_of(states, found.version).late_limit_ms is None:
         return None
     if found.retry_at_ms is not None and not found.attempt:
         return Slot(found.retry_at_ms, True, key, first)
-    late_ms = found.created_ms - key.firing_ms - found.offset_ms
+    decided_ms = found.created_ms if found.held_until_ms is None else found.held_until_ms
+    late_ms = decided_ms - key.firing_ms - found.offset_ms
     is_late = found.attempt == 1 and late_ms > CATCH_UP_LATE_MS + DECIDED_WITHIN_MS
-    return Slot(found.created_ms, False, key, first) if is_late else None
+    return Slot(decided_ms, False, key, first) if is_late else None
 
 
 def _in_order(slots: Sequence[Slot]) -> Iterable[str]:

@@ -49,6 +49,8 @@ def _on_time(play: Any, sent: dict[ExecutionKey, Dispatch], name: ExecutionKey, 
         return
     if span.definition is not None and span.definition.overlap != "allow":
         return  # it may have to wait for its turn
+    if any(w.record.held_ms is not None for w in stored):
+        return  # the queue was paused (``queue_pauses`` judges)
     due_ms = name.firing_ms + stored[0].record.offset_ms
     if span.committed_ms > due_ms and stored[-1].record.state == MISSED:
         return  # it was due, by a clock that lagged, before anybody could know of it (``lost`` judges by which clock)

@@ -81,6 +81,8 @@ def _is_sent(now_ms: int, stored: Sequence[ExecutionWrite], sent: Sequence[Dispa
     for number, write in enumerate(stored):
         found = write.record
         after = stored[number + 1].record if number + 1 < len(stored) else None
+        if any(w.record.is_held for w in stored[number + 1 :]):
+            continue  # the queue was paused (``queue_pauses`` judges)
         ended_unsent = after is not None and not after.is_open and not _has_begun(after)
         due_ms = max(write.at_ms, _meant_ms(found))
         if found.lease_until_ms is None or _has_begun(found) or ended_unsent or now_ms < due_ms + soon_ms:

@@ -15,6 +15,7 @@ from chalicelib.core.changes.change_log import Change
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.core.schedules.capacity import uncounted, unlimited
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.functions import feed
 from chalicelib.settings import load
@@ -98,6 +99,22 @@ def test_a_schedule_is_created_when_its_state_is_written(plant: Plant) -> None:
     assert logged(plant, of_definition(made.definition)) == []
     plant.services.stores.schedules.create(made)
     assert logged(plant, of_state(made.state, None)) == [Change("schedule", KEY.id, HLC_MS, "ann", made)]
+
+
+def test_a_creation_that_never_came_true_is_none(plant: Plant) -> None:
+    made = schedule(KEY, owner="ann")
+    plant.services.stores.schedules.create(made)
+    assert logged(plant, of_state(replace(made.state, status="deleted", epoch=0), None)) == []
+
+
+def test_a_one_shot_that_counts_nowhere_completes_when_that_is_noted(plant: Plant) -> None:
+    made = schedule(KEY)
+    plant.services.stores.schedules.create(made)
+    claimed = unlimited(replace(made.state, rev=2, next_run_ms=None, queued_ms=START_MS))
+    assert logged(plant, of_state(claimed, unlimited(made.state))) == [], "its instant is still ahead"
+    done = uncounted(replace(claimed, rev=3))
+    (found,) = logged(plant, of_state(done, claimed))
+    assert found.now == Schedule(made.definition, done)
 
 
 def test_a_deletion_says_whose_it_was(plant: Plant) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import Forbidden, OutcomeUnknown, Unavailable
 from chalicelib.core.executions.execution import Execution
+from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN, caller_of
 from chalicelib.core.telemetry import metric_catalogue, metric_document
 from chalicelib.core.telemetry.exposition import Measured
@@ -231,3 +232,13 @@ def test_users_may_not_see_what_is_of_the_whole_deployment() -> None:
     user = caller_of("default", "u", ["user"], {}, credential="off", expires_at_ms=None)
     with pytest.raises(Forbidden):
         MetricReader().measure(make_services(), user)
+
+
+def test_what_has_ended_and_is_not_released_is_not_undelivered() -> None:
+    house = House()
+    house.make(type="AT", expr=f"at:{to_rfc3339(NOW_MS + 5_000)}")
+    house.clock.advance(10_000)
+    s = house.services
+    listed = [s.stores.schedules.due(shard, NOW_MS + 10_000, 1) for shard in range(s.config.shards)]
+    assert sum(map(len, listed)) == 1
+    assert gauge(MetricReader().measure(s, ADMIN), metric_catalogue.OLDEST_UNDELIVERED) == 0

@@ -6,7 +6,11 @@ ChronoWatchError
 ├── Unreachable          no answer, after the retries
 ├── NotAcquired          the lease was not granted within ``wait``
 ├── LeaseLost            this process may no longer act as the holder
-└── StaleToken           the resource has seen a newer holder
+├── StaleToken           the resource has seen a newer holder
+├── InvalidSignature     a delivery that the service did not sign, or long ago
+├── NotAFiring           a delivery that is no firing
+├── RetryLater           raised by a handler: the delivery shall come again
+└── Gone                 raised by a handler: the service shall pause the schedule
 """
 
 from __future__ import annotations
@@ -60,3 +64,23 @@ class StaleToken(ChronoWatchError):
         super().__init__(f"{resource} has seen a newer fencing token than {token}")
         self.resource = resource
         self.token = token
+
+
+class InvalidSignature(ChronoWatchError):
+    """Raised when a delivery is not signed with the secret, or was signed too long ago."""
+
+
+class NotAFiring(ChronoWatchError):
+    """Raised when what was delivered is no firing of a schedule."""
+
+
+class RetryLater(ChronoWatchError):
+    """Raised by a handler that cannot take a firing now: it comes again, not before ``after_s`` seconds."""
+
+    def __init__(self, reason: str, after_s: int) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class Gone(ChronoWatchError):
+    """Raised by a handler that wants no more firings: a webhook answers 410, and the service pauses the schedule."""

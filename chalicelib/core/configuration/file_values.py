@@ -1,0 +1,176 @@
+"""What a configuration file says, as variables. Imported before anything is installed.
+
+A value of the file counts where the environment has no variable of that name. So a file may be shared by deployments,
+and each says what is its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from chalicelib.core.configuration.file_keys import SECTIONS, SHAPED, keys_of
+from chalicelib.core.errors import SettingsError
+
+Value = str | Sequence[str]
+KAFKA: Final = "kafka"
+BROKERS: Final = (KAFKA, "nats", "rabbitmq")
+TOPIC: Final = "chronowatch.firings.v1"
+METRICS_PATH: Final = "/metrics"
+GRPC_COLLECTOR: Final = ":4317"
+
+
+class FileVariables(NamedTuple):
+    """``values`` by variable, and under which ``section.key`` each is stated."""
+
+    values: Mapping[str, str]
+    places: Mapping[str, str]
+
+
+def variables_of(document: Mapping[str, Mapping[str, Value]], known: Collection[str]) -> FileVariables:
+    """The variables that a file sets; ``known`` are those that this version reads.
+
+    Raises SettingsError, which names the section and the key.
+    """
+    _refuse_unknown(document)
+    made = _Made(document, known)
+    for section, keys in document.items():
+        for key, value in keys.items():
+            variable = SECTIONS[section].get(key)
+            if variable is not None:
+                made.put(variable, f"{section}.{key}", value if isinstance(value, str) else ",".join(value))
+    made.put_shaped()
+    return FileVariables(made.values, made.places)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint at what ``word`` was meant to be; empty when nothing is near."""
+    from difflib import get_close_matches  # only a typo needs it
+
+    found = get_close_matches(word, known, 1, 0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _refuse_unknown(document: Mapping[str, Mapping[str, Value]]) -> None:
+    for section, keys in document.items():
+        if section not in SECTIONS:
+            hint = nearest(section, SECTIONS) or f": there are {', '.join(SECTIONS)}"
+            raise SettingsError(section, f"is no section of the configuration{hint}")
+        for key in keys:
+            if key not in keys_of(section):
+                raise SettingsError(f"{section}.{key}", f"is no setting{_elsewhere(section, key)}")
+
+
+def _elsewhere(section: str, key: str) -> str:
+    """Where an unknown key may belong."""
+    for other in SECTIONS:
+        if key in keys_of(other):
+            return f" of this section; did you mean {other}.{key}?"
+    return nearest(key, keys_of(section))
+
+
+class _Made:
+    """The variables so far."""
+
+    def __init__(self, document: Mapping[str, Mapping[str, Value]], known: Collection[str]) -> None:
+        self.values: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+        self._document = document
+        self._known = known
+
+    def put(self, variable: str, place: str, value: str, instead: str = "") -> None:
+        """Set a variable, unless the file leaves the key empty; ``instead`` advises where this version has none."""
+        if not value and variable != "CHRONO_WEBHOOK_ALLOW":  # there, as in the environment, empty allows none
+            return
+        if variable not in self._known:
+            raise SettingsError(place, instead or f"is not of this version, which has no {variable}")
+        self.values[variable] = value
+        self.places[variable] = place
+
+    def put_shaped(self) -> None:
+        """The keys that are no plain value of one variable."""
+        self._put_addresses()
+        self._put_security()
+        self._put_bus()
+        self._put_rest()
+
+    def _text(self, place: str) -> str:
+        section, _, key = place.partition(".")
+        value = self._document.get(section, {}).get(key, "")
+        if not isinstance(value, str):
+            raise SettingsError(place, "must be one value, not a list")
+        return value
+
+    def _put_addresses(self) -> None:
+        host, port = _address("server.http_addr", self._text("server.http_addr"))
+        self.put("CHRONO_HTTP_HOST", "server.http_addr", host)
+        self.put("CHRONO_HTTP_PORT", "server.http_addr", port)
+        grpc_host, grpc_port = _address("server.grpc_addr", self._text("server.grpc_addr"))
+        self.put("CHRONO_GRPC_PORT", "server.grpc_addr", grpc_port, "is not of this version, which serves no gRPC")
+        if grpc_host and grpc_host != host:
+            raise SettingsError("server.grpc_addr", f"must have the host of server.http_addr, not {grpc_host!r}")
+
+    def _put_security(self) -> None:
+        place = "security.mtls_enabled"
+        mutual = self._text(place).lower()
+        if mutual not in ("", "true", "false"):
+            raise SettingsError(place, f"must be true or false, not {mutual[:40]!r}")
+        if mutual == "true" and "CHRONO_TLS_CLIENT_CA" not in self.values:
+            raise SettingsError(place, "true needs security.ca_cert_path: a PEM file of the callers' CAs")
+        if mutual == "false":
+            self.values.pop("CHRONO_TLS_CLIENT_CA", None)
+        place = "security.opa_policy_path"
+        path = self._text(place)
+        if path.endswith(".rego"):
+            raise SettingsError(
+                place, "is the path of a rule such as chronowatch/allow; the file is for OPA: opa run --server FILE"
+            )
+        self.put("CHRONO_OPA_POLICY_PATH", place, path)
+        # A file that names an issuer means its tokens to be asked for. Else it would be ignored on loopback.
+        if "CHRONO_JWT_ISSUER" in self.values and "CHRONO_AUTH" not in self.values:
+            self.put("CHRONO_AUTH", "security.jwt_issuer", "jwt")
+
+    def _put_bus(self) -> None:
+        bus, topic = self._text("scheduler.event_bus"), self._text("scheduler.event_topic")
+        brokers = self._document.get("scheduler", {}).get("event_brokers", "")
+        brokers = [brokers] if isinstance(brokers, str) and brokers else list(brokers)
+        if bus != KAFKA:
+            if bus in BROKERS:
+                raise SettingsError("scheduler.event_bus", f"{bus} needs CHRONO_DEFAULT_TARGET, as JSON")
+            if topic not in ("", TOPIC):
+                raise SettingsError("scheduler.event_topic", f"is {TOPIC} on EventBridge, and cannot be chosen")
+            if brokers:
+                raise SettingsError("scheduler.event_brokers", f"is for event_bus: {KAFKA}")
+            self.put("CHRONO_EVENT_BUS", "scheduler.event_bus", "" if bus == "eventbridge" else bus)
+            return
+        if "CHRONO_DEFAULT_TARGET" in self._known and not brokers:
+            raise SettingsError("scheduler.event_brokers", f"is required with event_bus: {KAFKA}, as host:port")
+        target = {"type": KAFKA, "brokers": brokers, "topic": topic or TOPIC}
+        instead = f"{KAFKA} is not of this version: name a bus of EventBridge, or leave it out"
+        self.put("CHRONO_DEFAULT_TARGET", "scheduler.event_bus", json.dumps(target), instead)
+
+    def _put_rest(self) -> None:
+        path = self._text("observability.prometheus_path")
+        if path not in ("", METRICS_PATH):
+            raise SettingsError("observability.prometheus_path", f"is {METRICS_PATH}, and cannot be chosen")
+        place = "observability.otlp_endpoint"
+        collector = self._text(place).rstrip("/")
+        if collector.endswith(GRPC_COLLECTOR):
+            raise SettingsError(place, "names the collector's gRPC port; spans are sent over HTTP: port 4318")
+        self.put("OTEL_EXPORTER_OTLP_ENDPOINT", place, collector)
+        instead = "is not of this version, which stores in DynamoDB: db.endpoint_url names it or an emulator"
+        self.put("CHRONO_DB_DSN", "db.dsn", self._text("db.dsn"), instead)
+
+
+def _address(place: str, text: str) -> tuple[str, str]:
+    """Host and port of ``host:port``."""
+    if not text:
+        return "", ""
+    host, colon, port = text.rpartition(":")
+    if not host or not colon or not port.isascii() or not port.isdigit():
+        raise SettingsError(place, f"must be HOST:PORT such as 127.0.0.1:8080, not {text[:80]!r}")
+    return host.strip("[]"), port
+
+
+assert all(name.partition(".")[0] in SECTIONS for name in SHAPED)

@@ -1,0 +1,44 @@
+"""Which lone instants this process has put on the queue while their schedules still name them as the next run.
+
+It spares a message. The sweep leaves it to the claim to move such a schedule on, and meets it again a minute later. A
+process that does not remember queues the instant once more, which is harmless.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import NamedTuple
+
+from chalicelib.core.schedules.schedule import Key
+
+MEMORY_MAX_SCHEDULES = 65_536
+
+
+class Handed(NamedTuple):
+    """An instant, and the version that it was queued under."""
+
+    version: str
+    at_ms: int
+
+
+class HandedMemory:
+    """A bounded map from schedules to what was queued last; safe to share between threads."""
+
+    def __init__(self, max_schedules: int = MEMORY_MAX_SCHEDULES) -> None:
+        self._last: OrderedDict[Key, Handed] = OrderedDict()
+        self._max_schedules = max_schedules
+        self._lock = Lock()
+
+    def keep(self, key: Key, handed: Handed) -> None:
+        """It is on the queue."""
+        with self._lock:
+            self._last.pop(key, None)
+            self._last[key] = handed
+            if len(self._last) > self._max_schedules:
+                self._last.popitem(last=False)
+
+    def has(self, key: Key, handed: Handed) -> bool:
+        """Whether this process has queued it."""
+        with self._lock:
+            return self._last.get(key) == handed

@@ -1,0 +1,88 @@
+"""The queue of a tenant: administrators pause and resume it, and all callers see whether it is paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from chalicelib.core.errors import InvalidField, TooMany
+from chalicelib.core.executions.limits import RECHECK_KEPT_MS
+from chalicelib.core.queues import queue_state
+from chalicelib.core.queues.queue_state import ACTIVE, QueueState
+from chalicelib.core.security.authorize import authorize
+from chalicelib.core.security.caller import Caller
+from chalicelib.engine import queue_pause
+from chalicelib.engine.tenants import known_tenants
+from chalicelib.ports.services import Services
+from chalicelib.process.limits import HOLD_RECHECK_MS
+
+CHANGE_ATTEMPTS: Final = 16
+WAKE_MAX_MS: Final = 8_000  # of a call's time; reconcile wakes the rest
+# What was read for before a pause has begun when so much time has passed: its recheck, then its turn in the line.
+PAUSE_SEEN_MS: Final = RECHECK_KEPT_MS + HOLD_RECHECK_MS
+
+
+def get(s: Services, caller: Caller) -> QueueState:
+    """The queue of the caller's tenant: ``ACTIVE`` unless it is paused now. Raises Forbidden, Unavailable."""
+    authorize(caller, "executions:read")
+    return shown(s, caller.tenant)
+
+
+def shown(s: Services, tenant: str) -> QueueState:
+    """A tenant's queue as it is shown. Raises Unavailable."""
+    state = queue_pause.current(s, tenant)
+    return state if state.holds(s.clock.now_ms()) else ACTIVE
+
+
+def pause(s: Services, caller: Caller, note: str = "", until_ms: int | None = None) -> QueueState:
+    """Let nothing of the tenant begin until ``resume``, or until an instant. A pause of what is paused keeps its
+    beginning. Returned is when all that could not see it has begun.
+
+    Raises Forbidden, InvalidField, Unavailable.
+    """
+    authorize(caller, "queue:pause")
+    now_ms = s.clock.now_ms()
+    if until_ms is not None and until_ms <= now_ms:
+        raise InvalidField.of("until_unix_ms", "must be in the future")
+
+    def paused(before: QueueState) -> QueueState:
+        since_ms = before.paused_ms if before.holds(now_ms) else now_ms
+        return QueueState(since_ms, until_ms, caller.subject, note, before.resumed_ms)
+
+    state = _change(s, caller.tenant, paused)
+    s.clock.sleep_until(s.clock.now_ms() + PAUSE_SEEN_MS + 1)
+    return state
+
+
+def resume(s: Services, caller: Caller) -> QueueState:
+    """Let the tenant's firings begin again, and wake those that were held. Called again it wakes again.
+
+    Raises Forbidden, Unavailable.
+    """
+    authorize(caller, "queue:pause")
+    state = _change(s, caller.tenant, lambda before: QueueState(resumed_ms=s.clock.now_ms()))
+    until_ms = s.clock.now_ms() + WAKE_MAX_MS
+    for shard in range(s.config.shards):
+        queue_pause.wake_held(s, caller.tenant, shard, until_ms)
+    return state
+
+
+def wake_shard(s: Services, shard: int, until_ms: int) -> None:
+    """Wake what is still held in a shard though its tenant's queue was resumed lately: a resumption died, or lists
+    lagged. Raises Unavailable."""
+    for tenant in known_tenants(s):
+        state = queue_pause.current(s, tenant)
+        now_ms = s.clock.now_ms()
+        if not state.holds(now_ms) and now_ms < state.was_resumed_lately_ms:
+            queue_pause.wake_held(s, tenant, shard, until_ms)
+
+
+def _change(s: Services, tenant: str, changed: Callable[[QueueState], QueueState]) -> QueueState:
+    for _ in range(CHANGE_ATTEMPTS):
+        found = s.stores.queues.load(tenant)
+        before = ACTIVE if found is None else queue_state.read(found[0])
+        rev = 0 if found is None else found[1]
+        after = changed(before)
+        if s.stores.queues.save(tenant, queue_state.write(after), rev + 1, rev):
+            return after
+    raise TooMany("the queue is being paused and resumed by many callers at once", code="contended")

@@ -1,0 +1,118 @@
+"""``python -m container COMMAND``: what the image runs, one process a container.
+
+api         serve the API until SIGTERM
+worker      own shards, sweep, deliver, reconcile and feed until SIGTERM
+init        make the tables, queues and the bus where they are missing, and end
+first-key   print the first admin key, once, and end
+health      end with 0 when the process of this container works
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from chalicelib.core.configuration import scheduled_db
+from chalicelib.core.errors import ChronoError, SettingsError
+
+Command = Callable[[], int]
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 2 for a wrong setting or command, 1 when what was asked for could not be done."""
+    try:
+        understood = scheduled_db.understand(arguments, ())
+        if len(understood.rest) != 1 or understood.rest[0] not in COMMANDS:
+            said = " ".join(understood.rest) or "nothing"
+            raise SettingsError("COMMAND", f"must be one of {', '.join(COMMANDS)}, not {said}")
+        for note in (*understood.notes, *scheduled_db.answers(os.environ)):
+            print(f"chronowatch: {note}", file=sys.stderr, flush=True)
+        os.environ.update(understood.values)
+        return COMMANDS[understood.rest[0]]()
+    except SettingsError as problem:
+        print(f"chronowatch: {problem}", file=sys.stderr)
+        return 2
+    except (ChronoError, OSError) as problem:
+        print(f"chronowatch: {problem}", file=sys.stderr)
+        return 1
+
+
+def _api() -> int:
+    from localdev import server
+
+    _serve(server.prepare(on_terminal=False))
+    return 0
+
+
+def _worker() -> int:
+    from chalicelib import bootstrap
+    from container import alive
+    from localdev import worker
+
+    run = worker.prepare(on_terminal=False)
+    alive.start(bootstrap.settings().data_dir)
+    _serve(run)
+    return 0
+
+
+def _serve(run: Callable[[threading.Event], None]) -> None:
+    """Run until SIGTERM or Ctrl-C. Threads that sleep are not waited for: what they hold was given away."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run(stopping)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _init() -> int:
+    from chalicelib import bootstrap
+    from chalicelib.adapters.aws.clients import Clients
+    from infra import create
+    from infra.state import state
+
+    chosen = bootstrap.settings()
+    clients = Clients(chosen.region, chosen.endpoint_url)
+    create.create_all(
+        clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), state(chosen.stage, chosen.event_bus)
+    )
+    return 0
+
+
+def _first_key() -> int:
+    from chalicelib import bootstrap
+    from chalicelib.usecases import keys
+
+    made = keys.first_key(bootstrap.services())
+    if made is None:
+        print("chronowatch: there was a first key before; make others with it", file=sys.stderr)
+        return 1
+    print(made.text)
+    return 0
+
+
+def _health() -> int:
+    from chalicelib import settings
+    from container import alive
+
+    problem = alive.problem(settings.from_environment())
+    if problem is not None:
+        print(f"chronowatch: {problem}", file=sys.stderr)
+    return 0 if problem is None else 1
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "api": _api,
+    "worker": _worker,
+    "init": _init,
+    "first-key": _first_key,
+    "health": _health,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

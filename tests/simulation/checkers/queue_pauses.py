@@ -1,0 +1,91 @@
+"""A paused queue: nothing begins between the answers to a pause and the resumption, and what it held is told after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from chalicelib.core.executions.execution import MISSED
+from chalicelib.core.policies import catch_up
+from tests.simulation.actors.clients import ACKNOWLEDGED, Operation
+from tests.simulation.checkers import history
+
+PAUSE, RESUME = "queue_pause", "queue_resume"
+SOON_MS = 1_500  # what calls, the queue and a busy worker may take
+
+
+class Pause(NamedTuple):
+    """A time through which the queue was paused for certain."""
+
+    from_ms: int
+    to_ms: int
+
+
+def check(play: Any) -> Iterable[str]:
+    """Every dispatch against every pause, and every held record against what became of it."""
+    record = play.world.record
+    pauses = list(certain(record.operations, play.world.now))
+    for pause in pauses:
+        play.world.hit("queue:paused for certain")
+        for d in record.dispatches:
+            began_ms = d.look_ms if _stood_still(play) else d.started_ms
+            if pause.from_ms < began_ms < pause.to_ms:
+                yield f"{d.key.id} was sent at {d.started_ms}, and the queue was paused {pause}"
+    for key, writes in record.executions.items():
+        last = writes[-1].record
+        if not any(w.record.is_held for w in writes):
+            continue
+        play.world.hit("queue:held")
+        if last.is_held:
+            yield f"{key.id} is held to the end: {last}"
+        held_ms = min(w.record.held_ms for w in writes if w.record.held_ms is not None)
+        missed = [step.reason or "" for step in last.history if step.target == MISSED and step.at_ms >= held_ms]
+        if missed:
+            play.world.hit("queue:missed")
+        if missed and "the queue was paused" not in missed[0]:
+            yield f"{key.id} was held by a pause and missed, and its reason does not say so: {missed[0]}"
+        if not play.faults.wrong_most_ms:
+            yield from _keeps_its_window(key.id, writes, record.schedules[last.key_of_schedule])
+        if play.scenario.calm:
+            yield from _goes_on(key.id, writes, record.operations)
+
+
+def _keeps_its_window(name: str, writes: Any, states: Any) -> Iterable[str]:
+    """What was held beyond its window is not let go on."""
+    for before, after in pairwise(w.record for w in writes):
+        freed_ms = after.held_until_ms
+        if not before.is_held or freed_ms is None or before.is_bound or catch_up.keeps_its_time(before):
+            continue
+        limit_ms = history.definition_of(states, after.version).late_limit_ms
+        late_ms = freed_ms - before.firing_ms - before.offset_ms
+        if limit_ms is not None and late_ms > limit_ms:
+            yield f"{name} was held until it was {late_ms} ms late, and went on, of {limit_ms} allowed"
+
+
+def _stood_still(play: Any) -> bool:
+    return any(point.startswith("fault:") for point in play.world.hits)
+
+
+def certain(operations: Iterable[Operation], now_ms: int) -> Iterator[Pause]:
+    """From the answer to a pause until a resumption was asked for."""
+    ops = list(operations)
+    resumptions = [op for op in ops if op.kind == RESUME]
+    for op in ops:
+        if op.kind != PAUSE or op.outcome != ACKNOWLEDGED or op.ended_ms is None:
+            continue
+        beside = [r for r in resumptions if (r.ended_ms is None or r.ended_ms > op.started_ms)]
+        to_ms = min([r.started_ms for r in beside], default=now_ms)
+        if to_ms > op.ended_ms:
+            yield Pause(op.ended_ms, to_ms)
+
+
+def _goes_on(name: str, writes: Any, operations: Iterable[Operation]) -> Iterable[str]:
+    """Nothing goes wrong: what was held goes on as soon as the resumption is answered."""
+    for op in operations:
+        if op.kind != RESUME or op.outcome != ACKNOWLEDGED or op.ended_ms is None:
+            continue
+        before = [w for w in writes if w.at_ms <= op.ended_ms]
+        after = [w for w in writes if w.at_ms > op.ended_ms]
+        if before and before[-1].record.is_held and (not after or after[0].at_ms > op.ended_ms + SOON_MS):
+            yield f"{name} was held when the queue was resumed at {op.ended_ms}, and went on at {after[:1]}"

@@ -1,0 +1,63 @@
+"""Reconcile scans the recent instants again and again; what is completed it reads once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.ports.stores.executions import ExecutionStore
+from chalicelib.ports.target import Outcome
+from chalicelib.workers import reconcile
+from tests.kit.plant import MINUTE_MS, Plant
+from tests.kit.services import with_stores
+
+T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
+
+
+class Reads:
+    """Counts how often each record is read."""
+
+    def __init__(self, inner: ExecutionStore) -> None:
+        self._inner = inner
+        self.count: Counter[int] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def get(self, keys: Sequence[ExecutionKey]) -> Mapping[ExecutionKey, Execution]:
+        self.count.update(key.firing_ms for key in keys)
+        return self._inner.get(keys)
+
+
+def reconciled_for(plant: Plant, minutes: int) -> Counter[int]:
+    """How often the records are read in so many minutes in which only reconcile runs."""
+    reads = Reads(plant.services.stores.executions)
+    watched = with_stores(plant.services, executions=reads)
+    for _ in range(minutes):
+        plant.skip(plant.clock.now_ms() + MINUTE_MS)
+        reconcile.run(watched)
+    return reads.count
+
+
+def test_a_completed_execution_is_read_once() -> None:
+    plant = Plant(T0)
+    plant.create(type="AT", expr="at:2026-11-21T09:20:05Z")
+    plant.run_until(T0 + 10_000)
+    assert reconciled_for(plant, 6) == {T0 + 5_000: 1}
+
+
+def test_a_completed_delay_run_is_read_once_when_its_successor_is_set() -> None:
+    plant = Plant(T0)
+    plant.create(type="DELAY", expr="delay:5s", max_runs=1)
+    plant.run_until(T0 + 10_000)
+    assert reconciled_for(plant, 6) == {T0 + 5_000: 1}
+
+
+def test_a_failed_execution_is_looked_at_again_since_it_may_be_taken_back() -> None:
+    plant = Plant(T0)
+    plant.bus.answer = lambda _: Outcome("failed", error_type="connection_error", permanent=True)
+    plant.create(type="AT", expr="at:2026-11-21T09:20:05Z")
+    plant.run_until(T0 + 10_000)
+    assert reconciled_for(plant, 6)[T0 + 5_000] > 1
