@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib import bootstrap
 from chalicelib.adapters.aws.clients import Clients, resource_name
 from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
@@ -18,11 +19,13 @@ from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
 from chalicelib.api.http.routes import table
 from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
+from chalicelib.functions import declare
 from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
 from chalicelib.ports.workflow_steps import WorkflowParts
+from chalicelib.settings import load
 from chalicelib.usecases.metrics import MetricReader
 from chalicelib.workers import changes, deliver, feed, reconcile, sweep, workflow
 from chalicelib.workers.feed import Written
@@ -39,7 +42,7 @@ from tests.kit.workflow_calls import GATE, TRIGGER, edges
 
 pytestmark = pytest.mark.emulator
 
-FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "workflow")
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow")
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -57,7 +60,7 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
     ]
     for name in FUNCTIONS
 }
-for name in ("api", "deliver", "sweep", "feed", "workflow"):
+for name in ("api", "deliver", "sweep", "feed", "declare", "workflow"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
 for name in ("api", "reconcile"):
     UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
@@ -101,7 +104,7 @@ class Copied:
 
 
 class Cast:
-    """The five functions over one set of tables and one clock, each with clients and a memory of its own."""
+    """The six functions over one set of tables and one clock, each with clients and a memory of its own."""
 
     def __init__(self, endpoint: str, stage: str) -> None:
         self.clock = MovableClock(NOW_MS)
@@ -188,6 +191,7 @@ def play(cast: Cast) -> None:
     _use_workflows(cast)
     _die_on_the_way(cast, rate)
     _feed_all(cast)
+    _declare(cast)
     MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
@@ -339,6 +343,23 @@ def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
         cast.of[name] = replace(cast.of[name], config=replace(cast.of[name].config, zone_data="2026.7"))
     for _ in range(4):
         cast.minute()
+
+
+def _declare(cast: Cast) -> None:
+    """As Terraform does: created, changed, and destroyed twice."""
+    rate = {"name": "declared", "type": "RATE", "expr": "rate:27s", "target": {"type": "log"}}
+    with bootstrap.override(cast.of["declare"], load({"CHRONO_AUTH": "apikey"})):
+        for action, more in (
+            ("create", {}),
+            ("update", {"expr": "rate:26s"}),
+            ("update", {"monitor": {"window_ms": 60_000}, "pause_after_failures": 2}),
+            ("update", {"name": "renamed", "enabled": False}),
+            ("delete", {"name": "renamed"}),
+            ("delete", {}),
+        ):
+            before = {"schedule": rate} if action == "update" else None
+            declare.handle({"schedule": {**rate, **more}, "tf": {"action": action, "prev_input": before}}, None)
+    cast.queued.clear()
 
 
 def _feed_all(cast: Cast) -> None:

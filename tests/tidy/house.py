@@ -39,6 +39,9 @@ LAYERS = {
     "server": _layer(
         "HTTP/1.1, TLS and streams for a machine of one's own; not in the Lambda zip", "core", "process", "api"
     ),
+    "grpc_server": _layer(
+        "gRPC: a process of its own; not in the Lambda zip", "core", "process", "api", "server"
+    ),
     "configuration": _layer("reads the file that settings may come from", "core"),
     "settings": _layer("the only reader of the environment", "core", "process", "configuration"),
     "bootstrap": _layer(

@@ -40,6 +40,7 @@ R = TypeVar("R")
 
 STATE_SK = "state"
 DEFINITION_SK = "def"
+RESTORED = "restored"  # an attribute of what came from a backup: the feed passes over the writes that brought it
 MONITOR_SK = "watch"
 _INSTANT_DIGITS = 15
 _INSTANT_CEILING = 10**_INSTANT_DIGITS - 1

@@ -131,7 +131,7 @@ class EventsQuery(Query, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class VersionView(msgspec.Struct, kw_only=True):
+class PublishedVersionView(msgspec.Struct, kw_only=True):
     """A version."""
 
     number: int
@@ -165,7 +165,7 @@ class WorkflowView(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: str
     number: int
     live: str
-    versions: list[VersionView]
+    versions: list[PublishedVersionView]
     owner: str
     created_at_unix_ms: int
     updated_at_unix_ms: int

@@ -11,12 +11,12 @@ from chalicelib.api.workflows.schemas import (
     ApprovalView,
     EventView,
     NodeStateWord,
+    PublishedVersionView,
     RedriveView,
     RunNodeView,
     RunSummaryView,
     RunView,
     ValidatedView,
-    VersionView,
     WorkflowBody,
     WorkflowSummaryView,
     WorkflowView,
@@ -41,7 +41,9 @@ def workflow_view(shown: ShownWorkflow) -> WorkflowView:
     """A workflow as callers see it."""
     head, document = shown.head, {name: value for name, value in shown.document.items() if name != "name"}
     versions = [
-        VersionView(number=v.number, version=v.version, created_at_unix_ms=v.created_ms, created_by=v.created_by)
+        PublishedVersionView(
+            number=v.number, version=v.version, created_at_unix_ms=v.created_ms, created_by=v.created_by
+        )
         for v in head.versions
     ]
     return WorkflowView(
