@@ -75,6 +75,8 @@ UNSEEN["deliver"].append(COUNTED)
 UNSEEN["workflow"] += [
     (POLLED, "Lambda polls the queue under the function's role"),
     (TARGETS, "kinds of targets, as for deliver"),
+    ({"dynamodb:BatchGetItem"}, "the outputs of many items are read together where an expression names their join"),
+    ({"dynamodb:UpdateItem"}, "a run that waited and goes on is to be checked sooner; here reconcile comes first"),
     (SECRETS, "secrets in headers of HTTP nodes, as those of webhooks"),
 ]
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
