@@ -111,7 +111,8 @@ def complete(template: Json, build: Build) -> Json:
         _name_function(resources, name, build)
     resources[API]["Properties"]["Handler"] = API_HANDLER
     resources[API]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {"Ref": SECRET_PARAMETER}
-    _feed_from_queue(resources["Deliver"])
+    _feed_from_queue(resources["Deliver"], "WorkQueue")
+    _feed_from_queue(resources["Workflow"], "StepsQueue")
     _feed_from_streams(resources["Feed"])
     _open_gateway(resources, build)
     resources.update(_domain())
@@ -220,14 +221,14 @@ def _name_function(resources: Json, name: str, build: Build) -> None:
     resources[f"{name}Logs"] = cloudformation_state.log_group(f"/aws/lambda/{function}")
 
 
-def _feed_from_queue(function: Json) -> None:
+def _feed_from_queue(function: Json, queue: str) -> None:
     """Pollers are Lambda's own, of which a most can be set, or provisioned ones. Lambda takes one or the other."""
     (source,) = function["Properties"]["Events"].values()
     pollers = {"MinimumPollers": {"Ref": POLLERS_LEAST.parameter}, "MaximumPollers": {"Ref": POLLERS.parameter}}
     scaling = {"MaximumConcurrency": {"Ref": CONCURRENCY.parameter}}
     source["Properties"].update(
         {
-            "Queue": {"Fn::GetAtt": ["WorkQueue", "Arn"]},
+            "Queue": {"Fn::GetAtt": [queue, "Arn"]},
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "ScalingConfig": {"Fn::If": [chosen(CONCURRENCY), scaling, NO_VALUE]},
             "ProvisionedPollerConfig": {"Fn::If": [chosen(POLLERS), pollers, NO_VALUE]},

@@ -37,6 +37,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "bsd 2-clause license": "BSD-2-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
     "mit license": "MIT",
     "dual license": "Apache-2.0 OR BSD-3-Clause",
     "python software foundation license": "PSF-2.0",

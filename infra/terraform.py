@@ -194,8 +194,9 @@ def _call_snapshots(whole: Json) -> None:
 
 def _event_sources(mappings: Json) -> None:
     for name, mapping in list(mappings.items()):
-        if "deliver" in mapping["function_name"]:
-            mapping["event_source_arn"] = "${aws_sqs_queue.work.arn}"
+        queue = next((q for f, q in (("deliver", "work"), ("workflow", "steps")) if f in mapping["function_name"]), "")
+        if queue:
+            mapping["event_source_arn"] = f"${{aws_sqs_queue.{queue}.arn}}"
             mapping["function_response_types"] = ["ReportBatchItemFailures"]
             mapping["dynamic"] = _pollers()
             continue

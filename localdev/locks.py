@@ -66,6 +66,7 @@ _DEVELOPED_WITH = (
     "requirements-grpc.txt",
     "requirements-rego.txt",
     "requirements-brokers.txt",
+    "requirements-workflows.txt",
 )
 DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", *_DEVELOPED_WITH))
 RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.txt"), within=DEVELOPMENT.name)
@@ -76,11 +77,13 @@ BROKERS = Lock("requirements-brokers.lock", ("requirements-brokers.txt",), withi
 LAYERED = (CRYPTO, BROKERS)
 # What the gRPC server needs beside RUNTIME.
 GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
+# What only the functions of workflows need.
+WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, WORKFLOWS, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -78,7 +78,18 @@ class Ticks(Struct, frozen=True):
         return self.ticks[0].due_ms
 
 
-Message = Firings | Run | Ticks
+class RunHint(Struct, frozen=True):
+    """That a run of a workflow is to be checked: at an instant, or because of an order of ``core.workflows``."""
+
+    tenant: str
+    run_id: str
+    kind: str  # "due", or the kind of an order
+    node: str = ""
+    item: int | None = None
+    due_ms: int = 0
+
+
+Message = Firings | Run | Ticks | RunHint
 
 
 class _Due(Protocol):
@@ -137,6 +148,8 @@ def encode(message: Message) -> str:
     """The message as JSON; firings of one schedule and version, and ticks of one stream, share their names."""
     if isinstance(message, Ticks):
         return _encode_ticks(message)
+    if isinstance(message, RunHint):
+        return _text({"hint": [getattr(message, name) for name in message.__struct_fields__]})
     if isinstance(message, Run):
         return _text({"run": message.execution, "attempt": message.attempt, "due": message.due_ms})
     groups: dict[tuple[str, str, str], list[int | list[int]]] = {}
@@ -146,7 +159,7 @@ def encode(message: Message) -> str:
     return _text({"fire": [[*names, instants] for names, instants in groups.items()]})
 
 
-def decode(body: str) -> Message:
+def decode(body: str) -> Firings | Run | Ticks:
     """The message of a body; raises ValueError when it is none of ours (a poisoned message)."""
     try:
         data = msgspec.json.decode(body)
@@ -165,6 +178,15 @@ def decode(body: str) -> Message:
         return Firings(tuple(sorted(firings, key=lambda f: f.due_ms)))
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
+
+
+def decode_hint(body: str) -> RunHint:
+    """The message of a body on the queue of workflows. Raises ValueError when it is none of ours."""
+    try:
+        tenant, run_id, kind, node, item, due_ms = msgspec.json.decode(body)["hint"]
+        return RunHint(str(tenant), str(run_id), str(kind), str(node), None if item is None else int(item), int(due_ms))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ValueError(f"not a ChronoWatch hint: {problem!r}") from problem
 
 
 def _text(message: object) -> str:

@@ -55,11 +55,14 @@ if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.stores.queues import QueueStore
     from chalicelib.ports.stores.quotas import QuotaStore
     from chalicelib.ports.stores.roles import RoleStore
+    from chalicelib.ports.stores.runs import RunStore
     from chalicelib.ports.stores.schedules import ScheduleStore
     from chalicelib.ports.stores.ticks import TickStore
+    from chalicelib.ports.stores.workflows import WorkflowStore
     from chalicelib.ports.target import Target
     from chalicelib.ports.tasks import Tasks
     from chalicelib.ports.work_queue import WorkQueue
+    from chalicelib.ports.workflow_steps import WorkflowParts
 
 
 class Config(Struct, frozen=True):
@@ -131,6 +134,8 @@ class Stores(Struct, frozen=True):
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore
+    workflows: WorkflowStore
+    runs: RunStore
 
 
 class Machine(Struct, frozen=True):
@@ -163,6 +168,7 @@ class Services(Struct, frozen=True):
     sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
+    workflows: WorkflowParts | None = None
     decisions: DecisionBook = NoDecisionBook()
     rego: RegoEngine = NoRego()
 
@@ -180,6 +186,7 @@ def assemble(
     sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
+    workflows: WorkflowParts | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
@@ -201,5 +208,6 @@ def assemble(
         sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
+        workflows=workflows,
         rego=rego,
     )

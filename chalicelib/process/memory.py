@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chalicelib.process.book_memory import BookMemory
     from chalicelib.process.change_tail import ChangeTails
     from chalicelib.process.clock_memory import ClockMemory
+    from chalicelib.process.kept_values import KeptValues
     from chalicelib.process.key_memory import KeyMemory
     from chalicelib.process.lease_memory import LeaseMemory
     from chalicelib.process.minute_budget import MinuteBudget
@@ -138,3 +139,17 @@ class ProcessMemory(Struct, frozen=True, dict=True):
         from chalicelib.process.audit_memory import AuditMemory
 
         return AuditMemory()
+
+    @cached_property
+    def workflows(self) -> KeptValues:
+        """Versions of workflows."""
+        from chalicelib.process.kept_values import KeptValues
+
+        return KeptValues()
+
+    @cached_property
+    def outputs(self) -> KeptValues:
+        """Large outputs of nodes, by their hash."""
+        from chalicelib.process.kept_values import KeptValues
+
+        return KeptValues(16)

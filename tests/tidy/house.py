@@ -62,6 +62,9 @@ NOUNS = {
     "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
     "executions": _layer("what became of a firing", "schedules", "security"),
     "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
+    "workflows": _layer(
+        "what a workflow says, and what follows from a run's log", "recurrence", "schedules", "targets"
+    ),
     "rules": _layer("policies as code: assertions on schedules and leases", "recurrence", "schedules", "targets"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),

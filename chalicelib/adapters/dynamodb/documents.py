@@ -354,7 +354,7 @@ def escaped(part: str) -> str:
     return part.replace("%", "%25").replace("#", "%23") if "#" in part or "%" in part else part
 
 
-def _unescaped(part: str) -> str:
+def unescaped(part: str) -> str:
     return part.replace("%23", "#").replace("%25", "%") if "%" in part else part
 
 
@@ -366,7 +366,7 @@ def partition(tenant: str, schedule_id: str) -> str:
 def key_of_partition(pk: str) -> Key:
     """The schedule that a partition belongs to."""
     tenant, _, schedule_id = pk.rpartition("#")
-    return Key(_unescaped(tenant), schedule_id)
+    return Key(unescaped(tenant), schedule_id)
 
 
 def snapshot_sk(version: str) -> str:

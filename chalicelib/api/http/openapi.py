@@ -24,6 +24,7 @@ from chalicelib.api.policies.schemas import ExceptionBody, MatchBody, PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.api.subjects.schemas import SubjectName
+from chalicelib.api.workflows.schemas import NodeId, RunId, WorkflowName, WorkflowVersion
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
@@ -56,6 +57,11 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "policy": PolicyName,
     "release": ConsoleReleaseName,
     "file": ConsoleFileName,
+    "workflow": WorkflowName,
+    "version": WorkflowVersion,
+    "run_id": RunId,
+    "node": NodeId,
+    "session_id": responses.Ulid,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())

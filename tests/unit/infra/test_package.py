@@ -252,6 +252,7 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     mappings = terraform["resource"]["aws_lambda_event_source_mapping"].values()
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
+        "${aws_sqs_queue.steps.arn}",
         *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
     }
 
