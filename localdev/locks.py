@@ -90,7 +90,7 @@ def locked(text: str) -> dict[str, str]:
     """The releases that a lock names, by package."""
     lines = [line for line in text.splitlines() if "==" in line and not line.startswith(("#", " "))]
     # What early releases of Python 3.11 alone need is in no zip.
-    lines = [line for line in lines if "; python_full_version <" not in line]
+    lines = [line for line in lines if "; python_full_version < '3.11." not in line]
     parts = [line.partition("==") for line in lines]
     return {name.partition("[")[0]: rest.split()[0] for name, _, rest in parts}
 
