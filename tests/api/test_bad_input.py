@@ -320,7 +320,22 @@ QUERIES: dict[str, list[str]] = {
     "at_unix_ms": ["", "x", "-1", str(FAR), "1.5"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
 }
+# What an issuer sends back is taken as text; its ``state`` is not the one of an execution.
+CALLBACK: dict[str, list[str]] = {
+    name: ["x" * (most + 1), f"a&{name}=b"]
+    for name, most in {
+        "state": 512,
+        "code": 4096,
+        "error": 512,
+        "error_description": 4096,
+        "iss": 2048,
+        "session_state": 2048,
+        "scope": 4096,
+    }.items()
+}
+QUERIES["return_to"] = ["", "x", "//example.org", "/%5Cexample.org", "https://example.org", "/" + "x" * 512]
 SPECIAL: dict[str, dict[str, Any]] = {
+    "SignInBody": {"token": "x"},
     "NewJob": {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"},
     "LogBody": {"message": "x"},
     "JoinBody": {"node_id": "n", "address": "a"},
@@ -527,7 +542,7 @@ def _wrong_queries() -> Iterator[Any]:
 def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: str) -> None:
     path = _path(shared, operation)
     body = _minimum(operation) if operation.takes_body else None
-    for value in QUERIES[name]:
+    for value in (CALLBACK if operation.path.endswith("/callback") else QUERIES)[name]:
         answer = shared.call(operation.method, path, body, query=f"{name}={value}")
         assert answer.status == 422, (value, answer.body)
         assert answer.fields == ["to_unix_ms" if "&to_unix_ms" in value else name], (value, answer.body)

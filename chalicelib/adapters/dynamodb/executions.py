@@ -137,17 +137,21 @@ class DynamoExecutionStore:
         )
         return int(answer["Count"])
 
-    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
-        """Open records in the index with ``from_ms <= open_until_ms <= until_ms``, earliest first."""
+    def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
+        """Open records in the index with ``open_until_ms <= until_ms``, earliest first."""
         answer = self._db.read(
             "query",
             TableName=self._table,
             IndexName="open",
-            KeyConditionExpression="open_shard = :s AND open_until BETWEEN :f AND :u",
-            ExpressionAttributeValues={":s": text(str(shard)), ":f": number(from_ms), ":u": number(until_ms)},
+            KeyConditionExpression="open_shard = :s AND open_until <= :u",
+            ExpressionAttributeValues={":s": text(str(shard)), ":u": number(until_ms)},
             Limit=limit,
+            **({} if after is None else {"ExclusiveStartKey": _open_place(shard, after)}),
         )
-        return [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in answer["Items"]]
+        items = answer["Items"]
+        keys = [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in items]
+        last = f"{items[-1]['open_until']['N']} {items[-1]['sk']['S']} {items[-1]['pk']['S']}" if items else None
+        return ExecutionPage(keys, last if "LastEvaluatedKey" in answer else None)
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
         """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
@@ -269,6 +273,12 @@ def _bounds(from_ms: int, to_ms: int) -> tuple[str, str]:
 
 def _recent_pk(tenant: str, shard: int) -> str:
     return f"{documents.escaped(tenant)}#{shard}"
+
+
+def _open_place(shard: int, after: str) -> dict[str, Value]:
+    """The key in the ``open`` index of the entry that a page ended with."""
+    until_ms, sk, pk = after.split(" ", 2)
+    return {**key(pk, sk), "open_shard": text(str(shard)), "open_until": number(int(until_ms))}
 
 
 def _open_attributes(execution: Execution) -> tuple[str, int] | None:
