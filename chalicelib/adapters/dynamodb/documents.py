@@ -149,6 +149,8 @@ class _ExecutionDoc(
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
         "put_off_ms": "po",
+        "held_ms": "hm",
+        "held_until_ms": "hu",
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
@@ -187,6 +189,8 @@ class _ExecutionDoc(
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     put_off_ms: int | None = None
+    held_ms: int | None = None
+    held_until_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
