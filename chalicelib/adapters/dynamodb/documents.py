@@ -113,6 +113,7 @@ class _AttemptDoc(
         "error": "m",
         "late_answer": "la",
         "denied_by": "d",
+        "answer": "an",
     },
 ):
     number: int
@@ -125,6 +126,7 @@ class _AttemptDoc(
     error: str | None = None
     late_answer: LateAnswer | None = None
     denied_by: str = ""
+    answer: str | None = None
 
 
 class _ExecutionDoc(
@@ -343,21 +345,14 @@ def encode_values(values: dict[str, int]) -> str:
     return _encode(values).decode()
 
 
-_decode_values = msgspec.json.Decoder(dict[str, int]).decode
-
-
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
-    return _decode_values(doc)
+    return msgspec.json.decode(doc, type=dict[str, int])
 
 
 def escaped(part: str) -> str:
     """``part`` without ``#``, which separates the parts of a key; distinct parts stay distinct."""
     return part.replace("%", "%25").replace("#", "%23") if "#" in part or "%" in part else part
-
-
-def _unescaped(part: str) -> str:
-    return part.replace("%23", "#").replace("%25", "%") if "%" in part else part
 
 
 def partition(tenant: str, schedule_id: str) -> str:
@@ -368,7 +363,7 @@ def partition(tenant: str, schedule_id: str) -> str:
 def key_of_partition(pk: str) -> Key:
     """The schedule that a partition belongs to."""
     tenant, _, schedule_id = pk.rpartition("#")
-    return Key(_unescaped(tenant), schedule_id)
+    return Key(tenant.replace("%23", "#").replace("%25", "%"), schedule_id)
 
 
 def snapshot_sk(version: str) -> str:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Statement, Value, key, number, text
+from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.secrets import envelope
 from chalicelib.ports.stores.executions import ExecutionPage
 
 SHARD_READERS: Final = 8
@@ -239,27 +237,15 @@ class DynamoExecutionStore:
 
     def _doc(self, execution: Execution) -> str:
         """The document, with payload and result sealed."""
-        return documents.encode_execution(_with_texts(execution, self._db.sealing.seal))
+        return documents.encode_execution(with_texts(execution, self._db.sealing.seal))
 
     def _opened(self, execution: Execution) -> Execution:
-        return _with_texts(execution, self._db.sealing.unseal)
+        return with_texts(execution, self._db.sealing.unseal)
 
     def _expiry(self, execution: Execution) -> int:
         """When a finished record may be forgotten, in unix seconds."""
         ended_ms = execution.created_ms if execution.finished_ms is None else execution.finished_ms
         return max(ended_ms, execution.firing_ms) // 1000 + self._retention_s
-
-
-def _with_texts(execution: Execution, change: Callable[[str, str, str], str]) -> Execution:
-    """The record with its payload and its result changed. Most have neither."""
-    if execution.payload is None and execution.result is None:
-        return execution
-    changed = {
-        field: change(execution.tenant, envelope.execution_place(execution.id, field), value)
-        for field, value in (("payload", execution.payload), ("result", execution.result))
-        if value is not None
-    }
-    return replace(execution, **changed)
 
 
 def _primary(at: ExecutionKey) -> tuple[str, str]:
