@@ -1,10 +1,10 @@
 """What a target answered to an attempt that failed, as it is kept to be read: some headers, the beginning of the body.
 
-An answer may hold what nobody should keep. Headers that set cookies, or are named like credentials, are left out. What
+An answer may hold what must not be kept. Headers that set cookies, or are named like credentials, are left out. What
 was sent as a secret and comes back in the answer is hidden. Of a ``Location`` the query is left out.
 
-It is kept as one text, so that it is sealed as one: a line that says whether it was cut, headers, an empty line, the
-body. JSON inside JSON would be twice as long.
+It is kept as one text, so that it is sealed as one. A line says whether it was cut. Then come headers, an empty line,
+and the body. JSON inside JSON would be twice as long.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TargetAnswer(Struct, frozen=True):
 
 
 def is_secret_header(name: str) -> bool:
-    """Whether a header may carry what proves who somebody is."""
+    """Whether a header may carry a credential."""
     low = name.lower()
     return low not in _CHALLENGES and any(word in low for word in _SECRET_WORDS)
 
