@@ -2,9 +2,9 @@
 # Build: docker build -t chronowatch . With no builder: scripts/image.
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS wheels
-COPY requirements.lock /build/
+COPY requirements.lock requirements-grpc.lock /build/
 RUN pip install --no-cache-dir --require-hashes --only-binary=:all: \
-    --target /build/site -r /build/requirements.lock
+    --target /build/site -r /build/requirements.lock -r /build/requirements-grpc.lock
 
 # An emulator of AWS, for trying it: docker-compose.yml builds it as the target "emulator". It keeps its state in /state.
 FROM python:${PYTHON}-slim-bookworm AS emulator
@@ -41,7 +41,7 @@ WORKDIR /opt/chronowatch
 # The root file system may be read-only; what is written goes here.
 VOLUME /var/lib/chronowatch
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python3", "-m", "container", "health"]
 ENTRYPOINT ["python3", "-m", "container"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from chalicelib.functions import deliver, feed, reconcile, sweep
+from chalicelib.functions import declare, deliver, feed, reconcile, sweep, workflow
 from chalicelib.functions.api import app as app
 
-for function in (deliver, sweep, reconcile, feed):  # so that Chalice packages them; each runs without this module
+# So that Chalice packages them; each runs without this module.
+for function in (deliver, sweep, reconcile, feed, declare, workflow):
     app.register_blueprint(function.blueprint)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
     from chalicelib.adapters.machine.system import SystemClock
+    from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
@@ -165,6 +166,7 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
     from chalicelib.adapters.machine.zone_data import zone_data_version
+    from chalicelib.adapters.workflows.step_parts import make_parts
 
     own_clock = SystemClock()
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
@@ -233,6 +235,7 @@ def build(chosen: Settings) -> Services:
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
+        workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
         rego=_rego(own_clock),
     )
 
@@ -340,9 +343,19 @@ def _target_makers(
     chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
 ) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
+    parts = _target_parts(chosen, own_clock, clients, secrets)
+
+    def make(module: str) -> Target:
+        made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
+        return made
+
+    return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
+
+
+def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> TargetParts:
     from chalicelib.adapters.targets.target_parts import TargetParts
 
-    parts = TargetParts(
+    return TargetParts(
         client=lambda service: clients.factory(service, TARGET_READ_TIMEOUT_S),
         now_ms=own_clock.now_ms,
         monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
@@ -352,12 +365,6 @@ def _target_makers(
         secret_policy=_secret_policy(chosen),
         service_key=chosen.secrets.signing_key,
     )
-
-    def make(module: str) -> Target:
-        made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
-        return made
-
-    return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
 def _prepare_process(chosen: Settings) -> None:

@@ -48,6 +48,7 @@ VARIABLES = (
     "CHRONO_STAGE",
     "CHRONO_HTTP_HOST",
     "CHRONO_HTTP_PORT",
+    "CHRONO_GRPC_PORT",
     "CHRONO_READ_TIMEOUT_MS",
     "CHRONO_WRITE_TIMEOUT_MS",
     "CHRONO_TLS_CERT",
@@ -132,12 +133,14 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
     None where there is no limit.
+    ``grpc_port`` is None where gRPC is not served.
     ``tls_*`` are files, None where the service speaks plain HTTP, or asks no caller for a certificate.
     """
 
     stage: str
     http_host: str
     http_port: int
+    grpc_port: int | None
     read_timeout_ms: int
     write_timeout_ms: int
     tls_cert: str | None
@@ -232,6 +235,7 @@ def load(env: Mapping[str, str]) -> Settings:
         stage=stage,
         http_host=host,
         http_port=variables.integer(env, "CHRONO_HTTP_PORT", 8080, 1, 65_535),
+        grpc_port=variables.port_or_off(env, "CHRONO_GRPC_PORT", 9090),
         read_timeout_ms=variables.integer(env, "CHRONO_READ_TIMEOUT_MS", READ_TIMEOUT_MS, 100, 600_000),
         write_timeout_ms=variables.integer(env, "CHRONO_WRITE_TIMEOUT_MS", WRITE_TIMEOUT_MS, 100, 600_000),
         tls_cert=variables.path_of_file(env, "CHRONO_TLS_CERT", needed_by=("CHRONO_TLS_KEY", "CHRONO_TLS_CLIENT_CA")),

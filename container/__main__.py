@@ -1,6 +1,7 @@
 """``python -m container COMMAND``: what the image runs, one process a container.
 
 api         serve the API until SIGTERM
+grpc        serve the same calls by gRPC until SIGTERM
 worker      own shards, sweep, deliver, reconcile and feed until SIGTERM
 init        make the tables, queues and the bus where they are missing, and end
 first-key   print the first admin key, once, and end
@@ -45,6 +46,19 @@ def _api() -> int:
     from localdev import server
 
     _serve(server.prepare(on_terminal=False))
+    return 0
+
+
+def _grpc() -> int:
+    from chalicelib import bootstrap
+    from container import alive
+    from localdev import grpc
+
+    if bootstrap.settings().grpc_port is None:
+        raise SettingsError("CHRONO_GRPC_PORT", "is off: there is nothing to serve")
+    run = grpc.prepare(on_terminal=False)
+    alive.start(bootstrap.settings().data_dir, ("grpc-health",))
+    _serve(run)
     return 0
 
 
@@ -108,6 +122,7 @@ def _health() -> int:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "api": _api,
+    "grpc": _grpc,
     "worker": _worker,
     "init": _init,
     "first-key": _first_key,

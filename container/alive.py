@@ -22,12 +22,12 @@ ASK_TIMEOUT_S: Final = 4.0
 THREADS: Final = ("node", "rule-", "sqs-")  # by the beginning of their names: what must run in a worker
 
 
-def start(data_dir: str) -> None:
-    """Renew the note from now on, while the threads run."""
+def start(data_dir: str, threads: tuple[str, ...] = THREADS) -> None:
+    """Renew the note from now on, while all ``threads`` run."""
     note = _note(data_dir)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
-    threading.Thread(target=_renew, args=(note,), name="alive", daemon=True).start()
+    threading.Thread(target=_renew, args=(note, threads), name="alive", daemon=True).start()
 
 
 def problem(chosen: Settings) -> str | None:
@@ -50,10 +50,10 @@ def problem(chosen: Settings) -> str | None:
     return None if status in (200, 401) else f"GET /health answers {status}"
 
 
-def _renew(note: Path) -> None:
+def _renew(note: Path, threads: tuple[str, ...]) -> None:
     while True:
         running = [thread.name for thread in threading.enumerate()]
-        if all(any(name.startswith(start) for name in running) for start in THREADS):
+        if all(any(name.startswith(start) for name in running) for start in threads):
             note.touch()
         time.sleep(RENEW_S)
 

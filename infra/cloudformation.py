@@ -1,8 +1,9 @@
 """CloudFormation: what Chalice's SAM template lacks to be the whole deployment.
 
-Chalice knows functions, roles and the REST API. Added here are the tables, queues and bus of ``infra.state``, and
-partial batch answers for the queue. So are the secret of page tokens as a parameter, and log groups with a retention.
-The API Gateway hands every path and method to the service, so that also 404 and 405 are the service's own problem+json.
+Chalice knows functions, roles and the REST API. Added here is what holds state (``infra.cloudformation_state``), how
+functions run (``infra.functions``), and what is chosen for a stack (``infra.choices``) as parameters. So are the secret
+of page tokens, log groups with a retention, and partial batch answers for the queue. The API Gateway hands every path
+and method to the service, so that also 404 and 405 are the service's own problem+json.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Any
 
 from chalicelib.adapters.dynamodb.documents import DEFINITION_SK, STATE_SK
 from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
-from infra.state import Queue, State, Table
+from infra import cloudformation_state, functions
+from infra.build import Build
+from infra.choices import ACCESS_LOGS, CONCURRENCY, NUMBERS, POLLERS, POLLERS_LEAST, SECRET_LENGTH_MIN, SWITCHES, TEXTS
+from infra.cloudformation_state import chosen, logical
+from infra.functions import API, NO_VALUE, WORKERS
 
 Json = dict[str, Any]
 
-LOG_RETENTION_DAYS = 30
 SECRET_PARAMETER = "PageTokenSecret"  # noqa: S105 - the name of a parameter, not a secret
 DOMAIN = "DomainName"
 CERTIFICATE = "DomainCertificateArn"
@@ -37,8 +41,6 @@ _DOMAIN_PARAMETERS = {
     },
     TRUSTSTORE_VERSION: {"Type": "String", "Default": "", "Description": "The version of that object; empty: the last"},
 }
-WORKERS = ("Deliver", "Sweep", "Reconcile", "Feed")
-API = "APIHandler"
 API_HANDLER = "chalicelib.functions.api.handle"
 FEED_BATCH_WINDOW_S = 1  # how much later a subscriber may hear of a change, so that a batch has more of them
 FEED_TUMBLING_S = 900  # the longest there is: a window ends with a call for nothing
@@ -75,38 +77,102 @@ _GATEWAY_PROBLEMS = {
 }
 
 
-def complete(template: Json, state: State) -> Json:
+def complete(template: Json, build: Build) -> Json:
     """Chalice's template with everything else in it; the argument is left as it is."""
     whole = copy.deepcopy(template)
+    state = build.state
     whole["Description"] = f"ChronoWatch, stage {state.stage}"
     whole["Parameters"] = {
         **_DOMAIN_PARAMETERS,
         SECRET_PARAMETER: {
             "Type": "String",
             "NoEcho": True,
-            "MinLength": 32,
+            "MinLength": SECRET_LENGTH_MIN,
             "Description": "Signs page tokens: random characters, kept from release to release",
         },
+        **_choices(),
     }
     whole["Conditions"] = {
         HAS_DOMAIN: {"Fn::Not": [{"Fn::Equals": [{"Ref": DOMAIN}, ""]}]},
         DEMANDS_CERTIFICATES: {"Fn::Not": [{"Fn::Equals": [{"Ref": TRUSTSTORE}, ""]}]},
         PINS_TRUSTSTORE: {"Fn::Not": [{"Fn::Equals": [{"Ref": TRUSTSTORE_VERSION}, ""]}]},
+        **{chosen(each): {"Fn::Equals": [{"Ref": each.parameter}, "true"]} for each in SWITCHES},
+        **{chosen(each): {"Fn::Not": [{"Fn::Equals": [{"Ref": each.parameter}, "0"]}]} for each in NUMBERS},
+        **{chosen(each): {"Fn::Not": [{"Fn::Equals": [{"Ref": each.parameter}, ""]}]} for each in TEXTS},
     }
-    whole["Rules"] = {"DomainIsWhole": {"Assertions": [_needs(DOMAIN, CERTIFICATE), _needs(TRUSTSTORE, DOMAIN)]}}
+    whole["Rules"] = {
+        "DomainIsWhole": {"Assertions": [_needs(DOMAIN, CERTIFICATE), _needs(TRUSTSTORE, DOMAIN)]},
+        "PollersAreOfOneKind": {"Assertions": [_one_of_them(CONCURRENCY.parameter, POLLERS.parameter)]},
+        "PollersAreWhole": {"Assertions": [_together(POLLERS_LEAST.parameter, POLLERS.parameter)]},
+    }
     resources: Json = whole["Resources"]
-    resources.update({_logical(table.logical, "Table"): _table(table) for table in state.tables})
-    resources.update({_logical(queue.logical, "Queue"): _queue(queue, state) for queue in state.queues})
-    resources["EventBus"] = {"Type": "AWS::Events::EventBus", "Properties": {"Name": state.event_bus}}
+    resources.update(cloudformation_state.resources(state))
     for name in (*WORKERS, API):
-        _name_function(resources, name, state)
+        _name_function(resources, name, build)
     resources[API]["Properties"]["Handler"] = API_HANDLER
     resources[API]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {"Ref": SECRET_PARAMETER}
-    _feed_from_queue(resources["Deliver"])
+    _feed_from_queue(resources["Deliver"], "WorkQueue")
+    _feed_from_queue(resources["Workflow"], "StepsQueue")
     _feed_from_streams(resources["Feed"])
-    _open_gateway(resources["RestAPI"]["Properties"])
+    _open_gateway(resources, build)
     resources.update(_domain())
+    functions.complete(resources, build)
+    whole["Outputs"]["DeclareFunctionArn"] = {"Value": {"Fn::GetAtt": ["Declare", "Arn"]}}
     return whole
+
+
+def _choices() -> Json:
+    def bounded(least: int, most: int) -> str:
+        return f"0, or {least} to {most}"
+
+    switches = {
+        each.parameter: {
+            "Type": "String",
+            "AllowedValues": ["true", "false"],
+            "Default": str(each.default).lower(),
+            "Description": each.description,
+        }
+        for each in SWITCHES
+    }
+    numbers = {
+        each.parameter: {
+            "Type": "Number",
+            "Default": each.default,
+            "MinValue": 0,
+            "MaxValue": each.most,
+            "Description": f"{each.description}: {bounded(each.least, each.most)}",
+        }
+        for each in NUMBERS
+    }
+    texts = {
+        each.parameter: {
+            "Type": "String",
+            "Default": "",
+            "AllowedPattern": f"^$|{each.pattern}",
+            "Description": f"{each.description}; empty: none",
+        }
+        for each in TEXTS
+    }
+    return switches | numbers | texts
+
+
+def _is_zero(name: str) -> Json:
+    return {"Fn::Equals": [{"Ref": name}, "0"]}
+
+
+def _one_of_them(one: str, other: str) -> Json:
+    return {
+        "Assert": {"Fn::Or": [_is_zero(one), _is_zero(other)]},
+        "AssertDescription": f"{one} and {other} exclude each other",
+    }
+
+
+def _together(one: str, other: str) -> Json:
+    both, none = [{"Fn::Not": [_is_zero(one)]}, {"Fn::Not": [_is_zero(other)]}], [_is_zero(one), _is_zero(other)]
+    return {
+        "Assert": {"Fn::Or": [{"Fn::And": both}, {"Fn::And": none}]},
+        "AssertDescription": f"{one} and {other} are given together",
+    }
 
 
 def _needs(one: str, other: str) -> Json:
@@ -120,7 +186,7 @@ def _domain() -> Json:
     the API's default address, which asks for none, is closed."""
     truststore = {
         "TruststoreUri": {"Ref": TRUSTSTORE},
-        "TruststoreVersion": {"Fn::If": [PINS_TRUSTSTORE, {"Ref": TRUSTSTORE_VERSION}, {"Ref": "AWS::NoValue"}]},
+        "TruststoreVersion": {"Fn::If": [PINS_TRUSTSTORE, {"Ref": TRUSTSTORE_VERSION}, NO_VALUE]},
     }
     return {
         "Domain": {
@@ -131,7 +197,7 @@ def _domain() -> Json:
                 "RegionalCertificateArn": {"Ref": CERTIFICATE},
                 "EndpointConfiguration": {"Types": ["REGIONAL"]},
                 "SecurityPolicy": "TLS_1_2",
-                "MutualTlsAuthentication": {"Fn::If": [DEMANDS_CERTIFICATES, truststore, {"Ref": "AWS::NoValue"}]},
+                "MutualTlsAuthentication": {"Fn::If": [DEMANDS_CERTIFICATES, truststore, NO_VALUE]},
             },
         },
         "DomainMapping": {
@@ -146,76 +212,27 @@ def _domain() -> Json:
     }
 
 
-def _logical(name: str, kind: str) -> str:
-    return name.title().replace("_", "") + kind
-
-
-def _table(table: Table) -> Json:
-    properties: Json = {
-        "TableName": table.name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": k.name, "AttributeType": k.type} for k in table.key_parts],
-        "KeySchema": _key_schema(table.hash_key.name, table.range_key.name),
-        "TimeToLiveSpecification": {"AttributeName": table.ttl_attribute, "Enabled": True},
-        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-    }
-    if table.indexes:
-        properties["GlobalSecondaryIndexes"] = [
-            {
-                "IndexName": index.name,
-                "KeySchema": _key_schema(index.hash_key.name, index.range_key.name),
-                "Projection": {
-                    "ProjectionType": index.projection,
-                    **({"NonKeyAttributes": list(index.include)} if index.include else {}),
-                },
-            }
-            for index in table.indexes
-        ]
-    if table.stream:
-        properties["StreamSpecification"] = {"StreamViewType": table.stream}
-    # What the service acknowledged outlives a stack that was deleted by mistake.
-    return {
-        "Type": "AWS::DynamoDB::Table",
-        "DeletionPolicy": "Retain",
-        "UpdateReplacePolicy": "Retain",
-        "Properties": properties,
-    }
-
-
-def _key_schema(hash_key: str, range_key: str) -> list[Json]:
-    return [{"AttributeName": hash_key, "KeyType": "HASH"}, {"AttributeName": range_key, "KeyType": "RANGE"}]
-
-
-def _queue(queue: Queue, state: State) -> Json:
-    properties: Json = {
-        "QueueName": queue.name,
-        "VisibilityTimeout": queue.visibility_s,
-        "MessageRetentionPeriod": queue.retention_s,
-        "SqsManagedSseEnabled": True,
-    }
-    if queue.dead_letter is not None:
-        target = _logical(state.queue(queue.dead_letter).logical, "Queue")
-        properties["RedrivePolicy"] = {
-            "deadLetterTargetArn": {"Fn::GetAtt": [target, "Arn"]},
-            "maxReceiveCount": queue.max_receive_count,
-        }
-    return {"Type": "AWS::SQS::Queue", "Properties": properties}
-
-
-def _name_function(resources: Json, logical: str, state: State) -> None:
+def _name_function(resources: Json, name: str, build: Build) -> None:
     """A name of its own for the function, so that its log group can be declared, and forgets."""
-    name = f"chronowatch-{state.stage}-{'api' if logical == API else logical.lower()}"
-    resources[logical]["Properties"]["FunctionName"] = name
-    resources[f"{logical}Logs"] = {
-        "Type": "AWS::Logs::LogGroup",
-        "Properties": {"LogGroupName": f"/aws/lambda/{name}", "RetentionInDays": LOG_RETENTION_DAYS},
-    }
+    function = f"chronowatch-{build.stage}-{'api' if name == API else name.lower()}"
+    resources[name]["Properties"]["FunctionName"] = function
+    # A function that is still at work would make its group anew: groups go after functions.
+    resources[name]["DependsOn"] = f"{name}Logs"
+    resources[f"{name}Logs"] = cloudformation_state.log_group(f"/aws/lambda/{function}")
 
 
-def _feed_from_queue(function: Json) -> None:
+def _feed_from_queue(function: Json, queue: str) -> None:
+    """Pollers are Lambda's own, of which a most can be set, or provisioned ones. Lambda takes one or the other."""
     (source,) = function["Properties"]["Events"].values()
+    pollers = {"MinimumPollers": {"Ref": POLLERS_LEAST.parameter}, "MaximumPollers": {"Ref": POLLERS.parameter}}
+    scaling = {"MaximumConcurrency": {"Ref": CONCURRENCY.parameter}}
     source["Properties"].update(
-        {"Queue": {"Fn::GetAtt": ["WorkQueue", "Arn"]}, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+        {
+            "Queue": {"Fn::GetAtt": [queue, "Arn"]},
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"Fn::If": [chosen(CONCURRENCY), scaling, NO_VALUE]},
+            "ProvisionedPollerConfig": {"Fn::If": [chosen(POLLERS), pollers, NO_VALUE]},
+        }
     )
 
 
@@ -224,11 +241,11 @@ def _feed_from_streams(function: Json) -> None:
     with a window does a batch name the shard that it comes from, which the change feed counts by."""
     events = function["Properties"]["Events"]
     ((name, source),) = events.items()
-    for logical, filters in FEED_STREAMS.items():
+    for table, filters in FEED_STREAMS.items():
         one = copy.deepcopy(source)
         one["Properties"].update(
             {
-                "Stream": {"Fn::GetAtt": [_logical(logical, "Table"), "StreamArn"]},
+                "Stream": {"Fn::GetAtt": [logical(table, "Table"), "StreamArn"]},
                 "MaximumBatchingWindowInSeconds": FEED_BATCH_WINDOW_S,
                 "MaximumRetryAttempts": FEED_RETRIES,
                 "BisectBatchOnFunctionError": True,
@@ -237,16 +254,38 @@ def _feed_from_streams(function: Json) -> None:
         )
         if filters:
             one["Properties"]["FilterCriteria"] = {"Filters": [{"Pattern": json.dumps(f)} for f in filters]}
-        events[name if logical == "executions" else f"{name}{logical.title()}"] = one
+        events[name if table == "executions" else f"{name}{table.title()}"] = one
 
 
-def _open_gateway(api: Json) -> None:
+def _open_gateway(resources: Json, build: Build) -> None:
     """Every method of every path reaches the service; what the gateway must answer itself it answers in our words."""
+    api = resources["RestAPI"]["Properties"]
     api["EndpointConfiguration"] = {"Type": "REGIONAL"}
-    api["DisableExecuteApiEndpoint"] = {"Fn::If": [DEMANDS_CERTIFICATES, True, {"Ref": "AWS::NoValue"}]}
+    api["DisableExecuteApiEndpoint"] = {"Fn::If": [DEMANDS_CERTIFICATES, True, NO_VALUE]}
     body = api["DefinitionBody"]
     open_paths(body)
     body["x-amazon-apigateway-gateway-responses"] = gateway_responses()
+    group = cloudformation_state.log_group(f"/aws/apigateway/chronowatch-{build.stage}")
+    resources["AccessLogs"] = {**group, "Condition": chosen(ACCESS_LOGS)}
+    written = {"DestinationArn": {"Fn::GetAtt": ["AccessLogs", "Arn"]}, "Format": access_log_format()}
+    api["AccessLogSetting"] = {"Fn::If": [chosen(ACCESS_LOGS), written, NO_VALUE]}
+
+
+def access_log_format() -> str:
+    """One line of JSON for each request. It names the caller's address and no header, which may hold a key."""
+    fields = {
+        "request_id": "$context.requestId",
+        "at": "$context.requestTimeEpoch",
+        "ip": "$context.identity.sourceIp",
+        "method": "$context.httpMethod",
+        "path": "$context.path",
+        "status": "$context.status",
+        "bytes": "$context.responseLength",
+        "ms": "$context.responseLatency",
+        "lambda_ms": "$context.integrationLatency",
+        "error": "$context.error.message",
+    }
+    return json.dumps(fields)
 
 
 def open_paths(swagger: Json) -> None:

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCKERFILE: Final = ROOT / "Dockerfile"
 WHEELS: Final = "wheels"  # the stage that installs the packages
+LOCKS: Final = ("requirements.lock", "requirements-grpc.lock")  # what it installs
 SITE: Final = "/build/site"  # where it does
 HOST, DEBIAN = "host", "debian"
 HOST_PROGRAMS: Final = ("sh", "install")  # what RUN uses
@@ -121,14 +122,14 @@ def _copy(target: Path, words: Sequence[str], copy_file: CopyFile) -> None:
 
 
 def _copy_packages(to: Path, copy_file: CopyFile) -> None:
-    """What pip would install from requirements.lock."""
+    """What pip would install from LOCKS."""
     for name, release in _locked():
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             raise ImageFailed(f"{name} is not installed in this environment") from None
         if found.version != release:
-            raise ImageFailed(f"{name} is {found.version} in this environment, and {release} in requirements.lock")
+            raise ImageFailed(f"{name} is {found.version} in this environment, and {release} in its lock file")
         site = Path(str(found.locate_file("")))
         for file in found.files or ():
             path = (site / file).resolve()
@@ -140,10 +141,10 @@ def _copy_packages(to: Path, copy_file: CopyFile) -> None:
 
 
 def _locked() -> Iterator[tuple[str, str]]:
-    """Names and releases in requirements.lock, of those that are for this platform."""
+    """Names and releases in LOCKS, of those that are for this platform."""
     from packaging.markers import Marker
 
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
+    for line in [line for name in LOCKS for line in (ROOT / name).read_text().splitlines()]:
         found = re.match(r"([a-z0-9._-]+)==([^\s;\\]+)\s*(?:;\s*([^\\]+))?", line, re.IGNORECASE)
         if found and (found[3] is None or Marker(found[3].strip()).evaluate()):
             yield found[1], found[2]

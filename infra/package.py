@@ -1,7 +1,8 @@
-"""``scripts/package``: the deployment as a zip and a template, the same bytes from the same sources every time.
+"""``scripts/package``: the deployment as zips and a template, the same bytes from the same sources every time.
 
 Chalice does the packaging, in a clean copy that holds what is shipped and nothing else. Then the zip is written anew
-with its files in order and without times. The template is completed by ``infra.cloudformation`` or ``infra.terraform``.
+with its files in order and without times, and a zip for each layer. The template is completed by
+``infra.cloudformation`` or ``infra.terraform``. They set the runtime too: Chalice takes that of the Python it runs on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from typing import Any, NamedTuple
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from infra import cloudformation, tenant_keys, terraform, vendor
-from infra.state import State, state
+from infra.build import Build, seals
+from infra.functions import API
+from infra.layers import FOLDER, Layer
+from infra.state import EVENT_BUS_DEFAULT, state
+from infra.vendor import ARM64, MACHINES, Target
+from localdev.interpreters import lambda_python
 
 ROOT = vendor.ROOT
 BUILD = ROOT / "build"
@@ -32,6 +38,10 @@ SERVER = "server"  # the package of chalicelib that is for machines, not for Lam
 _REGION = "us-east-1"  # Chalice wants one; the templates do not name it
 # These run on an emulator on loopback only, where no credentials need be asked for.
 _EMULATED = frozenset({"local", "deployed"})
+# Every function loads the base zip at a cold start: what only some need belongs into a layer.
+ZIP_MOST_BYTES = 8_000_000
+# Lambda's own limit, for the base zip and a function's layers together.
+UNZIPPED_MOST_BYTES = 250 * 1024 * 1024
 
 
 class PackageFailed(Exception):
@@ -43,7 +53,7 @@ class Format(NamedTuple):
 
     chalice: str
     file: str
-    complete: Callable[[dict[str, Any], State], dict[str, Any]]
+    complete: Callable[[dict[str, Any], Build], dict[str, Any]]
 
 
 FORMATS = {
@@ -57,6 +67,8 @@ class Package(NamedTuple):
 
     template: Path
     zip: Path
+    layers: tuple[Path, ...]
+    target: Target
 
 
 def stages() -> list[str]:
@@ -64,18 +76,34 @@ def stages() -> list[str]:
     return sorted(json.loads(CONFIG.read_text())["stages"])
 
 
-def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Package:
-    """Write template and zip of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
+def default_target(stage: str) -> Target:
+    """What a stage's functions run on: Lambda's Python on arm64, or whatever this machine can run for an emulator."""
+    return vendor.this_machine(lambda_python()) if stage in _EMULATED else Target()
+
+
+def package(
+    stage: str,
+    kind: str,
+    out: Path,
+    tenant_tags: bool = False,
+    target: Target | None = None,
+    snapstart: bool = False,
+) -> Package:
+    """Write template and zips of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
     if tenant_tags and kind != "cloudformation":
         raise PackageFailed("--tenant-tags is for --format cloudformation")
     if stage not in stages():
         raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
-    check_settings(stage, json.loads(CONFIG.read_text()))
+    config = json.loads(CONFIG.read_text())
+    check_settings(stage, config)
+    chosen_variables = _variables(stage, config)
+    bus = chosen_variables.get("CHRONO_EVENT_BUS", EVENT_BUS_DEFAULT)
+    build = Build(state(stage, bus), target or default_target(stage), seals(chosen_variables), snapstart)
     chosen = FORMATS[kind]
     project = BUILD / f"project-{os.getpid()}"
     made = project / "out"
     try:
-        _copy_project(project)
+        _copy_project(project, build.target)
         _run_chalice(project, stage, chosen, made)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -83,16 +111,34 @@ def package(stage: str, kind: str, out: Path, tenant_tags: bool = False) -> Pack
         document = json.loads((made / chosen.file).read_text())
     finally:
         shutil.rmtree(project, ignore_errors=True)
-    whole = chosen.complete(document, state(stage))
+    layers = tuple(_write_layer(layer, build.target, out / layer.zip_name) for layer in build.layers())
+    check_sizes(out / ZIP_NAME, layers)
+    whole = chosen.complete(document, build)
     if tenant_tags:
-        tenant_keys.restrict_template(whole, cloudformation.API)
+        tenant_keys.restrict_template(whole, API)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
-    return Package(out / chosen.file, out / ZIP_NAME)
+    return Package(out / chosen.file, out / ZIP_NAME, layers, build.target)
+
+
+def check_sizes(base: Path, layers: Sequence[Path]) -> None:
+    """Raise PackageFailed for what would make every cold start slower, and for what Lambda would refuse."""
+    size = base.stat().st_size
+    if size > ZIP_MOST_BYTES:
+        raise PackageFailed(
+            f"{base.name} is {size / 1e6:.2f} MB, more than {ZIP_MOST_BYTES / 1e6:.0f}: see infra/layers.py"
+        )
+    unzipped = sum(entry.file_size for path in (base, *layers) for entry in zipfile.ZipFile(path).infolist())
+    if unzipped > UNZIPPED_MOST_BYTES:
+        raise PackageFailed(f"the zips unpack to {unzipped / 1e6:.0f} MB: Lambda takes {UNZIPPED_MOST_BYTES / 1e6:.0f}")
+
+
+def _variables(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**config.get("environment_variables", {}), **config["stages"][stage].get("environment_variables", {})}
 
 
 def check_settings(stage: str, config: Mapping[str, Any]) -> None:
     """Raise PackageFailed, with the variable, for what every function of the stage would refuse at its start."""
-    variables = {**config.get("environment_variables", {}), **config["stages"][stage].get("environment_variables", {})}
+    variables = _variables(stage, config)
     endpoint = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"} if stage in _EMULATED else {}
     try:
         settings.load({**variables, **endpoint, "AWS_LAMBDA_FUNCTION_NAME": f"chronowatch-{stage}-api"})
@@ -100,7 +146,7 @@ def check_settings(stage: str, config: Mapping[str, Any]) -> None:
         raise PackageFailed(f"{CONFIG.name}: stage {stage} would not start: {problem}") from None
 
 
-def _copy_project(project: Path) -> None:
+def _copy_project(project: Path, target: Target) -> None:
     """The sources as shipped. Dependencies come as ``vendor``, so Chalice has nothing to fetch."""
     shutil.rmtree(project, ignore_errors=True)
     project.mkdir(parents=True)
@@ -110,7 +156,7 @@ def _copy_project(project: Path) -> None:
     for file in (ROOT / ".chalice").glob("*.json"):
         shutil.copy(file, project / ".chalice")
     (project / "requirements.txt").write_text("")
-    (project / "vendor").symlink_to(vendor.ensure())
+    (project / "vendor").symlink_to(vendor.ensure(target))
 
 
 def _not_shipped(folder: str, names: list[str]) -> set[str]:
@@ -131,14 +177,25 @@ def _run_chalice(project: Path, stage: str, chosen: Format, out: Path) -> None:
 
 def _normalise(source: Path, target: Path) -> None:
     """The same files in order, without times, modes or bytecode: equal contents give equal bytes."""
-    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
-        for name in sorted(set(given.namelist())):
-            if name.endswith((".pyc", "/")):
-                continue
+    with zipfile.ZipFile(source) as given:
+        names = (name for name in set(given.namelist()) if not name.endswith((".pyc", "/")))
+        _write_zip({name: given.read(name) for name in names}, target)
+
+
+def _write_layer(layer: Layer, target: Target, path: Path) -> Path:
+    folder = vendor.ensure(target, layer.lock, layer.without)
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    _write_zip({f"{FOLDER}/{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files}, path)
+    return path
+
+
+def _write_zip(contents: Mapping[str, bytes], path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+        for name in sorted(contents):
             entry = zipfile.ZipInfo(name, _FIRST_ZIP_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            made.writestr(entry, given.read(name))
+            made.writestr(entry, contents[name])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -148,15 +205,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--format", default="cloudformation", choices=sorted(FORMATS))
     parser.add_argument("--out", type=Path, help="a directory, emptied first (build/FORMAT/STAGE)")
     parser.add_argument("--tenant-tags", action="store_true", help="bind the API's role to the keys of its tag tenant")
+    parser.add_argument("--arch", choices=sorted(MACHINES), help=f"the functions' processor ({ARM64})")
+    parser.add_argument(
+        "--snapstart", action="store_true", help="start functions from snapshots of a published version"
+    )
     chosen = parser.parse_args(arguments)
     out = chosen.out or BUILD / chosen.format / chosen.stage
+    target = default_target(chosen.stage)
+    target = target._replace(architecture=chosen.arch or target.architecture)
     try:
-        made = package(chosen.stage, chosen.format, out, chosen.tenant_tags)
+        made = package(chosen.stage, chosen.format, out, chosen.tenant_tags, target, chosen.snapstart)
     except (PackageFailed, vendor.VendorFailed) as problem:
         print(f"scripts/package: {problem}", file=sys.stderr)
         return 1
-    content = made.zip.read_bytes()
-    print(f"{made.zip}: {len(content) / 1e6:.2f} MB, sha256 {hashlib.sha256(content).hexdigest()}")
+    print(f"for {made.target.runtime} on {made.target.architecture}")
+    for path in (made.zip, *made.layers):
+        content = path.read_bytes()
+        most = f" of at most {ZIP_MOST_BYTES / 1e6:.2f}" if path == made.zip else ""
+        print(f"{path}: {len(content) / 1e6:.2f} MB{most}, sha256 {hashlib.sha256(content).hexdigest()}")
     print(made.template)
     return 0
 

@@ -1,4 +1,6 @@
-"""``scripts/sbom``: what the Lambda zip is made of, as a CycloneDX document (ECMA-424), the same bytes every time.
+"""``scripts/sbom``: what the Lambda zip and its layers are made of, as a CycloneDX document (ECMA-424).
+
+The document is the same bytes every time.
 
 Names and releases are those of the lock, and so are the hashes. Licences and dependencies are what the packages say of
 themselves in the environment that the tests run in.
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chalicelib import VERSION
-from localdev.locks import DEVELOPMENT, ROOT, SHIPPED, LockFailed, locked
+from localdev.locks import DEVELOPMENT, LAYERED, ROOT, SHIPPED, LockFailed, locked
 
 Json = dict[str, Any]
 
@@ -35,6 +37,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "bsd 2-clause license": "BSD-2-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
     "mit license": "MIT",
     "dual license": "Apache-2.0 OR BSD-3-Clause",
     "python software foundation license": "PSF-2.0",
@@ -42,7 +45,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
 
 
 class Shipped(NamedTuple):
-    """A package of the zip. ``needs`` are the other packages of the zip that it depends on."""
+    """A package of the zip or of a layer. ``needs`` are the other packages that are shipped and that it depends on."""
 
     name: str
     release: str
@@ -56,9 +59,10 @@ class Shipped(NamedTuple):
 
 
 def shipped() -> list[Shipped]:
-    """All packages of the zip by name. Raises LockFailed, and PackageNotFoundError outside the environment."""
-    SHIPPED.check()
-    text, tested = SHIPPED.path.read_text(), DEVELOPMENT.path.read_text()
+    """All packages by name. Raises LockFailed, and PackageNotFoundError outside the environment."""
+    for lock in (SHIPPED, *LAYERED):
+        lock.check()
+    text, tested = "".join(lock.path.read_text() for lock in (SHIPPED, *LAYERED)), DEVELOPMENT.path.read_text()
     releases = locked(text) | {name: locked(tested)[name] for name in ADDED_BY_PACKAGER}
     hashes = _hashes(tested) | _hashes(text)
     found = []

@@ -21,6 +21,8 @@ EVENT_BUS_DEFAULT = "chronowatch"
 
 DELIVER_TIMEOUT_S = QUEUE_HIDES_S
 VISIBILITY_S = DELIVER_TIMEOUT_S  # a queue must hide a message at least as long as the function that handles it may run
+WORKFLOW_TIMEOUT_S = 300
+STEP_VISIBILITY_S = WORKFLOW_TIMEOUT_S
 DAYS_4_S = 4 * 86_400
 DAYS_14_S = 14 * 86_400
 
@@ -117,7 +119,7 @@ def state(stage: str, event_bus: str = EVENT_BUS_DEFAULT) -> State:
     """The resources of ``stage``; all names but the bus's begin with ``chronowatch-{stage}-``."""
     return State(
         stage=stage,
-        tables=(_schedules(stage), _executions(stage), _registry(stage)),
+        tables=(_schedules(stage), _executions(stage), _registry(stage), _workflows(stage)),
         queues=_queues(stage),
         event_bus=event_bus,
         rules=(Rule("minute", resource_name(stage, "minute"), "rate(1 minute)", ("sweep", "reconcile")),),
@@ -163,9 +165,28 @@ def _registry(stage: str) -> Table:
     return Table(logical="registry", name=name, hash_key=PK, range_key=SK, stream=NEW_IMAGE)
 
 
+def _workflows(stage: str) -> Table:
+    return Table(
+        logical="workflows",
+        name=resource_name(stage, "workflows"),
+        hash_key=PK,
+        range_key=SK,
+        indexes=(
+            Index(
+                "runs",
+                KeyPart("list_pk"),
+                KeyPart("list_sk"),
+                include=("doc",),
+            ),
+            Index("wake", KeyPart("wake_in"), KeyPart("wake_ms", NUMBER)),
+        ),
+    )
+
+
 def _queues(stage: str) -> tuple[Queue, ...]:
-    """``work`` holds firings back until their instants. ``poison`` takes its messages that no worker could handle,
-    ``dead`` the CloudEvents of firings that are out of attempts. An operator watches both."""
+    """``work`` holds firings back until their instants, ``steps`` hints for runs of workflows. ``poison`` takes the
+    messages that no worker could handle, ``dead`` the CloudEvents of firings that are out of attempts. An operator
+    watches both."""
     return (
         Queue("dead", resource_name(stage, "dead"), visibility_s=30, retention_s=DAYS_14_S),
         Queue("poison", resource_name(stage, "poison"), visibility_s=30, retention_s=DAYS_14_S),
@@ -173,6 +194,14 @@ def _queues(stage: str) -> tuple[Queue, ...]:
             "work",
             resource_name(stage, "work"),
             visibility_s=VISIBILITY_S,
+            retention_s=DAYS_4_S,
+            dead_letter="poison",
+            max_receive_count=10,
+        ),
+        Queue(
+            "steps",
+            resource_name(stage, "steps"),
+            visibility_s=STEP_VISIBILITY_S,
             retention_s=DAYS_4_S,
             dead_letter="poison",
             max_receive_count=10,

@@ -1,7 +1,7 @@
 """Terraform: Chalice's ``chalice.tf.json`` made to work with present releases, and the rest of the deployment.
 
 Chalice writes for Terraform before 1.4 and the AWS provider before 5. What changed since: the null provider's data
-source is gone, and an API's stage is a resource of its own.
+source is gone, and an API's stage is a resource of its own. What holds state is in ``infra.terraform_state``.
 """
 
 from __future__ import annotations
@@ -9,34 +9,58 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
+from infra import terraform_state
+from infra.build import Build
+from infra.choices import (
+    ACCESS_LOGS,
+    CONCURRENCY,
+    NUMBERS,
+    POLLERS,
+    POLLERS_LEAST,
+    SECRET_LENGTH_MIN,
+    SWITCHES,
+    TEXTS,
+)
 from infra.cloudformation import (
     API_HANDLER,
     FEED_BATCH_WINDOW_S,
     FEED_RETRIES,
     FEED_STREAMS,
     FEED_TUMBLING_S,
-    LOG_RETENTION_DAYS,
+    access_log_format,
     gateway_responses,
     open_paths,
 )
-from infra.state import Queue, State, Table
+from infra.functions import ALIAS
+from infra.layers import Layer
+from infra.terraform_state import log_group
 
 Json = dict[str, Any]
 
+REQUIRED_VERSION: Final = ">= 1.5"
 SECRET_VARIABLE = "page_token_secret"  # noqa: S105 - the name of a variable, not a secret
 DOMAIN_VARIABLE = "domain_name"
 CERTIFICATE_VARIABLE = "domain_certificate_arn"
 TRUSTSTORE_VARIABLE = "truststore_uri"
 _SWAGGER = "chalice_api_swagger"
+# Functions by their names here; layers are given by the names of CloudFormation's template.
+_FUNCTIONS: Final = {
+    "api_handler": "APIHandler",
+    "deliver": "Deliver",
+    "sweep": "Sweep",
+    "reconcile": "Reconcile",
+    "feed": "Feed",
+    "declare": "Declare",
+}
 
 
-def complete(document: Json, state: State) -> Json:
+def complete(document: Json, build: Build) -> Json:
     """Chalice's document with everything else in it; the argument is left as it is."""
     whole = copy.deepcopy(document)
     whole["terraform"] = {
-        "required_version": ">= 1.4",
+        "required_version": REQUIRED_VERSION,
         "required_providers": {"aws": {"source": "hashicorp/aws", "version": ">= 5.0, < 7.0"}},
     }
     whole["data"].pop("null_data_source", None)
@@ -44,83 +68,137 @@ def complete(document: Json, state: State) -> Json:
         SECRET_VARIABLE: {
             "type": "string",
             "sensitive": True,
-            "description": "Signs page tokens: at least 32 random characters, kept from release to release",
+            "description": f"Signs page tokens: {SECRET_LENGTH_MIN} random characters or more, kept between releases",
             "validation": {
-                "condition": f"${{length(var.{SECRET_VARIABLE}) >= 32}}",
-                "error_message": "at least 32 characters",
+                "condition": f"${{length(var.{SECRET_VARIABLE}) >= {SECRET_LENGTH_MIN}}}",
+                "error_message": f"must have at least {SECRET_LENGTH_MIN} characters",
             },
         },
         **_domain_variables(),
+        **_choices(),
     }
     resources: Json = whole["resource"]
-    resources["aws_dynamodb_table"] = {table.logical: _table(table) for table in state.tables}
-    resources["aws_sqs_queue"] = {queue.logical: _queue(queue) for queue in state.queues}
-    resources["aws_cloudwatch_event_bus"] = {"bus": {"name": state.event_bus}}
-    _functions(resources, state)
+    resources.update(terraform_state.resources(build.state))
+    _functions(resources, build)
     _event_sources(resources["aws_lambda_event_source_mapping"])
-    _gateway(whole)
+    _gateway(whole, build)
+    _check_pollers(resources)
+    if build.snapstart:
+        _call_snapshots(whole)
     return whole
 
 
-def _table(table: Table) -> Json:
-    answer: Json = {
-        "name": table.name,
-        "billing_mode": "PAY_PER_REQUEST",
-        "hash_key": table.hash_key.name,
-        "range_key": table.range_key.name,
-        "attribute": [{"name": key.name, "type": key.type} for key in table.key_parts],
-        "ttl": {"attribute_name": table.ttl_attribute, "enabled": True},
-        "point_in_time_recovery": {"enabled": True},
-        "lifecycle": {"prevent_destroy": True},
+def _choices() -> Json:
+    def validation(variable: str, condition: str, wrong: str) -> Json:
+        return {"condition": f"${{{condition}}}".replace("VALUE", f"var.{variable}"), "error_message": wrong}
+
+    found: Json = {}
+    for switch in SWITCHES:
+        found[switch.variable] = {"type": "bool", "default": switch.default, "description": switch.description}
+    for number in NUMBERS:
+        bounds = f"{number.least} to {number.most}"
+        condition = f"VALUE == 0 || (VALUE >= {number.least} && VALUE <= {number.most} && floor(VALUE) == VALUE)"
+        found[number.variable] = {
+            "type": "number",
+            "default": number.default,
+            "description": f"{number.description}: 0, or {bounds}",
+            "validation": validation(number.variable, condition, f"must be 0, or a whole number from {bounds}"),
+        }
+    for text in TEXTS:
+        condition = f'VALUE == "" || can(regex("{text.pattern}", VALUE))'
+        found[text.variable] = {
+            "type": "string",
+            "default": "",
+            "description": f"{text.description}; empty: none",
+            "validation": validation(text.variable, condition, f"must be empty, or match {text.pattern}"),
+        }
+    return found
+
+
+def _check_pollers(resources: Json) -> None:
+    """Lambda refuses both, long after everything else was made: the plan says so."""
+    concurrency, least, most = (f"var.{each.variable}" for each in (CONCURRENCY, POLLERS_LEAST, POLLERS))
+    exclusive = {
+        "condition": f"${{{concurrency} == 0 || {most} == 0}}",
+        "error_message": f"{CONCURRENCY.variable} and {POLLERS.variable} exclude each other",
     }
-    if table.indexes:
-        answer["global_secondary_index"] = [
-            {
-                "name": index.name,
-                "hash_key": index.hash_key.name,
-                "range_key": index.range_key.name,
-                "projection_type": index.projection,
-                **({"non_key_attributes": list(index.include)} if index.include else {}),
-            }
-            for index in table.indexes
-        ]
-    if table.stream:
-        answer |= {"stream_enabled": True, "stream_view_type": table.stream}
-    return answer
-
-
-def _queue(queue: Queue) -> Json:
-    answer: Json = {
-        "name": queue.name,
-        "visibility_timeout_seconds": queue.visibility_s,
-        "message_retention_seconds": queue.retention_s,
-        "sqs_managed_sse_enabled": True,
+    whole = {
+        "condition": f"${{({least} == 0) == ({most} == 0)}}",
+        "error_message": f"{POLLERS_LEAST.variable} and {POLLERS.variable} are given together",
     }
-    if queue.dead_letter is not None:
-        arn = f"${{aws_sqs_queue.{queue.dead_letter}.arn}}"
-        redrive = f'${{jsonencode({{deadLetterTargetArn = "{arn}", maxReceiveCount = {queue.max_receive_count}}})}}'
-        answer["redrive_policy"] = redrive
-    return answer
+    checks = resources.setdefault("terraform_data", {})
+    checks["pollers_are_whole"] = {"lifecycle": {"precondition": [exclusive, whole]}}
 
 
-def _functions(resources: Json, state: State) -> None:
+def _functions(resources: Json, build: Build) -> None:
     groups = {}
+    resources["aws_lambda_function"]["api_handler"]["function_name"] = f"chronowatch-{build.stage}-api"
     for name, function in resources["aws_lambda_function"].items():
-        groups[name] = {"name": f"/aws/lambda/{function['function_name']}", "retention_in_days": LOG_RETENTION_DAYS}
+        groups[name] = log_group(f"/aws/lambda/{function['function_name']}")
+        # A function that is still at work would make its group anew: groups go after functions.
+        function["depends_on"] = [f"aws_cloudwatch_log_group.{name}"]
+        function["runtime"] = build.target.runtime
+        function["architectures"] = [build.target.architecture]
+        layers = build.layers_of(_FUNCTIONS[name])
+        if layers:
+            function["layers"] = [f"${{aws_lambda_layer_version.{layer.name}.arn}}" for layer in layers]
+        if build.snapstart:
+            function |= {"publish": True, "snap_start": {"apply_on": "PublishedVersions"}}
+    resources["aws_lambda_layer_version"] = {layer.name: _layer(layer, build) for layer in build.layers()}
     resources["aws_cloudwatch_log_group"] = groups
     api = resources["aws_lambda_function"]["api_handler"]
     api["handler"] = API_HANDLER
     api["environment"]["variables"]["CHRONO_PAGE_TOKEN_SECRET"] = f"${{var.{SECRET_VARIABLE}}}"
     for rule in resources["aws_cloudwatch_event_rule"].values():
-        rule["name"] = f"chronowatch-{state.stage}-{rule['name']}"  # Chalice's name is the same in every stage
+        rule["name"] = f"chronowatch-{build.stage}-{rule['name']}"  # Chalice's name is the same in every stage
         rule.pop("description", None)
+
+
+def _layer(layer: Layer, build: Build) -> Json:
+    path = f"${{path.module}}/{layer.zip_name}"
+    return {
+        "layer_name": f"chronowatch-{build.stage}-{layer.name}",
+        "filename": path,
+        "source_code_hash": f'${{filebase64sha256("{path}")}}',
+        "compatible_runtimes": [build.target.runtime],
+        "compatible_architectures": [build.target.architecture],
+    }
+
+
+def _call_snapshots(whole: Json) -> None:
+    """Only published versions have snapshots, so everything calls the alias in place of the function."""
+    resources: Json = whole["resource"]
+    resources["aws_lambda_alias"] = {
+        name: {
+            "name": ALIAS,
+            "function_name": f"${{aws_lambda_function.{name}.function_name}}",
+            "function_version": f"${{aws_lambda_function.{name}.version}}",
+        }
+        for name in resources["aws_lambda_function"]
+    }
+    for kind in ("aws_lambda_event_source_mapping", "aws_cloudwatch_event_target"):
+        text = json.dumps(resources[kind])
+        for name in resources["aws_lambda_function"]:
+            text = text.replace(f"${{aws_lambda_function.{name}.arn}}", f"${{aws_lambda_alias.{name}.arn}}")
+        resources[kind] = json.loads(text)
+    for permission in resources["aws_lambda_permission"].values():
+        permission["qualifier"] = ALIAS
+        permission["function_name"] = permission["function_name"].replace(".arn}", ".function_name}")
+        name = permission["function_name"].split(".")[1]
+        permission["depends_on"] = [f"aws_lambda_alias.{name}"]
+    swagger = whole["locals"][_SWAGGER]
+    for attribute in ("aws_lambda_function.api_handler.invoke_arn", "aws_lambda_function.api_handler.arn"):
+        swagger = swagger.replace(attribute, attribute.replace("_function", "_alias"))
+    whole["locals"][_SWAGGER] = swagger
 
 
 def _event_sources(mappings: Json) -> None:
     for name, mapping in list(mappings.items()):
-        if "deliver" in mapping["function_name"]:
-            mapping["event_source_arn"] = "${aws_sqs_queue.work.arn}"
+        queue = next((q for f, q in (("deliver", "work"), ("workflow", "steps")) if f in mapping["function_name"]), "")
+        if queue:
+            mapping["event_source_arn"] = f"${{aws_sqs_queue.{queue}.arn}}"
             mapping["function_response_types"] = ["ReportBatchItemFailures"]
+            mapping["dynamic"] = _pollers()
             continue
         for logical, filters in FEED_STREAMS.items():
             one = copy.deepcopy(mapping)
@@ -132,6 +210,23 @@ def _event_sources(mappings: Json) -> None:
             if filters:
                 one["filter_criteria"] = {"filter": [{"pattern": json.dumps(f)} for f in filters]}
             mappings[name if logical == "executions" else f"{name}_{logical}"] = one
+
+
+def _pollers() -> Json:
+    """Lambda's own pollers, of which a most can be set, or provisioned ones."""
+
+    def when(variable: str) -> str:
+        return f"${{var.{variable} == 0 ? [] : [var.{variable}]}}"
+
+    concurrency = {"maximum_concurrency": "${scaling_config.value}"}
+    pollers = {
+        "minimum_pollers": f"${{var.{POLLERS_LEAST.variable}}}",
+        "maximum_pollers": "${provisioned_poller_config.value}",
+    }
+    return {
+        "scaling_config": {"for_each": when(CONCURRENCY.variable), "content": concurrency},
+        "provisioned_poller_config": {"for_each": when(POLLERS.variable), "content": pollers},
+    }
 
 
 def _domain_variables() -> Json:
@@ -195,7 +290,7 @@ def _domain() -> Json:
     }
 
 
-def _gateway(whole: Json) -> None:
+def _gateway(whole: Json, build: Build) -> None:
     """The stage as a resource, and a deployment that is made anew when the API changes."""
     swagger = json.loads(whole["locals"][_SWAGGER])
     open_paths(swagger)
@@ -213,9 +308,23 @@ def _gateway(whole: Json) -> None:
             "stage_name": stage_name,
             "rest_api_id": "${aws_api_gateway_rest_api.rest_api.id}",
             "deployment_id": "${aws_api_gateway_deployment.rest_api.id}",
+            "dynamic": {
+                "access_log_settings": {
+                    "for_each": "${aws_cloudwatch_log_group.access}",
+                    "content": {
+                        "destination_arn": "${access_log_settings.value.arn}",
+                        "format": access_log_format(),
+                    },
+                }
+            },
         }
     }
+    group = log_group(f"/aws/apigateway/chronowatch-{build.stage}")
+    resources["aws_cloudwatch_log_group"]["access"] = {"count": f"${{var.{ACCESS_LOGS.variable} ? 1 : 0}}", **group}
     rest_api = resources["aws_api_gateway_rest_api"]["rest_api"]
     rest_api["disable_execute_api_endpoint"] = f'${{var.{TRUSTSTORE_VARIABLE} != ""}}'
-    resources.update(_domain())
+    domain = _domain()
+    resources.setdefault("terraform_data", {}).update(domain.pop("terraform_data"))
+    resources.update(domain)
+    whole["output"]["DeclareFunction"] = {"value": "${aws_lambda_function.declare.function_name}"}
     whole["output"]["EndpointURL"] = {"value": "${aws_api_gateway_stage.rest_api.invoke_url}"}

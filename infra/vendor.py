@@ -1,56 +1,140 @@
 """What the Lambda functions need besides the standard library: wheels for Lambda's platform, unpacked and slimmed.
 
-Chalice would fetch them anew at every change of the code. Here they are fetched once per lock file, by hash, whatever
-machine this is. botocore comes with the descriptions of the services in use only. That is 4 MB in the place of 20,
-which saves time at every cold start.
+Chalice would fetch them anew at every change of the code, and for the Python that packages. Here they are fetched once
+per lock file and target, by hash. What runs this file does not matter. botocore comes with the descriptions of the
+services in use only. That is 4 MB in the place of 20, which saves time at every cold start.
 """
 
 from __future__ import annotations
 
 import hashlib
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
+from typing import Final, NamedTuple
 
-from localdev.locks import SHIPPED, LockFailed
+from packaging.markers import Marker
+
+from infra import native
+from localdev.locks import LAMBDA_PYTHON, SHIPPED, Lock, LockFailed
 
 ROOT = Path(__file__).resolve().parent.parent
-VENDOR = ROOT / "build" / "vendor"
-PLATFORM = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--python-version", "3.11")
+BUILD = ROOT / "build" / "vendor"
+ARM64, X86_64 = "arm64", "x86_64"
+# As Lambda calls a processor, wheels do, and ELF files do.
+MACHINES: Final = {ARM64: ("aarch64", native.AARCH64), X86_64: ("x86_64", native.X86_64)}
+# Amazon Linux 2023, on which Python 3.12 and later run, has glibc 2.34. Newest first, as pip prefers the first.
+PLATFORMS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux2014")
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")  # most licences ask that their text comes along
 SERVICES = frozenset(
     {"dynamodb", "events", "kms", "lambda", "s3", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
 )
+_LOCKED = re.compile(r"^(?P<pin>(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==\S+)(?: ; (?P<marker>[^\\]+?))? \\$")
 
 
 class VendorFailed(Exception):
     """Raised when the wheels cannot be had; the message is what pip said last."""
 
 
-def ensure() -> Path:
-    """The directory of the unpacked wheels, made when the lock (or this file) changed. Raises VendorFailed."""
+class Target(NamedTuple):
+    """What the functions run on: a Python release and a processor, as Lambda calls it."""
+
+    python: str = LAMBDA_PYTHON
+    architecture: str = ARM64
+
+    @property
+    def runtime(self) -> str:
+        """The property ``Runtime`` of a function."""
+        return f"python{self.python}"
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """What the markers of requirements are judged by: Lambda's environment, and not that of who packages."""
+        return {
+            "implementation_name": "cpython",
+            "os_name": "posix",
+            "platform_machine": MACHINES[self.architecture][0],
+            "platform_python_implementation": "CPython",
+            "platform_system": "Linux",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+            "extra": "",
+        }
+
+
+def this_machine(python: str) -> Target:
+    """The target that runs here, for emulators. Raises VendorFailed on a processor that Lambda does not have."""
+    for architecture, (machine, _) in MACHINES.items():
+        if platform.machine() in (architecture, machine):
+            return Target(python, architecture)
+    raise VendorFailed(f"Lambda does not run on this machine's processor ({platform.machine()})")
+
+
+def ensure(target: Target, lock: Lock = SHIPPED, without: Collection[str] = ()) -> Path:
+    """The directory of the unpacked wheels of ``lock``, but those ``without``. They are made when the lock (or this
+    file) changed. Raises VendorFailed."""
     try:
-        SHIPPED.check()
+        lock.check()
     except LockFailed as problem:
         raise VendorFailed(str(problem)) from None
-    wanted = hashlib.sha256(SHIPPED.path.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    stamp = VENDOR.with_suffix(".sha256")
-    if stamp.exists() and stamp.read_text() == wanted and VENDOR.is_dir():
-        return VENDOR
+    folder = BUILD / f"{lock.name.removesuffix('.lock')}-{target.runtime}-{target.architecture}"
+    made_of = [lock.path.read_bytes(), Path(__file__).read_bytes(), repr(sorted(without)).encode()]
+    wanted = hashlib.sha256(b"\0".join(made_of)).hexdigest()
+    stamp = folder.with_name(f"{folder.name}.sha256")
+    if stamp.exists() and stamp.read_text() == wanted and folder.is_dir():
+        return folder
+    BUILD.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
-    shutil.rmtree(VENDOR, ignore_errors=True)
-    VENDOR.mkdir(parents=True)
-    _install(VENDOR)
-    _slim(VENDOR)
+    # In a directory of its own until it is whole: another process may want the same at the same time.
+    with tempfile.TemporaryDirectory(dir=BUILD) as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        _install(made, target, requirements(lock.path.read_text(), target, without))
+        _slim(made)
+        if problems := native.problems(made, target.python, MACHINES[target.architecture][1]):
+            raise VendorFailed(f"{lock.name} for {target.runtime} on {target.architecture}: {'; '.join(problems[:3])}")
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
     stamp.write_text(wanted)
-    return VENDOR
+    return folder
 
 
-def _install(target: Path) -> None:
-    options = ["--quiet", "--no-input", "--no-compile", "--only-binary", ":all:", *PLATFORM, "--target", str(target)]
-    command = [sys.executable, "-m", "pip", "install", *options, "--require-hashes", "-r", str(SHIPPED.path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+def requirements(text: str, target: Target, without: Collection[str] = ()) -> str:
+    """The entries of a lock that are for ``target``, as pip reads them. Their markers were judged here, since pip
+    judges them by the Python that it runs on."""
+    kept: list[str] = []
+    keeps = False
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        if not line.startswith(" "):
+            found = _LOCKED.match(line)
+            if found is None:
+                raise VendorFailed(f"a line of the lock cannot be read: {line[:80]}")
+            marker = found["marker"]
+            keeps = found["name"] not in without and (not marker or Marker(marker).evaluate(dict(target.markers)))
+            line = f"{found['pin']} \\"
+        if keeps:
+            kept.append(line)
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _install(folder: Path, target: Target, wanted: str) -> None:
+    machine = MACHINES[target.architecture][0]
+    platforms = [word for each in PLATFORMS for word in ("--platform", f"{each}_{machine}")]
+    options = ["--quiet", "--no-input", "--no-compile", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    options += [*platforms, "--implementation", "cp", "--python-version", target.python, "--target", str(folder)]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as asked:
+        asked.write(wanted)
+        asked.flush()
+        command = [sys.executable, "-m", "pip", "install", *options, "-r", asked.name]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ran.returncode != 0:
         lines = [line for line in ran.stderr.splitlines() if "ERROR" in line] or ran.stderr.splitlines()
         raise VendorFailed(" / ".join(lines[-2:]) or "pip failed")
@@ -58,14 +142,13 @@ def _install(target: Path) -> None:
 
 def _slim(target: Path) -> None:
     shutil.rmtree(target / "bin", ignore_errors=True)
-    for described in (target / "botocore" / "data").iterdir():
-        if described.is_dir() and described.name not in SERVICES:
+    for described in target.glob("botocore/data/*/"):
+        if described.name not in SERVICES:
             shutil.rmtree(described)
-    for examples in (target / "botocore" / "data").rglob("examples-1.json*"):
+    for examples in target.glob("botocore/data/**/examples-1.json*"):
         examples.unlink()
-    shutil.rmtree(target / "boto3" / "data", ignore_errors=True)
-    shutil.rmtree(target / "boto3" / "examples", ignore_errors=True)
-    shutil.rmtree(target / "icalendar" / "tests", ignore_errors=True)
+    for unused in ("boto3/data", "boto3/examples", "icalendar/tests"):
+        shutil.rmtree(target / unused, ignore_errors=True)
     for compiler in ("cffi", "pycparser"):  # cryptography is compiled already, and needs _cffi_backend only
         shutil.rmtree(target / compiler, ignore_errors=True)
     for leftover in target.glob("*.dist-info/*"):
@@ -75,7 +158,12 @@ def _slim(target: Path) -> None:
 
 
 if __name__ == "__main__":  # fetch them now, so that packaging needs no network later
+    from infra.layers import LAYERS
+    from localdev.interpreters import lambda_python
+
     try:
-        ensure()
+        for wanted in {Target(), this_machine(lambda_python())}:
+            for lock in (SHIPPED, *(layer.lock for layer in LAYERS)):
+                ensure(wanted, lock)
     except VendorFailed as problem:
         sys.exit(f"infra.vendor: {problem}")

@@ -10,8 +10,11 @@ from typing import Any
 
 from chalicelib.adapters.aws.clients import Clients
 from chalicelib.settings import LOCAL_PAGE_TOKEN_SECRET, VARIABLES
-from infra.cloudformation import API, SECRET_PARAMETER, WORKERS
-from infra.package import package
+from infra.choices import DELETION_PROTECTION
+from infra.cloudformation import SECRET_PARAMETER
+from infra.functions import API, WORKERS
+from infra.package import Package, package
+from localdev.interpreters import LAMBDA
 from localdev.invocations import scheduled_event
 
 STAGE = "deployed"
@@ -33,11 +36,13 @@ def deploy(clients: Clients, data_dir: Path, env: Mapping[str, str], say: Callab
     """Package, upload, create or update the stack; the path under which its API answers. The functions get what
     ``env`` chooses. Raises DeployFailed."""
     made = package(STAGE, "cloudformation", data_dir / "package")
-    say(f"packaged: {made.zip} ({made.zip.stat().st_size / 1e6:.1f} MB)")
+    say(f"packaged for {made.target.runtime}: {made.zip} ({made.zip.stat().st_size / 1e6:.1f} MB)")
+    if made.target.python != LAMBDA:
+        say(f"(on AWS it is python{LAMBDA}, which is not installed here)")
     template = json.loads(made.template.read_text())
     _spell_out_any_method(template)
     _choose(template, env)
-    _upload(clients.get("s3"), made.zip, template)
+    _upload(clients.get("s3"), made, template)
     url = f"{clients.get('s3').meta.endpoint_url}/{BUCKET}/{TEMPLATE_KEY}"
     outputs = _stack(clients.get("cloudformation"), url, env.get(PAGE_TOKENS) or LOCAL_PAGE_TOKEN_SECRET)
     api = template["Resources"]["RestAPI"]["Properties"]["StageName"]
@@ -79,15 +84,16 @@ def _sweep_once(functions: Any) -> None:
         raise DeployFailed(f"the first sweep failed: {answer['Payload'].read().decode()[:500]}")
 
 
-def _upload(s3: Any, archive: Path, template: dict[str, Any]) -> None:
-    """What ``aws cloudformation package`` and ``deploy --s3-bucket`` do. The zip goes into a bucket, its address into
-    the template, and the template, too long for a request, into the bucket as well."""
-    content = archive.read_bytes()
+def _upload(s3: Any, made: Package, template: dict[str, Any]) -> None:
+    """What ``aws cloudformation package`` and ``deploy --s3-bucket`` do. The zips go into a bucket, their addresses
+    into the template, and the template, too long for a request, into the bucket as well."""
     s3.create_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key=archive.name, Body=content)
+    for path in (made.zip, *made.layers):
+        s3.put_object(Bucket=BUCKET, Key=path.name, Body=path.read_bytes())
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{archive.name}"
+        for name in ("CodeUri", "ContentUri"):
+            if name in resource.get("Properties", {}):
+                resource["Properties"][name] = f"s3://{BUCKET}/{Path(resource['Properties'][name]).name}"
     s3.put_object(Bucket=BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template).encode())
 
 
@@ -96,7 +102,10 @@ def _stack(cloudformation: Any, template_url: str, page_token_secret: str) -> di
     arguments = {
         "StackName": STACK,
         "TemplateURL": template_url,
-        "Parameters": [{"ParameterKey": SECRET_PARAMETER, "ParameterValue": page_token_secret}],
+        "Parameters": [
+            {"ParameterKey": SECRET_PARAMETER, "ParameterValue": page_token_secret},
+            {"ParameterKey": DELETION_PROTECTION.parameter, "ParameterValue": "false"},
+        ],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
     if _status(cloudformation) is None:

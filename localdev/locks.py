@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
+LAMBDA_PYTHON = "3.13"  # what the functions run on: infra/vendor.py has wheels of it
 # The packager adds the half of Chalice that runs. croniter is a peer in tests; uvicorn and websockets serve off AWS.
-NOT_SHIPPED = ("chalice", "croniter", "uvicorn", "websockets")
+# What only some functions need travels in layers (infra/layers.py).
+NOT_SHIPPED = ("chalice", "croniter", "uvicorn", "websockets", "-r requirements-crypto.txt")
 ARCHITECTURES = ("x86_64", "aarch64")
 _HEAD = "# Made by scripts/lock from "
 
@@ -58,15 +60,28 @@ class Lock(NamedTuple):
             raise LockFailed(f"{self.name} is not of the present {' and '.join(self.sources)}: run scripts/lock")
 
 
-DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", "requirements.txt", "requirements-rego.txt"))
-RUNTIME = Lock("requirements.lock", ("requirements.txt",), within=DEVELOPMENT.name)
-# What goes into the Lambda zip.
+_DEVELOPED_WITH = (
+    "requirements.txt",
+    "requirements-crypto.txt",
+    "requirements-grpc.txt",
+    "requirements-rego.txt",
+    "requirements-workflows.txt",
+)
+DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", *_DEVELOPED_WITH))
+RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.txt"), within=DEVELOPMENT.name)
+# What goes into the Lambda zip, and into layers beside it.
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
+CRYPTO = Lock("requirements-crypto.lock", ("requirements-crypto.txt",), within=DEVELOPMENT.name)
+LAYERED = (CRYPTO,)
+# What the gRPC server needs beside RUNTIME.
+GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
+# What only the functions of workflows need.
+WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, WORKFLOWS, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:
@@ -80,8 +95,9 @@ def make(uv: Sequence[str], upgrade: bool) -> None:
     """Make all locks; what a lock names already stays, unless it must move or ``upgrade``. Raises LockFailed."""
     for lock in LOCKS:
         _compile(uv, lock, upgrade)
-    for architecture in ARCHITECTURES:
-        _try_install(uv, architecture)
+    for lock in (SHIPPED, *LAYERED):
+        for architecture in ARCHITECTURES:
+            _try_install(uv, lock, architecture)
 
 
 def _compile(uv: Sequence[str], lock: Lock, upgrade: bool) -> None:
@@ -97,22 +113,13 @@ def _compile(uv: Sequence[str], lock: Lock, upgrade: bool) -> None:
         lock.path.write_text(f"{lock.head()}\n{made.read_text()}")
 
 
-def _try_install(uv: Sequence[str], architecture: str) -> None:
-    """Prove that every package of the zip has a wheel for this architecture that the lock lists."""
+def _try_install(uv: Sequence[str], lock: Lock, architecture: str) -> None:
+    """Prove that every package has a wheel for Lambda on this architecture that the lock lists."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--python-platform", f"{architecture}-manylinux2014", "--python-version", PYTHON, "--target", folder]
-        command = [
-            *uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--dry-run",
-            "--require-hashes",
-            "--only-binary",
-            ":all:",
-            *options,
-        ]
-        _run([*command, "-r", str(SHIPPED.path)], f"{SHIPPED.name} for {architecture}")
+        platform = ["--python-platform", f"{architecture}-manylinux_2_34", "--python-version", LAMBDA_PYTHON]
+        options = [*platform, "--target", folder, "--dry-run", "--require-hashes", "--only-binary", ":all:"]
+        command = [*uv, "pip", "install", "--quiet", *options, "-r", str(lock.path)]
+        _run(command, f"{lock.name} for {architecture}")
 
 
 def _run(command: list[str], what: str) -> None:

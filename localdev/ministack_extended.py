@@ -3,6 +3,7 @@
 - Stream records of PartiQL writes, which is how executions are written.
 - Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
 - A server whose parser of HTTP is not in Python: each call takes two thirds of the time.
+- Functions run by the Python that they are for, and APIs made of definitions: ``ministack_lambdas``, ``_gateway``.
 - What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
 
 Runs in the emulator's own environment, by path: it imports nothing else of ours. Should another release of the
@@ -349,7 +350,8 @@ def main() -> None:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     import hypercorn.asyncio
     from ministack.app import main as start
-    from ministack.services import dynamodb, sqs
+    from ministack.core import lambda_runtime
+    from ministack.services import apigateway_v1, dynamodb, sqs
 
     hypercorn.asyncio.serve = _serve
     spare = _beside("ministack_statements")
@@ -359,6 +361,9 @@ def main() -> None:
         _add(add, dynamodb)
     for add in (spare.look_once, spare.wake_when_sent):
         _add(add, sqs)
+    find = _beside("interpreters").find
+    _add(partial(_beside("ministack_lambdas").run_by_runtime, find=find), lambda_runtime)
+    _add(_beside("ministack_gateway").take_definitions, apigateway_v1)
     start()
 
 
@@ -376,7 +381,7 @@ def _add(add: Callable[[Any], None], service: Any) -> None:
     try:
         add(service)
     except AttributeError:
-        log.exception("this release of the emulator is not known: %s could not be done", add.__name__)
+        log.exception("this release of the emulator is not known: %s could not be done", add)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ class SqsSource:
         visibility_s: int,
         region: str,
         stopping: threading.Event,
+        name: str = "deliver",
     ) -> None:
+        self._name = name
         self._sqs = sqs
         self._queue_url = queue_url
         self._queue_arn = queue_arn
@@ -161,7 +163,7 @@ class SqsSource:
         try:
             answer = self._handler(
                 {"Records": [self._record(message) for message in invocation.messages]},
-                LocalContext("deliver", self._timeout_s),
+                LocalContext(self._name, self._timeout_s),
             )
             failed = {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}
             self._delete([message for message in invocation.messages if message["MessageId"] not in failed])

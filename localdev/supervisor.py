@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DEPLOYED = "--deployed"
 UNTIL_EOF = "--until-eof"
+GRPC = "grpc"
+GRPC_PORT = "CHRONO_GRPC_PORT"
 STOP_S = 9.5  # a stop as a whole takes less than ten seconds
 SAVING_S = 3.5  # of which an emulator of our own may need so much
 AFTER_DRAIN_S = 1.0  # what a worker does when its deliveries are over
@@ -98,6 +100,7 @@ class Supervisor:
             self._start()
             self._greet_admin()
             self._greet()
+            self._serve_grpc()
             self._watch()
         except (CannotStart, EmulatorFailed) as problem:
             if not self._stopping.is_set():
@@ -118,7 +121,7 @@ class Supervisor:
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
         (self._data / "run" / READY).unlink(missing_ok=True)
-        for name in ("server", "worker"):
+        for name in ("server", "worker", GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
@@ -229,6 +232,22 @@ class Supervisor:
         )
         say(f"  curl -s {base}/api/v1/executions{authorization}")
         say("Ctrl-C stops it.")
+
+    def _serve_grpc(self) -> None:
+        """Last, so that what it loads delays no other process. A port that was not asked for gives way to its owner."""
+        host, port = self._chosen.http_host, self._chosen.grpc_port
+        if port is None or self._deployed or self._stopping.is_set():
+            return
+        if not is_free(host, port):
+            if os.environ.get(GRPC_PORT):
+                raise CannotStart(f"{GRPC_PORT}: port {port} is in use; set another, or off")
+            say(f"gRPC is off: port {port} is in use; set {GRPC_PORT} to another")
+            return
+        child = self._child(GRPC)
+        self._children.append(child)
+        child.start(self._env)
+        child.go()
+        say(f"gRPC is served on {_url_host(host)}:{port}")
 
     def _is_ready(self, base: str, key: str | None) -> bool:
         """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""

@@ -13,6 +13,7 @@ from typing import Any
 from localdev.processes import run_child
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
+STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
 DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the variable of this name says otherwise
 
 _log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.engine import pipeline
     from chalicelib.engine.shards import SWEEP
-    from chalicelib.functions import deliver, feed
-    from chalicelib.functions.reconcile import audit_minute
+    from chalicelib.functions import deliver, feed, workflow
+    from chalicelib.functions.reconcile import audit_minute, workflow_minute
     from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
     from infra import state
@@ -53,6 +54,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         def each_minute(s: Services) -> None:
             sweep.prepare(s)
             audit_minute(s)
+            workflow_minute(s)
 
         rules = ShardRules(bootstrap.services, works, each_minute, stopping)
         rules.start()
@@ -86,11 +88,25 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
             stopping=stopping,
         )
         source.start()
+        steps = resources.queue("steps")
+        step_source = SqsSource(
+            sqs,
+            sqs.get_queue_url(QueueName=steps.name)["QueueUrl"],
+            f"arn:aws:sqs:{chosen.region}:000000000000:{steps.name}",
+            workflow.handle,
+            timeout_s=state.WORKFLOW_TIMEOUT_S,
+            visibility_s=STEP_VISIBILITY_S,
+            region=chosen.region,
+            stopping=stopping,
+            name="workflow",
+        )
+        step_source.start()
         publisher.start(bootstrap.services, stopping)
         stopping.wait()
         rules.leave()
         drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
-        left = source.drain(time.monotonic() + drain_s, lambda: pipeline.leave(bootstrap.services()))
+        until = time.monotonic() + drain_s
+        left = source.drain(until, lambda: pipeline.leave(bootstrap.services())) + step_source.drain(until)
         publisher.publish(bootstrap.services())
         bootstrap.services().tracer.flush()
         if left:

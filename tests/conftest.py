@@ -38,6 +38,7 @@ SPREAD = (
     "tests/e2e/test_ticks_killed.py",
     "tests/simulation/",
 )
+TOGETHER = "tests/e2e/test_deployed"  # files that share one deployed stack, which takes half a minute to make
 _lock = Path(__file__)
 
 
@@ -65,6 +66,8 @@ class Scheduling(LoadScopeScheduling):
     """Hands whole pieces to processes, in the order above."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(TOGETHER):
+            return TOGETHER
         return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
 
 

@@ -26,8 +26,8 @@ def to_unix_ms(moment: datetime) -> int:
 
 def to_rfc3339(unix_ms: int) -> str:
     """``2026-11-21T09:20:05.000Z``: always UTC, always three digits of milliseconds."""
-    seconds, ms = divmod(unix_ms, 1000)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=unix_ms)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"  # without its +00:00
 
 
 def parse_rfc3339(text: str) -> int:

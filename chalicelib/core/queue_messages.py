@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from chalicelib.core.executions.execution import ExecutionKey
@@ -20,6 +20,7 @@ from chalicelib.core.ticks import frequencies, numbering
 from chalicelib.core.ticks.numbering import Tick
 
 BUS: Final = "bus"  # every tick goes there
+SHARED: Final = "#shared"  # messages of several tenants, or of none; no tenant is called so
 TARGET: Final = "target"  # and to its stream's own target, where it has one
 
 
@@ -77,7 +78,18 @@ class Ticks(Struct, frozen=True):
         return self.ticks[0].due_ms
 
 
-Message = Firings | Run | Ticks
+class RunHint(Struct, frozen=True):
+    """That a run of a workflow is to be checked: at an instant, or because of an order of ``core.workflows``."""
+
+    tenant: str
+    run_id: str
+    kind: str  # "due", or the kind of an order
+    node: str = ""
+    item: int | None = None
+    due_ms: int = 0
+
+
+Message = Firings | Run | Ticks | RunHint
 
 
 class _Due(Protocol):
@@ -89,8 +101,25 @@ D = TypeVar("D", bound=_Due)
 
 
 def pack(firings: Iterable[Firing], span_ms: int = MESSAGE_SPAN_MS) -> list[Firings]:
-    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time."""
-    return [Firings(group) for group in _grouped(firings, span_ms)]
+    """Messages of at most MESSAGE_MAX_INSTANTS firings, each spanning less than ``span_ms``, in order of time.
+
+    A tenant with enough of them to fill a message has messages of its own: ``fair_group`` then says whose they are.
+    """
+    lots: dict[str, list[Firing]] = {}
+    for firing in firings:
+        lots.setdefault(firing.schedule.tenant, []).append(firing)
+    small = [tenant for tenant, lot in lots.items() if len(lot) < MESSAGE_MAX_INSTANTS]
+    together = [firing for tenant in small for firing in lots.pop(tenant)]
+    groups = [group for lot in (together, *lots.values()) for group in _grouped(lot, span_ms)]
+    return [Firings(group) for group in sorted(groups, key=lambda group: group[0].due_ms)]
+
+
+def fair_group(message: Message) -> str:
+    """Whose message it is, for a queue that is fair among tenants: a tenant, or SHARED."""
+    if isinstance(message, Run):
+        return message.execution.tenant
+    tenants = {firing.schedule.tenant for firing in message.firings} if isinstance(message, Firings) else set[str]()
+    return tenants.pop() if len(tenants) == 1 else SHARED
 
 
 def pack_ticks(due: Iterable[DueTick]) -> list[Ticks]:
@@ -119,19 +148,21 @@ def encode(message: Message) -> str:
     """The message as JSON; firings of one schedule and version, and ticks of one stream, share their names."""
     if isinstance(message, Ticks):
         return _encode_ticks(message)
+    if isinstance(message, RunHint):
+        return _text({"hint": [getattr(message, name) for name in message.__struct_fields__]})
     if isinstance(message, Run):
-        return json.dumps({"run": [*message.execution], "attempt": message.attempt, "due": message.due_ms})
+        return _text({"run": message.execution, "attempt": message.attempt, "due": message.due_ms})
     groups: dict[tuple[str, str, str], list[int | list[int]]] = {}
     for firing in message.firings:
         instant = [firing.at_ms, firing.offset_ms] if firing.offset_ms else firing.at_ms
         groups.setdefault((*firing.schedule, firing.version), []).append(instant)
-    return json.dumps({"fire": [[*names, instants] for names, instants in groups.items()]}, separators=(",", ":"))
+    return _text({"fire": [[*names, instants] for names, instants in groups.items()]})
 
 
-def decode(body: str) -> Message:
+def decode(body: str) -> Firings | Run | Ticks:
     """The message of a body; raises ValueError when it is none of ours (a poisoned message)."""
     try:
-        data = json.loads(body)
+        data = msgspec.json.decode(body)
         if "run" in data:
             tenant, schedule_id, firing_ms, manual = data["run"]
             key = ExecutionKey(str(tenant), str(schedule_id), int(firing_ms), bool(manual))
@@ -145,8 +176,21 @@ def decode(body: str) -> Message:
             for instant in instants
         ]
         return Firings(tuple(sorted(firings, key=lambda f: f.due_ms)))
-    except (KeyError, TypeError, ValueError) as problem:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
+
+
+def decode_hint(body: str) -> RunHint:
+    """The message of a body on the queue of workflows. Raises ValueError when it is none of ours."""
+    try:
+        tenant, run_id, kind, node, item, due_ms = msgspec.json.decode(body)["hint"]
+        return RunHint(str(tenant), str(run_id), str(kind), str(node), None if item is None else int(item), int(due_ms))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ValueError(f"not a ChronoWatch hint: {problem!r}") from problem
+
+
+def _text(message: object) -> str:
+    return msgspec.json.encode(message).decode()
 
 
 def _encode_ticks(message: Ticks) -> str:
@@ -154,7 +198,7 @@ def _encode_ticks(message: Ticks) -> str:
     for tick, to in message.ticks:
         numbered = [tick.timestamp // 1_000_000_000, tick.sequence, *([1] if tick.caught_up else [])]
         streams.setdefault((tick.frequency, tick.producer_version, tick.instance_id, to), []).append(numbered)
-    return json.dumps({"ticks": [[*names, numbered] for names, numbered in streams.items()]}, separators=(",", ":"))
+    return _text({"ticks": [[*names, numbered] for names, numbered in streams.items()]})
 
 
 def _ticks_of(frequency: Any, version: Any, instance: Any, to: Any, numbered: Any) -> Iterable[DueTick]:

@@ -31,6 +31,11 @@ def integer(env: Mapping[str, str], name: str, default: int, low: int, high: int
     return int(text)
 
 
+def port_or_off(env: Mapping[str, str], name: str, default: int) -> int | None:
+    """A port; None for ``off``."""
+    return None if env.get(name, "").strip() == "off" else integer(env, name, default, 1, 65_535)
+
+
 def duration(env: Mapping[str, str], name: str, default_ms: int, low_ms: int, high_ms: int) -> int:
     """Milliseconds of ``500ms``, ``90s``, ``5m``, ``1h30m`` or ``30d``."""
     text = env.get(name, "").strip()

@@ -106,6 +106,8 @@ def _claim_round(s: Services, firings: Sequence[Firing]) -> tuple[Claims, Sequen
     owed = _owed(s, [f for f in firings if verdicts[f] in (Verdict.FIRE, Verdict.DELETED)], verdicts, states)
     defined = {each.firing for each in owed}
     unknown = tuple(f for f in firings if f not in defined and verdicts[f] not in (Verdict.DROP, Verdict.PAUSED))
+    if not owed:
+        return merged([Claims(unknown=unknown), known, taken_back]), []
     now_ms = s.clock.now_ms()  # read once: an instant must not be in time for one test and too late for the other
     over = [each for each in owed if each.deleted or each.is_past(now_ms)]
     settled, contended = _settle(s, over, now_ms) if over else (NOTHING, [])

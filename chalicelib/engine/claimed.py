@@ -72,7 +72,7 @@ NOTHING = Claims()
 
 def merged(parts: Iterable[Claims]) -> Claims:
     """All of ``parts`` in one."""
-    some = [part for part in parts if part is not NOTHING]
+    some = [p for p in parts if p.claimed or p.redeliver or p.leased or p.unknown or p.notices]
     if len(some) < 2:
         return some[0] if some else NOTHING
     return Claims(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import MISSED, Execution, is_listed_open
+from chalicelib.core.executions.execution import MISSED, RETRY_REQUESTED, Execution, is_listed_open
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
@@ -208,12 +208,19 @@ def _next_attempt(
 
 
 def _slot_ms(s: Services, state: State, definition: Definition, judged: Execution | None) -> int | None:
-    """The catch-up slot of what a dead worker had only claimed, or a pause had held. None: it is not late by now, and
+    """The catch-up slot of what dead workers had only claimed, or a pause had held. None: it is not late by now, and
     needs none."""
     now_ms = s.clock.now_ms()
-    if judged is None or judged.is_bound or not catch_up.is_late(definition, judged.due_ms, now_ms):
+    if judged is None or not _is_owed_by_time(judged) or not catch_up.is_late(definition, judged.due_ms, now_ms):
         return None
     return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]
+
+
+def _is_owed_by_time(judged: Execution) -> bool:
+    """Whether the next attempt still is the first that is known to begin, however many workers died, and no caller
+    asked for it."""
+    asked = judged.requested or any(step.reason == RETRY_REQUESTED for step in judged.history)
+    return judged.first_started_ms is None and not asked
 
 
 def _put_off(s: Services, item: Item, record: Execution, expected_rev: int, slot_ms: int) -> Claims:

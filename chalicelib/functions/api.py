@@ -8,6 +8,7 @@ The application is made here and not in ``app.py``, which registers the workers 
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Response
@@ -17,6 +18,7 @@ from chalicelib.api.http import connection
 from chalicelib.api.http.app import build
 from chalicelib.api.http.connection import CallerConnection, ClientCertificate
 from chalicelib.api.http.routes import table
+from chalicelib.api.rpc.paths import RPC_PREFIX
 from chalicelib.core.errors import NotFound
 
 Event = dict[str, Any]
@@ -42,6 +44,9 @@ def serve(app: Any, event: Event, context: Any) -> dict[str, Any]:
     event = _routed(app, event)
     route, method = event["requestContext"]["resourcePath"], event["requestContext"]["httpMethod"]
     headers = CaseInsensitiveMapping({name: values[-1] for name, values in (event["multiValueHeaders"] or {}).items()})
+    path = _rpc_path(event)
+    if path is not None:
+        return _rpc(app, path, event, headers)
     if route not in app.routes:
         return _answer(app, headers, event, _no_such_route)
     if method == "OPTIONS":
@@ -83,6 +88,36 @@ def _routed(app: Any, event: Event) -> Event:
     name = route[route.rindex("{") + 1 : -1]
     context = {**event["requestContext"], "resourcePath": route}
     return {**event, "requestContext": context, "pathParameters": {name: value}}
+
+
+def _rpc_path(event: Event) -> str | None:
+    """The path of a call of Connect or gRPC-Web; None where it is none."""
+    path = "/" + ((event["pathParameters"] or {}).get("proxy") or "")
+    return path if path.startswith(RPC_PREFIX) else None
+
+
+def _rpc(app: Any, path: str, event: Event, headers: CaseInsensitiveMapping) -> dict[str, Any]:
+    from urllib.parse import urlencode
+
+    from chalicelib.api.rpc.http_face import TEXT_TYPES, RpcQuestion, answer
+
+    def body() -> bytes:
+        text = event["body"] or ""
+        return base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
+
+    caller = _caller_of(event)
+    plain = {name.lower(): value for name, value in headers.items()}
+    method, query = event["requestContext"]["httpMethod"], event["multiValueQueryStringParameters"] or {}
+    asked = RpcQuestion(method, path, urlencode(query, doseq=True), plain, body, caller.address or None)
+    with connection.serving(caller):
+        answered = answer(app.http_api, asked, app.http_api.now_ms)
+    is_text = answered.headers.get("Content-Type", TEXT_TYPES[0]) in TEXT_TYPES
+    return {
+        "statusCode": answered.status,
+        "headers": answered.headers,
+        "body": answered.body.decode() if is_text else base64.b64encode(answered.body).decode(),
+        "isBase64Encoded": not is_text,
+    }
 
 
 def _no_such_route(_context: object) -> Response:

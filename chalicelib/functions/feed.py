@@ -14,7 +14,7 @@ from chalice.app import Blueprint, DynamoDBEvent
 
 from chalicelib import bootstrap
 from chalicelib.adapters.aws import emf, telemetry
-from chalicelib.adapters.dynamodb.documents import decode_execution, execution_key
+from chalicelib.adapters.dynamodb.documents import RESTORED, decode_execution, execution_key
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.execution import Execution
 from chalicelib.ports.services import Services
@@ -47,6 +47,7 @@ def handle(event: DynamoDBEvent) -> dict[str, Any]:
     """Append to the change feed, do what follows, then count what ended. A batch that could not be done comes again
     whole. The answer is the state of a window that means nothing here: see ``infra.cloudformation``."""
     given = event.to_dict()
+    given = {**given, "Records": [record for record in given["Records"] if not _is_restored(record)]}
     _record_changes(given)
     batch = list(_streamed(given["Records"], str(given.get("shardId", ""))))
     if batch:
@@ -55,6 +56,12 @@ def handle(event: DynamoDBEvent) -> dict[str, Any]:
         _count(s, batch)
     bootstrap.flush()
     return {"state": {}}
+
+
+def _is_restored(record: Mapping[str, Any]) -> bool:
+    """Whether a write only brought back what subscribers heard of before the backup."""
+    change = record["dynamodb"]
+    return "OldImage" not in change and RESTORED in (change.get("NewImage") or {})
 
 
 def _record_changes(given: Mapping[str, Any]) -> None:

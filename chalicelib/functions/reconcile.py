@@ -17,7 +17,16 @@ def handle(event: CloudWatchEvent) -> None:
     services = bootstrap.services()
     reconcile.run(services)
     audit_minute(services)
+    workflow_minute(services)
     bootstrap.flush()
+
+
+def workflow_minute(s: Services) -> None:
+    """Check the runs of workflows whose time has come. The first minute loads what that takes."""
+    if s.workflows is not None:
+        from chalicelib.workers import workflow
+
+        workflow.reconcile(s)
 
 
 def audit_minute(s: Services) -> None:

@@ -33,33 +33,36 @@ from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolic
 from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.sessions import NoSessions, Sessions
-from chalicelib.ports.signals import Signals
-from chalicelib.ports.stores.cursors import CursorStore
-from chalicelib.ports.stores.executions import ExecutionStore
-from chalicelib.ports.stores.idempotency import IdempotencyStore
-from chalicelib.ports.stores.leases import LeaseStore
-from chalicelib.ports.stores.logs import LogStore
-from chalicelib.ports.stores.metrics import MetricStore
-from chalicelib.ports.stores.policies import PolicyStore
-from chalicelib.ports.stores.queues import QueueStore
-from chalicelib.ports.stores.quotas import QuotaStore
-from chalicelib.ports.stores.roles import RoleStore
-from chalicelib.ports.stores.schedules import ScheduleStore
-from chalicelib.ports.stores.ticks import TickStore
-from chalicelib.ports.target import Target
-from chalicelib.ports.tasks import Tasks
 from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
-from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.process.admission import Caps
 from chalicelib.process.memory import ProcessMemory
 
-if TYPE_CHECKING:  # the functions that fire hold these and never use them: they need not load what they keep
+if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+    from chalicelib.ports.signals import Signals
     from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.bulk_jobs import BulkJobStore
     from chalicelib.ports.stores.changes import ChangeStore
+    from chalicelib.ports.stores.cursors import CursorStore
+    from chalicelib.ports.stores.executions import ExecutionStore
+    from chalicelib.ports.stores.idempotency import IdempotencyStore
     from chalicelib.ports.stores.keys import KeyStore
+    from chalicelib.ports.stores.leases import LeaseStore
+    from chalicelib.ports.stores.logs import LogStore
+    from chalicelib.ports.stores.metrics import MetricStore
+    from chalicelib.ports.stores.policies import PolicyStore
+    from chalicelib.ports.stores.queues import QueueStore
+    from chalicelib.ports.stores.quotas import QuotaStore
+    from chalicelib.ports.stores.roles import RoleStore
+    from chalicelib.ports.stores.runs import RunStore
+    from chalicelib.ports.stores.schedules import ScheduleStore
+    from chalicelib.ports.stores.ticks import TickStore
+    from chalicelib.ports.stores.workflows import WorkflowStore
+    from chalicelib.ports.target import Target
+    from chalicelib.ports.tasks import Tasks
+    from chalicelib.ports.work_queue import WorkQueue
+    from chalicelib.ports.workflow_steps import WorkflowParts
 
 
 class Config(Struct, frozen=True):
@@ -131,6 +134,8 @@ class Stores(Struct, frozen=True):
     changes: ChangeStore
     bulk_jobs: BulkJobStore
     audit: AuditStore
+    workflows: WorkflowStore
+    runs: RunStore
 
 
 class Machine(Struct, frozen=True):
@@ -163,6 +168,7 @@ class Services(Struct, frozen=True):
     sessions: Sessions = NoSessions()
     checkpoints: CheckpointStore | None = None
     signer: CheckpointSigner | None = None
+    workflows: WorkflowParts | None = None
     decisions: DecisionBook = NoDecisionBook()
     rego: RegoEngine = NoRego()
 
@@ -180,6 +186,7 @@ def assemble(
     sessions: Sessions = NoSessions(),  # noqa: B008 -- has no state
     checkpoints: CheckpointStore | None = None,
     signer: CheckpointSigner | None = None,
+    workflows: WorkflowParts | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
@@ -201,5 +208,6 @@ def assemble(
         sessions=sessions,
         checkpoints=checkpoints,
         signer=signer,
+        workflows=workflows,
         rego=rego,
     )

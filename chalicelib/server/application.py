@@ -12,11 +12,14 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.api.http.connection import CallerConnection, EventSource
 from chalicelib.api.http.edge import Asked, Edge, Opened
 from chalicelib.api.http.problem import too_large
 from chalicelib.core.errors import BadRequest, ChronoError
 from chalicelib.core.limits import BODY_MAX_BYTES
+from chalicelib.server.compression import compressed
 from chalicelib.server.limits import (
     HELD_THREADS,
     QUEUED_CALLS_MAX,
@@ -84,10 +87,17 @@ class Application:
         caller: CallerConnection = scope["state"][CONNECTION]
         threads = self._held if self.edge.may_hold(asked.method, path) else self._calls
         may_stream = scope["http_version"] == "1.1"  # an older caller knows no chunks
-        opened = await threads.run(partial(self.edge.open, asked, caller, may_stream))
+        opened = await threads.run(partial(self._answer, asked, caller, may_stream))
         if callable(body) and "expect" in headers:
             opened.headers["Connection"] = "close"  # it has not sent the body, and need not
         return opened
+
+    def _answer(self, asked: Asked, caller: CallerConnection, may_stream: bool) -> Opened:
+        """The answer, compressed here and not on the event loop, where all others would wait for it."""
+        opened = self.edge.open(asked, caller, may_stream)
+        if opened.source is not None or asked.method == "HEAD":
+            return opened
+        return replace(opened, body=compressed(asked.headers, opened.headers, opened.body))
 
     async def _stream(self, source: EventSource, receive: Receive, send: Send) -> None:
         """Send the pieces as they come; end with the stream, with its subscriber, or with the server."""

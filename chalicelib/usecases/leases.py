@@ -81,25 +81,36 @@ class _Decided(NamedTuple, Generic[Answer]):
     item: LeaseItem | None
 
 
+class Leaving(NamedTuple):
+    """Whether a caller has hung up, and whether one that does will not come back."""
+
+    gone: Callable[[], bool]
+    for_good: bool
+
+
 def acquire(
     s: Services,
     caller: Caller,
     wanted: AcquireLease,
     versions: Sequence[str] | None = None,
     gone: Callable[[], bool] = lambda: False,
+    gives_up: bool = False,
 ) -> Granted | Waiting:
     """Acquire, renew or queue; with ``wait_ms`` the call is held until granted.
 
-    ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. A process
-    holds so many calls, and half of them for one principal. Further ones are answered at once, and the caller asks
-    again. Raises PolicyDenied, InvalidField, PreconditionFailed, TooMany.
+    ``versions``: revs that the lease must have (None: any). ``gone`` says whether the caller has hung up. One that
+    ``gives_up`` does not come back after that: it leaves the queue, and what it was granted meanwhile is free again.
+    Any other keeps its place, since a gateway may have cut its call off. A process holds so many calls, and half of
+    them for one principal. Further ones are answered at once, and the caller asks again.
+
+    Raises PolicyDenied, InvalidField, PreconditionFailed, TooMany.
     """
     authorize(caller, "leases:acquire")
     try:
         request = AcquireRequest(tenant=caller.tenant, subject=caller.subject, **asdict(wanted))
         limits = {"holder_id": wanted.holder_id, "ttl_ms": wanted.ttl_ms, "wait_ms": wanted.wait_ms}
         check_lease(s, caller, "leases:acquire", wanted.name, **limits)
-        answer = _acquire(s, caller, request, versions, gone)
+        answer = _acquire(s, caller, request, versions, Leaving(gone, gives_up))
     except ChronoError:
         s.process.meter.count(LEASE_ACQUIRES, ("refused",))
         raise
@@ -108,19 +119,17 @@ def acquire(
 
 
 def _acquire(
-    s: Services, caller: Caller, request: AcquireRequest, versions: Sequence[str] | None, gone: Callable[[], bool]
+    s: Services, caller: Caller, request: AcquireRequest, versions: Sequence[str] | None, leaving: Leaving
 ) -> Granted | Waiting:
     if request.wait_ms == 0 or not s.process.held_calls.take(caller.principal):
-        return _ask(s, request, versions, None).answer
+        return _ask(s, request, versions, None)[0].answer
     try:
-        return _hold(s, request, versions, gone)
+        return _hold(s, request, versions, leaving)
     finally:
         s.process.held_calls.give_back(caller.principal)
 
 
-def _hold(
-    s: Services, request: AcquireRequest, versions: Sequence[str] | None, gone: Callable[[], bool]
-) -> Granted | Waiting:
+def _hold(s: Services, request: AcquireRequest, versions: Sequence[str] | None, leaving: Leaving) -> Granted | Waiting:
     """Ask until granted, until ``wait_ms`` have passed (by the monotonic clock), or until the caller has gone."""
     deadline_ms = _monotonic_ms(s) + request.wait_ms
     held = HeldOpen(s.signals.address)
@@ -128,22 +137,42 @@ def _hold(
         while True:
             left_ms = deadline_ms - _monotonic_ms(s)
             # The last answer is given with a place that lasts for a whole ttl from now.
-            answer, item = _ask(s, request, versions, held if left_ms > 0 else None)
-            if isinstance(answer, Granted) or left_ms <= 0 or gone():
+            (answer, item), had_it = _ask(s, request, versions, held if left_ms > 0 else None)
+            if leaving.gone():
+                _leave(s, request, leaving, had_it)
+                return answer
+            if isinstance(answer, Granted) or left_ms <= 0:
                 return answer
             versions = None  # our own place in the queue is a new version
             bell.wait(_next_check_at(s, request, answer, item, deadline_ms))
-            if gone():
-                return answer  # a grant now would hold up the others for its whole ttl
+            if leaving.gone():  # a grant now would hold up the others for its whole ttl
+                _leave(s, request, leaving, had_it)
+                return answer
+
+
+def _leave(s: Services, request: AcquireRequest, leaving: Leaving, had_it: bool) -> None:
+    """Give up the place, and what was granted too late. A holder that only asked again keeps what it had."""
+    if had_it or not leaving.for_good:
+        return
+
+    def decide(item: LeaseItem | None, _now_ms: int) -> LeaseDecision[None]:
+        return lease.decide_leave(item, request.party)
+
+    _decide(s, request.tenant, request.name, decide, None)
 
 
 def _ask(
     s: Services, request: AcquireRequest, versions: Sequence[str] | None, held: HeldOpen | None
-) -> _Decided[Granted | Waiting]:
+) -> tuple[_Decided[Granted | Waiting], bool]:
+    """What was decided, and whether the caller held the lease before."""
+    had_it = False
+
     def decide(item: LeaseItem | None, now_ms: int) -> LeaseDecision[Granted | Waiting]:
+        nonlocal had_it
+        had_it = item is not None and item.holder == request.party
         return lease.decide_acquire(item, request, now_ms, s.config.max_drift_ms, held)
 
-    return _decide(s, request.tenant, request.name, decide, versions)
+    return _decide(s, request.tenant, request.name, decide, versions), had_it
 
 
 def _next_check_at(

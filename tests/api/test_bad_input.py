@@ -274,9 +274,49 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         ],
         "dry_run": [*NOT_BOOL, None],
     },
+    "WorkflowBody": {
+        "format": [*NOT_TEXT, None, "", "chronowatch.workflow/v2"],
+        "name": [*NOT_TEXT, None, "", "A", "a b", "x" * 65],
+        "description": [*NOT_TEXT, None],
+        "input_schema": [1, True, "x", [], None],
+        "concurrency": [1, True, "x", [], None],
+        "timeout_ms": DURATION,
+        "on_failure": [*NOT_TEXT, None],
+        "nodes": [*NOT_LIST, None, [], [{}] * 501],
+        "edges": [*NOT_LIST, None],
+        "layout": [1, True, "x", [], None],
+    },
+    "StartBody": {
+        "version": [*NOT_TEXT, None],
+        "run_id": [*NOT_TEXT, None, "", "a b", "a/b", "x" * 65],
+    },
+    "CancelRunBody": {"reason": [*NOT_TEXT, None, "x" * 1025]},
+    "RedriveBody": {"from": [*NOT_TEXT, None], "version": [*NOT_TEXT, None], "dry_run": [*NOT_BOOL, None]},
+    "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
+    "CompleteNodeBody": {},
+    "TravelBody": {"live": [*NOT_BOOL, None]},
+    "JumpBody": {"position": [*NOT_INT, None, -1, 25_001]},
+    "ImportTravelBody": {
+        "format": [*NOT_TEXT, None, "", "x"],
+        "run_id": [*NOT_TEXT, None],
+        "position": [*NOT_INT, None, -1, 25_001],
+        "events": [*NOT_LIST, None],
+        "document": [1, True, "x", [], None],
+        "breakpoints": [*NOT_LIST, None],
+    },
+    "FailNodeBody": {
+        "error": [*NOT_TEXT, None, "", "x" * 1025],
+        "error_type": [*NOT_TEXT, None, "", "x" * 65],
+    },
     "Body": {},
 }
-ANY_JSON = {"payload", "result"}  # no value of these is wrong; their size has tests of its own
+ANY_JSON = {
+    "payload",
+    "result",
+    "input",
+    "output",
+    "patch_input",
+}  # no value of these is wrong; their size has tests of its own
 QUERIES: dict[str, list[str]] = {
     "actor": ["", "x" * 385],
     "action": ["", "x" * 385],
@@ -319,6 +359,8 @@ QUERIES: dict[str, list[str]] = {
     "last_event_id": ["x", "1", "9" * 17],
     "at_unix_ms": ["", "x", "-1", str(FAR), "1.5"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
+    "as": ["", "png", "Mermaid", "mermaid&as=mermaid"],
+    "workflow": ["", "A", "x" * 65, "a&workflow=b"],
 }
 # What an issuer sends back is taken as text; its ``state`` is not the one of an execution.
 CALLBACK: dict[str, list[str]] = {
@@ -334,6 +376,8 @@ CALLBACK: dict[str, list[str]] = {
     }.items()
 }
 QUERIES["return_to"] = ["", "x", "//example.org", "/%5Cexample.org", "https://example.org", "/" + "x" * 512]
+RUN_EVENTS = "/api/v1/runs/{run_id}/events"
+NUMBERED = ["", "x", "-1", "1.5", "25001", "1&after=1"]  # events have numbers, where other lists have positions
 SPECIAL: dict[str, dict[str, Any]] = {
     "SignInBody": {"token": "x"},
     "NewJob": {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"},
@@ -349,8 +393,20 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "DryRunBody": {},
     "EvaluateBody": {"subject": {}},
     "BulkBody": {"action": "retry", "filter": {"state": "failed"}},
+    "WorkflowBody": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
+    "NewWorkflowBody": {"name": "w", "nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
+    "DecisionBody": {"nonce": "x"},
+    "JumpBody": {"position": 1},
+    "ImportTravelBody": {
+        "format": "chronowatch.session/v1",
+        "run_id": "r",
+        "position": 1,
+        "events": [],
+        "document": {},
+    },
 }
 BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
+BODIES["NewWorkflowBody"] = BODIES["WorkflowBody"]
 
 
 def _minimum(operation: Operation) -> dict[str, Any]:
@@ -380,6 +436,11 @@ def _path(house: House, operation: Operation) -> str:
         .replace("{frequency}", "second")
         .replace("{role}", "r")
         .replace("{policy}", "p")
+        .replace("{workflow}", "w")
+        .replace("{version}", "1")
+        .replace("{run_id}", "r")
+        .replace("{session_id}", "0" * 26)
+        .replace("{node}", "n")
     )
 
 
@@ -542,7 +603,14 @@ def _wrong_queries() -> Iterator[Any]:
 def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: str) -> None:
     path = _path(shared, operation)
     body = _minimum(operation) if operation.takes_body else None
-    for value in (CALLBACK if operation.path.endswith("/callback") else QUERIES)[name]:
+    known = (
+        {"after": NUMBERED}
+        if operation.path == RUN_EVENTS
+        else CALLBACK
+        if operation.path.endswith("/callback")
+        else {}
+    )
+    for value in known.get(name) or QUERIES[name]:
         answer = shared.call(operation.method, path, body, query=f"{name}={value}")
         assert answer.status == 422, (value, answer.body)
         assert answer.fields == ["to_unix_ms" if "&to_unix_ms" in value else name], (value, answer.body)
@@ -552,7 +620,8 @@ def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: s
 def test_an_unknown_parameter_is_named(shared: House, operation: Operation) -> None:
     path = _path(shared, operation)
     body: Any = _minimum(operation) if operation.takes_body else None
-    body = [{"token": "x"}] if operation.body_list else body
+    lists: dict[str, Any] = {"tokens": [{"token": "x"}], "breakpoints": [{"kind": "error"}]}
+    body = lists.get(operation.body_list, body)
     for name, text in (("lmit", "lmit"), ("x.y", "x.y"), ("ü", "%C3%BC"), ("", ""), ("Limit", "Limit")):
         assert shared.call(operation.method, path, body, query=f"{text}=1").fields == [name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -279,6 +280,14 @@ def test_reports_are_bounded(guarded: Guarded) -> None:
     answer = report(guarded, [{"token": text_of("unknown0")}])
     assert (answer.status, answer.code) == (429, "too_many_requests")
     assert 1 <= int(answer.headers["Retry-After"]) <= 61
+
+
+def test_the_console_is_open_and_what_it_shows_is_not(guarded: Guarded) -> None:
+    page = guarded.by(None, "GET", "/console")
+    assert page.status == 200
+    [module] = re.findall(r'<script type="module" src="([^"]+)"', page.body.decode())
+    assert guarded.by(None, "GET", module).status == 200
+    assert guarded.by(None, "GET", "/api/tasks").status == 401
 
 
 def test_nothing_but_that_is_open_to_all(guarded: Guarded) -> None:

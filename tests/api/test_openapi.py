@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from chalicelib.api.http.routes import table
 from tests.kit.conformance import conforms, validator
 from tests.kit.house import RATE, House
+from tests.kit.workflow_calls import GATE, TRIGGER, edges, publish, settle, start
 
 OPERATIONS = table().operations
 RULE = {"name": "r", "condition": {"field": "name", "operator": "eq", "value": "x"}, "action": "warn", "message": "m"}
@@ -64,7 +65,8 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     def check(method: str, path: str, body: Any = None, execution_id: str = failed, status: int = 200) -> None:
         where = path.replace("{schedule_id}", made["id"]).replace("{job_id}", made["id"])
         where = where.replace("{execution_id}", execution_id).replace("{policy}", "p")
-        answer = house.call(method, where, body)
+        where = where.replace("{workflow}", "w").replace("{run_id}", "r").replace("{node}", "g")
+        answer = house.call(method, where.replace("{version}", "1"), body)
         assert answer.status == status, answer.body
         conforms(document, path, method, answer)
 
@@ -125,9 +127,36 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     check("POST", policies + "/{policy}:dry-run", {"policy": {"rules": [RULE]}})
     check("GET", one + "/policies")
     check("DELETE", policies + "/{policy}")
+    _check_workflows(house, check)
     check("GET", "/api/v1/openapi.json")
     check("DELETE", one)
     check("DELETE", one, status=404)
+
+
+def _check_workflows(house: House, check: Callable[..., None]) -> None:
+    flows, run_of = "/api/v1/workflows", "/api/v1/runs/{run_id}"
+    gated = {"nodes": [TRIGGER, GATE], "edges": edges(("t", "g"))}
+    check("POST", flows, {"name": "w", **gated}, status=201)
+    check("POST", flows, {"name": "w", **gated}, status=409)
+    check("PUT", flows + "/{workflow}", gated | {"description": "x"})
+    check("GET", flows)
+    check("GET", flows + "/{workflow}")
+    check("GET", flows + "/{workflow}/versions/{version}")
+    check("POST", flows + "/{workflow}:validate", gated)
+    check("GET", flows + "/{workflow}:export")
+    check("POST", flows + "/{workflow}:start", {"run_id": "r"}, status=202)
+    settle(house)
+    check("GET", "/api/v1/runs")
+    check("GET", run_of)
+    check("GET", run_of + "/events")
+    check("POST", run_of + "/nodes/{node}:reject", {"nonce": "x"}, status=409)
+    check("POST", run_of + "/nodes/{node}:approve", {"nonce": "x"}, status=409)
+    check("POST", run_of + "/nodes/{node}:complete", {}, status=409)
+    check("POST", run_of + "/nodes/{node}:fail", {"error": "x"}, status=409)
+    check("POST", run_of + ":cancel", {}, status=202)
+    check("POST", run_of + ":redrive", {"dry_run": True})
+    check("POST", run_of + "/sessions", {}, status=201)
+    check("DELETE", flows + "/{workflow}")
 
 
 def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
@@ -143,7 +172,7 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
         path = path.replace("{execution_id}", execution_id).replace("{key_id}", key_id).replace("{role}", "retrier")
         path = path.replace("{policy}", "https-only")
-        path = path.replace("{task_id}", execution_id)
+        path = path.replace("{task_id}", execution_id).replace("{workflow}", "hello")
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)
         schema = document["paths"][operation.path][operation.method.lower()]["requestBody"]
@@ -189,7 +218,14 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
         "policy": house.call("POST", "/api/v1/policies", {"name": "p", "rules": [RULE]}).json["name"],
         "subject_id": "ann@example.com",
         "key_id": house.call("POST", "/api/v1/keys", {"name": "ci"}).json["id"],
+        "release": house.call("GET", "/console").headers["ETag"][3:-1],
+        "file": "main.mjs",
+        "workflow": publish(house)["name"],
+        "version": "1",
+        "run_id": start(house),
+        "node": "s",
     }
+    known["session_id"] = house.call("POST", f"/api/v1/runs/{known['run_id']}/sessions").json["session_id"]
     seen = set()
     for path, methods in document["paths"].items():
         for parameter in (p for m in methods.values() for p in m["parameters"] if p.get("in") == "path"):

@@ -16,16 +16,20 @@ READS_BY_POST = {
     "/api/v1/schedules:preview",
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
+    "/api/v1/workflows/{workflow}:validate",
+    "/api/v1/runs/{run_id}/sessions",
+    "/api/v1/sessions/{session_id}:step-forward",
+    "/api/v1/sessions/{session_id}:step-backward",
+    "/api/v1/sessions/{session_id}:jump",
+    "/api/v1/sessions/{session_id}:continue",
+    "/api/v1/sessions/{session_id}/breakpoints",
+    "/api/v1/sessions:import",
     "/api/session",
     "/api/session/refresh",
     "/api/v1/subjects/{subject_id}:export",
-}  # they write nothing
+}  # they change nothing but what is the caller's own
 # Permissions of nouns that this release does not have yet: keys and roles may name them already.
 LATER: set[Permission] = {
-    "workflows:read",
-    "workflows:write",
-    "workflows:start",
-    "workflows:approve",
     "triggers:read",
     "triggers:write",
 }
@@ -38,7 +42,14 @@ def _name(operation: Operation) -> str:
 
 def _path(operation: Operation) -> str:
     path = operation.path.replace("{schedule_id}", ID).replace("{job_id}", ID).replace("{execution_id}", f"{ID}-1")
-    return path.replace("{frequency}", "second").replace("{name}", "n").replace("{role}", "r").replace("{policy}", "p")
+    return (
+        path.replace("{frequency}", "second")
+        .replace("{name}", "n")
+        .replace("{role}", "r")
+        .replace("{policy}", "p")
+        .replace("{run_id}", "n")
+        .replace("{session_id}", ID)
+    )
 
 
 class HouseOf(House):
@@ -70,6 +81,8 @@ def test_so_few_are_open_to_all() -> None:
     assert {_name(operation) for operation in OPERATIONS if operation.open_to_all} == {
         "POST /api/v1/keys:report-leaked",  # the key that is reported is the proof
         "GET /.well-known/jwks.json",  # public keys
+        "GET /console",  # signing in begins there
+        "GET /console/{release}/{file}",
         "GET /api/session",  # how one can sign in
         "POST /api/session",  # the credential is in the body
         "DELETE /api/session",  # a browser forgets its cookie

@@ -14,7 +14,7 @@ from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Names
 from chalicelib.adapters.dynamodb.schedule_items import state_update
 from chalicelib.adapters.dynamodb.stores import open_stores
-from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
+from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem, WorkflowItem
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import AttemptResult, finish
 from chalicelib.core.policies.monitor import MonitorState
@@ -29,7 +29,12 @@ from infra.state import state as resources_of
 from tests.kit.emulator import REGION
 from tests.kit.records import START_MS, execution, schedule, state
 
-MODELS: dict[str, Any] = {"schedules": ScheduleItem, "executions": ExecutionItem, "registry": RegistryItem}
+MODELS: dict[str, Any] = {
+    "schedules": ScheduleItem,
+    "executions": ExecutionItem,
+    "registry": RegistryItem,
+    "workflows": WorkflowItem,
+}
 KEY = Key("default", "01KB00000000000000000000ZZ")
 
 
@@ -48,7 +53,8 @@ class TestDescriptions:
 
     def test_stores_and_state_name_the_same_tables(self) -> None:
         names = Names.of_stage("x")
-        assert [t.name for t in resources_of("x").tables] == [names.schedules, names.executions, names.registry]
+        wanted = [names.schedules, names.executions, names.registry, names.workflows]
+        assert [t.name for t in resources_of("x").tables] == wanted
 
     def test_stages_share_nothing_but_the_bus(self) -> None:
         a, b = resources_of("a"), resources_of("b")
@@ -146,7 +152,7 @@ class TestCreation:
         urls = create_all(*three, mine)
         meter.reset()
         assert create_all(*three, mine) == urls
-        assert sum(meter.calls.values()) <= 10, meter.calls
+        assert sum(meter.calls.values()) <= 12, meter.calls
         assert "CreateTable" not in meter.calls
         delete_tables(three[0], mine)
 

@@ -10,19 +10,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.aws.clients import Clients
+from chalicelib import bootstrap
+from chalicelib.adapters.aws.clients import Clients, resource_name
 from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
+from chalicelib.adapters.workflows.cel_expressions import CelExpressions
+from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
 from chalicelib.api.http.routes import table
 from chalicelib.core.executions.execution import FAILED, Attempt
-from chalicelib.core.queue_messages import encode
+from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
-from chalicelib.functions.reconcile import audit_minute
+from chalicelib.functions import declare
+from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.ports.workflow_steps import WorkflowParts
+from chalicelib.settings import load
 from chalicelib.usecases.metrics import MetricReader
-from chalicelib.workers import changes, deliver, feed, reconcile, sweep
+from chalicelib.workers import changes, deliver, feed, reconcile, sweep, workflow
 from chalicelib.workers.feed import Written
 from infra.state import State
 from infra.tenant_keys import DEPLOYMENT_KEYS, TAG
@@ -31,11 +37,13 @@ from tests.kit.changes import gone
 from tests.kit.emulator import REGION
 from tests.kit.house import House
 from tests.kit.machine import NOW_MS, MovableClock, manual_machine
+from tests.kit.services import NoCalls
 from tests.kit.targets import Recorder
+from tests.kit.workflow_calls import GATE, TRIGGER, edges
 
 pytestmark = pytest.mark.emulator
 
-FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed")
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow")
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -53,7 +61,7 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
     ]
     for name in FUNCTIONS
 }
-for name in ("api", "deliver", "sweep", "feed"):
+for name in ("api", "deliver", "sweep", "feed", "declare", "workflow"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
 for name in ("api", "reconcile"):
     UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
@@ -65,6 +73,13 @@ UNSEEN["deliver"] += [
 UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
 COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
 UNSEEN["deliver"].append(COUNTED)
+UNSEEN["workflow"] += [
+    (POLLED, "Lambda polls the queue under the function's role"),
+    (TARGETS, "kinds of targets, as for deliver"),
+    ({"dynamodb:BatchGetItem"}, "the outputs of many items are read together where an expression names their join"),
+    ({"dynamodb:UpdateItem"}, "a run that waited and goes on is to be checked sooner; here reconcile comes first"),
+    (SECRETS, "secrets in headers of HTTP nodes, as those of webhooks"),
+]
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
 UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
 UNSEEN["feed"] += [
@@ -92,11 +107,12 @@ class Copied:
 
 
 class Cast:
-    """The five functions over one set of tables and one clock, each with clients and a memory of its own."""
+    """The six functions over one set of tables and one clock, each with clients and a memory of its own."""
 
     def __init__(self, endpoint: str, stage: str) -> None:
         self.clock = MovableClock(NOW_MS)
         self.queued: list[Incoming] = []
+        self.hints: list[Incoming] = []
         self.seen = {name: Seen() for name in FUNCTIONS}
         self.bus = Recorder(self.clock)
         self.of = {name: self._services(name, endpoint, stage) for name in FUNCTIONS}
@@ -110,7 +126,11 @@ class Cast:
         stores = open_stores(clients.factory("dynamodb"), stage)
         config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))
         config = replace(config, instance=f"{name}-1")
-        return assemble(config, manual_machine(self.clock), stores, queue, {"eventbridge": self.bus, "log": self.bus})
+        targets = {"eventbridge": self.bus, "log": self.bus}
+        made = assemble(config, manual_machine(self.clock), stores, queue, targets)
+        steps = SqsQueue(clients.factory("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
+        parts = WorkflowParts(Copied(steps, self.hints), CelExpressions(), NoCalls(), SandboxedScripts())
+        return replace(made, workflows=parts)
 
     def call(self, method: str, path: str, body: Any = None, *, query: str = "", **params: str) -> Any:
         """A call of the API by the path of its operation."""
@@ -131,8 +151,16 @@ class Cast:
             batch, self.queued[:] = list(self.queued), []
             deliver.run(self.of["deliver"], batch)
 
+    def take_steps(self) -> None:
+        """Hand the function all hints but those of instants to come, which its queue would hold back."""
+        while batch := [hint for hint in self.hints if decode_hint(hint.body).due_ms <= self.clock.now_ms()]:
+            self.hints[:] = [hint for hint in self.hints if hint not in batch]
+            workflow.run(self.of["workflow"], batch)
+
     def minute(self) -> None:
         self.clock.advance(60_000)
+        workflow_minute(self.of["reconcile"])
+        self.take_steps()
         sweep.run(self.of["sweep"])
         reconcile.run(self.of["reconcile"])
         audit_minute(self.of["reconcile"])
@@ -163,8 +191,10 @@ def play(cast: Cast) -> None:
     _read_all(cast, one, at)
     _change_executions(cast, made)
     _use_the_rest(cast)
+    _use_workflows(cast)
     _die_on_the_way(cast, rate)
     _feed_all(cast)
+    _declare(cast)
     MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
@@ -198,6 +228,52 @@ def _change_executions(cast: Cast, schedule_id: str) -> None:
     cast.deliver()
     triggered = cast.call("POST", "/api/v1/schedules/{schedule_id}:trigger", {}, schedule_id=schedule_id)
     cast.call("POST", one + ":cancel", {}, execution_id=triggered["execution_id"])
+
+
+def _use_workflows(cast: Cast) -> None:
+    flows, run = "/api/v1/workflows", "/api/v1/runs/{run_id}"
+    script = {"id": "s", "type": "script", "language": "python", "code": "'x' * 9000"}
+    job = {"id": "j", "type": "job", "target": {"type": "log"}, "payload": {"cel": "nodes.s.output"}}
+    wait = {"id": "d", "type": "delay", "for_ms": 90_000}
+    each = {"id": "p", "type": "parallel", "foreach": {"items": [1, 2]}}
+    ways = [("t", "s"), ("s", "j"), ("j", "d"), ("d", "p"), ("p", "i"), ("i", "k"), ("k", "g")]
+    inner = [each, script | {"id": "i"}, {"id": "k", "type": "join"}, GATE]
+    line = {"nodes": [TRIGGER, script, job, wait, *inner], "edges": edges(*ways)}
+    at = {"workflow": "w", "version": "1"}
+    cast.call("POST", flows, {"name": "w", **line})
+    cast.call("PUT", flows + "/{workflow}", line | {"description": "x"}, workflow="w")
+    for path in ("", "/versions/{version}", ":export"):
+        cast.call("GET", flows + "/{workflow}" + path, **at)
+    cast.call("GET", flows)
+    cast.call("POST", flows + "/{workflow}:validate", line, workflow="w")
+    for run_id in ("one", "two", "three"):
+        cast.call("POST", flows + "/{workflow}:start", {"run_id": run_id}, workflow="w")
+    cast.take_steps()
+    for _ in range(3):
+        cast.minute()
+    gates = {r: cast.call("GET", run, run_id=r)["nodes"]["g"]["approval"]["nonce"] for r in ("one", "two")}
+    cast.call("POST", run + "/nodes/{node}:approve", {"nonce": gates["one"]}, run_id="one", node="g")
+    cast.call("POST", run + "/nodes/{node}:reject", {"nonce": gates["two"]}, run_id="two", node="g")
+    cast.call("POST", run + ":cancel", {}, run_id="three")
+    cast.call("POST", run + ":redrive", {}, run_id="two")
+    cast.take_steps()
+    cast.call("GET", "/api/v1/runs")
+    cast.call("GET", run + "/events", run_id="one")
+    made = cast.call("POST", run + "/sessions", {}, run_id="one")["session_id"]
+    travel = "/api/v1/sessions/{session_id}"
+    cast.call("POST", travel + ":jump", {"position": 2}, session_id=made)
+    for verb in ("step-forward", "step-backward", "continue"):
+        cast.call("POST", f"{travel}:{verb}", {}, session_id=made)
+    cast.call("PUT", travel + "/breakpoints", [{"kind": "error"}], session_id=made)
+    cast.call("POST", "/api/v1/sessions:import", cast.call("GET", travel + ":export", session_id=made))
+    cast.bus.answer = lambda _: Outcome("accepted")
+    cast.call("POST", flows, {"name": "v", "nodes": [TRIGGER, job | {"payload": 1}], "edges": edges(("t", "j"))})
+    for run_id, verb, body in (("four", "complete", {"output": "y" * 9000}), ("five", "fail", {"error": "x"})):
+        cast.call("POST", flows + "/{workflow}:start", {"run_id": run_id}, workflow="v")
+        cast.take_steps()
+        cast.call("POST", run + "/nodes/{node}:" + verb, body, run_id=run_id, node="j")
+    cast.bus.answer = lambda _: Outcome("completed")
+    cast.call("DELETE", flows + "/{workflow}", workflow="v")
 
 
 def _use_the_rest(cast: Cast) -> None:
@@ -270,6 +346,23 @@ def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
         cast.of[name] = replace(cast.of[name], config=replace(cast.of[name].config, zone_data="2026.7"))
     for _ in range(4):
         cast.minute()
+
+
+def _declare(cast: Cast) -> None:
+    """As Terraform does: created, changed, and destroyed twice."""
+    rate = {"name": "declared", "type": "RATE", "expr": "rate:27s", "target": {"type": "log"}}
+    with bootstrap.override(cast.of["declare"], load({"CHRONO_AUTH": "apikey"})):
+        for action, more in (
+            ("create", {}),
+            ("update", {"expr": "rate:26s"}),
+            ("update", {"monitor": {"window_ms": 60_000}, "pause_after_failures": 2}),
+            ("update", {"name": "renamed", "enabled": False}),
+            ("delete", {"name": "renamed"}),
+            ("delete", {}),
+        ):
+            before = {"schedule": rate} if action == "update" else None
+            declare.handle({"schedule": {**rate, **more}, "tf": {"action": action, "prev_input": before}}, None)
+    cast.queued.clear()
 
 
 def _feed_all(cast: Cast) -> None:

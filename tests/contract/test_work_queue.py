@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -126,6 +127,24 @@ def test_takes_any_number(bench: Bench) -> None:
 
 def test_nothing_to_send(bench: Bench) -> None:
     bench.queue.send([])
+
+
+@pytest.mark.emulator
+def test_sqs_hears_whose_a_message_is(clients: Any, resources: Any) -> None:
+    state, urls = resources
+    SqsQueue.of_stage(clients.factory("sqs"), state.stage).send(
+        [Outgoing(Run(ExecutionKey(tenant, "I" * 26, 1, True), 1, 1), 0) for tenant in ("acme", "Zoë & co")]
+    )
+    groups: set[str] = set()
+    until = time.monotonic() + WAIT_S
+    while len(groups) < 2 and time.monotonic() < until:
+        answer = clients.get("sqs").receive_message(
+            QueueUrl=urls["work"], WaitTimeSeconds=1, MessageSystemAttributeNames=["MessageGroupId"]
+        )
+        for message in answer.get("Messages", []):
+            groups.add(message["Attributes"]["MessageGroupId"])
+            clients.get("sqs").delete_message(QueueUrl=urls["work"], ReceiptHandle=message["ReceiptHandle"])
+    assert groups == {"acme", hashlib.sha256("Zoë & co".encode()).hexdigest()}
 
 
 def test_dead_letters_hold_the_event(bench: Bench) -> None:

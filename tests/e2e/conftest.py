@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.dev_server import DevServer
+from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Script, Scripted
+from tests.kit import issuer as issuers
 from tests.kit.emulator import running_emulator
+from tests.kit.issuer import AUDIENCE, Issuer
 
 HERE = Path(__file__).parent
+FIRST_KEY = re.compile(r"First admin key of tenant default\..*\n +(cw_[0-9A-Za-z]{8}_[0-9A-Za-z]{36})\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +89,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """One dev server for the tests of a module that leave it running."""
     made = DevServer(tmp_path_factory.mktemp("dev") / "data")
     made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """Somebody whose tokens are taken."""
+    with issuers.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[DevServer]:
+    """The packaged product as a stack, with keys and tokens asked for. The tests of test_deployed*.py share it."""
+    env = {"CHRONO_AUTH": "jwt,apikey", "CHRONO_JWT_ISSUER": issuer.url, "CHRONO_JWT_AUDIENCE": AUDIENCE}
+    made = DevServer(tmp_path_factory.mktemp("deployed") / "data", env, ("--deployed",))
+    made.launch()
+    wait_for("the greeting", lambda: "Ctrl-C stops it" in made.output(), 120)
+    [made.key] = FIRST_KEY.findall(made.output())
     yield made
     made.stop()
 

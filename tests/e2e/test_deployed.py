@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    made = DevServer(tmp_path_factory.mktemp("deployed") / "data", arguments=("--deployed",))
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_a_deployed_schedule_fires_each_instant_once(deployed: DevServer, receiver: Receiver) -> None:

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.e2e.dev_server import DevServer, wait_for
-from tests.kit import issuer as issuers
+from tests.e2e.dev_server import DevServer
 from tests.kit.forgeries import forgeries
-from tests.kit.issuer import AUDIENCE, Issuer
+from tests.kit.issuer import Issuer
 
 pytestmark = pytest.mark.slow
 
-FIRST_KEY = re.compile(r"First admin key of tenant default\..*\n +(cw_[0-9A-Za-z]{8}_[0-9A-Za-z]{36})\n")
 SCHEDULES = "/api/v1/schedules"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with issuers.running() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[DevServer]:
-    env = {"CHRONO_AUTH": "jwt,apikey", "CHRONO_JWT_ISSUER": issuer.url, "CHRONO_JWT_AUDIENCE": AUDIENCE}
-    made = DevServer(tmp_path_factory.mktemp("guarded") / "data", env, ("--deployed",))
-    made.launch()
-    wait_for("the greeting", lambda: "Ctrl-C stops it" in made.output(), 90)
-    yield made
-    made.stop()
 
 
 def now_ms() -> int:
@@ -58,39 +38,38 @@ def refusal(server: DevServer, headers: dict[str, str]) -> tuple[int, str, dict[
         return answer.status, challenge, json.loads(answer.read())
 
 
-def test_tokens_of_the_issuer_are_taken_and_forgeries_are_not(guarded: DevServer, issuer: Issuer) -> None:
+def test_tokens_of_the_issuer_are_taken_and_forgeries_are_not(deployed: DevServer, issuer: Issuer) -> None:
     made_up = forgeries(issuer, now_ms())
     ann = bearer(issuer.token(now_ms(), sub="ann"))
-    status, made = guarded.call("POST", SCHEDULES, {"type": "CRON", "expr": "@yearly"}, ann)
+    status, made = deployed.call("POST", SCHEDULES, {"type": "CRON", "expr": "@yearly"}, ann)
     assert (status, made["owner"]) == (201, "ann")
     for kind, token in made_up.items():
-        status, challenge, problem = refusal(guarded, bearer(token))
+        status, challenge, problem = refusal(deployed, bearer(token))
         assert (status, problem["code"]) == (401, "unauthorized"), kind
         assert challenge == 'Bearer realm="chronowatch", error="invalid_token"', kind
         assert token not in json.dumps(problem)
-    assert refusal(guarded, {})[:2] == (401, 'Bearer realm="chronowatch"')
+    assert refusal(deployed, {})[:2] == (401, 'Bearer realm="chronowatch"')
     bob = bearer(issuer.token(now_ms(), sub="bob"))
-    assert guarded.call("GET", f"{SCHEDULES}/{made['id']}", headers=bob)[0] == 404
-    assert guarded.call("GET", f"{SCHEDULES}/{made['id']}", headers=ann)[0] == 200
+    assert deployed.call("GET", f"{SCHEDULES}/{made['id']}", headers=bob)[0] == 404
+    assert deployed.call("GET", f"{SCHEDULES}/{made['id']}", headers=ann)[0] == 200
     assert issuer.key_fetches < len(made_up), "keys are kept, and an unknown kid has them fetched once in a while"
 
 
-def test_the_first_key_comes_by_an_invocation_and_only_once(guarded: DevServer) -> None:
-    [first] = FIRST_KEY.findall(guarded.output())
-    status, made = guarded.call("POST", "/api/v1/keys", {"name": "ci", "roles": ["viewer"]}, bearer(first))
+def test_the_first_key_comes_by_an_invocation_and_only_once(deployed: DevServer) -> None:
+    status, made = deployed.call("POST", "/api/v1/keys", {"name": "ci", "roles": ["viewer"]})
     assert status == 201
-    assert guarded.call("GET", SCHEDULES, headers=bearer(made["key"]))[0] == 200
-    assert guarded.call("POST", SCHEDULES, {"type": "CRON", "expr": "@yearly"}, bearer(made["key"]))[0] == 403
+    assert deployed.call("GET", SCHEDULES, headers=bearer(made["key"]))[0] == 200
+    assert deployed.call("POST", SCHEDULES, {"type": "CRON", "expr": "@yearly"}, bearer(made["key"]))[0] == 403
     wrong = made["key"][:-1] + ("a" if made["key"][-1] != "a" else "b")
-    assert refusal(guarded, bearer(wrong))[:2] == (401, 'Bearer realm="chronowatch", error="invalid_token"')
+    assert refusal(deployed, bearer(wrong))[:2] == (401, 'Bearer realm="chronowatch", error="invalid_token"')
     keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    functions = boto3.client("lambda", region_name="us-east-1", endpoint_url=guarded.endpoint, **keys)
+    functions = boto3.client("lambda", region_name="us-east-1", endpoint_url=deployed.endpoint, **keys)
     with closing(functions):
         answer = functions.invoke(FunctionName="chronowatch-deployed-api", Payload=b'{"chronowatch": "first_key"}')
         again = json.loads(answer["Payload"].read())
     assert again["made"] is False
     assert "key" not in again
-    assert guarded.call("POST", SCHEDULES, {"chronowatch": "first_key"})[0] == 401, "no request can ask for it"
+    assert deployed.call("POST", SCHEDULES, {"chronowatch": "first_key"}, {})[0] == 401, "no request can ask for it"
 
 
 def test_tls_is_not_for_the_deployed_product(new_server: Any, tmp_path: Any) -> None:

@@ -82,12 +82,15 @@ class ChangePlay:
             world.close(self.fleet.all)
             if collecting:
                 gc.enable()
+        story = world.told or []
+        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+
+    def _line(self) -> str:
         plan = self.plan
-        line = (
+        return (
             f"seed {plan.seed}: changes, {plan.streams} streams, {plan.tenants} tenants, {plan.instances} instances, "
             f"{plan.readers} readers, kept {plan.retention_ms // 1000} s, {plan.mood}{', rivals' * plan.rivals}"
         )
-        return Played(plan.seed, problems, world.hits, world.told or [], START_MS, [line], self._parts(), world.steps)
 
     def _parts(self) -> dict[str, str]:
         parts = {f"reader {number}": f"reader {number}" for number in range(self.plan.readers)}

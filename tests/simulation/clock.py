@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NANOS_PER_MS = 1_000_000
+_new = tuple.__new__  # a third of what a named tuple's own way costs; a seed reads clocks thousands of times
 
 
 class InstanceClock:
@@ -36,7 +37,7 @@ class InstanceClock:
 
     def read(self) -> Reading:
         """Wall and monotonic nanoseconds."""
-        return Reading(self.now_ms() * NANOS_PER_MS, self._world.now * NANOS_PER_MS)
+        return _new(Reading, (self.now_ms() * NANOS_PER_MS, self._world.now * NANOS_PER_MS))
 
     def step(self, ms: int) -> None:
         """Step the clock away from the truth (or back to it)."""

@@ -45,6 +45,7 @@ WORLD_KINDS = {
 }
 # Faults that only worlds made for a situation meet.
 RARE_KINDS = {
+    "clean_stop": 1,  # a process is told to stop: it takes no more, and ends some seconds later
     "lease_edge": 1,  # a message in work comes again just when the lease of its claim ends, by some clocks
 }
 DRAWN_KINDS = (*CALL_KINDS, *WORLD_KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
+from chalicelib.engine import pipeline
 from tests.simulation import checkers, coverage, scenario, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
@@ -34,6 +36,9 @@ ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by 
 LEASE_EDGE_MS = 2_300  # a claim this close to the end of its lease belongs to a worker that stands still
 LEASE_EDGE_LOOKS = 450
 LEASE_EDGE_LOOK_MS = 200
+LAST_RECEIVED_MS = 2_000  # so long a call may bring messages to a process that was told to stop meanwhile
+DRAIN_MS = 5_000  # how long a stop waits for deliveries under way
+LEAVE_LOOK_MS = 50  # how often a process that stops gives away what it still claims
 POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
@@ -98,6 +103,7 @@ class Play(WorldFaults):
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
             "message_edge": self._message_late,
+            "clean_stop": self._clean_stop,
             "lease_edge": lambda fault: self._lease_edge(fault, LEASE_EDGE_LOOKS),
             "poison_message": self._poison_message,
             "poison_schedule": self._poison_schedule,
@@ -113,6 +119,29 @@ class Play(WorldFaults):
         self.faults.wrong_most_ms = max(self.faults.wrong_most_ms, abs(instance.clock.wrong_ms))
         if fault.slot % 2:
             self.world.call_at(self.world.now + 40_000 + fault.slot * 9_000, lambda: instance.clock.mend())
+
+    def _clean_stop(self, fault: Fault) -> None:
+        """As ``localdev/worker.py`` stops: what has not begun to be sent is handed back, what has begun goes on for
+        some seconds, and messages that are left then are shown at once."""
+        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        if not instance.alive or instance.leaves_ms is not None:
+            return
+        self.world.hit("fault:clean_stop")
+        self.world.tell(instance.name, "is told to stop")
+        instance.leaves_ms = self.world.now + LAST_RECEIVED_MS
+        self.world.spawn(instance, lambda: self._leave(instance))
+        self.world.call_at(self.world.now + DRAIN_MS, lambda: self._stopped(instance))
+
+    def _leave(self, instance: Any) -> None:
+        while instance.alive:
+            pipeline.leave(instance.services)
+            self.world.pause(LEAVE_LOOK_MS)
+
+    def _stopped(self, instance: Any) -> None:
+        if instance.alive:
+            instance.stopped = True
+            self.world.crash(instance)
+            self.mailroom.left_by(instance)
 
     def _index_lag(self, fault: Fault) -> None:
         self.faults.lag_ms = fault.amount_ms
@@ -272,8 +301,8 @@ class Play(WorldFaults):
             world.close(self.fleet.all)
             if collecting:
                 gc.enable()
-        plan, parts = _plan_line(self.scenario), self._parts()
-        return Played(world.seed, problems, world.hits, story, world.start_ms, [plan], parts, world.steps)
+        plan = partial(_plan_line, self.scenario)
+        return Played(world.seed, problems, world.hits, story, world.start_ms, plan, self._parts, world.steps)
 
     def _parts(self) -> dict[str, str]:
         """Everything that can be left out and is not, with a line for the story."""

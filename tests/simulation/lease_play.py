@@ -99,9 +99,12 @@ class LeasePlay:
             world.close([*self.fleet.all, *(client.process for client in self.clients), *admin])
             if collecting:
                 gc.enable()
+        story = world.told or []
+        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+
+    def _line(self) -> str:
         plan = self.plan
-        line = f"seed {plan.seed}: leases, {plan.instances} instances, {plan.clients} clients, {plan.mood}"
-        return Played(plan.seed, problems, world.hits, world.told or [], START_MS, [line], self._parts(), world.steps)
+        return f"seed {plan.seed}: leases, {plan.instances} instances, {plan.clients} clients, {plan.mood}"
 
     def _parts(self) -> dict[str, str]:
         parts = {f"client {number}": f"client c{number}" for number in range(self.plan.clients)}

@@ -70,6 +70,7 @@ FEED, PUBLISH, GATE, MEMORY_TICKS = (
     "chalicelib.adapters.memory.ticks",
 )
 BACKPRESSURE = "chalicelib.process.admission"
+LIMITS, KEEPER = "chalicelib.core.executions.limits", "chalicelib.workers.message_keeper"
 RULINGS = "chalicelib.engine.rulings"
 POLICY_MEMORY, MEMORY_POLICIES = "chalicelib.process.policy_memory", "chalicelib.adapters.memory.policies"
 JUDGED_RULES, DENIALS = "chalicelib.core.rules.ruling", "chalicelib.engine.firing_denials"
@@ -323,6 +324,26 @@ MUTANTS: dict[str, Mutant] = {
     "late-takeover-not-paced": Mutant(
         "what a dead worker held goes out all at once, however late it is",
         (Edit(RESUME, "    return catch_up.slots(1, state.paced_ms, now_ms, s.config.catch_up_per_minute)[0]\n", "    return None\n"),),
+    ),
+    "second-death-not-paced": Mutant(
+        "found by the simulator: what two workers died over goes out all at once",
+        (Edit(RESUME, "    return judged.first_started_ms is None and not asked\n", "    return not judged.is_bound and not asked\n"),),
+    ),
+    "claimed-for-a-minute": Mutant(
+        "what a dead worker had claimed is its own for a minute",
+        (Edit(LIMITS, "ATTEMPT_LEASE_MS = 2_500 ", "ATTEMPT_LEASE_MS = 60_000 "),),
+    ),
+    "hidden-for-the-dead": Mutant(
+        "a message in work is hidden for as long as its function may run, also when its worker has died",
+        (Edit(KEEPER, "    return min(ahead_ms + patience_ms, QUEUE_HIDES_S * SECOND_MS)\n", "    return QUEUE_HIDES_S * SECOND_MS\n"),),
+    ),
+    "stopped-with-all-it-held": Mutant(
+        "a process that is told to stop gives nothing away: others wait for the leases of what it had claimed",
+        (Edit(PIPELINE, "    away = s.process.waiting_room.take_away(s.clock.now_ms() + AT_HAND_MS)\n", "    away: list[WaitingGroup[Sequence[Ready]]] = []\n"),),
+    ),
+    "given-away-and-sent": Mutant(
+        "what is given away when its process stops is sent by it all the same",
+        (Edit(PIPELINE, "    if room.begin(waiting):\n", "    if room.begin(waiting) or waiting.is_given:\n"),),
     ),
     "renewal-forgotten": Mutant(
         "a claim is renewed in the tables alone, so that its outcome is written over an old record",

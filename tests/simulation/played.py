@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -11,7 +11,8 @@ class Played:
     """A seed's end: what broke, what was hit, and the story if it was wanted.
 
     ``plan`` tells the world; ``parts`` names everything in it that the shrinker can leave out, each with a line that
-    tells what it is. What was left out already is missing from both.
+    tells what it is. What was left out already is missing from both. They are made when somebody asks: most seeds are
+    never told.
     """
 
     seed: int
@@ -19,8 +20,8 @@ class Played:
     hits: Mapping[str, int]
     story: Sequence[tuple[int, str, str]]
     start_ms: int
-    plan: Sequence[str]
-    parts: Mapping[str, str]
+    plan: Callable[[], str]
+    parts: Callable[[], Mapping[str, str]]
     steps: int
 
 

@@ -12,7 +12,7 @@ def shrink(play: Callable[[int, frozenset[str]], Played], failed: Played) -> fro
     """What can be left out of a failing seed: delta debugging (Zeller, Hildebrandt, TSE 2002) over its parts."""
     checker = failed.problems[0].partition(":")[0]
     left_out: set[str] = set()
-    rest = list(failed.parts)[::-1]  # what was planned last goes first: faults before what they strike
+    rest = list(failed.parts())[::-1]  # what was planned last goes first: faults before what they strike
     size = max(1, len(rest) // 2)
     while size:
         start = 0

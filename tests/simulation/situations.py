@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.core.executions.limits import HORIZON_MS
+from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.process.admission import Caps
+from infra.state import VISIBILITY_S
 from tests.simulation import scenario
 from tests.simulation.actors import freezer
 from tests.simulation.faults import Fault
@@ -20,6 +23,7 @@ from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 
 SECOND = 1000
 SHARE = 0.3
+FAILOVER, FAILOVER_SHARE = "failover", 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ def _failing(r: random.Random) -> Mapping[str, Any]:
     return _rate(2, 60, r.choice(("broken", "sour")), pause_after_failures=r.choice((1, 2, 3)), retry_policy=policy)
 
 
+def _held(r: random.Random) -> Mapping[str, Any]:
+    return _rate(
+        r.choice((1, 1, 2, 5)),
+        90,
+        r.choice(("good", "good", "steady")),
+        catch_up_window_ms=r.choice((60, 600)) * SECOND,
+    )
+
+
 def _frozen(r: random.Random) -> Mapping[str, Any]:
     tags = r.choice(((freezer.TAG,), (freezer.TAG,), ("other",)))
     return _rate(r.choice((1, 2, 3)), 60, r.choice(("good", "good", "flaky", "slow")), tags=tags)
@@ -186,14 +199,35 @@ SITUATIONS: Mapping[str, Situation] = {
 }
 
 
+# Workers die and nothing else goes wrong, with the settings of the packaged stage. Drawn apart from the others.
+DEATHS = Situation(
+    _held,
+    kinds=("crash", "crash", "crash_before", "crash_after", "clean_stop", "clean_stop"),
+    methods=("dispatch", "write_states", "epochs", "states", "update"),
+    faults=(1, 2, 3),
+    changes={
+        "visibility_ms": VISIBILITY_S * SECOND,
+        "horizon_ms": HORIZON_MS,
+        "max_drift_ms": 20,
+        "catch_up_per_minute": CATCH_UP_PER_MINUTE,
+    },
+)
+
+
 def draw(seed: int) -> Scenario:
     """The plan of a seed: one made for a situation, or one in which anything may meet."""
     plan = scenario.draw(seed)
+    failover = random.Random(f"failover/{seed}")
+    if failover.random() < FAILOVER_SHARE:
+        return _made(failover, plan, FAILOVER, DEATHS)
     r = random.Random(f"situation/{seed}")
     if r.random() >= SHARE:
         return plan
     (name,) = r.choices(tuple(SITUATIONS), [meant.weight for meant in SITUATIONS.values()])
-    meant = SITUATIONS[name]
+    return _made(r, plan, name, SITUATIONS[name])
+
+
+def _made(r: random.Random, plan: Scenario, name: str, meant: Situation) -> Scenario:
     schedules = tuple(_schedule(r, meant, s) for s in plan.schedules[: r.choice((1, 1, 2))])
     changed = replace(
         plan,

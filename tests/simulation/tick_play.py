@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -157,9 +158,9 @@ class TickPlay(WorldFaults):
             world.close([*self.fleet.all, *(reader.process for reader in self.readers)])
             if collecting:
                 gc.enable()
-        lines = [_plan_line(self.plan)]
+        line = partial(_plan_line, self.plan)
         return Played(
-            self.plan.seed, problems, world.hits, world.told or [], world.start_ms, lines, self._parts(), world.steps
+            self.plan.seed, problems, world.hits, world.told or [], world.start_ms, line, self._parts, world.steps
         )
 
     def _parts(self) -> dict[str, str]:

@@ -226,6 +226,7 @@ class World:
         self._heap: list[tuple[int, float, int, Any, int]] = []
         self._count = 0
         self._hub = getcurrent()
+        self._idle: list[Any] = []  # greenlets that have ended a job
         self._dying: list[Any] = []
         self.current: Job = None  # type: ignore[assignment]
         self.record = Record()
@@ -283,7 +284,6 @@ class World:
     def begin(self, job: Job, delay_ms: int = 0) -> None:
         """Begin what was held."""
         job.call[job] = None
-        job.greenlet = greenlet(job.run, self._hub)
         job.instance.jobs[job] = None
         self.wake(job, delay_ms)
 
@@ -329,16 +329,34 @@ class World:
                 what.ticket += 1
                 self.current = what
                 self.steps += 1
-                what.greenlet.switch()
+                if what.greenlet is None:
+                    self._start(what)
+                else:
+                    what.greenlet.switch()
             while self._dying:
                 self._bury(self._dying.pop())
         self.current = None  # type: ignore[assignment]
+
+    def _start(self, job: Job) -> None:
+        """Run a job in a greenlet that has nothing to do. A new one costs more than most jobs do."""
+        job.greenlet = self._idle.pop() if self._idle else greenlet(self._serve, self._hub)
+        job.greenlet.switch(job)
+
+    def _serve(self, job: Job) -> None:
+        """What each greenlet does: one job after the other, until one of them is ended by force."""
+        hub, idle = self._hub, self._idle
+        while True:
+            job.run()
+            idle.append(job.greenlet)
+            job.greenlet = None
+            job = hub.switch()
 
     def crash(self, instance: Any) -> None:
         """The process dies: everything it was doing ends at once, and what it held in memory is gone."""
         if not instance.alive:
             return
         instance.alive = False
+        instance.died_ms = self.now
         self._dying.append(instance)
         self.tell(instance.name, "CRASH")
 
@@ -382,6 +400,9 @@ class World:
             instance.alive = False
             instance.restarts = False
             self._bury(instance)
+        for one in self._idle:
+            one.throw(GreenletExit)
+        self._idle.clear()
         self._heap.clear()
 
     # -- the record

@@ -39,6 +39,9 @@ LAYERS = {
     "server": _layer(
         "HTTP/1.1, TLS and streams for a machine of one's own; not in the Lambda zip", "core", "process", "api"
     ),
+    "grpc_server": _layer(
+        "gRPC: a process of its own; not in the Lambda zip", "core", "process", "api", "server"
+    ),
     "configuration": _layer("reads the file that settings may come from", "core"),
     "settings": _layer("the only reader of the environment", "core", "process", "configuration"),
     "bootstrap": _layer(
@@ -59,6 +62,9 @@ NOUNS = {
     "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
     "executions": _layer("what became of a firing", "schedules", "security"),
     "policies": _layer("overlap, catch-up, failures, monitors, SLAs", "executions", "schedules"),
+    "workflows": _layer(
+        "what a workflow says, and what follows from a run's log", "recurrence", "schedules", "targets"
+    ),
     "rules": _layer("policies as code: assertions on schedules and leases", "recurrence", "schedules", "targets"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),

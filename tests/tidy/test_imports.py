@@ -111,6 +111,7 @@ ENTRY_MODULES = {
     "chalicelib.adapters.policies.rego_child",
     "chalicelib.api.http.edge",
     "chalicelib.functions.api",
+    "chalicelib.adapters.workflows.jsonata_child",  # a process of its own
 }
 
 

@@ -6,13 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem
+from chalicelib.adapters.dynamodb.tables import ExecutionItem, RegistryItem, ScheduleItem, WorkflowItem
 from infra.state import KeyPart, state
 from tests.tidy.sources import ROOT
 
 PAGE = (ROOT / "docs" / "storage.md").read_text()
 STATE = state("x")
-MODELS = {"schedules": ScheduleItem, "executions": ExecutionItem, "registry": RegistryItem}
+MODELS = {
+    "schedules": ScheduleItem,
+    "executions": ExecutionItem,
+    "registry": RegistryItem,
+    "workflows": WorkflowItem,
+}
 DAY_S = 86_400
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +17,8 @@ from chalicelib.ports.work_queue import Incoming, Outgoing
 
 SQS_BATCH_MAX: Final = 10  # messages in one call
 SQS_DELAY_MAX_S: Final = 900
+
+_GROUP_ID: Final = re.compile(r"[!-~]{1,128}")
 
 assert QUEUE_DELAY_MAX_S <= SQS_DELAY_MAX_S
 
@@ -99,7 +103,18 @@ class SqsQueue:
 
 def _entry(place: int, outgoing: Outgoing) -> dict[str, Any]:
     assert 0 <= outgoing.delay_s <= QUEUE_DELAY_MAX_S
-    return {"Id": str(place), "MessageBody": queue_messages.encode(outgoing.message), "DelaySeconds": outgoing.delay_s}
+    return {
+        "Id": str(place),
+        "MessageBody": queue_messages.encode(outgoing.message),
+        "DelaySeconds": outgoing.delay_s,
+        "MessageGroupId": _group_id(queue_messages.fair_group(outgoing.message)),
+    }
+
+
+def _group_id(group: str) -> str:
+    """SQS lets a tenant with many messages hold up no other, where messages say whose they are: it then is a fair
+    queue. A name that SQS would refuse is given by its digest."""
+    return group if _GROUP_ID.fullmatch(group) else hashlib.sha256(group.encode()).hexdigest()
 
 
 def _may_be_queued(failure: Mapping[str, Any]) -> bool:

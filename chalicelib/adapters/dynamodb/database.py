@@ -40,11 +40,14 @@ class Names(Struct, frozen=True):
     schedules: str
     executions: str
     registry: str
+    workflows: str = ""
 
     @classmethod
     def of_stage(cls, stage: str) -> Names:
         """As ``infra.state`` names them."""
-        return cls(*(clients.resource_name(stage, part) for part in ("schedules", "executions", "registry")))
+        return cls(
+            *(clients.resource_name(stage, part) for part in ("schedules", "executions", "registry", "workflows"))
+        )
 
 
 def text(value: str) -> Value:

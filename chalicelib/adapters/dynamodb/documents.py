@@ -40,6 +40,7 @@ R = TypeVar("R")
 
 STATE_SK = "state"
 DEFINITION_SK = "def"
+RESTORED = "restored"  # an attribute of what came from a backup: the feed passes over the writes that brought it
 MONITOR_SK = "watch"
 _INSTANT_DIGITS = 15
 _INSTANT_CEILING = 10**_INSTANT_DIGITS - 1
@@ -276,9 +277,7 @@ class _Codec(Generic[R]):
 
     def encode(self, record: R, **replaced: object) -> str:
         document = self._document(*self._values(record))
-        if replaced:
-            document = msgspec.structs.replace(document, **replaced)
-        return _encode(document).decode()
+        return _encode(msgspec.structs.replace(document, **replaced) if replaced else document).decode()
 
     def fields_of(self, doc: str) -> dict[str, Any]:
         return dict(zip(self.fields, msgspec.structs.astuple(self._decode(doc)), strict=True))
@@ -355,6 +354,10 @@ def escaped(part: str) -> str:
     return part.replace("%", "%25").replace("#", "%23") if "#" in part or "%" in part else part
 
 
+def unescaped(part: str) -> str:
+    return part.replace("%23", "#").replace("%25", "%") if "%" in part else part
+
+
 def partition(tenant: str, schedule_id: str) -> str:
     """The partition key of a schedule's items and of its executions."""
     return f"{escaped(tenant)}#{schedule_id}"
@@ -363,7 +366,7 @@ def partition(tenant: str, schedule_id: str) -> str:
 def key_of_partition(pk: str) -> Key:
     """The schedule that a partition belongs to."""
     tenant, _, schedule_id = pk.rpartition("#")
-    return Key(tenant.replace("%23", "#").replace("%25", "%"), schedule_id)
+    return Key(unescaped(tenant), schedule_id)
 
 
 def snapshot_sk(version: str) -> str:

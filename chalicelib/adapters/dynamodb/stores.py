@@ -46,6 +46,8 @@ def open_stores(
     lazy_bulk_jobs: Any = Lazy(partial(_bulk_jobs, database))
     lazy_changes: Any = Lazy(partial(_changes, database, changes_retention_s))
     lazy_audit: Any = Lazy(partial(_audit, database))
+    lazy_workflows: Any = Lazy(partial(_workflows, database))
+    lazy_runs: Any = Lazy(partial(_runs, database))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -63,6 +65,8 @@ def open_stores(
         changes=lazy_changes,
         bulk_jobs=lazy_bulk_jobs,
         audit=lazy_audit,
+        workflows=lazy_workflows,
+        runs=lazy_runs,
     )
 
 
@@ -70,6 +74,18 @@ def _audit(database: Database) -> Any:
     from chalicelib.adapters.dynamodb.audit import DynamoAuditStore
 
     return DynamoAuditStore(database)
+
+
+def _workflows(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.workflows import DynamoWorkflowStore
+
+    return DynamoWorkflowStore(database)
+
+
+def _runs(database: Database) -> Any:
+    from chalicelib.adapters.dynamodb.runs import DynamoRunStore
+
+    return DynamoRunStore(database)
 
 
 def _keys(database: Database) -> Any:

@@ -167,6 +167,47 @@ class RegistryItem(Model):
     ttl = NumberAttribute(null=True)
 
 
+class RunsIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """Heads of a tenant's runs by when they began, with what a list shows. Those of items are not in it."""
+
+    class Meta:
+        index_name = "runs"
+        projection = IncludeProjection(["doc"])
+
+    list_pk = UnicodeAttribute(hash_key=True)
+    list_sk = UnicodeAttribute(range_key=True)
+
+
+class WakeIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """Heads of runs by when reconcile checks them."""
+
+    class Meta:
+        index_name = "wake"
+        projection = KeysOnlyProjection()
+
+    wake_in = UnicodeAttribute(hash_key=True)
+    wake_ms = NumberAttribute(range_key=True)
+
+
+class WorkflowItem(Model):
+    """A workflow, a version of one, or a part of a run."""
+
+    class Meta:
+        table_name = "workflows"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    doc = UnicodeAttribute(null=True)
+    packed = BinaryAttribute(null=True, legacy_encoding=False)
+    rev = NumberAttribute(null=True)
+    list_pk = UnicodeAttribute(null=True)
+    list_sk = UnicodeAttribute(null=True)
+    wake_in = UnicodeAttribute(null=True)
+    wake_ms = NumberAttribute(null=True)
+    runs = RunsIndex()
+    wake = WakeIndex()
+
+
 def bound(model: type[M], table_name: str, client: Any) -> type[M]:
     """``model`` over one table of one deployment, through ``client``."""
     region = client.meta.region_name

@@ -20,8 +20,10 @@ from chalicelib.adapters.memory.policies import MemoryPolicyStore
 from chalicelib.adapters.memory.queues import MemoryQueueStore
 from chalicelib.adapters.memory.quotas import MemoryQuotaStore
 from chalicelib.adapters.memory.roles import MemoryRoleStore
+from chalicelib.adapters.memory.runs import MemoryRunStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
+from chalicelib.adapters.memory.workflows import MemoryWorkflowStore
 from chalicelib.ports.services import Stores
 
 
@@ -45,4 +47,6 @@ def open_stores() -> Stores:
         changes=MemoryChangeStore(),
         bulk_jobs=MemoryBulkJobStore(),
         audit=MemoryAuditStore(),
+        workflows=MemoryWorkflowStore(),
+        runs=MemoryRunStore(),
     )

@@ -11,8 +11,8 @@ from chalicelib.ports.secrets import Secrets, SecretStore
 
 
 class SecretSources(NamedTuple):
-    """What stores are made of: AWS clients by service, the clock, and how a variable of the environment is read (None:
-    such references are not taken)."""
+    """What stores are made of: AWS clients by service, the clock, and how a variable of the environment is read. None
+    there: such references are not taken."""
 
     client: Callable[[str], Callable[[], Any]]
     now_ms: Callable[[], int]

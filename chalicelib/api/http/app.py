@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -18,14 +18,15 @@ import msgspec
 from chalice.app import Chalice, ChaliceUnhandledError, Request, Response
 from msgspec.structs import replace
 
-from chalicelib.api.http import auditing, connection, cross_origin, observed, quotas, yaml_text
+from chalicelib.api.http import auditing, connection, cross_origin, observed, quotas
+from chalicelib.api.http.incoming import IncomingCall, body_of, model_of, raw_body
 from chalicelib.api.http.judgements import Judgements
 from chalicelib.api.http.observed import Observed
 from chalicelib.api.http.operations import Call, Operation, Table
-from chalicelib.api.http.problem import JSON, Reply, check_json, check_plain, check_size, problem, read_body, read_query
+from chalicelib.api.http.problem import Reply, problem, read_query
 from chalicelib.core import trace
 from chalicelib.core.clock import hlc
-from chalicelib.core.errors import BadRequest, ChronoError, Forbidden, InvalidField, SettingsError, Unauthorized
+from chalicelib.core.errors import ChronoError, Forbidden, SettingsError, Unauthorized
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller, guest
 from chalicelib.core.security.permissions import Permission
@@ -122,29 +123,55 @@ class HttpApi:
     def run(self, request: Request, visit: Visit) -> Response:
         """Find, validate and run the operation that ``request`` asks for. Raises ChronoError."""
         operation, params = self._table.find(request.method, request.path, request.uri_params or {})
+        given = request.query_params
+        query = {} if given is None else {name: given.getlist(name) for name in given}
+        incoming = IncomingCall(request.headers, query, partial(raw_body, request), _base(request))
+        return self._run(incoming, visit, operation, params, request.context)
+
+    def ask(
+        self, operation: Operation, params: Mapping[str, str], incoming: IncomingCall, peer: str | None
+    ) -> Response:
+        """Run an operation that another face of the API stands for, with its credentials, quotas and audit."""
+        context: dict[str, Any] = {}
+        response = self.respond(
+            incoming.headers, peer, lambda visit: self._run(incoming, visit, operation, params, context)
+        )
+        return _with_quota(response, context)
+
+    def operation(self, method: str, path: str) -> Operation:
+        """The operation of a method and a path as the table spells it. Raises KeyError."""
+        return self._table.by_path[method, path]
+
+    def _run(
+        self,
+        incoming: IncomingCall,
+        visit: Visit,
+        operation: Operation,
+        params: Mapping[str, str],
+        context: MutableMapping[str, Any],
+    ) -> Response:
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
-        cross_origin.check(request.method, request.headers, visit.caller, self._services().sessions.origin)
+        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services().sessions.origin)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
-        request.context[_STANDING] = standing
+        context[_STANDING] = standing
         quotas.check(standing)
         found = Judgements()
         try:
-            return self._run_operation(request, visit, operation, params, found)
+            return self._run_operation(incoming, visit, operation, params, found)
         except Forbidden as why:
             refused = auditing.Refusal(operation, params, why.code, found.all, visit.trace.trace_id)
             auditing.note_denial(self._services(), visit.caller, refused)
             raise
 
     def _run_operation(
-        self, request: Request, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
+        self, incoming: IncomingCall, visit: Visit, operation: Operation, params: Mapping[str, str], found: Judgements
     ) -> Response:
+        headers = incoming.headers
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
-        caller = self._traced(self._at_depth(visit.caller, request.headers), visit)
-        body_bytes, content_type = _body(request, operation)
-        given = request.query_params
-        query = {} if given is None else {name: given.getlist(name) for name in given}
+        caller = self._traced(self._at_depth(visit.caller, headers), visit)
+        body_bytes, content_type = body_of(incoming, operation)
         call: Call[Any, Any] = Call(
             services=replace(self._services(), decisions=found),
             caller=caller,
@@ -152,15 +179,19 @@ class HttpApi:
             page_secret=lambda: self._settings().required_page_token_secret(),
             operation=operation,
             params=params,
-            headers=request.headers,
-            body=_read_body(operation, body_bytes, content_type),
-            query=read_query(operation.query, query),
-            base=_base(request),
+            headers=headers,
+            body=model_of(operation, body_bytes, content_type),
+            query=read_query(operation.query, incoming.query),
+            base=incoming.base,
         )
-        key = request.headers.get(idempotency.HEADER) if operation.creates else None
+        key = headers.get(idempotency.HEADER) if operation.creates else None
         handle = partial(_handle, call, found)
         handler = handle if key is None else partial(_run_once, call, key, body_bytes, handle)
         return _to_response(auditing.run(self._table, call, handler, found))
+
+    def now_ms(self) -> int:
+        """The time, by the clock of the services."""
+        return self._services().clock.now_ms()
 
     def check_method(self, request: Request) -> None:
         """Raise what is wrong with a request that Chalice found no view for: MethodNotAllowed or NotFound."""
@@ -299,13 +330,16 @@ def _middleware(api: HttpApi) -> Callable[[Request, Callable[[Request], Response
             opened = api.opened(request)
         except SettingsError:
             opened = None  # answering the call fails on the same, in the words for it
-        response = api.respond(request.headers, peer, call, opened)
-        standing = request.context.get(_STANDING)
-        if standing is not None:
-            response.headers.update(quotas.headers(standing))
-        return response
+        return _with_quota(api.respond(request.headers, peer, call, opened), request.context)
 
     return middleware
+
+
+def _with_quota(response: Response, context: Mapping[str, Any]) -> Response:
+    standing = context.get(_STANDING)
+    if standing is not None:
+        response.headers.update(quotas.headers(standing))
+    return response
 
 
 def _gateways_peer(request: Request) -> str | None:
@@ -319,42 +353,6 @@ def _base(request: Request) -> str:
     for name, value in (request.uri_params or {}).items():
         ours = ours.replace("{" + name + "}", value)
     return path.removesuffix(ours) if path.endswith(ours) else ""
-
-
-def _body(request: Request, operation: Operation) -> tuple[bytes, str | None]:
-    """The body and its content type; YAML as the JSON that says the same, where it is taken."""
-    if not operation.takes_body:
-        return b"", None
-    check_plain(request.headers)
-    raw, content_type = _raw_body(request), request.headers.get("content-type")
-    check_size(raw)
-    if operation.yaml and yaml_text.is_yaml(content_type):
-        return yaml_text.to_json(raw), JSON
-    return raw, content_type
-
-
-def _read_body(operation: Operation, raw: bytes, content_type: str | None) -> Any:
-    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
-
-    Raises as ``read_body``.
-    """
-    outer = operation.body_list
-    if not outer or not raw:
-        return read_body(operation.body, raw, content_type)
-    check_json(raw, content_type)  # before it is put inside another document
-    try:
-        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
-    except InvalidField as wrong:
-        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
-        raise InvalidField(seen) from None
-
-
-def _raw_body(request: Request) -> bytes:
-    try:
-        raw = request.raw_body
-        return raw.encode() if isinstance(raw, str) else raw
-    except ValueError:  # base64 or text that is none
-        raise BadRequest("the body cannot be read") from None
 
 
 def _handle(call: Call[Any, Any], found: Judgements) -> Reply:

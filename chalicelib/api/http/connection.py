@@ -39,11 +39,13 @@ def _always_here() -> bool:
 
 
 class CallerConnection(Struct, frozen=True):
-    """One caller's connection. ``address`` is the other end's, as the socket says it; empty where it is not known."""
+    """One caller's connection. ``address`` is the other end's, as the socket says it; empty where it is not known.
+    ``gives_up``: a caller that is gone has ended its call, and not only lost its connection: it wants nothing more."""
 
     gone: Callable[[], bool] = _always_here
     address: str = ""
     client_certificate: ClientCertificate | None = None
+    gives_up: bool = False
 
 
 class EventSource(Protocol):

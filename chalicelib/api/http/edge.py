@@ -21,6 +21,7 @@ from chalicelib.api.http import connection
 from chalicelib.api.http.app import HttpApp
 from chalicelib.api.http.connection import CallerConnection, EventSource, StreamSlot
 from chalicelib.api.http.problem import check_percent, too_large
+from chalicelib.api.rpc.paths import RPC_HELD, RPC_PREFIX
 from chalicelib.core.errors import ChronoError, NotFound
 from chalicelib.core.limits import BODY_MAX_BYTES
 
@@ -55,7 +56,7 @@ class Edge:
 
     def __init__(self, app: HttpApp) -> None:
         _make_thread_local(app)
-        self._api = app.http_api
+        self.api = app.http_api
         self._gateway = LocalGateway(app, Config())
         self._matcher = RouteMatcher(list(app.routes))
 
@@ -74,7 +75,8 @@ class Edge:
 
     def may_hold(self, method: str, raw_path: str) -> bool:
         """Whether the server must reckon with such a call being held open, on a thread of its own."""
-        return (method, _COLON.sub(":", raw_path).removesuffix("/")) in self._api.held
+        plain = _COLON.sub(":", raw_path).removesuffix("/")
+        return (method, plain) in self.api.held or plain in RPC_HELD
 
     def handle(
         self,
@@ -86,7 +88,10 @@ class Edge:
     ) -> Answer:
         """Answer one request. ``raw_path`` and ``query`` are as they came, still encoded; ``body`` may be read late."""
         try:
-            status, answered, text = self._through(method, raw_path, query, headers, body)
+            if raw_path.startswith(RPC_PREFIX):
+                status, answered, text = self._rpc(method, raw_path, query, headers, body)
+            else:
+                status, answered, text = self._through(method, raw_path, query, headers, body)
         except Exception as error:
             status, answered, text = self._refuse(headers, error)
         if status not in _NO_BODY:
@@ -95,7 +100,7 @@ class Edge:
 
     def refuse(self, error: ChronoError) -> Answer:
         """The answer to what was no request at all."""
-        response = self._api.refuse(error)
+        response = self.api.refuse(error)
         headers = {name: str(value) for name, value in response.headers.items()}
         body = str(response.body).encode()
         return response.status_code, {**headers, "Content-Length": str(len(body))}, body
@@ -107,7 +112,7 @@ class Edge:
         check_percent(raw_path)
         check_percent(query)
         path = _routable(raw_path)
-        found = self._api.open_route(path)
+        found = self.api.open_route(path)
         if found is not None:
             path = found[0] + found[1].replace("/", "%2F")
         try:
@@ -115,13 +120,25 @@ class Edge:
         except ValueError:
             raise NotFound("there is no such route") from None
         if method == "OPTIONS":
-            return self._options(headers, self._api.allowed(match.route, match.captured))
+            return self._options(headers, self.api.allowed(match.route, match.captured))
         read = body() if callable(body) else body
         if len(read) > BODY_MAX_BYTES:
             raise too_large()
         url = f"{path}?{query.replace('#', '%23')}" if query else path
         served = self._gateway.handle_request("GET" if method == "HEAD" else method, url, dict(headers), read)
         return served["statusCode"], served["headers"], str(served["body"] or "").encode()
+
+    def _rpc(
+        self, method: str, raw_path: str, query: str, headers: Mapping[str, str], body: bytes | Callable[[], bytes]
+    ) -> Answer:
+        """The answer to Connect and gRPC-Web."""
+        from chalicelib.api.rpc.http_face import RpcQuestion, answer
+
+        def read() -> bytes:
+            return body() if callable(body) else body
+
+        peer = connection.current().address or None
+        return answer(self.api, RpcQuestion(method, raw_path, query, headers, read, peer), self.api.now_ms)
 
     def _options(self, headers: Mapping[str, str], methods: list[str]) -> Answer:
         """The methods of a path. No cross-origin leave is given: pages of other sites have no business here."""
@@ -135,7 +152,7 @@ class Edge:
         return self._answer(headers, refuse)
 
     def _answer(self, headers: Mapping[str, str], call: Callable[[Any], Response]) -> Answer:
-        response = self._api.respond(CaseInsensitiveMapping(dict(headers)), connection.current().address or None, call)
+        response = self.api.respond(CaseInsensitiveMapping(dict(headers)), connection.current().address or None, call)
         answered = {name: str(value) for name, value in response.headers.items()}
         return response.status_code, answered, str(response.body).encode()
 

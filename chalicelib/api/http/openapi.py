@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from chalicelib import VERSION
+from chalicelib.api.console.schemas import ConsoleFileName, ConsoleReleaseName
 from chalicelib.api.executions.schemas import ExecutionId
 from chalicelib.api.http import responses
 from chalicelib.api.http.operations import Operation
@@ -23,6 +24,7 @@ from chalicelib.api.policies.schemas import ExceptionBody, MatchBody, PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.api.subjects.schemas import SubjectName
+from chalicelib.api.workflows.schemas import NodeId, RunId, WorkflowName, WorkflowVersion
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
@@ -53,6 +55,13 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "frequency": Frequency,
     "role": RoleName,
     "policy": PolicyName,
+    "release": ConsoleReleaseName,
+    "file": ConsoleFileName,
+    "workflow": WorkflowName,
+    "version": WorkflowVersion,
+    "run_id": RunId,
+    "node": NodeId,
+    "session_id": responses.Ulid,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -239,6 +248,7 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     JSON: {"type": "object"},
     YAML: {},
     "text/html": {"type": "string"},
+    "text/javascript": {"type": "string"},
     "text/plain": {"type": "string"},
     "text/event-stream": {"type": "string"},
     "text/x-ndjson": {"type": "string"},

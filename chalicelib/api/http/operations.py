@@ -141,6 +141,7 @@ class Table:
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
         self._open = tuple((op.route[: op.route.rindex("{")], op.route) for op in self.operations if op.open_ended)
+        self.by_path = {(op.method, op.path): op for op in self.operations}
         self._by_route: dict[str, dict[str, dict[str, Operation]]] = {}
         for operation in self.operations:
             verbs = self._by_route.setdefault(operation.route, {})
@@ -154,7 +155,7 @@ class Table:
 
     def at(self, method: str, path: str) -> Operation | None:
         """The operation of a method and a path as the table spells it."""
-        return next((op for op in self.operations if (op.method, op.path) == (method, path)), None)
+        return self.by_path.get((method, path))
 
     def routes(self) -> Iterable[tuple[str, list[str]]]:
         """Each route with the methods that any verb of it answers."""

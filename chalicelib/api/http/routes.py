@@ -8,6 +8,7 @@ from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
 from chalicelib.api.cluster.operations import operations as cluster_operations
+from chalicelib.api.console.operations import operations as console_operations
 from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
@@ -20,13 +21,16 @@ from chalicelib.api.metrics.operations import operations as metric_operations
 from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
+from chalicelib.api.runs.operations import operations as run_operations
 from chalicelib.api.schedules import bulk, explain, files, outlook
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
+from chalicelib.api.travel.operations import operations as travel_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
+from chalicelib.api.workflows.operations import operations as workflow_operations
 
 
 def table() -> Table:
@@ -60,5 +64,9 @@ def table() -> Table:
     operations += audit_operations()
     operations += subject_operations()
     operations += webhook_operations()
+    operations += console_operations()
+    operations += workflow_operations()
+    operations += run_operations()
+    operations += travel_operations()
     operations += docs.operations(everything)
     return Table(operations)

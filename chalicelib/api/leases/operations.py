@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from chalicelib.api.http import connection
 from chalicelib.api.http.connection import caller_is_gone
 from chalicelib.api.http.operations import Call, Handler, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
@@ -26,7 +27,8 @@ def acquire(call: Call[schemas.AcquireBody, Query]) -> Reply:
     wanted = AcquireLease(
         name=b.name, holder_id=b.holder_id, ttl_ms=b.ttl_ms, wait_ms=b.wait_ms, metadata=given(b.metadata)
     )
-    answer = leases.acquire(call.services, call.caller, wanted, call.versions, gone=caller_is_gone())
+    gone, gives_up = caller_is_gone(), connection.current().gives_up
+    answer = leases.acquire(call.services, call.caller, wanted, call.versions, gone, gives_up)
     return _acquired(answer)
 
 

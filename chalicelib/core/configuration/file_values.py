@@ -107,7 +107,7 @@ class _Made:
         self.put("CHRONO_HTTP_HOST", "server.http_addr", host)
         self.put("CHRONO_HTTP_PORT", "server.http_addr", port)
         grpc_host, grpc_port = _address("server.grpc_addr", self._text("server.grpc_addr"))
-        self.put("CHRONO_GRPC_PORT", "server.grpc_addr", grpc_port, "is not of this version, which serves no gRPC")
+        self.put("CHRONO_GRPC_PORT", "server.grpc_addr", grpc_port)
         if grpc_host and grpc_host != host:
             raise SettingsError("server.grpc_addr", f"must have the host of server.http_addr, not {grpc_host!r}")
 

@@ -144,6 +144,18 @@ def decide_release(item: LeaseItem | None, request: ReleaseRequest) -> LeaseDeci
     raise not_held(request.name)
 
 
+def decide_leave(item: LeaseItem | None, party: Party) -> LeaseDecision[None]:
+    """Take a waiter that gave up out of the queue; what it was granted meanwhile is free again."""
+    if item is None:
+        return LeaseDecision(None, None)
+    if item.holder == party:
+        return LeaseDecision(_freed(item), None)
+    waiters = tuple(waiter for waiter in item.waiters if waiter.party != party)
+    if len(waiters) == len(item.waiters):
+        return LeaseDecision(None, None)
+    return LeaseDecision(replace(item, rev=item.rev + 1, waiters=waiters), None)
+
+
 def decide_validate(item: LeaseItem | None, request: ValidateRequest, now_ms: int) -> Validity:
     """Whether ``fencing_token`` is that of a holder whose promise still runs; no margin, so doubt means no."""
     if item is None:

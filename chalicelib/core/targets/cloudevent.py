@@ -6,9 +6,10 @@ So a firing is serialised ahead of time into a ``Template``; stamping it is one 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from chalicelib.core.instants import to_rfc3339
 
@@ -51,8 +52,8 @@ def prepare(
         "fencingtoken": fencing_token,
         "attempt": attempt,
     }
-    head = json.dumps(attributes, separators=(",", ":"), ensure_ascii=False)
-    return Template(f'{head[:-1]},"hlc":"'.encode(), f'","data":{payload_json}}}'.encode())
+    head = msgspec.json.encode(attributes)
+    return Template(head[:-1] + b',"hlc":"', f'","data":{payload_json}}}'.encode())
 
 
 def build(
@@ -102,4 +103,4 @@ def notice(
         "hlc": hlc,
         "data": data,
     }
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
+    return msgspec.json.encode(event)

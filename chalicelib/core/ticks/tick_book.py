@@ -149,7 +149,8 @@ class Book(Struct, frozen=True):
 
     def stream(self, frequency: Frequency) -> Stream:
         """One stream; a new one when it was never started."""
-        return self.streams.get(frequency, Stream())
+        found = self.streams.get(frequency)
+        return Stream() if found is None else found
 
     def with_stream(self, frequency: Frequency, stream: Stream) -> Book:
         """The book with one stream replaced."""

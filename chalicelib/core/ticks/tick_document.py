@@ -6,9 +6,10 @@ is then written), what an older one lacks has its default.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from chalicelib.core.ticks.numbering import Gap, TickCursor
@@ -25,11 +26,11 @@ def write_book(book: Book) -> str:
 def read_book(document: str) -> Book:
     """The book of a document. Raises ValueError when the text is none."""
     try:
-        stored: dict[str, Any] = json.loads(document)
+        stored: dict[str, Any] = msgspec.json.decode(document)
         makers = [Maker(*m) for m in stored["m"]]
         found = {f: stored["s"].get(f) for f in FREQUENCIES}
         return Book({f: _read_stream(s, makers) for f, s in found.items() if s is not None})
-    except (KeyError, TypeError, IndexError, AttributeError) as wrong:
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError, AttributeError) as wrong:
         raise ValueError("not a book of ticks") from wrong
 
 
@@ -43,15 +44,15 @@ def write_page(page: Page) -> str:
 def read_page(frequency: Frequency, document: str) -> Page:
     """The page of a document. Raises ValueError when the text is none."""
     try:
-        stored: dict[str, Any] = json.loads(document)
+        stored: dict[str, Any] = msgspec.json.decode(document)
         makers = [Maker(*m) for m in stored["m"]]
         return Page(frequency, _read_runs(stored["r"], makers), _read_gaps(stored.get("g", ())))
-    except (KeyError, TypeError, IndexError, AttributeError) as wrong:
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError, AttributeError) as wrong:
         raise ValueError("not a page of ticks") from wrong
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return msgspec.json.encode(value).decode()
 
 
 def _stream(stream: Stream, makers: dict[Maker, int]) -> dict[str, Any]:

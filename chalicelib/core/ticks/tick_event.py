@@ -6,8 +6,9 @@ object with the tick as its data, under the same id however often it comes.
 
 from __future__ import annotations
 
-import json
 from typing import Final
+
+import msgspec
 
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.ticks.numbering import Tick
@@ -18,12 +19,12 @@ CLOCK_TYPE: Final = "chronowatch.clock.v1"
 
 def detail(tick: Tick) -> bytes:
     """The tick as JSON in UTF-8."""
-    return _json(tick.as_json())
+    return msgspec.json.encode(tick.as_json())
 
 
 def cloud_event(tick: Tick) -> bytes:
     """The CloudEvents object of a tick."""
-    return _json(
+    return msgspec.json.encode(
         {
             "specversion": "1.0",
             "id": tick.id,
@@ -39,7 +40,7 @@ def cloud_event(tick: Tick) -> bytes:
 
 def clock_jump(instance_id: str, wall_unix_nanos: int, step_nanos: int, seen: str) -> bytes:
     """A clock that jumped, as JSON: ``step_nanos`` is signed, ``seen`` says against what the jump was seen."""
-    return _json(
+    return msgspec.json.encode(
         {
             "id": f"clock-{instance_id}-{wall_unix_nanos}",
             "instance_id": instance_id,
@@ -50,7 +51,3 @@ def clock_jump(instance_id: str, wall_unix_nanos: int, step_nanos: int, seen: st
             "schema_version": 1,
         }
     )
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

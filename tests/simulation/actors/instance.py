@@ -97,6 +97,10 @@ class Instance:
         self.name = name
         self.clock = clock
         self.alive = True
+        self.born_ms = world.now
+        self.died_ms: int | None = None
+        self.stopped = False  # it ended because it was told to
+        self.leaves_ms: int | None = None  # it was told to stop: it takes no more from then on, and ends soon
         self.restarts = True
         self.jobs: dict[Job, None] = {}  # in order, so that a seed is the same everywhere
         self.on_death: Callable[[], None] | None = None
@@ -169,7 +173,8 @@ class Fleet:
 
     def any_alive(self) -> Instance | None:
         """Some instance that runs, or None in an outage."""
-        alive = [i for i in self.slots if i.alive]
+        now = self._world.now
+        alive = [i for i in self.slots if i.alive and (i.leaves_ms is None or now < i.leaves_ms)]
         return alive[int(self._world.random.random() * len(alive))] if alive else None
 
     def mend_clocks(self) -> None:

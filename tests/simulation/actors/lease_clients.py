@@ -3,7 +3,7 @@ and an admin who breaks leases. What they see goes into a record of its own, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -193,6 +193,7 @@ class LeaseClient:
         self._record = record
         self._lossy = lossy
         self._seen = hlc.ZERO
+        self._given_up = 0
         self.stopping = False
         world.spawn(self.process, self._live, delay_ms=int(world.random.random() * 500))
 
@@ -211,6 +212,8 @@ class LeaseClient:
         world = self._world
         wait_ms = (0, 0, 300, 2_000)[int(world.random.random() * 4)]
         fields = {"name": name, "holder_id": self.name, "ttl_ms": ttl_ms, "wait_ms": wait_ms}
+        if wait_ms and world.random.random() < 0.2:
+            self._give_up(fields)
         first_ms, known_ms = world.now, world.now + PLACED_WITHIN_MS
         asked = 0
         while not self.stopping and (asked < GIVES_UP_AFTER or not self._lossy):
@@ -228,6 +231,37 @@ class LeaseClient:
                 known_ms = min(known_ms, world.now)
             world.pause(min(ttl_ms // 4, 200))
         return None
+
+    def _give_up(self, fields: Mapping[str, Any]) -> None:
+        """Ask under a name of its own, and give up in the middle: after the call it neither waits nor holds."""
+        world = self._world
+        self._given_up += 1
+        holder_id = f"{self.name}-up-{self._given_up}"
+        wanted = AcquireLease(**{**fields, "holder_id": holder_id})
+        until_ms = world.now + int(world.random.random() * 1_500)
+
+        noticed: list[int] = []
+
+        def gone() -> bool:
+            if world.now >= until_ms:
+                noticed.append(world.now)
+            return bool(noticed)
+
+        def ask(s: Services) -> LeaseItem:
+            leases.acquire(s, CALLER, wanted, gone=gone, gives_up=True)
+            return leases.get(s, CALLER, wanted.name)
+
+        try:
+            item = self._call(ask, wanted.wait_ms + PATIENCE_MS)
+        except (ChronoError, NoAnswer):
+            return
+        if not noticed:
+            if item.holder_id == holder_id:
+                self._release(wanted.name, item.fencing_token, wanted.ttl_ms, holder_id)
+            return
+        world.hit("lease: gave up")
+        if item.holder_id == holder_id or any(waiter.holder_id == holder_id for waiter in item.waiters):
+            self._record.faults.append(f"{holder_id} gave up, and still waits for {wanted.name} or has it: {item}")
 
     def _hold(self, name: str, grant: tuple[int, int], ttl_ms: int) -> None:
         world = self._world
@@ -258,8 +292,8 @@ class LeaseClient:
         if begun_ms < until:
             self._record.beliefs.append(Belief(self.name, name, token, begun_ms, until))
 
-    def _release(self, name: str, token: int, ttl_ms: int) -> None:
-        fields = {"name": name, "holder_id": self.name, "fencing_token": token}
+    def _release(self, name: str, token: int, ttl_ms: int, holder_id: str = "") -> None:
+        fields = {"name": name, "holder_id": holder_id or self.name, "fencing_token": token}
         released = False
         for _ in range(4):
             try:

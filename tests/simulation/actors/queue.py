@@ -22,7 +22,7 @@ DELIVER_LIMIT_MS = 60_000
 class Letter:
     """One message in the queue. ``flight`` counts its deliveries: an old one's end changes nothing of a newer one."""
 
-    __slots__ = ("body", "deleted", "flight", "number", "poisoned", "ready", "shows")
+    __slots__ = ("body", "deleted", "flight", "holder", "number", "poisoned", "ready", "shows")
 
     def __init__(self, number: int, body: str, poisoned: bool) -> None:
         self.number = number
@@ -31,6 +31,7 @@ class Letter:
         self.deleted = False
         self.ready = False
         self.flight = 0
+        self.holder: Any = None  # the instance that it was given to last
         self.shows = 0  # how often it was said when it comes again: what was said last holds
 
 
@@ -102,6 +103,12 @@ class Mailroom:
         """Messages that some worker holds."""
         return [letter for letter in self.letters.values() if letter.flight and not letter.ready]
 
+    def left_by(self, instance: Any) -> None:
+        """A process that stopped shows at once what it could not finish."""
+        for letter in self.in_work():
+            if letter.holder is instance:
+                self._show(letter)
+
     def bring_back(self, letter: Letter) -> None:
         """Make a message in work visible again, before its time."""
         self._show(letter)
@@ -153,6 +160,7 @@ class Mailroom:
         for letter in batch:
             letter.ready = False
             letter.flight += 1
+            letter.holder = instance
             flights[letter.number] = letter.flight
             self._show_at(letter, world.now + self._visibility_ms)
         hidden_s = self._visibility_ms // 1000

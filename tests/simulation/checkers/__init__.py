@@ -14,6 +14,7 @@ from tests.simulation.checkers import (
     delays,
     doubts,
     durable,
+    failover,
     failures,
     fencing,
     hidden,
@@ -60,6 +61,7 @@ FIRINGS = (
     notices,
     paced,
     hidden,
+    failover,
     queue_pauses,
     ruled,
 )

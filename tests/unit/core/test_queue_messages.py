@@ -11,6 +11,7 @@ from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.limits import MESSAGE_MAX_INSTANTS, QUEUE_DELAY_MAX_S
 from chalicelib.core.queue_messages import (
     BUS,
+    SHARED,
     TARGET,
     DueTick,
     Firing,
@@ -20,6 +21,7 @@ from chalicelib.core.queue_messages import (
     decode,
     delay_s,
     encode,
+    fair_group,
     pack,
     pack_ticks,
 )
@@ -44,6 +46,22 @@ def test_packing_loses_nothing_and_keeps_its_bounds(wanted: list[Firing]) -> Non
     for m in messages:
         assert len(m.firings) <= MESSAGE_MAX_INSTANTS
         assert m.firings[-1].due_ms - m.due_ms < MESSAGE_SPAN_MS
+    assert [m.due_ms for m in messages] == sorted(m.due_ms for m in messages)
+
+
+def test_a_tenant_with_many_firings_has_messages_of_its_own() -> None:
+    heavy = [Firing(Key("heavy", "S"), "v", n) for n in range(3 * MESSAGE_MAX_INSTANTS)]
+    light = [Firing(Key(f"t{n}", "S"), "v", n) for n in range(3)]
+    messages = pack([*heavy, *light])
+    assert [fair_group(m) for m in messages if any(f.schedule.tenant == "heavy" for f in m.firings)] == ["heavy"] * 3
+    assert [fair_group(m) for m in messages].count(SHARED) == 1, "small tenants share one: a message each would be dear"
+
+
+def test_every_message_says_whose_it_is() -> None:
+    assert fair_group(Run(ExecutionKey("acme", "S", 5, True), 2, 17)) == "acme"
+    assert fair_group(Firings((Firing(Key("acme", "S"), "v", 1), Firing(Key("acme", "T"), "v", 2)))) == "acme"
+    assert fair_group(Firings((Firing(Key("a", "S"), "v", 1), Firing(Key("b", "S"), "v", 2)))) == SHARED
+    assert fair_group(Ticks(())) == SHARED
 
 
 @given(st.lists(firings, unique=True, min_size=1, max_size=25))

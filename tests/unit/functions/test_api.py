@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -85,3 +86,22 @@ sys.exit([m for m in sys.modules if m.startswith(tuple(unwanted))] or 0)
         [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_consoles_page_names_its_files_under_the_stage_and_the_gateway_gets_them_as_text() -> None:
+    with bootstrap.override(make_services(), AUTH):
+        event = request("/console")
+        event["requestContext"]["path"] = "/prod/console"
+        page = api.handle(event, None)
+        assert page["statusCode"] == 200
+        [module] = re.findall(r'<script type="module" src="([^"]+)"', page["body"])
+        assert re.fullmatch(r"/prod/console/[0-9a-f]{16}/main\.mjs", module)
+        release = module.split("/")[3]
+        event = request("/console/{release}/{file}")
+        event["path"] = module.removeprefix("/prod")
+        event["pathParameters"] = {"release": release, "file": "main.mjs"}
+        file = api.handle(event, None)
+        assert file["statusCode"] == 200
+        assert file["headers"]["Content-Type"] == "text/javascript; charset=utf-8"
+        assert not file.get("isBase64Encoded"), "the gateway compresses text by itself"
+        assert file["body"].startswith("// The console begins here.")

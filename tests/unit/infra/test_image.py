@@ -61,7 +61,7 @@ def test_a_builder_is_sent_all_that_is_copied_and_the_configuration_in_the_image
     sent = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     copied = [rest.split()[:-1] for name, rest in image.instructions(TEXT) if name == "COPY" and "--from" not in rest]
     assert {source.partition("/")[0] for sources in copied for source in sources} | {
-        "requirements.lock",
+        *image.LOCKS,
         "requirements-emulator.lock",
     } == set(sent)
     keys = re.findall(

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.package import CONFIG, Package, PackageFailed, check_settings, package
+from infra import functions, native, vendor
+from infra.build import Build
+from infra.layers import ALL, FOLDER, LAYERS
+from infra.package import CONFIG, ZIP_MOST_BYTES, Package, PackageFailed, check_settings, check_sizes, package
 from infra.state import DELIVER_TIMEOUT_S, state
+from infra.vendor import ARM64, MACHINES, X86_64, Target
+from localdev.interpreters import find, lambda_python
+from localdev.locks import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-SIZE_MAX_BYTES = 11_000_000  # of these cryptography is 4.5 million
-FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed"}
+FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """For what this machine can run."""
+    target = vendor.this_machine(lambda_python())
+    return package("prod", "cloudformation", tmp_path_factory.mktemp("package") / "out", target=target)
+
+
+@pytest.fixture(scope="module")
+def for_lambda(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """As AWS gets it."""
     return package("prod", "cloudformation", tmp_path_factory.mktemp("package") / "out")
 
 
@@ -38,33 +51,118 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document
 
 
-def test_the_same_sources_give_the_same_bytes(made: Package, tmp_path: Path) -> None:
+def test_the_same_sources_give_the_same_bytes(for_lambda: Package, tmp_path: Path) -> None:
     again = package("prod", "cloudformation", tmp_path / "out")
-    assert again.zip.read_bytes() == made.zip.read_bytes()
-    assert again.template.read_bytes() == made.template.read_bytes()
+    for one, other in zip(_files(for_lambda), _files(again), strict=True):
+        assert hashlib.sha256(one.read_bytes()).hexdigest() == hashlib.sha256(other.read_bytes()).hexdigest(), one.name
 
 
-def test_the_zip_is_small_and_holds_no_leftovers(made: Package) -> None:
-    assert made.zip.stat().st_size < SIZE_MAX_BYTES
-    with zipfile.ZipFile(made.zip) as archive:
+def _files(made: Package) -> list[Path]:
+    return [made.zip, *made.layers, made.template]
+
+
+def test_the_zip_is_small_and_holds_no_leftovers(for_lambda: Package) -> None:
+    assert for_lambda.zip.stat().st_size <= ZIP_MOST_BYTES == 8_000_000
+    with zipfile.ZipFile(for_lambda.zip) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith(".pyc") or name.startswith(("tests/", "localdev/", "infra/"))]
     assert {"app.py", "chalicelib/functions/deliver.py", "chalice/app.py"} <= set(names)
     assert not [name for name in names if name.startswith(("pip/", "inquirer/", "click/"))]
+    assert not [name for name in names if name.startswith(("cryptography/", "joserfc/", "_cffi_backend"))]
+
+
+def test_a_zip_beyond_the_budget_is_not_handed_out(tmp_path: Path) -> None:
+    (tmp_path / "deployment.zip").write_bytes(b"x" * (ZIP_MOST_BYTES + 1))
+    with pytest.raises(PackageFailed, match=r"deployment\.zip is 8\.00 MB, more than 8: see infra/layers\.py"):
+        check_sizes(tmp_path / "deployment.zip", [])
+
+
+@pytest.mark.parametrize("which", ["made", "for_lambda"])
+def test_what_is_compiled_loads_on_its_target_and_nowhere_else(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    packed: Package = request.getfixturevalue(which)
+    for path in (packed.zip, *packed.layers):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path)
+    libraries = list(tmp_path.rglob("*.so"))
+    assert {path.name.partition(".")[0] for path in libraries} > {"_core", "parser", "_cffi_backend", "_rust"}
+    machine = MACHINES[packed.target.architecture][1]
+    assert native.problems(tmp_path, packed.target.python, machine) == []
+    # The check is no formality: the same files are refused for another Python and another processor.
+    other = native.problems(tmp_path, "3.12", native.X86_64 + native.AARCH64 - machine)
+    assert [
+        problem for problem in other if f"is for Python {packed.target.python}, the functions run on 3.12" in problem
+    ]
+    assert len([problem for problem in other if "is for another processor" in problem]) == len(libraries)
+    template = json.loads(packed.template.read_text())
+    for name in FUNCTIONS:
+        properties = template["Resources"][name]["Properties"]
+        wanted = (packed.target.runtime, [packed.target.architecture])
+        assert (properties["Runtime"], properties["Architectures"]) == wanted
+
+
+def test_aws_gets_the_python_that_it_has_whatever_packages(for_lambda: Package) -> None:
+    assert for_lambda.target == Target("3.13", ARM64)
+
+
+@pytest.mark.parametrize("architecture", [ARM64, X86_64])
+def test_there_are_wheels_for_each_processor(architecture: str) -> None:
+    target = Target(architecture=architecture)
+    for lock, without in [(SHIPPED, frozenset[str]()), *((layer.lock, layer.without) for layer in LAYERS)]:
+        vendor.ensure(target, lock, without)
+
+
+def test_a_library_for_a_newer_glibc_is_found(tmp_path: Path) -> None:
+    header = b"\x7fELF".ljust(18, b"\0") + native.X86_64.to_bytes(2, "little")
+    (tmp_path / "a.abi3.so").write_bytes(header + b"\0GLIBC_2.17\0GLIBC_2.38\0")
+    (tmp_path / "b.abi3.so").write_bytes(header + b"\0GLIBC_2.34\0GLIBC_2.2.5\0")
+    assert native.problems(tmp_path, "3.13", native.X86_64) == ["a.abi3.so needs GLIBC_2.38, Lambda has 2.34"]
+
+
+def test_each_layer_reaches_its_functions_and_no_other(for_lambda: Package) -> None:
+    resources = json.loads(for_lambda.template.read_text())["Resources"]
+    for name in FUNCTIONS:
+        wanted = [{"Ref": layer.logical} for layer in LAYERS if name in layer.functions]
+        assert resources[name]["Properties"].get("Layers", []) == wanted
+    for layer, path in zip(LAYERS, for_lambda.layers, strict=True):
+        properties = resources[layer.logical]["Properties"]
+        assert (path.name, properties["ContentUri"]) == (layer.zip_name, f"./{layer.zip_name}")
+        assert properties["CompatibleRuntimes"] == ["python3.13"]
+        with zipfile.ZipFile(path) as archive:
+            assert all(name.startswith(f"{FOLDER}/") for name in archive.namelist())
+    assert set(ALL) == FUNCTIONS
+
+
+def test_snapshots_are_an_option_and_everything_calls_them(for_lambda: Package) -> None:
+    assert "SnapStart" not in for_lambda.template.read_text()
+    resources = json.loads(for_lambda.template.read_text())["Resources"]
+    functions.complete(resources, Build(state("prod"), snapstart=True))
+    for name in FUNCTIONS:
+        assert resources[name]["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        assert resources[name]["Properties"]["AutoPublishAlias"] == "live"
+    gateway = json.dumps(resources["RestAPI"])
+    assert "${APIHandler.Alias}" in gateway
+    assert "${APIHandler.Arn}" not in gateway
+    assert resources["APIHandlerInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "APIHandler.Alias"}
 
 
 def _run_from(folder: Path, program: str) -> str:
-    """What the program prints as an error when it runs with nothing but the standard library and the zip's files."""
+    """What the program prints as an error when it runs with nothing but the standard library and the zips' files."""
     start = f"import sys; sys.path[:] = [{str(folder)!r}, *(p for p in sys.path if 'site-packages' not in p)]\n"
-    ran = subprocess.run([sys.executable, "-I", "-c", start + program], capture_output=True, text=True, check=False)
+    start += f"sys.path.append({str(folder / FOLDER)!r})\n"
+    python = find(lambda_python())
+    assert python is not None
+    ran = subprocess.run([python, "-I", "-c", start + program], capture_output=True, text=True, check=False)
     return ran.stderr
 
 
 @pytest.fixture(scope="module")
 def unpacked(made: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
-    with zipfile.ZipFile(made.zip) as archive:
-        archive.extractall(folder)
+    for path in (made.zip, *made.layers):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
     return folder
 
 
@@ -74,9 +172,16 @@ def test_every_handler_loads_from_the_zip_alone(unpacked: Path, template: dict[s
         assert _run_from(unpacked, f"import {module}; assert callable({module}.{function})") == ""
 
 
+def test_what_is_in_the_layer_loads_beside_the_zip(unpacked: Path) -> None:
+    program = (
+        "import joserfc.jws, cryptography.hazmat.primitives.asymmetric.ed25519 as e; e.Ed25519PrivateKey.generate()"
+    )
+    assert _run_from(unpacked, program) == ""
+
+
 @pytest.mark.parametrize("name", ["deliver", "sweep", "reconcile", "feed"])
-def test_workers_load_neither_the_api_nor_aws(unpacked: Path, name: str) -> None:
-    unwanted = ("chalicelib.api", "app", "botocore", "boto3", "pynamodb")
+def test_workers_load_neither_the_api_nor_aws_nor_a_layer(unpacked: Path, name: str) -> None:
+    unwanted = ("chalicelib.api", "app", "botocore", "boto3", "pynamodb", "cryptography", "joserfc")
     program = f"import chalicelib.functions.{name}\nsys.exit([m for m in sys.modules if m.startswith({unwanted})] or 0)"
     assert _run_from(unpacked, program) == ""
 
@@ -147,6 +252,7 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     mappings = terraform["resource"]["aws_lambda_event_source_mapping"].values()
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
+        "${aws_sqs_queue.steps.arn}",
         *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
     }
 
@@ -176,7 +282,7 @@ def test_a_stage_that_would_not_start_is_refused_with_its_variable(variables: di
 
 def test_each_stage_that_is_there_would_start() -> None:
     config = json.loads(CONFIG.read_text())
-    assert set(config["stages"]) == {"local", "deployed", "prod"}
+    assert set(config["stages"]) == {"local", "deployed", "dev", "recovery", "prod"}
     for stage in config["stages"]:
         check_settings(stage, config)
 
@@ -196,7 +302,7 @@ def test_a_truststore_closes_every_way_in_without_a_certificate(
     assert "mutual_tls_authentication" in resources["aws_api_gateway_domain_name"]["domain"]["dynamic"]
 
 
-def test_the_server_of_machines_stays_out_of_the_zip(made: Package) -> None:
-    names = zipfile.ZipFile(made.zip).namelist()
+def test_the_server_of_machines_stays_out_of_the_zip(for_lambda: Package) -> None:
+    names = zipfile.ZipFile(for_lambda.zip).namelist()
     assert not [name for name in names if name.startswith(("chalicelib/server/", "uvicorn/", "websockets/"))]
     assert "chalicelib/api/http/connection.py" in names

@@ -1,0 +1,59 @@
+"""What an operation is asked, by whatever face the request came, and its body as the operation's model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from chalice.app import Request
+
+from chalicelib.api.http import yaml_text
+from chalicelib.api.http.operations import Operation
+from chalicelib.api.http.problem import JSON, check_json, check_plain, check_size, read_body
+from chalicelib.core.errors import BadRequest, InvalidField
+
+
+class IncomingCall(NamedTuple):
+    """What an operation is asked, however it came. Names of headers are found in any case. ``body`` is read late, by a
+    function that may raise. ``base`` is what stands before our paths in the caller's URL."""
+
+    headers: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    body: Callable[[], bytes]
+    base: str = ""
+
+
+def body_of(incoming: IncomingCall, operation: Operation) -> tuple[bytes, str | None]:
+    """The body and its content type; YAML as the JSON that says the same, where it is taken."""
+    if not operation.takes_body:
+        return b"", None
+    check_plain(incoming.headers)
+    raw, content_type = incoming.body(), incoming.headers.get("content-type")
+    check_size(raw)
+    if operation.yaml and yaml_text.is_yaml(content_type):
+        return yaml_text.to_json(raw), JSON
+    return raw, content_type
+
+
+def model_of(operation: Operation, raw: bytes, content_type: str | None) -> Any:
+    """The body as the operation's model, of which a list is one field. Errors name the fields as the caller sees them.
+
+    Raises as ``read_body``.
+    """
+    outer = operation.body_list
+    if not outer or not raw:
+        return read_body(operation.body, raw, content_type)
+    check_json(raw, content_type)  # before it is put inside another document
+    try:
+        return read_body(operation.body, b'{"%s":%s}' % (outer.encode(), raw), content_type)
+    except InvalidField as wrong:
+        seen = [e._replace(field=e.field.removeprefix(outer).removeprefix(".") or "body") for e in wrong.errors]
+        raise InvalidField(seen) from None
+
+
+def raw_body(request: Request) -> bytes:
+    try:
+        raw = request.raw_body
+        return raw.encode() if isinstance(raw, str) else raw
+    except ValueError:  # base64 or text that is none
+        raise BadRequest("the body cannot be read") from None

@@ -1,0 +1,376 @@
+"""What follows from what happens to a run: ``decide(graph, state, happening, now_ms) -> Decision``.
+
+The decision is pure. Its events are appended on the condition that no other event has the first one's number. On a lost
+race the log is read again, and decided again. Orders are sent after the append, and again where they are found owed
+(``owed``). So the log is the truth, and a message is a hint. What the decisions uphold, whatever the interleaving:
+
+- A node begins once in each generation, and only when its edges say so (``joins``).
+- Only the live claim of a step ends it: an answer with another token, or for a node that has ended, changes nothing.
+- After a cancel no node begins, and after the grace none is under way.
+- A run ends once, when nothing lives; how follows from its nodes alone, and not from the order of messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+
+from chalicelib.core.errors import Conflict
+from chalicelib.core.workflows import joins, run_endings
+from chalicelib.core.workflows.graph import Graph
+from chalicelib.core.workflows.happenings import (
+    Begins,
+    Cancels,
+    ChildEnds,
+    ClaimsStep,
+    Decides,
+    Decision,
+    Ends,
+    Fans,
+    Happening,
+    ItemEnds,
+    Order,
+    Passes,
+    Redrives,
+    Waits,
+)
+from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.run_log import RunLog
+from chalicelib.core.workflows.run_state import ENDED, NodeState, RunState
+
+# Nodes that end by themselves as soon as they may run. All others are steps, which a worker takes.
+_INSTANT = frozenset({"trigger", "join"})
+_SPARE_EVENTS = 2000  # what ends a run that is too long may still be written
+
+
+def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> Decision:
+    """What to append for this, and what to do then. No events: it changes nothing.
+
+    Raises Conflict for what a caller asks of a run or node whose state forbids it.
+    """
+    log = RunLog(graph, state, now_ms)
+    before = {name: node.fan for name, node in state.nodes.items() if node.fan is not None}
+    match happening:
+        case Begins():
+            if state.events == 0:
+                log.write("run_started", run=dict(happening.run), nodes=list(graph.nodes))
+                _start(log, graph.entry)
+        case Redrives():
+            _redrive(log, happening)
+        case Cancels():
+            _cancel(log, happening)
+        case Decides():
+            _approve(log, happening)
+        case Passes():
+            _pass_time(log)
+        case Ends(token=None):
+            _end_from_outside(log, happening)
+        case _:
+            _of_a_step(log, happening)
+    _settle(log)
+    if not log.events:
+        return Decision((), state)
+    orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
+    changed = state.shown_status != log.state.shown_status
+    due_ms = next_due_ms(log.state)
+    is_new_due = due_ms != next_due_ms(state)
+    return Decision(tuple(log.events), log.state, tuple(orders), due_ms if is_new_due else None, changed)
+
+
+def owed(graph: Graph, state: RunState) -> list[Order]:
+    """All that is to be done as of now: it is safe to do again."""
+    orders: list[Order] = []
+    for name, node in state.nodes.items():
+        if node.status == "running" and not node.worker:
+            orders.append(Order("step", name))
+        if node.fan is not None:
+            kind = "begin_item" if node.status == "waiting" else "cancel_child"
+            orders += [Order(kind, name, index) for index in node.fan.live]  # type: ignore[arg-type]
+        elif node.child and node.status in ("cancelled", "timeout"):
+            orders.append(Order("cancel_child", name))
+    if state.is_ended and state.parent:
+        orders.append(Order("tell_parent"))
+    return orders
+
+
+def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
+    """The next instant at which time itself changes something (None: never). ``with_leases``: also that at which the
+    worker of a step counts as lost, which need not be met to the millisecond."""
+    if state.is_ended:
+        return None
+    live = [node for node in state.nodes.values() if node.status == "waiting" or with_leases]
+    dues = [node.due_ms for node in live if node.due_ms is not None]
+    dues += [due for due in (state.cancel_by_ms, state.deadline_ms if state.status == "running" else None) if due]
+    return min(dues, default=None)
+
+
+def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, object]) -> bool:
+    """Whether the order comes from this decision: what was owed before was sent before."""
+    if order.kind == "tell_parent":
+        return not before.is_ended
+    was, now = before.nodes.get(order.node, NodeState()), after.nodes[order.node]
+    if order.kind == "begin_item":
+        known = () if was.fan is None else was.fan.live
+        return order.item not in known
+    return was.status != now.status or was.attempt != now.attempt or was.lost != now.lost
+
+
+def _of_a_step(log: RunLog, happening: Happening) -> None:
+    """What workers and children report."""
+    match happening:
+        case ClaimsStep(node=name):
+            node = log.nodes[name]
+            if node.status == "running" and not node.worker and not log.state.is_ended:
+                lease_ms = log.now_ms + happening.lease_ms
+                log.write("node_claimed", name, token=node.token + 1, worker=happening.worker, lease_ms=lease_ms)
+        case Ends(node=name):
+            if _is_held(log, name, happening.token):
+                _end(log, happening)
+        case Waits(node=name):
+            if _is_held(log, name, happening.token):
+                _wait(log, happening)
+        case Fans(node=name):
+            if _is_held(log, name, happening.token):
+                _fan_out(log, happening)
+        case ItemEnds(node=name, index=index):
+            fan = log.nodes[name].fan
+            if fan is not None and index in fan.live:
+                log.write("item_ended", name, index=index, status=happening.status)
+                _go_on_with_items(log, name)
+        case ChildEnds(node=name):
+            node = log.nodes[name]
+            if node.status == "waiting" and node.child == happening.child:
+                if happening.status == "completed":
+                    _complete(log, name, happening.output)
+                else:
+                    said = f"run {happening.child} ended {happening.status}: {happening.error}"
+                    _fail(log, name, "child_" + happening.status, said)
+
+
+def _is_held(log: RunLog, name: str, token: int | None) -> bool:
+    node = log.nodes[name]
+    return node.status == "running" and bool(node.worker) and node.token == token
+
+
+def _end(log: RunLog, ends: Ends) -> None:
+    name, node = ends.node, log.nodes[ends.node]
+    stops = log.state.status == "cancelling" and ends.status != "completed"
+    if ends.status == "completed":
+        _complete(log, name, ends.output, ends.case)
+    elif stops:
+        log.write("node_cancelled", name, reason="cancelled", error_type=ends.error_type, error=ends.error)
+    elif ends.retry_in_ms is not None and node.attempt < log.graph.nodes[name].retry.max_attempts:
+        due_ms = log.now_ms + ends.retry_in_ms
+        log.write("node_retrying", name, due_ms=due_ms, error_type=ends.error_type, error=ends.error)
+    elif ends.status == "timeout":
+        _fail(log, name, "timeout", ends.error, "timeout")
+    else:
+        _fail(log, name, ends.error_type, ends.error)
+
+
+def _end_from_outside(log: RunLog, ends: Ends) -> None:
+    node = log.nodes[ends.node]
+    if node.status != "waiting" or node.gate is not None or node.fan is not None or node.child or node.then == "retry":
+        raise Conflict(f"node {ends.node} does not wait for a caller: it is {node.status}", code="node_not_waiting")
+    if ends.status == "completed":
+        _complete(log, ends.node, ends.output)
+    else:
+        _fail(log, ends.node, ends.error_type, ends.error)
+
+
+def _wait(log: RunLog, waits: Waits) -> None:
+    if log.state.status == "cancelling":
+        log.write("node_cancelled", waits.node, reason="cancelled")
+        return
+    data: dict[str, object] = {"due_ms": waits.due_ms, "then": waits.then}
+    if waits.gate is not None:
+        gate = waits.gate
+        data["gate"] = {name: getattr(gate, name) for name in gate.__struct_fields__}
+        data["gate"]["approvers"] = list(gate.approvers)  # type: ignore[index]
+        data["gate"]["approved_by"] = list(gate.approved_by)  # type: ignore[index]
+    if waits.child:
+        data["child"] = waits.child
+    if waits.output is not None:
+        data["output"] = waits.output
+    log.write("node_waiting", waits.node, **data)
+
+
+def _fan_out(log: RunLog, fans: Fans) -> None:
+    name = fans.node
+    if log.state.status == "cancelling":
+        log.write("node_cancelled", name, reason="cancelled")
+        return
+    data = {"count": fans.count, "at_once": fans.at_once, "tolerated": fans.tolerated, "output": fans.output}
+    log.write("items_resolved", name, **data)
+    _go_on_with_items(log, name)
+
+
+def _go_on_with_items(log: RunLog, name: str) -> None:
+    """Begin as many items as may be under way, or end the node."""
+    node = log.nodes[name]
+    fan = node.fan
+    if fan is None or node.status != "waiting":
+        return
+    if fan.failed > fan.tolerated:
+        _fail(log, name, "too_many_failures", f"{fan.failed} of {fan.count} items failed; {fan.tolerated} may")
+    elif fan.next == fan.count and not fan.live:
+        _complete(log, name, node.output)
+    else:
+        upto = min(fan.count, fan.next + fan.at_once - len(fan.live))
+        if upto > fan.next:
+            log.write("items_started", name, next=upto)
+
+
+def _approve(log: RunLog, decides: Decides) -> None:
+    name, node = decides.node, log.nodes[decides.node]
+    gate = node.gate
+    if gate is None or node.status != "waiting":
+        raise Conflict(f"node {name} does not wait for a decision: it is {node.status}", code="already_decided")
+    if gate.nonce != decides.nonce:
+        raise Conflict("the nonce is of another gate, or of an earlier entry of this one", code="wrong_nonce")
+    if decides.by in gate.approved_by:
+        raise Conflict(f"{decides.by} has approved already", code="already_decided")
+    said = {"by": decides.by, "comment": decides.comment}
+    if not decides.approve:
+        log.write("approval_rejected", name, **said)
+        _reject(log, name, f"rejected by {decides.by}")
+        return
+    log.write("approval_given", name, **said)
+    by = (*gate.approved_by, decides.by)
+    if len(by) >= gate.quorum:
+        _complete(log, name, {"value": {"approved": True, "by": list(by), "comment": decides.comment}})
+
+
+def _reject(log: RunLog, name: str, error: str) -> None:
+    log.write("node_failed", name, error_type="rejected", error=error, reason=joins.REJECTED)
+
+
+def _cancel(log: RunLog, cancels: Cancels) -> None:
+    state = log.state
+    if state.status == "cancelling":
+        return
+    if state.is_ended or state.status == "compensating":
+        raise Conflict(f"the run is {state.status}", code="run_ended")
+    _stop(log, reason=cancels.reason, by=cancels.by)
+
+
+def _stop(log: RunLog, **said: object) -> None:
+    """End what waits and what has not begun; what is under way has until the grace."""
+    by_ms = log.now_ms + CANCEL_GRACE_MS
+    log.write("run_cancelling", "", by_ms=by_ms, **said)
+    for name, node in log.nodes.items():
+        under_way = node.status == "running" and node.worker
+        if node.status not in ENDED and not under_way and name not in log.graph.compensations:
+            log.write("node_cancelled", name, reason="cancelled")
+
+
+def _pass_time(log: RunLog) -> None:
+    state, now_ms = log.state, log.now_ms
+    if state.is_ended or state.events == 0:
+        return
+    if state.status == "cancelling" and state.cancel_by_ms is not None and now_ms >= state.cancel_by_ms:
+        for name in log.active():
+            log.write("node_cancelled", name, reason="it did not end in time after the cancel")
+        return
+    if state.status == "running" and state.deadline_ms is not None and now_ms >= state.deadline_ms:
+        _stop(log, error_type="timeout", reason="the run's timeout_ms is over")
+        return
+    for name in list(log.nodes):
+        node = log.nodes[name]
+        if node.due_ms is not None and now_ms >= node.due_ms and node.status in ("running", "waiting"):
+            _fall_due(log, name, node)
+
+
+def _fall_due(log: RunLog, name: str, node: NodeState) -> None:
+    if node.status == "running":  # its worker died
+        if node.lost + 1 >= LOST_MAX_COUNT:
+            _fail(log, name, "unknown", f"the workers of {LOST_MAX_COUNT} claims died")
+        else:
+            log.write("node_lost", name, worker=node.worker)
+        return
+    match node.then:
+        case "complete":
+            _complete(log, name, node.output)
+        case "approve":
+            _complete(log, name, {"value": {"approved": True, "by": [], "comment": "expired"}})
+        case "reject":
+            _reject(log, name, "it was not decided in time")
+        case "timeout":
+            _fail(log, name, "timeout", "it did not end in time", "timeout")
+        case "retry":
+            log.write("node_started", name)
+
+
+def _redrive(log: RunLog, redrives: Redrives) -> None:
+    if not log.state.is_ended:
+        raise Conflict(f"the run is {log.state.shown_status}: cancel it before", code="run_not_ended")
+    data = {name: value for name in ("version", "input") if (value := getattr(redrives, name))}
+    said = {"again": dict(redrives.again), "nodes": list(log.graph.nodes), "by": redrives.by}
+    log.write("run_redriven", "", **said, **data, deadline_ms=redrives.deadline_ms)
+    if log.graph.entry in redrives.again:
+        _start(log, log.graph.entry)
+    log.changed += [name for name, node in log.nodes.items() if node.status in ENDED]
+
+
+def _start(log: RunLog, name: str) -> None:
+    node = log.graph.nodes[name]
+    if node.type in _INSTANT or (node.type == "parallel" and not node.is_foreach):
+        _complete(log, name, None)
+    else:
+        log.write("node_started", name)
+
+
+def _complete(log: RunLog, name: str, output: object, case: str = "") -> None:
+    kind = "compensation_completed" if log.state.status == "compensating" else "node_completed"
+    log.write(kind, name, **({"output": output} if output is not None else {}), **({"case": case} if case else {}))
+
+
+def _fail(log: RunLog, name: str, error_type: str, error: str, status: str = "failed") -> None:
+    kind = "compensation_failed" if log.state.status == "compensating" else f"node_{status}"
+    log.write(kind, name, error_type=error_type, error=error)
+
+
+def _settle(log: RunLog) -> None:
+    """Let everything follow that follows from what has ended, until nothing does.
+
+    Parents are judged before their children. One end may make a path dead and a join ready: the path is skipped first,
+    and the join then has less to cancel. So what becomes of a node does not depend on which way was judged first.
+    """
+    place = log.graph.place
+    line: list[int] = []
+    while log.changed or line:
+        if log.state.status != "running":
+            log.changed.clear()
+            break
+        if log.state.events > RUN_MAX_EVENTS - _SPARE_EVENTS:
+            _stop(log, error_type="run_too_long", reason=f"a run has at most {RUN_MAX_EVENTS} events")
+            break
+        for ended in log.changed:
+            for edge in log.graph.outgoing.get(ended, ()):
+                heappush(line, place[edge.target])
+        log.changed.clear()
+        if line:
+            name = log.graph.order[heappop(line)]
+            if log.nodes[name].status == "pending":
+                _judge(log, name)
+    run_endings.end_if_nothing_lives(log)
+
+
+def _judge(log: RunLog, name: str) -> None:
+    graph, nodes = log.graph, log.nodes
+    match joins.verdict(graph, nodes, name):
+        case "run":
+            if graph.nodes[name].cancels_others:
+                _cancel_others(log, name)
+            _start(log, name)
+        case "skip":
+            log.write("node_skipped", name, reason=joins.why_skipped(graph, nodes, name))
+        case "unreachable":
+            node = graph.nodes[name]
+            _fail(log, name, "unreachable_quorum", f"{node.needed} live edges can no longer be reached")
+
+
+def _cancel_others(log: RunLog, join: str) -> None:
+    for name in log.graph.leads_only_to(join):
+        if log.nodes[name].status not in ENDED:
+            log.write("node_cancelled", name, reason=f"{join} needed no more")

@@ -1,0 +1,131 @@
+"""What can happen to a run from outside, and what a decision asks for in return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from chalicelib.core.workflows.run_state import Gate, RunEvent, RunState, Then
+
+
+class Begins(Struct, frozen=True):
+    """A run is to begin. ``run`` are the fields of its state; the input among them."""
+
+    run: Mapping[str, Any]
+
+
+class ClaimsStep(Struct, frozen=True):
+    """A worker is about to take a step, and is believed lost after ``lease_ms``."""
+
+    node: str
+    worker: str
+    lease_ms: int
+
+
+class Ends(Struct, frozen=True):
+    """The worker that claimed a step says how it ended. ``token`` None: a caller says it of a step that waits."""
+
+    node: str
+    token: int | None
+    status: Literal["completed", "failed", "timeout"]
+    output: Any = None
+    case: str = ""
+    error_type: str = ""
+    error: str = ""
+    retry_in_ms: int | None = None  # it may be tried again so much later
+
+
+class Waits(Struct, frozen=True):
+    """The worker that claimed a step says what the step waits for."""
+
+    node: str
+    token: int
+    due_ms: int | None = None
+    then: Then = ""
+    gate: Gate | None = None
+    child: str = ""
+    output: Any = None
+
+
+class Fans(Struct, frozen=True):
+    """The worker that claimed a ``foreach`` says how many items there are."""
+
+    node: str
+    token: int
+    count: int
+    at_once: int
+    tolerated: int = 0
+    output: Any = None
+
+
+class ItemEnds(Struct, frozen=True):
+    """The run of an item has ended."""
+
+    node: str
+    index: int
+    status: str
+
+
+class ChildEnds(Struct, frozen=True):
+    """The run that a ``subworkflow`` waits for has ended."""
+
+    node: str
+    child: str
+    status: str
+    output: Any = None
+    error: str = ""
+
+
+class Decides(Struct, frozen=True):
+    """A person approves or rejects at a gate."""
+
+    node: str
+    nonce: str
+    approve: bool
+    by: str
+    comment: str = ""
+
+
+class Cancels(Struct, frozen=True):
+    """A caller wants the run to end."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class Passes(Struct, frozen=True):
+    """Time has passed."""
+
+
+class Redrives(Struct, frozen=True):
+    """A run that ended goes on. ``again``: the generation of each node that has not ended well, or is chosen."""
+
+    again: Mapping[str, int]
+    by: str = ""
+    version: str = ""
+    input: Any = None
+    deadline_ms: int | None = None
+
+
+Happening = Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives
+
+
+class Order(Struct, frozen=True):
+    """What is to be done outside: take a step, begin or cancel a child, report an end to the parent."""
+
+    kind: Literal["step", "begin_item", "cancel_child", "tell_parent"]
+    node: str = ""
+    item: int | None = None
+
+
+class Decision(Struct, frozen=True):
+    """What to append, the state after it, and what to do once it is appended. ``next_due_ms`` is when time itself next
+    changes something, where that is another instant than before."""
+
+    events: tuple[RunEvent, ...]
+    state: RunState
+    orders: tuple[Order, ...] = ()
+    next_due_ms: int | None = None
+    status_changed: bool = False  # the state that callers see is another

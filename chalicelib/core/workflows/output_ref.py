@@ -1,0 +1,38 @@
+"""What a node came to, as events carry it: a small value itself, a large one by a reference."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final, NamedTuple
+
+from chalicelib.core.workflows.limits import OUTPUT_INLINE_MAX_BYTES
+
+EVENT_INLINE_MAX_BYTES: Final = 4096  # in the log; up to OUTPUT_INLINE_MAX_BYTES callers see it inline all the same
+
+
+class EncodedOutput(NamedTuple):
+    """The form in events, and the bytes to keep beside the log under ``name`` (empty: none)."""
+
+    ref: dict[str, Any]
+    name: str = ""
+    content: bytes = b""
+
+
+def encode(value: Any) -> EncodedOutput:
+    """An output as it is stored."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    if len(text) <= EVENT_INLINE_MAX_BYTES:
+        return EncodedOutput({"value": value})
+    digest = hashlib.sha256(text).hexdigest()
+    return EncodedOutput({"ref": digest, "size": len(text)}, digest, text)
+
+
+def is_shown_inline(ref: dict[str, Any]) -> bool:
+    """Whether callers see the value itself."""
+    return "value" in ref or ref["size"] <= OUTPUT_INLINE_MAX_BYTES
+
+
+def pointer(ref: dict[str, Any]) -> dict[str, Any]:
+    """What callers see in place of a large value."""
+    return {"$ref": ref["ref"], "size": ref["size"]}

@@ -1,0 +1,36 @@
+"""The log of a run while a decision adds to it: each event is applied as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.core.workflows.graph import Graph
+from chalicelib.core.workflows.run_state import ENDED, NodeState, RunEvent, RunState, apply, fold
+
+
+class RunLog:
+    """What a decision has to say so far, and the state that it leads to."""
+
+    def __init__(self, graph: Graph, state: RunState, now_ms: int) -> None:
+        self.graph = graph
+        self.state = fold(state, ())
+        self.now_ms = now_ms
+        self.events: list[RunEvent] = []
+        self.changed: list[str] = []  # nodes that have ended, and whose children may now begin
+
+    def write(self, kind: str, node: str = "", /, **data: Any) -> None:
+        """Add an event."""
+        event = RunEvent(self.state.events + 1, self.now_ms, kind, node, data)
+        apply(self.state, event)
+        self.events.append(event)
+        if node and self.state.nodes[node].status in ENDED:
+            self.changed.append(node)
+
+    @property
+    def nodes(self) -> Mapping[str, NodeState]:
+        return self.state.nodes
+
+    def active(self) -> list[str]:
+        """The nodes that have begun and not ended."""
+        return [name for name, node in self.nodes.items() if node.status in ("running", "waiting")]

@@ -1,0 +1,269 @@
+"""A run: what became of each node, as the fold of its log. The log is the truth; this is what it says.
+
+Outputs are not in here: an event carries a small one or refers to it. So a state stays small however long the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+NodeStatus = Literal["pending", "running", "waiting", "completed", "failed", "timeout", "skipped", "cancelled"]
+RunStatus = Literal[
+    "running", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
+]  # fmt: skip
+Then = Literal["", "complete", "approve", "reject", "timeout", "retry"]
+ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "timeout", "skipped", "cancelled"})
+RUN_ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled", "compensation_failed"})
+
+
+class RunEvent(Struct, frozen=True, omit_defaults=True):
+    """One entry of a run's log."""
+
+    number: int
+    at_ms: int
+    type: str
+    node: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gate(Struct, frozen=True, omit_defaults=True):
+    """What an approval waits for: so many of ``approvers``. A nonce is of one entry of the gate."""
+
+    nonce: str
+    quorum: int = 1
+    approvers: tuple[str, ...] = ()
+    allow_self: bool = False
+    expires_ms: int | None = None
+    approved_by: tuple[str, ...] = ()
+
+
+class Fan(Struct, frozen=True, omit_defaults=True):
+    """How far a ``foreach`` is: items below ``next`` have begun, those in ``live`` have not ended."""
+
+    count: int
+    at_once: int
+    tolerated: int = 0
+    next: int = 0
+    live: tuple[int, ...] = ()
+    failed: int = 0
+
+
+class NodeState(Struct, frozen=True, omit_defaults=True):
+    """What became of a node. ``token`` grows with every claim, so that the answer of an earlier one changes nothing.
+    ``due_ms`` and ``then``: what happens at which instant, if nothing else does before."""
+
+    status: NodeStatus = "pending"
+    attempt: int = 0
+    generation: int = 1
+    token: int = 0
+    worker: str = ""  # who has claimed it
+    lost: int = 0
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    due_ms: int | None = None
+    then: Then = ""
+    case: str = ""
+    error_type: str = ""
+    error: str = ""
+    reason: str = ""
+    output: Any = None  # a reference to it; see core.workflows.outputs
+    gate: Gate | None = None
+    fan: Fan | None = None
+    ended_as: int = 0  # the number of the event that ended it
+    child: str = ""  # the run that it waits for
+
+
+class RunState(Struct, omit_defaults=True):
+    """A run as of its last event."""
+
+    tenant: str = ""
+    id: str = ""
+    workflow: str = ""
+    version: str = ""
+    owner: str = ""
+    started_by: str = ""
+    status: RunStatus = "running"
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    events: int = 0
+    input: Any = None
+    started_ms: int = 0
+    finished_ms: int | None = None
+    deadline_ms: int | None = None
+    cancel_by_ms: int | None = None  # what is under way then ends
+    reason: str = ""
+    error_type: str = ""
+    error: str = ""
+    stopped_by: str = ""  # the error type of what stopped it; empty: a caller did
+    undone: tuple[str, ...] = ()  # nodes whose compensation ended well, last first
+    undoing: str = ""  # the node that is being compensated
+    parent: str = ""  # the run that waits for this one
+    parent_node: str = ""
+    scope: tuple[str, ...] = ()  # of an item: the foreach nodes around it, the outermost first
+    indices: tuple[int, ...] = ()  # and which item of each
+    root: str = ""  # the run whose definition an item is part of
+    child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
+    depth: int = 0
+    traceparent: str = ""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing of it lives."""
+        return self.status in RUN_ENDED
+
+    @property
+    def shown_status(self) -> str:
+        """Its state for callers: a run whose every live node waits is ``waiting``."""
+        live = {node.status for node in self.nodes.values() if node.status in ("running", "waiting")}
+        return "waiting" if self.status == "running" and live == {"waiting"} else self.status
+
+
+def fold(state: RunState, events: Iterable[RunEvent]) -> RunState:
+    """The state after these events. The given one is left as it is."""
+    state = replace(state, nodes=dict(state.nodes))
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: RunState, event: RunEvent) -> None:
+    """Change ``state`` by its next event. What an event means stands here and nowhere else."""
+    if event.number != state.events + 1:
+        raise ValueError(f"event {event.number} does not follow event {state.events}")
+    state.events = event.number
+    if event.node:
+        state.nodes[event.node] = _node_after(state.nodes[event.node], event)
+        if event.type == "compensation_completed":
+            state.undone, state.undoing = (state.undoing, *state.undone), ""
+    else:
+        _run_after(state, event)
+
+
+def _run_after(state: RunState, event: RunEvent) -> None:
+    data = event.data
+    match event.type:
+        case "run_started":
+            for name, value in data["run"].items():
+                setattr(state, name, tuple(value) if name in ("scope", "indices") else value)
+            state.nodes = {name: NodeState() for name in data["nodes"]}
+            state.started_ms = event.at_ms
+        case "run_cancelling":
+            state.status, state.cancel_by_ms = "cancelling", data["by_ms"]
+            state.reason, state.stopped_by = data.get("reason", ""), data.get("error_type", "")
+        case "run_compensating":
+            state.status, state.undoing = "compensating", data["node"]
+            state.error_type, state.error = data["error_type"], data["error"]
+        case "run_completed" | "run_failed" | "run_cancelled" | "run_compensation_failed":
+            state.status = event.type.removeprefix("run_")  # type: ignore[assignment]
+            state.finished_ms, state.cancel_by_ms, state.undoing = event.at_ms, None, ""
+            state.error_type = data.get("error_type", state.error_type)
+            state.error = data.get("error", state.error)
+        case "run_redriven":
+            _redrive(state, event)
+        case _:
+            raise ValueError(f"no event of a run is called {event.type}")
+
+
+def _redrive(state: RunState, event: RunEvent) -> None:
+    data = event.data
+    state.status, state.finished_ms, state.error, state.error_type = "running", None, "", ""
+    state.reason, state.cancel_by_ms, state.stopped_by, state.undone = "", None, "", ()
+    state.version = data.get("version", state.version)
+    state.input = data.get("input", state.input)
+    state.deadline_ms = data.get("deadline_ms")
+    before = state.nodes
+    state.nodes = {name: before.get(name, NodeState()) for name in data["nodes"]}
+    for name, generation in data["again"].items():
+        state.nodes[name] = NodeState(generation=generation, token=state.nodes[name].token)
+
+
+_ENDS: Final[Mapping[str, NodeStatus]] = {
+    "node_completed": "completed", "node_failed": "failed", "node_timeout": "timeout", "node_skipped": "skipped",
+    "node_cancelled": "cancelled", "compensation_completed": "completed", "compensation_failed": "failed",
+}  # fmt: skip
+
+
+def _node_after(node: NodeState, event: RunEvent) -> NodeState:
+    data = event.data
+    if event.type in _ENDS:
+        return replace(
+            node,
+            status=_ENDS[event.type],
+            finished_ms=event.at_ms,
+            ended_as=event.number,
+            worker="",
+            due_ms=None,
+            then="",
+            gate=None,
+            **{name: data[name] for name in ("case", "error_type", "error", "reason", "output") if name in data},
+        )
+    match event.type:
+        case "node_started":
+            return replace(
+                node,
+                status="running",
+                attempt=node.attempt + 1,
+                lost=0,
+                started_ms=event.at_ms if node.started_ms is None else node.started_ms,
+                worker="",
+                due_ms=None,
+                then="",
+            )
+        case "node_claimed":
+            return replace(node, token=data["token"], worker=data["worker"], due_ms=data["lease_ms"])
+        case "node_lost":
+            return replace(node, worker="", due_ms=None, lost=node.lost + 1)
+        case "node_retrying":
+            return replace(
+                node,
+                status="waiting",
+                worker="",
+                due_ms=data["due_ms"],
+                then="retry",
+                error_type=data["error_type"],
+                error=data["error"],
+            )
+        case "node_waiting":
+            return replace(
+                node,
+                status="waiting",
+                worker="",
+                due_ms=data.get("due_ms"),
+                then=data.get("then", ""),
+                gate=None if "gate" not in data else _gate(data["gate"]),
+                child=data.get("child", ""),
+                output=data.get("output"),
+            )
+        case "approval_given":
+            assert node.gate is not None
+            return replace(node, gate=replace(node.gate, approved_by=(*node.gate.approved_by, data["by"])))
+        case "approval_rejected":
+            return node
+        case "items_resolved":
+            return replace(
+                node,
+                status="waiting",
+                worker="",
+                due_ms=None,
+                output=data.get("output"),
+                fan=Fan(data["count"], data["at_once"], data["tolerated"]),
+            )
+        case "items_started":
+            assert node.fan is not None
+            begun = range(node.fan.next, data["next"])
+            return replace(node, fan=replace(node.fan, next=data["next"], live=(*node.fan.live, *begun)))
+        case "item_ended":
+            assert node.fan is not None
+            live = tuple(index for index in node.fan.live if index != data["index"])
+            failed = node.fan.failed + (data["status"] != "completed")
+            return replace(node, fan=replace(node.fan, live=live, failed=failed))
+        case _:
+            raise ValueError(f"no event of a node is called {event.type}")
+
+
+def _gate(data: Mapping[str, Any]) -> Gate:
+    return msgspec.convert(data, Gate)

@@ -1,0 +1,42 @@
+"""The workflow that begins when a run has failed."""
+
+from __future__ import annotations
+
+from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
+from chalicelib.engine.workflows import children, outputs
+from chalicelib.engine.workflows.run_access import LoadedRun, workflow
+from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
+from chalicelib.ports.services import Services
+
+
+def begin(s: Services, run: LoadedRun) -> None:
+    """Begin it once for each failure. A redrive that fails again is another failure."""
+    state = run.state
+    name, _, wanted = run.workflow.definition.on_failure.partition("@")
+    head = s.stores.workflows.load(state.tenant, name)
+    if state.status != "failed" or head is None or state.depth + 1 >= NESTING_MAX_DEPTH:
+        return
+    version = hash_of(head, wanted or LIVE)
+    made = workflow(s, state.tenant, name, version)
+    handler = f"{state.id}~on_failure~{state.events}"
+    said = {
+        "run_id": state.id,
+        "workflow": state.workflow,
+        "version": state.version,
+        "error": state.error,
+        "error_type": state.error_type,
+        "input": outputs.read(s, state.tenant, state.id, state.input),
+    }
+    fields = {
+        "tenant": state.tenant,
+        "id": handler,
+        "workflow": name,
+        "version": version,
+        "owner": head.owner,
+        "started_by": state.started_by,
+        "input": outputs.keep(s, state.tenant, handler, said),
+        "depth": state.depth + 1,
+        "child_versions": resolved_children(s, state.tenant, made),
+        "traceparent": state.traceparent,
+    }
+    children.begin(s, fields)

@@ -1,0 +1,226 @@
+"""A run's log, read and added to: load, decide, append; then what follows is sent.
+
+The append is the only thing that makes anything true. Messages, the snapshot and the summary come after it, and may be
+lost with their worker. ``reconcile`` finds the run by ``wake_ms``, which is written before a run has anything to do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chalicelib.core.errors import OutcomeUnknown, TooMany
+from chalicelib.core.limits import QUEUE_DELAY_MAX_S
+from chalicelib.core.queue_messages import RunHint, delay_s
+from chalicelib.core.security.authorize import missing
+from chalicelib.core.workflows import compiled
+from chalicelib.core.workflows.compiled import CompiledWorkflow
+from chalicelib.core.workflows.decide import decide, next_due_ms, owed
+from chalicelib.core.workflows.graph import Graph
+from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
+from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
+from chalicelib.core.workflows.run_state import NodeState, RunState, fold
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.runs import RunSummary
+from chalicelib.ports.work_queue import Outgoing
+from chalicelib.ports.workflow_steps import WorkflowParts
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_MS = 60_000  # a run that has something to do is checked as often
+APPEND_ATTEMPTS = 64
+
+
+class LoadedRun(Struct, frozen=True):
+    """A run as of now, and what it walks."""
+
+    state: RunState
+    workflow: CompiledWorkflow
+
+    @property
+    def graph(self) -> Graph:
+        """What it walks: the whole, or what an item goes through."""
+        return self.workflow.graph(self.state.scope)
+
+
+def parts_of(s: Services) -> WorkflowParts:
+    """What steps need from outside."""
+    assert s.workflows is not None, "this process takes no steps of workflows"
+    return s.workflows
+
+
+def load(s: Services, tenant: str, run_id: str) -> LoadedRun:
+    """A run. Raises NotFound."""
+    read = s.stores.runs.read(tenant, run_id)
+    state = fold(read.state or RunState(), read.events)
+    if not state.events:
+        raise missing(f"run {run_id}")
+    return LoadedRun(state, workflow(s, tenant, state.workflow, state.version))
+
+
+def workflow(s: Services, tenant: str, name: str, version: str) -> CompiledWorkflow:
+    """A version, ready to be walked. Raises NotFound."""
+    document = s.process.workflows.get(
+        (tenant, name, version), lambda: s.stores.workflows.load_version(tenant, name, version)
+    )
+    if document is None:
+        raise missing(f"version {version} of workflow {name}")
+    return compiled.of_text(document)
+
+
+def tell(
+    s: Services, tenant: str, run_id: str, happening: Happening, known: LoadedRun | None = None
+) -> tuple[LoadedRun, Decision]:
+    """Let this happen to a run; the run after it. The orders of the decision are the caller's to send.
+
+    ``known``: the run as the caller saw it last, to save the read. Raises NotFound, Conflict.
+    """
+    run = known
+    for _ in range(APPEND_ATTEMPTS):
+        run = run or load(s, tenant, run_id)
+        graph = _graph_after(s, run, happening)
+        decision = decide(graph, run.state, happening, s.clock.now_ms())
+        if not decision.events:
+            if run is known:  # what the caller saw may be old
+                run = known = None
+                continue
+            return run, decision
+        _promise_look(s, run.state, decision)
+        if _append(s, tenant, run_id, decision):
+            after = LoadedRun(decision.state, workflow(s, tenant, decision.state.workflow, decision.state.version))
+            _keep(s, run.state, decision.state)
+            return after, decision
+        run = None
+    raise TooMany("the run is being changed by many at once", code="contended")
+
+
+def advance(s: Services, tenant: str, run_id: str, happening: Happening, known: LoadedRun | None = None) -> LoadedRun:
+    """``tell``, and send what follows from it."""
+    after, decision = tell(s, tenant, run_id, happening, known)
+    follow(s, after, decision)
+    return after
+
+
+def follow(s: Services, after: LoadedRun, decision: Decision, without: Order | None = None) -> None:
+    """Send what follows from a decision; the caller does ``without`` itself."""
+    orders = [order for order in decision.orders if order != without]
+    send(s, after.state, orders, decision.next_due_ms)
+    if decision.status_changed and after.state.status == "failed":
+        send_handler(s, after)
+    tells_itself = without is not None and without.kind == "tell_parent"  # and lets the run rest then
+    if decision.status_changed and not (tells_itself and after.state.scope):
+        settle_summary(s, after)
+
+
+def send(s: Services, run: RunState, orders: Sequence[Order], next_ms: int | None) -> None:
+    """Queue what is to be done for a run, and the hint that its next instant has come where that is near."""
+    now_ms, messages = s.clock.now_ms(), []
+    for order in orders:
+        hint = RunHint(run.tenant, run.id, order.kind, order.node, order.item)
+        messages.append(Outgoing(hint, 0))
+    if next_ms is not None and next_ms - now_ms <= QUEUE_DELAY_MAX_S * 1000:
+        hint = RunHint(run.tenant, run.id, "due", due_ms=next_ms)
+        messages.append(Outgoing(hint, delay_s(next_ms, now_ms, s.config.lead_ms)))
+    if messages:
+        parts_of(s).queue.send(messages)
+
+
+def send_handler(s: Services, run: LoadedRun) -> None:
+    """Let the workflow that handles failures begin: before the summary says that there is nothing more to do."""
+    state = run.state
+    if run.workflow.definition.on_failure and not state.scope:
+        parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
+
+
+def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:
+    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or is over)."""
+    due_ms = next_due_ms(state)
+    busy = bool(owed(graph, state)) or any(node.status == "running" for node in state.nodes.values())
+    if busy:
+        return now_ms + LOOK_EVERY_MS if due_ms is None else min(due_ms, now_ms + LOOK_EVERY_MS)
+    return due_ms
+
+
+def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
+    """What lists show of a run."""
+    return RunSummary(
+        tenant=state.tenant,
+        id=state.id,
+        workflow=state.workflow,
+        version=state.version,
+        status=state.shown_status,
+        owner=state.owner,
+        started_ms=state.started_ms,
+        finished_ms=state.finished_ms,
+        wake_ms=wake_ms,
+        rev=rev,
+        listed=not state.scope,
+    )
+
+
+def settle_summary(s: Services, run: LoadedRun) -> None:
+    """Bring the summary up to date with the log. Others may change it at the same time: then it stays for the next."""
+    state = run.state
+    known = s.stores.runs.load(state.tenant, state.id)
+    if known is None:
+        return
+    again = load(s, state.tenant, state.id)  # after the summary: what happens from here on raises its rev, or is in it
+    wake_ms = wake_ms_of(again.graph, again.state, s.clock.now_ms())
+    wanted = summary_of(again.state, known.rev + 1, wake_ms)
+    if wanted != replace(known, rev=known.rev + 1):
+        s.stores.runs.summarize(wanted, known.rev)
+
+
+def rest(s: Services, run: RunState) -> None:
+    """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
+    check reports again, which changes nothing."""
+    known = s.stores.runs.load(run.tenant, run.id)
+    if known is not None and known.wake_ms is not None:
+        s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
+
+
+def _append(s: Services, tenant: str, run_id: str, decision: Decision) -> bool:
+    """Whether the events are in the log. Where the store does not say, the log does."""
+    try:
+        return s.stores.runs.append(tenant, run_id, decision.events)
+    except OutcomeUnknown:
+        first = decision.events[0]
+        found = s.stores.runs.events(tenant, run_id, first.number - 1, 1)
+        if not found:
+            raise
+        return found[0] == first
+
+
+def _graph_after(s: Services, run: LoadedRun, happening: Happening) -> Graph:
+    if isinstance(happening, Redrives) and happening.version:
+        edited = workflow(s, run.state.tenant, run.state.workflow, happening.version)
+        return edited.graph(run.state.scope)
+    return run.graph
+
+
+def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
+    """A run that only waited is not checked. Before it has something to do again, that changes.
+
+    The promise of a run that has something to do is at most LOOK_EVERY_MS old, so it need not be written at each step.
+    """
+    if not before.events or any(_is_busy(node) for node in before.nodes.values()):
+        return
+    now_ms = s.clock.now_ms()
+    busy = any(node.status == "running" for node in decision.state.nodes.values()) or decision.orders
+    soonest = now_ms + LOOK_EVERY_MS if busy else decision.next_due_ms
+    if soonest is not None and soonest != next_due_ms(before):
+        s.stores.runs.wake_by(before.tenant, before.id, soonest)
+
+
+def _is_busy(node: NodeState) -> bool:
+    """Whether a run with such a node is checked every LOOK_EVERY_MS."""
+    return node.status == "running" or (node.status == "waiting" and node.fan is not None and bool(node.fan.live))
+
+
+def _keep(s: Services, before: RunState, after: RunState) -> None:
+    """After an append: what makes the next read short, and lists true."""
+    if before.events // SNAPSHOT_EVERY_EVENTS < after.events // SNAPSHOT_EVERY_EVENTS:
+        s.stores.runs.snapshot(after)

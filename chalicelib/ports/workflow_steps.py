@@ -1,0 +1,88 @@
+"""What the steps of a workflow need from outside: expressions, calls by HTTP, scripts, and a queue of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from chalicelib.ports.work_queue import WorkQueue
+
+
+class StepFailed(Exception):
+    """Raised when a step comes to nothing. ``retryable``: another attempt may do better."""
+
+    def __init__(
+        self, error_type: str, error: str, *, retryable: bool = False, retry_after_ms: int | None = None
+    ) -> None:
+        super().__init__(error)
+        self.error_type = error_type
+        self.error = error
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+
+class Expressions(Protocol):
+    """Evaluates expressions of CEL. Never raises but StepFailed: what cannot be evaluated is an error, never false."""
+
+    def check(self, text: str, names: Mapping[str, str]) -> str | None:
+        """What is wrong with an expression, and where; None: nothing. ``names`` are its variables and their types."""
+        ...
+
+    def evaluate(self, text: str, values: Mapping[str, Any]) -> Any:
+        """The value, as JSON has it. Raises StepFailed (``expression_error``)."""
+        ...
+
+
+class HttpRequest(Struct, frozen=True):
+    """One call. ``headers`` may hold references to secrets; ``body`` is what is sent as it is."""
+
+    key: str  # goes out as Idempotency-Key
+    tenant: str
+    attempt: int
+    method: str
+    url: str
+    headers: Mapping[str, Any]
+    body: bytes | None
+    timeout_ms: int
+    traceparent: str
+    depth: int = 0
+
+
+class HttpReply(Struct, frozen=True):
+    """What was answered, whatever the status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    retry_after_ms: int | None = None
+
+
+class HttpCalls(Protocol):
+    """Calls by HTTP through the guard that webhooks go through."""
+
+    def call(self, request: HttpRequest) -> HttpReply:
+        """Send, and read the answer. Raises StepFailed."""
+        ...
+
+
+class Scripts(Protocol):
+    """Runs what authors write, where it can harm nothing: no network, no files, no clock, bounded time and memory."""
+
+    def check(self, language: str, code: str) -> str | None:
+        """What is wrong with the code, and where; None: nothing."""
+        ...
+
+    def run(self, language: str, code: str, value: Any, timeout_ms: int) -> Any:
+        """The value of the last expression (``python``), or of the whole (``jsonata``). Raises StepFailed."""
+        ...
+
+
+class WorkflowParts(Struct, frozen=True):
+    """All of it. ``queue`` carries hints to the function ``workflow``."""
+
+    queue: WorkQueue
+    expressions: Expressions
+    calls: HttpCalls
+    scripts: Scripts

@@ -1,0 +1,270 @@
+"""Runs of workflows: started, shown, decided, cancelled, driven again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from chalicelib.core.errors import Conflict, Forbidden, InvalidField
+from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
+from chalicelib.core.workflows import input_schema, output_ref, redrive
+from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
+from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
+from chalicelib.core.workflows.redrive import RedrivePlan
+from chalicelib.core.workflows.run_state import NodeState, RunEvent
+from chalicelib.engine.workflows import children, outputs
+from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
+from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.runs import RunSummary
+from chalicelib.ports.workflow_steps import StepFailed
+
+
+class ShownRun(NamedTuple):
+    """A run with what its nodes came to, where the caller sees that inline."""
+
+    run: LoadedRun
+    input: Any
+    output: Any
+    outputs: Mapping[str, Any]
+    may_decide: frozenset[str]  # gates that the caller may decide
+
+
+def start(
+    s: Services, caller: Caller, name: str, given: Any, version: str | None = None, run_id: str | None = None
+) -> str:
+    """Begin a run; with the id of one that exists nothing begins. Returns the id. Raises NotFound, InvalidField."""
+    head = s.stores.workflows.load(caller.tenant, name)
+    if head is None:
+        authorize(caller, "workflows:start")
+        raise missing(f"workflow {name}")
+    authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
+    chosen = hash_of(head, version or LIVE)
+    if caller.depth >= NESTING_MAX_DEPTH:
+        raise Conflict(f"a chain of triggers ends at depth {NESTING_MAX_DEPTH}", code="too_deep")
+    now_ms = s.clock.now_ms()
+    found = run_id or s.ids.ulid(now_ms)
+    known = s.stores.runs.load(caller.tenant, found) if run_id else None
+    if known is not None:
+        if known.workflow != name:
+            raise Conflict(f"run {found} is of workflow {known.workflow}", code="run_id_taken")
+        if s.stores.runs.read(caller.tenant, found).events:
+            return found
+    made = workflow(s, caller.tenant, name, chosen)
+    if made.definition.input_schema is not None and (
+        errors := list(input_schema.problems(made.definition.input_schema, given))
+    ):
+        raise InvalidField(errors)
+    timeout_ms = made.definition.timeout_ms
+    try:
+        stored = outputs.keep(s, caller.tenant, found, given)
+    except StepFailed as wrong:
+        raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None
+    children.begin(
+        s,
+        {
+            "tenant": caller.tenant,
+            "id": found,
+            "workflow": name,
+            "version": chosen,
+            "owner": head.owner,
+            "started_by": caller.subject,
+            "input": stored,
+            "deadline_ms": None if timeout_ms is None else now_ms + timeout_ms,
+            "child_versions": resolved_children(s, caller.tenant, made),
+            "depth": caller.depth,
+            "traceparent": caller.traceparent,
+        },
+    )
+    return found
+
+
+def page(
+    s: Services, caller: Caller, name: str | None, status: str | None, limit: int, after: str | None
+) -> tuple[list[RunSummary], str | None]:
+    """The runs that the caller may see, newest first. A page may be short."""
+    authorize(caller, "workflows:read")
+    owner = only_owner(caller, "workflows:read")
+    found, after = s.stores.runs.page(caller.tenant, name, status, limit, after)
+    return [one for one in found if owner in (None, one.owner)], after
+
+
+def get(s: Services, caller: Caller, run_id: str) -> ShownRun:
+    """A run. Raises NotFound."""
+    return shown(s, caller, _run(s, caller, run_id, "workflows:read"))
+
+
+def shown(s: Services, caller: Caller, run: LoadedRun) -> ShownRun:
+    """A run as the caller sees it."""
+    state = run.state
+    found = {name: _inline(s, run, name) for name, node in state.nodes.items() if node.status == "completed"}
+    gates = frozenset(n for n, node in state.nodes.items() if node.gate is not None and _may_decide(caller, run, n))
+    output = None
+    if state.status == "completed":
+        done = [name for name in run.graph.ends if state.nodes[name].status == "completed"]
+        output = found.get(done[0]) if len(done) == 1 else {name: found.get(name) for name in done} or None
+    given = None if state.input is None else _value(s, run, state.input)
+    return ShownRun(run, given, output, found, gates)
+
+
+def events(s: Services, caller: Caller, run_id: str, after: int, limit: int) -> list[RunEvent]:
+    """The log after an event. Raises NotFound."""
+    _run(s, caller, run_id, "workflows:read")
+    return s.stores.runs.events(caller.tenant, run_id, after, limit)[:limit]
+
+
+def cancel(s: Services, caller: Caller, run_id: str, reason: str) -> ShownRun:
+    """Let a run end. Raises NotFound, Conflict."""
+    _run(s, caller, run_id, "workflows:start")
+    return shown(s, caller, advance(s, caller.tenant, run_id, Cancels(caller.subject, reason)))
+
+
+def decide(s: Services, caller: Caller, run_id: str, node: str, nonce: str, approve: bool, comment: str) -> ShownRun:
+    """Approve or reject at a gate. Raises NotFound, Forbidden, Conflict (``already_decided``, ``wrong_nonce``)."""
+    authorize(caller, "workflows:approve")
+    run = load(s, caller.tenant, run_id)
+    here = _node(run, node)
+    if run.graph.nodes[node].type != "approval":
+        raise Conflict(f"node {node} is no approval", code="not_an_approval")
+    if here.gate is not None and not _may_decide(caller, run, node):
+        gate = here.gate
+        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
+        if _is_self(caller, run) and not gate.allow_self:
+            raise Forbidden("who started the run may not decide at this gate", code="self_approval")
+        raise Forbidden("the caller is not among the approvers of this gate")
+    happening = Decides(node, nonce, approve, caller.subject, comment)
+    return shown(s, caller, advance(s, caller.tenant, run_id, happening))
+
+
+def end_node(
+    s: Services, caller: Caller, run_id: str, node: str, output: Any, failed: tuple[str, str] | None
+) -> ShownRun:
+    """Say how a job ended that its target accepted. Raises NotFound, Conflict (``node_not_waiting``)."""
+    run = _run(s, caller, run_id, "workflows:start")
+    _node(run, node)
+    if run.graph.nodes[node].type != "job":
+        raise Conflict(f"node {node} is no job", code="node_not_waiting")
+    if failed is not None:
+        why = Ends(node, None, "failed", error_type=failed[0], error=failed[1])
+        return shown(s, caller, advance(s, caller.tenant, run_id, why))
+    try:
+        stored = outputs.keep(s, caller.tenant, run_id, output)
+    except StepFailed as wrong:
+        raise InvalidField.of("output", wrong.error, code=wrong.error_type) from None
+    done = Ends(node, None, "completed", output=stored)
+    return shown(s, caller, advance(s, caller.tenant, run_id, done))
+
+
+def drive_again(
+    s: Services,
+    caller: Caller,
+    run_id: str,
+    start_at: str | None,
+    version: str | None,
+    patch: Any,
+    dry_run: bool,
+) -> RedrivePlan:
+    """Let a run that ended go on, also under another version. Raises Conflict where the plan has conflicts."""
+    run = _run(s, caller, run_id, "workflows:start")
+    if not run.state.is_ended:
+        raise Conflict(f"the run is {run.state.shown_status}: cancel it before", code="run_not_ended")
+    graph, chosen = run.graph, ""
+    if version is not None:
+        head = s.stores.workflows.load(caller.tenant, run.state.workflow)
+        if head is None:
+            raise missing(f"workflow {run.state.workflow}")
+        chosen = hash_of(head, version)
+        graph = workflow(s, caller.tenant, run.state.workflow, chosen).graph(run.state.scope)
+    if start_at is not None and start_at not in graph.nodes:
+        raise InvalidField.of("from", f"there is no node {start_at}")
+    planned = redrive.plan(run.graph, graph, run.state, start_at)
+    if planned.conflicts:
+        raise Conflict("; ".join(planned.conflicts), code="redrive_conflict")
+    if dry_run:
+        return planned
+    patched = None
+    if patch is not None:
+        merged = _merged(_value(s, run, run.state.input), patch)
+        patched = outputs.keep(s, caller.tenant, run_id, merged)
+    timeout_ms = run.workflow.definition.timeout_ms
+    deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
+    again = Redrives(planned.again, caller.subject, chosen, patched, deadline_ms)
+    advance(s, caller.tenant, run_id, again)
+    return planned
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    """RFC 7396: what is null goes, what is an object is merged, all else is replaced."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(value) if isinstance(value, Mapping) else {}
+    for name, one in patch.items():
+        if one is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), one)
+    return merged
+
+
+def _run(s: Services, caller: Caller, run_id: str, permission: Permission) -> LoadedRun:
+    authorize(caller, permission)
+    run = load(s, caller.tenant, run_id)
+    if not (permission == "workflows:read" and _is_asked(caller, run)):
+        authorize(caller, permission, _resource(run))
+    return run
+
+
+def _resource(run: LoadedRun) -> Resource:
+    return Resource(run.state.tenant, run.state.owner, f"run {run.state.id}")
+
+
+def _is_asked(caller: Caller, run: LoadedRun) -> bool:
+    """Whether the caller is an approver at some gate of the run: then the run is shown."""
+    gates = [node for node in run.graph.nodes.values() if node.type == "approval"]
+    return any(_is_among(caller, node.fields["approvers"]) for node in gates)
+
+
+def _is_among(caller: Caller, approvers: Sequence[str]) -> bool:
+    return caller.subject in approvers or any(f"role:{role}" in approvers for role in caller.roles)
+
+
+def _node(run: LoadedRun, name: str) -> NodeState:
+    if name not in run.state.nodes:
+        raise missing(f"node {name} in run {run.state.id}")
+    return run.state.nodes[name]
+
+
+def _may_decide(caller: Caller, run: LoadedRun, name: str) -> bool:
+    gate = run.state.nodes[name].gate
+    if gate is None or "workflows:approve" not in caller.permissions:
+        return False
+    if caller.credential == "off":  # all callers are the same person
+        return True
+    if _is_self(caller, run) and not gate.allow_self:
+        return False
+    return _is_among(caller, gate.approvers)
+
+
+def _is_self(caller: Caller, run: LoadedRun) -> bool:
+    return caller.credential != "off" and caller.subject == run.state.started_by
+
+
+def _inline(s: Services, run: LoadedRun, name: str) -> Any:
+    """What callers see of a node's output: the value, or where a large one is."""
+    ref = run.state.nodes[name].output
+    node = run.graph.nodes[name]
+    if node.type in ("trigger", "join"):  # what others brought
+        value = outputs.of_node(s, run, name)
+        encoded = output_ref.encode(value)
+        return value if output_ref.is_shown_inline(encoded.ref) else output_ref.pointer(encoded.ref)
+    if ref is None or node.is_foreach:
+        return None  # its join has them
+    return _value(s, run, ref)
+
+
+def _value(s: Services, run: LoadedRun, ref: Any) -> Any:
+    if not output_ref.is_shown_inline(ref):
+        return output_ref.pointer(ref)
+    return outputs.read(s, run.state.tenant, run.state.id, ref)

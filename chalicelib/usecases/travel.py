@@ -1,0 +1,168 @@
+"""Sessions of time travel: a run as of any event of its log, stepped through, exported and imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.core.errors import InvalidField, NotSupported
+from chalicelib.core.security.authorize import authorize, missing
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.workflows import compiled, session
+from chalicelib.core.workflows.compiled import CompiledWorkflow
+from chalicelib.core.workflows.expression_names import VARIABLES
+from chalicelib.core.workflows.limits import RUN_MAX_EVENTS
+from chalicelib.core.workflows.run_state import RunEvent, RunState
+from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint, TravelSession
+from chalicelib.engine.workflows.run_access import LoadedRun, parts_of, workflow
+from chalicelib.engine.workflows.scope import StepScope
+from chalicelib.ports.services import Services
+from chalicelib.ports.workflow_steps import StepFailed
+from chalicelib.usecases import runs
+from chalicelib.usecases.runs import ShownRun
+
+EXPORT_FORMAT = "chronowatch.session/v1"
+_NAME = "session"
+
+
+class Moment(NamedTuple):
+    """Where a session is: the event applied last, and the run as of then."""
+
+    position: int
+    event: RunEvent | None
+    shown: ShownRun
+    stopped_by: Breakpoint | None = None
+
+
+def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSession:
+    """A session at the last event of a run. Raises NotFound, NotSupported."""
+    if live:
+        raise NotSupported.of("live", "breakpoints on live runs are not offered yet", code="not_supported")
+    runs.get(s, caller, run_id)
+    events = s.stores.runs.events(caller.tenant, run_id, 0, RUN_MAX_EVENTS)
+    made = TravelSession(_new_id(s), caller.tenant, caller.subject, run_id, len(events))
+    _keep(s, made)
+    return made
+
+
+def step(s: Services, caller: Caller, session_id: str, by: int) -> Moment:
+    """One event forward or back. Raises NotFound, InvalidField at either end of the log."""
+    found = _load(s, caller, session_id)
+    return _move(s, caller, found, found.position + by)
+
+
+def jump(s: Services, caller: Caller, session_id: str, position: int) -> Moment:
+    """To any event. Raises NotFound, InvalidField."""
+    return _move(s, caller, _load(s, caller, session_id), position)
+
+
+def go_on(s: Services, caller: Caller, session_id: str) -> Moment:
+    """To the next breakpoint, or the end of the log. Raises NotFound."""
+    found = _load(s, caller, session_id)
+    events, made = _log(s, found), _workflow(s, found)
+    graph = made.graph(_scope(events))
+    position, stop = session.go_on(graph, events, found.position, found.breakpoints, _judge(s, made))
+    return _move(s, caller, found, position)._replace(stopped_by=stop)
+
+
+def set_breakpoints(s: Services, caller: Caller, session_id: str, wanted: Sequence[Breakpoint]) -> TravelSession:
+    """Replace all breakpoints. Raises NotFound, InvalidField."""
+    found = _load(s, caller, session_id)
+    if len(wanted) > BREAKPOINTS_MAX_COUNT:
+        raise InvalidField.of("body", f"a session has at most {BREAKPOINTS_MAX_COUNT} breakpoints")
+    for place, stop in enumerate(wanted):
+        if stop.kind == "condition" and (problem := parts_of(s).expressions.check(stop.value, VARIABLES)):
+            raise InvalidField.of(f"{place}.value", problem)
+    changed = replace(found, breakpoints=tuple(wanted))
+    _keep(s, changed)
+    return changed
+
+
+def export(s: Services, caller: Caller, session_id: str) -> dict[str, Any]:
+    """All of a session as one document. Raises NotFound."""
+    found = _load(s, caller, session_id)
+    whole = replace(found, events=tuple(_log(s, found)), document=_document(s, found))
+    said: dict[str, Any] = msgspec.to_builtins(whole)
+    for name in ("id", "tenant", "owner"):
+        del said[name]
+    return {"format": EXPORT_FORMAT, **said, "document": json.loads(whole.document)}
+
+
+def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSession:
+    """A session from its export. Raises InvalidField."""
+    authorize(caller, "workflows:read")
+    if given.get("format") != EXPORT_FORMAT:
+        raise InvalidField.of("format", f"must be {EXPORT_FORMAT}")
+    own = {"id": _new_id(s), "tenant": caller.tenant, "owner": caller.subject}
+    try:
+        document = json.dumps(given["document"], separators=(",", ":"))
+        made = msgspec.convert({**given, **own, "document": document}, TravelSession)
+        compiled.of_text(document)
+        session.as_of(made.events, len(made.events))
+    except (KeyError, ValueError, TypeError, AttributeError, msgspec.ValidationError) as wrong:
+        raise InvalidField.of("events", f"is no log of a run: {wrong}") from None
+    if not 1 <= made.position <= len(made.events):
+        raise InvalidField.of("position", f"must be 1 to {len(made.events)}")
+    _keep(s, made)
+    return made
+
+
+def _move(s: Services, caller: Caller, found: TravelSession, position: int) -> Moment:
+    events = _log(s, found)
+    if not 1 <= position <= len(events):
+        raise InvalidField.of("position", f"the log has the events 1 to {len(events)}")
+    _keep(s, replace(found, position=position))
+    run = LoadedRun(session.as_of(events, position), _workflow(s, found))
+    return Moment(position, events[position - 1], runs.shown(s, caller, run))
+
+
+def _judge(s: Services, made: CompiledWorkflow) -> Callable[[RunState, str], bool]:
+    def holds(state: RunState, text: str) -> bool:
+        try:
+            return StepScope(s, LoadedRun(state, made), "").evaluate(text) is True
+        except StepFailed:
+            return False  # of what has not happened yet an expression can say nothing
+
+    return holds
+
+
+def _scope(events: Sequence[RunEvent]) -> tuple[str, ...]:
+    return tuple(events[0].data["run"].get("scope", ()))
+
+
+def _log(s: Services, found: TravelSession) -> Sequence[RunEvent]:
+    return found.events or s.stores.runs.events(found.tenant, found.run_id, 0, RUN_MAX_EVENTS)
+
+
+def _document(s: Services, found: TravelSession) -> str:
+    return found.document or json.dumps(_workflow(s, found).definition.document, separators=(",", ":"))
+
+
+def _workflow(s: Services, found: TravelSession) -> CompiledWorkflow:
+    if found.document:
+        return compiled.of_text(found.document)
+    state = s.stores.runs.events(found.tenant, found.run_id, 0, 1)[0].data["run"]
+    return workflow(s, found.tenant, state["workflow"], state["version"])
+
+
+def _load(s: Services, caller: Caller, session_id: str) -> TravelSession:
+    authorize(caller, "workflows:read")
+    kept = s.stores.runs.payloads(caller.tenant, f"session~{session_id}", [_NAME])
+    found = msgspec.json.decode(kept[_NAME], type=TravelSession) if kept else None
+    if found is None or (found.owner != caller.subject and not caller.is_admin):
+        raise missing(f"session {session_id}")
+    if not found.document:
+        runs.get(s, caller, found.run_id)  # who may not see the run any more does not see it here
+    return found
+
+
+def _keep(s: Services, made: TravelSession) -> None:
+    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made))
+
+
+def _new_id(s: Services) -> str:
+    return s.ids.ulid(s.clock.now_ms())

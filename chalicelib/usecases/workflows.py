@@ -1,0 +1,242 @@
+"""Workflows: published in versions that never change, judged before they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from chalicelib.core.errors import (
+    Conflict,
+    FieldError,
+    InvalidField,
+    NotFound,
+    NotSupported,
+    PreconditionFailed,
+    TooMany,
+)
+from chalicelib.core.schedules import validation
+from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
+from chalicelib.core.security.caller import Caller
+from chalicelib.core.workflows import expression_names, input_schema, mermaid
+from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
+from chalicelib.core.workflows.node_rules import reference_of
+from chalicelib.core.workflows.parse import parse
+from chalicelib.engine.workflows.run_access import parts_of, workflow
+from chalicelib.engine.workflows.versions import hash_of
+from chalicelib.ports.services import Services
+from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
+
+CHANGE_ATTEMPTS = 16
+VERSIONS_MAX = 1_000
+
+
+class ShownWorkflow(NamedTuple):
+    """A workflow, and the document of one version of it."""
+
+    head: WorkflowHead
+    version: PublishedVersion
+    document: Mapping[str, Any]
+
+
+def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[WorkflowHead], str | None]:
+    """The workflows that the caller may see, by name, and the name to go on after (None: the end)."""
+    authorize(caller, "workflows:read")
+    owner = only_owner(caller, "workflows:read")
+    found, after = s.stores.workflows.page(caller.tenant, limit, after)
+    return [head for head in found if owner in (None, head.owner)], after
+
+
+def get(s: Services, caller: Caller, name: str) -> ShownWorkflow:
+    """A workflow in its live version. Raises NotFound."""
+    head = _head(s, caller, name, "workflows:read")
+    return _shown(s, head, head.live)
+
+
+def version(s: Services, caller: Caller, name: str, wanted: str) -> ShownWorkflow:
+    """One version, by its hash or its number. Raises NotFound."""
+    head = _head(s, caller, name, "workflows:read")
+    return _shown(s, head, hash_of(head, wanted))
+
+
+def create(s: Services, caller: Caller, document: Mapping[str, Any], again: bool = False) -> ShownWorkflow:
+    """Publish version 1. Raises InvalidField, Conflict (``name_taken``)."""
+    authorize(caller, "workflows:write")
+    made = judged(s, caller, document)
+    known = s.stores.workflows.load(caller.tenant, made.name)
+    if known is not None:
+        if again and known.owner == caller.subject and known.live == made.version:
+            return _shown(s, known, made.version)
+        raise Conflict(f"there is a workflow {made.name} already: PUT makes a new version", code="name_taken")
+    now_ms = s.clock.now_ms()
+    published = PublishedVersion(1, made.version, now_ms, caller.subject)
+    head = WorkflowHead(caller.tenant, made.name, caller.subject, made.version, (published,), 1, now_ms, now_ms)
+    _keep(s, caller.tenant, made)
+    if not s.stores.workflows.save(head, 0):
+        raise Conflict(f"there is a workflow {made.name} already", code="name_taken")
+    return ShownWorkflow(head, published, made.document)
+
+
+def put(
+    s: Services, caller: Caller, name: str, document: Mapping[str, Any], versions: Sequence[str] | None
+) -> ShownWorkflow:
+    """Publish a new version; the same document again publishes nothing. Raises NotFound, PreconditionFailed."""
+    made = judged(s, caller, {**document, "name": name})
+    for _ in range(CHANGE_ATTEMPTS):
+        head = _head(s, caller, name, "workflows:write")
+        _check_version(head, versions)
+        known = next((one for one in head.versions if one.version == made.version), None)
+        now_ms = s.clock.now_ms()
+        _keep(s, caller.tenant, made)
+        if known is not None and head.live == made.version:
+            return ShownWorkflow(head, known, made.document)
+        if len(head.versions) >= VERSIONS_MAX and known is None:
+            raise InvalidField.of("name", f"a workflow may have at most {VERSIONS_MAX} versions")
+        new = known or PublishedVersion(head.versions[-1].number + 1, made.version, now_ms, caller.subject)
+        all_versions = head.versions if known is not None else (*head.versions, new)
+        changed = WorkflowHead(
+            head.tenant, name, head.owner, made.version, all_versions, head.rev + 1, head.created_ms, now_ms
+        )
+        if s.stores.workflows.save(changed, head.rev):
+            return ShownWorkflow(changed, new, made.document)
+    raise TooMany("the workflow is being changed by many callers at once", code="contended")
+
+
+def delete(s: Services, caller: Caller, name: str, versions: Sequence[str] | None) -> None:
+    """Delete a workflow. Its runs go on, under the versions that they began with. Raises NotFound."""
+    for _ in range(CHANGE_ATTEMPTS):
+        head = _head(s, caller, name, "workflows:write")
+        _check_version(head, versions)
+        if s.stores.workflows.delete(caller.tenant, name, head.rev):
+            return
+    raise TooMany("the workflow is being changed by many callers at once", code="contended")
+
+
+def problems(s: Services, caller: Caller, document: Mapping[str, Any]) -> tuple[FieldError, ...]:
+    """All that is wrong with a document; nothing is published."""
+    authorize(caller, "workflows:read")
+    try:
+        judged(s, caller, document)
+    except InvalidField as wrong:
+        return wrong.errors
+    return ()
+
+
+def flowchart(s: Services, caller: Caller, name: str) -> str:
+    """The live version as Mermaid. Raises NotFound."""
+    shown = get(s, caller, name)
+    return mermaid.flowchart(workflow(s, caller.tenant, name, shown.version.version).definition)
+
+
+def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> WorkflowDefinition:
+    """The definition of a document that may be published. Raises InvalidField with all that is wrong."""
+    made = parse({**document, "format": document.get("format", FORMAT)})
+    errors = [*expression_names.unknown_nodes(made), *_schema(made), *_code(s, made), *_targets(s, made)]
+    errors += _references(s, caller.tenant, made)
+    errors += _handler(s, caller.tenant, made)
+    if made.concurrency is not None:
+        raise NotSupported.of("concurrency", "is not offered yet", code="not_supported")
+    if errors:
+        raise InvalidField(errors)
+    return made
+
+
+def _schema(made: WorkflowDefinition) -> Iterator[FieldError]:
+    if made.input_schema is not None:
+        yield from input_schema.schema_problems(made.input_schema)
+
+
+def _code(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
+    parts = parts_of(s)
+    for place, language, text in expression_names.all_code(made):
+        if language == "cel":
+            problem = parts.expressions.check(text, expression_names.VARIABLES)
+        else:
+            problem = parts.scripts.check(language, text)
+        if problem is not None:
+            yield FieldError(place, problem)
+
+
+def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
+    for node in made.nodes:
+        if node.type == "job" and "target" in node.fields:
+            try:
+                validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
+            except InvalidField as wrong:
+                yield from (FieldError(f"nodes.{node.id}.{e.field}", e.message) for e in wrong.errors)
+
+
+def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
+    """Subworkflows that are not there, and those that would begin this one again."""
+    for node in made.nodes:
+        if node.type != "subworkflow":
+            continue
+        place, seen = f"nodes.{node.id}.workflow", {made.name}
+        left: list[tuple[str, tuple[str, ...]]] = [(reference_of(node.fields), (made.name,))]
+        while left:
+            reference, way = left.pop()
+            name, _, wanted = reference.partition("@")
+            if name == made.name:
+                yield FieldError(place, "it would begin itself: " + " -> ".join((*way, name)))
+                break
+            if name in seen:
+                continue
+            seen.add(name)
+            head = s.stores.workflows.load(tenant, name)
+            try:
+                if head is None:
+                    raise NotFound(f"there is no workflow {name}")
+                inner = workflow(s, tenant, name, hash_of(head, wanted)).definition
+            except NotFound as problem:
+                yield FieldError(place, problem.detail)
+                break
+            left += [(reference_of(n.fields), (*way, name)) for n in inner.nodes if n.type == "subworkflow"]
+
+
+def _handler(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
+    if made.on_failure:
+        name, _, wanted = made.on_failure.partition("@")
+        head = s.stores.workflows.load(tenant, name)
+        known = () if head is None else (v for one in head.versions for v in (one.version, str(one.number), "live"))
+        if name == made.name:
+            yield FieldError("on_failure", "a workflow cannot handle its own failures")
+        elif (wanted or "live") not in known:
+            yield FieldError("on_failure", f"there is no workflow {made.on_failure}")
+
+
+def notes(document: Mapping[str, Any]) -> list[str]:
+    """What its author may not have meant."""
+    ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
+    if ons and ons[0] != "manual":
+        return [f"a trigger on {ons[0]} begins no runs by itself yet: start them by :start"]
+    return []
+
+
+def _keep(s: Services, tenant: str, made: WorkflowDefinition) -> None:
+    s.stores.workflows.save_version(tenant, made.name, made.version, _stored(made.document))
+
+
+def _stored(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _head(s: Services, caller: Caller, name: str, permission: Any) -> WorkflowHead:
+    head = s.stores.workflows.load(caller.tenant, name)
+    if head is None:
+        authorize(caller, permission)
+        raise missing(f"workflow {name}")
+    authorize(caller, permission, Resource(head.tenant, head.owner, f"workflow {name}"))
+    return head
+
+
+def _shown(s: Services, head: WorkflowHead, wanted: str) -> ShownWorkflow:
+    document = s.stores.workflows.load_version(head.tenant, head.name, wanted)
+    if document is None:
+        raise missing(f"version {wanted} of workflow {head.name}")
+    published = next(one for one in head.versions if one.version == wanted)
+    return ShownWorkflow(head, published, json.loads(document))
+
+
+def _check_version(head: WorkflowHead, versions: Sequence[str] | None) -> None:
+    if versions is not None and head.live not in versions:
+        raise PreconditionFailed("the workflow has another version")

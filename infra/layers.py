@@ -1,0 +1,48 @@
+"""The Lambda layers: what only some functions need travels in a zip of its own, beside the base zip that all load.
+
+A layer is a requirement file at top level, its lock (``scripts/lock``), and the functions that get it. To add one:
+write the file, include it in ``requirements-dev.txt``, add its lock to ``LAYERED`` in ``localdev.locks``, and a line
+here. What the base zip has already is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from localdev.locks import CRYPTO, SHIPPED, Lock, locked
+
+FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """``functions`` get it always, ``sealed`` also where payloads are sealed (CHRONO_PAYLOAD_KMS_KEY_ID)."""
+
+    name: str
+    lock: Lock
+    functions: tuple[str, ...]
+    sealed: tuple[str, ...] = ()
+
+    @property
+    def logical(self) -> str:
+        """Its name in a template."""
+        return f"{self.name.title()}Layer"
+
+    @property
+    def zip_name(self) -> str:
+        return f"layer-{self.name}.zip"
+
+    @property
+    def without(self) -> frozenset[str]:
+        """What the base zip brings."""
+        return frozenset(locked(SHIPPED.path.read_text()))
+
+
+LAYERS: Final = (Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver"), sealed=ALL),)
+
+
+def layers_of(function: str, seals: bool) -> list[Layer]:
+    """The layers of a function, by its name in a template."""
+    return [layer for layer in LAYERS if function in layer.functions or (seals and function in layer.sealed)]

@@ -1,0 +1,95 @@
+"""What a dead worker held is dispatched within seconds of its death, in order and spaced.
+
+Judged in worlds made for it: workers die, and nothing else goes wrong. The settings are those of the packaged stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.policies.limits import CATCH_UP_LATE_MS
+from tests.simulation import situations
+from tests.simulation.checkers import history
+from tests.simulation.checkers.progress import LATE_MOST_MS
+from tests.simulation.world import Dispatch
+
+WITHIN_MS = 5_000
+HELD_AHEAD_MS = 15_000  # a message reaches so far beyond the moment in which a worker gets it
+BY_CALLS_MS = 400  # what calls before a dispatch may add to its slot, or take from the next one's
+
+
+class Sent(NamedTuple):
+    """An owed instant, when it was due, and its dispatches."""
+
+    name: ExecutionKey
+    due_ms: int
+    calls: list[Dispatch]
+
+    @property
+    def first_ms(self) -> int:
+        return self.calls[0].started_ms
+
+    @property
+    def late_ms(self) -> int:
+        return self.first_ms - self.due_ms
+
+
+def check(play: Any) -> Iterable[str]:
+    """Every owed instant of a world in which workers die."""
+    if play.scenario.theme != situations.FAILOVER:
+        return
+    up_again = _up_again(play.fleet.all)
+    interval_ms = -(-60_000 // play.scenario.catch_up_per_minute)
+    calls: dict[ExecutionKey, list[Dispatch]] = {}
+    for d in play.world.record.dispatches:
+        calls.setdefault(d.key, []).append(d)
+    for key, writes in play.world.record.schedules.items():
+        owed = history.owed(history.spans(writes), play.world.now - 2 * WITHIN_MS)
+        names = [(ExecutionKey(key.tenant, key.id, at_ms), max(at_ms, span.committed_ms)) for at_ms, span in owed]
+        yield from (f"{name.id} was never dispatched" for name, _ in names if name not in calls)
+        sent = [Sent(name, due_ms, calls[name]) for name, due_ms in names if name in calls]
+        yield from _in_time(sent, up_again, interval_ms)
+        yield from _in_order_and_spaced(play, sent, up_again, interval_ms)
+
+
+def _up_again(instances: Sequence[Any]) -> list[int]:
+    """For each death the moment from which on some worker lives."""
+    found = []
+    for dead in instances:
+        if dead.died_ms is None or dead.stopped:
+            continue  # who stopped has handed back all that it held
+        born = [i.born_ms for i in instances if i.died_ms is None or i.died_ms > max(dead.died_ms, i.born_ms)]
+        found.append(min((max(at_ms, dead.died_ms) for at_ms in born), default=dead.died_ms))
+    return sorted(found)
+
+
+def _in_time(sent: Sequence[Sent], up_again: Sequence[int], interval_ms: int) -> Iterable[str]:
+    late = [d.started_ms for s in sent for d in s.calls if d.started_ms - s.due_ms > CATCH_UP_LATE_MS]
+    for s in sent:
+        if s.late_ms <= LATE_MOST_MS:
+            continue
+        deaths = [at_ms for at_ms in up_again if at_ms <= s.first_ms and s.due_ms < at_ms + HELD_AHEAD_MS]
+        if not deaths:
+            yield f"{s.name.id} was dispatched {s.late_ms} ms late although nobody had died"
+            continue
+        waited_ms = s.first_ms - max(s.due_ms, deaths[-1])
+        # Two workers may take a slot for one instant, of which one stays empty.
+        since_ms = s.first_ms - 2 * interval_ms - BY_CALLS_MS
+        if waited_ms > WITHIN_MS and not any(since_ms <= at_ms < s.first_ms for at_ms in late):
+            yield f"{s.name.id} was dispatched {waited_ms} ms after the death of its worker, not within {WITHIN_MS}"
+
+
+def _in_order_and_spaced(play: Any, sent: Sequence[Sent], up_again: Sequence[int], interval_ms: int) -> Iterable[str]:
+    late = [s for s in sent if s.late_ms > CATCH_UP_LATE_MS + BY_CALLS_MS]
+    late.sort(key=lambda s: s.first_ms)
+    for one, after in pairwise(late):
+        apart_ms = after.first_ms - one.first_ms
+        play.world.hit("failover: spaced")
+        if apart_ms < interval_ms - BY_CALLS_MS:
+            yield f"{after.name.id} was dispatched {apart_ms} ms after {one.name.id}, not {interval_ms}"
+        deaths = [at_ms for at_ms in up_again if one.due_ms - HELD_AHEAD_MS < at_ms <= after.first_ms]
+        if after.due_ms < one.due_ms and len(deaths) == 1:  # else each worker that took some has an order of its own
+            yield f"{one.name.id} was dispatched before {after.name.id}, which was due before it"
