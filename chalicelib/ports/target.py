@@ -61,6 +61,7 @@ class Outcome(Struct, frozen=True):
     permanent: bool = False
     pause_schedule: bool = False  # the target is gone for good (a webhook's 410)
     closed: bool = False  # broken off by ``cancel``
+    answer: str | None = None  # what is kept of a failed one's answer (core.targets.target_answer)
 
 
 class Target(Protocol):

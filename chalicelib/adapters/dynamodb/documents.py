@@ -114,6 +114,7 @@ class _AttemptDoc(
         "error": "m",
         "late_answer": "la",
         "denied_by": "d",
+        "answer": "an",
     },
 ):
     number: int
@@ -126,6 +127,7 @@ class _AttemptDoc(
     error: str | None = None
     late_answer: LateAnswer | None = None
     denied_by: str = ""
+    answer: str | None = None
 
 
 class _ExecutionDoc(
@@ -150,6 +152,8 @@ class _ExecutionDoc(
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
         "put_off_ms": "po",
+        "held_ms": "hm",
+        "held_until_ms": "hu",
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
@@ -188,6 +192,8 @@ class _ExecutionDoc(
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     put_off_ms: int | None = None
+    held_ms: int | None = None
+    held_until_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
@@ -271,9 +277,7 @@ class _Codec(Generic[R]):
 
     def encode(self, record: R, **replaced: object) -> str:
         document = self._document(*self._values(record))
-        if replaced:
-            document = msgspec.structs.replace(document, **replaced)
-        return _encode(document).decode()
+        return _encode(msgspec.structs.replace(document, **replaced) if replaced else document).decode()
 
     def fields_of(self, doc: str) -> dict[str, Any]:
         return dict(zip(self.fields, msgspec.structs.astuple(self._decode(doc)), strict=True))
@@ -340,12 +344,9 @@ def encode_values(values: dict[str, int]) -> str:
     return _encode(values).decode()
 
 
-_decode_values = msgspec.json.Decoder(dict[str, int]).decode
-
-
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
-    return _decode_values(doc)
+    return msgspec.json.decode(doc, type=dict[str, int])
 
 
 def escaped(part: str) -> str:

@@ -83,7 +83,8 @@ class LateAnswer(NamedTuple):
 
 class Attempt(Struct, frozen=True):
     """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs. ``denied_by`` names the
-    policies and rules that did not let it pass."""
+    policies and rules that did not let it pass. ``answer`` is what is kept of its target's, where it failed
+    (core.targets.target_answer)."""
 
     number: int
     fencing_token: int
@@ -95,6 +96,7 @@ class Attempt(Struct, frozen=True):
     error: str | None = None
     late_answer: LateAnswer | None = None
     denied_by: str = ""
+    answer: str | None = None
 
 
 class Transition(NamedTuple):

@@ -291,6 +291,7 @@ def result_of(outcome: Outcome) -> AttemptResult:
         error=outcome.error,
         retry_after_ms=outcome.retry_after_ms,
         permanent=outcome.permanent,
+        answer=outcome.answer,
     )
 
 
