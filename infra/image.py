@@ -123,7 +123,7 @@ def _copy(target: Path, words: Sequence[str], copy_file: CopyFile) -> None:
 
 def _copy_packages(to: Path, copy_file: CopyFile) -> None:
     """What pip would install from LOCKS."""
-    for name, release in _locked():
+    for name, release in sorted(set(_locked())):  # one that two of them name has one release
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import MISSED, Execution
+from chalicelib.core.executions.execution import MISSED, Execution, ExecutionKey
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.queues import queue_state
@@ -33,6 +33,8 @@ from chalicelib.ports.stores.policies import epoch_key
 log = logging.getLogger(__name__)
 
 WAKE_PAGE: Final = 100
+WAKE_MAX_KEYS: Final = 10_000  # of one resumption's call; reconcile wakes the rest
+WAKE_AHEAD_MS: Final = 60_000  # firings are claimed ahead of their instants, and held so too
 
 
 def current(s: Services, tenant: str) -> QueueState:
@@ -117,14 +119,40 @@ def _wake(s: Services, held: Iterable[Execution]) -> None:
 def wake_held(s: Services, tenant: str, shard: int, until_ms: int) -> bool:
     """Wake what the pause of a tenant's queue holds in a shard, but not longer than ``until_ms``. False: there may be
     more. A record that is woken twice goes on once. Raises Unavailable."""
-    from_ms = 0
     last_ms = s.clock.now_ms() + HELD_CHECK_MS + HELD_SPREAD_MS + s.config.max_drift_ms
+    after: str | None = None
     while s.clock.now_ms() < until_ms:
-        keys = s.stores.executions.open_until(shard, last_ms, WAKE_PAGE, from_ms)
-        found = s.stores.executions.get(keys)
-        _wake(s, [e for e in found.values() if e.tenant == tenant and e.is_held])
-        if len(keys) < WAKE_PAGE:
+        page = s.stores.executions.open_until(shard, last_ms, WAKE_PAGE, after)
+        _wake_of(s, [key for key in page.keys if key.tenant == tenant])
+        after = page.after
+        if after is None:
             return True
-        ends = [e.open_until_ms for e in found.values() if e.open_until_ms is not None]
-        from_ms = max([from_ms + 1, *ends])  # more at one millisecond than a page check by themselves
     return False
+
+
+def wake_recent(s: Services, tenant: str, from_ms: int, until_ms: int) -> bool:
+    """Wake what the pause of a tenant's queue holds of the instants since ``from_ms``, earliest first, but not longer
+    than ``until_ms``. False: there may be more.
+
+    It reads the tenant's own list. A caller's role may be bound to that, and the list of what is open is of a shard.
+    Raises Unavailable.
+    """
+    shards, to_ms = range(s.config.shards), s.clock.now_ms() + WAKE_AHEAD_MS
+    keys: list[ExecutionKey] = []
+    after: str | None = None
+    while True:
+        page = s.stores.executions.recent(tenant, shards, from_ms, to_ms, WAKE_PAGE, after)
+        keys += page.keys
+        after = page.after
+        if after is None or len(keys) >= WAKE_MAX_KEYS or s.clock.now_ms() >= until_ms:
+            break
+    keys.reverse()
+    for start in range(0, len(keys), WAKE_PAGE):
+        if s.clock.now_ms() >= until_ms:
+            return False
+        _wake_of(s, keys[start : start + WAKE_PAGE])
+    return after is None
+
+
+def _wake_of(s: Services, keys: Sequence[ExecutionKey]) -> None:
+    _wake(s, [e for e in s.stores.executions.get(keys).values() if e.is_held] if keys else ())

@@ -63,6 +63,7 @@ class Outcome(Struct, frozen=True):
     pause_schedule: bool = False  # the target is gone for good (a webhook's 410)
     closed: bool = False  # broken off by ``cancel``
     receipt: str = ""  # what the target says of where it keeps it: a JSON object
+    answer: str | None = None  # what is kept of a failed one's answer (core.targets.target_answer)
 
 
 class Target(Protocol):

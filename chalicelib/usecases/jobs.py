@@ -151,7 +151,8 @@ def page(
 def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
     """Jobs with an execution under way, by the list of open executions: their number bounds the work."""
     until_ms = INSTANT_MAX_MS
-    keys = [k for n in range(s.config.shards) for k in s.stores.executions.open_until(n, until_ms, OPEN_SCAN_MAX)]
+    pages = [s.stores.executions.open_until(n, until_ms, OPEN_SCAN_MAX) for n in range(s.config.shards)]
+    keys = [k for page in pages for k in page.keys]
     ids = sorted({k.schedule_id for k in keys if k.tenant == caller.tenant}, reverse=True)
     left = [i for i in ids if after is None or i < after]
     items: list[Job] = []

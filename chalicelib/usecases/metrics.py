@@ -201,7 +201,7 @@ def _undelivered_ms(s: Services, now_ms: int) -> Iterable[int]:
     """Of each shard the first instant that was due and was not queued, and the first that waits for a worker."""
     for shard in range(s.config.shards):
         yield from _unqueued_ms(s, shard, now_ms)
-        yield from (key.firing_ms for key in s.stores.executions.open_until(shard, now_ms, 1))
+        yield from (key.firing_ms for key in s.stores.executions.open_until(shard, now_ms, 1).keys)
 
 
 def _unqueued_ms(s: Services, shard: int, now_ms: int) -> Iterable[int]:

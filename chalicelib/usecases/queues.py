@@ -18,6 +18,7 @@ from chalicelib.process.limits import HOLD_RECHECK_MS
 
 CHANGE_ATTEMPTS: Final = 16
 WAKE_MAX_MS: Final = 8_000  # of a call's time; reconcile wakes the rest
+HELD_BEFORE_MS: Final = 900_000  # retries of so long before a pause are woken by the call, older ones by reconcile
 # What was read for before a pause has begun when so much time has passed: its recheck, then its turn in the line.
 PAUSE_SEEN_MS: Final = RECHECK_KEPT_MS + HOLD_RECHECK_MS
 
@@ -60,10 +61,15 @@ def resume(s: Services, caller: Caller) -> QueueState:
     Raises Forbidden, Unavailable.
     """
     authorize(caller, "queue:pause")
-    state = _change(s, caller.tenant, lambda before: QueueState(resumed_ms=s.clock.now_ms()))
-    until_ms = s.clock.now_ms() + WAKE_MAX_MS
-    for shard in range(s.config.shards):
-        queue_pause.wake_held(s, caller.tenant, shard, until_ms)
+
+    def resumed(before: QueueState) -> QueueState:
+        held_from_ms = before.held_from_ms if before.paused_ms is None else before.paused_ms
+        return QueueState(resumed_ms=s.clock.now_ms(), held_from_ms=held_from_ms)
+
+    state = _change(s, caller.tenant, resumed)
+    now_ms = s.clock.now_ms()
+    from_ms = max(0, (now_ms if state.held_from_ms is None else state.held_from_ms) - HELD_BEFORE_MS)
+    queue_pause.wake_recent(s, caller.tenant, from_ms, now_ms + WAKE_MAX_MS)
     return state
 
 

@@ -20,6 +20,7 @@ from chalicelib.core.audit.entry import ALLOW, DONE, Draft, Entry, erase, redact
 from chalicelib.core.audit.limits import READ_SEGMENTS
 from chalicelib.core.audit.verify import ERASURE
 from chalicelib.core.errors import Conflict, TooMany
+from chalicelib.core.executions import journal
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
 from chalicelib.core.keys.key_ring import RingChange
 from chalicelib.core.leases import lease_document
@@ -199,12 +200,14 @@ def _erase_schedules(s: Services, caller: Caller, subject: str, _pseudonym: str,
 
 
 def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
-    """The owner of records that ended, and their payloads. Those that still run keep theirs until they end."""
+    """The owner of records that ended, their payloads and what targets answered. Those that still run keep theirs
+    until they end."""
     shards, until_ms = range(s.config.shards), s.clock.now_ms() + AHEAD_MS
     page = s.stores.executions.recent(caller.tenant, shards, 0, until_ms, PAGE_ITEMS, after)
     found = [e for e in s.stores.executions.get(page.keys).values() if e.owner == subject and not e.is_open]
     stamps = {"hlc": s.ids.hlc(), "origin": s.config.origin}
-    written = [(replace(e, owner=pseudonym, payload=None, rev=e.rev + 1, **stamps), e.rev) for e in found]
+    bare = [journal.without_answers(e) for e in found]
+    written = [(replace(e, owner=pseudonym, payload=None, rev=e.rev + 1, **stamps), e.rev) for e in bare]
     return _Page([], sum(s.stores.executions.update(written)), page.after)
 
 

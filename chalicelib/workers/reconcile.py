@@ -66,12 +66,16 @@ def reconcile_shard(s: Services, held: HeldShard) -> None:
 
 
 def _overdue(s: Services, shard: int) -> None:
+    # One page after the other: what was queued just now stands in the list until a worker goes on with it.
+    until_ms = s.clock.now_ms() - s.config.max_drift_ms
+    after: str | None = None
     for _ in range(SHARD_MAX_PAGES):
-        now_ms = s.clock.now_ms()
-        keys = s.stores.executions.open_until(shard, now_ms - s.config.max_drift_ms, PAGE_ITEMS)
-        _requeue(s, keys, now_ms)
-        if len(keys) < PAGE_ITEMS:
+        page = s.stores.executions.open_until(shard, until_ms, PAGE_ITEMS, after)
+        _requeue(s, page.keys, s.clock.now_ms())
+        after = page.after
+        if after is None:
             return
+    log.warning("shard %d has more overdue executions than one pass reads; the next one goes on", shard)
 
 
 def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:

@@ -362,9 +362,24 @@ QUERIES: dict[str, list[str]] = {
     "as": ["", "png", "Mermaid", "mermaid&as=mermaid"],
     "workflow": ["", "A", "x" * 65, "a&workflow=b"],
 }
+# What an issuer sends back is taken as text; its ``state`` is not the one of an execution.
+CALLBACK: dict[str, list[str]] = {
+    name: ["x" * (most + 1), f"a&{name}=b"]
+    for name, most in {
+        "state": 512,
+        "code": 4096,
+        "error": 512,
+        "error_description": 4096,
+        "iss": 2048,
+        "session_state": 2048,
+        "scope": 4096,
+    }.items()
+}
+QUERIES["return_to"] = ["", "x", "//example.org", "/%5Cexample.org", "https://example.org", "/" + "x" * 512]
 RUN_EVENTS = "/api/v1/runs/{run_id}/events"
 NUMBERED = ["", "x", "-1", "1.5", "25001", "1&after=1"]  # events have numbers, where other lists have positions
 SPECIAL: dict[str, dict[str, Any]] = {
+    "SignInBody": {"token": "x"},
     "NewJob": {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"},
     "LogBody": {"message": "x"},
     "JoinBody": {"node_id": "n", "address": "a"},
@@ -588,7 +603,14 @@ def _wrong_queries() -> Iterator[Any]:
 def test_a_wrong_parameter_is_named(shared: House, operation: Operation, name: str) -> None:
     path = _path(shared, operation)
     body = _minimum(operation) if operation.takes_body else None
-    for value in NUMBERED if (operation.path, name) == (RUN_EVENTS, "after") else QUERIES[name]:
+    known = (
+        {"after": NUMBERED}
+        if operation.path == RUN_EVENTS
+        else CALLBACK
+        if operation.path.endswith("/callback")
+        else {}
+    )
+    for value in known.get(name) or QUERIES[name]:
         answer = shared.call(operation.method, path, body, query=f"{name}={value}")
         assert answer.status == 422, (value, answer.body)
         assert answer.fields == ["to_unix_ms" if "&to_unix_ms" in value else name], (value, answer.body)

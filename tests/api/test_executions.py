@@ -42,6 +42,7 @@ def test_a_failed_one_tells_what_happened(house: House) -> None:
             "http_status": 500,
             "error_type": "http_error",
             "error": "HTTP 500",
+            "answer": {"headers": {"content-type": "text/plain"}, "body": "out of order", "truncated": False},
         }
     ]
     assert shown["history"] == [

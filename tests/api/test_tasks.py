@@ -101,6 +101,11 @@ def test_a_task_whole_has_its_history_logs_and_payload(house: House) -> None:
     assert [(s["from"], s["to"], s["duration_ms"]) for s in found["history"]][-1][:2] == ("in_progress", "failed")
     assert sum(s["duration_ms"] for s in found["history"]) == 40
     assert found["attempts"][0]["http_status"] == 500
+    said = {"headers": {"content-type": "text/plain"}, "body": "out of order", "truncated": False}
+    assert found["attempts"][0]["answer"] == said
+    assert house.call("GET", f"/api/v1/executions/{task_id}").json["attempts"][0]["answer"] == said
+    [listed] = house.call("GET", "/api/v1/executions").json["items"]
+    assert "answer" not in listed["attempts"][0]
     assert found["trace_url"] == f"https://t.example/{found['trace_id']}"
     assert house.call("GET", f"/api/v1/executions/{task_id}").json["trace_url"] == found["trace_url"]
 

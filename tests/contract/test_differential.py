@@ -320,7 +320,7 @@ class Walk:
             lambda s: pages(lambda after: s.executions.recent(self.tenant, shards, low, high, limit, after)),
         )
         shard = r.choice(shards)
-        self.both("open_until", lambda s: sorted(s.executions.open_until(shard, high, 1000)))
+        self.both("open_until", lambda s: sorted(s.executions.open_until(shard, high, 1000).keys))
 
     # -- the small stores
 
@@ -373,7 +373,7 @@ class Walk:
         for n in range(SHARDS):
             shard = self.shard_base + n
             self.both("due", lambda s, shard=shard: sorted(s.schedules.due(shard, START_MS * 2, 100)))
-            self.both("open", lambda s, shard=shard: sorted(s.executions.open_until(shard, START_MS * 2, 100)))
+            self.both("open", lambda s, shard=shard: sorted(s.executions.open_until(shard, START_MS * 2, 100).keys))
             self.both("spent", lambda s, shard=shard: sorted(s.schedules.spent(shard, START_MS * 2, 100)))
             self.both("bad", lambda s, shard=shard: s.executions.ended_badly(shard, 0, 1000))
         for group in ("fresh", "ran", "failed", "timeout", "cancelled"):

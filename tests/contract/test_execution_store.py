@@ -138,10 +138,10 @@ class TestUpdate:
     ) -> None:
         begun = running(execution(key, START_MS, attempt=1, rev=0), START_MS, START_MS + 9)
         assert store.update([(begun, 0)]) == [True]
-        assert begun.key in store.open_until(begun.shard, START_MS + 9, 99)
+        assert begun.key in store.open_until(begun.shard, START_MS + 9, 99).keys
         done = finish(begun, AttemptResult("completed"), RetryPolicy(), START_MS, START_MS + 5)
         assert store.update([(done, begun.rev)]) == [True]
-        assert begun.key not in store.open_until(begun.shard, FAR_MS, 99)
+        assert begun.key not in store.open_until(begun.shard, FAR_MS, 99).keys
 
     def test_replaces_and_answers_in_order(self, store: ExecutionStore, key: Key) -> None:
         records = [execution(key, START_MS + n) for n in range(25)]
@@ -323,7 +323,7 @@ class TestOpenIndex:
     """A record is in it while ``is_listed_open`` says so, under its ``open_until_ms``."""
 
     def until(self, store: ExecutionStore, shard: int, until_ms: int = FAR_MS) -> list[ExecutionKey]:
-        return store.open_until(shard, until_ms, 100)
+        return store.open_until(shard, until_ms, 100).keys
 
     def test_a_quick_one_never_enters(self, store: ExecutionStore, shard: int, key: Key) -> None:
         record = execution(key, START_MS, shard)
@@ -382,8 +382,31 @@ class TestOpenIndex:
             for n in range(5)
         ]
         store.insert(records)
-        assert store.open_until(shard, START_MS + 40, 3) == [records[4].key, records[3].key, records[2].key]
-        assert store.open_until(shard + 1_000_000, FAR_MS, 3) == []
+        first = store.open_until(shard, START_MS + 40, 3)
+        assert first.keys == [records[4].key, records[3].key, records[2].key]
+        assert store.open_until(shard, START_MS + 40, 3, first.after).keys == [records[1].key]
+        assert store.open_until(shard + 1_000_000, FAR_MS, 3) == ([], None)
+
+    def test_pages_hold_each_once_where_many_end_at_one_instant_and_entries_move(
+        self, store: ExecutionStore, shard: int, key: Key
+    ) -> None:
+        records = [
+            execution(key, START_MS + n, shard, requested=True, lease_until_ms=START_MS + 10 * (n > 4))
+            for n in range(7)
+        ]
+        store.insert(records)
+        found: list[ExecutionKey] = []
+        after: str | None = None
+        for _ in range(10):
+            page = store.open_until(shard, FAR_MS, 2, after)
+            found += page.keys
+            after = page.after
+            if after is None:
+                break
+            last = next(r for r in records if r.key == page.keys[-1])  # the entry that the page ended with goes away
+            assert store.update([(replace(last, rev=2, state=COMPLETED, finished_ms=START_MS), 1)]) == [True]
+        assert after is None
+        assert found == [r.key for r in records]
 
     def test_a_write_that_lost_moves_nothing(self, store: ExecutionStore, shard: int, key: Key) -> None:
         record = execution(key, START_MS, shard, requested=True)
@@ -402,7 +425,7 @@ class TestEndedBadly:
         assert stores.executions.ended_badly(shard, START_MS + 20, 10) == 2
         assert stores.executions.ended_badly(shard, START_MS + 21, 10) == 1
         assert stores.executions.ended_badly(shard, START_MS, 2) == 2
-        assert stores.executions.open_until(shard, START_MS * 2, 10) == []
+        assert stores.executions.open_until(shard, START_MS * 2, 10).keys == []
         assert stores.executions.oldest_bad_ms(shard, START_MS) == min(
             START_MS + at for ended, at in ends if ended in ("failed", "timeout")
         )
@@ -421,7 +444,7 @@ class TestEndedBadly:
             seen.append(
                 (
                     stores.executions.ended_badly(shard, 0, 10),
-                    len(stores.executions.open_until(shard, START_MS * 2, 10)),
+                    len(stores.executions.open_until(shard, START_MS * 2, 10).keys),
                 )
             )
         assert seen == [(1, 0), (0, 1), (0, 0)]

@@ -17,6 +17,7 @@ from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.workflows.cel_expressions import CelExpressions
 from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
 from chalicelib.api.http.routes import table
+from chalicelib.core.executions.execution import FAILED, Attempt
 from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
 from chalicelib.functions import declare
@@ -368,7 +369,10 @@ def _feed_all(cast: Cast) -> None:
     stores = cast.of["api"].stores
     page = stores.executions.recent("default", range(1), 0, 1 << 50, 100, None)
     changes.record(cast.of["feed"], "shard", [gone(1)])
-    feed.run(cast.of["feed"], [Written(None, e) for e in stores.executions.get(page.keys).values()])
+    records = list(stores.executions.get(page.keys).values())
+    attempt = Attempt(1, 1, NOW_MS, NOW_MS, FAILED, error_type="policy_denied", denied_by="p/r")
+    records.append(replace(records[0], state=FAILED, attempts=(attempt,), finished_ms=NOW_MS))
+    feed.run(cast.of["feed"], [Written(None, e) for e in records])
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,10 @@ from chalicelib.adapters.aws.clients import Clients
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.secrets.kms_sealing import OPEN_ONLY, KmsSealing
 from chalicelib.core.errors import Unavailable
+from chalicelib.core.executions.execution import Attempt
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.secrets import envelope
+from chalicelib.core.targets import target_answer
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.idempotency import Remembered
 from chalicelib.ports.stores.schedules import ScheduleChange, Versioned
@@ -64,7 +66,8 @@ def test_no_table_holds_a_payload_and_reading_survives_another_key(
     snapshot = replace(made.definition, until_ms=START_MS + 1)
     state = replace(after.state, rev=made.state.rev + 1)
     stores.schedules.change(ScheduleChange(state, made.state, after.definition, snapshot, None, None))
-    record = execution(key, START_MS, payload=PAYLOAD, result=PAYLOAD)
+    attempt = Attempt(1, 1, START_MS, START_MS, "failed", answer=target_answer.keep({}, PAYLOAD.encode()))
+    record = execution(key, START_MS, payload=PAYLOAD, result=PAYLOAD, attempts=(attempt,))
     assert stores.executions.insert([record]) == [True]
     assert stores.executions.update([(replace(record, rev=record.rev + 1), record.rev)]) == [True]
     first = Remembered("hash", "seed", START_MS)
@@ -83,7 +86,7 @@ def test_no_table_holds_a_payload_and_reading_survives_another_key(
         assert other.schedules.snapshots([Versioned(key, "v1")])[Versioned(key, "v1")].payload == PAYLOAD
         assert [each.payload for each in other.schedules.history(key)] == [PAYLOAD]
         found = other.executions.get([record.key])[record.key]
-        assert (found.payload, found.result) == (PAYLOAD, PAYLOAD)
+        assert (found.payload, found.result, found.attempts) == (PAYLOAD, PAYLOAD, (attempt,))
         listed, _ = other.executions.of_schedule(key, 0, START_MS * 2, 10, None)
         assert [(each.payload, each.result) for each in listed] == [(PAYLOAD, PAYLOAD)]
         standing = other.idempotency.begin(key.tenant, "k", replace(first, started_ms=START_MS + 1))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.adapters.identity import chain
 from chalicelib.api.http import app, edge
 from chalicelib.api.http.routes import table
@@ -14,6 +16,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import AttemptResult, accepted, claim, finish
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.core.security.source import Network
+from chalicelib.core.targets import target_answer
 from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
 from chalicelib.ports.identity import Authenticator
 from chalicelib.ports.services import Services
@@ -136,6 +139,7 @@ class House:
         was = self.execution(execution_id)
         now_ms = self.clock.now_ms()
         result = AttemptResult(outcome, error_type="http_error", error="HTTP 500", http_status=500, permanent=True)
+        result = replace(result, answer=target_answer.keep({"content-type": "text/plain"}, b"out of order"))
         if outcome == "completed":
             result = AttemptResult(outcome, http_status=200)
         ended = finish(claim(was, "worker", 1, now_ms), result, RetryPolicy(), now_ms, now_ms)

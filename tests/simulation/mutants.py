@@ -135,7 +135,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resumed-unwoken": Mutant(
         "a resumption leaves what is held to look by itself",
-        (Edit(QUEUES, "        queue_pause.wake_held(s, caller.tenant, shard, until_ms)\n    return state\n", "        pass\n    return state\n"),),
+        (Edit(QUEUES, "    queue_pause.wake_recent(s, caller.tenant, from_ms, now_ms + WAKE_MAX_MS)\n", ""),),
     ),
     # -- claims without records
     "claimed-behind-others": Mutant(

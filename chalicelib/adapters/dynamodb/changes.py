@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Value, key, number, text
+from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
 from chalicelib.core.changes.change_log import Change, Changed, ChangeType, LogHead, Mark, Segment, position_text
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
@@ -122,7 +122,7 @@ def _log(tenant: str) -> str:
 def _written(tenant: str, change: Change, seal: Sealer) -> _ChangeDoc:
     doc = _ChangeDoc(change.type, change.id, change.at_ms, change.owner)
     if isinstance(change.now, Execution):
-        doc.doc = documents.encode_execution(_with_texts(change.now, seal))
+        doc.doc = documents.encode_execution(with_texts(change.now, seal))
     elif isinstance(change.now, Schedule):
         definition = change.now.definition
         doc.doc, doc.more = documents.encode_definition(definition), documents.encode_state(change.now.state)
@@ -140,17 +140,7 @@ def _change(tenant: str, doc: _ChangeDoc, unseal: Sealer) -> Change:
 def _execution(tenant: str, doc: _ChangeDoc, stored: str, unseal: Sealer) -> Changed:
     at = parse_id(tenant, doc.id)
     assert at is not None
-    return _with_texts(documents.decode_execution(at, stored), unseal)
-
-
-def _with_texts(execution: Execution, change: Sealer) -> Execution:
-    """The record with its payload and its result sealed, or unsealed."""
-    for name in ("payload", "result"):
-        value = getattr(execution, name)
-        if value is not None:
-            place = envelope.execution_place(execution.id, name)
-            execution = replace(execution, **{name: change(execution.tenant, place, value)})
-    return execution
+    return with_texts(documents.decode_execution(at, stored), unseal)
 
 
 def _schedule(tenant: str, doc: _ChangeDoc, stored: str, unseal: Sealer) -> Changed:

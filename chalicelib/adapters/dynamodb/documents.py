@@ -1,7 +1,7 @@
 """How records lie in DynamoDB: keys, and the ``doc`` attribute, compact JSON without what the key says already.
 
-An update is billed by the size of the whole item, in steps of 1 KB: names are short, and defaults are left out. A
-document of an older release decodes with the defaults of what it lacks. Unknown names are ignored, so two may run.
+An update is billed by the size of the whole item: names are short, and defaults left out. Older documents decode with
+the defaults of what they lack, and unknown names are ignored: two releases may run.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ class _AttemptDoc(
         "late_answer": "la",
         "denied_by": "d",
         "receipt": "rc",
+        "answer": "an",
     },
 ):
     number: int
@@ -127,6 +128,7 @@ class _AttemptDoc(
     late_answer: LateAnswer | None = None
     denied_by: str = ""
     receipt: str = ""
+    answer: str | None = None
 
 
 class _ExecutionDoc(
@@ -151,6 +153,8 @@ class _ExecutionDoc(
         "lease_until_ms": "l",
         "retry_at_ms": "ra",
         "put_off_ms": "po",
+        "held_ms": "hm",
+        "held_until_ms": "hu",
         "asynchronous": "as",
         "waits": "wt",
         "mends": "me",
@@ -189,6 +193,8 @@ class _ExecutionDoc(
     lease_until_ms: int | None = None
     retry_at_ms: int | None = None
     put_off_ms: int | None = None
+    held_ms: int | None = None
+    held_until_ms: int | None = None
     asynchronous: bool = False
     waits: bool = False
     mends: bool = False
@@ -272,9 +278,7 @@ class _Codec(Generic[R]):
 
     def encode(self, record: R, **replaced: object) -> str:
         document = self._document(*self._values(record))
-        if replaced:
-            document = msgspec.structs.replace(document, **replaced)
-        return _encode(document).decode()
+        return _encode(msgspec.structs.replace(document, **replaced) if replaced else document).decode()
 
     def fields_of(self, doc: str) -> dict[str, Any]:
         return dict(zip(self.fields, msgspec.structs.astuple(self._decode(doc)), strict=True))
@@ -341,12 +345,9 @@ def encode_values(values: dict[str, int]) -> str:
     return _encode(values).decode()
 
 
-_decode_values = msgspec.json.Decoder(dict[str, int]).decode
-
-
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
-    return _decode_values(doc)
+    return msgspec.json.decode(doc, type=dict[str, int])
 
 
 def escaped(part: str) -> str:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Statement, Value, key, number, text
+from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.secrets import envelope
 from chalicelib.ports.stores.executions import ExecutionPage
 
 SHARD_READERS: Final = 8
@@ -137,17 +135,21 @@ class DynamoExecutionStore:
         )
         return int(answer["Count"])
 
-    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
-        """Open records in the index with ``from_ms <= open_until_ms <= until_ms``, earliest first."""
+    def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
+        """Open records in the index with ``open_until_ms <= until_ms``, earliest first."""
         answer = self._db.read(
             "query",
             TableName=self._table,
             IndexName="open",
-            KeyConditionExpression="open_shard = :s AND open_until BETWEEN :f AND :u",
-            ExpressionAttributeValues={":s": text(str(shard)), ":f": number(from_ms), ":u": number(until_ms)},
+            KeyConditionExpression="open_shard = :s AND open_until <= :u",
+            ExpressionAttributeValues={":s": text(str(shard)), ":u": number(until_ms)},
             Limit=limit,
+            **({} if after is None else {"ExclusiveStartKey": _open_place(shard, after)}),
         )
-        return [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in answer["Items"]]
+        items = answer["Items"]
+        keys = [documents.execution_key(i["pk"]["S"], i["sk"]["S"]) for i in items]
+        last = f"{items[-1]['open_until']['N']} {items[-1]['sk']['S']} {items[-1]['pk']['S']}" if items else None
+        return ExecutionPage(keys, last if "LastEvaluatedKey" in answer else None)
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
         """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
@@ -235,27 +237,15 @@ class DynamoExecutionStore:
 
     def _doc(self, execution: Execution) -> str:
         """The document, with payload and result sealed."""
-        return documents.encode_execution(_with_texts(execution, self._db.sealing.seal))
+        return documents.encode_execution(with_texts(execution, self._db.sealing.seal))
 
     def _opened(self, execution: Execution) -> Execution:
-        return _with_texts(execution, self._db.sealing.unseal)
+        return with_texts(execution, self._db.sealing.unseal)
 
     def _expiry(self, execution: Execution) -> int:
         """When a finished record may be forgotten, in unix seconds."""
         ended_ms = execution.created_ms if execution.finished_ms is None else execution.finished_ms
         return max(ended_ms, execution.firing_ms) // 1000 + self._retention_s
-
-
-def _with_texts(execution: Execution, change: Callable[[str, str, str], str]) -> Execution:
-    """The record with its payload and its result changed. Most have neither."""
-    if execution.payload is None and execution.result is None:
-        return execution
-    changed = {
-        field: change(execution.tenant, envelope.execution_place(execution.id, field), value)
-        for field, value in (("payload", execution.payload), ("result", execution.result))
-        if value is not None
-    }
-    return replace(execution, **changed)
 
 
 def _primary(at: ExecutionKey) -> tuple[str, str]:
@@ -269,6 +259,12 @@ def _bounds(from_ms: int, to_ms: int) -> tuple[str, str]:
 
 def _recent_pk(tenant: str, shard: int) -> str:
     return f"{documents.escaped(tenant)}#{shard}"
+
+
+def _open_place(shard: int, after: str) -> dict[str, Value]:
+    """The key in the ``open`` index of the entry that a page ended with."""
+    until_ms, sk, pk = after.split(" ", 2)
+    return {**key(pk, sk), "open_shard": text(str(shard)), "open_until": number(int(until_ms))}
 
 
 def _open_attributes(execution: Execution) -> tuple[str, int] | None:

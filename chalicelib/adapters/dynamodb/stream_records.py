@@ -15,7 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.core.changes.change_log import Arrived, Change
+from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
@@ -114,11 +116,8 @@ def _execution(record: Record, sealing: Sealing) -> Arrived | None:
     if after is None:
         return None
     at = documents.execution_key(after["pk"]["S"], after["sk"]["S"])
-    found = documents.decode_execution(at, after["doc"]["S"])
-    for name in ("payload", "result"):
-        sealed = getattr(found, name)
-        if sealed is not None:
-            found = replace(found, **{name: sealing.unseal(at.tenant, envelope.execution_place(at.id, name), sealed)})
+    # What targets answered stays with the execution: it would make each of its changes longer.
+    found = with_texts(journal.without_answers(documents.decode_execution(at, after["doc"]["S"])), sealing.unseal)
     return Arrived(_sequence(record), at.tenant, Change("execution", at.id, _at_ms(record, found), found.owner, found))
 
 

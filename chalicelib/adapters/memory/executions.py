@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from chalicelib.adapters.memory.sorted_entries import SortedEntries
@@ -74,12 +75,15 @@ class MemoryExecutionStore:
             found = bisect_left(entries, (_instant(to_ms + 1),)) - bisect_left(entries, (_instant(from_ms),))
             return max(0, min(limit, found))
 
-    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
-        """Records that are listed open with ``from_ms <= open_until_ms <= until_ms``, earliest first."""
+    def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
+        """Records that are listed open with ``open_until_ms <= until_ms``, earliest first."""
         with self._lock:
             entries = self._open.of(shard)
-            first = bisect_left(entries, (from_ms,))
-            return [at for _, at in entries[first : min(first + limit, bisect_left(entries, (until_ms + 1,)))]]
+            first = 0 if after is None else bisect_right(entries, _open_place(after))
+            end = bisect_left(entries, (until_ms + 1,))
+            found = entries[first : min(first + limit, end)]
+        last = json.dumps(found[-1]) if found else None
+        return ExecutionPage([at for _, at in found], last if first + limit < end else None)
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
         """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
@@ -120,6 +124,11 @@ class MemoryExecutionStore:
 def _instant(unix_ms: int) -> str:
     """As text that sorts as time does."""
     return f"{max(unix_ms, 0):015d}"
+
+
+def _open_place(after: str) -> tuple[int, ExecutionKey]:
+    until_ms, at = json.loads(after)
+    return until_ms, ExecutionKey(*at)
 
 
 def _open_entry(execution: Execution) -> tuple[int, ExecutionKey] | None:

@@ -23,7 +23,7 @@ from chalicelib.adapters.http.resolver import Resolver, system_resolver
 from chalicelib.adapters.secrets.webhook_secrets import ReadSecrets, WebhookSecrets
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
-from chalicelib.core.targets import loop_depth, retry_after
+from chalicelib.core.targets import loop_depth, retry_after, target_answer
 from chalicelib.core.targets.cloudevent import CONTENT_TYPE
 from chalicelib.core.targets.kinds.webhook import KIND, METHODS
 from chalicelib.core.targets.ssrf import WebhookUrl, parse_url
@@ -126,14 +126,14 @@ class WebhookSender:
         return outcome
 
     def _send(self, delivery: Delivery, url: WebhookUrl, secrets: ReadSecrets, call: HttpCall) -> Outcome:
-        request = self._request(delivery, url, secrets)
+        request, hidden = self._request(delivery, url, secrets), _secrets_of(delivery, secrets)
         prepared = self._dialer.take(_key(delivery))
         addresses = prepared.addresses if prepared else self._dialer.resolve(url, call)
         allowed = self._dialer.judge(url, addresses)
         peer, connection = self._dialer.open_kept(allowed, prepared)
         if connection is not None:
             try:
-                return self._converse(peer, connection, request, delivery, call)
+                return self._converse(peer, connection, request, delivery, call, hidden)
             except UNREADABLE as error:
                 if isinstance(error, TimeoutError) or connection.received_bytes or call.cancelled:
                     raise
@@ -142,10 +142,16 @@ class WebhookSender:
         if not all(peer.address.is_loopback for peer in allowed):
             delivery.sent()  # a handshake takes a round trip or more, in which this process is idle
         peer, connection = self._dialer.connect(url, allowed, call)
-        return self._converse(peer, connection, request, delivery, call)
+        return self._converse(peer, connection, request, delivery, call, hidden)
 
     def _converse(
-        self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: HttpCall
+        self,
+        peer: Peer,
+        connection: Connection,
+        request: bytes,
+        delivery: Delivery,
+        call: HttpCall,
+        hidden: Sequence[str],
     ) -> Outcome:
         """Send the request and read its answer; the connection is kept when it can serve another, else closed."""
         keep = False
@@ -155,7 +161,7 @@ class WebhookSender:
             delivery.sent()
             answer = _read_answer(connection)
             keep = answer.is_complete and answer.is_kept
-            return self._judge_answer(answer)
+            return self._judge_answer(answer, hidden)
         finally:
             if call.detach() and keep:
                 self._dialer.put_back(peer, connection)
@@ -188,7 +194,7 @@ class WebhookSender:
             lines.append(f"webhook-signature: {signature}")
         return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + delivery.event
 
-    def _judge_answer(self, answer: HttpAnswer) -> Outcome:
+    def _judge_answer(self, answer: HttpAnswer, hidden: Sequence[str]) -> Outcome:
         status = answer.status
         if status == 202 and answer.headers.get("x-chrono-async", "").strip().lower() == "true":
             return Outcome(ACCEPTED, status)
@@ -197,7 +203,8 @@ class WebhookSender:
         wait_ms = retry_after.parse(answer.headers.get("retry-after"), self._now_ms())
         gone = status == 410
         text = _status_text(status, answer.reason)
-        return Outcome(FAILED, status, "http_error", text, wait_ms, permanent=gone, pause_schedule=gone)
+        kept = target_answer.keep(answer.headers, answer.body, hidden, answer.is_complete)
+        return Outcome(FAILED, status, "http_error", text, wait_ms, permanent=gone, pause_schedule=gone, answer=kept)
 
 
 def make(parts: TargetParts) -> WebhookSender:
@@ -229,6 +236,14 @@ def _method(target: Mapping[str, object]) -> str:
     if method not in METHODS:
         raise _Rejected("target.method: must be one of " + ", ".join(METHODS))
     return method
+
+
+def _secrets_of(delivery: Delivery, secrets: ReadSecrets) -> list[str]:
+    """Values that were sent and are not to be kept, should a target answer with what it was sent."""
+    own = delivery.target.get("headers")
+    plain = own.items() if isinstance(own, Mapping) else ()
+    named = [str(value) for name, value in plain if target_answer.is_secret_header(name) and ref_of(value) is None]
+    return [*secrets.headers.values(), *named]
 
 
 def _read_answer(connection: Connection) -> HttpAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 from chalicelib.adapters.http.answer import UNREADABLE, HttpAnswer
@@ -59,7 +60,13 @@ class StepCalls(WebhookSender):
         raise StepFailed(kind, outcome.error or kind, retryable=kind in _RETRYABLE and not outcome.permanent)
 
     def _converse(
-        self, peer: Peer, connection: Connection, request: bytes, delivery: Delivery, call: HttpCall
+        self,
+        peer: Peer,
+        connection: Connection,
+        request: bytes,
+        delivery: Delivery,
+        call: HttpCall,
+        hidden: Sequence[str],
     ) -> Outcome:
         keep = False
         try:

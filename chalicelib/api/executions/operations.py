@@ -90,7 +90,7 @@ def log(call: Call[schemas.LogBody, Query]) -> Reply:
 
 
 def _shown(call: Call[Any, Any], found: Execution) -> Reply:
-    view = schemas.of_execution(found, call.services.config.trace_url_template)
+    view = schemas.of_execution(found, call.services.config.trace_url_template, with_answers=True)
     return Reply(200, view, {"ETag": entity_tag(version_of(found))})
 
 

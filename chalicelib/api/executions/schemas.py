@@ -21,6 +21,7 @@ from chalicelib.core.executions.execution import (
     Transition,
 )
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
+from chalicelib.core.targets import target_answer
 from chalicelib.core.telemetry.telemetry_settings import trace_url
 from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
@@ -85,9 +86,19 @@ class LateAnswerView(msgspec.Struct, kw_only=True):
     error: Opt[str] = UNSET
 
 
+class TargetAnswerView(msgspec.Struct, kw_only=True):
+    """What a webhook answered. Headers that may hold credentials are left out, and what was sent as a secret is hidden.
+    Of the body it is the first 4 KiB, as text; `truncated` says that there was more."""
+
+    headers: dict[str, str]
+    body: str
+    truncated: bool
+
+
 class AttemptView(msgspec.Struct, kw_only=True):
     """One try at delivering; `finished_unix_ms` and `outcome` are null while it runs. `receipt` is what a broker said
-    of where it keeps the message (docs/targets.md)."""
+    of where it keeps the message (docs/targets.md). The last three that failed have their target's `answer`, where one
+    execution is read."""
 
     number: int
     started_unix_ms: ShownInstant
@@ -98,6 +109,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
     error: Opt[str] = UNSET
     late_answer: Opt[LateAnswerView] = UNSET
     receipt: Opt[dict[str, Any]] = UNSET
+    answer: Opt[TargetAnswerView] = UNSET
 
 
 class TransitionView(msgspec.Struct, kw_only=True, rename={"source": "from", "target": "to"}):
@@ -167,8 +179,11 @@ class LogList(msgspec.Struct):
     next_page_token: str | None
 
 
-def of_execution(found: Execution, trace_url_template: str | None = None) -> ExecutionView:
-    """An execution as its owner sees it. The template says where traces are shown (None: nowhere)."""
+def of_execution(
+    found: Execution, trace_url_template: str | None = None, *, with_answers: bool = False
+) -> ExecutionView:
+    """An execution as its owner sees it. The template says where traces are shown (None: nowhere). What targets
+    answered is not for lists."""
     trace_id = found.trace_id or trace_id_of(found.id)
     url = trace_url(trace_url_template, trace_id)
     return ExecutionView(
@@ -177,7 +192,7 @@ def of_execution(found: Execution, trace_url_template: str | None = None) -> Exe
         firing_time_unix_ms=found.firing_ms,
         delivery_state=found.state,
         attempt=found.attempt,
-        attempts=[of_attempt(a) for a in found.attempts],
+        attempts=[of_attempt(a, with_answers=with_answers) for a in found.attempts],
         history=[_transition(t) for t in found.history],
         fencing_token=found.fencing_token,
         lateness_ms=found.lateness_ms,
@@ -204,7 +219,7 @@ def of_log_line(line: LogLine) -> LogLineView:
     return LogLineView(line.at_ms, line.level, line.message)
 
 
-def of_attempt(attempt: Attempt) -> AttemptView:
+def of_attempt(attempt: Attempt, *, with_answers: bool = False) -> AttemptView:
     """An attempt as its owner sees it."""
     return AttemptView(
         number=attempt.number,
@@ -216,7 +231,13 @@ def of_attempt(attempt: Attempt) -> AttemptView:
         error=UNSET if attempt.error is None else attempt.error,
         late_answer=UNSET if attempt.late_answer is None else _late_answer(attempt.late_answer),
         receipt=msgspec.json.decode(attempt.receipt) if attempt.receipt else UNSET,
+        answer=_answer(attempt.answer) if with_answers and attempt.answer is not None else UNSET,
     )
+
+
+def _answer(text: str) -> TargetAnswerView:
+    found = target_answer.read(text)
+    return TargetAnswerView(headers=dict(found.headers), body=found.body, truncated=found.truncated)
 
 
 def _late_answer(answer: LateAnswer) -> LateAnswerView:

@@ -145,7 +145,7 @@ def of_detail(found: TaskDetail, trace_url_template: str | None) -> TaskDetailVi
         target=TargetKind(e.target_type),
         fencing_token=e.fencing_token,
         history=_history(e),
-        attempts=[of_attempt(a) for a in e.attempts],
+        attempts=[of_attempt(a, with_answers=True) for a in e.attempts],
         logs=[of_log_line(line) for line in found.logs],
         more_logs=found.more_logs,
         payload=None if payload is None else Raw(payload),

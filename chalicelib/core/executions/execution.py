@@ -83,7 +83,8 @@ class LateAnswer(NamedTuple):
 
 class Attempt(Struct, frozen=True):
     """One try at delivering; instants in unix milliseconds, ``outcome`` None while it runs. ``denied_by`` names the
-    policies and rules that did not let it pass; ``receipt`` is a JSON object, in the words of the target."""
+    policies and rules that did not let it pass. ``receipt`` is a JSON object, in the words of the target.
+    ``answer`` is what is kept of its target's, where it failed (core.targets.target_answer)."""
 
     number: int
     fencing_token: int
@@ -96,6 +97,7 @@ class Attempt(Struct, frozen=True):
     late_answer: LateAnswer | None = None
     denied_by: str = ""
     receipt: str = ""
+    answer: str | None = None
 
 
 class Transition(NamedTuple):

@@ -7,6 +7,8 @@ attempt and start the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -28,7 +30,7 @@ from chalicelib.core.executions.execution import (
     LateAnswer,
     Transition,
 )
-from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, ERROR_MAX_CHARS
+from chalicelib.core.executions.limits import ANSWERS_KEPT_MAX, ATTEMPT_LEASE_MS, ERROR_MAX_CHARS
 from chalicelib.core.schedules.schedule import RetryPolicy
 
 LOST_MAX_ATTEMPTS = 20  # attempts whose worker died do not count against the policy, but are not tried for ever
@@ -138,6 +140,7 @@ class AttemptResult(Struct, frozen=True):
     permanent: bool = False
     result: str | None = None
     receipt: str = ""
+    answer: str | None = None
 
 
 def finish(execution: Execution, result: AttemptResult, policy: RetryPolicy, started_ms: int, now_ms: int) -> Execution:
@@ -166,8 +169,28 @@ def _end_attempt(execution: Execution, result: AttemptResult, now_ms: int) -> Ex
         error_type=result.error_type,
         error=result.error[:ERROR_MAX_CHARS] if result.error else None,
         receipt=result.receipt,
+        answer=result.answer,
     )
-    return replace(execution, attempts=(*execution.attempts[:-1], last))
+    return replace(execution, attempts=(*_with_newest_answers(execution.attempts[:-1], last), last))
+
+
+def _with_newest_answers(before: Sequence[Attempt], last: Attempt) -> list[Attempt]:
+    """Earlier attempts, of which the newest keep what their targets answered: a record has an end."""
+    left = ANSWERS_KEPT_MAX - (last.answer is not None)
+    kept: list[Attempt] = []
+    for attempt in reversed(before):
+        if attempt.answer is not None:
+            left -= 1
+            attempt = attempt if left >= 0 else replace(attempt, answer=None)
+        kept.append(attempt)
+    return kept[::-1]
+
+
+def without_answers(execution: Execution) -> Execution:
+    """The record without what targets answered."""
+    if all(a.answer is None for a in execution.attempts):
+        return execution
+    return replace(execution, attempts=tuple(replace(a, answer=None) for a in execution.attempts))
 
 
 def _may_retry(execution: Execution, policy: RetryPolicy) -> bool:

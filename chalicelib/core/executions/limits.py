@@ -19,6 +19,7 @@ RECHECK_KEPT_MS = RECHECK_AHEAD_MAX_MS + RUNNING_MARK_MS  # what was rechecked l
 WATCH_STEPS_MS = (500, 1_000, 2_000, 5_000)  # after which times a running delivery is checked for a cancel
 PREPARE_MAX_MS = 500  # of preparing one owner's firings of a batch; slow names must not make others late
 ERROR_MAX_CHARS = 500
+ANSWERS_KEPT_MAX = 3  # of an execution: what its target answered to the last attempts that failed
 LOG_LINES_MAX = 1_000  # of one execution
 LOG_MESSAGE_MAX_CHARS = 4_096
 HISTORY_RETENTION_S = 30 * 86_400

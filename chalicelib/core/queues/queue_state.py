@@ -17,13 +17,14 @@ WAKE_AGAIN_MS: Final = HELD_CHECK_MS + 60_000  # so long after a resumption what
 
 class QueueState(Struct, frozen=True, omit_defaults=True):
     """The queue of a tenant. ``paused_ms`` None: it is active. ``until_ms``: when the pause ends by itself.
-    ``resumed_ms`` is when a caller resumed it last."""
+    ``resumed_ms`` is when a caller resumed it last, ``held_from_ms`` the beginning of the pause that this ended."""
 
     paused_ms: int | None = None
     until_ms: int | None = None
     by: str = ""
     note: str = ""
     resumed_ms: int | None = None
+    held_from_ms: int | None = None
 
     def holds(self, now_ms: int) -> bool:
         """Whether nothing may be dispatched."""

@@ -292,6 +292,7 @@ def result_of(outcome: Outcome) -> AttemptResult:
         retry_after_ms=outcome.retry_after_ms,
         permanent=outcome.permanent,
         receipt=outcome.receipt,
+        answer=outcome.answer,
     )
 
 

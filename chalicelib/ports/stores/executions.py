@@ -10,7 +10,7 @@ from chalicelib.core.schedules.schedule import Key
 
 
 class ExecutionPage(NamedTuple):
-    """Keys, newest firing first, and the position to go on from (None: the end)."""
+    """Keys in the order of their list, and the position to go on from (None: the end)."""
 
     keys: list[ExecutionKey]
     after: str | None
@@ -48,9 +48,8 @@ class ExecutionStore(Protocol):
         are counted."""
         ...
 
-    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
-        """*May lag*: records with ``from_ms <= open_until_ms <= until_ms``, earliest first, of those that
-        ``is_listed_open``."""
+    def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
+        """*May lag*: records with ``open_until_ms <= until_ms``, earliest first, of those that ``is_listed_open``."""
         ...
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:

@@ -302,20 +302,20 @@ class Executions:
         self._gate.leave(fault)
         return found
 
-    def open_until(self, shard: int, until_ms: int, limit: int, from_ms: int = 0) -> list[ExecutionKey]:
+    def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
         fault = self._gate.enter("open_until")
         seen_ms = past(self._world)
-        if seen_ms is None:
-            found = self._inner.open_until(shard, until_ms, limit, from_ms)
+        if seen_ms is None or after is not None:
+            found = self._inner.open_until(shard, until_ms, limit, after)
         else:
-            found = []
+            keys = []
             for key, writes in self._world.record.executions.items():
                 record = as_of_execution(writes, seen_ms)
                 if record is None or record.shard != shard or not is_listed_open(record):
                     continue
-                if record.open_until_ms is not None and from_ms <= record.open_until_ms <= until_ms:
-                    found.append(key)
-            found = found[:limit]
+                if record.open_until_ms is not None and record.open_until_ms <= until_ms:
+                    keys.append(key)
+            found = ExecutionPage(keys[:limit], None)
         self._gate.leave(fault)
         return found
 

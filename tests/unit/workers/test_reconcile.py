@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.core.executions.execution import Execution, ExecutionKey
+from chalicelib.core.queue_messages import Run, decode
 from chalicelib.ports.stores.executions import ExecutionStore
 from chalicelib.ports.target import Outcome
+from chalicelib.usecases import schedules
 from chalicelib.workers import reconcile
-from tests.kit.plant import MINUTE_MS, Plant
+from tests.kit.plant import CALLER, MINUTE_MS, Plant
 from tests.kit.services import with_stores
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
@@ -61,3 +65,20 @@ def test_a_failed_execution_is_looked_at_again_since_it_may_be_taken_back() -> N
     plant.create(type="AT", expr="at:2026-11-21T09:20:05Z")
     plant.run_until(T0 + 10_000)
     assert reconciled_for(plant, 6)[T0 + 5_000] > 1
+
+
+def test_what_is_overdue_is_queued_once_in_a_pass_however_much_there_is() -> None:
+    plant = Plant(T0)
+    made = plant.create(type="AT", expr="at:2026-11-21T09:20:05Z")
+    first = schedules.trigger(plant.services, CALLER, made, None, None)
+    count = 2 * reconcile.PAGE_ITEMS + 50
+    records = [replace(first, firing_ms=T0 - 60 * MINUTE_MS - n, rev=1) for n in range(count)]
+    assert all(plant.services.stores.executions.insert(records))  # older than what the scan of recent instants reads
+    plant.skip(T0 + MINUTE_MS)
+    while plant.queue.receive():
+        pass
+    reconcile.run(plant.services)
+    queued: Counter[int] = Counter()
+    while batch := plant.queue.receive():
+        queued.update(decoded.execution.firing_ms for m in batch if isinstance(decoded := decode(m.body), Run))
+    assert [queued[record.firing_ms] for record in records] == [1] * count

@@ -21,6 +21,8 @@ from chalicelib.adapters.http.connection import HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import LOOKUPS_MAX, resolve_within
 from chalicelib.adapters.targets.webhook import WebhookSender
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS
+from chalicelib.core.targets import target_answer
+from chalicelib.core.targets.target_answer import TargetAnswer
 from chalicelib.ports.secrets import SecretMissing
 from chalicelib.ports.target import ERROR_TYPES, Delivery, Outcome
 from tests.kit.receivers import GUARD_S, OK, Answer, Certificates, Receiver, hang_up, say, serve_tls, status
@@ -97,6 +99,11 @@ def delivery(url: str, *, timeout_ms: int = GUARD_S * 1000, execution_id: str = 
 
 
 def send(target: WebhookSender, url: str, **fields: object) -> Outcome:
+    """The outcome without what is kept of the answer, which has tests of its own."""
+    return replace(send_whole(target, url, **fields), answer=None)
+
+
+def send_whole(target: WebhookSender, url: str, **fields: object) -> Outcome:
     (outcome,) = target.dispatch([delivery(url, **fields)])
     assert outcome.error_type is None or outcome.error_type in ERROR_TYPES
     assert len(outcome.error or "") <= ERROR_MAX_CHARS
@@ -649,3 +656,18 @@ def test_an_idle_connection_counts_as_open_until_it_holds_unread_bytes(receiver:
             received += data
         assert received == OK
         assert not connection.is_open()
+
+
+# -- what is kept of its answer
+
+
+def test_what_it_answered_is_kept_when_it_failed_and_never_else(target: WebhookSender, receiver: Receiver):
+    head = b"HTTP/1.1 500 Because\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\nContent-Length: 28\r\n\r\n"
+    receiver.answers = [say(head + b"no: planted-value, plain-key"), status(200, "X-A: b")]
+    headers = {"X-Token": "planted-value", "X-Api-Key": "plain-key"}
+    failed = send_whole(target, url_of(receiver), headers=headers)
+    assert failed.answer is not None
+    assert target_answer.read(failed.answer) == TargetAnswer(
+        {"content-type": "text/plain", "content-length": "28"}, "no: [hidden], [hidden]", truncated=False
+    )
+    assert send_whole(target, url_of(receiver), headers=headers) == Outcome("completed", 200)

@@ -20,9 +20,10 @@ from chalicelib.adapters.targets.webhook import WebhookSender
 from chalicelib.core.secrets.limits import FRESH_S, REFUSED_GAP_S, STALE_S
 from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.secrets.secret_ref import SecretRef
+from chalicelib.core.targets import target_answer
 from chalicelib.ports.secrets import SecretAway, SecretMissing
 from chalicelib.ports.target import Delivery, Outcome
-from tests.kit.receivers import OK, Receiver, Request, status
+from tests.kit.receivers import OK, Receiver, Request, say, status
 from tests.tidy.sources import ROOT
 
 REF = "secretsmanager:hook"
@@ -205,6 +206,14 @@ def test_a_header_may_be_a_secret(make: Make, receiver: Receiver) -> None:
     assert outcome.kind == "completed"
     assert receiver.requests[0].headers["authorization"] == "Bearer the-token"
     assert receiver.requests[0].headers["x-plain"] == "y"
+
+
+def test_a_secret_that_comes_back_is_not_kept(make: Make, receiver: Receiver) -> None:
+    store = Store(**{"kv/data/x": ("Bearer the-token",)})
+    receiver.answers.append(say(b"HTTP/1.1 400 No\r\nContent-Length: 23\r\n\r\nsent: Bearer the-token."))
+    headers = {"Authorization": {"secret_ref": "vault:kv/data/x#token"}}
+    [outcome] = send(make(store), delivery(receiver, headers=headers))
+    assert target_answer.read(outcome.answer or "").body == "sent: [hidden]."
 
 
 def test_a_header_that_was_refused_is_read_anew(make: Make, receiver: Receiver) -> None:
