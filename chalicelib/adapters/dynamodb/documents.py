@@ -1,7 +1,6 @@
 """How records lie in DynamoDB: keys, and the ``doc`` attribute, compact JSON without what the key says already.
 
-An update is billed by the size of the whole item: names are short, and defaults left out. Older documents decode with
-the defaults of what they lack, and unknown names are ignored: two releases may run.
+An update is billed by the whole item: names are short, and defaults left out. Unknown names are ignored, for upgrades.
 """
 
 from __future__ import annotations
