@@ -64,7 +64,18 @@ UNSAID = (
         "another rule|no rule of",
     ),
     Unsaid("invalid_field", "it compares the body with the path", r"(policy\.)?name", "the name in the path"),
-    Unsaid("invalid_field", "it depends on the time at which it comes", "expires_at_unix_ms", "in the future"),
+    Unsaid("invalid_field", "it depends on the time at which it comes", r"(expires_at|until)_unix_ms", "in the future"),
+    Unsaid("invalid_field", "it depends on the time at which it comes", "to_unix_ms", "within 24 hours"),
+    Unsaid(
+        "invalid_field",
+        "a definition, and the log of a run, are languages of their own",
+        r"(nodes|edges|concurrency|on_failure|input_schema|events|layout)\b.*",
+    ),
+    Unsaid("invalid_field", "a definition is a language of its own", "timeout_ms", "31622400000"),
+    Unsaid("invalid_field", "it stands inside a document", "name", "lower-case letters"),
+    Unsaid("not_supported", "the document has it, and this version does not offer it", "live", "not offered yet"),
+    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers|addresses)(\.\d+)?", "must begin with [^h]"),
+    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
 )
 
