@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -34,6 +35,7 @@ from chalicelib.grpc_server.limits import (
     HEALTH_EVERY_S,
     HELD_MAX,
     MESSAGE_SPARE_BYTES,
+    QUIET_S,
     STREAMS_MAX,
 )
 from chalicelib.grpc_server.watching import Watcher, watch
@@ -56,6 +58,7 @@ class GrpcServer:
         self._edge = edge
         self._api = edge.api
         self._stopping = threading.Event()
+        self._begun_s = 0.0  # when the last call was
         self._held = threading.BoundedSemaphore(HELD_MAX)
         self._streams = threading.BoundedSemaphore(STREAMS_MAX)
         self._threads = ThreadPoolExecutor(CALLS_MAX + HELD_MAX + STREAMS_MAX, thread_name_prefix="grpc")
@@ -88,16 +91,23 @@ class GrpcServer:
         threading.Thread(target=self._watch_health, name="grpc-health", daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse new calls, wait for those under way, and end what waits or streams."""
+        """Wait for the calls that have come, then refuse new ones, and end what waits or streams.
+
+        gRPC cancels calls that it has taken in and not handed on. So what came before is answered first.
+        """
         self._stopping.set()
         self._health.enter_graceful_shutdown()
-        self._server.stop(DRAIN_S).wait()
+        until_s = time.monotonic() + DRAIN_S / 2
+        while time.monotonic() - self._begun_s < QUIET_S and time.monotonic() < until_s:
+            time.sleep(QUIET_S / 5)
+        self._server.stop(DRAIN_S / 2).wait()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- what runs a call
 
     def unary(self, method: Method, raw: bytes, context: grpc.ServicerContext) -> bytes:
         """One call from its bytes to its bytes."""
+        self._begun_s = time.monotonic()
         try:
             outcome = self._outcome(method, raw, context)
         except Exception as problem:
