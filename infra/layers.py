@@ -13,7 +13,7 @@ from typing import Final
 from localdev.locks import BROKERS, CRYPTO, SHIPPED, Lock, locked
 
 FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
-ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare")
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow")
 
 
 @dataclass(frozen=True, slots=True)

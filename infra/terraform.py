@@ -53,6 +53,7 @@ _FUNCTIONS: Final = {
     "reconcile": "Reconcile",
     "feed": "Feed",
     "declare": "Declare",
+    "workflow": "Workflow",
 }
 
 

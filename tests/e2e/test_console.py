@@ -224,6 +224,8 @@ def test_a_schedule_shows_what_was_owed_and_is_paused_and_filled_back(
     )
     page.run(f"location.hash = '#/schedules/{made['id']}/why'")
     page.wait_text("Version in force")
+    page.run("location.hash = '#/upcoming'")  # else it asks for what is gone
+    page.wait("document.querySelectorAll('.lanes').length > 0")
     server.call("DELETE", f"/api/v1/schedules/{made['id']}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from chalicelib.core.executions.execution import MISSED
+from chalicelib.core.executions.execution import MISSED, ExecutionKey
 from chalicelib.core.policies import catch_up
 from tests.simulation.actors.clients import ACKNOWLEDGED, Operation
 from tests.simulation.checkers import history
@@ -48,7 +48,7 @@ def check(play: Any) -> Iterable[str]:
         if not play.faults.wrong_most_ms:
             yield from _keeps_its_window(key.id, writes, record.schedules[last.key_of_schedule])
         if play.scenario.calm:
-            yield from _goes_on(key.id, writes, record.operations)
+            yield from _goes_on(key.id, writes, record.operations, _paced_ms(play, key))
 
 
 def _keeps_its_window(name: str, writes: Any, states: Any) -> Iterable[str]:
@@ -80,12 +80,22 @@ def certain(operations: Iterable[Operation], now_ms: int) -> Iterator[Pause]:
             yield Pause(op.ended_ms, to_ms)
 
 
-def _goes_on(name: str, writes: Any, operations: Iterable[Operation]) -> Iterable[str]:
-    """Nothing goes wrong: what was held goes on as soon as the resumption is answered."""
+def _paced_ms(play: Any, key: ExecutionKey) -> int:
+    """How long what is late waits for those of its schedule that are late as well: they go one to a slot."""
+    held = [
+        k
+        for k, writes in play.world.record.executions.items()
+        if k.schedule_id == key.schedule_id and any(w.record.is_held for w in writes)
+    ]
+    return len(held) * -(-60_000 // play.scenario.catch_up_per_minute)
+
+
+def _goes_on(name: str, writes: Any, operations: Iterable[Operation], paced_ms: int) -> Iterable[str]:
+    """Nothing goes wrong: what was held goes on as soon as the resumption is answered, and its turn has come."""
     for op in operations:
         if op.kind != RESUME or op.outcome != ACKNOWLEDGED or op.ended_ms is None:
             continue
         before = [w for w in writes if w.at_ms <= op.ended_ms]
         after = [w for w in writes if w.at_ms > op.ended_ms]
-        if before and before[-1].record.is_held and (not after or after[0].at_ms > op.ended_ms + SOON_MS):
+        if before and before[-1].record.is_held and (not after or after[0].at_ms > op.ended_ms + SOON_MS + paced_ms):
             yield f"{name} was held when the queue was resumed at {op.ended_ms}, and went on at {after[:1]}"

@@ -22,7 +22,7 @@ from localdev.locks import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
+FUNCTIONS = {"APIHandler", "Workflow", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
 
 
 @pytest.fixture(scope="module")

@@ -254,8 +254,8 @@ def test_what_belongs_to_the_deployment_is_for_those_who_run_it(s: Services) -> 
         lambda: ticks.disable(s, OLGA, "second"),
     ):
         assert isinstance(_refusal(refused), Forbidden)
-    cluster.join(s, OLGA, "n", "10.0.0.7:1")
-    assert [node.holder_id for node in cluster.status(s, VERA).nodes] == ["n"]
+    cluster.join(s, who("olga", "operator"), "n", "10.0.0.7:1")
+    assert [node.holder_id for node in cluster.status(s, who("vera", "viewer")).nodes] == ["n"]
 
 
 def test_a_callers_authority_is_judged_again_when_others_change_the_schedule_meanwhile(s: Services) -> None:
