@@ -29,7 +29,7 @@ from tests.e2e.journal import Journal, Sent
 from tests.e2e.scripted import Call, Script, Scripted
 from tests.simulation import checkers
 from tests.simulation.actors.targets import TEMPERS
-from tests.simulation.checkers import doubts, failover, hidden, history, notices, paced, silences, traffic, waits
+from tests.simulation.checkers import doubts, failover, hidden, history, notices, paced, ruled, silences, traffic, waits
 from tests.simulation.world import Record, Told
 
 SEED = int(os.environ.get("CHRONO_KILLS_SEED", "0"))
@@ -43,8 +43,8 @@ DRIFT_MS = 20  # CHRONO_MAX_DRIFT_MS by default
 BOOT_MOST_MS = 15_000  # from a process's start to its first instant as an instance
 
 # All but those that need what no table holds (what a process believed, had read and sent), or a world that is calm, or
-# one in which nothing but deaths befalls.
-LEFT_OUT = (failover, silences, traffic, doubts, notices, paced, waits, hidden)
+# one in which nothing but deaths befalls, or one that has policies.
+LEFT_OUT = (failover, ruled, silences, traffic, doubts, notices, paced, waits, hidden)
 CHECKERS = tuple(checker for checker in checkers.FIRINGS if checker not in LEFT_OUT)
 
 EXPRESSIONS = (
