@@ -175,7 +175,7 @@ def _stored(record: Record, op: Operation) -> object:
         return _of_key(record, parse_id(TENANT, op.answer["execution_id"]))
     if op.execution is not None:
         for write in record.executions.get(op.execution, ()):
-            if _plain(of_execution(write.record)) == op.answer:
+            if _plain(of_execution(write.record, with_answers=True)) == op.answer:
                 return write.record
         return None
     for write in record.schedules.get(op.schedule, ()):
