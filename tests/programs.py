@@ -69,3 +69,28 @@ def _install(package: str, name: str) -> str:
             if ran.returncode != 0:
                 said = (ran.stderr.strip().splitlines() or [f"apt-get ended with {ran.returncode}"])[-1]
         return said
+
+
+# What the tests drive, by the package that has it. chromium does as well as its headless shell.
+NEEDED = {
+    "chromium-headless-shell": ("chromium-headless-shell", "chromium"),
+    "mosquitto": ("mosquitto",),
+    "rabbitmq-server": ("rabbitmq-server",),
+    "redis-server": ("redis-server",),
+}
+
+
+def install_all() -> list[str]:
+    """Install what is missing, before tests wait for it with a time limit. What could not be installed, a line each."""
+    problems = []
+    for package, names in NEEDED.items():
+        if any(find(name) for name in names):
+            continue
+        problem = _install(package, names[0])
+        if problem:
+            problems.append(f"{package}: {problem}")
+    return problems
+
+
+if __name__ == "__main__":
+    print(*(f"tests that need it are skipped: {line}" for line in install_all()), sep="\n", end="")
