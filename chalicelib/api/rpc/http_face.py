@@ -34,7 +34,6 @@ PROTO: Final = "application/proto"
 WEB: Final = "application/grpc-web"
 WEB_TEXT: Final = "application/grpc-web-text"
 TEXT_TYPES: Final = (JSON, WEB_TEXT, WEB_TEXT + "+proto")
-BINARY_TYPES: Final = (PROTO, WEB, WEB + "+proto")  # API Gateway must know which bodies are no text
 _TIMEOUT_MAX_DIGITS: Final = 10
 _TRAILERS: Final = 0x80
 
