@@ -54,6 +54,7 @@ def _delivery(s: Services, event: PolicyEvent) -> Delivery:
         traceparent=traceparent,
         hlc=s.ids.hlc(),
         data=event.data,
+        source=event.source,
     )
     return Delivery(
         execution_id=event.id,

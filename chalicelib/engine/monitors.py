@@ -79,8 +79,34 @@ def _check_due(s: Services, due: Sequence[MonitorState]) -> None:
             log.warning("a monitor is checked again in a minute: %s", problem, extra={"schedule_id": found.id})
     if silent:
         emit(s, [policy_events.no_success(definition, watch) for definition, watch in silent])
+        _tell_rules(s, silent)
     for _, watch in silent:
         s.stores.schedules.write_monitor(notified(watch, s.clock.now_ms()), watch.rev)
+
+
+def _tell_rules(s: Services, silent: Sequence[tuple[Definition, MonitorState]]) -> None:
+    """Tell the notification rules of the tenants concerned. Telling them again changes nothing."""
+    for tenant in dict.fromkeys(definition.tenant for definition, _ in silent):
+        if not s.stores.alerts.page(tenant, "rule", 1, None)[0]:
+            continue
+        from chalicelib.core.notices.rule import Signal  # loaded by the first tenant that has a rule
+        from chalicelib.engine import notices
+
+        signals = [
+            Signal(
+                subject=f"schedule/{d.id}",
+                name=d.name or d.id,
+                owner=d.owner,
+                tags=d.tags,
+                causes=("silent",),
+                at_ms=watch.silent_ms,
+                source=f"{d.id}-{watch.silent_ms}-silent",
+                detail=f"no success for {watch.window_ms} ms",
+            )
+            for d, watch in silent
+            if d.tenant == tenant
+        ]
+        notices.signal(s, tenant, signals)
 
 
 def _judge(s: Services, found: MonitorState, watched: Schedule | None) -> list[tuple[Definition, MonitorState]]:

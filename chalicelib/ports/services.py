@@ -41,6 +41,7 @@ from chalicelib.process.memory import ProcessMemory
 if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
     from chalicelib.ports.signals import Signals
+    from chalicelib.ports.stores.alerts import AlertStore
     from chalicelib.ports.stores.audit import AuditStore
     from chalicelib.ports.stores.bulk_jobs import BulkJobStore
     from chalicelib.ports.stores.changes import ChangeStore
@@ -136,6 +137,7 @@ class Stores(Struct, frozen=True):
     audit: AuditStore
     workflows: WorkflowStore
     runs: RunStore
+    alerts: AlertStore
 
 
 class Machine(Struct, frozen=True):

@@ -44,6 +44,21 @@ def run(s: Services, batch: Sequence[Written]) -> None:
     events = _sla_misses(s, batch) + _pauses(s, batch)
     if events:
         emit(s, events)
+    _tell_rules(s, batch)
+
+
+def _tell_rules(s: Services, batch: Sequence[Written]) -> None:
+    """Note what went wrong, and what succeeded, for the notification rules of the tenants concerned."""
+    ended = [w for w in batch if w.became((COMPLETED, *FAILURES)) or _is_late_now(w)]
+    for tenant in dict.fromkeys(w.after.key.tenant for w in ended):
+        if s.stores.alerts.page(tenant, "rule", 1, None)[0]:
+            from chalicelib.workers import feed_notices  # loaded by the first tenant that has a rule
+
+            feed_notices.note(s, tenant, [w.after for w in ended if w.after.key.tenant == tenant])
+
+
+def _is_late_now(written: Written) -> bool:
+    return sla.is_missed(written.after) and not (written.before and sla.is_missed(written.before))
 
 
 def _enter_denials(s: Services, denied: Sequence[Execution]) -> None:

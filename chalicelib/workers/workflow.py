@@ -13,6 +13,7 @@ from chalicelib.engine.workflows import steps
 from chalicelib.engine.workflows.run_access import parts_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming, Outgoing
+from chalicelib.workers import alerts
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,15 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
 
 def _handle(s: Services, hint: RunHint, receipt: str, again: list[str]) -> None:
     try:
-        steps.handle(s, hint)
+        (alerts.handle if hint.kind in alerts.HINTS else steps.handle)(s, hint)
     except ChronoError as problem:
-        log.warning("run %s: %s", hint.run_id, problem.detail)
+        log.warning("%s %s: %s", hint.kind, hint.run_id, problem.detail)
         again.append(receipt)
 
 
 def reconcile(s: Services) -> None:
     """Once a minute: hints for the instants that come soon, and a check of every run whose time has come."""
+    alerts.reconcile(s)
     now_ms = s.clock.now_ms()
     for _ in range(LOOK_MAX_PAGES):
         found = s.stores.runs.woken(now_ms + HORIZON_MS, LOOK_PAGE)

@@ -227,6 +227,16 @@ def test_parameters_of_paths_look_as_the_document_says(house: House, document: d
         "run_id": start(house),
         "node": "s",
     }
+    monitor = house.call("POST", "/api/v1/monitors", RATE | {"name": "m", "grace_ms": 5_000}).json
+    channel = {"type": "webhook", "url": "https://example.com/"}
+    rule = {"name": "r", "when": ["failed"], "channels": [channel]}
+    known |= {
+        "monitor_id": monitor["id"],
+        "ping_id": monitor["ping_url"].split("/")[-1],
+        "signal_id": "start",
+        "badge_id": monitor["badge_url"].split("/")[-1],
+        "rule_id": house.call("POST", "/api/v1/notification-rules", rule).json["id"],
+    }
     known["session_id"] = house.call("POST", f"/api/v1/runs/{known['run_id']}/sessions").json["session_id"]
     seen = set()
     for path, methods in document["paths"].items():

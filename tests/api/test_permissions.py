@@ -15,6 +15,9 @@ OPERATIONS = table().operations
 READS_BY_POST = {
     "/api/v1/schedules:preview",
     "/api/v1/schedules:parse",
+    "/mcp",  # each tool is judged as the call that it makes
+    "/ping/{ping_id}",
+    "/ping/{ping_id}/{signal_id}",
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
     "/api/v1/workflows/{workflow}:validate",
@@ -84,6 +87,12 @@ def test_so_few_are_open_to_all() -> None:
         "GET /.well-known/jwks.json",  # public keys
         "GET /console",  # signing in begins there
         "GET /console/{release}/{file}",
+        "GET /ping/{ping_id}",  # the token is the proof
+        "POST /ping/{ping_id}",
+        "GET /ping/{ping_id}/{signal_id}",
+        "POST /ping/{ping_id}/{signal_id}",
+        "GET /badge/{badge_id}",
+        "GET /llms.txt",  # what the service is
         "GET /api/session",  # how one can sign in
         "POST /api/session",  # the credential is in the body
         "DELETE /api/session",  # a browser forgets its cookie

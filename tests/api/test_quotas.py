@@ -19,7 +19,8 @@ from tests.kit.house import RATE, House
 from tests.kit.services import with_stores
 
 OPERATIONS = table().operations
-FREE = ("/health", "/metrics", "/console", "/console/{release}/{file}")  # no quota counts them
+PINGS = ("/ping/{ping_id}", "/ping/{ping_id}/{signal_id}", "/badge/{badge_id}")
+FREE = ("/health", "/metrics", "/console", "/console/{release}/{file}", *PINGS)  # no quota counts them
 
 
 @pytest.fixture

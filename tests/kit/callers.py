@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from chalicelib.core.errors import Unauthorized
 from chalicelib.core.security.caller import Caller, caller_of
 from chalicelib.core.security.permissions import Permission, Role
 from chalicelib.ports.identity import Credentials
+from tests.kit.house import Answer, House
 
 
 def who(
@@ -44,3 +47,16 @@ class Everybody:
 
     def still_holds(self, _caller: Caller) -> bool:
         return self.good
+
+
+class Nobody(Everybody):
+    """Takes nobody: every call comes without credentials."""
+
+    def authenticate(self, _credentials: Credentials) -> Caller:
+        raise Unauthorized("no credentials")
+
+
+def by(house: House, caller: Caller | None, method: str, path: str, body: Any = None) -> Answer:
+    """A call of ``caller``; None: of one without credentials."""
+    house.authenticator = Nobody(who("nobody")) if caller is None else Everybody(caller)
+    return house.call(method, path, body)

@@ -69,6 +69,8 @@ NOUNS = {
     "rules": _layer("policies as code: assertions on schedules and leases", "recurrence", "schedules", "targets"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
+    "heartbeats": _layer("monitors of jobs that others run: pings, deadlines, up and down", "recurrence"),
+    "notices": _layer("notification rules: incidents, messages, what is sent when", "recurrence", "secrets", "targets"),
     "leases": _layer("who holds a name"),
     "keys": _layer("API keys: their form, what they may do, until when", "security"),
     "changes": _layer("the log of what became of things", "executions", "leases", "schedules"),

@@ -15,7 +15,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _PATH = re.compile(
     r"`((?:chalicelib|infra|localdev|container|config|deploy|scripts|tests|examples|docs|\.chalice)/[A-Za-z0-9_./-]*[A-Za-z0-9_])`"
 )
-OWNED = ("schedules:", "executions:", "workflows:", "triggers:")  # what single owners have
+OWNED = (
+    "schedules:",
+    "executions:",
+    "workflows:",
+    "triggers:",
+    "monitors:",
+    "notifications:",
+)  # what single owners have
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 

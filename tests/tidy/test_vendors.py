@@ -38,6 +38,8 @@ EXCEPT = {
     ("core/words/", "storage"): "places in lists",
     ("core/workflows/", "storage"): "the place of an item in its foreach, as expressions call it",
     ("engine/workflows/", "storage"): "the same",
+    ("core/notices/rule.py", "vendor"): "channels are named after the services that they reach",
+    ("engine/notice_sending.py", "vendor"): "the same",
     ("core/workflows/node_rules.py", "vendor"): "channels are named after the services that they reach",
     ("engine/workflows/nodes.py", "vendor"): "the same",
 }

@@ -6,6 +6,7 @@ fails: who wants that wraps these stores. Safe to share between threads.
 
 from __future__ import annotations
 
+from chalicelib.adapters.memory.alerts import MemoryAlertStore
 from chalicelib.adapters.memory.audit import MemoryAuditStore
 from chalicelib.adapters.memory.bulk_jobs import MemoryBulkJobStore
 from chalicelib.adapters.memory.changes import MemoryChangeStore
@@ -49,4 +50,5 @@ def open_stores() -> Stores:
         audit=MemoryAuditStore(),
         workflows=MemoryWorkflowStore(),
         runs=MemoryRunStore(),
+        alerts=MemoryAlertStore(),
     )

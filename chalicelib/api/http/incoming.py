@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from chalice.app import Request
 
 from chalicelib.api.http import yaml_text
@@ -25,6 +26,10 @@ class IncomingCall(NamedTuple):
 
 def body_of(incoming: IncomingCall, operation: Operation) -> tuple[bytes, str | None]:
     """The body and its content type; YAML as the JSON that says the same, where it is taken."""
+    if operation.any_body_bytes and operation.method == "POST":
+        raw = incoming.body()
+        check_size(raw)
+        return msgspec.json.encode({"text": raw[: operation.any_body_bytes].decode(errors="replace")}), JSON
     if not operation.takes_body:
         return b"", None
     check_plain(incoming.headers)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from chalicelib import VERSION
 from chalicelib.api.console.schemas import ConsoleFileName, ConsoleReleaseName
@@ -49,6 +50,11 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "job_id": responses.Ulid,
     "task_id": ExecutionId,
     "bulk_id": responses.Ulid,
+    "monitor_id": responses.Ulid,
+    "rule_id": responses.Ulid,
+    "ping_id": Annotated[str, Meta(min_length=36, max_length=36, pattern="^[0-9a-f-]{36}$")],
+    "signal_id": Annotated[str, Meta(pattern="^(start|fail|log|[0-9]{1,3})$")],
+    "badge_id": Annotated[str, Meta(min_length=40, max_length=40, pattern=r"^[0-9a-f-]{36}\.svg$")],
     "execution_id": ExecutionId,
     "key_id": KeyId,
     "name": LeaseName,

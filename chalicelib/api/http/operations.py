@@ -84,6 +84,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``open_to_all``: no credentials are asked for, and no permission. ``body_list``: the body is a JSON array, which the
     model holds in this field.
     ``permission``: what the caller's roles must grant; the use case judges whose things they are.
+    ``any_body_bytes``: a body of any type is taken as the field ``text``, so much of it.
     ``ops``: CHRONO_PUBLIC_OPS opens it to callers without credentials.
     ``free``: no quota counts it.
     ``held``: may be held open for seconds, so that a server runs it where it keeps no other call waiting.
@@ -109,6 +110,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     yaml: bool = False
     open_ended: bool = False
     open_to_all: bool = False
+    any_body_bytes: int = 0
     body_list: str = ""
     ops: bool = False
     held: bool = False
@@ -132,7 +134,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def takes_body(self) -> bool:
-        return self.method in ("POST", "PATCH", "PUT")
+        return self.method in ("POST", "PATCH", "PUT") and not self.any_body_bytes
 
 
 class Table:

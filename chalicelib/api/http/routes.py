@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chalicelib.api.agents.operations import operations as agent_operations
 from chalicelib.api.audit.operations import operations as audit_operations
 from chalicelib.api.changes.operations import operations as change_operations
 from chalicelib.api.clock.operations import operations as clock_operations
@@ -12,12 +13,14 @@ from chalicelib.api.console.operations import operations as console_operations
 from chalicelib.api.executions import bulk_jobs
 from chalicelib.api.executions.operations import operations as execution_operations
 from chalicelib.api.health.operations import operations as health_operations
+from chalicelib.api.heartbeats.operations import operations as heartbeat_operations
 from chalicelib.api.http import docs
 from chalicelib.api.http.operations import Operation, Table
 from chalicelib.api.jobs.operations import operations as job_operations
 from chalicelib.api.keys.operations import operations as key_operations
 from chalicelib.api.leases.operations import operations as lease_operations
 from chalicelib.api.metrics.operations import operations as metric_operations
+from chalicelib.api.notices.operations import operations as notice_operations
 from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
@@ -68,6 +71,9 @@ def table() -> Table:
     operations += console_operations()
     operations += workflow_operations()
     operations += run_operations()
+    operations += heartbeat_operations()
+    operations += notice_operations()
     operations += travel_operations()
+    operations += agent_operations(everything)
     operations += docs.operations(everything)
     return Table(operations)

@@ -20,13 +20,15 @@ SLA_TYPE: Final = "chronowatch.sla.v1"
 
 
 class PolicyEvent(Struct, frozen=True):
-    """One event about ``schedule``; ``at_ms`` is when what it reports came about."""
+    """One event about ``schedule``; ``at_ms`` is when what it reports came about. ``source`` is set where it is about
+    something else, whose id then stands in the key."""
 
     type: str
     id: str
     schedule: Key
     at_ms: int
     data: Mapping[str, object]
+    source: str = ""
 
 
 def sla_missed(execution: Execution, schedule_name: str | None) -> PolicyEvent:

@@ -39,6 +39,10 @@ Permission = Literal[
     "workflows:write",
     "workflows:start",
     "workflows:approve",
+    "monitors:read",
+    "monitors:write",
+    "notifications:read",
+    "notifications:write",
     "triggers:read",
     "triggers:write",
 ]

@@ -89,12 +89,14 @@ def notice(
     traceparent: str,
     hlc: str,
     data: Mapping[str, object],
+    source: str = "",
 ) -> bytes:
-    """An event about a schedule that is no firing: something was cancelled, late, or silent."""
+    """An event about a schedule that is no firing: something was cancelled, late, or silent. ``source`` is of another
+    thing, whose id is given."""
     event = {
         "specversion": "1.0",
         "id": event_id,
-        "source": f"/chronowatch/schedules/{schedule_id}",
+        "source": source or f"/chronowatch/schedules/{schedule_id}",
         "type": type,
         "subject": schedule_id,
         "time": to_rfc3339(at_unix_ms),

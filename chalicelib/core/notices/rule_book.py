@@ -1,0 +1,255 @@
+"""The book of one rule: its open incidents, the messages that are to be sent, and how far each has got.
+
+An incident is one thing and this rule, from the first bad signal until the next success. It is announced once to each
+channel, and its end as well. All that is decided here is one document, which is changed by conditional writes. So no
+two workers announce the same, and a worker that dies leaves what the next one needs.
+
+A send is claimed before it is made. A claim that its worker did not end in time is made again under the same key: a
+receiver that keeps keys sees it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chalicelib.core.notices.limits import (
+    BACKOFF_FIRST_MS,
+    BACKOFF_MAX_MS,
+    INCIDENTS_MAX,
+    NOTICES_MAX,
+    SEND_ATTEMPTS_MAX,
+    SEND_LEASE_MS,
+    SOURCES_KEPT,
+)
+from chalicelib.core.notices.rule import NotificationRule, Signal, quiet_until
+
+NoticeKind = Literal["alert", "recovery", "digest", "test"]
+SendState = Literal["pending", "sent", "failed"]
+TEST_INCIDENT: Final = "test"
+
+
+class Incident(Struct, frozen=True, kw_only=True):
+    """Something that is bad since ``opened_ms``; ``closed_ms`` when it is over and that is still to be told."""
+
+    id: str
+    subject: str
+    name: str
+    causes: tuple[str, ...]
+    opened_ms: int
+    last_ms: int
+    count: int = 1
+    detail: str = ""
+    announced: bool = False
+    closed_ms: int | None = None
+
+
+class Send(Struct, frozen=True):
+    """What became of a message in one channel. ``next_ms`` is when a worker may take it next."""
+
+    channel: int
+    state: SendState = "pending"
+    attempts: int = 0
+    next_ms: int = 0
+    error: str = ""
+
+
+class Notice(Struct, frozen=True):
+    """A message: the incidents as they were when it was made, and its sends."""
+
+    number: int
+    kind: NoticeKind
+    made_ms: int
+    incidents: tuple[Incident, ...]
+    sends: tuple[Send, ...]
+
+
+class RuleBook(Struct, frozen=True, kw_only=True):
+    """All that is open for a rule. ``due_ms`` is when what is new is made into messages, ``held`` that it was quiet.
+
+    ``beyond`` counts bad signals of further things while INCIDENTS_MAX are open.
+    """
+
+    tenant: str
+    id: str
+    rev: int = 0
+    counter: int = 0
+    incidents: tuple[Incident, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    seen: tuple[str, ...] = ()
+    due_ms: int | None = None
+    held: bool = False
+    beyond: int = 0
+
+    @property
+    def next_ms(self) -> int | None:
+        """When there is something to do next."""
+        sends = [send.next_ms for notice in self.notices for send in notice.sends if send.state == "pending"]
+        return min([*sends, *([] if self.due_ms is None else [self.due_ms])], default=None)
+
+
+def note(book: RuleBook, rule: NotificationRule, signal: Signal, now_ms: int) -> RuleBook:
+    """The book after a signal. The same object when it changes nothing."""
+    causes = [cause for cause in signal.causes if cause in rule.when]
+    open_now = next((i for i in book.incidents if i.subject == signal.subject and i.closed_ms is None), None)
+    if signal.source in book.seen:
+        return book
+    if causes:
+        return _worse(_remembering(book, signal), rule, signal, causes, open_now, now_ms)
+    if open_now is None or not signal.success or signal.at_ms < open_now.opened_ms:
+        return book
+    closed = replace(open_now, closed_ms=signal.at_ms)
+    incidents = tuple(closed if each is open_now else each for each in book.incidents)
+    return _due(replace(_remembering(book, signal), incidents=incidents), rule, now_ms)
+
+
+def compose(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
+    """Make messages of what is new, when its time has come; in quiet times they wait, and become a digest."""
+    if book.due_ms is None or book.due_ms > now_ms or len(book.notices) + 2 > NOTICES_MAX:
+        return book
+    until_ms = quiet_until(rule, now_ms)
+    if until_ms is not None:
+        return replace(book, due_ms=until_ms, held=True, rev=book.rev + 1)
+    fresh = tuple(i for i in book.incidents if not i.announced)
+    over = tuple(i for i in book.incidents if i.announced and i.closed_ms is not None)
+    told = over if "recovered" in rule.when else ()
+    lots: list[tuple[NoticeKind, tuple[Incident, ...]]]
+    lots = [("digest", (*fresh, *told))] if book.held else [("alert", fresh), ("recovery", told)]
+    made = replace(book, due_ms=None, held=False, rev=book.rev + 1)
+    if book.beyond:
+        lots[0] = (lots[0][0], (*lots[0][1], _beyond(book, rule, now_ms)))
+    for kind, incidents in lots:
+        if incidents:
+            made = _with_notice(made, rule, kind, incidents, now_ms)
+    left = tuple(replace(i, announced=True) for i in book.incidents if i.closed_ms is None)
+    return replace(made, incidents=left, beyond=0)
+
+
+def test(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
+    """The book with a message that only tries the channels."""
+    tried = Incident(
+        id=f"{rule.id}-{TEST_INCIDENT}-{book.counter + 1}",
+        subject="test",
+        name=rule.name,
+        causes=(),
+        opened_ms=now_ms,
+        last_ms=now_ms,
+        detail="This is a test of the rule.",
+    )
+    return _with_notice(replace(book, rev=book.rev + 1), rule, "test", (tried,), now_ms)
+
+
+def claimable(book: RuleBook, now_ms: int) -> list[tuple[int, int]]:
+    """Numbers of messages and their channels that a worker may send now."""
+    return [
+        (notice.number, send.channel)
+        for notice in book.notices
+        for send in notice.sends
+        if send.state == "pending" and send.next_ms <= now_ms
+    ]
+
+
+def claim(book: RuleBook, number: int, channel: int, now_ms: int) -> RuleBook:
+    """The book after a worker took a send. The same object when another one has it."""
+    if (number, channel) not in claimable(book, now_ms):
+        return book
+    return _sending(
+        book, number, channel, lambda send: replace(send, attempts=send.attempts + 1, next_ms=now_ms + SEND_LEASE_MS)
+    )
+
+
+def finish(book: RuleBook, number: int, channel: int, error: str | None, final: bool, now_ms: int) -> RuleBook:
+    """The book after a send came to its end: sent, to be tried again, or given up."""
+
+    def ended(send: Send) -> Send:
+        if send.state != "pending":
+            return send
+        if error is None:
+            return replace(send, state="sent", error="")
+        if final or send.attempts >= SEND_ATTEMPTS_MAX:
+            return replace(send, state="failed", error=error)
+        wait_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << max(0, send.attempts - 1))
+        return replace(send, next_ms=now_ms + wait_ms, error=error)
+
+    after = _sending(book, number, channel, ended)
+    open_still = tuple(n for n in after.notices if any(send.state == "pending" for send in n.sends))
+    return replace(after, notices=open_still)
+
+
+def notice_of(book: RuleBook, number: int) -> Notice | None:
+    """A message that still has something to be sent."""
+    return next((notice for notice in book.notices if notice.number == number), None)
+
+
+def _worse(
+    book: RuleBook,
+    rule: NotificationRule,
+    signal: Signal,
+    causes: Sequence[str],
+    known: Incident | None,
+    now_ms: int,
+) -> RuleBook:
+    if known is not None:
+        more = (*known.causes, *(cause for cause in causes if cause not in known.causes))
+        worse = replace(
+            known,
+            count=known.count + 1,
+            causes=more,
+            last_ms=max(known.last_ms, signal.at_ms),
+            detail=signal.detail or known.detail,
+        )
+        return replace(book, incidents=tuple(worse if each is known else each for each in book.incidents))
+    if len(book.incidents) >= INCIDENTS_MAX:
+        return replace(book, beyond=book.beyond + 1)
+    number = book.counter + 1
+    opened = Incident(
+        id=f"{rule.id}-{number}",
+        subject=signal.subject,
+        name=signal.name,
+        causes=tuple(causes),
+        opened_ms=signal.at_ms,
+        last_ms=signal.at_ms,
+        detail=signal.detail,
+    )
+    return _due(replace(book, counter=number, incidents=(*book.incidents, opened)), rule, now_ms)
+
+
+def _beyond(book: RuleBook, rule: NotificationRule, now_ms: int) -> Incident:
+    """What stands for things that failed while too many incidents were open."""
+    return Incident(
+        id=f"{rule.id}-beyond-{book.counter}",
+        subject="beyond",
+        name=f"more than {INCIDENTS_MAX} things",
+        causes=(),
+        opened_ms=now_ms,
+        last_ms=now_ms,
+        count=book.beyond,
+        detail="these have no incident of their own",
+    )
+
+
+def _remembering(book: RuleBook, signal: Signal) -> RuleBook:
+    return replace(book, seen=(*book.seen, signal.source)[-SOURCES_KEPT:], rev=book.rev + 1)
+
+
+def _due(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
+    return book if book.due_ms is not None else replace(book, due_ms=now_ms + rule.group_ms)
+
+
+def _with_notice(
+    book: RuleBook, rule: NotificationRule, kind: NoticeKind, incidents: tuple[Incident, ...], now_ms: int
+) -> RuleBook:
+    sends = tuple(Send(channel, next_ms=now_ms) for channel in range(len(rule.channels)))
+    made = Notice(book.counter + 1, kind, now_ms, incidents, sends)
+    return replace(book, counter=made.number, notices=(*book.notices, made))
+
+
+def _sending(book: RuleBook, number: int, channel: int, change: Callable[[Send], Send]) -> RuleBook:
+    notices = tuple(
+        replace(n, sends=tuple(change(s) if s.channel == channel else s for s in n.sends)) if n.number == number else n
+        for n in book.notices
+    )
+    return replace(book, notices=notices, rev=book.rev + 1)

@@ -1,0 +1,120 @@
+"""A notification to one channel: through the same guard and with the same secrets as webhooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chalicelib.core.notices.limits import SEND_TIMEOUT_MS
+from chalicelib.core.notices.message import NOTIFICATION_TYPE, data_of, text_of
+from chalicelib.core.notices.rule import NotificationRule, target_of
+from chalicelib.core.notices.rule_book import Notice
+from chalicelib.core.targets import cloudevent, registry
+from chalicelib.core.trace import of_attempt
+from chalicelib.ports.services import Services
+from chalicelib.ports.target import FAILED, Delivery
+from chalicelib.ports.workflow_steps import HttpRequest, StepFailed
+
+_SUMMARY_MAX: Final = 1_024
+_OK: Final = range(200, 300)
+_AGAIN: Final = frozenset({408, 425, 429})
+
+
+def key_of(rule: NotificationRule, notice: Notice, channel: int) -> str:
+    """What a receiver knows a repeat by."""
+    return f"{rule.id}-{notice.number}-{channel}"
+
+
+def send(s: Services, rule: NotificationRule, notice: Notice, channel: int) -> tuple[str | None, bool]:
+    """Send; what went wrong (None: nothing), and whether trying again is of no use."""
+    wanted = rule.channels[channel]
+    key = key_of(rule, notice, channel)
+    kind = wanted["type"]
+    if kind in ("webhook", "sns"):
+        return _by_target(s, rule, notice, key, target_of(wanted))
+    body = _pagerduty(rule, notice, wanted) if kind == "pagerduty" else _slack(rule, notice, wanted)
+    return _by_call(s, rule, key, wanted, body)
+
+
+def _by_target(
+    s: Services, rule: NotificationRule, notice: Notice, key: str, target: Mapping[str, object]
+) -> tuple[str | None, bool]:
+    traceparent = str(of_attempt(key, 1))
+    event = cloudevent.notice(
+        type=NOTIFICATION_TYPE,
+        event_id=key,
+        schedule_id=rule.id,
+        at_unix_ms=notice.made_ms,
+        traceparent=traceparent,
+        hlc=s.ids.hlc(),
+        data=data_of(rule, notice, key),
+        source=f"/chronowatch/notification-rules/{rule.id}",
+    )
+    delivery = Delivery(
+        execution_id=key,
+        tenant=rule.tenant,
+        schedule_id=rule.id,
+        firing_unix_ms=notice.made_ms,
+        attempt=1,
+        fencing_token=0,
+        target=registry.normal_target(target),
+        event=event,
+        traceparent=traceparent,
+        timeout_ms=SEND_TIMEOUT_MS,
+        event_type=NOTIFICATION_TYPE,
+    )
+    [outcome] = s.targets[str(target["type"])].dispatch([delivery])
+    if outcome.kind == FAILED:
+        return outcome.error or outcome.error_type or "it was not taken", outcome.permanent
+    return None, False
+
+
+def _by_call(
+    s: Services, rule: NotificationRule, key: str, channel: Mapping[str, Any], body: Mapping[str, Any]
+) -> tuple[str | None, bool]:
+    assert s.workflows is not None, "this process sends nothing"
+    secret = channel.get("secret_ref")
+    header = "Authorization" if channel["type"] == "slack" else "X-Routing-Key"
+    request = HttpRequest(
+        key=key,
+        tenant=rule.tenant,
+        attempt=1,
+        method="POST",
+        url=str(target_of(channel)["url"]),
+        headers={} if secret is None else {header: {"secret_ref": secret}},
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        timeout_ms=SEND_TIMEOUT_MS,
+        traceparent=str(of_attempt(key, 1)),
+    )
+    try:
+        reply = s.workflows.calls.call(request)
+    except StepFailed as wrong:
+        return str(wrong), not wrong.retryable
+    if reply.status in _OK:
+        return None, False
+    return f"it answered {reply.status}", 400 <= reply.status < 500 and reply.status not in _AGAIN
+
+
+def _slack(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> dict[str, Any]:
+    # Plain text, so that what others wrote mentions nobody and links nowhere.
+    text = text_of(rule, notice).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    where = {"channel": channel["channel"]} if "channel" in channel else {}
+    return {"text": text, "mrkdwn": False, "incident_id": notice.incidents[0].id, **where}
+
+
+def _pagerduty(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> dict[str, Any]:
+    """One incident there for each message here: its end resolves it."""
+    named = {"routing_key": channel["routing_key"]} if "routing_key" in channel else {}
+    first = notice.incidents[0]
+    over = notice.kind == "recovery" and len(notice.incidents) == 1
+    return {
+        **named,
+        "event_action": "resolve" if over else "trigger",
+        "dedup_key": first.id,
+        "payload": {
+            "summary": text_of(rule, notice)[:_SUMMARY_MAX],
+            "source": f"chronowatch/{first.subject}",
+            "severity": "info" if notice.kind in ("test", "recovery") else "error",
+        },
+    }
