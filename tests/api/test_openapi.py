@@ -174,6 +174,9 @@ def test_examples_are_taken(house: House, document: dict[str, Any]) -> None:
         path = operation.path.replace("{schedule_id}", execution_id[:26]).replace("{job_id}", execution_id[:26])
         path = path.replace("{execution_id}", execution_id).replace("{key_id}", key_id).replace("{role}", "retrier")
         path = path.replace("{policy}", "https-only")
+        for name, noun in (("{monitor_id}", "monitors"), ("{rule_id}", "notification-rules")):
+            if name in path:
+                path = path.replace(name, house.call("GET", f"/api/v1/{noun}").json["items"][0]["id"])
         path = path.replace("{task_id}", execution_id).replace("{workflow}", "hello")
         answer = house.call(operation.method, path, operation.example)
         assert answer.status in operation.answers, (operation.path, answer.body)

@@ -254,8 +254,9 @@ _MEDIA_SCHEMAS: Final[Mapping[str, Any]] = {
     JSON: {"type": "object"},
     YAML: {},
     "text/html": {"type": "string"},
-    "text/javascript": {"type": "string"},
     "text/plain": {"type": "string"},
+    "image/svg+xml": {"type": "string"},
+    "text/javascript": {"type": "string"},
     "text/event-stream": {"type": "string"},
     "text/x-ndjson": {"type": "string"},
 }
