@@ -308,7 +308,8 @@ def _use_the_rest(cast: Cast) -> None:
     job = cast.call("POST", "/jobs", {"type": "recurrente", "cron_expression": "*/5 * * * *"})
     for method, path in (("GET", ""), ("GET", "/status"), ("GET", "/executions"), ("POST", "/cancel"), ("DELETE", "")):
         cast.call(method, "/jobs/{job_id}" + path, {} if method == "POST" else None, job_id=job["id"])
-    cast.call("GET", "/jobs")
+    for query in ("", "status=in_progress", "status=failed"):
+        cast.call("GET", "/jobs", query=query)
     for verb, body in (
         ("acquire", {"name": "l", "holder_id": "x", "ttl_ms": 60_000}),
         ("break", {"name": "l"}),
