@@ -14,7 +14,7 @@ from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrive
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
-from chalicelib.engine.workflows import children, outputs
+from chalicelib.engine.workflows import children, outputs, slots
 from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
 from chalicelib.ports.services import Services
@@ -60,6 +60,7 @@ def start(
     timeout_ms = made.definition.timeout_ms
     try:
         stored = outputs.keep(s, caller.tenant, found, given)
+        slots.key_of(s, made.definition, given)
     except StepFailed as wrong:
         raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None
     children.begin(

@@ -11,7 +11,6 @@ from chalicelib.core.errors import (
     FieldError,
     InvalidField,
     NotFound,
-    NotSupported,
     PreconditionFailed,
     TooMany,
 )
@@ -134,8 +133,6 @@ def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> Workflow
     errors = [*expression_names.unknown_nodes(made), *_schema(made), *_code(s, made), *_targets(s, made)]
     errors += _references(s, caller.tenant, made)
     errors += _handler(s, caller.tenant, made)
-    if made.concurrency is not None:
-        raise NotSupported.of("concurrency", "is not offered yet", code="not_supported")
     if errors:
         raise InvalidField(errors)
     return made

@@ -7,6 +7,7 @@ import os
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.core.workflows.run_slots import SlotHolder, SlotTable
 from chalicelib.core.workflows.run_state import NodeState, RunEvent, RunState
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.runs import RunStore, RunSummary
@@ -166,3 +167,20 @@ def test_a_version_outlives_its_workflow(workflows: WorkflowStore, tenant: str) 
     assert workflows.save(head(tenant, "w"), 0)
     assert workflows.delete(tenant, "w", 1)
     assert workflows.load_version(tenant, "w", "h1") == '{"é": 1}'
+
+
+def test_slots_change_only_as_they_were_seen_and_vanish_when_empty(runs: RunStore, tenant: str) -> None:
+    first = SlotTable(tenant, "k", "a", (SlotHolder("r", 1, 5),), (SlotHolder("q", 2, 6),))
+    assert runs.slots(tenant, "k") is None
+    assert runs.save_slots(first, "")
+    assert not runs.save_slots(replace(first, rev="x"), "")
+    assert runs.slots(tenant, "k") == first
+    assert runs.slots(tenant, "other") is None
+    second = replace(first, rev="b", waiting=())
+    assert not runs.save_slots(second, "b")
+    assert runs.save_slots(second, "a")
+    assert runs.slots(tenant, "k") == second
+    assert not runs.save_slots(SlotTable(tenant, "k", "c"), "a")
+    assert runs.save_slots(SlotTable(tenant, "k", "c"), "b")
+    assert runs.slots(tenant, "k") is None
+    assert runs.save_slots(first, "")

@@ -17,6 +17,7 @@ from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Item,
 from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.workflows import at_rev
 from chalicelib.core.batches import chunks
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
@@ -27,6 +28,7 @@ _HEAD: Final = "head"
 _SNAPSHOT: Final = "snapshot"
 _summary: Final = msgspec.json.Decoder(RunSummary).decode
 _events: Final = msgspec.json.Decoder(list[RunEvent]).decode
+_slot_table: Final = msgspec.json.Decoder(SlotTable).decode
 _state: Final = msgspec.json.Decoder(RunState).decode
 
 
@@ -144,6 +146,24 @@ class DynamoRunStore:
                 return found, None
         return found, after
 
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        found = key(_slots(tenant), name)
+        item = self._db.read("get_item", TableName=self._table, Key=found, ConsistentRead=True).get("Item")
+        return None if item is None else _slot_table(zlib.decompress(bytes(item["packed"]["B"])))
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev``; one without anybody in it is deleted."""
+        where = key(_slots(table.tenant), table.name)
+        how: dict[str, Any] = {"ConditionExpression": ABSENT}
+        if expected_rev:
+            values = {":r": text(expected_rev)}
+            how = {"ConditionExpression": "slot_rev = :r", "ExpressionAttributeValues": values}
+        if not table.held and not table.waiting:
+            return self._db.write("delete_item", TableName=self._table, Key=where, **how)
+        item = {**where, "packed": {"B": zlib.compress(msgspec.json.encode(table))}, "slot_rev": text(table.rev)}
+        return self._db.write("put_item", TableName=self._table, Item=item, **how)
+
     def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
         """Keep bytes under a name: the chunk that says how many there are comes last."""
         parts = list(chunks(content, CHUNK_BYTES)) or [b""]
@@ -236,6 +256,10 @@ def _payload(name: str, place: int) -> str:
 
 def _list(tenant: str) -> str:
     return f"{documents.escaped(tenant)}#runs"
+
+
+def _slots(tenant: str) -> str:
+    return f"{documents.escaped(tenant)}#slots"
 
 
 def _shard(run_id: str) -> str:

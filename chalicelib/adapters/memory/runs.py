@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState, fold
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
@@ -22,6 +23,7 @@ class MemoryRunStore:
         self._summaries: dict[_Key, RunSummary] = {}
         self._logs: dict[_Key, list[RunEvent]] = defaultdict(list)
         self._snapshots: dict[_Key, RunState] = {}
+        self._slots: dict[_Key, SlotTable] = {}
         self._payloads: dict[tuple[str, str, str], bytes] = {}
 
     def enter(self, summary: RunSummary) -> bool:
@@ -106,6 +108,23 @@ class MemoryRunStore:
         ]
         more = wanted[limit - 1] if len(wanted) > limit else None
         return [places[place] for place in wanted[:limit]], more
+
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        with self._lock:
+            return self._slots.get((tenant, name))
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none)."""
+        with self._lock:
+            known = self._slots.get((table.tenant, table.name))
+            if ("" if known is None else known.rev) != expected_rev:
+                return False
+            if table.held or table.waiting:
+                self._slots[table.tenant, table.name] = table
+            else:
+                self._slots.pop((table.tenant, table.name), None)
+            return True
 
     def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
         """Keep bytes under a name."""

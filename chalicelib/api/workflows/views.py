@@ -144,8 +144,9 @@ def _node_view(shown: ShownRun, name: str, node: NodeState) -> RunNodeView:
             expires_unix_ms=gate.expires_ms,
             nonce=gate.nonce if name in shown.may_decide else UNSET,
         )
+    in_line = node.status == "running" and shown.run.state.slot == "wanted"
     return RunNodeView(
-        state=node.status,
+        state="waiting" if in_line else node.status,
         attempts=node.attempt,
         started_unix_ms=UNSET if node.started_ms is None else node.started_ms,
         finished_unix_ms=UNSET if node.finished_ms is None else node.finished_ms,
@@ -154,7 +155,7 @@ def _node_view(shown: ShownRun, name: str, node: NodeState) -> RunNodeView:
         case=node.case or UNSET,
         error=node.error or UNSET,
         error_type=node.error_type or UNSET,
-        reason=node.reason or UNSET,
+        reason=f"waits for a slot of the key {shown.run.state.slot_key}" if in_line else node.reason or UNSET,
         child_run_id=node.child or UNSET,
         items=UNSET
         if fan is None

@@ -7,6 +7,7 @@ race the log is read again, and decided again. Orders are sent after the append,
 - A node begins once in each generation, and only when its edges say so (``joins``).
 - Only the live claim of a step ends it: an answer with another token, or for a node that has ended, changes nothing.
 - After a cancel no node begins, and after the grace none is under way.
+- A run that counts against a limit takes no step without a slot (``run_slots``).
 - A run ends once, when nothing lives; how follows from its nodes alone, and not from the order of messages.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.workflows import joins, run_endings
+from chalicelib.core.workflows import joins, run_endings, run_slots
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
@@ -27,6 +28,7 @@ from chalicelib.core.workflows.happenings import (
     Decision,
     Ends,
     Fans,
+    GetsSlot,
     Happening,
     ItemEnds,
     Order,
@@ -65,12 +67,16 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _pass_time(log)
         case Ends(token=None):
             _end_from_outside(log, happening)
+        case GetsSlot(turn=turn):
+            run_slots.take(log, turn)
         case _:
             _of_a_step(log, happening)
     _settle(log)
+    run_slots.settle(log)
     if not log.events:
         return Decision((), state)
     orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
+    orders += run_slots.freed(state, log.state)
     changed = state.shown_status != log.state.shown_status
     due_ms = next_due_ms(log.state)
     is_new_due = due_ms != next_due_ms(state)
@@ -80,8 +86,10 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
 def owed(graph: Graph, state: RunState) -> list[Order]:
     """All that is to be done as of now: it is safe to do again."""
     orders: list[Order] = []
+    if state.slot == "wanted":
+        orders.append(Order("take_slot", item=state.slot_turn))
     for name, node in state.nodes.items():
-        if node.status == "running" and not node.worker:
+        if node.status == "running" and not node.worker and state.slot != "wanted":
             orders.append(Order("step", name))
         if node.fan is not None:
             kind = "begin_item" if node.status == "waiting" else "cancel_child"
@@ -108,6 +116,10 @@ def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, 
     """Whether the order comes from this decision: what was owed before was sent before."""
     if order.kind == "tell_parent":
         return not before.is_ended
+    if order.kind == "take_slot":
+        return before.slot_turn != after.slot_turn
+    if order.kind == "step" and before.slot == "wanted":
+        return True
     was, now = before.nodes.get(order.node, NodeState()), after.nodes[order.node]
     if order.kind == "begin_item":
         known = () if was.fan is None else was.fan.live
@@ -120,7 +132,8 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
     match happening:
         case ClaimsStep(node=name):
             node = log.nodes[name]
-            if node.status == "running" and not node.worker and not log.state.is_ended:
+            is_free = node.status == "running" and not node.worker and log.state.slot != "wanted"
+            if is_free and not log.state.is_ended:
                 lease_ms = log.now_ms + happening.lease_ms
                 log.write("node_claimed", name, token=node.token + 1, worker=happening.worker, lease_ms=lease_ms)
         case Ends(node=name):

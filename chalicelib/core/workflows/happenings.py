@@ -109,13 +109,22 @@ class Redrives(Struct, frozen=True):
     deadline_ms: int | None = None
 
 
-Happening = Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives
+class GetsSlot(Struct, frozen=True):
+    """The slot that the run wants since its turn ``turn`` is its own."""
+
+    turn: int
+
+
+Happening = (
+    Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives | GetsSlot
+)
 
 
 class Order(Struct, frozen=True):
-    """What is to be done outside: take a step, begin or cancel a child, report an end to the parent."""
+    """What is to be done outside: take a step, begin or cancel a child, report an end to the parent, take a slot or
+    give one back. ``item`` is an item of a foreach, or the turn of a slot."""
 
-    kind: Literal["step", "begin_item", "cancel_child", "tell_parent"]
+    kind: Literal["step", "begin_item", "cancel_child", "tell_parent", "take_slot", "free_slot"]
     node: str = ""
     item: int | None = None
 

@@ -17,6 +17,7 @@ RunStatus = Literal[
     "running", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
 ]  # fmt: skip
 Then = Literal["", "complete", "approve", "reject", "timeout", "retry"]
+SlotPhase = Literal["", "wanted", "held"]
 ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "timeout", "skipped", "cancelled"})
 RUN_ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled", "compensation_failed"})
 
@@ -109,6 +110,10 @@ class RunState(Struct, omit_defaults=True):
     child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
     depth: int = 0
     traceparent: str = ""
+    slot_key: str = ""  # under which it counts against its workflow's limit; empty: it does not
+    slot: SlotPhase = ""
+    slot_turn: int = 0  # grows with each slot that it wants
+    slot_kept: bool = False  # it holds its slot while it waits at gates and delays, too
 
     @property
     def is_ended(self) -> bool:
@@ -117,7 +122,9 @@ class RunState(Struct, omit_defaults=True):
 
     @property
     def shown_status(self) -> str:
-        """Its state for callers: a run whose every live node waits is ``waiting``."""
+        """Its state for callers: a run whose every live node waits, or which waits for a slot, is ``waiting``."""
+        if self.status == "running" and self.slot == "wanted":
+            return "waiting"
         live = {node.status for node in self.nodes.values() if node.status in ("running", "waiting")}
         return "waiting" if self.status == "running" and live == {"waiting"} else self.status
 
@@ -160,10 +167,17 @@ def _run_after(state: RunState, event: RunEvent) -> None:
         case "run_completed" | "run_failed" | "run_cancelled" | "run_compensation_failed":
             state.status = event.type.removeprefix("run_")  # type: ignore[assignment]
             state.finished_ms, state.cancel_by_ms, state.undoing = event.at_ms, None, ""
+            state.slot = ""
             state.error_type = data.get("error_type", state.error_type)
             state.error = data.get("error", state.error)
         case "run_redriven":
             _redrive(state, event)
+        case "slot_wanted":
+            state.slot, state.slot_turn = "wanted", state.slot_turn + 1
+        case "slot_taken":
+            state.slot = "held"
+        case "slot_released":
+            state.slot = ""
         case _:
             raise ValueError(f"no event of a run is called {event.type}")
 

@@ -9,7 +9,7 @@ import msgspec
 from chalicelib.core.errors import NotFound
 from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order
 from chalicelib.core.workflows.run_state import RunState
-from chalicelib.engine.workflows import outputs
+from chalicelib.engine.workflows import outputs, slots
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
     LoadedRun,
@@ -45,9 +45,17 @@ def begin(s: Services, fields: dict[str, Any]) -> bool:
 
 
 def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
-    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
+    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds.
+
+    Raises StepFailed where its key under ``concurrency`` cannot be evaluated.
+    """
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
+    made = workflow(s, tenant, fields["workflow"], fields["version"])
+    limit = made.definition.concurrency
+    if limit is not None and not fields.get("scope"):
+        given = outputs.read(s, tenant, run_id, fields["input"])
+        fields = fields | {"slot_key": slots.key_of(s, made.definition, given), "slot_kept": limit.hold_while_waiting}
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
     entered = s.stores.runs.enter(summary_of(state, 1, now_ms + LOOK_EVERY_MS))
@@ -56,7 +64,7 @@ def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
             return Begun(None)
         # It was entered by a worker that died, and reconcile may have given it up since.
         s.stores.runs.wake_by(tenant, run_id, now_ms + LOOK_EVERY_MS)
-    empty = LoadedRun(RunState(scope=state.scope), workflow(s, tenant, state.workflow, state.version))
+    empty = LoadedRun(RunState(scope=state.scope), made)
     after, decision = tell(s, tenant, run_id, Begins(fields), empty)
     return Begun(after, decision) if decision.events else Begun(None)
 

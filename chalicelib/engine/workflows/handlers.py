@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
 from chalicelib.ports.services import Services
+from chalicelib.ports.workflow_steps import StepFailed
+
+log = logging.getLogger(__name__)
 
 
 def begin(s: Services, run: LoadedRun) -> None:
@@ -39,4 +44,7 @@ def begin(s: Services, run: LoadedRun) -> None:
         "child_versions": resolved_children(s, state.tenant, made),
         "traceparent": state.traceparent,
     }
-    children.begin(s, fields)
+    try:
+        children.begin(s, fields)
+    except StepFailed as wrong:  # of its own limit: trying again would not help
+        log.error("the handler %s of run %s does not begin: %s", name, state.id, wrong.error)

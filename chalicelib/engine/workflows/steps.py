@@ -16,7 +16,7 @@ from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.workflows.decide import next_due_ms, owed
 from chalicelib.core.workflows.happenings import ClaimsStep, Decision, Ends, Order, Passes
 from chalicelib.core.workflows.limits import STEP_LEASE_SPARE_MS, STEP_TIMEOUT_DEFAULT_MS
-from chalicelib.engine.workflows import children, handlers, nodes
+from chalicelib.engine.workflows import children, handlers, nodes, slots
 from chalicelib.engine.workflows.nodes import TakenStep
 from chalicelib.engine.workflows.run_access import (
     LoadedRun,
@@ -36,6 +36,7 @@ from chalicelib.ports.work_queue import Outgoing
 log = logging.getLogger(__name__)
 
 CHAIN_MAX_MS = 5_000  # then the next step goes to another invocation
+_FOR_OTHERS = frozenset({"cancel_child", "free_slot"})  # orders that end a worker's chain, and so come by message
 AHEAD_MAX_MS = 5_000  # a hint that comes earlier than this before its instant goes back to the queue
 
 
@@ -50,7 +51,7 @@ def handle(s: Services, hint: RunHint) -> None:
             case "step":
                 _chain(s, hint.tenant, hint.run_id, hint.node)
             case _:
-                _of_children(s, hint)
+                _of_others(s, hint)
     except NotFound as problem:
         log.info("a hint points at nothing: %s", problem.detail)
 
@@ -85,15 +86,18 @@ def _due(s: Services, hint: RunHint) -> None:
     _go_on(s, run, decision, s.clock.now_ms())
 
 
-def _of_children(s: Services, hint: RunHint) -> None:
+def _of_others(s: Services, hint: RunHint) -> None:
+    """What concerns a run's children, its parent, or who shares its limit."""
     run = load(s, hint.tenant, hint.run_id)
     if hint.kind == "cancel_child":
         children.cancel_child(s, run, hint.node, hint.item)
-        return
-    kind: Literal["begin_item", "tell_parent"] = "begin_item" if hint.kind == "begin_item" else "tell_parent"
-    following = _do(s, run, Order(kind, hint.node, hint.item))
-    if following is not None:
-        _go_on(s, *following, s.clock.now_ms())
+    elif hint.kind == "free_slot":
+        slots.free(s, run, hint.item or 0)
+    else:
+        kinds: dict[str, Literal["begin_item", "take_slot"]] = {"begin_item": "begin_item", "take_slot": "take_slot"}
+        following = _do(s, run, Order(kinds.get(hint.kind, "tell_parent"), hint.node, hint.item))
+        if following is not None:
+            _go_on(s, *following, s.clock.now_ms())
 
 
 def _chain(s: Services, tenant: str, run_id: str, node: str) -> None:
@@ -108,7 +112,7 @@ def _go_on(s: Services, run: LoadedRun, decision: Decision, began_ms: int) -> No
     """Send what follows from a decision, but for one order that this worker does itself while its time lasts. So a lane
     of a foreach is one worker that goes from item to item."""
     while True:
-        mine = next((order for order in decision.orders if order.kind != "cancel_child"), None)
+        mine = next((order for order in decision.orders if order.kind not in _FOR_OTHERS), None)
         if s.clock.now_ms() - began_ms > CHAIN_MAX_MS:
             mine = None
         follow(s, run, decision, without=mine)
@@ -128,6 +132,8 @@ def _do(s: Services, run: LoadedRun, order: Order) -> tuple[LoadedRun, Decision]
         return None if begun is None or decision is None else (begun, decision)
     if order.kind == "tell_parent":
         return children.tell_parent(s, run)
+    if order.kind == "take_slot":
+        return slots.take(s, run)
     state = run.state
     claimed, decision = _claim(s, state.tenant, state.id, order.node, run)
     if claimed is None or not decision.events:

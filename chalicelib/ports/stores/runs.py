@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 
 
@@ -85,6 +86,15 @@ class RunStore(Protocol):
         self, tenant: str, workflow: str | None, status: str | None, limit: int, after: str | None
     ) -> tuple[list[RunSummary], str | None]:
         """A tenant's runs, newest first, and where to go on (None: the end). A page may be short. May lag."""
+        ...
+
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        ...
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). One without anybody in
+        it is deleted."""
         ...
 
     def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
