@@ -20,6 +20,8 @@ from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_childre
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
+from chalicelib.usecases import workflows
+from chalicelib.usecases.policy_gate import check_workflow
 
 
 class ShownRun(NamedTuple):
@@ -53,6 +55,8 @@ def start(
         if s.stores.runs.read(caller.tenant, found).events:
             return found
     made = workflow(s, caller.tenant, name, chosen)
+    seen = workflows.seen_by_policies(made.definition)
+    check_workflow(s, caller, "workflows:start", name, owner=head.owner, **seen)
     if made.definition.input_schema is not None and (
         errors := list(input_schema.problems(made.definition.input_schema, given))
     ):
@@ -135,6 +139,9 @@ def decide(s: Services, caller: Caller, run_id: str, node: str, nonce: str, appr
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
+    check_workflow(
+        s, caller, "workflows:approve", run.state.workflow, owner=run.state.owner, version=run.state.version, node=node
+    )
     happening = Decides(node, nonce, approve, caller.subject, comment)
     return shown(s, caller, advance(s, caller.tenant, run_id, happening))
 
@@ -180,6 +187,10 @@ def drive_again(
         graph = workflow(s, caller.tenant, run.state.workflow, chosen).graph(run.state.scope)
     if start_at is not None and start_at not in graph.nodes:
         raise InvalidField.of("from", f"there is no node {start_at}")
+    if not dry_run:
+        check_workflow(
+            s, caller, "workflows:start", run.state.workflow, owner=run.state.owner, version=chosen or run.state.version
+        )
     planned = redrive.plan(run.graph, graph, run.state, start_at)
     if planned.conflicts:
         raise Conflict("; ".join(planned.conflicts), code="redrive_conflict")

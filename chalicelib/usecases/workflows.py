@@ -14,6 +14,7 @@ from chalicelib.core.errors import (
     PreconditionFailed,
     TooMany,
 )
+from chalicelib.core.rules.subject import parsed
 from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
@@ -25,6 +26,7 @@ from chalicelib.engine.workflows.run_access import parts_of, workflow
 from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
+from chalicelib.usecases.policy_gate import check_workflow
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
@@ -67,6 +69,7 @@ def create(s: Services, caller: Caller, document: Mapping[str, Any], again: bool
         if again and known.owner == caller.subject and known.live == made.version:
             return _shown(s, known, made.version)
         raise Conflict(f"there is a workflow {made.name} already: PUT makes a new version", code="name_taken")
+    _check_policies(s, caller, made, caller.subject)
     now_ms = s.clock.now_ms()
     published = PublishedVersion(1, made.version, now_ms, caller.subject)
     head = WorkflowHead(caller.tenant, made.name, caller.subject, made.version, (published,), 1, now_ms, now_ms)
@@ -84,6 +87,7 @@ def put(
     for _ in range(CHANGE_ATTEMPTS):
         head = _head(s, caller, name, "workflows:write")
         _check_version(head, versions)
+        _check_policies(s, caller, made, head.owner)
         known = next((one for one in head.versions if one.version == made.version), None)
         now_ms = s.clock.now_ms()
         _keep(s, caller.tenant, made)
@@ -136,6 +140,33 @@ def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> Workflow
     if errors:
         raise InvalidField(errors)
     return made
+
+
+def _check_policies(s: Services, caller: Caller, made: WorkflowDefinition, owner: str) -> None:
+    """Raises PolicyDenied."""
+    check_workflow(s, caller, "workflows:publish", made.name, owner=owner, **seen_by_policies(made))
+
+
+def seen_by_policies(made: WorkflowDefinition) -> dict[str, Any]:
+    """What rules may judge of a definition."""
+    given = [node.fields for node in made.nodes]
+    places = [(f.get("url"), f.get("target"), f.get("channel")) for f in given]
+    urls = [url for url, target, channel in places for url in (url, _url(target), _url(channel)) if url]
+    hosts = {found.host for url in urls if isinstance(url, str) and (found := parsed(url)) is not None}
+    targets = {str(f["target"]["type"]) for f in given if isinstance(f.get("target"), Mapping)}
+    return {
+        "version": made.version,
+        "node_count": len(made.nodes),
+        "node_types": sorted({node.type for node in made.nodes}),
+        "target_types": sorted(targets),
+        "hosts": sorted(hosts),
+        "timeout_ms": made.timeout_ms,
+        "has_limit": made.concurrency is not None,
+    }
+
+
+def _url(place: Any) -> Any:
+    return place.get("url") if isinstance(place, Mapping) else None
 
 
 def _schema(made: WorkflowDefinition) -> Iterator[FieldError]:

@@ -153,7 +153,7 @@ class DynamoRunStore:
         return None if item is None else _slot_table(zlib.decompress(bytes(item["packed"]["B"])))
 
     def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
-        """Write a table if its stored rev still is ``expected_rev``; one without anybody in it is deleted."""
+        """Write a table if its stored rev still is ``expected_rev``; an empty one is deleted."""
         where = key(_slots(table.tenant), table.name)
         how: dict[str, Any] = {"ConditionExpression": ABSENT}
         if expected_rev:

@@ -18,7 +18,7 @@ from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import RunState
 
 WAITERS_MAX_COUNT = 2_000  # of one key; what comes after asks again each minute
-CHECKED_AT_ONCE = 20  # holders that one look at a full table checks
+CHECKED_AT_ONCE = 20  # holders of a full table
 
 
 class SlotHolder(Struct, frozen=True, array_like=True):
@@ -78,7 +78,7 @@ def leave(table: SlotTable, run_id: str, turn: int, limit: int, now_ms: int) -> 
 
 
 def to_check(table: SlotTable, limit: int, now_ms: int, every_ms: int) -> Sequence[SlotHolder]:
-    """Of a full table the holders that nobody has checked for so long; their runs may have died with their slots."""
+    """Of a full table the holders that were not checked for so long; their runs may have died with their slots."""
     if len(table.held) < limit:
         return ()
     old = [one for one in table.held if now_ms - one.seen_ms >= every_ms]

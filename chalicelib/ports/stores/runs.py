@@ -93,8 +93,7 @@ class RunStore(Protocol):
         ...
 
     def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
-        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). One without anybody in
-        it is deleted."""
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). An empty one is deleted."""
         ...
 
     def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
