@@ -213,6 +213,7 @@ def build(chosen: Settings) -> Services:
         counts_kept=not chosen.on_lambda,
         audit=chosen.audit.mode,
         audit_retention_ms=chosen.audit.retention_ms,
+        run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
         clock=own_clock,

@@ -26,6 +26,7 @@ from chalicelib.usecases import runs
 from chalicelib.usecases.runs import ShownRun
 
 EXPORT_FORMAT = "chronowatch.session/v1"
+SESSION_RETENTION_S = 7 * 86_400  # since it was used last
 _NAME = "session"
 
 
@@ -161,7 +162,8 @@ def _load(s: Services, caller: Caller, session_id: str) -> TravelSession:
 
 
 def _keep(s: Services, made: TravelSession) -> None:
-    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made))
+    expires_s = s.clock.now_ms() // 1000 + SESSION_RETENTION_S
+    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), expires_s)
 
 
 def _new_id(s: Services) -> str:

@@ -192,10 +192,9 @@ class TestWherePoliciesAreAsked:
         assert decision.code == "policy_denied"
         assert house.call("POST", f"{RUNS}/{run}:cancel", {}).status == 202, "nothing keeps a caller from stopping"
         assert house.call("POST", f"{RUNS}/{run}:redrive", {}).code == "policy_denied"
-        said = house.call(
-            "POST", f"{POLICIES}:evaluate", {"subject": {"name": "w", "node_count": 9}, "action": "workflows:publish"}
-        )
-        assert [v["rule"] for v in said.json["violations"]] == ["size"]
+        asked = {"subject": {"name": "w", "node_count": 9}, "action": "workflows:publish"}
+        said = house.call("POST", f"{POLICIES}:evaluate", asked)
+        assert [v["rule"] for v in said.json["violations"]] == ["size"], said.body
 
     def test_a_policy_that_only_audits_lets_pass(self, house: House) -> None:
         policy(house, rule(HTTPS), mode="audit")

@@ -31,7 +31,7 @@ class MemoryRunStore:
         with self._lock:
             if (summary.tenant, summary.id) in self._summaries:
                 return False
-            self._summaries[summary.tenant, summary.id] = summary
+            self._summaries[summary.tenant, summary.id] = replace(summary, change=None)
             return True
 
     def append(self, tenant: str, run_id: str, events: Sequence[RunEvent]) -> bool:
@@ -68,7 +68,7 @@ class MemoryRunStore:
             known = self._summaries.get((summary.tenant, summary.id))
             if known is None or known.rev != expected_rev:
                 return False
-            self._summaries[summary.tenant, summary.id] = summary
+            self._summaries[summary.tenant, summary.id] = replace(summary, change=None)
             return True
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
@@ -126,7 +126,17 @@ class MemoryRunStore:
                 self._slots.pop((table.tenant, table.name), None)
             return True
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete all that is kept of a run."""
+        with self._lock:
+            self._logs.pop((tenant, run_id), None)
+            self._snapshots.pop((tenant, run_id), None)
+            for name in [name for name in self._payloads if name[:2] == (tenant, run_id)]:
+                del self._payloads[name]
+            self._summaries.pop((tenant, run_id), None)
+            return True
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
         """Keep bytes under a name."""
         with self._lock:
             self._payloads[tenant, run_id, name] = content

@@ -121,8 +121,8 @@ Happening = (
 
 
 class Order(Struct, frozen=True):
-    """What is to be done outside: for a step, for a child or the parent, or for a slot. ``item`` is an item of a foreach,
-    or the turn of a slot."""
+    """What is to be done outside: for a step, for a child or the parent, or for a slot. ``item`` is an item of
+    a foreach, or the turn of a slot."""
 
     kind: Literal["step", "begin_item", "cancel_child", "tell_parent", "take_slot", "free_slot"]
     node: str = ""

@@ -129,6 +129,13 @@ class RunState(Struct, omit_defaults=True):
         return "waiting" if self.status == "running" and live == {"waiting"} else self.status
 
 
+class SeenRun(Struct, frozen=True, omit_defaults=True):
+    """A run as its subscribers hear of it. ``output`` is a reference, as events have it."""
+
+    state: RunState
+    output: Any = None
+
+
 def fold(state: RunState, events: Iterable[RunEvent]) -> RunState:
     """The state after these events. The given one is left as it is."""
     state = replace(state, nodes=dict(state.nodes))

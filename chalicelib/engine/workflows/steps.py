@@ -16,6 +16,7 @@ from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.workflows.decide import next_due_ms, owed
 from chalicelib.core.workflows.happenings import ClaimsStep, Decision, Ends, Order, Passes
 from chalicelib.core.workflows.limits import STEP_LEASE_SPARE_MS, STEP_TIMEOUT_DEFAULT_MS
+from chalicelib.core.workflows.run_state import RUN_ENDED
 from chalicelib.engine.workflows import children, handlers, nodes, slots
 from chalicelib.engine.workflows.nodes import TakenStep
 from chalicelib.engine.workflows.run_access import (
@@ -31,12 +32,14 @@ from chalicelib.engine.workflows.run_access import (
 )
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
 
 log = logging.getLogger(__name__)
 
 CHAIN_MAX_MS = 5_000  # then the next step goes to another invocation
 _FOR_OTHERS = frozenset({"cancel_child", "free_slot"})  # orders that end a worker's chain, and so come by message
+PURGE_AGAIN_MS = 3_600_000
 AHEAD_MAX_MS = 5_000  # a hint that comes earlier than this before its instant goes back to the queue
 
 
@@ -46,6 +49,9 @@ def handle(s: Services, hint: RunHint) -> None:
         match hint.kind:
             case "due":
                 _due(s, hint)
+            case "purge":
+                while not s.stores.runs.purge(hint.tenant, hint.run_id):
+                    pass
             case "on_failure":
                 handlers.begin(s, load(s, hint.tenant, hint.run_id))
             case "step":
@@ -59,7 +65,7 @@ def handle(s: Services, hint: RunHint) -> None:
 def look(s: Services, tenant: str, run_id: str) -> None:
     """What ``reconcile`` does with a run: let time pass, and send all that is owed once more."""
     summary = s.stores.runs.load(tenant, run_id)
-    if summary is None:
+    if summary is None or _is_over(s, summary):
         return
     try:
         run = load(s, tenant, run_id)
@@ -74,6 +80,18 @@ def look(s: Services, tenant: str, run_id: str) -> None:
     if run.state.status == "failed":
         send_handler(s, run)
     settle_summary(s, run)
+
+
+def _is_over(s: Services, summary: RunSummary) -> bool:
+    """Whether a run has been kept for as long as it is: then what is kept of it is deleted by a message."""
+    kept_ms, now_ms = s.config.run_retention_ms, s.clock.now_ms()
+    if summary.status not in RUN_ENDED or kept_ms is None or now_ms < (summary.finished_ms or now_ms) + kept_ms:
+        return False
+    # The message may be lost: then this is done again.
+    later = replace(summary, wake_ms=now_ms + PURGE_AGAIN_MS, rev=summary.rev + 1)
+    if s.stores.runs.summarize(later, summary.rev):
+        parts_of(s).queue.send([Outgoing(RunHint(summary.tenant, summary.id, "purge"), 0)])
+    return True
 
 
 def _due(s: Services, hint: RunHint) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from chalicelib.core.workflows.run_slots import SlotTable
-from chalicelib.core.workflows.run_state import RunEvent, RunState
+from chalicelib.core.workflows.run_state import RunEvent, RunState, SeenRun
 
 
 class RunSummary(Struct, frozen=True):
@@ -26,6 +26,7 @@ class RunSummary(Struct, frozen=True):
     wake_ms: int | None = None
     rev: int = 1
     listed: bool = True  # the runs of items are not
+    change: SeenRun | None = None  # what the change feed says of a new status; it is written, and not read back
 
 
 class RunLogRead(NamedTuple):
@@ -93,11 +94,16 @@ class RunStore(Protocol):
         ...
 
     def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
-        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). An empty one is deleted."""
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). An empty one is
+        deleted."""
         ...
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
-        """Keep bytes under a name: the same again changes nothing."""
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete a part of all that is kept of a run, its summary last. True once nothing is left."""
+        ...
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
+        """Keep bytes under a name, until ``expires_s`` (unix seconds): the same again changes nothing."""
         ...
 
     def payloads(self, tenant: str, run_id: str, names: Sequence[str]) -> dict[str, bytes]:

@@ -193,7 +193,12 @@ def test_the_template_says_what_chalice_has_no_words_for(template: dict[str, Any
     assert queue["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
     streams = resources["Feed"]["Properties"]["Events"].values()
     fed = {s["Properties"]["Stream"]["Fn::GetAtt"][0]: "FilterCriteria" in s["Properties"] for s in streams}
-    assert fed == {"ExecutionsTable": False, "SchedulesTable": True, "RegistryTable": True}
+    assert fed == {
+        "ExecutionsTable": False,
+        "SchedulesTable": True,
+        "WorkflowsTable": True,
+        "RegistryTable": True,
+    }
     assert all(s["Properties"]["TumblingWindowInSeconds"] for s in streams), "else no batch names its shard"
     for name in ("Sweep", "Reconcile"):
         (rule,) = resources[name]["Properties"]["Events"].values()
@@ -253,7 +258,10 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
         "${aws_sqs_queue.steps.arn}",
-        *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
+        *(
+            f"${{aws_dynamodb_table.{name}.stream_arn}}"
+            for name in ("executions", "schedules", "workflows", "registry")
+        ),
     }
 
 
