@@ -28,7 +28,14 @@ _SYSTEM = "system"
 
 
 def check_schedule(s: Services, caller: Caller, definition: Definition, action: ScheduleAction) -> None:
-    """Refuse what policies deny of a schedule. Raises PolicyDenied, Unavailable."""
+    """Refuse what policies deny of a schedule, and a workflow as its target that the caller may not start.
+
+    Raises PolicyDenied, Unavailable, Forbidden, InvalidField.
+    """
+    if definition.target.get("type") == "workflow" and not _is_service(caller):
+        from chalicelib.usecases import run_starts  # loaded with the first workflow as a target
+
+        run_starts.check(s, caller, definition)
     policies = () if _is_service(caller) else current(s, caller.tenant)
     if not _must_ask(s, caller, policies):
         return

@@ -9,14 +9,14 @@ from chalicelib.core.errors import Conflict, Forbidden, InvalidField
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.core.workflows import input_schema, output_ref, redrive
+from chalicelib.core.workflows import output_ref, redrive
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
-from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
-from chalicelib.engine.workflows import children, outputs, slots
+from chalicelib.engine.workflows import outputs, slots, starting
 from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
-from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
+from chalicelib.engine.workflows.starting import RunStart
+from chalicelib.engine.workflows.versions import LIVE, hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
@@ -44,46 +44,15 @@ def start(
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
     chosen = hash_of(head, version or LIVE)
-    if caller.depth >= NESTING_MAX_DEPTH:
-        raise Conflict(f"a chain of triggers ends at depth {NESTING_MAX_DEPTH}", code="too_deep")
-    now_ms = s.clock.now_ms()
-    found = run_id or s.ids.ulid(now_ms)
-    known = s.stores.runs.load(caller.tenant, found) if run_id else None
-    if known is not None:
-        if known.workflow != name:
-            raise Conflict(f"run {found} is of workflow {known.workflow}", code="run_id_taken")
-        if s.stores.runs.read(caller.tenant, found).events:
-            return found
     made = workflow(s, caller.tenant, name, chosen)
     seen = workflows.seen_by_policies(made.definition)
     check_workflow(s, caller, "workflows:start", name, owner=head.owner, **seen)
-    if made.definition.input_schema is not None and (
-        errors := list(input_schema.problems(made.definition.input_schema, given))
-    ):
-        raise InvalidField(errors)
-    timeout_ms = made.definition.timeout_ms
     try:
-        stored = outputs.keep(s, caller.tenant, found, given)
-        slots.key_of(s, made.definition, given)
+        slots.key_of(s, made.definition, given)  # a caller hears at once of an input that has none
     except StepFailed as wrong:
         raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None
-    children.begin(
-        s,
-        {
-            "tenant": caller.tenant,
-            "id": found,
-            "workflow": name,
-            "version": chosen,
-            "owner": head.owner,
-            "started_by": caller.subject,
-            "input": stored,
-            "deadline_ms": None if timeout_ms is None else now_ms + timeout_ms,
-            "child_versions": resolved_children(s, caller.tenant, made),
-            "depth": caller.depth,
-            "traceparent": caller.traceparent,
-        },
-    )
-    return found
+    found = run_id or s.ids.ulid(s.clock.now_ms())
+    return starting.start(s, head, RunStart(found, given, caller.subject, chosen, caller.depth, caller.traceparent))
 
 
 def page(

@@ -30,6 +30,11 @@ from chalicelib.usecases.policy_gate import check_workflow
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
+_HOW = {
+    "schedule": 'a schedule with the target {"type": "workflow", "workflow": "…"} begins its runs',
+    "webhook": "a trigger on webhook begins no runs by itself yet: start them by :start",
+    "event": "a trigger on event begins no runs by itself yet: start them by :start",
+}
 
 
 class ShownWorkflow(NamedTuple):
@@ -188,6 +193,9 @@ def _code(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
 def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
     for node in made.nodes:
         if node.type == "job" and "target" in node.fields:
+            if node.fields["target"].get("type") == "workflow":
+                yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
+                continue
             try:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:
@@ -236,7 +244,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     """What its author may not have meant."""
     ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
     if ons and ons[0] != "manual":
-        return [f"a trigger on {ons[0]} begins no runs by itself yet: start them by :start"]
+        return [_HOW[ons[0]]] if ons[0] in _HOW else []
     return []
 
 

@@ -174,7 +174,7 @@ def _node(state: RunState, node: NodeState, may_decide: frozenset[str], output: 
         case=node.case or UNSET,
         error=node.error or UNSET,
         error_type=node.error_type or UNSET,
-        reason=f"waits for a slot of the key {state.slot_key}" if in_line else node.reason or UNSET,
+        reason="waits until fewer runs of the same key are under way" if in_line else node.reason or UNSET,
         child_run_id=node.child or UNSET,
         items=UNSET
         if fan is None

@@ -22,6 +22,7 @@ from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
     Cancels,
+    CannotGoOn,
     ChildEnds,
     ClaimsStep,
     Decides,
@@ -67,8 +68,11 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _pass_time(log)
         case Ends(token=None):
             _end_from_outside(log, happening)
-        case GetsSlot(turn=turn):
-            run_slots.take(log, turn)
+        case GetsSlot():
+            run_slots.take(log, happening)
+        case CannotGoOn():
+            if log.state.status == "running":
+                _stop(log, error_type=happening.error_type, reason=happening.error)
         case _:
             _of_a_step(log, happening)
     _settle(log)

@@ -113,10 +113,30 @@ class GetsSlot(Struct, frozen=True):
     """The slot that the run wants since its turn ``turn`` is its own."""
 
     turn: int
+    key: str
+
+
+class CannotGoOn(Struct, frozen=True):
+    """Something that no node answers for keeps the run from going on."""
+
+    error_type: str
+    error: str
 
 
 Happening = (
-    Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives | GetsSlot
+    Begins
+    | ClaimsStep
+    | Ends
+    | Waits
+    | Fans
+    | ItemEnds
+    | ChildEnds
+    | Decides
+    | Cancels
+    | Passes
+    | Redrives
+    | GetsSlot
+    | CannotGoOn
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.workflows.happenings import Order
+from chalicelib.core.workflows.happenings import GetsSlot, Order
 from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import RunState
 
@@ -101,16 +101,16 @@ def is_of(state: RunState, holder: SlotHolder) -> bool:
     return bool(state.slot) and state.slot_turn == holder.turn
 
 
-def take(log: RunLog, turn: int) -> None:
+def take(log: RunLog, given: GetsSlot) -> None:
     """The table has given the run what it wants."""
-    if log.state.slot == "wanted" and log.state.slot_turn == turn:
-        log.write("slot_taken", "", turn=turn)
+    if log.state.slot == "wanted" and log.state.slot_turn == given.turn:
+        log.write("slot_taken", "", turn=given.turn, key=given.key)
 
 
 def settle(log: RunLog) -> None:
     """After a decision: whether the run needs a slot now that it has none, or has one that it does not need."""
     state = log.state
-    if not state.slot_key or state.is_ended or not state.events:
+    if not state.limited or state.is_ended or not state.events:
         return
     if state.slot == "held" and not _keeps(state):
         log.write("slot_released", "", turn=state.slot_turn)

@@ -110,7 +110,8 @@ class RunState(Struct, omit_defaults=True):
     child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
     depth: int = 0
     traceparent: str = ""
-    slot_key: str = ""  # under which it counts against its workflow's limit; empty: it does not
+    limited: bool = False  # it counts against its workflow's limit
+    slot_key: str = ""  # the key that it counts under, once it has had a slot
     slot: SlotPhase = ""
     slot_turn: int = 0  # grows with each slot that it wants
     slot_kept: bool = False  # it holds its slot while it waits at gates and delays, too
@@ -182,7 +183,7 @@ def _run_after(state: RunState, event: RunEvent) -> None:
         case "slot_wanted":
             state.slot, state.slot_turn = "wanted", state.slot_turn + 1
         case "slot_taken":
-            state.slot = "held"
+            state.slot, state.slot_key = "held", data["key"]
         case "slot_released":
             state.slot = ""
         case _:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import NotFound
 from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order
 from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
-from chalicelib.engine.workflows import outputs, slots
+from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
     LoadedRun,
@@ -46,17 +46,13 @@ def begin(s: Services, fields: dict[str, Any]) -> bool:
 
 
 def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
-    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds.
-
-    Raises StepFailed where its key under ``concurrency`` cannot be evaluated.
-    """
+    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
     made = workflow(s, tenant, fields["workflow"], fields["version"])
     limit = made.definition.concurrency
     if limit is not None and not fields.get("scope"):
-        given = outputs.read(s, tenant, run_id, fields["input"])
-        fields = fields | {"slot_key": slots.key_of(s, made.definition, given), "slot_kept": limit.hold_while_waiting}
+        fields = fields | {"limited": True, "slot_kept": limit.hold_while_waiting}
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
     empty = LoadedRun(RunState(scope=state.scope), made)

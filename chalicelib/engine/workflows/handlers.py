@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
@@ -11,9 +10,6 @@ from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
 from chalicelib.ports.services import Services
-from chalicelib.ports.workflow_steps import StepFailed
-
-log = logging.getLogger(__name__)
 
 
 def begin(s: Services, run: LoadedRun) -> None:
@@ -39,10 +35,7 @@ def begin(s: Services, run: LoadedRun) -> None:
         "child_versions": resolved_children(s, state.tenant, made),
         "traceparent": state.traceparent,
     }
-    try:
-        children.begin(s, fields)
-    except StepFailed as wrong:  # of its own limit: trying again would not help
-        log.error("the handler %s of run %s does not begin: %s", name, state.id, wrong.error)
+    children.begin(s, fields)
 
 
 def _said(s: Services, state: RunState) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict, NotFound, TooMany
 from chalicelib.core.workflows import run_slots
 from chalicelib.core.workflows.definition import Concurrency, WorkflowDefinition
-from chalicelib.core.workflows.happenings import Cancels, Decision, GetsSlot, Order
+from chalicelib.core.workflows.happenings import Cancels, CannotGoOn, Decision, GetsSlot, Order
 from chalicelib.core.workflows.run_slots import SlotChange, SlotHolder, SlotTable
 from chalicelib.core.workflows.run_state import RunState
+from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import LOOK_EVERY_MS, LoadedRun, advance, load, parts_of, send, tell
 from chalicelib.ports.services import Services
 from chalicelib.ports.workflow_steps import StepFailed
@@ -50,9 +51,13 @@ def take(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
             table = run_slots.checked(table, seen, lambda one: _holds(s, state.tenant, one), now_ms)
         return run_slots.ask(table, state.id, state.slot_turn, limit.limit, now_ms)
 
-    change = _change(s, state, ask)
+    try:
+        key = _key_of(s, run)
+    except StepFailed as wrong:
+        return tell(s, state.tenant, state.id, CannotGoOn(wrong.error_type, wrong.error))
+    change = _change(s, state, key, ask)
     if change.taken:
-        return tell(s, state.tenant, state.id, GetsSlot(state.slot_turn))
+        return tell(s, state.tenant, state.id, GetsSlot(state.slot_turn, key))
     if state.slot_turn == 1:  # a run that has begun its work is neither left out nor lets others end
         _on_limit(s, run, limit, change.table)
     return None
@@ -61,7 +66,16 @@ def take(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
 def free(s: Services, run: LoadedRun, turn: int) -> None:
     """Give a slot back, or a place in line, and call who is next."""
     limit = _limit(run)
-    _change(s, run.state, lambda table, now_ms: run_slots.leave(table, run.state.id, turn, limit.limit, now_ms))
+    try:
+        key = _key_of(s, run)
+    except StepFailed:
+        return  # it never stood in any line
+    _change(s, run.state, key, lambda table, now_ms: run_slots.leave(table, run.state.id, turn, limit.limit, now_ms))
+
+
+def _key_of(s: Services, run: LoadedRun) -> str:
+    state = run.state
+    return state.slot_key or key_of(s, run.workflow.definition, outputs.read(s, state.tenant, state.id, state.input))
 
 
 def _limit(run: LoadedRun) -> Concurrency:
@@ -72,13 +86,13 @@ def _limit(run: LoadedRun) -> Concurrency:
 def _on_limit(s: Services, run: LoadedRun, limit: Concurrency, table: SlotTable) -> None:
     state = run.state
     if limit.on_limit == "skip":
-        said = f"skipped: {limit.limit} runs with the key {state.slot_key} are under way already"
+        said = f"skipped: {limit.limit} runs with the same key are under way already"
         advance(s, state.tenant, state.id, Cancels(_BY, said))
     elif limit.on_limit == "cancel_oldest" and table.held:
         # One for each that stands in line: a message that comes twice ends no second one.
         place = next((n for n, one in enumerate(table.waiting) if one.run_id == state.id), None)
         if place is not None and place < len(table.held):
-            said = f"run {state.id} with the same key {state.slot_key} came in its place"
+            said = f"run {state.id} with the same key came in its place"
             _end(s, state.tenant, table.held[place], said)
 
 
@@ -96,9 +110,9 @@ def _holds(s: Services, tenant: str, holder: SlotHolder) -> bool:
         return False
 
 
-def _change(s: Services, state: RunState, ask: Callable[[SlotTable, int], SlotChange]) -> SlotChange:
+def _change(s: Services, state: RunState, key: str, ask: Callable[[SlotTable, int], SlotChange]) -> SlotChange:
     """Change the table of a run's key, and call those who were given a slot. Raises TooMany."""
-    name = run_slots.table_name(state.workflow, state.slot_key)
+    name = run_slots.table_name(state.workflow, key)
     for _ in range(SAVE_ATTEMPTS):
         now_ms = s.clock.now_ms()
         table = s.stores.runs.slots(state.tenant, name) or SlotTable(state.tenant, name)
