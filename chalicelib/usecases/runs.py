@@ -55,6 +55,11 @@ def start(
     return starting.start(s, head, RunStart(found, given, caller.subject, chosen, caller.depth, caller.traceparent))
 
 
+def to_steer(s: Services, caller: Caller, run_id: str) -> LoadedRun:
+    """A run that the caller may steer: stop it, and let it go on. Raises NotFound, Forbidden."""
+    return _run(s, caller, run_id, "workflows:start")
+
+
 def page(
     s: Services, caller: Caller, name: str | None, status: str | None, limit: int, after: str | None
 ) -> tuple[list[RunSummary], str | None]:

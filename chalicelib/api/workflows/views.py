@@ -164,6 +164,11 @@ def _node(state: RunState, node: NodeState, may_decide: frozenset[str], output: 
             nonce=gate.nonce if may_decide else UNSET,
         )
     in_line = node.status == "running" and state.slot == "wanted"
+    why = node.reason or UNSET
+    if in_line:
+        why = "waits until fewer runs of the same key are under way"
+    elif node.stop is not None:
+        why = f"stands at the breakpoint {node.stop['kind']} {node.stop['value']}".rstrip()
     return RunNodeView(
         state="waiting" if in_line else node.status,
         attempts=node.attempt,
@@ -174,7 +179,7 @@ def _node(state: RunState, node: NodeState, may_decide: frozenset[str], output: 
         case=node.case or UNSET,
         error=node.error or UNSET,
         error_type=node.error_type or UNSET,
-        reason="waits until fewer runs of the same key are under way" if in_line else node.reason or UNSET,
+        reason=why,
         child_run_id=node.child or UNSET,
         items=UNSET
         if fan is None

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.workflows import joins, run_endings, run_slots
+from chalicelib.core.workflows import joins, live_stops, run_endings, run_slots, waiting
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
@@ -30,11 +30,14 @@ from chalicelib.core.workflows.happenings import (
     Ends,
     Fans,
     GetsSlot,
+    GoesOn,
     Happening,
     ItemEnds,
     Order,
     Passes,
     Redrives,
+    SetsStops,
+    StopsAt,
     Waits,
 )
 from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
@@ -70,6 +73,12 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _end_from_outside(log, happening)
         case GetsSlot():
             run_slots.take(log, happening)
+        case SetsStops():
+            live_stops.set_stops(log, happening)
+        case StopsAt():
+            live_stops.stop_at(log, happening)
+        case GoesOn():
+            live_stops.go_on(log, happening, _start)
         case CannotGoOn():
             if log.state.status == "running":
                 _stop(log, error_type=happening.error_type, reason=happening.error)
@@ -145,7 +154,7 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
                 _end(log, happening)
         case Waits(node=name):
             if _is_held(log, name, happening.token):
-                _wait(log, happening)
+                waiting.wait(log, happening)
         case Fans(node=name):
             if _is_held(log, name, happening.token):
                 _fan_out(log, happening)
@@ -187,29 +196,19 @@ def _end(log: RunLog, ends: Ends) -> None:
 
 def _end_from_outside(log: RunLog, ends: Ends) -> None:
     node = log.nodes[ends.node]
-    if node.status != "waiting" or node.gate is not None or node.fan is not None or node.child or node.then == "retry":
+    if (
+        node.status != "waiting"
+        or node.gate is not None
+        or node.fan is not None
+        or node.child
+        or node.stop
+        or node.then == "retry"
+    ):
         raise Conflict(f"node {ends.node} does not wait for a caller: it is {node.status}", code="node_not_waiting")
     if ends.status == "completed":
         _complete(log, ends.node, ends.output)
     else:
         _fail(log, ends.node, ends.error_type, ends.error)
-
-
-def _wait(log: RunLog, waits: Waits) -> None:
-    if log.state.status == "cancelling":
-        log.write("node_cancelled", waits.node, reason="cancelled")
-        return
-    data: dict[str, object] = {"due_ms": waits.due_ms, "then": waits.then}
-    if waits.gate is not None:
-        gate = waits.gate
-        data["gate"] = {name: getattr(gate, name) for name in gate.__struct_fields__}
-        data["gate"]["approvers"] = list(gate.approvers)  # type: ignore[index]
-        data["gate"]["approved_by"] = list(gate.approved_by)  # type: ignore[index]
-    if waits.child:
-        data["child"] = waits.child
-    if waits.output is not None:
-        data["output"] = waits.output
-    log.write("node_waiting", waits.node, **data)
 
 
 def _fan_out(log: RunLog, fans: Fans) -> None:
@@ -379,7 +378,11 @@ def _judge(log: RunLog, name: str) -> None:
         case "run":
             if graph.nodes[name].cancels_others:
                 _cancel_others(log, name)
-            _start(log, name)
+            stop = live_stops.stop_before(log, name)
+            if stop is None:
+                _start(log, name)
+            else:
+                log.write("node_stopped", name, stop=dict(stop))
         case "skip":
             log.write("node_skipped", name, reason=joins.why_skipped(graph, nodes, name))
         case "unreachable":

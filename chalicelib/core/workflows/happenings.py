@@ -123,6 +123,27 @@ class CannotGoOn(Struct, frozen=True):
     error: str
 
 
+class SetsStops(Struct, frozen=True):
+    """A session replaces its breakpoints on the live run."""
+
+    session: str
+    stops: tuple[Mapping[str, str], ...]
+
+
+class StopsAt(Struct, frozen=True):
+    """A condition of a breakpoint holds, as the worker found that would take this step."""
+
+    node: str
+    stop: Mapping[str, str]
+
+
+class GoesOn(Struct, frozen=True):
+    """A session lets the run go on; ``step``: until the next node."""
+
+    by: str
+    step: bool = False
+
+
 Happening = (
     Begins
     | ClaimsStep
@@ -137,6 +158,9 @@ Happening = (
     | Redrives
     | GetsSlot
     | CannotGoOn
+    | SetsStops
+    | StopsAt
+    | GoesOn
 )
 
 

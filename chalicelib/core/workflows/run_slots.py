@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.workflows.happenings import GetsSlot, Order
 from chalicelib.core.workflows.run_log import RunLog
-from chalicelib.core.workflows.run_state import RunState
+from chalicelib.core.workflows.run_state import NodeState, RunState
 
 WAITERS_MAX_COUNT = 2_000  # of one key; what comes after asks again each minute
 CHECKED_AT_ONCE = 20  # holders of a full table
@@ -128,8 +128,12 @@ def freed(before: RunState, after: RunState) -> list[Order]:
 def _keeps(state: RunState) -> bool:
     """Who waits at a gate or for an instant needs no slot; who waits for a job, a child or another attempt does."""
     live = [node for node in state.nodes.values() if node.status in ("running", "waiting")]
-    idle = all(node.status == "waiting" and (node.gate is not None or node.then == "complete") for node in live)
+    idle = all(node.status == "waiting" and _is_idle(node) for node in live)
     return state.slot_kept or not live or not idle
+
+
+def _is_idle(node: NodeState) -> bool:
+    return node.gate is not None or node.stop is not None or node.then == "complete"
 
 
 def _call(table: SlotTable, limit: int, now_ms: int) -> SlotChange:

@@ -77,6 +77,7 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     fan: Fan | None = None
     ended_as: int = 0  # the number of the event that ended it
     child: str = ""  # the run that it waits for
+    stop: Mapping[str, str] | None = None  # the breakpoint that it stands at
 
 
 class RunState(Struct, omit_defaults=True):
@@ -114,6 +115,10 @@ class RunState(Struct, omit_defaults=True):
     slot_key: str = ""  # the key that it counts under, once it has had a slot
     slot: SlotPhase = ""
     slot_turn: int = 0  # grows with each slot that it wants
+    stops: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # breakpoints, by the session that set them
+    step_next: bool = False  # whatever would begin next stops
+    released_at: int = 0  # the event that let it go on last
+    fired: tuple[str, ...] = ()  # conditions that have stopped it
     slot_kept: bool = False  # it holds its slot while it waits at gates and delays, too
 
     @property
@@ -151,6 +156,10 @@ def apply(state: RunState, event: RunEvent) -> None:
         raise ValueError(f"event {event.number} does not follow event {state.events}")
     state.events = event.number
     if event.node:
+        if event.type == "node_stopped":
+            state.step_next = False
+            if event.data["stop"]["kind"] == "condition":
+                state.fired = (*state.fired, event.data["stop"]["value"])
         state.nodes[event.node] = _node_after(state.nodes[event.node], event)
         if event.type == "compensation_completed":
             state.undone, state.undoing = (state.undoing, *state.undone), ""
@@ -180,6 +189,11 @@ def _run_after(state: RunState, event: RunEvent) -> None:
             state.error = data.get("error", state.error)
         case "run_redriven":
             _redrive(state, event)
+        case "breakpoints_set":
+            state.stops = {**state.stops, data["session"]: data["stops"]}
+            state.fired = ()
+        case "run_released":
+            state.step_next, state.released_at = data["step"], event.number
         case "slot_wanted":
             state.slot, state.slot_turn = "wanted", state.slot_turn + 1
         case "slot_taken":
@@ -221,6 +235,7 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             due_ms=None,
             then="",
             gate=None,
+            stop=None,
             **{name: data[name] for name in ("case", "error_type", "error", "reason", "output") if name in data},
         )
     match event.type:
@@ -234,7 +249,11 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
                 worker="",
                 due_ms=None,
                 then="",
+                stop=None,
             )
+        case "node_stopped":
+            attempt = node.attempt - (node.status == "running")  # it had not begun in truth
+            return replace(node, status="waiting", attempt=attempt, due_ms=None, then="", stop=data["stop"])
         case "node_claimed":
             return replace(node, token=data["token"], worker=data["worker"], due_ms=data["lease_ms"])
         case "node_lost":

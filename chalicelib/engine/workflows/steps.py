@@ -7,14 +7,16 @@ next one itself while its time lasts: a chain of quick steps needs no message.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec.structs import replace
 
 from chalicelib.core.errors import NotFound, Unavailable
 from chalicelib.core.queue_messages import RunHint
+from chalicelib.core.workflows import live_stops
 from chalicelib.core.workflows.decide import next_due_ms, owed
-from chalicelib.core.workflows.happenings import ClaimsStep, Decision, Ends, Order, Passes
+from chalicelib.core.workflows.happenings import ClaimsStep, Decision, Ends, Order, Passes, StopsAt
 from chalicelib.core.workflows.limits import STEP_LEASE_SPARE_MS, STEP_TIMEOUT_DEFAULT_MS
 from chalicelib.core.workflows.run_state import RUN_ENDED
 from chalicelib.engine.workflows import children, handlers, nodes, slots
@@ -34,6 +36,7 @@ from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
+from chalicelib.ports.workflow_steps import StepFailed
 
 log = logging.getLogger(__name__)
 
@@ -165,10 +168,25 @@ def _claim(
     run = known or load(s, tenant, run_id)
     if node not in run.graph.nodes:
         return None, Decision((), run.state)
+    stop = _condition_that_holds(s, run, node)
+    if stop is not None:
+        after = advance(s, tenant, run_id, StopsAt(node, stop), run)
+        return None, Decision((), after.state)
     timeout_ms = run.graph.nodes[node].timeout_ms or STEP_TIMEOUT_DEFAULT_MS
     worker = f"{s.config.instance}/{s.ids.ulid(s.clock.now_ms())}"  # of this claim alone: see run_access._append
     claims = ClaimsStep(node, worker, timeout_ms + STEP_LEASE_SPARE_MS)
     return tell(s, tenant, run_id, claims, run)
+
+
+def _condition_that_holds(s: Services, run: LoadedRun, node: str) -> Mapping[str, str] | None:
+    """The breakpoint on a live run whose condition has come to hold before this step."""
+    for stop in live_stops.conditions(run.state.stops, run.state.fired):
+        try:
+            if StepScope(s, run, node).evaluate(stop["value"]) is True:
+                return stop
+        except StepFailed:
+            continue  # of what has not happened yet an expression can say nothing
+    return None
 
 
 def _take(s: Services, run: LoadedRun, name: str) -> nodes.Answer:
