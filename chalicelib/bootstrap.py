@@ -243,7 +243,7 @@ def build(chosen: Settings) -> Services:
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
-        workflows=make_parts(parts, chosen.stage),
+        workflows=make_parts(parts, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
     )
     return made

@@ -70,6 +70,7 @@ UNSEEN["deliver"] += [
     (TARGETS, "kinds of targets: tests/tidy/test_target_kinds.py holds them to their descriptions"),
     (SECRETS, "signing secrets of webhooks: the same test"),
 ]
+UNSEEN["api"].append(({"lambda:InvokeFunction"}, "scripts are checked by the function script: test_script_function.py"))
 UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
 COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
 UNSEEN["deliver"].append(COUNTED)
