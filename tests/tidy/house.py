@@ -70,7 +70,7 @@ NOUNS = {
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
     "leases": _layer("who holds a name"),
     "keys": _layer("API keys: their form, what they may do, until when", "security"),
-    "changes": _layer("the log of what became of things", "executions", "leases", "schedules"),
+    "changes": _layer("the log of what became of things", "executions", "leases", "schedules", "workflows"),
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),
