@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
     parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
-    parser.add_argument("--to", choices=TARGETS, help="lateness with --spread or --apart: only to this target")
+    parser.add_argument("--to", choices=TARGETS, help="lateness, rate, herd: only to this target")
     parser.add_argument("--rates", type=numbers, metavar="N,N", help="load: the rates to try, lowest first")
     parser.add_argument("--hold", type=int, metavar="S", help="load: for how many seconds the highest rate is held")
     parser.add_argument("--only", action="append", choices=SYSTEMS, help="load: only this system; may be given again")
