@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="repeats the random instants of an earlier run")
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave the peer out")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--alone", action="store_true", help="lateness: only random instants, each alone")
     parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
     parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
     parser.add_argument("--to", choices=TARGETS, help="lateness, rate, herd: only to this target")

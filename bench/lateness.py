@@ -37,15 +37,15 @@ APART = {100: Most(None, 40.0)}
 
 
 def run(options: Namespace) -> Report:
-    """The product, then APScheduler: all cases, or those that ``--spread`` and ``--apart`` name."""
+    """The product, then APScheduler: all cases, or those that ``--alone``, ``--spread`` and ``--apart`` name."""
     report = Report("lateness", {"span_ms": SPAN_MS, "spread_s": SPREAD_SECONDS, "apart_ms": APART_MS})
-    chosen = options.spread is not None or options.apart is not None
+    chosen = options.alone or options.spread is not None or options.apart is not None
     spreads, aparts = (options.spread or (), options.apart or ()) if chosen else (CROWDS, CROWDS)
     kinds = (options.to,) if options.to else (WEBHOOK, EVENTBRIDGE)
     if options.peer:
         prepare_peer()
     with Receiver() as receiver:
-        if not chosen:
+        if options.alone or not chosen:
             _lone(report, receiver, kinds, options)
         for count in spreads:
             _spread(report, receiver, kinds, count, options.peer)

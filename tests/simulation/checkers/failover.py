@@ -82,10 +82,14 @@ def _up_again(instances: Sequence[Any]) -> list[int]:
     """For each death the moment from which on some worker lives."""
     found = []
     for dead in instances:
-        if dead.died_ms is None or dead.stopped:
-            continue  # who stopped has handed back all that it held
+        if dead.died_ms is None:
+            continue
         born = [i.born_ms for i in instances if i.died_ms is None or i.died_ms > max(dead.died_ms, i.born_ms)]
-        found.append(min((max(at_ms, dead.died_ms) for at_ms in born), default=dead.died_ms))
+        up_ms = min((max(at_ms, dead.died_ms) for at_ms in born), default=dead.died_ms)
+        if (
+            not dead.stopped or up_ms > dead.died_ms
+        ):  # who stopped has handed back all that it held, but nobody was there
+            found.append(up_ms)
     return sorted(found)
 
 
