@@ -179,8 +179,8 @@ def retry(
             raise Conflict("its schedule no longer exists", code="not_retryable")
         _check_policies(s, caller, found)
         if found.state == CANCELLED:
-            # A process may die between its cancel and its word to the worker that has claimed the firing. That worker would
-            # send the cancelled attempt beside the new one.
+            # A process may die between its cancel and its word to the worker that has claimed the firing. That worker
+            # would send the cancelled attempt beside the new one.
             recheck_claims(s, found, found.due_ms)
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
