@@ -181,7 +181,7 @@ def decode(body: str) -> Firings | Run | Ticks:
 
 
 def is_of_ticks(body: str) -> bool:
-    """Whether a body that ``encode`` wrote is of ticks, told without decoding it."""
+    """Whether a body that ``encode`` wrote is of ticks; it is not decoded for that."""
     return body.startswith('{"ticks"')
 
 

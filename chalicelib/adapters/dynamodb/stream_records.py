@@ -66,8 +66,8 @@ def table_of(record: Record) -> str:
 
 
 def is_news(record: Record) -> bool:
-    """Whether a record of the registry can be a change for anybody. The service's own leases, which nodes renew every
-    second, are none."""
+    """Whether a record of the registry can be a change that the feed brings. The service's own leases, which nodes
+    renew every second, are none."""
     pk: str = record["dynamodb"]["Keys"]["pk"]["S"]
     return pk.endswith(LEASES_SUFFIX) and not pk.startswith(OF_SERVICE)
 
