@@ -27,6 +27,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.adapters.dynamodb import stream_records
     from chalicelib.core import queue_messages
     from chalicelib.engine import pipeline
+    from chalicelib.engine.dispatch import admission
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed, workflow
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
@@ -67,6 +68,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
                 feed.handle,
                 stopping,
                 stream_records.is_news if table.logical == stream_records.REGISTRY else lambda _: True,
+                lambda: admission.give_way(bootstrap.services()),
             )
             for table in resources.tables
             if table.stream

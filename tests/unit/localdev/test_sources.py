@@ -134,3 +134,20 @@ def test_what_nodes_write_every_second_is_not_handed_on_and_keeps_no_reader_busy
     assert done.wait(10)
     stopping.set()
     assert (calls, source.records_read) == (["default#lease"], 1)
+
+
+def test_firings_go_first_before_a_stream_is_read() -> None:
+    stopping, done = threading.Event(), threading.Event()
+    streams = OneBatch()
+    read_before: list[int] = []
+
+    def handler(_event: dict[str, Any], _context: object) -> None:
+        done.set()
+
+    def give_way() -> None:
+        read_before.append(len(streams.reads))
+
+    StreamSource(streams, streams.find, handler, stopping, give_way=give_way).start()
+    assert done.wait(10)
+    stopping.set()
+    assert read_before[:1] == [0]
