@@ -210,6 +210,7 @@ def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
     cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
     cast.call("GET", "/api/v1/upcoming")
     cast.call("GET", one + "/versions", **at)
+    cast.call("POST", "/api/v1/schedules:parse", {"text": "every day at 9:00"})
     cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
     cast.call("GET", "/api/v1/schedules:export")
     cast.call("GET", "/api/v1/executions", query="limit=10")
