@@ -39,35 +39,11 @@ _ONE: Final = {"GET": "get", "PATCH": "edit", "PUT": "set", "DELETE": "delete"}
 _ALL: Final = {"GET": "list", "POST": "create"}
 
 # Calls without Idempotency-Key that may be made twice: the second finds what the first did. Beside GET, PUT and DELETE.
-_REPEATABLE: Final = frozenset(
-    [
-        "preview",
-        "pause",
-        "resume",
-        "pause-tagged",
-        "resume-tagged",
-        "delete-tagged",
-        "evaluate",
-        "dry-run",
-        "dry-run-all",
-        "validate",
-        "verify",
-        "parse",
-        "acquire",
-        "renew",
-        "release",
-        "break",
-        "enable",
-        "disable",
-        "cancel",
-        "complete",
-        "fail",
-        "heartbeat",
-        "jump",
-        "breakpoints",
-        "edit",
-    ]
-)
+_REPEATABLE: Final = {
+    "preview", "pause", "resume", "pause-tagged", "resume-tagged", "delete-tagged", "evaluate", "dry-run",
+    "dry-run-all", "validate", "verify", "parse", "acquire", "renew", "release", "break", "enable", "disable",
+    "cancel", "complete", "fail", "heartbeat", "jump", "breakpoints", "edit",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

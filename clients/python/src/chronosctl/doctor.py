@@ -58,11 +58,13 @@ def _context(session: Session) -> str:
 def _connection(session: Session) -> str:
     from chronowatch.errors import ApiError
 
-    began = time.monotonic()
+    began, transport = time.monotonic(), session.connect(5.0, attempts=1)
     try:
-        session.connect(5.0, attempts=1).call("GET", "/health")
+        transport.call("GET", "/health")
     except ApiError as answered:  # an answer is an answer; whether it is a good one is asked below
         return f"it answers ({answered.status})"
+    finally:
+        transport.close()
     return f"it answers within {round((time.monotonic() - began) * 1000)} ms"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from importlib import import_module
 from typing import Any, Final
 
@@ -84,20 +85,30 @@ def run() -> None:
 def main(arguments: Sequence[str]) -> int:
     """The exit code of a call of chronosctl."""
     try:
-        import click
+        import click  # noqa: F401 (the only thing that may be missing)
     except ModuleNotFoundError:
         print("error: chronosctl needs click\nhint: pip install 'chronowatch[cli]'", file=sys.stderr)
         return 1
-    from chronosctl import faults
     from chronosctl.session import Session
 
     session = Session()
+    with closing(session):
+        return _outcome(session, arguments)
+
+
+def _outcome(session: Any, arguments: Sequence[str]) -> int:
+    import click
+
+    from chronosctl import faults
+
     try:
         done = root().main(list(arguments), "chronosctl", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return done if isinstance(done, int) else 0
     except BrokenPipeError:
         return _quietly()
+    except SystemExit as end:  # click's own: the reader has gone, or a shell was given its completions
+        return _quietly() if end.code == 1 else int(end.code or 0)
     except click.exceptions.Exit as end:
         return int(end.exit_code)
     except (click.Abort, KeyboardInterrupt):

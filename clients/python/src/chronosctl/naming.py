@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final
 
 from chronosctl.faults import NOT_FOUND, Fault, usage
@@ -77,7 +78,8 @@ def complete(parameter: str, begun: str, session: Session) -> list[str]:
         query["name_prefix"] = begun
     try:
         transport = session.connect(_COMPLETION_S, attempts=1)
-        items = transport.call("GET", _LISTS[parameter], query=query)["items"]
+        with closing(transport):
+            items = transport.call("GET", _LISTS[parameter], query=query)["items"]
     except Exception:
         return []
     return [name for name in map(name_of, items) if name.startswith(begun)]

@@ -15,6 +15,8 @@ _CLEARABLE: Final = ("name", "start_at_unix_ms", "end_at_unix_ms", "max_runs", "
 
 
 def _type_it(body: dict[str, Any], given: Mapping[str, Any]) -> None:
+    if "expr" not in body:
+        raise usage("--expr is missing", 'as in --expr "0 2 * * *", --expr rate:5m or --expr at:2026-12-25T10:00:00Z')
     expressions.complete(body)
 
 

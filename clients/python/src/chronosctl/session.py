@@ -31,6 +31,11 @@ class Session:
             self._transport = self.connect(self.timeout_s)
         return self._transport
 
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._transport is not None:
+            self._transport.close()
+
     def connect(self, timeout_s: float, attempts: int = 4) -> Transport:
         """A new connection. Raises Fault for an address that is none."""
         from chronosctl.faults import usage

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 
 class ProblemField(TypedDict):
-    """One wrong field, by its dotted name."""
+    """One wrong field, by its dotted name. `at` has the code points at fault of a text, half open."""
 
     field: str
     message: str
+    at: NotRequired[Sequence[int]]
 
 
 class ViolationView(TypedDict):
@@ -186,6 +187,14 @@ class RedisTarget(TypedDict):
     secret_ref: NotRequired[str]
 
 
+class WorkflowTarget(TypedDict):
+    """A workflow of this service."""
+
+    type: Literal["workflow"]
+    workflow: str
+    version: NotRequired[str]
+
+
 class Range(TypedDict):
     """A span of time, both ends included."""
 
@@ -245,6 +254,7 @@ class ScheduleView(TypedDict):
     version: str
     created_at_unix_ms: int
     updated_at_unix_ms: int
+    description: str
     note: NotRequired[str]
     warnings: NotRequired[Sequence[ViolationView]]
 
@@ -665,6 +675,35 @@ class MinuteCount(TypedDict):
 
     at_unix_ms: int
     count: int
+
+
+class ParsedText(TypedDict):
+    """One schedule; or `choices`, where the text may mean several, and `doubts` which say why."""
+
+    type: NotRequired[Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"]]
+    expr: NotRequired[str]
+    timezone: NotRequired[str]
+    description: NotRequired[str]
+    runs_unix_ms: NotRequired[Sequence[int]]
+    choices: NotRequired[Sequence[ParsedSchedule]]
+    doubts: NotRequired[Sequence[DoubtView]]
+
+
+class ParsedSchedule(TypedDict):
+    """What a text means: the fields of a schedule, the same in words, and its next runs."""
+
+    type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"]
+    expr: str
+    timezone: str
+    description: str
+    runs_unix_ms: Sequence[int]
+
+
+class DoubtView(TypedDict):
+    """What a text leaves open, and the code points of the words that do (half open)."""
+
+    message: str
+    at: Sequence[int]
 
 
 class JobView(TypedDict):
@@ -1659,6 +1698,7 @@ Target = Union[
     RabbitMqTarget,
     MqttTarget,
     RedisTarget,
+    WorkflowTarget,
 ]
 
 BatchOperation = Union[CreateOperation, PatchOperation, PauseOperation, ResumeOperation, DeleteOperation]

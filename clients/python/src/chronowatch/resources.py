@@ -417,6 +417,17 @@ class Schedules(Caller):
             self._call("GET", "/api/v1/upcoming", query=said(from_unix_ms=from_unix_ms, to_unix_ms=to_unix_ms)),
         )
 
+    def parse(
+        self, text: str, *, timezone: str | Unset = UNSET, language: Literal["en", "es", "pt", "ru"] | Unset = UNSET
+    ) -> models.ParsedText:
+        """Read a schedule that is written in words; nothing is written. English, Russian, Spanish and Portuguese.
+        Every word is accounted for: else 422 `not_understood`, and `errors[].at` has the code points of the words
+        at fault. A text that may mean several schedules gives `choices`."""
+        return cast(
+            "models.ParsedText",
+            self._call("POST", "/api/v1/schedules:parse", body=said(text=text, timezone=timezone, language=language)),
+        )
+
     def policies(self, schedule_id: str) -> models.EvaluationView:
         """What each policy says of a schedule's next firing."""
         return cast(
@@ -827,10 +838,10 @@ class Changes(Caller):
     def list(
         self, *, after: str | Unset = UNSET, limit: int | Unset = UNSET, types: str | Unset = UNSET
     ) -> models.ChangePageView:
-        """What changed after a position, oldest first. Every change of an execution, a schedule or a lease that the
-        caller may see, each once and in order. Without `after` there are no items, and `next_after` is where the
-        feed ends now. A cursor is good for `CHRONO_CHANGES_RETENTION`; an older one is 410 `cursor_expired`: take a
-        snapshot and begin anew."""
+        """What changed after a position, oldest first. Every change of an execution, a schedule or a lease, and
+        every new state of a workflow's run, that the caller may see, each once and in order. Without `after` there
+        are no items, and `next_after` is where the feed ends now. A cursor is good for `CHRONO_CHANGES_RETENTION`;
+        an older one is 410 `cursor_expired`: take a snapshot and begin anew."""
         return cast(
             "models.ChangePageView",
             self._call("GET", "/api/v1/changes", query=said(after=after, limit=limit, types=types)),
@@ -1154,6 +1165,9 @@ class Policies(Caller):
             "schedules:create",
             "schedules:edit",
             "schedules:trigger",
+            "workflows:approve",
+            "workflows:publish",
+            "workflows:start",
         ]
         | Unset = UNSET,
     ) -> models.EvaluationView:
