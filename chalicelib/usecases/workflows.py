@@ -26,6 +26,7 @@ from chalicelib.engine.workflows.run_access import parts_of, workflow
 from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
+from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
@@ -160,6 +161,7 @@ def _code(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
 def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
     for node in made.nodes:
         if node.type == "job" and "target" in node.fields:
+            check_offered(s, node.fields["target"], f"nodes.{node.id}.target")
             try:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:

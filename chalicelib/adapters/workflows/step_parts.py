@@ -5,16 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from chalicelib.adapters.aws.clients import resource_name
-from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.adapters.targets.target_parts import TargetParts
+from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.ports.workflow_steps import WorkflowParts
 
 
-def make_parts(parts: TargetParts, stage: str) -> WorkflowParts:
-    """The parts of a process, over the queue of ``stage``."""
-    queue = SqsQueue(parts.client("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
+def make_parts(parts: TargetParts, queue: WorkQueue) -> WorkflowParts:
+    """The parts of a process, over the queue of steps."""
     calls: Any = Lazy(partial(_calls, parts))
     expressions: Any = Lazy(_expressions)
     scripts: Any = Lazy(_scripts)

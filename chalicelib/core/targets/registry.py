@@ -28,6 +28,7 @@ MODULES: Final[Mapping[str, str]] = {
     "redis": "redis",
 }
 NAMES: Final = tuple(MODULES)
+OF_AWS: Final = frozenset({"eventbridge", "sqs", "sns", "lambda", "stepfunctions"})
 
 
 @cache
