@@ -155,6 +155,8 @@ class PostgresDatabase:
             cursor = connection.execute(sql, values, prepare=None if values is not None else False)
             return cursor.fetchall() if cursor.description is not None else []
         except psycopg.Error as problem:
+            if problem.sqlstate in NOT_HERE:
+                connection.close()  # the next one may find another server
             raise _meaning(problem, is_read) from problem
         finally:
             pool.putconn(connection)  # which drops one that is broken

@@ -1,4 +1,4 @@
-"""Wake-ups of a deployment: notifications in the transactions that wrote messages. One that is lost costs time alone."""
+"""Wake-ups: notifications in the transactions that wrote messages. One that is lost costs time alone."""
 
 from __future__ import annotations
 

@@ -31,14 +31,15 @@ WITH sent AS (
     SELECT %(queue)s, {NOW_MS} + g.delay_ms, {NOW_MS}, g.body
     FROM unnest(%(delays)s::int8[], %(bodies)s::text[]) AS g(delay_ms, body))
 SELECT pg_notify(%(channel)s, %(queue)s) WHERE %(wakes)s"""
+# The ids are found first, and once. A join would be planned for a limit that is not known, over the whole table.
 RECEIVE: Final = f"""
-WITH due AS (
+UPDATE messages SET
+    queue = CASE WHEN receives < {MAX_RECEIVES} THEN queue ELSE '{POISON}' END,
+    receives = receives + 1, visible_ms = {NOW_MS} + %(hidden_ms)s
+WHERE id = ANY(ARRAY(
     SELECT id FROM messages WHERE queue = %(queue)s AND visible_ms <= {NOW_MS}
-    ORDER BY visible_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-UPDATE messages m SET
-    queue = CASE WHEN m.receives < {MAX_RECEIVES} THEN m.queue ELSE '{POISON}' END,
-    receives = m.receives + 1, visible_ms = {NOW_MS} + %(hidden_ms)s
-FROM due WHERE m.id = due.id RETURNING m.id, m.queue, m.receives, m.sent_ms, m.body"""
+    ORDER BY visible_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING id, queue, receives, sent_ms, body"""
 NEXT_MS: Final = f"""
 SELECT visible_ms - {NOW_MS} FROM messages WHERE queue = %s ORDER BY visible_ms LIMIT 1"""
 DELETE: Final = "DELETE FROM messages WHERE id = ANY(%s::int8[])"
