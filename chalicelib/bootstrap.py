@@ -24,7 +24,7 @@ from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets
 from chalicelib.ports.services import Config, Machine, Services, assemble
-from chalicelib.ports.target import Target
+from chalicelib.ports.target import Delivery, Target
 from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
@@ -211,6 +211,7 @@ def build(chosen: Settings) -> Services:
         audit_retention_ms=chosen.audit.retention_ms,
         default_target=None if chosen.db_dsn is None else {"type": "log"},
         unoffered=frozenset() if chosen.db_dsn is None else registry.OF_AWS,
+        run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
         clock=own_clock,
@@ -220,21 +221,29 @@ def build(chosen: Settings) -> Services:
         time_sources=time_sources,
     )
     secrets = _secrets(chosen, own_clock, clients)
-    return assemble(
+
+    def start_run(delivery: Delivery) -> str:
+        from chalicelib.usecases import run_starts
+
+        return run_starts.of_firing(made, delivery)
+
+    parts = _target_parts(chosen, own_clock, clients, secrets, start_run)
+    made = assemble(
         config,
         machine,
         stores,
         queue,
-        LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
+        LazyTargets(_target_makers(parts)),
         _webhook_keys(chosen, secrets),
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
-        workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), steps),
+        workflows=make_parts(parts, steps, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
     )
+    return made
 
 
 def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
@@ -244,8 +253,7 @@ def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
     kept = storage.Retention(chosen.retention_ms // 1000, -(-chosen.changes_retention_ms // 1000))
     if chosen.db_dsn is not None:
         return storage.on_postgres(chosen.db_dsn, chosen.stage, kept, sealing)
-    hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
-    return storage.on_aws(clients.factory, hasty, chosen.stage, kept, sealing)
+    return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing)
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -293,10 +301,8 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return UNSEALED
     from chalicelib.adapters.secrets.kms_sealing import KmsSealing
 
-    def monotonic_s() -> float:
-        return own_clock.read().monotonic_nanos / 1e9
-
-    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+    steady = lambda: own_clock.read().monotonic_nanos / 1e9  # noqa: E731
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=steady)
 
 
 def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:
@@ -347,11 +353,8 @@ def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
     return ServiceKey(secrets, chosen.secrets.signing_key)
 
 
-def _target_makers(
-    chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
-) -> dict[str, Callable[[], Target]]:
+def _target_makers(parts: TargetParts) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
-    parts = _target_parts(chosen, own_clock, clients, secrets)
 
     def make(module: str) -> Target:
         made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
@@ -360,7 +363,13 @@ def _target_makers(
     return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
-def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> TargetParts:
+def _target_parts(
+    chosen: Settings,
+    own_clock: SystemClock,
+    clients: Clients,
+    secrets: Secrets,
+    start_run: Callable[[Delivery], str],
+) -> TargetParts:
     from chalicelib.adapters.targets.target_parts import TargetParts
 
     return TargetParts(
@@ -372,6 +381,7 @@ def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, se
         secrets=secrets,
         secret_policy=_secret_policy(chosen),
         service_key=chosen.secrets.signing_key,
+        start_run=start_run,
     )
 
 

@@ -147,7 +147,10 @@ class WrittenSource:
         handler: Handler,
         is_ours: Callable[[], bool],
         stopping: threading.Event,
+        give_way: Callable[[], object] = lambda: None,
     ) -> None:
+        """``give_way`` is called before a read and lets firings go first: both share a process."""
+        self._give_way = give_way
         self._reader = WrittenReader(database)
         self._woken = woken
         self._handler = handler
@@ -187,6 +190,7 @@ class WrittenSource:
         """Whether there was anything."""
         found_any = False
         while not self._stopping.is_set():
+            self._give_way()
             found = self._reader.read(self._position)
             if found is None:
                 return found_any

@@ -60,6 +60,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the functions; what is returned feeds them."""
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
+    from chalicelib.core import queue_messages
     from chalicelib.engine import pipeline
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed, workflow
@@ -87,6 +88,8 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
             workflow_minute(s)
 
         def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            if all(queue_messages.is_of_ticks(record["body"]) for record in event["Records"]):
+                return deliver.handle(event, context)  # nothing comes of them that a stream would bring
             for stream in sources.streams:
                 stream.wake()  # what fires in some seconds is written then, long before the last of the batch
             try:
@@ -123,7 +126,10 @@ def aws_sources(
     chosen: Settings, handlers: Handlers, _is_ours: Callable[[], bool], stopping: threading.Event
 ) -> Sources:
     """Streams of DynamoDB and queues of SQS, on AWS or an emulator of it."""
+    from chalicelib import bootstrap
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.dynamodb import stream_records
+    from chalicelib.engine.dispatch import admission
     from infra import state
     from localdev.sqs_source import SqsSource
     from localdev.stream_source import StreamSource
@@ -136,7 +142,14 @@ def aws_sources(
         return str(described["Table"]["LatestStreamArn"])
 
     streams: list[Stream] = [
-        StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), handlers.feed, stopping)
+        StreamSource(
+            clients.get("dynamodbstreams"),
+            partial(find_stream, table.name),
+            handlers.feed,
+            stopping,
+            stream_records.is_news if table.logical == stream_records.REGISTRY else lambda _: True,
+            lambda: admission.give_way(bootstrap.services()),
+        )
         for table in resources.tables
         if table.stream
     ]
@@ -165,8 +178,10 @@ def postgres_sources(
     chosen: Settings, handlers: Handlers, is_ours: Callable[[], bool], stopping: threading.Event
 ) -> Sources:
     """What PostgreSQL has in their place. ``is_ours``: whether this process feeds what was written."""
+    from chalicelib import bootstrap
     from chalicelib.adapters.postgres import housekeeping, work_queue
     from chalicelib.adapters.postgres.database import Place, PostgresDatabase
+    from chalicelib.engine.dispatch import admission
     from infra import state
     from localdev.postgres_source import PostgresSource, Wakes, WrittenSource
 
@@ -190,7 +205,14 @@ def postgres_sources(
 
     firings = source(work_queue.WORK, "deliver", handlers.deliver, state.DELIVER_TIMEOUT_S, visibility_s(chosen))
     steps = source(work_queue.STEPS, "workflow", handlers.workflow, state.WORKFLOW_TIMEOUT_S, STEP_VISIBILITY_S)
-    written = WrittenSource(database, wakes.event("written"), handlers.feed, is_ours, stopping)
+    written = WrittenSource(
+        database,
+        wakes.event("written"),
+        handlers.feed,
+        is_ours,
+        stopping,
+        lambda: admission.give_way(bootstrap.services()),
+    )
     wakes.start()
     return Sources([written], firings, steps, keep_house)
 

@@ -116,6 +116,7 @@ class Config(Struct, frozen=True):
     audit_retention_ms: int | None = None
     default_target: Mapping[str, object] | None = None
     unoffered: frozenset[str] = frozenset()
+    run_retention_ms: int | None = None  # of runs of workflows, once they have ended (None: for ever)
 
 
 class Stores(Struct, frozen=True):

@@ -146,6 +146,7 @@ CREATE TABLE runs (
     listed boolean NOT NULL,
     wake_ms bigint,
     doc text NOT NULL,
+    change bytea,
     PRIMARY KEY (tenant, id)
 ) WITH (fillfactor = 70);
 CREATE INDEX runs_listed ON runs (tenant, started_ms, id) WHERE listed;
@@ -165,8 +166,18 @@ CREATE TABLE run_contents (
     name text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
     packed bytea NOT NULL,
+    expires_s bigint,
     PRIMARY KEY (tenant, run_id, name)
 );
+CREATE INDEX run_contents_expire ON run_contents (expires_s) WHERE expires_s IS NOT NULL;
+
+CREATE TABLE run_slots (
+    tenant text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    rev text NOT NULL,
+    packed bytea NOT NULL,
+    PRIMARY KEY (tenant, name)
+) WITH (fillfactor = 50);
 
 CREATE TABLE change_heads (
     tenant text COLLATE "C" PRIMARY KEY,

@@ -12,6 +12,8 @@ CREATE TABLE written (
     before text,
     after text,
     more text,
+    packed_before bytea,
+    packed bytea,
     PRIMARY KEY (xid, seq)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
@@ -60,6 +62,17 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER note_change AFTER UPDATE OR DELETE ON definitions FOR EACH ROW EXECUTE FUNCTION note_definition();
+
+-- A run says something new with its status, and its row has what.
+CREATE FUNCTION note_run() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO written (source, tenant, id, packed_before, packed)
+    VALUES ('run', NEW.tenant, NEW.id, CASE WHEN TG_OP = 'UPDATE' THEN OLD.change END, NEW.change);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_new AFTER INSERT ON runs FOR EACH ROW WHEN (NEW.change IS NOT NULL) EXECUTE FUNCTION note_run();
+CREATE TRIGGER note_change AFTER UPDATE ON runs FOR EACH ROW
+    WHEN (NEW.change IS NOT NULL AND NEW.change IS DISTINCT FROM OLD.change) EXECUTE FUNCTION note_run();
 
 -- Tenants that begin with # are the service's own: shards and nodes.
 CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$

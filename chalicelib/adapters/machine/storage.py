@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.ports.sealing import Sealing
@@ -26,13 +25,18 @@ class Retention(NamedTuple):
     changes_s: int
 
 
-def on_aws(
-    factory: Callable[[str], ClientFactory], hasty: ClientFactory, stage: str, kept: Retention, sealing: Sealing
-) -> Storage:
-    """DynamoDB and SQS. ``hasty`` is a client of DynamoDB that gives up soon."""
+class Factories(Protocol):
+    """Makes factories of clients, by service, with the time after which a call is given up."""
+
+    def __call__(self, service: str, timeout_s: float = ..., /) -> ClientFactory: ...
+
+
+def on_aws(factory: Factories, hasty_s: float, stage: str, kept: Retention, sealing: Sealing) -> Storage:
+    """DynamoDB and SQS. What stands in the way of requests is given up after ``hasty_s``."""
     from chalicelib.adapters.aws.work_queue import SqsQueue
     from chalicelib.adapters.dynamodb.stores import open_stores
 
+    hasty = factory("dynamodb", hasty_s)
     stores = open_stores(factory("dynamodb"), stage, kept.history_s, sealing, hasty, kept.changes_s)
     sqs = factory("sqs")
     return Storage(stores, SqsQueue.of_stage(sqs, stage), SqsQueue.of_stage(sqs, stage, "steps"))

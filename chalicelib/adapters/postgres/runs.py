@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
@@ -20,12 +21,13 @@ LIST_SCAN_MAX_ITEMS: Final = 1_000
 _SNAPSHOT: Final = ""  # the name of the snapshot among a run's contents; payloads have names
 _summary: Final = msgspec.json.Decoder(RunSummary).decode
 _events: Final = msgspec.json.Decoder(list[RunEvent]).decode
+_slot_table: Final = msgspec.json.Decoder(SlotTable).decode
 _state: Final = msgspec.json.Decoder(RunState).decode
 ENTER: Final = """
-INSERT INTO runs (tenant, id, rev, started_ms, workflow, status, listed, wake_ms, doc)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1"""
+INSERT INTO runs (tenant, id, rev, started_ms, workflow, status, listed, wake_ms, doc, change)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1"""
 SUMMARIZE: Final = """
-UPDATE runs SET rev = %s, started_ms = %s, workflow = %s, status = %s, listed = %s, wake_ms = %s, doc = %s
+UPDATE runs SET rev = %s, started_ms = %s, workflow = %s, status = %s, listed = %s, wake_ms = %s, doc = %s, change = %s
 WHERE tenant = %s AND id = %s AND rev = %s RETURNING 1"""
 WAKE_BY: Final = """
 UPDATE runs SET wake_ms = %s, rev = rev + 1 WHERE tenant = %s AND id = %s AND (wake_ms IS NULL OR wake_ms > %s)"""
@@ -53,9 +55,19 @@ INSERT INTO run_contents AS c (tenant, run_id, name, number, packed) VALUES (%s,
 ON CONFLICT (tenant, run_id, name) DO UPDATE SET number = excluded.number, packed = excluded.packed
 WHERE c.number < excluded.number"""
 PUT: Final = """
-INSERT INTO run_contents (tenant, run_id, name, number, packed) VALUES (%s, %s, %s, 0, %s)
-ON CONFLICT (tenant, run_id, name) DO UPDATE SET packed = excluded.packed"""
+INSERT INTO run_contents (tenant, run_id, name, number, packed, expires_s) VALUES (%s, %s, %s, 0, %s, %s)
+ON CONFLICT (tenant, run_id, name) DO UPDATE SET packed = excluded.packed, expires_s = excluded.expires_s"""
 CONTENTS: Final = "SELECT name, packed FROM run_contents WHERE tenant = %s AND run_id = %s AND name = ANY(%s::text[])"
+
+NEW_SLOTS: Final = """
+INSERT INTO run_slots (tenant, name, rev, packed) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1"""
+SAVE_SLOTS: Final = """
+UPDATE run_slots SET rev = %s, packed = %s WHERE tenant = %s AND name = %s AND rev = %s RETURNING 1"""
+DROP_SLOTS: Final = "DELETE FROM run_slots WHERE tenant = %s AND name = %s AND rev = %s RETURNING 1"
+PURGE: Final = """
+WITH events AS (DELETE FROM run_events WHERE tenant = %(tenant)s AND run_id = %(run)s),
+contents AS (DELETE FROM run_contents WHERE tenant = %(tenant)s AND run_id = %(run)s)
+DELETE FROM runs WHERE tenant = %(tenant)s AND id = %(run)s"""
 
 
 class PostgresRunStore:
@@ -126,10 +138,32 @@ class PostgresRunStore:
             return summaries, _place(found[limit - 1])
         return summaries, _place(rows[-1]) if len(rows) == most and most > limit + 1 else None
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        rows = self._db.read("SELECT packed FROM run_slots WHERE tenant = %s AND name = %s", (tenant, name))
+        return _slot_table(zlib.decompress(rows[0][0])) if rows else None
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none); an empty one goes."""
+        at = (table.tenant, table.name)
+        packed = zlib.compress(msgspec.json.encode(table))
+        if not table.held and not table.waiting:
+            if not expected_rev:
+                return self.slots(*at) is None
+            return bool(self._db.write(DROP_SLOTS, (*at, expected_rev)))
+        if not expected_rev:
+            return bool(self._db.write(NEW_SLOTS, (*at, table.rev, packed)))
+        return bool(self._db.write(SAVE_SLOTS, (table.rev, packed, *at, expected_rev)))
+
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete all that is kept of a run, in one statement."""
+        self._db.write(PURGE, {"tenant": tenant, "run": run_id})
+        return True
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
         """Keep bytes under a name."""
         assert name != _SNAPSHOT, "a payload has a name"
-        self._db.write(PUT, (tenant, run_id, name, bytes(content)))
+        self._db.write(PUT, (tenant, run_id, name, bytes(content), expires_s))
 
     def payloads(self, tenant: str, run_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """Bytes that were kept, by name; what is not there is left out."""
@@ -139,10 +173,11 @@ class PostgresRunStore:
 
 
 def _columns(summary: RunSummary) -> Row:
-    """rev, started_ms, workflow, status, listed, wake_ms, doc."""
-    doc = msgspec.json.encode(summary).decode()
+    """rev, started_ms, workflow, status, listed, wake_ms, doc, change."""
+    doc = msgspec.json.encode(replace(summary, change=None)).decode()
+    change = None if summary.change is None else zlib.compress(msgspec.json.encode(summary.change))
     at_ms, wake_ms = summary.started_ms, summary.wake_ms
-    return (summary.rev, at_ms, summary.workflow, summary.status, summary.listed, wake_ms, doc)
+    return (summary.rev, at_ms, summary.workflow, summary.status, summary.listed, wake_ms, doc, change)
 
 
 def _read(row: Row) -> RunSummary:

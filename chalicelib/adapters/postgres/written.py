@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.stream_records import EXECUTIONS, LEASES_SUFFIX, REGISTRY, SCHEDULES
+from chalicelib.adapters.dynamodb.stream_records import (
+    EXECUTIONS,
+    LEASES_SUFFIX,
+    REGISTRY,
+    RUN_HEAD,
+    SCHEDULES,
+    WORKFLOWS,
+)
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.schedules.schedule import Key
@@ -17,7 +24,8 @@ from chalicelib.core.schedules.schedule import Key
 BATCH_MAX: Final = 300
 _SEQ_BITS: Final = 63
 READ: Final = """
-SELECT xid::text::int8, seq, source, tenant, id, firing_ms, manual, at_ms, before, after, more FROM written
+SELECT xid::text::int8, seq, source, tenant, id, firing_ms, manual, at_ms, before, after, more,
+    packed_before, packed FROM written
 WHERE (xid, seq) > (%s::text::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, seq LIMIT %s"""
 FORGET: Final = "DELETE FROM written WHERE (xid, seq) > (%s::text::xid8, %s) AND (xid, seq) <= (%s::text::xid8, %s)"
@@ -66,12 +74,23 @@ class WrittenReader:
         return f"postgres:table/chronowatch-{table}/stream/{self._era}"
 
 
-_TABLES: Final = {"executions": EXECUTIONS, "state": SCHEDULES, "definition": SCHEDULES, "lease": REGISTRY}
+_Image = dict[str, Any]
+_TABLES: Final = {
+    "executions": EXECUTIONS,
+    "state": SCHEDULES,
+    "definition": SCHEDULES,
+    "lease": REGISTRY,
+    "run": WORKFLOWS,
+}
 
 
 def _record(row: Row) -> dict[str, Any]:
-    xid, seq, source, tenant, thing, firing_ms, manual, at_ms, before, after, more = row
-    keys, old, new = _images(source, tenant, thing, firing_ms, manual, before, after, more)
+    xid, seq, source, tenant, thing, firing_ms, manual, at_ms, before, after, more, packed_before, packed = row
+    if source == "run":
+        keys = _keys(f"{documents.escaped(tenant)}#run#{thing}", RUN_HEAD)
+        old, new = _packed(packed_before), _packed(packed)
+    else:
+        keys, old, new = _images(source, tenant, thing, firing_ms, manual, before, after, more)
     change: dict[str, Any] = {
         "Keys": keys,
         "SequenceNumber": str((int(xid) << _SEQ_BITS) | int(seq)),
@@ -82,9 +101,6 @@ def _record(row: Row) -> dict[str, Any]:
     if new is not None:
         change["NewImage"] = {**keys, **new}
     return {"dynamodb": change}
-
-
-_Image = dict[str, Any]
 
 
 def _images(
@@ -118,3 +134,7 @@ def _keys(pk: str, sk: str) -> _Image:
 
 def _doc(text: str | None) -> _Image | None:
     return None if text is None else {"doc": {"S": text}}
+
+
+def _packed(content: bytes | None) -> _Image | None:
+    return None if content is None else {"packed": {"B": bytes(content)}}
