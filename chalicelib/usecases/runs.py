@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chalicelib.core.errors import Conflict, Forbidden, InvalidField
+from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
@@ -167,7 +167,7 @@ def drive_again(
         )
     planned = redrive.plan(run.graph, graph, run.state, start_at)
     if planned.conflicts:
-        raise Conflict("; ".join(planned.conflicts), code="redrive_conflict")
+        raise RedriveConflict(planned.kept, list(planned.again), planned.conflicts)
     if dry_run:
         return planned
     patched = None

@@ -199,7 +199,8 @@ def test_a_redrive_says_what_it_keeps_and_under_an_edit_what_conflicts(house: Ho
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, other, bad], "edges": edges(("t", "s"), ("s", "b"))})
     refused = house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"})
     assert refused.code == "redrive_conflict"
-    assert "s: it completed as script, and is delay now" in refused.json["detail"]
+    assert refused.json["conflicts"] == ["s: it completed as script, and is delay now"]
+    assert (refused.json["kept"], refused.json["again"]) == (["t", "s"], ["b"])
     mended = bad | {"code": "input * 10"}
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, SCRIPT, mended], "edges": edges(("t", "s"), ("s", "b"))})
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"}).status == 202
