@@ -210,6 +210,7 @@ def _read_all(cast: Cast, one: str, at: dict[str, str]) -> None:
     cast.call("POST", one + ":backfill", {"from_unix_ms": NOW_MS - 60_000, "to_unix_ms": NOW_MS}, **at)
     cast.call("GET", "/api/v1/upcoming")
     cast.call("GET", one + "/versions", **at)
+    cast.call("POST", "/api/v1/schedules:parse", {"text": "every day at 9:00"})
     cast.call("POST", "/api/v1/schedules:preview", {"type": "RATE", "expr": "rate:30s"})
     cast.call("GET", "/api/v1/schedules:export")
     cast.call("GET", "/api/v1/executions", query="limit=10")
@@ -311,7 +312,8 @@ def _use_the_rest(cast: Cast) -> None:
     job = cast.call("POST", "/jobs", {"type": "recurrente", "cron_expression": "*/5 * * * *"})
     for method, path in (("GET", ""), ("GET", "/status"), ("GET", "/executions"), ("POST", "/cancel"), ("DELETE", "")):
         cast.call(method, "/jobs/{job_id}" + path, {} if method == "POST" else None, job_id=job["id"])
-    cast.call("GET", "/jobs")
+    for query in ("", "status=in_progress", "status=failed"):
+        cast.call("GET", "/jobs", query=query)
     for verb, body in (
         ("acquire", {"name": "l", "holder_id": "x", "ttl_ms": 60_000}),
         ("break", {"name": "l"}),

@@ -57,6 +57,7 @@ KERNEL = frozenset(
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {
     "recurrence": _layer("when a schedule runs: cron, rates, periods, rules, zones"),
+    "words": _layer("schedules in words: what describes one, and what reads such a text", "recurrence"),
     "secrets": _layer("references to secrets, which of them are taken, and what seals payloads"),
     "targets": _layer("where a firing goes", "secrets"),
     "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 Image = Mapping[str, Any]
 LEASES_SUFFIX: Final = "#lease"  # of the partition of a tenant's leases
+OF_SERVICE: Final = "%23"  # begins the partitions of the service's own: shards, nodes, producers of ticks
 EXECUTIONS, SCHEDULES, REGISTRY, WORKFLOWS = "executions", "schedules", "registry", "workflows"
 RUN_HEAD: Final = "head"
 _NANOS_PER_MS = 1_000_000
@@ -65,6 +66,13 @@ def table_of(record: Record) -> str:
     """The logical name of the table that a record is of; empty when its stream does not say."""
     parts = str(record.get("eventSourceARN", "")).split("/")
     return parts[1].rpartition("-")[2] if len(parts) > 1 else ""
+
+
+def is_news(record: Record) -> bool:
+    """Whether a record of the registry can be a change that the feed brings. The service's own leases, which nodes
+    renew every second, are none."""
+    pk: str = record["dynamodb"]["Keys"]["pk"]["S"]
+    return pk.endswith(LEASES_SUFFIX) and not pk.startswith(OF_SERVICE)
 
 
 def arrived(records: Iterable[Record], sealing: Sealing, schedules: ScheduleReader) -> list[Arrived]:
