@@ -221,6 +221,15 @@ def test_a_redrive_may_patch_the_input(house: House) -> None:
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"from": "q"}).fields == ["from"]
 
 
+def test_a_patch_of_a_large_input_keeps_the_rest_of_it(house: House) -> None:
+    publish(house, nodes=[TRIGGER, SCRIPT | {"code": "len(input['text']) + input['n']"}], edges=edges(("t", "s")))
+    run_id = start(house, input={"text": "x" * 80_000})
+    assert run_of(house, run_id)["state"] == "failed"
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"patch_input": {"n": 1}}).status == 202
+    settle(house)
+    assert run_of(house, run_id)["output"] == 80_001
+
+
 def test_a_deleted_workflow_starts_nothing_and_its_runs_go_on(house: House) -> None:
     run_id, nonce = waiting_at_a_gate(house)
     assert house.call("DELETE", f"{ALL}/w").json == {"name": "w"}

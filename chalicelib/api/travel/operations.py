@@ -55,6 +55,7 @@ class ImportTravelBody(Body, kw_only=True):
     events: list[dict[str, Any]]
     document: dict[str, Any]
     breakpoints: list[BreakpointBody] = msgspec.field(default_factory=list)
+    payloads: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class TravelView(msgspec.Struct, kw_only=True):
@@ -81,6 +82,7 @@ class ExportedSession(msgspec.Struct, kw_only=True):
     breakpoints: list[BreakpointView]
     events: list[dict[str, Any]]
     document: dict[str, Any]
+    payloads: Annotated[dict[str, str], Meta(description="Larger values of the log as JSON text, by their hash.")]
 
 
 class MomentView(msgspec.Struct, kw_only=True, omit_defaults=True):
