@@ -34,6 +34,14 @@ SESSION_RETENTION_S = 7 * 86_400  # since it was used last
 _NAME = "session"
 
 
+class Watched(NamedTuple):
+    """The value of an expression at a moment; or why it has none, where ``error`` is not empty."""
+
+    expression: str
+    value: Any
+    error: str = ""
+
+
 class Moment(NamedTuple):
     """Where a session is: the event applied last, and the run as of then."""
 
@@ -41,6 +49,7 @@ class Moment(NamedTuple):
     event: RunEvent | None
     shown: ShownRun
     stopped_by: Breakpoint | None = None
+    watched: tuple[Watched, ...] = ()
 
 
 def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSession:
@@ -68,9 +77,17 @@ def step(s: Services, caller: Caller, session_id: str, by: int) -> Moment:
     return _move(s, caller, found, found.position + by)
 
 
-def jump(s: Services, caller: Caller, session_id: str, position: int) -> Moment:
-    """To any event. Raises NotFound, InvalidField."""
-    return _move(s, caller, _load(s, caller, session_id), position)
+def jump(s: Services, caller: Caller, session_id: str, position: int, watch: Sequence[str] = ()) -> Moment:
+    """To any event, with the values that expressions had there. Raises NotFound, InvalidField."""
+    moment = _move(s, caller, _load(s, caller, session_id), position)
+    return moment._replace(watched=tuple(_watched(s, moment.shown.run, text) for text in watch))
+
+
+def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
+    try:
+        return Watched(text, StepScope(s, run, "").evaluate(text))
+    except StepFailed as wrong:
+        return Watched(text, None, wrong.error)
 
 
 def go_on(s: Services, caller: Caller, session_id: str) -> Moment:

@@ -76,6 +76,16 @@ def test_going_on_stops_at_a_breakpoint(
     assert "breakpoint" not in travel.call("jump", {"position": 1}).json
 
 
+def test_expressions_have_the_values_that_they_had_then(travel: Travel) -> None:
+    watch = ["nodes.s.output * 10", "input.n", "nodes.q.output +"]
+    last = travel.call("jump", {"position": travel.whole["events"], "watch": watch}).json["watched"]
+    assert last[:2] == [{"expression": watch[0], "value": 20}, {"expression": watch[1], "value": 1}]
+    assert last[2]["error"]
+    [early, *_] = travel.call("jump", {"position": 1, "watch": watch}).json["watched"]
+    assert "output" in early["error"], "what has not happened yet has no value"
+    assert "watched" not in travel.call("jump", {"position": 1}).json
+
+
 def test_going_on_without_a_breakpoint_comes_to_the_end(travel: Travel) -> None:
     travel.stop_at()
     travel.call("jump", {"position": 1})
