@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 60_000  # a run that has something to do is checked as often
 APPEND_ATTEMPTS = 64
+SETTLE_ATTEMPTS = 8
+PROMISE_FRESH_MS = 10_000
 
 
 class LoadedRun(Struct, frozen=True):
@@ -162,23 +164,34 @@ def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
 
 
 def settle_summary(s: Services, run: LoadedRun) -> None:
-    """Bring the summary up to date with the log. Others may change it at the same time: then it stays for the next."""
+    """Bring the summary up to date with the log. Where others change it at the same time it is read again: what they
+    saw of the log may be older."""
     state = run.state
-    known = s.stores.runs.load(state.tenant, state.id)
-    if known is None:
-        return
-    again = load(s, state.tenant, state.id)  # after the summary: what happens from here on raises its rev, or is in it
-    wake_ms = wake_ms_of(again.graph, again.state, s.clock.now_ms())
-    wanted = summary_of(again.state, known.rev + 1, wake_ms)
-    if wanted != replace(known, rev=known.rev + 1):
-        s.stores.runs.summarize(wanted, known.rev)
+    for _ in range(SETTLE_ATTEMPTS):
+        known = s.stores.runs.load(state.tenant, state.id)
+        if known is None:
+            return
+        again = load(s, state.tenant, state.id)
+        now_ms = s.clock.now_ms()
+        wake_ms = wake_ms_of(again.graph, again.state, now_ms)
+        if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
+            wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
+        wanted = summary_of(again.state, known.rev + 1, wake_ms)
+        if wanted == replace(known, rev=known.rev + 1) or s.stores.runs.summarize(wanted, known.rev):
+            return
+
+
+def _is_fresh(wake_ms: int | None, now_ms: int) -> bool:
+    """Whether a check was promised just now. The worker that did so may be about to append, and die. The promise is all
+    that is known of it then, so it stays until it is kept."""
+    return wake_ms is not None and wake_ms - now_ms > LOOK_EVERY_MS - PROMISE_FRESH_MS
 
 
 def rest(s: Services, run: RunState) -> None:
     """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
     check reports again, which changes nothing."""
     known = s.stores.runs.load(run.tenant, run.id)
-    if known is not None and known.wake_ms is not None:
+    if known is not None and (known.wake_ms is not None or known.status != run.shown_status):
         s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
 
 
@@ -210,7 +223,8 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
         return
     now_ms = s.clock.now_ms()
     busy = any(node.status == "running" for node in decision.state.nodes.values()) or decision.orders
-    soonest = now_ms + LOOK_EVERY_MS if busy else decision.next_due_ms
+    changes_lists = decision.status_changed and not decision.state.scope
+    soonest = now_ms + LOOK_EVERY_MS if busy or changes_lists else decision.next_due_ms
     if soonest is not None and soonest != next_due_ms(before):
         s.stores.runs.wake_by(before.tenant, before.id, soonest)
 
