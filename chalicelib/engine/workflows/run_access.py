@@ -160,6 +160,7 @@ def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
         wake_ms=wake_ms,
         rev=rev,
         listed=not state.scope,
+        redrives=state.redrives,
     )
 
 
@@ -173,12 +174,19 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
             return
         again = load(s, state.tenant, state.id)
         now_ms = s.clock.now_ms()
+        if _is_about_to_go_on(known, again.state, now_ms):
+            return
         wake_ms = wake_ms_of(again.graph, again.state, now_ms)
         if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
             wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
         wanted = summary_of(again.state, known.rev + 1, wake_ms)
         if wanted == replace(known, rev=known.rev + 1) or s.stores.runs.summarize(wanted, known.rev):
             return
+
+
+def _is_about_to_go_on(known: RunSummary, state: RunState, now_ms: int) -> bool:
+    """Whether a redrive has promised a check, and is not in the log as it was read. It sees to the summary itself."""
+    return known.redrives > state.redrives and known.wake_ms is not None and known.wake_ms > now_ms
 
 
 def _is_fresh(wake_ms: int | None, now_ms: int) -> bool:
@@ -191,7 +199,9 @@ def rest(s: Services, run: RunState) -> None:
     """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
     check reports again, which changes nothing."""
     known = s.stores.runs.load(run.tenant, run.id)
-    if known is not None and (known.wake_ms is not None or known.status != run.shown_status):
+    if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()):
+        return
+    if known.wake_ms is not None or known.status != run.shown_status:
         s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
 
 
@@ -219,6 +229,9 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
 
     The promise of a run that has something to do is at most LOOK_EVERY_MS old, so it need not be written at each step.
     """
+    if before.redrives != decision.state.redrives:
+        _promise_redrive(s, decision.state)
+        return
     if not before.events or any(_is_busy(node) for node in before.nodes.values()):
         return
     now_ms = s.clock.now_ms()
@@ -227,6 +240,19 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
     soonest = now_ms + LOOK_EVERY_MS if busy or changes_lists else decision.next_due_ms
     if soonest is not None and soonest != next_due_ms(before):
         s.stores.runs.wake_by(before.tenant, before.id, soonest)
+
+
+def _promise_redrive(s: Services, after: RunState) -> None:
+    """A run that ended is to be checked again. Workers that saw its end may write so at the same time."""
+    for _ in range(SETTLE_ATTEMPTS):
+        known = s.stores.runs.load(after.tenant, after.id)
+        if known is None:
+            return
+        soonest = s.clock.now_ms() + LOOK_EVERY_MS
+        promised = replace(known, wake_ms=soonest, redrives=after.redrives, rev=known.rev + 1)
+        if s.stores.runs.summarize(promised, known.rev):
+            return
+    raise TooMany("the run is being changed by many at once", code="contended")
 
 
 def _is_busy(node: NodeState) -> bool:

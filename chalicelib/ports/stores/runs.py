@@ -25,6 +25,7 @@ class RunSummary(Struct, frozen=True):
     wake_ms: int | None = None
     rev: int = 1
     listed: bool = True  # the runs of items are not
+    redrives: int = 0  # how often it went on after its end, or is about to
 
 
 class RunLogRead(NamedTuple):
