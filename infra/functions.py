@@ -10,7 +10,7 @@ from infra.layers import Layer
 Json = dict[str, Any]
 
 API: Final = "APIHandler"
-WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow")
+WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script")
 ALIAS: Final = "live"
 NO_VALUE: Final[Json] = {"Ref": "AWS::NoValue"}
 

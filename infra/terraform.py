@@ -54,6 +54,7 @@ _FUNCTIONS: Final = {
     "feed": "Feed",
     "declare": "Declare",
     "workflow": "Workflow",
+    "script": "Script",
 }
 
 

@@ -22,7 +22,7 @@ from chalicelib.core.workflows.decide import decide, next_due_ms, owed
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
 from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
-from chalicelib.core.workflows.run_state import NodeState, RunState, fold
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun, fold
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
@@ -137,13 +137,29 @@ def send_handler(s: Services, run: LoadedRun) -> None:
         parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
 
 
-def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:
-    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or is over)."""
+def wake_ms_of(s: Services, graph: Graph, state: RunState, now_ms: int) -> int | None:
+    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or stays for ever)."""
+    if state.is_ended and not owed(graph, state):
+        return purge_ms_of(s, state)
     due_ms = next_due_ms(state)
     busy = bool(owed(graph, state)) or any(node.status == "running" for node in state.nodes.values())
     if busy:
         return now_ms + LOOK_EVERY_MS if due_ms is None else min(due_ms, now_ms + LOOK_EVERY_MS)
     return due_ms
+
+
+def purge_ms_of(s: Services, state: RunState) -> int | None:
+    """When what is kept of a run that has ended is deleted; None: never."""
+    kept_ms = s.config.run_retention_ms
+    return None if kept_ms is None or state.finished_ms is None else state.finished_ms + kept_ms
+
+
+def seen_run(run: LoadedRun) -> SeenRun:
+    """What the change feed says of a run now. Its output is there where one node brought it."""
+    nodes = run.state.nodes
+    done = [name for name in run.graph.ends if nodes[name].status == "completed"]
+    is_done = run.state.status == "completed" and len(done) == 1
+    return SeenRun(run.state, nodes[done[0]].output if is_done else None)
 
 
 def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
@@ -176,11 +192,15 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
         now_ms = s.clock.now_ms()
         if _is_about_to_go_on(known, again.state, now_ms):
             return
-        wake_ms = wake_ms_of(again.graph, again.state, now_ms)
+        wake_ms = wake_ms_of(s, again.graph, again.state, now_ms)
         if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
             wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
         wanted = summary_of(again.state, known.rev + 1, wake_ms)
-        if wanted == replace(known, rev=known.rev + 1) or s.stores.runs.summarize(wanted, known.rev):
+        if wanted == replace(known, rev=known.rev + 1):
+            return
+        if wanted.status != known.status and wanted.listed:
+            wanted = replace(wanted, change=seen_run(again))
+        if s.stores.runs.summarize(wanted, known.rev):
             return
 
 
@@ -201,8 +221,10 @@ def rest(s: Services, run: RunState) -> None:
     known = s.stores.runs.load(run.tenant, run.id)
     if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()):
         return
-    if known.wake_ms is not None or known.status != run.shown_status:
-        s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
+    purge_ms = purge_ms_of(s, run)
+    if known.wake_ms != purge_ms or known.status != run.shown_status:
+        change = SeenRun(run) if run.shown_status != known.status and known.listed else None
+        s.stores.runs.summarize(replace(summary_of(run, known.rev + 1, purge_ms), change=change), known.rev)
 
 
 def _append(s: Services, tenant: str, run_id: str, decision: Decision) -> bool:
