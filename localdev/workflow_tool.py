@@ -20,7 +20,7 @@ from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.workflows import asl_export, asl_import, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
 from chalicelib.core.workflows.parse import parse
-from chalicelib.engine.workflows.rehearsal import Rehearsed, StoryEvent
+from chalicelib.core.workflows.tried import Rehearsed, StoryEvent
 from chalicelib.ports.workflow_steps import WorkflowParts
 from chalicelib.usecases.workflow_tests import whole_run
 
@@ -105,7 +105,7 @@ def lines(played: Rehearsed) -> Iterator[str]:
     for one in played.story:
         if one.event.type not in _QUIET:
             yield f"{_clock(one.event.at_ms - played.began_ms):>14}  {_told(one)}"
-    state = played.run.state
+    state = played.state
     took = _clock((state.finished_ms or played.began_ms) - played.began_ms)
     yield f"{state.shown_status} after {took.strip()}" + (f": {state.error}" if state.error else "")
     if state.status == "completed":
@@ -173,7 +173,7 @@ def play_scene(made: WorkflowDefinition, scene: Any, place: str, options: argpar
 
 def unmet(expected: Mapping[str, Any], played: Rehearsed) -> Iterator[str]:
     """What a run did not come to, though it was expected."""
-    state = played.run.state
+    state = played.state
     if state.shown_status != (wanted := expected.get("state", "completed")):
         yield f"the run is {state.shown_status}; expected {wanted}"
     for name, status in expected.get("nodes", {}).items():
@@ -192,7 +192,7 @@ def unmet(expected: Mapping[str, Any], played: Rehearsed) -> Iterator[str]:
 
 def as_json(played: Rehearsed) -> dict[str, Any]:
     """The end and the story."""
-    state = played.run.state
+    state = played.state
     story = [
         {
             "after_ms": one.event.at_ms - played.began_ms,

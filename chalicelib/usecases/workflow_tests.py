@@ -13,10 +13,10 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import input_schema, mocks
 from chalicelib.core.workflows.definition import WorkflowDefinition
 from chalicelib.core.workflows.node_rules import reference_of
+from chalicelib.core.workflows.tried import Rehearsed, TriedStep
 from chalicelib.engine.workflows import rehearsal, single_step
-from chalicelib.engine.workflows.rehearsal import Rehearsed
 from chalicelib.engine.workflows.run_access import parts_of, workflow
-from chalicelib.engine.workflows.single_step import Samples, TriedStep
+from chalicelib.engine.workflows.single_step import Samples
 from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.workflow_steps import WorkflowParts

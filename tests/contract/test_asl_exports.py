@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.kit.block_workflows import BlockWorkflow
 COUNT = 50
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples/workflows"
 PATIENCE_S = 120
-LINTERS = {"asl-validator": "4.0.0"}
+VALIDATOR, STATELINT = "4.0.0", "3.1.0"
 
 
 def machine_of(seed: int) -> tuple[BlockWorkflow, dict[str, Any]]:
@@ -60,7 +61,7 @@ def test_fifty_random_workflows_come_to_the_same_in_the_states_of_the_emulator(c
         found = _ended(states, run)
         assert found["status"] == "SUCCEEDED", (seed, found.get("error"), found.get("cause"), made.document)
         here = workflow_tool.rehearse(workflow_tool.definition(made.document), [], made.input, {})
-        assert here.run.state.status == "completed", (seed, here.run.state.error)
+        assert here.state.status == "completed", (seed, here.state.error)
         assert json.loads(found["output"]) == here.output, (seed, made.document, made.input)
         outputs.append(here.output)
         states.delete_state_machine(stateMachineArn=arn)
@@ -104,7 +105,7 @@ def _installed(folder: Path, package: str, version: str) -> Path:
 @pytest.mark.slow
 def test_the_validator_of_others_accepts_every_export(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("asl-validator")
-    modules = _installed(folder, "asl-validator", LINTERS["asl-validator"])
+    modules = _installed(folder, "asl-validator", VALIDATOR)
     (folder / "exports.json").write_text(json.dumps(exports()))
     script = (
         f"const validate = require({json.dumps(str(modules / 'asl-validator'))});"
@@ -117,3 +118,25 @@ def test_the_validator_of_others_accepts_every_export(tmp_path_factory: pytest.T
     said = json.loads(ran.stdout)
     assert said["catches"], "it judges nothing"
     assert said["bad"] == []
+
+
+@pytest.mark.slow
+def test_statelint_accepts_every_export(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("statelint")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder / "lib"), f"statelint=={STATELINT}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if ran.returncode:
+        pytest.skip(f"statelint {STATELINT} cannot be installed: {ran.stderr[-300:]}")
+    paths = []
+    for name, machine in exports().items():
+        paths.append(folder / f"{name}.json")
+        paths[-1].write_text(json.dumps(machine))
+    broken = folder / "broken.json"
+    broken.write_text(json.dumps({"StartAt": "x", "States": {"y": {"Type": "Pass", "End": True}}}))
+    lint = [sys.executable, str(folder / "lib/bin/statelint")]
+    env = {"PYTHONPATH": str(folder / "lib"), "PATH": "/usr/bin:/bin"}
+    assert subprocess.run([*lint, str(broken)], env=env, check=False, capture_output=True).returncode, (
+        "it judges nothing"
+    )
+    said = subprocess.run([*lint, *map(str, paths)], env=env, check=False, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (0, "")

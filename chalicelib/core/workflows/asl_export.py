@@ -118,7 +118,7 @@ class _Machine:
         if not out or (region.is_item and out[0].target == region.stop):
             return _query(value)
         if len(out) == 1 and out[0].target == region.stop:
-            return _query(_object({"nodes": nodes, "live": _object({name: value})}))
+            return _end_of_branch(nodes, _object({name: value}))
         return _query(f"$merge([{CONTEXT}, {_object({'nodes': nodes})}])")
 
     def _parallel(self, region: _Region, source: str, targets: list[str]) -> str:
@@ -130,25 +130,26 @@ class _Machine:
             if target == join:
                 value = f"{CONTEXT}.nodes.{_field(source)}"
                 end = f"{source} to {join}"
-                said = _object({"nodes": f"{CONTEXT}.nodes", "live": _object({source: value})})
-                inner.states[end] = {"Type": "Pass", "Output": _query(said), "End": True}
+                output = _end_of_branch(f"{CONTEXT}.nodes", _object({source: value}))
+                inner.states[end] = {"Type": "Pass", "Output": output, "End": True}
                 branches.append({"StartAt": end, "States": inner.states})
             else:
                 branches.append({"StartAt": self._state(inner, target), "States": inner.states})
         self._names.add(join)
-        live = "$merge($states.result.live)"
-        nodes = f"$merge($append([{CONTEXT}.nodes], $append($states.result.nodes, [{_object({join: live})}])))"
-        state: dict[str, Any] = {"Type": "Parallel", "Branches": branches}
+        region.states[name] = {"Type": "Parallel", "Branches": branches, "Next": join}
+        region.states[join] = {"Type": "Pass", "Output": self._joined(region, join)} | self._after(region, join)
+        return name
+
+    def _joined(self, region: _Region, join: str) -> str:
+        """What a join hands on, which gets what each branch handed on."""
+        live = f"$merge({CONTEXT}.live)"
+        nodes = f"$merge($append({CONTEXT}.nodes, [{_object({join: live})}]))"
         out = self._graph.outgoing[join]
         if not out or (region.is_item and out[0].target == region.stop):
-            state["Output"] = _query(live)
-        elif len(out) == 1 and out[0].target == region.stop:
-            state["Output"] = _query(_object({"nodes": nodes, "live": _object({join: live})}))
-        else:
-            state["Output"] = _query(f"$merge([{CONTEXT}, {_object({'nodes': nodes})}])")
-        region.states[name] = state
-        state.update(self._after(region, join))
-        return name
+            return _query(live)
+        if len(out) == 1 and out[0].target == region.stop:
+            return _query(f"$merge([{CONTEXT}[0], {_object({'nodes': nodes, 'live': _object({join: live})})}])")
+        return _query(f"$merge([{CONTEXT}[0], {_object({'nodes': nodes})}])")
 
     def _join_of(self, source: str, targets: list[str]) -> str:
         """The join of all in which these branches end."""
@@ -192,8 +193,8 @@ class _Machine:
             return {"Next": self._state(region, edge.target), "Output": output}
         end = f"{node.id} to {region.stop} ({edge.case})"
         own = f"{CONTEXT}.nodes.{_field(node.id)}"
-        said = own if region.is_item else _object({"nodes": f"{CONTEXT}.nodes", "live": _object({node.id: own})})
-        region.states[end] = {"Type": "Pass", "Output": _query(said), "End": True}
+        ends = _end_of_branch(f"{CONTEXT}.nodes", _object({node.id: own}))
+        region.states[end] = {"Type": "Pass", "Output": _query(own) if region.is_item else ends, "End": True}
         return {"Next": end, "Output": output}
 
     def _merge(self, region: _Region, node: WorkflowNode) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class _Machine:
         if not out:
             output = value
         elif len(out) == 1 and out[0].target == region.stop:
-            output = _object({"nodes": nodes, "live": _object({join: value})})
+            output = f"$merge([{CONTEXT}, {_object({'nodes': nodes, 'live': _object({join: value})})}])"
         return {
             "Type": "Map",
             "Items": _query(given),
@@ -378,6 +379,11 @@ def _retry(node: WorkflowNode) -> dict[str, Any]:
 
 def _query(text: str) -> str:
     return f"{{% {text} %}}"
+
+
+def _end_of_branch(nodes: str, live: str) -> str:
+    """What the last state of a branch hands to the join: all so far, and what the live edge brings."""
+    return _query(f"$merge([{CONTEXT}, {_object({'nodes': nodes, 'live': live})}])")
 
 
 def _field(name: str) -> str:

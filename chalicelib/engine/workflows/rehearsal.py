@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
-
 from chalicelib.core.errors import ChronoError, InvalidField
 from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.security.caller import DEFAULT_TENANT
@@ -22,8 +20,9 @@ from chalicelib.core.workflows.mocks import Mock, Mocks
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
 from chalicelib.core.workflows.run_state import RunEvent
+from chalicelib.core.workflows.tried import Rehearsed, StoryEvent
 from chalicelib.engine.workflows import children, outputs, steps
-from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
+from chalicelib.engine.workflows.run_access import advance, load, workflow
 from chalicelib.engine.workflows.versions import resolved_children
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
@@ -36,23 +35,6 @@ RUN_ID = "run"
 EVENTS_MAX_COUNT = 60_000
 _AGAIN_MS = 1_000
 _FINAL_STATUS_FROM, _SERVER_ERROR_FROM = 400, 500
-
-
-class StoryEvent(Struct, frozen=True):
-    """An event of a rehearsal, with the run that it is of."""
-
-    run_id: str
-    event: RunEvent
-
-
-class Rehearsed(Struct, frozen=True):
-    """What a rehearsal came to."""
-
-    run: LoadedRun
-    output: Any
-    outputs: Mapping[str, Any]
-    story: tuple[StoryEvent, ...]
-    began_ms: int
 
 
 class Play:
@@ -86,7 +68,7 @@ class Play:
             done = [name for name, node in run.state.nodes.items() if node.status == "completed"]
             found = {name: outputs.of_node(s, run, name) for name in done}
             output = outputs.of_run(s, run) if run.state.status == "completed" else None
-            return Rehearsed(run, output, found, tuple(self._story), now_ms)
+            return Rehearsed(run.state, output, found, tuple(self._story), now_ms)
         finally:
             stage.close()
 

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.security.caller import DEFAULT_TENANT
-from chalicelib.core.targets.webhook_signature import ref_of
 from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.definition import WorkflowDefinition
 from chalicelib.core.workflows.happenings import Ends, Fans
 from chalicelib.core.workflows.mocks import Mock
 from chalicelib.core.workflows.run_state import NodeState, RunState
+from chalicelib.core.workflows.tried import TriedStep
 from chalicelib.engine.workflows import nodes, outputs
 from chalicelib.engine.workflows.nodes import TakenStep
 from chalicelib.engine.workflows.run_access import LoadedRun
@@ -37,20 +37,6 @@ class Samples(Struct, frozen=True):
     has_item: bool = False
 
 
-class TriedStep(Struct, frozen=True):
-    """What a node came to. ``request`` is what it would send. It waits until ``due_ms``, or for ``items``."""
-
-    status: str
-    output: Any = None
-    case: str = ""
-    error_type: str = ""
-    error: str = ""
-    retry_in_ms: int | None = None
-    due_ms: int | None = None
-    items: int | None = None
-    request: Mapping[str, Any] | None = None
-
-
 class SingleStep:
     """The cast of one step."""
 
@@ -63,7 +49,7 @@ class SingleStep:
         self.request = {
             "method": request.method,
             "url": request.url,
-            "headers": {n: "***" if ref_of(v) is not None else v for n, v in request.headers.items()},
+            "headers": {n: "***" if isinstance(v, Mapping) else v for n, v in request.headers.items()},  # a secret
             "body": None if request.body is None else json.loads(request.body),
             "idempotency_key": request.key,
         }
