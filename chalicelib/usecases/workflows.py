@@ -18,7 +18,7 @@ from chalicelib.core.rules.subject import parsed
 from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.workflows import expression_names, input_schema, mermaid
+from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
@@ -133,8 +133,17 @@ def problems(s: Services, caller: Caller, document: Mapping[str, Any]) -> tuple[
 
 def flowchart(s: Services, caller: Caller, name: str) -> str:
     """The live version as Mermaid. Raises NotFound."""
+    return mermaid.flowchart(_live(s, caller, name))
+
+
+def state_machine(s: Services, caller: Caller, name: str) -> str:
+    """The live version as a state machine. Raises NotFound, InvalidField for what has no such form."""
+    return json.dumps(asl_export.state_machine(_live(s, caller, name)), indent=2)
+
+
+def _live(s: Services, caller: Caller, name: str) -> WorkflowDefinition:
     shown = get(s, caller, name)
-    return mermaid.flowchart(workflow(s, caller.tenant, name, shown.version.version).definition)
+    return workflow(s, caller.tenant, name, shown.version.version).definition
 
 
 def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> WorkflowDefinition:

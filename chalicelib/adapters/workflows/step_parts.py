@@ -10,7 +10,7 @@ from chalicelib.adapters.aws.clients import ClientFactory, resource_name
 from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.ports.work_queue import WorkQueue
-from chalicelib.ports.workflow_steps import WorkflowParts
+from chalicelib.ports.workflow_steps import Cast, Stage, WorkflowParts
 
 Clientele = Callable[[str, float], ClientFactory]  # by service, and how long a call may take in seconds
 
@@ -21,7 +21,13 @@ def make_parts(parts: TargetParts, queue: WorkQueue, stage: str, slow_client: Cl
     calls: Any = Lazy(partial(_calls, parts))
     expressions: Any = Lazy(_expressions)
     scripts: Any = Lazy(_scripts if slow_client is None else partial(_elsewhere, slow_client, stage))
-    return WorkflowParts(queue, expressions, calls, scripts)
+    return WorkflowParts(queue, expressions, calls, scripts, partial(_stage, expressions, scripts))
+
+
+def _stage(expressions: Any, scripts: Any, cast: Cast, now_ms: int) -> Stage:
+    from chalicelib.adapters.workflows.stage import MemoryStage
+
+    return MemoryStage(expressions, scripts, cast, now_ms)
 
 
 def _expressions() -> Any:
