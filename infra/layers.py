@@ -13,7 +13,7 @@ from typing import Final
 from localdev.locks import BROKERS, CRYPTO, SHIPPED, Lock, locked
 
 FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
-ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow")
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Subscribe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Layer:
 
 
 LAYERS: Final = (
-    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver"), sealed=ALL),
+    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver", "Subscribe"), sealed=ALL),
     Layer("brokers", BROKERS, functions=("Deliver",)),
 )
 
