@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.workflows.cel_expressions import CelExpressions
 from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
+from chalicelib.adapters.workflows.stage import MemoryStage
 from chalicelib.api.http.routes import table
 from chalicelib.core.executions.execution import FAILED, Attempt
 from chalicelib.core.queue_messages import decode_hint, encode
@@ -130,7 +132,9 @@ class Cast:
         targets = {"eventbridge": self.bus, "log": self.bus}
         made = assemble(config, manual_machine(self.clock), stores, queue, targets)
         steps = SqsQueue(clients.factory("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
-        parts = WorkflowParts(Copied(steps, self.hints), CelExpressions(), NoCalls(), SandboxedScripts())
+        expressions, scripts = CelExpressions(), SandboxedScripts()
+        stage = partial(MemoryStage, expressions, scripts)
+        parts = WorkflowParts(Copied(steps, self.hints), expressions, NoCalls(), scripts, stage)
         return replace(made, workflows=parts)
 
     def call(self, method: str, path: str, body: Any = None, *, query: str = "", **params: str) -> Any:
@@ -248,6 +252,7 @@ def _use_workflows(cast: Cast) -> None:
         cast.call("GET", flows + "/{workflow}" + path, **at)
     cast.call("GET", flows)
     cast.call("POST", flows + "/{workflow}:validate", line, workflow="w")
+    cast.call("POST", flows + ":test", {"workflow": "w"})
     for run_id in ("one", "two", "three"):
         cast.call("POST", flows + "/{workflow}:start", {"run_id": run_id}, workflow="w")
     cast.take_steps()
