@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.workflows import input_schema
+from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import workflow
@@ -42,9 +43,6 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
     if is_begun(s, head, found):
         return found
     made = workflow(s, tenant, head.name, chosen)
-    schema = made.definition.input_schema
-    if schema is not None and (errors := list(input_schema.problems(schema, wanted.given))):
-        raise InvalidField(errors)
     timeout_ms = made.definition.timeout_ms
     fields = {
         "tenant": tenant,
@@ -53,7 +51,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "version": chosen,
         "owner": head.owner,
         "started_by": wanted.by,
-        "input": _kept(s, tenant, wanted),
+        "input": _kept(s, tenant, wanted, made),
         "deadline_ms": None if timeout_ms is None else s.clock.now_ms() + timeout_ms,
         "child_versions": resolved_children(s, tenant, made),
         "depth": wanted.depth,
@@ -73,7 +71,10 @@ def is_begun(s: Services, head: WorkflowHead, run_id: str) -> bool:
     return bool(s.stores.runs.read(head.tenant, run_id).events)
 
 
-def _kept(s: Services, tenant: str, wanted: RunStart) -> dict[str, Any]:
+def _kept(s: Services, tenant: str, wanted: RunStart, made: CompiledWorkflow) -> dict[str, Any]:
+    schema = made.definition.input_schema
+    if schema is not None and (errors := list(input_schema.problems(schema, wanted.given))):
+        raise InvalidField(errors)
     try:
         return outputs.keep(s, tenant, wanted.run_id, wanted.given)
     except StepFailed as wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.targets import workflow as workflow_target
@@ -15,6 +16,11 @@ from tests.kit.house import RATE, House
 from tests.kit.workflow_calls import ALL, LINE, RUNS, publish, settle
 
 TARGET = {"type": "workflow", "workflow": "w"}
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
 
 
 def delivery(schedule_id: str, **more: object) -> Delivery:
