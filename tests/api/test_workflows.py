@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -235,6 +236,25 @@ def test_a_deleted_workflow_starts_nothing_and_its_runs_go_on(house: House) -> N
     assert house.call("DELETE", f"{ALL}/w").json == {"name": "w"}
     assert house.call("POST", f"{ALL}/w:start", {}).status == 404
     assert decide(house, run_id, nonce).json["state"] == "completed"
+    assert house.call("GET", ALL).json["items"] == []
+
+
+def test_it_is_shown_in_states_where_it_has_such_a_form(house: House) -> None:
+    shape = {"id": "a", "type": "transform", "jsonata": "n"}
+    publish(house, "line", nodes=[TRIGGER, shape], edges=edges(("t", "a")))
+    answer = house.call("GET", f"{ALL}/line:export", query="as=asl")
+    assert list(json.loads(answer.body)["States"]) == ["t", "a"]
+    publish(house)
+    answer = house.call("GET", f"{ALL}/w:export", query="as=asl")
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "nodes.s")
+
+
+def test_a_definition_is_tried_before_it_is_published(house: House) -> None:
+    said = {"definition": LINE, "input": {"n": 2}}
+    whole = house.call("POST", f"{ALL}:test", said).json
+    assert (whole["state"], whole["output"], whole["nodes"]) == ("completed", 3, {"t": "completed", "s": "completed"})
+    assert whole["story"][0]["type"] == "run_started"
+    assert house.call("POST", f"{ALL}:test", said | {"node": "s"}).json == {"state": "completed", "output": 3}
     assert house.call("GET", ALL).json["items"] == []
 
 

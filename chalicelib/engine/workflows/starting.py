@@ -43,6 +43,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
     if is_begun(s, head, found):
         return found
     made = workflow(s, tenant, head.name, chosen)
+    _check_input(made, wanted)
     timeout_ms = made.definition.timeout_ms
     fields = {
         "tenant": tenant,
@@ -51,7 +52,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "version": chosen,
         "owner": head.owner,
         "started_by": wanted.by,
-        "input": _kept(s, tenant, wanted, made),
+        "input": _kept(s, tenant, wanted),
         "deadline_ms": None if timeout_ms is None else s.clock.now_ms() + timeout_ms,
         "child_versions": resolved_children(s, tenant, made),
         "depth": wanted.depth,
@@ -71,10 +72,13 @@ def is_begun(s: Services, head: WorkflowHead, run_id: str) -> bool:
     return bool(s.stores.runs.read(head.tenant, run_id).events)
 
 
-def _kept(s: Services, tenant: str, wanted: RunStart, made: CompiledWorkflow) -> dict[str, Any]:
+def _check_input(made: CompiledWorkflow, wanted: RunStart) -> None:
     schema = made.definition.input_schema
     if schema is not None and (errors := list(input_schema.problems(schema, wanted.given))):
         raise InvalidField(errors)
+
+
+def _kept(s: Services, tenant: str, wanted: RunStart) -> dict[str, Any]:
     try:
         return outputs.keep(s, tenant, wanted.run_id, wanted.given)
     except StepFailed as wrong:
