@@ -11,7 +11,7 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Opt, Query
 from chalicelib.api.workflows import views
-from chalicelib.api.workflows.schemas import EventView, RunView
+from chalicelib.api.workflows.schemas import EventView, RunId, RunView
 from chalicelib.core.workflows.limits import EXPRESSION_MAX_CHARS, RUN_MAX_EVENTS
 from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint
 from chalicelib.usecases import travel
@@ -55,7 +55,7 @@ class ImportTravelBody(Body, kw_only=True):
     """An export."""
 
     format: Literal["chronowatch.session/v1"]
-    run_id: str
+    run_id: RunId
     position: Annotated[int, Meta(ge=0, le=RUN_MAX_EVENTS)]
     events: list[dict[str, Any]]
     document: dict[str, Any]
