@@ -89,8 +89,12 @@ def _init() -> int:
     from chalicelib.adapters.aws.clients import Clients
     from infra import create
     from infra.state import state
+    from localdev import tables
 
     chosen = bootstrap.settings()
+    if chosen.db_dsn is not None:
+        tables.bring_up_to_date(chosen)
+        return 0
     clients = Clients(chosen.region, chosen.endpoint_url)
     create.create_all(
         clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), state(chosen.stage, chosen.event_bus)

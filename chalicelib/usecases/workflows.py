@@ -18,7 +18,7 @@ from chalicelib.core.rules.subject import parsed
 from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.workflows import expression_names, input_schema, mermaid
+from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
@@ -27,6 +27,7 @@ from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
 from chalicelib.usecases.policy_gate import check_workflow
+from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
@@ -132,8 +133,17 @@ def problems(s: Services, caller: Caller, document: Mapping[str, Any]) -> tuple[
 
 def flowchart(s: Services, caller: Caller, name: str) -> str:
     """The live version as Mermaid. Raises NotFound."""
+    return mermaid.flowchart(_live(s, caller, name))
+
+
+def state_machine(s: Services, caller: Caller, name: str) -> str:
+    """The live version as a state machine. Raises NotFound, InvalidField for what has no such form."""
+    return json.dumps(asl_export.state_machine(_live(s, caller, name)), indent=2)
+
+
+def _live(s: Services, caller: Caller, name: str) -> WorkflowDefinition:
     shown = get(s, caller, name)
-    return mermaid.flowchart(workflow(s, caller.tenant, name, shown.version.version).definition)
+    return workflow(s, caller.tenant, name, shown.version.version).definition
 
 
 def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> WorkflowDefinition:
@@ -196,6 +206,7 @@ def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
             if node.fields["target"].get("type") == "workflow":
                 yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
                 continue
+            check_offered(s, node.fields["target"], f"nodes.{node.id}.target")
             try:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:

@@ -295,6 +295,14 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "version": [*NOT_TEXT, None],
         "run_id": [*NOT_TEXT, None, "", "a b", "a/b", "x" * 65],
     },
+    "TestWorkflowBody": {
+        "definition": [1, True, "x", [], None],
+        "workflow": [*NOT_TEXT, None],
+        "version": [*NOT_TEXT, None],
+        "node": [*NOT_TEXT, None, ("", "node"), ("nowhere", "node")],
+        "outputs": [1, True, "x", [], None],
+        "mocks": [1, True, "x", [], None, ({"nowhere": {}}, "mocks.nowhere")],
+    },
     "CancelRunBody": {"reason": [*NOT_TEXT, None, "x" * 1025]},
     "RedriveBody": {"from": [*NOT_TEXT, None], "version": [*NOT_TEXT, None], "dry_run": [*NOT_BOOL, None]},
     "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
@@ -364,7 +372,7 @@ QUERIES: dict[str, list[str]] = {
     "last_event_id": ["x", "1", "9" * 17],
     "at_unix_ms": ["", "x", "-1", str(FAR), "1.5"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
-    "as": ["", "png", "Mermaid", "mermaid&as=mermaid"],
+    "as": ["", "png", "Mermaid", "ASL", "mermaid&as=mermaid"],
     "workflow": ["", "A", "x" * 65, "a&workflow=b"],
 }
 # What an issuer sends back is taken as text; its ``state`` is not the one of an execution.
@@ -401,6 +409,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "BulkBody": {"action": "retry", "filter": {"state": "failed"}},
     "WorkflowBody": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
     "NewWorkflowBody": {"name": "w", "nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
+    "TestWorkflowBody": {"definition": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}], "edges": []}},
     "DecisionBody": {"nonce": "x"},
     "JumpBody": {"position": 1},
     "ImportTravelBody": {

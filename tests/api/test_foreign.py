@@ -60,6 +60,7 @@ ELSEWHERE = {
             "GET /api/v1/workflows/{workflow}/versions/{version}",
             "POST /api/v1/workflows/{workflow}:validate",
             "POST /api/v1/workflows/{workflow}:start",
+            "POST /api/v1/workflows:test",
             "GET /api/v1/workflows/{workflow}:export",
             "GET /api/v1/runs/{run_id}",
             "GET /api/v1/runs/{run_id}/events",

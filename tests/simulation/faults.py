@@ -79,6 +79,12 @@ CHANGES = WRITES | {
     "change_append",
     "save_policy",
     "delete_policy",
+    "run_append",
+    "run_enter",
+    "run_summarize",
+    "run_wake",
+    "run_put",
+    "run_snapshot",
 }  # with those that worlds of firings never make
 UNANSWERED = frozenset({"unknown_lost", "unknown_done", "partial"})
 

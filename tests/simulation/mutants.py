@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tests.simulation import random_mutants
+from tests.simulation import random_mutants, workflow_mutants
 from tests.simulation.instrument import Edit
+from tests.simulation.planted_bug import Mutant
 
 SCHEDULES = "chalicelib.usecases.schedules"
 CHANGE = "chalicelib.engine.schedule_change"
@@ -81,15 +82,8 @@ WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
 
 
-class Mutant(NamedTuple):
-    """One planted bug, what it stands for, and the kind of world that must catch it."""
-
-    says: str
-    edits: tuple[Edit, ...]
-    world: str = "firings"
-
-
 MUTANTS: dict[str, Mutant] = {
+    **workflow_mutants.MUTANTS,
     # -- conditional writes
     "state-rev-ignored": Mutant(
         "a state is written over whatever is stored",

@@ -11,9 +11,11 @@ from chalicelib.core.workflows.run_state import Gate, RunEvent, RunState, Then
 
 
 class Begins(Struct, frozen=True):
-    """A run is to begin. ``run`` are the fields of its state; the input among them."""
+    """A run is to begin. ``run`` are the fields of its state; the input among them. ``is_cancelled``: who waited for it
+    does no more, and it must never begin."""
 
     run: Mapping[str, Any]
+    is_cancelled: bool = False
 
 
 class ClaimsStep(Struct, frozen=True):
@@ -100,13 +102,15 @@ class Passes(Struct, frozen=True):
 
 
 class Redrives(Struct, frozen=True):
-    """A run that ended goes on. ``again``: the generation of each node that has not ended well, or is chosen."""
+    """A run that ended goes on. ``again``: the generation of each node that has not ended well, or is chosen.
+    ``parent_redrives``: the run that waits for it went on so often, and asks for it."""
 
     again: Mapping[str, int]
     by: str = ""
     version: str = ""
     input: Any = None
     deadline_ms: int | None = None
+    parent_redrives: int | None = None
 
 
 class GetsSlot(Struct, frozen=True):

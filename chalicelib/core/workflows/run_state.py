@@ -77,6 +77,7 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     fan: Fan | None = None
     ended_as: int = 0  # the number of the event that ended it
     child: str = ""  # the run that it waits for
+    child_ended: bool = False  # said by that run after the node itself had ended
     stop: Mapping[str, str] | None = None  # the breakpoint that it stands at
 
 
@@ -111,6 +112,8 @@ class RunState(Struct, omit_defaults=True):
     child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
     depth: int = 0
     traceparent: str = ""
+    redrives: int = 0  # how often it went on after it had ended
+    parent_redrives: int = 0  # how often its parent had, when it began or was driven again
     limited: bool = False  # it counts against its workflow's limit
     slot_key: str = ""  # the key that it counts under, once it has had a slot
     slot: SlotPhase = ""
@@ -179,7 +182,7 @@ def _run_after(state: RunState, event: RunEvent) -> None:
             state.status, state.cancel_by_ms = "cancelling", data["by_ms"]
             state.reason, state.stopped_by = data.get("reason", ""), data.get("error_type", "")
         case "run_compensating":
-            state.status, state.undoing = "compensating", data["node"]
+            state.status, state.undoing, state.cancel_by_ms = "compensating", data["node"], None
             state.error_type, state.error = data["error_type"], data["error"]
         case "run_completed" | "run_failed" | "run_cancelled" | "run_compensation_failed":
             state.status = event.type.removeprefix("run_")  # type: ignore[assignment]
@@ -211,6 +214,8 @@ def _redrive(state: RunState, event: RunEvent) -> None:
     state.version = data.get("version", state.version)
     state.input = data.get("input", state.input)
     state.deadline_ms = data.get("deadline_ms")
+    state.redrives += 1
+    state.parent_redrives = data.get("parent_redrives", state.parent_redrives)
     before = state.nodes
     state.nodes = {name: before.get(name, NodeState()) for name in data["nodes"]}
     for name, generation in data["again"].items():
@@ -221,6 +226,7 @@ _ENDS: Final[Mapping[str, NodeStatus]] = {
     "node_completed": "completed", "node_failed": "failed", "node_timeout": "timeout", "node_skipped": "skipped",
     "node_cancelled": "cancelled", "compensation_completed": "completed", "compensation_failed": "failed",
 }  # fmt: skip
+_ENDED_FIELDS: Final = ("case", "error_type", "error", "reason", "output", "child")
 
 
 def _node_after(node: NodeState, event: RunEvent) -> NodeState:
@@ -236,7 +242,7 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             then="",
             gate=None,
             stop=None,
-            **{name: data[name] for name in ("case", "error_type", "error", "reason", "output") if name in data},
+            **{name: data[name] for name in _ENDED_FIELDS if name in data},
         )
     match event.type:
         case "node_started":
@@ -284,6 +290,8 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             return replace(node, gate=replace(node.gate, approved_by=(*node.gate.approved_by, data["by"])))
         case "approval_rejected":
             return node
+        case "child_ended":
+            return replace(node, child_ended=True)
         case "items_resolved":
             return replace(
                 node,

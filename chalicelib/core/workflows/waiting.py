@@ -9,7 +9,7 @@ from chalicelib.core.workflows.run_log import RunLog
 def wait(log: RunLog, waits: Waits) -> None:
     """Write what the step waits for; after a cancel it waits for nothing."""
     if log.state.status == "cancelling":
-        log.write("node_cancelled", waits.node, reason="cancelled")
+        log.end_by_cancel(waits.node, "cancelled")
         return
     data: dict[str, object] = {"due_ms": waits.due_ms, "then": waits.then}
     if waits.gate is not None:

@@ -21,7 +21,7 @@ def begin(s: Services, run: LoadedRun) -> None:
         return
     version = hash_of(head, wanted or LIVE)
     made = workflow(s, state.tenant, name, version)
-    handler = f"{state.id}~on_failure~{state.events}"
+    handler = f"{state.id}~on_failure~{state.redrives}"  # events may follow a failure
     said = _said(s, state)
     fields = {
         "tenant": state.tenant,

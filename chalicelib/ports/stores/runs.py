@@ -26,6 +26,7 @@ class RunSummary(Struct, frozen=True):
     wake_ms: int | None = None
     rev: int = 1
     listed: bool = True  # the runs of items are not
+    redrives: int = 0  # how often it went on after its end, or is about to
     change: SeenRun | None = None  # what the change feed says of a new status; it is written, and not read back
 
 

@@ -1,8 +1,8 @@
-"""The delay queue and its mapping to ``deliver``: at least once, in any order, any time after the delay."""
+"""The delay queue and its mapping to a worker: at least once, in any order, any time after the delay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalicelib.core import queue_messages
@@ -39,8 +39,17 @@ class Letter:
 class Mailroom:
     """The queue itself; ``Queue`` is its face for instances."""
 
-    def __init__(self, world: World, instances: Any, visibility_ms: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        instances: Any,
+        visibility_ms: int,
+        worker: Callable[[Any, Sequence[Incoming]], list[str]] = deliver.run,
+        limit_ms: int = DELIVER_LIMIT_MS,
+    ) -> None:
         self._world = world
+        self._worker = worker
+        self._limit_ms = limit_ms
         self._instances = instances
         self._visibility_ms = visibility_ms
         self._ready: list[Letter] = []
@@ -173,14 +182,14 @@ class Mailroom:
         world.tell(instance.name, f"deliver messages {[letter.number for letter in batch]}")
 
         def work() -> None:
-            again = set(deliver.run(instance.services, incoming))
+            again = set(self._worker(instance.services, incoming))
             for letter in batch:
                 if str(letter.number) not in again:
                     letter.deleted = True
                     self.letters.pop(letter.number, None)
             world.tell(instance.name, f"answered messages {[x.number for x in batch]}, again: {sorted(again)}")
 
-        world.invoke(instance, work, DELIVER_LIMIT_MS)
+        world.invoke(instance, work, self._limit_ms)
 
 
 class Queue:
