@@ -24,7 +24,7 @@ from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets
 from chalicelib.ports.services import Config, Machine, Services, assemble
-from chalicelib.ports.target import Target
+from chalicelib.ports.target import Delivery, Target
 from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
@@ -213,6 +213,7 @@ def build(chosen: Settings) -> Services:
         counts_kept=not chosen.on_lambda,
         audit=chosen.audit.mode,
         audit_retention_ms=chosen.audit.retention_ms,
+        run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
         clock=own_clock,
@@ -222,22 +223,30 @@ def build(chosen: Settings) -> Services:
         time_sources=time_sources,
     )
     secrets = _secrets(chosen, own_clock, clients)
+
+    def start_run(delivery: Delivery) -> str:
+        from chalicelib.usecases import run_starts
+
+        return run_starts.of_firing(made, delivery)
+
+    parts = _target_parts(chosen, own_clock, clients, secrets, start_run)
     queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
-    return assemble(
+    made = assemble(
         config,
         machine,
         stores,
         queue,
-        LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
+        LazyTargets(_target_makers(parts)),
         _webhook_keys(chosen, secrets),
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
-        workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
+        workflows=make_parts(parts, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
     )
+    return made
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -339,11 +348,8 @@ def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
     return ServiceKey(secrets, chosen.secrets.signing_key)
 
 
-def _target_makers(
-    chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
-) -> dict[str, Callable[[], Target]]:
+def _target_makers(parts: TargetParts) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
-    parts = _target_parts(chosen, own_clock, clients, secrets)
 
     def make(module: str) -> Target:
         made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
@@ -352,7 +358,13 @@ def _target_makers(
     return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
-def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> TargetParts:
+def _target_parts(
+    chosen: Settings,
+    own_clock: SystemClock,
+    clients: Clients,
+    secrets: Secrets,
+    start_run: Callable[[Delivery], str],
+) -> TargetParts:
     from chalicelib.adapters.targets.target_parts import TargetParts
 
     return TargetParts(
@@ -364,6 +376,7 @@ def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, se
         secrets=secrets,
         secret_policy=_secret_policy(chosen),
         service_key=chosen.secrets.signing_key,
+        start_run=start_run,
     )
 
 

@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from chalicelib.adapters.dynamodb.documents import DEFINITION_SK, STATE_SK
-from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
+from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX, RUN_HEAD
 from infra import cloudformation_state, functions
 from infra.build import Build
 from infra.choices import (
@@ -69,6 +69,7 @@ FEED_STREAMS: dict[str, list[Json]] = {
             }
         },
     ],
+    "workflows": [{"dynamodb": {"Keys": {"sk": {"S": [RUN_HEAD]}}, "NewImage": {"packed": {"B": [{"exists": True}]}}}}],
     "registry": [{"dynamodb": {"Keys": {"pk": {"S": [{"suffix": LEASES_SUFFIX}]}}}}],
 }
 

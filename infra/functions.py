@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 API: Final = "APIHandler"
 SUBSCRIBE: Final = "Subscribe"  # the gateway calls it for one path
-WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Subscribe")
+WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script", "Subscribe")
 ALIAS: Final = "live"
 NO_VALUE: Final[Json] = {"Ref": "AWS::NoValue"}
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from chalicelib import settings
@@ -184,7 +184,7 @@ def _normalise(source: Path, target: Path) -> None:
 
 
 def _write_layer(layer: Layer, target: Target, path: Path) -> Path:
-    folder = vendor.ensure(target, layer.lock, layer.without)
+    folder = vendor.ensure(target, layer.lock, layer.without(target), f"layer-{layer.name}")
     files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
     _write_zip({f"{FOLDER}/{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files}, path)
     return path
@@ -195,7 +195,7 @@ def _write_zip(contents: Mapping[str, bytes], path: Path) -> None:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(name, _FIRST_ZIP_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = (0o755 if PurePosixPath(name).parts[-2:-1] == ("bin",) else 0o644) << 16
             made.writestr(entry, contents[name])
 
 

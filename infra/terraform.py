@@ -55,6 +55,7 @@ _FUNCTIONS: Final = {
     "feed": "Feed",
     "declare": "Declare",
     "workflow": "Workflow",
+    "script": "Script",
     "subscribe": "Subscribe",
 }
 

@@ -74,16 +74,15 @@ RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.tx
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
 CRYPTO = Lock("requirements-crypto.lock", ("requirements-crypto.txt",), within=DEVELOPMENT.name)
 BROKERS = Lock("requirements-brokers.lock", ("requirements-brokers.txt",), within=DEVELOPMENT.name)
-LAYERED = (CRYPTO, BROKERS)
+WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
+LAYERED = (CRYPTO, BROKERS, WORKFLOWS)
 # What the gRPC server needs beside RUNTIME.
 GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
-# What only the functions of workflows need.
-WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, WORKFLOWS, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -24,7 +24,10 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
     from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.dynamodb import stream_records
+    from chalicelib.core import queue_messages
     from chalicelib.engine import pipeline
+    from chalicelib.engine.dispatch import admission
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed, workflow
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
@@ -59,7 +62,14 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         rules = ShardRules(bootstrap.services, works, each_minute, stopping)
         rules.start()
         streams = [
-            StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), feed.handle, stopping)
+            StreamSource(
+                clients.get("dynamodbstreams"),
+                partial(find_stream, table.name),
+                feed.handle,
+                stopping,
+                stream_records.is_news if table.logical == stream_records.REGISTRY else lambda _: True,
+                lambda: admission.give_way(bootstrap.services()),
+            )
             for table in resources.tables
             if table.stream
         ]
@@ -67,6 +77,8 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
             stream.start()
 
         def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            if all(queue_messages.is_of_ticks(record["body"]) for record in event["Records"]):
+                return deliver.handle(event, context)  # nothing comes of them that a stream would bring
             for stream in streams:
                 stream.wake()  # what fires in some seconds is written then, long before the last of the batch
             try:

@@ -33,6 +33,7 @@ class FieldError(NamedTuple):
 
     field: str
     message: str
+    at: tuple[int, int] | None = None  # the code points at fault, half open, where the field is a text
 
 
 class ChronoError(Exception):

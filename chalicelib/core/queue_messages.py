@@ -180,6 +180,11 @@ def decode(body: str) -> Firings | Run | Ticks:
         raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
 
 
+def is_of_ticks(body: str) -> bool:
+    """Whether a body that ``encode`` wrote is of ticks; it is not decoded for that."""
+    return body.startswith('{"ticks"')
+
+
 def decode_hint(body: str) -> RunHint:
     """The message of a body on the queue of workflows. Raises ValueError when it is none of ours."""
     try:

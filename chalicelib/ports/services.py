@@ -113,6 +113,7 @@ class Config(Struct, frozen=True):
     counts_kept: bool = True
     audit: str = "changes"
     audit_retention_ms: int | None = None
+    run_retention_ms: int | None = None  # of runs of workflows, once they have ended (None: for ever)
 
 
 class Stores(Struct, frozen=True):

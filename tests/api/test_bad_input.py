@@ -132,6 +132,11 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "NewSchedule": SCHEDULE,
     "ScheduleChanges": SCHEDULE,
     "PreviewBody": PREVIEW,
+    "ParseBody": {
+        "text": [*NOT_TEXT, None, "", "x" * 501],
+        "timezone": [*NOT_TEXT, None, "", "Mars/Base"],
+        "language": [*NOT_TEXT, None, "", "de"],
+    },
     "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
     "SignInBody": {"token": [*NOT_TEXT, None, "", "x" * 8193]},
     "PauseQueueBody": {"note": [*NOT_TEXT, "x" * 257], "until_unix_ms": [*INSTANT, 0, 1]},
@@ -379,6 +384,7 @@ QUERIES["return_to"] = ["", "x", "//example.org", "/%5Cexample.org", "https://ex
 RUN_EVENTS = "/api/v1/runs/{run_id}/events"
 NUMBERED = ["", "x", "-1", "1.5", "25001", "1&after=1"]  # events have numbers, where other lists have positions
 SPECIAL: dict[str, dict[str, Any]] = {
+    "ParseBody": {"text": "every day"},
     "SignInBody": {"token": "x"},
     "NewJob": {"type": "unico", "timestamp": "2026-12-25T10:00:00Z"},
     "LogBody": {"message": "x"},

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "POST /jobs": "as POST /api/v1/schedules",
     "POST /api/v1/keys": "it makes a new one",
     "POST /api/v1/schedules:preview": "it reads nothing that is stored",
+    "POST /api/v1/schedules:parse": "it reads nothing that is stored",
     "POST /api/v1/schedules:batch": "test_in_a_batch_too",
     "POST /api/v1/schedules:import": "test_a_file_cannot_take_over_anothers_schedule",
     "POST /api/v1/schedules:pause": "test_a_tag_reaches_only_ones_own",

@@ -74,6 +74,8 @@ def test_answers_are_as_described(house: House, document: dict[str, Any]) -> Non
     check("POST", "/api/v1/schedules", RATE | {"name": "n"}, status=409)
     check("POST", "/api/v1/schedules", {"type": "x"}, status=422)
     check("GET", "/api/v1/schedules")
+    check("POST", "/api/v1/schedules:parse", {"text": "every weekday at 9:00"})
+    check("POST", "/api/v1/schedules:parse", {"text": "every month at 9:00"})
     check("POST", "/api/v1/schedules:preview", {"type": "CRON", "expr": "30 2 * * *", "timezone": "Europe/Berlin"})
     check("GET", one)
     check("PATCH", one, {"sla_ms": 1})

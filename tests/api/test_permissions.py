@@ -14,6 +14,7 @@ from tests.kit.house import House
 OPERATIONS = table().operations
 READS_BY_POST = {
     "/api/v1/schedules:preview",
+    "/api/v1/schedules:parse",
     "/api/v1/leases:validate",
     "/api/v1/audit:verify",
     "/api/v1/workflows/{workflow}:validate",

@@ -17,7 +17,7 @@ FIELDS = [
     *["jitter_ms", "dst_gap", "dst_overlap", "exclude", "retry_policy", "timeout_ms"],
     *["pause_after_failures", "monitor", "tags"],
     *["next_run_unix_ms", "last_run_unix_ms", "run_count", "version", "created_at_unix_ms"],
-    *["updated_at_unix_ms"],
+    *["updated_at_unix_ms", "description"],
 ]
 
 
@@ -72,6 +72,7 @@ def test_a_new_schedule_is_shown_whole_with_its_defaults(house: House) -> None:
         "run_count": 0,
         "created_at_unix_ms": NOW_MS,
         "updated_at_unix_ms": NOW_MS,
+        "description": "every 5 seconds (UTC)",
     }
     assert {k: v for k, v in made.items() if k not in ("id", "version")} == expected
     again = house.call("GET", f"{SCHEDULES}/{made['id']}")

@@ -98,8 +98,8 @@ def test_an_export_comes_back_in_another_deployment(travel: Travel) -> None:
     assert other.call("POST", f"{SESSIONS}:import", {**document, "position": 999}).fields == ["position"]
 
 
-def test_a_live_session_is_refused_and_not_ignored(travel: Travel) -> None:
-    assert travel.house.call("POST", f"{RUNS}/{travel.run_id}/sessions", {"live": True}).code == "not_supported"
+def test_a_run_that_has_ended_has_no_live_session(travel: Travel) -> None:
+    assert travel.house.call("POST", f"{RUNS}/{travel.run_id}/sessions", {"live": True}).code == "run_ended"
 
 
 @pytest.mark.parametrize("tenant", ["default", "other"])

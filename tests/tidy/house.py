@@ -57,6 +57,7 @@ KERNEL = frozenset(
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {
     "recurrence": _layer("when a schedule runs: cron, rates, periods, rules, zones"),
+    "words": _layer("schedules in words: what describes one, and what reads such a text", "recurrence"),
     "secrets": _layer("references to secrets, which of them are taken, and what seals payloads"),
     "targets": _layer("where a firing goes", "secrets"),
     "schedules": _layer("a schedule: its definition, its state, what it owes", "recurrence", "secrets", "targets"),
@@ -70,7 +71,7 @@ NOUNS = {
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
     "leases": _layer("who holds a name"),
     "keys": _layer("API keys: their form, what they may do, until when", "security"),
-    "changes": _layer("the log of what became of things", "executions", "leases", "schedules"),
+    "changes": _layer("the log of what became of things", "executions", "leases", "schedules", "workflows"),
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),

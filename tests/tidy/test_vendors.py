@@ -35,6 +35,7 @@ EXCEPT = {
     ("process/admission.py", "storage"): "a journal of that name is cited",
     ("core/schedules/validation.py", "storage"): "the place in a list of exclusions",
     ("core/recurrence/", "storage"): "places in lists",
+    ("core/words/", "storage"): "places in lists",
     ("core/workflows/", "storage"): "the place of an item in its foreach, as expressions call it",
     ("engine/workflows/", "storage"): "the same",
     ("core/workflows/node_rules.py", "vendor"): "channels are named after the services that they reach",

@@ -19,6 +19,7 @@ from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.schedule import Key, Schedule
 from chalicelib.core.secrets import envelope
+from chalicelib.core.workflows.run_state import SeenRun
 
 _HEAD: Final = "head"
 _AFTER_HEADS: Final = ":"  # sorts after every digit, and before the head
@@ -43,6 +44,7 @@ class _HeadDoc(msgspec.Struct):
 
 
 _read_changes = msgspec.json.Decoder(list[_ChangeDoc]).decode
+_read_run = msgspec.json.Decoder(SeenRun).decode
 _read_head = msgspec.json.Decoder(_HeadDoc).decode
 
 
@@ -129,6 +131,8 @@ def _written(tenant: str, change: Change, seal: Sealer) -> _ChangeDoc:
         doc.payload = seal(tenant, envelope.schedule_place(definition.id), definition.payload)
     elif isinstance(change.now, LeaseItem):
         doc.doc = lease_document.write(change.now)
+    elif isinstance(change.now, SeenRun):
+        doc.doc = msgspec.json.encode(change.now).decode()
     return doc
 
 
@@ -153,8 +157,13 @@ def _lease(_tenant: str, _doc: _ChangeDoc, stored: str, _unseal: Sealer) -> Chan
     return lease_document.read(stored)
 
 
+def _run(_tenant: str, _doc: _ChangeDoc, stored: str, _unseal: Sealer) -> Changed:
+    return _read_run(stored)
+
+
 _READERS: Mapping[str, Callable[[str, _ChangeDoc, str, Sealer], Changed]] = {
     "execution": _execution,
     "schedule": _schedule,
     "lease": _lease,
+    "workflow_run": _run,
 }

@@ -152,7 +152,7 @@ class HttpApi:
     ) -> Response:
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
-        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services().sessions.origin)
+        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         context[_STANDING] = standing
         quotas.check(standing)

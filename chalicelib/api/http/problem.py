@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 
 from chalicelib.api.http.responses import Check, Problem, ProblemField, violation_view
 from chalicelib.core.errors import (
@@ -88,7 +88,7 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
         trace_id=trace_id,
     )
     if isinstance(error, InvalidField):
-        document.errors = [ProblemField(e.field, e.message) for e in error.errors]
+        document.errors = [_field_of(e) for e in error.errors]
     if isinstance(error, PolicyDenied):
         document.violations = [violation_view(v) for v in error.violations]
     if isinstance(error, QuotaExceeded):
@@ -97,6 +97,10 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
     if checks is not None:
         document.checks = dict(checks)
     return Reply(error.status, document, _error_headers(error), PROBLEM_JSON)
+
+
+def _field_of(error: FieldError) -> ProblemField:
+    return ProblemField(error.field, error.message, UNSET if error.at is None else list(error.at))
 
 
 def _error_headers(error: ChronoError) -> dict[str, str]:

@@ -24,10 +24,11 @@ class Check(msgspec.Struct):
 
 
 class ProblemField(msgspec.Struct):
-    """One wrong field, by its dotted name."""
+    """One wrong field, by its dotted name. `at` has the code points at fault of a text, half open."""
 
     field: str
     message: str
+    at: list[int] | UnsetType = UNSET
 
 
 class ViolationView(msgspec.Struct, kw_only=True):

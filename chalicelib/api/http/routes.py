@@ -22,7 +22,7 @@ from chalicelib.api.policies.operations import operations as policy_operations
 from chalicelib.api.queues.operations import operations as queue_operations
 from chalicelib.api.roles.operations import operations as role_operations
 from chalicelib.api.runs.operations import operations as run_operations
-from chalicelib.api.schedules import bulk, explain, files, outlook
+from chalicelib.api.schedules import bulk, explain, files, outlook, words
 from chalicelib.api.schedules.operations import operations as schedule_operations
 from chalicelib.api.sessions.operations import operations as session_operations
 from chalicelib.api.subjects.operations import operations as subject_operations
@@ -45,6 +45,7 @@ def table() -> Table:
     operations += files.operations()
     operations += explain.operations()
     operations += outlook.operations()
+    operations += words.operations()
     operations += job_operations()
     operations += execution_operations()
     operations += bulk_jobs.operations()

@@ -24,10 +24,11 @@ from chalicelib.api.schedules.bulk_schemas import (
     TagItem,
 )
 from chalicelib.api.schedules.operations import COLLECTION
-from chalicelib.api.schedules.schemas import of_schedule, request_of
+from chalicelib.api.schedules.schemas import language_of, of_schedule, request_of
 from chalicelib.core.errors import ChronoError, InvalidField, PolicyDenied
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, TAG_CHANGE_MAX_SCHEDULES
 from chalicelib.core.ulid import derived
+from chalicelib.core.words.languages import WordsLanguage
 from chalicelib.usecases import bulk
 from chalicelib.usecases.bulk import BulkChange, BulkOperation, BulkResult, TagVerb
 
@@ -41,7 +42,8 @@ def batch(call: Call[bulk_schemas.BatchBody, Query]) -> Reply:
     wanted = [_operation(o, derived(seed, n)) for n, o in enumerate(call.body.operations)]
     results = bulk.run(s, call.caller, wanted, again=call.run is not None and call.run.again)
     now_ms = s.clock.now_ms()
-    items = [_result(n, result, now_ms) for n, result in enumerate(results)]
+    language = language_of(call.headers)
+    items = [_result(n, result, now_ms, language) for n, result in enumerate(results)]
     failed = sum(result.error is not None for result in results)
     return Reply(200, bulk_schemas.BatchView(items, len(items) - failed, failed))
 
@@ -60,12 +62,12 @@ def _operation(body: AnyOperation, new_id: str) -> BulkOperation:
             return BulkOperation("delete", body.id, if_match=given(body.if_match))
 
 
-def _result(index: int, result: BulkResult, now_ms: int) -> BatchResult:
+def _result(index: int, result: BulkResult, now_ms: int, language: WordsLanguage) -> BatchResult:
     o = result.operation
     if result.error is not None:
         known = msgspec.UNSET if o.op == "create" else o.schedule_id
         return BatchResult(index=index, op=o.op, status=result.error.status, id=known, error=item_error(result.error))
-    view = msgspec.UNSET if result.schedule is None else of_schedule(result.schedule, now_ms)
+    view = msgspec.UNSET if result.schedule is None else of_schedule(result.schedule, now_ms, language)
     status = _CREATED if o.op == "create" else 200
     return BatchResult(index=index, op=o.op, status=status, id=o.schedule_id, schedule=view)
 

@@ -63,7 +63,10 @@ def page(call: Call[Body, schemas.SchedulesQuery]) -> Reply:
     wanted = ScheduleFilter(given(q.owner), given(q.enabled), given(q.type), given(q.tag), given(q.name_prefix))
     found, after = schedules.page(call.services, call.caller, wanted, q.limit, call.after(q))
     now_ms = call.services.clock.now_ms()
-    return call.page([schemas.of_schedule(f, now_ms) for f in found], after)
+    language = schemas.language_of(call.headers)
+    reply = call.page([schemas.of_schedule(f, now_ms, language) for f in found], after)
+    reply.headers["Vary"] = "Accept-Language"
+    return reply
 
 
 def edit(call: Call[schemas.ScheduleChanges, Query]) -> Reply:
@@ -169,8 +172,8 @@ def _local(unix_ms: int, timezone: str) -> str:
 
 
 def _shown(call: Call[msgspec.Struct, Query], found: Schedule, status: int = 200) -> Reply:
-    view = schemas.of_schedule(found, call.services.clock.now_ms())
-    return Reply(status, view, {"ETag": entity_tag(found.definition.version)})
+    view = schemas.of_schedule(found, call.services.clock.now_ms(), schemas.language_of(call.headers))
+    return Reply(status, view, {"ETag": entity_tag(found.definition.version), "Vary": "Accept-Language"})
 
 
 def id_of(call: Call[msgspec.Struct, Query]) -> str:

@@ -10,8 +10,9 @@ from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Instant, Opt, Query, given
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.operations import ONE, id_of
-from chalicelib.api.schedules.schemas import ScheduleView, of_schedule
+from chalicelib.api.schedules.schemas import ScheduleView, language_of, of_schedule
 from chalicelib.core.schedules.schedule import Definition, Schedule
+from chalicelib.core.words.languages import WordsLanguage
 from chalicelib.usecases import schedule_outlook
 
 
@@ -73,17 +74,18 @@ def versions(call: Call[Body, Query]) -> Reply:
     """What a schedule was."""
     found = schedule_outlook.versions(call.services, call.caller, id_of(call))
     now_ms = call.services.clock.now_ms()
-    items = [_version(found.schedule, version, now_ms) for version in found.versions]
+    language = language_of(call.headers)
+    items = [_version(found.schedule, version, now_ms, language) for version in found.versions]
     return Reply(200, VersionList(items, found.more))
 
 
-def _version(found: Schedule, version: Definition, now_ms: int) -> VersionView:
+def _version(found: Schedule, version: Definition, now_ms: int, language: WordsLanguage) -> VersionView:
     return VersionView(
         version=version.version,
         since_unix_ms=version.since_ms,
         until_unix_ms=version.until_ms,
         note=UNSET if version.note is None else version.note,
-        schedule=of_schedule(Schedule(version, found.state), now_ms),
+        schedule=of_schedule(Schedule(version, found.state), now_ms, language),
     )
 
 

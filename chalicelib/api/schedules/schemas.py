@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -48,6 +49,7 @@ from chalicelib.core.schedules.schedule import (
     ScheduleState,
     progress,
 )
+from chalicelib.core.words.languages import WordsLanguage, wanted_languages
 
 Name = Annotated[
     str,
@@ -273,6 +275,7 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     version: str
     created_at_unix_ms: ShownInstant
     updated_at_unix_ms: ShownInstant
+    description: Annotated[str, Meta(description="What it does, in words, in the language of `Accept-Language`.")]
     note: Opt[str] = UNSET
     warnings: PolicyWarnings = UNSET
 
@@ -312,8 +315,8 @@ class PreviewView(msgspec.Struct):
     dst: list[DstNote]
 
 
-def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
-    """A schedule as its owner sees it at ``now_ms``."""
+def of_schedule(found: Schedule, now_ms: int, language: WordsLanguage = "en") -> ScheduleView:
+    """A schedule as its owner sees it at ``now_ms``, described in a language."""
     d, course = found.definition, progress(found, now_ms)
     policy = d.retry_policy
     return ScheduleView(
@@ -356,8 +359,21 @@ def of_schedule(found: Schedule, now_ms: int) -> ScheduleView:
         version=d.version,
         created_at_unix_ms=d.created_at_ms,
         updated_at_unix_ms=d.updated_at_ms,
+        description=described(d.type, d.expr, d.timezone, language),
         note=_note(d),
     )
+
+
+def described(kind: RecurrenceType, expr: str, timezone: str, language: WordsLanguage) -> str:
+    """What a schedule does, in words."""
+    from chalicelib.core.words.describe import describe  # loaded with the first schedule that is shown
+
+    return describe(kind, expr, timezone, language)
+
+
+def language_of(headers: Mapping[str, str]) -> WordsLanguage:
+    """The language that a caller reads best, of those that there are."""
+    return wanted_languages(headers.get("accept-language"))[0]
 
 
 def _exclusion(exclusion: tuple[int, int] | str) -> Range | str:

@@ -24,7 +24,7 @@ ONE: Final = COLLECTION + "/{session_id}"
 class TravelBody(Body, kw_only=True):
     """A session to make."""
 
-    live: Annotated[bool, Meta(description="Breakpoints on a run that lives; not offered yet.")] = False
+    live: Annotated[bool, Meta(description="Breakpoints stop the run itself: it must live.")] = False
 
 
 class JumpBody(Body, kw_only=True):

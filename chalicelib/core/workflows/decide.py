@@ -7,6 +7,7 @@ race the log is read again, and decided again. Orders are sent after the append,
 - A node begins once in each generation, and only when its edges say so (``joins``).
 - Only the live claim of a step ends it: an answer with another token, or for a node that has ended, changes nothing.
 - After a cancel no node begins, and after the grace none is under way.
+- A run that counts against a limit takes no step without a slot (``run_slots``).
 - A run ends once, when nothing lives; how follows from its nodes alone, and not from the order of messages.
 """
 
@@ -16,22 +17,27 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.workflows import joins, run_endings
+from chalicelib.core.workflows import joins, live_stops, run_endings, run_slots, waiting
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
     Cancels,
+    CannotGoOn,
     ChildEnds,
     ClaimsStep,
     Decides,
     Decision,
     Ends,
     Fans,
+    GetsSlot,
+    GoesOn,
     Happening,
     ItemEnds,
     Order,
     Passes,
     Redrives,
+    SetsStops,
+    StopsAt,
     Waits,
 )
 from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
@@ -65,12 +71,25 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _pass_time(log)
         case Ends(token=None):
             _end_from_outside(log, happening)
+        case GetsSlot():
+            run_slots.take(log, happening)
+        case SetsStops():
+            live_stops.set_stops(log, happening)
+        case StopsAt():
+            live_stops.stop_at(log, happening)
+        case GoesOn():
+            live_stops.go_on(log, happening, _start)
+        case CannotGoOn():
+            if log.state.status == "running":
+                _stop(log, error_type=happening.error_type, reason=happening.error)
         case _:
             _of_a_step(log, happening)
     _settle(log)
+    run_slots.settle(log)
     if not log.events:
         return Decision((), state)
     orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
+    orders += run_slots.freed(state, log.state)
     changed = state.shown_status != log.state.shown_status
     due_ms = next_due_ms(log.state)
     is_new_due = due_ms != next_due_ms(state)
@@ -80,8 +99,10 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
 def owed(graph: Graph, state: RunState) -> list[Order]:
     """All that is to be done as of now: it is safe to do again."""
     orders: list[Order] = []
+    if state.slot == "wanted":
+        orders.append(Order("take_slot", item=state.slot_turn))
     for name, node in state.nodes.items():
-        if node.status == "running" and not node.worker:
+        if node.status == "running" and not node.worker and state.slot != "wanted":
             orders.append(Order("step", name))
         if node.fan is not None:
             kind = "begin_item" if node.status == "waiting" else "cancel_child"
@@ -108,6 +129,10 @@ def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, 
     """Whether the order comes from this decision: what was owed before was sent before."""
     if order.kind == "tell_parent":
         return not before.is_ended
+    if order.kind == "take_slot":
+        return before.slot_turn != after.slot_turn
+    if order.kind == "step" and before.slot == "wanted":
+        return True
     was, now = before.nodes.get(order.node, NodeState()), after.nodes[order.node]
     if order.kind == "begin_item":
         known = () if was.fan is None else was.fan.live
@@ -120,7 +145,8 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
     match happening:
         case ClaimsStep(node=name):
             node = log.nodes[name]
-            if node.status == "running" and not node.worker and not log.state.is_ended:
+            is_free = node.status == "running" and not node.worker and log.state.slot != "wanted"
+            if is_free and not log.state.is_ended:
                 lease_ms = log.now_ms + happening.lease_ms
                 log.write("node_claimed", name, token=node.token + 1, worker=happening.worker, lease_ms=lease_ms)
         case Ends(node=name):
@@ -128,7 +154,7 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
                 _end(log, happening)
         case Waits(node=name):
             if _is_held(log, name, happening.token):
-                _wait(log, happening)
+                waiting.wait(log, happening)
         case Fans(node=name):
             if _is_held(log, name, happening.token):
                 _fan_out(log, happening)
@@ -170,29 +196,19 @@ def _end(log: RunLog, ends: Ends) -> None:
 
 def _end_from_outside(log: RunLog, ends: Ends) -> None:
     node = log.nodes[ends.node]
-    if node.status != "waiting" or node.gate is not None or node.fan is not None or node.child or node.then == "retry":
+    if (
+        node.status != "waiting"
+        or node.gate is not None
+        or node.fan is not None
+        or node.child
+        or node.stop
+        or node.then == "retry"
+    ):
         raise Conflict(f"node {ends.node} does not wait for a caller: it is {node.status}", code="node_not_waiting")
     if ends.status == "completed":
         _complete(log, ends.node, ends.output)
     else:
         _fail(log, ends.node, ends.error_type, ends.error)
-
-
-def _wait(log: RunLog, waits: Waits) -> None:
-    if log.state.status == "cancelling":
-        log.write("node_cancelled", waits.node, reason="cancelled")
-        return
-    data: dict[str, object] = {"due_ms": waits.due_ms, "then": waits.then}
-    if waits.gate is not None:
-        gate = waits.gate
-        data["gate"] = {name: getattr(gate, name) for name in gate.__struct_fields__}
-        data["gate"]["approvers"] = list(gate.approvers)  # type: ignore[index]
-        data["gate"]["approved_by"] = list(gate.approved_by)  # type: ignore[index]
-    if waits.child:
-        data["child"] = waits.child
-    if waits.output is not None:
-        data["output"] = waits.output
-    log.write("node_waiting", waits.node, **data)
 
 
 def _fan_out(log: RunLog, fans: Fans) -> None:
@@ -362,7 +378,11 @@ def _judge(log: RunLog, name: str) -> None:
         case "run":
             if graph.nodes[name].cancels_others:
                 _cancel_others(log, name)
-            _start(log, name)
+            stop = live_stops.stop_before(log, name)
+            if stop is None:
+                _start(log, name)
+            else:
+                log.write("node_stopped", name, stop=dict(stop))
         case "skip":
             log.write("node_skipped", name, reason=joins.why_skipped(graph, nodes, name))
         case "unreachable":

@@ -36,3 +36,10 @@ def is_shown_inline(ref: dict[str, Any]) -> bool:
 def pointer(ref: dict[str, Any]) -> dict[str, Any]:
     """What callers see in place of a large value."""
     return {"$ref": ref["ref"], "size": ref["size"]}
+
+
+def brief(ref: dict[str, Any] | None) -> Any:
+    """A value that is in the log, or where a larger one is; None of none."""
+    if ref is None:
+        return None
+    return ref["value"] if "value" in ref else pointer(ref)

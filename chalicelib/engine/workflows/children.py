@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.core.errors import NotFound
 from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order
-from chalicelib.core.workflows.run_state import RunState
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
 from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
@@ -48,15 +49,21 @@ def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
     """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
+    made = workflow(s, tenant, fields["workflow"], fields["version"])
+    limit = made.definition.concurrency
+    if limit is not None and not fields.get("scope"):
+        fields = fields | {"limited": True, "slot_kept": limit.hold_while_waiting}
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
-    entered = s.stores.runs.enter(summary_of(state, 1, now_ms + LOOK_EVERY_MS))
+    empty = LoadedRun(RunState(scope=state.scope), made)
+    state.nodes = {name: NodeState() for name in empty.graph.nodes}
+    entry = summary_of(state, 1, now_ms + LOOK_EVERY_MS)
+    entered = s.stores.runs.enter(replace(entry, change=SeenRun(state) if entry.listed else None))
     if not entered:
         if s.stores.runs.read(tenant, run_id).events:
             return Begun(None)
         # It was entered by a worker that died, and reconcile may have given it up since.
         s.stores.runs.wake_by(tenant, run_id, now_ms + LOOK_EVERY_MS)
-    empty = LoadedRun(RunState(scope=state.scope), workflow(s, tenant, state.workflow, state.version))
     after, decision = tell(s, tenant, run_id, Begins(fields), empty)
     return Begun(after, decision) if decision.events else Begun(None)
 

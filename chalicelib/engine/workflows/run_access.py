@@ -22,7 +22,7 @@ from chalicelib.core.workflows.decide import decide, next_due_ms, owed
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
 from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
-from chalicelib.core.workflows.run_state import NodeState, RunState, fold
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun, fold
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
@@ -135,13 +135,29 @@ def send_handler(s: Services, run: LoadedRun) -> None:
         parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
 
 
-def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:
-    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or is over)."""
+def wake_ms_of(s: Services, graph: Graph, state: RunState, now_ms: int) -> int | None:
+    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or stays for ever)."""
+    if state.is_ended and not owed(graph, state):
+        return purge_ms_of(s, state)
     due_ms = next_due_ms(state)
     busy = bool(owed(graph, state)) or any(node.status == "running" for node in state.nodes.values())
     if busy:
         return now_ms + LOOK_EVERY_MS if due_ms is None else min(due_ms, now_ms + LOOK_EVERY_MS)
     return due_ms
+
+
+def purge_ms_of(s: Services, state: RunState) -> int | None:
+    """When what is kept of a run that has ended is deleted; None: never."""
+    kept_ms = s.config.run_retention_ms
+    return None if kept_ms is None or state.finished_ms is None else state.finished_ms + kept_ms
+
+
+def seen_run(run: LoadedRun) -> SeenRun:
+    """What the change feed says of a run now. Its output is there where one node brought it."""
+    nodes = run.state.nodes
+    done = [name for name in run.graph.ends if nodes[name].status == "completed"]
+    is_done = run.state.status == "completed" and len(done) == 1
+    return SeenRun(run.state, nodes[done[0]].output if is_done else None)
 
 
 def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
@@ -168,9 +184,11 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
     if known is None:
         return
     again = load(s, state.tenant, state.id)  # after the summary: what happens from here on raises its rev, or is in it
-    wake_ms = wake_ms_of(again.graph, again.state, s.clock.now_ms())
+    wake_ms = wake_ms_of(s, again.graph, again.state, s.clock.now_ms())
     wanted = summary_of(again.state, known.rev + 1, wake_ms)
     if wanted != replace(known, rev=known.rev + 1):
+        if wanted.status != known.status and wanted.listed:
+            wanted = replace(wanted, change=seen_run(again))
         s.stores.runs.summarize(wanted, known.rev)
 
 
@@ -178,8 +196,10 @@ def rest(s: Services, run: RunState) -> None:
     """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
     check reports again, which changes nothing."""
     known = s.stores.runs.load(run.tenant, run.id)
-    if known is not None and known.wake_ms is not None:
-        s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
+    purge_ms = purge_ms_of(s, run)
+    if known is not None and known.wake_ms != purge_ms:
+        change = SeenRun(run) if run.shown_status != known.status and known.listed else None
+        s.stores.runs.summarize(replace(summary_of(run, known.rev + 1, purge_ms), change=change), known.rev)
 
 
 def _append(s: Services, tenant: str, run_id: str, decision: Decision) -> bool:

@@ -19,11 +19,10 @@ from infra.package import CONFIG, ZIP_MOST_BYTES, Package, PackageFailed, check_
 from infra.state import DELIVER_TIMEOUT_S, state
 from infra.vendor import ARM64, MACHINES, X86_64, Target
 from localdev.interpreters import find, lambda_python
-from localdev.locks import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Workflow", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Subscribe"}
+FUNCTIONS = {"APIHandler", "Workflow", "Script", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Subscribe"}
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +109,9 @@ def test_aws_gets_the_python_that_it_has_whatever_packages(for_lambda: Package) 
 @pytest.mark.parametrize("architecture", [ARM64, X86_64])
 def test_there_are_wheels_for_each_processor(architecture: str) -> None:
     target = Target(architecture=architecture)
-    for lock, without in [(SHIPPED, frozenset[str]()), *((layer.lock, layer.without) for layer in LAYERS)]:
-        vendor.ensure(target, lock, without)
+    vendor.ensure(target)
+    for layer in LAYERS:
+        vendor.ensure(target, layer.lock, layer.without(target), f"layer-{layer.name}")
 
 
 def test_a_library_for_a_newer_glibc_is_found(tmp_path: Path) -> None:
@@ -216,7 +216,12 @@ def test_the_template_says_what_chalice_has_no_words_for(template: dict[str, Any
     assert queue["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
     streams = resources["Feed"]["Properties"]["Events"].values()
     fed = {s["Properties"]["Stream"]["Fn::GetAtt"][0]: "FilterCriteria" in s["Properties"] for s in streams}
-    assert fed == {"ExecutionsTable": False, "SchedulesTable": True, "RegistryTable": True}
+    assert fed == {
+        "ExecutionsTable": False,
+        "SchedulesTable": True,
+        "WorkflowsTable": True,
+        "RegistryTable": True,
+    }
     assert all(s["Properties"]["TumblingWindowInSeconds"] for s in streams), "else no batch names its shard"
     for name in ("Sweep", "Reconcile"):
         (rule,) = resources[name]["Properties"]["Events"].values()
@@ -276,7 +281,10 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
         "${aws_sqs_queue.steps.arn}",
-        *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
+        *(
+            f"${{aws_dynamodb_table.{name}.stream_arn}}"
+            for name in ("executions", "schedules", "workflows", "registry")
+        ),
     }
 
 
