@@ -22,7 +22,7 @@ from localdev.interpreters import find, lambda_python
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Workflow", "Script", "Subscribe", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
+FUNCTIONS = {"APIHandler", "Workflow", "Script", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Subscribe"}
 
 
 @pytest.fixture(scope="module")
