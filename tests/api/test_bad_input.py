@@ -301,6 +301,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "version": [*NOT_TEXT, None],
         "node": [*NOT_TEXT, None, ("", "node"), ("nowhere", "node")],
         "outputs": [1, True, "x", [], None],
+        "item": [],
         "mocks": [1, True, "x", [], None, ({"nowhere": {}}, "mocks.nowhere")],
     },
     "CancelRunBody": {"reason": [*NOT_TEXT, None, "x" * 1025]},

@@ -26,7 +26,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "step-claimed-twice": _planted(
         "a step is claimed though another worker has it",
-        Edit(DECIDE, 'node.status == "running" and not node.worker and log.state.status in', 'node.status == "running" and log.state.status in'),
+        Edit(DECIDE, 'is_free = node.status == "running" and not node.worker and', 'is_free = node.status == "running" and'),
     ),
     "step-token-unasked": _planted(
         "a worker that lost its step ends it all the same",
@@ -112,11 +112,6 @@ MUTANTS: dict[str, Mutant] = {
         Edit(DECIDE, "if node.due_ms is not None and now_ms >= node.due_ms and", "if node.due_ms is not None and now_ms + 300 >= node.due_ms and"),
         Edit(STEPS, "    s.clock.sleep_until(hint.due_ms)\n", "    s.clock.sleep_until(hint.due_ms - 300)\n"),
     ),
-    "stop-remembered": _planted(
-        "the end of a cancel's grace hides what a compensation waits for",
-        Edit("chalicelib.core.workflows.run_state", 'state.status, state.undoing, state.cancel_by_ms = "compensating", data["node"], None',
-             'state.status, state.undoing = "compensating", data["node"]'),
-    ),
     "deadline-unasked": _planted(
         "a run takes as long as it likes",
         Edit(DECIDE, "state.deadline_ms is not None and now_ms >= state.deadline_ms", "False"),
@@ -130,10 +125,6 @@ MUTANTS: dict[str, Mutant] = {
     # -- nothing is stranded
     "hints-for-the-truth": _planted(
         "reconcile sends nothing again", Edit(STEPS, "    send(s, run.state, owed(run.graph, run.state), next_due_ms(run.state))", "    send(s, run.state, [], next_due_ms(run.state))")
-    ),
-    "look-unpromised": _planted(
-        "a run that only waited goes on without anybody to check it",
-        Edit(ACCESS, "        s.stores.runs.wake_by(before.tenant, before.id, soonest)", "        pass"),
     ),
     "promise-overwritten": _planted(
         "a summary is written from an older look at the log",

@@ -1,7 +1,7 @@
 """A workflow as a state machine of Amazon States Language, in its JSONata form.
 
-Only what is shaped in blocks has one: branches from one node to one join of all, choices with a default, and bodies of
-a ``foreach``. All else is refused, with the node and the reason.
+Only what is shaped in blocks has one. Blocks are branches from one node to one join of all, choices with a default, and
+bodies of a ``foreach``. All else is refused, with the node and the reason.
 
 Every state hands on an object with ``input``, ``nodes`` and, for an item, ``item`` and ``index``. So an expression
 finds the same names in each, and nothing hangs on the scope of variables.

@@ -67,7 +67,7 @@ class RunRecord:
 
 
 def key_of(state: RunState, name: str) -> str:
-    """The identity of a step: written from the contract, and not from the engine."""
+    """The identity of a step: written from docs/workflows.md, and not from the engine."""
     undone = state.undoing if state.status == "compensating" else ""
     where = "".join(f"/{index}" for index in state.indices)
     generation = state.nodes[undone or name].generation

@@ -23,7 +23,8 @@ def check(play: Any) -> Iterator[str]:
         if left and state.status != "compensation_failed":  # what nothing undid any more
             yield f"{run_id} is {state.status}, and {left} have yet to begin"
         summary = play.inner.runs.load("default", run_id)
-        if play.rested and (summary.wake_ms is not None or summary.status != state.shown_status):
+        is_old = summary.listed and summary.status != state.shown_status
+        if play.rested and (summary.wake_ms is not None or is_old):
             yield f"{run_id} is {state.status}; its summary says {summary.status}, to be checked {summary.wake_ms}"
     if not play.rested and not any(not state.is_ended for state in record.states.values()):
         left = [w.id for w in play.inner.runs.woken(1 << 60, 5)]
