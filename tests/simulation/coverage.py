@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.executions.execution import TRANSITIONS
-from tests.simulation import change_plan, lease_plan, tick_plan
+from tests.simulation import change_plan, lease_plan, tick_plan, trigger_plan
 from tests.simulation.checkers import ruled, traffic
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
@@ -38,6 +38,7 @@ WANTED: Mapping[str, tuple[str, ...]] = {
     "leases": (*(f"fault:{kind}" for kind in lease_plan.KINDS), *lease_plan.POINTS),
     "ticks": (*(f"fault:{kind}" for kind in tick_plan.KINDS), "fault:time_limit", *tick_plan.POINTS),
     "changes": (*(f"fault:{kind}" for kind in change_plan.KINDS), *change_plan.POINTS),
+    "triggers": (*(f"fault:{kind}" for kind in trigger_plan.KINDS), *trigger_plan.POINTS),
 }
 
 

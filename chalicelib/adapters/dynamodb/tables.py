@@ -204,6 +204,7 @@ class WorkflowItem(Model):
     list_sk = UnicodeAttribute(null=True)
     wake_in = UnicodeAttribute(null=True)
     wake_ms = NumberAttribute(null=True)
+    ttl = NumberAttribute(null=True)
     runs = RunsIndex()
     wake = WakeIndex()
 

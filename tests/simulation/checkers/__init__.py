@@ -36,6 +36,7 @@ from tests.simulation.checkers import (
     stamps,
     ticks,
     traffic,
+    triggers,
     turns,
     waits,
 )
@@ -68,7 +69,8 @@ FIRINGS = (
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 CHANGES = (changes,)
-__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "history", "judge"]
+TRIGGERS = (triggers,)
+__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "TRIGGERS", "history", "judge"]
 
 
 def judge(play: Any, these: Sequence[Any]) -> list[str]:
