@@ -20,6 +20,7 @@ from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.inlet_signatures import InletSignatures
 from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets
@@ -242,6 +243,7 @@ def build(chosen: Settings) -> Services:
         *_audit_proofs(chosen, clients),
         workflows=make_parts(parts, steps, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
+        inlet_signatures=_inlet_signatures(own_clock, secrets),
     )
     return made
 
@@ -329,6 +331,17 @@ def _rego(own_clock: SystemClock) -> RegoEngine:
         from chalicelib.adapters.policies.rego import RegoProcess
 
         return RegoProcess(lambda: own_clock.read().monotonic_nanos / 1e9)
+
+    return Lazy(made)
+
+
+def _inlet_signatures(own_clock: SystemClock, secrets: Secrets) -> InletSignatures:
+    from chalicelib.adapters.machine.lazy import Lazy
+
+    def made() -> InletSignatures:
+        from chalicelib.adapters.secrets.inlet_signatures import StoredInletSignatures
+
+        return StoredInletSignatures(secrets, own_clock.now_ms)
 
     return Lazy(made)
 

@@ -30,6 +30,7 @@ from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
 from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
+from chalicelib.ports.inlet_signatures import InletSignatures, NoInletSignatures
 from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.sessions import NoSessions, Sessions
@@ -58,6 +59,7 @@ if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.stores.runs import RunStore
     from chalicelib.ports.stores.schedules import ScheduleStore
     from chalicelib.ports.stores.ticks import TickStore
+    from chalicelib.ports.stores.triggers import TriggerStore
     from chalicelib.ports.stores.workflows import WorkflowStore
     from chalicelib.ports.target import Target
     from chalicelib.ports.tasks import Tasks
@@ -140,6 +142,7 @@ class Stores(Struct, frozen=True):
     audit: AuditStore
     workflows: WorkflowStore
     runs: RunStore
+    triggers: TriggerStore
 
 
 class Machine(Struct, frozen=True):
@@ -175,6 +178,7 @@ class Services(Struct, frozen=True):
     workflows: WorkflowParts | None = None
     decisions: DecisionBook = NoDecisionBook()
     rego: RegoEngine = NoRego()
+    inlet_signatures: InletSignatures = NoInletSignatures()
 
 
 def assemble(
@@ -192,6 +196,7 @@ def assemble(
     signer: CheckpointSigner | None = None,
     workflows: WorkflowParts | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
+    inlet_signatures: InletSignatures = NoInletSignatures(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -214,4 +219,5 @@ def assemble(
         signer=signer,
         workflows=workflows,
         rego=rego,
+        inlet_signatures=inlet_signatures,
     )

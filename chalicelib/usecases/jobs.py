@@ -193,7 +193,7 @@ def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
     found = s.stores.schedules.get(keys) if keys else {}
     own = only_owner(caller, "schedules:read")
-    seen = [found[key] for key in keys if key in found]
+    seen = [found[key] for key in keys if key in found and not found[key].definition.by_events]
     return _jobs(s, [f for f in seen if own in (None, f.definition.owner)])
 
 

@@ -77,6 +77,11 @@ WRITES = frozenset(
 CHANGES = WRITES | {
     "ticks_save",
     "change_append",
+    "save_watch",
+    "save_throttle",
+    "claim_key",
+    "note",
+    "hint",
     "save_policy",
     "delete_policy",
     "run_append",

@@ -21,6 +21,7 @@ from tests.simulation import (
     scenario,
     situations,
     tick_plan,
+    trigger_plan,
     workflow_plan,
     worlds,
 )
@@ -105,6 +106,8 @@ def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
     assert {f.kind for seed in range(400) for f in change_plan.draw(seed).faults} == set(change_plan.KINDS)
     assert workflow_plan.draw(11) == workflow_plan.draw(11)
     assert {f.kind for seed in range(400) for f in workflow_plan.draw(seed).faults} == set(workflow_plan.KINDS)
+    assert trigger_plan.draw(11) == trigger_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in trigger_plan.draw(seed).faults} == set(trigger_plan.KINDS)
 
 
 def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> None:
@@ -126,5 +129,6 @@ def test_all_kinds_of_world_are_played_and_each_has_mutants() -> None:
         "ticks": 100,
         "changes": 100,
         "workflows": 100,
+        "triggers": 100,
     }
     assert {mutant.world for mutant in mutants.MUTANTS.values()} == set(worlds.KINDS)

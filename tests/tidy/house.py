@@ -66,6 +66,7 @@ NOUNS = {
     "workflows": _layer(
         "what a workflow says, and what follows from a run's log", "recurrence", "schedules", "targets"
     ),
+    "triggers": _layer("which events fire, and what is waited for", "secrets", "targets", "schedules"),
     "rules": _layer("policies as code: assertions on schedules and leases", "recurrence", "schedules", "targets"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),

@@ -38,6 +38,7 @@ EXCEPT = {
     ("core/words/", "storage"): "places in lists",
     ("core/workflows/", "storage"): "the place of an item in its foreach, as expressions call it",
     ("engine/workflows/", "storage"): "the same",
+    ("core/triggers/sources.py", "vendor"): "sources are named after what brings the events, as targets are",
     ("core/workflows/node_rules.py", "vendor"): "channels are named after the services that they reach",
     ("engine/workflows/nodes.py", "vendor"): "the same",
     ("core/workflows/asl_export.py", "vendor"): "the language that it writes is one vendor's",

@@ -48,6 +48,7 @@ def open_stores(
     lazy_audit: Any = Lazy(partial(_audit, database))
     lazy_workflows: Any = Lazy(partial(_workflows, database))
     lazy_runs: Any = Lazy(partial(_runs, database))
+    lazy_triggers: Any = Lazy(partial(_triggers, database, retention_s))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -67,6 +68,7 @@ def open_stores(
         audit=lazy_audit,
         workflows=lazy_workflows,
         runs=lazy_runs,
+        triggers=lazy_triggers,
     )
 
 
@@ -86,6 +88,12 @@ def _runs(database: Database) -> Any:
     from chalicelib.adapters.dynamodb.runs import DynamoRunStore
 
     return DynamoRunStore(database)
+
+
+def _triggers(database: Database, retention_s: int) -> Any:
+    from chalicelib.adapters.dynamodb.triggers import DynamoTriggerStore
+
+    return DynamoTriggerStore(database, retention_s)
 
 
 def _keys(database: Database) -> Any:

@@ -23,6 +23,7 @@ from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.runs import MemoryRunStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
+from chalicelib.adapters.memory.triggers import MemoryTriggerStore
 from chalicelib.adapters.memory.workflows import MemoryWorkflowStore
 from chalicelib.ports.services import Stores
 
@@ -49,4 +50,5 @@ def open_stores() -> Stores:
         audit=MemoryAuditStore(),
         workflows=MemoryWorkflowStore(),
         runs=MemoryRunStore(),
+        triggers=MemoryTriggerStore(),
     )

@@ -29,6 +29,7 @@ from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.travel.operations import operations as travel_operations
+from chalicelib.api.triggers.operations import operations as trigger_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 from chalicelib.api.workflows.operations import operations as workflow_operations
 
@@ -69,5 +70,6 @@ def table() -> Table:
     operations += workflow_operations()
     operations += run_operations()
     operations += travel_operations()
+    operations += trigger_operations()
     operations += docs.operations(everything)
     return Table(operations)

@@ -43,6 +43,7 @@ from tests.simulation.checkers import (
     stamps,
     ticks,
     traffic,
+    triggers,
     turns,
     waits,
 )
@@ -76,7 +77,8 @@ LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 CHANGES = (changes,)
 WORKFLOWS = (run_ends, run_steps, run_cancels, run_instants, run_gates, run_items, run_rest)
-__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "WORKFLOWS", "history", "judge"]
+TRIGGERS = (triggers,)
+__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "TRIGGERS", "WORKFLOWS", "history", "judge"]
 
 
 def judge(play: Any, these: Sequence[Any]) -> list[str]:
