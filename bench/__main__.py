@@ -14,7 +14,10 @@ from bench.root import ROOT
 from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
-BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "load")
+BENCHES = (
+    "lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "workflows",
+    "subscribers", "load",
+)  # fmt: skip
 SYSTEMS = ("chronowatch", "apscheduler", "celery")
 PARTS = ("herd", "rate", "idle", "reads")
 TARGETS = ("eventbridge", "webhook")

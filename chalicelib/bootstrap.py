@@ -33,6 +33,7 @@ from chalicelib.settings import Settings, environment_secret, from_environment
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
+    from chalicelib.adapters.machine.storage import Storage
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
@@ -158,8 +159,6 @@ def override(other: Services, chosen: Settings | None = None) -> Iterator[Servic
 def build(chosen: Settings) -> Services:
     """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
     from chalicelib.adapters.aws.clients import Clients
-    from chalicelib.adapters.aws.work_queue import SqsQueue
-    from chalicelib.adapters.dynamodb.stores import open_stores
     from chalicelib.adapters.machine.hlc_clock import HlcClock
     from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
@@ -172,11 +171,8 @@ def build(chosen: Settings) -> Services:
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
-    retention_s = chosen.retention_ms // 1000
-    hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
     sealing = _sealing(chosen, own_clock, clients)
-    changes_s = -(-chosen.changes_retention_ms // 1000)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty, changes_s)
+    stores, queue, steps = _storage(chosen, clients, sealing)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -213,6 +209,8 @@ def build(chosen: Settings) -> Services:
         counts_kept=not chosen.on_lambda,
         audit=chosen.audit.mode,
         audit_retention_ms=chosen.audit.retention_ms,
+        default_target=None if chosen.db_dsn is None else {"type": "log"},
+        unoffered=frozenset() if chosen.db_dsn is None else registry.OF_AWS,
         run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
@@ -230,7 +228,6 @@ def build(chosen: Settings) -> Services:
         return run_starts.of_firing(made, delivery)
 
     parts = _target_parts(chosen, own_clock, clients, secrets, start_run)
-    queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
     made = assemble(
         config,
         machine,
@@ -243,10 +240,20 @@ def build(chosen: Settings) -> Services:
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
-        workflows=make_parts(parts, chosen.stage, clients.factory if chosen.on_lambda else None),
+        workflows=make_parts(parts, steps, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
     )
     return made
+
+
+def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
+    """What is stored and queued: in DynamoDB and SQS, or in PostgreSQL."""
+    from chalicelib.adapters.machine import storage
+
+    kept = storage.Retention(chosen.retention_ms // 1000, -(-chosen.changes_retention_ms // 1000))
+    if chosen.db_dsn is not None:
+        return storage.on_postgres(chosen.db_dsn, chosen.stage, kept, sealing)
+    return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing)
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -294,10 +301,8 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return UNSEALED
     from chalicelib.adapters.secrets.kms_sealing import KmsSealing
 
-    def monotonic_s() -> float:
-        return own_clock.read().monotonic_nanos / 1e9
-
-    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+    steady = lambda: own_clock.read().monotonic_nanos / 1e9  # noqa: E731
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=steady)
 
 
 def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:

@@ -15,7 +15,7 @@ from infra.vendor import Target
 from localdev.locks import BROKERS, CRYPTO, SHIPPED, WORKFLOWS, Lock, locked
 
 FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
-ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script")
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script", "Subscribe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Layer:
 
 _RUNNERS = ("pydantic-monty", "pydantic-monty-client", "pydantic-monty-runtime", "jlens", "typing-extensions")
 LAYERS: Final[tuple[Layer, ...]] = (
-    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver", "Workflow"), sealed=ALL),
+    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver", "Workflow", "Subscribe"), sealed=ALL),
     Layer("brokers", BROKERS, functions=("Deliver", "Workflow")),
     Layer("cel", WORKFLOWS, functions=("APIHandler", "Workflow"), leaves_out=_RUNNERS),
     Layer("scripts", WORKFLOWS, functions=("Script",), leaves_out=("cel-expr-python",)),

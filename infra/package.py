@@ -23,7 +23,7 @@ from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from infra import cloudformation, tenant_keys, terraform, vendor
 from infra.build import Build, seals
-from infra.functions import API
+from infra.functions import API, SUBSCRIBE
 from infra.layers import FOLDER, Layer
 from infra.state import EVENT_BUS_DEFAULT, state
 from infra.vendor import ARM64, MACHINES, Target
@@ -115,7 +115,8 @@ def package(
     check_sizes(out / ZIP_NAME, layers)
     whole = chosen.complete(document, build)
     if tenant_tags:
-        tenant_keys.restrict_template(whole, API)
+        for function in (API, SUBSCRIBE):
+            tenant_keys.restrict_template(whole, function)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     return Package(out / chosen.file, out / ZIP_NAME, layers, build.target)
 

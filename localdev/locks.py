@@ -67,6 +67,7 @@ _DEVELOPED_WITH = (
     "requirements-rego.txt",
     "requirements-brokers.txt",
     "requirements-workflows.txt",
+    "requirements-postgres.txt",
 )
 DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", *_DEVELOPED_WITH))
 RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.txt"), within=DEVELOPMENT.name)
@@ -78,11 +79,13 @@ WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",),
 LAYERED = (CRYPTO, BROKERS, WORKFLOWS)
 # What the gRPC server needs beside RUNTIME.
 GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
+# What only a deployment on PostgreSQL needs.
+POSTGRES = Lock("requirements-postgres.lock", ("requirements-postgres.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, POSTGRES, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -80,7 +80,8 @@ class Config(Struct, frozen=True):
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
     one can be read. ``counts_kept``: counts are published to the tables, and not written to a log. A cursor into the
     log of changes is good for ``changes_retention_ms``. ``audit`` says what is recorded (``all``, ``changes`` or
-    ``off``), and ``audit_retention_ms`` for how long (None: for ever)."""
+    ``off``), and ``audit_retention_ms`` for how long (None: for ever). A schedule
+    that names no target has ``default_target`` (None: the bus), and the kinds ``unoffered`` cannot be had."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -113,6 +114,8 @@ class Config(Struct, frozen=True):
     counts_kept: bool = True
     audit: str = "changes"
     audit_retention_ms: int | None = None
+    default_target: Mapping[str, object] | None = None
+    unoffered: frozenset[str] = frozenset()
     run_retention_ms: int | None = None  # of runs of workflows, once they have ended (None: for ever)
 
 

@@ -27,7 +27,7 @@ from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
-RUNNING_SCAN_MAX = 10  # pages of jobs that have run, which are looked at for one page of those that run
+RUNNING_SCAN_MAX = 10  # pages of jobs that have run, read for one page of those that run
 LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
@@ -151,8 +151,8 @@ def page(
 
 
 def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
-    """Jobs with an execution under way, of all that have run: the work of a page is bounded, so it may be short and
-    still go on.
+    """Jobs with an execution under way, of all that have run. The work of a page is bounded, so a short page may
+    have another after it.
 
     The list of open executions would be shorter, but it is of a shard, and a caller's role may be bound to its tenant.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chalicelib.core.errors import Conflict, Forbidden, InvalidField
+from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
@@ -167,12 +167,12 @@ def drive_again(
         )
     planned = redrive.plan(run.graph, graph, run.state, start_at)
     if planned.conflicts:
-        raise Conflict("; ".join(planned.conflicts), code="redrive_conflict")
+        raise RedriveConflict(planned.kept, list(planned.again), planned.conflicts)
     if dry_run:
         return planned
     patched = None
     if patch is not None:
-        merged = _merged(_value(s, run, run.state.input), patch)
+        merged = _merged(outputs.read(s, caller.tenant, run_id, run.state.input), patch)
         patched = outputs.keep(s, caller.tenant, run_id, merged)
     timeout_ms = run.workflow.definition.timeout_ms
     deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
@@ -242,7 +242,10 @@ def _inline(s: Services, run: LoadedRun, name: str) -> Any:
     ref = run.state.nodes[name].output
     node = run.graph.nodes[name]
     if node.type in ("trigger", "join"):  # what others brought
-        value = outputs.of_node(s, run, name)
+        try:
+            value = outputs.of_node(s, run, name)
+        except StepFailed:
+            return None  # as below
         encoded = output_ref.encode(value)
         return value if output_ref.is_shown_inline(encoded.ref) else output_ref.pointer(encoded.ref)
     if ref is None or node.is_foreach:
@@ -253,4 +256,7 @@ def _inline(s: Services, run: LoadedRun, name: str) -> Any:
 def _value(s: Services, run: LoadedRun, ref: Any) -> Any:
     if not output_ref.is_shown_inline(ref):
         return output_ref.pointer(ref)
-    return outputs.read(s, run.state.tenant, run.state.id, ref)
+    try:
+        return outputs.read(s, run.state.tenant, run.state.id, ref)
+    except StepFailed:
+        return output_ref.pointer(ref)  # of a run of another deployment, whose export left it out

@@ -35,6 +35,7 @@ from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost, ScheduleFilter
 from chalicelib.usecases.policy_gate import check_schedule
+from chalicelib.usecases.target_offer import check_offered
 
 
 def create(
@@ -85,6 +86,7 @@ def draft(
     InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
+    check_offered(s, definition.target)
     validation.check(definition, now_ms, s.config.webhook_allow, allow_past, s.config.secrets)
     return definition
 
@@ -99,6 +101,8 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
         **given(wanted),
     }
+    if s.config.default_target is not None:
+        fields.setdefault("target", s.config.default_target)
     return Definition(
         **fields,
         tenant=caller.tenant,
@@ -176,6 +180,8 @@ def edit(
 
     def edited(definition: Definition) -> Definition:
         changed = replace(definition, **given(wanted))
+        if wanted.target is not UNSET:
+            check_offered(s, changed.target)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
         past = allow_past or not moved

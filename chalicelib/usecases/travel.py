@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.security.authorize import authorize, missing
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.workflows import compiled, session
+from chalicelib.core.workflows import compiled, output_ref, session
 from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.expression_names import VARIABLES
 from chalicelib.core.workflows.happenings import GoesOn, SetsStops
@@ -27,10 +27,19 @@ from chalicelib.usecases import runs
 from chalicelib.usecases.runs import ShownRun
 
 EXPORT_FORMAT = "chronowatch.session/v1"
+EXPORT_PAYLOADS_MAX_BYTES = 128 * 1024  # a request that brings them back has a bound, too
 LIVE_WAIT_MS = 1_000
 LIVE_POLL_MS = 50
 SESSION_RETENTION_S = 7 * 86_400  # since it was used last
 _NAME = "session"
+
+
+class Watched(NamedTuple):
+    """The value of an expression at a moment; or why it has none, where ``error`` is not empty."""
+
+    expression: str
+    value: Any
+    error: str = ""
 
 
 class Moment(NamedTuple):
@@ -40,6 +49,7 @@ class Moment(NamedTuple):
     event: RunEvent | None
     shown: ShownRun
     stopped_by: Breakpoint | None = None
+    watched: tuple[Watched, ...] = ()
 
 
 def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSession:
@@ -67,9 +77,17 @@ def step(s: Services, caller: Caller, session_id: str, by: int) -> Moment:
     return _move(s, caller, found, found.position + by)
 
 
-def jump(s: Services, caller: Caller, session_id: str, position: int) -> Moment:
-    """To any event. Raises NotFound, InvalidField."""
-    return _move(s, caller, _load(s, caller, session_id), position)
+def jump(s: Services, caller: Caller, session_id: str, position: int, watch: Sequence[str] = ()) -> Moment:
+    """To any event, with the values that expressions had there. Raises NotFound, InvalidField."""
+    moment = _move(s, caller, _load(s, caller, session_id), position)
+    return moment._replace(watched=tuple(_watched(s, moment.shown.run, text) for text in watch))
+
+
+def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
+    try:
+        return Watched(text, StepScope(s, run, "").evaluate(text))
+    except StepFailed as wrong:
+        return Watched(text, None, wrong.error)
 
 
 def go_on(s: Services, caller: Caller, session_id: str) -> Moment:
@@ -107,7 +125,8 @@ def export(s: Services, caller: Caller, session_id: str) -> dict[str, Any]:
     said: dict[str, Any] = msgspec.to_builtins(whole)
     for name in ("id", "tenant", "owner"):
         del said[name]
-    return {"format": EXPORT_FORMAT, **said, "document": json.loads(whole.document)}
+    document = json.loads(whole.document)
+    return {"format": EXPORT_FORMAT, **said, "document": document, "payloads": _payloads(s, found, whole.events)}
 
 
 def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSession:
@@ -125,8 +144,32 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSes
         raise InvalidField.of("events", f"is no log of a run: {wrong}") from None
     if not 1 <= made.position <= len(made.events):
         raise InvalidField.of("position", f"must be 1 to {len(made.events)}")
+    for name, text in given.get("payloads", {}).items():
+        if not output_ref.is_named(name, text.encode()):
+            raise InvalidField.of(f"payloads.{name}", "is not what its name is the hash of")
     _keep(s, made)
+    known = s.stores.runs.payloads(made.tenant, made.run_id, list(given.get("payloads", {})))
+    for name, text in given.get("payloads", {}).items():
+        if name in known:
+            continue  # of a run of this deployment: it must not expire with the session
+        s.stores.runs.put_payload(made.tenant, made.run_id, name, text.encode(), _expires_s(s))
     return made
+
+
+def _payloads(s: Services, found: TravelSession, events: Sequence[RunEvent]) -> dict[str, str]:
+    """The large values of a log, as their text, as many as an answer takes; the rest stays a reference."""
+    kept: dict[str, str] = {}
+    room = EXPORT_PAYLOADS_MAX_BYTES
+    for name in output_ref.names_in(events):
+        content = s.stores.runs.payloads(found.tenant, found.run_id, [name]).get(name)
+        if content is not None and len(content) <= room:
+            kept[name] = content.decode()
+            room -= len(content)
+    return kept
+
+
+def _expires_s(s: Services) -> int:
+    return s.clock.now_ms() // 1000 + SESSION_RETENTION_S
 
 
 def _go_on_live(s: Services, caller: Caller, found: TravelSession) -> Moment:
@@ -203,8 +246,7 @@ def _load(s: Services, caller: Caller, session_id: str) -> TravelSession:
 
 
 def _keep(s: Services, made: TravelSession) -> None:
-    expires_s = s.clock.now_ms() // 1000 + SESSION_RETENTION_S
-    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), expires_s)
+    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), _expires_s(s))
 
 
 def _new_id(s: Services) -> str:

@@ -27,6 +27,7 @@ from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
 from chalicelib.usecases.policy_gate import check_workflow
+from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
@@ -205,6 +206,7 @@ def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
             if node.fields["target"].get("type") == "workflow":
                 yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
                 continue
+            check_offered(s, node.fields["target"], f"nodes.{node.id}.target")
             try:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:

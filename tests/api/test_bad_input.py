@@ -309,14 +309,18 @@ BODIES: dict[str, dict[str, list[Any]]] = {
     "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
     "CompleteNodeBody": {},
     "TravelBody": {"live": [*NOT_BOOL, None]},
-    "JumpBody": {"position": [*NOT_INT, None, -1, 25_001]},
+    "JumpBody": {
+        "position": [*NOT_INT, None, -1, 25_001],
+        "watch": [*NOT_LIST, None, ["x"] * 21],
+    },
     "ImportTravelBody": {
         "format": [*NOT_TEXT, None, "", "x"],
-        "run_id": [*NOT_TEXT, None],
+        "run_id": [*NOT_TEXT, None, "", "a b", "x" * 513],
         "position": [*NOT_INT, None, -1, 25_001],
         "events": [*NOT_LIST, None],
         "document": [1, True, "x", [], None],
         "breakpoints": [*NOT_LIST, None],
+        "payloads": [1, True, "x", [], None, {"a": 1}],
     },
     "FailNodeBody": {
         "error": [*NOT_TEXT, None, "", "x" * 1025],

@@ -12,25 +12,7 @@ from chalicelib.ports.target import Delivery
 from chalicelib.usecases import run_starts
 from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, House
-from tests.kit.workflow_calls import ALL, LINE, RUNS, publish, settle
-
-TARGET = {"type": "workflow", "workflow": "w"}
-
-
-def delivery(schedule_id: str, **more: object) -> Delivery:
-    made = Delivery(
-        execution_id=f"{schedule_id}-1795252805000",
-        tenant="default",
-        schedule_id=schedule_id,
-        firing_unix_ms=1_795_252_805_000,
-        attempt=1,
-        fencing_token=1,
-        target=TARGET,
-        event=json.dumps({"data": {"n": 1}}).encode(),
-        traceparent="",
-        timeout_ms=1000,
-    )
-    return replace(made, **more)
+from tests.kit.workflow_calls import ALL, LINE, RUNS, TARGET, delivery, publish, settle
 
 
 def sender(house: House) -> workflow_target.WorkflowSender:

@@ -200,7 +200,8 @@ def test_a_redrive_says_what_it_keeps_and_under_an_edit_what_conflicts(house: Ho
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, other, bad], "edges": edges(("t", "s"), ("s", "b"))})
     refused = house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"})
     assert refused.code == "redrive_conflict"
-    assert "s: it completed as script, and is delay now" in refused.json["detail"]
+    assert refused.json["conflicts"] == ["s: it completed as script, and is delay now"]
+    assert (refused.json["kept"], refused.json["again"]) == (["t", "s"], ["b"])
     mended = bad | {"code": "input * 10"}
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, SCRIPT, mended], "edges": edges(("t", "s"), ("s", "b"))})
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"}).status == 202
@@ -219,6 +220,15 @@ def test_a_redrive_may_patch_the_input(house: House) -> None:
     assert run_of(house, run_id)["input"] == {"n": 4}
     assert run_of(house, run_id)["output"] == 5
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"from": "q"}).fields == ["from"]
+
+
+def test_a_patch_of_a_large_input_keeps_the_rest_of_it(house: House) -> None:
+    publish(house, nodes=[TRIGGER, SCRIPT | {"code": "len(input['text']) + input['n']"}], edges=edges(("t", "s")))
+    run_id = start(house, input={"text": "x" * 80_000})
+    assert run_of(house, run_id)["state"] == "failed"
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"patch_input": {"n": 1}}).status == 202
+    settle(house)
+    assert run_of(house, run_id)["output"] == 80_001
 
 
 def test_a_deleted_workflow_starts_nothing_and_its_runs_go_on(house: House) -> None:

@@ -19,10 +19,11 @@ from chalicelib.adapters.workflows.cel_expressions import CelExpressions
 from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
 from chalicelib.adapters.workflows.stage import MemoryStage
 from chalicelib.api.http.routes import table
+from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.core.executions.execution import FAILED, Attempt
 from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
-from chalicelib.functions import declare
+from chalicelib.functions import declare, subscribe
 from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
@@ -45,7 +46,14 @@ from tests.kit.workflow_calls import GATE, TRIGGER, edges
 
 pytestmark = pytest.mark.emulator
 
-FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow")
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow", "subscribe")
+TASKS_STREAM = "/api/tasks/subscribe"
+NO_BODY: dict[str, Any] = {
+    "pathParameters": None,
+    "multiValueQueryStringParameters": None,
+    "stageVariables": None,
+    "body": None,
+}
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -63,7 +71,7 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
     ]
     for name in FUNCTIONS
 }
-for name in ("api", "deliver", "sweep", "feed", "declare", "workflow"):
+for name in ("api", "deliver", "sweep", "feed", "declare", "workflow", "subscribe"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
 for name in ("api", "reconcile"):
     UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
@@ -85,6 +93,7 @@ UNSEEN["workflow"] += [
 ]
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
 UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
+UNSEEN["subscribe"].append(({"dynamodb:BatchGetItem"}, "definitions that several executions ran under"))
 UNSEEN["feed"] += [
     (STREAMED, "Lambda reads the stream under the function's role"),
     ({"events:PutEvents"}, "events go out through the target kind of that name, which is a recorder here"),
@@ -110,7 +119,7 @@ class Copied:
 
 
 class Cast:
-    """The six functions over one set of tables and one clock, each with clients and a memory of its own."""
+    """The functions over one set of tables and one clock, each with clients and a memory of its own."""
 
     def __init__(self, endpoint: str, stage: str) -> None:
         self.clock = MovableClock(NOW_MS)
@@ -149,6 +158,19 @@ class Cast:
         assert answer.status < 300, (method, filled, answer)
         self.called.add((method, path))
         return answer.json if answer.body.startswith(b"{") else None
+
+    def subscribe(self) -> None:
+        """As a subscriber with a key does, from the first change on, and one without the right to."""
+        made = self.call("POST", "/api/v1/keys", {"name": "subscriber", "roles": ["viewer"]})
+        with bootstrap.override(self.of["subscribe"], load({"CHRONO_AUTH": "apikey"})):
+            for key, status in ((made["key"], 200), ("cw_wrong", 401)):
+                headers = {"authorization": f"Bearer {key}", "last-event-id": "0000000000000000"}
+                asked = {"resourcePath": TASKS_STREAM, "httpMethod": "GET", "identity": {}}
+                several = {name: [value] for name, value in headers.items()}
+                event = {"path": TASKS_STREAM, "requestContext": asked, "headers": headers, **NO_BODY}
+                event["multiValueHeaders"] = several
+                answer = subscribe.handle(event, None)
+                assert (answer["statusCode"], "event: task" in answer["body"]) == (status, status == 200), answer
 
     def deliver(self) -> None:
         """Hand the function what was queued, and what that queued; what is held back longer comes a minute later."""
@@ -200,6 +222,7 @@ def play(cast: Cast) -> None:
     _die_on_the_way(cast, rate)
     _feed_all(cast)
     _declare(cast)
+    cast.subscribe()
     MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
@@ -383,6 +406,8 @@ def _feed_all(cast: Cast) -> None:
     attempt = Attempt(1, 1, NOW_MS, NOW_MS, FAILED, error_type="policy_denied", denied_by="p/r")
     records.append(replace(records[0], state=FAILED, attempts=(attempt,), finished_ms=NOW_MS))
     feed.run(cast.of["feed"], [Written(None, e) for e in records])
+    news = [Arrived(2, "default", Change("execution", records[0].id, NOW_MS, records[0].owner, records[0]))]
+    changes.record(cast.of["feed"], "shard", news)
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,17 @@ from functools import partial
 from typing import Any
 
 from chalicelib.adapters.aws.clients import ClientFactory, resource_name
-from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.adapters.targets.target_parts import TargetParts
+from chalicelib.ports.work_queue import WorkQueue
 from chalicelib.ports.workflow_steps import Cast, Stage, WorkflowParts
 
 Clientele = Callable[[str, float], ClientFactory]  # by service, and how long a call may take in seconds
 
 
-def make_parts(parts: TargetParts, stage: str, slow_client: Clientele | None = None) -> WorkflowParts:
-    """The parts of a process, over the queue of ``stage``. With a ``slow_client`` scripts run in a function of their
-    own, which it waits for. Else they run in children of this process."""
-    queue = SqsQueue(parts.client("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
+def make_parts(parts: TargetParts, queue: WorkQueue, stage: str, slow_client: Clientele | None = None) -> WorkflowParts:
+    """The parts of a process, over the queue of steps. With a ``slow_client`` scripts run in a function of their own,
+    which it waits for. Else they run in children of this process."""
     calls: Any = Lazy(partial(_calls, parts))
     expressions: Any = Lazy(_expressions)
     scripts: Any = Lazy(_scripts if slow_client is None else partial(_elsewhere, slow_client, stage))

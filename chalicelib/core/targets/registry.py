@@ -29,6 +29,7 @@ MODULES: Final[Mapping[str, str]] = {
     "workflow": "workflow",
 }
 NAMES: Final = tuple(MODULES)
+OF_AWS: Final = frozenset({"eventbridge", "sqs", "sns", "lambda", "stepfunctions"})
 
 
 @cache

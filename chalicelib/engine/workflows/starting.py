@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.workflows import input_schema
+from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import workflow
@@ -42,9 +43,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
     if is_begun(s, head, found):
         return found
     made = workflow(s, tenant, head.name, chosen)
-    schema = made.definition.input_schema
-    if schema is not None and (errors := list(input_schema.problems(schema, wanted.given))):
-        raise InvalidField(errors)
+    _check_input(made, wanted)
     timeout_ms = made.definition.timeout_ms
     fields = {
         "tenant": tenant,
@@ -71,6 +70,12 @@ def is_begun(s: Services, head: WorkflowHead, run_id: str) -> bool:
     if known.workflow != head.name:
         raise Conflict(f"run {run_id} is of workflow {known.workflow}", code="run_id_taken")
     return bool(s.stores.runs.read(head.tenant, run_id).events)
+
+
+def _check_input(made: CompiledWorkflow, wanted: RunStart) -> None:
+    schema = made.definition.input_schema
+    if schema is not None and (errors := list(input_schema.problems(schema, wanted.given))):
+        raise InvalidField(errors)
 
 
 def _kept(s: Services, tenant: str, wanted: RunStart) -> dict[str, Any]:

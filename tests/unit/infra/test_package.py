@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.functions.subscribe import HOLD_MS
 from infra import functions, native, vendor
 from infra.build import Build
 from infra.layers import ALL, FOLDER, LAYERS
@@ -21,7 +22,7 @@ from localdev.interpreters import find, lambda_python
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Workflow", "Script", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
+FUNCTIONS = {"APIHandler", "Workflow", "Script", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Subscribe"}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,29 @@ def test_snapshots_are_an_option_and_everything_calls_them(for_lambda: Package) 
     gateway = json.dumps(resources["RestAPI"])
     assert "${APIHandler.Alias}" in gateway
     assert "${APIHandler.Arn}" not in gateway
-    assert resources["APIHandlerInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "APIHandler.Alias"}
+    assert "${Subscribe.Alias}" in gateway
+    assert "${Subscribe.Arn}" not in gateway
+    for name in ("APIHandler", "Subscribe"):
+        assert resources[f"{name}InvokePermission"]["Properties"]["FunctionName"] == {"Ref": f"{name}.Alias"}
+
+
+def test_subscribers_have_a_small_function_of_their_own_and_a_bound(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    assert [path for path, asked in paths.items() if "${Subscribe.Arn}" in json.dumps(asked)] == [
+        "/api/tasks/subscribe"
+    ]
+    assert "${APIHandler.Arn}" not in json.dumps(paths["/api/tasks/subscribe"])
+    properties = resources["Subscribe"]["Properties"]
+    assert properties["MemorySize"] == 128
+    assert HOLD_MS / 1000 + 5 < properties["Timeout"] <= 29
+    assert properties["ReservedConcurrentExecutions"]["Fn::If"][1] == {"Ref": "SubscribersMaximum"}
+    assert template["Parameters"]["SubscribersMaximum"]["Default"] == 20
+    assert resources["SubscribeInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "Subscribe"}
+    gateway = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    refused = gateway["INTEGRATION_FAILURE"]
+    assert refused["statusCode"] == "503"
+    assert "gatewayresponse.header.Retry-After" in refused["responseParameters"]
 
 
 def _run_from(folder: Path, program: str) -> str:
@@ -232,7 +255,7 @@ def test_a_deployed_stage_asks_for_keys_and_its_secret_is_nowhere(
     for name in FUNCTIONS:
         variables = template["Resources"][name]["Properties"]["Environment"]["Variables"]
         assert (variables["CHRONO_AUTH"], variables["CHRONO_STAGE"]) == ("apikey", "prod")
-        assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name == "APIHandler")
+        assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name in ("APIHandler", "Subscribe"))
     assert template["Parameters"]["PageTokenSecret"]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["PageTokenSecret"]
     assert terraform["variable"]["page_token_secret"]["sensitive"] is True
