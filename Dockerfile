@@ -11,7 +11,7 @@ FROM python:${PYTHON}-slim-bookworm AS emulator
 COPY requirements-emulator.lock /build/
 RUN pip install --no-cache-dir --require-hashes --only-binary=:all: -r /build/requirements-emulator.lock \
     && install -d -m 0700 -o 65532 -g 65532 /state
-COPY localdev/ministack_extended.py localdev/ministack_statements.py /opt/emulator/
+COPY localdev/ministack_*.py localdev/interpreters.py /opt/emulator/
 ENV BIND_HOST=0.0.0.0 GATEWAY_PORT=4566 PERSIST_STATE=1 STATE_DIR=/state PYTHONUNBUFFERED=1
 VOLUME /state
 USER 65532:65532

@@ -14,7 +14,10 @@ from bench.root import ROOT
 from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
-BENCHES = ("lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "load")
+BENCHES = (
+    "lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "workflows",
+    "subscribers", "load",
+)  # fmt: skip
 SYSTEMS = ("chronowatch", "apscheduler", "celery")
 PARTS = ("herd", "rate", "idle", "reads")
 TARGETS = ("eventbridge", "webhook")
@@ -64,9 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="repeats the random instants of an earlier run")
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave the peer out")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--alone", action="store_true", help="lateness: only random instants, each alone")
     parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
     parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
-    parser.add_argument("--to", choices=TARGETS, help="lateness with --spread or --apart: only to this target")
+    parser.add_argument("--to", choices=TARGETS, help="lateness, rate, herd: only to this target")
     parser.add_argument("--rates", type=numbers, metavar="N,N", help="load: the rates to try, lowest first")
     parser.add_argument("--hold", type=int, metavar="S", help="load: for how many seconds the highest rate is held")
     parser.add_argument("--only", action="append", choices=SYSTEMS, help="load: only this system; may be given again")

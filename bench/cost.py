@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from bench.calls import HERD
 from bench.report import table
 from bench.root import ROOT
+from chalicelib.core.changes.limits import HOLD_POLL_MS
 
 PRICES = ROOT / "bench" / "data" / "prices.json"
 COUNTED = ROOT / "bench" / "data" / "counted.json"
@@ -131,8 +132,8 @@ class Tariff:
         calls = DAY_S / held_s / MILLION
         requests = calls * (self.price("apigateway_rest_requests_million") + self.price("lambda_requests_million"))
 
-        def held(memory_mb: float | None) -> float:
-            return requests + calls * self.running("api", held_s * 1000, memory_mb)
+        looks = held_s * 1000 / HOLD_POLL_MS * self.assumed("poll_read_units")
+        reads = looks * self.price("dynamodb_read_units_million")
 
         def polled(every_s: float) -> float:
             polls = DAY_S / every_s / MILLION
@@ -144,10 +145,9 @@ class Tariff:
             )
             return polls * each
 
-        small_mb = self.assumed("small_function_mb")
         return {
-            f"calls held for {held_s:.0f} s by the API's function": held(None),
-            f"the same by a function of {small_mb:.0f} MB": held(small_mb),
+            f"calls held for {held_s:.0f} s by the function subscribe": requests
+            + calls * (self.running("subscribe", held_s * 1000) + reads),
             f"a poll every {self.assumed('fast_poll_s'):.0f} s": polled(self.assumed("fast_poll_s")),
             f"a poll every {self.assumed('slow_poll_s'):.0f} s": polled(self.assumed("slow_poll_s")),
         }

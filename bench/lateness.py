@@ -37,16 +37,16 @@ APART = {100: Most(None, 40.0)}
 
 
 def run(options: Namespace) -> Report:
-    """The product, then APScheduler: all cases, or those that ``--spread`` and ``--apart`` name."""
+    """The product, then APScheduler: all cases, or those that ``--alone``, ``--spread`` and ``--apart`` name."""
     report = Report("lateness", {"span_ms": SPAN_MS, "spread_s": SPREAD_SECONDS, "apart_ms": APART_MS})
-    chosen = options.spread is not None or options.apart is not None
+    chosen = options.alone or options.spread is not None or options.apart is not None
     spreads, aparts = (options.spread or (), options.apart or ()) if chosen else (CROWDS, CROWDS)
-    kinds = (options.to,) if chosen and options.to else (WEBHOOK, EVENTBRIDGE)
+    kinds = (options.to,) if options.to else (WEBHOOK, EVENTBRIDGE)
     if options.peer:
         prepare_peer()
     with Receiver() as receiver:
-        if not chosen:
-            _lone(report, receiver, options)
+        if options.alone or not chosen:
+            _lone(report, receiver, kinds, options)
         for count in spreads:
             _spread(report, receiver, kinds, count, options.peer)
         for count in aparts:
@@ -57,20 +57,20 @@ def run(options: Namespace) -> Report:
 # -- each alone, at random
 
 
-def _lone(report: Report, receiver: Receiver, options: Namespace) -> None:
+def _lone(report: Report, receiver: Receiver, kinds: Sequence[str], options: Namespace) -> None:
+    """Each target, and beside a webhook a job that posts; beside the bus one that only runs."""
     count = options.count or COUNT
     seed = options.seed if options.seed is not None else random.randrange(10**6)  # noqa: S311
     report.settings |= {"count": count, "seed": seed}
     offsets = random.Random(seed).sample(range(SPAN_MS), count)  # noqa: S311
     with Product() as product:
-        runs = [fire_at(product, receiver, kind, _instants(offsets)) for kind in (EVENTBRIDGE, WEBHOOK)]
-    if options.peer:
-        runs += [peer_at(receiver, _instants(offsets), post) for post in (False, True)]
-    fill(report, runs)
-    for fired, kind in zip(runs, (EVENTBRIDGE, WEBHOOK), strict=False):
+        ours = {kind: fire_at(product, receiver, kind, _instants(offsets)) for kind in kinds}
+    theirs = {kind: peer_at(receiver, _instants(offsets), kind == WEBHOOK) for kind in kinds if options.peer}
+    fill(report, [*ours.values(), *theirs.values()])
+    for kind, fired in ours.items():
         _promise(report, fired.label, LONE[kind], fired.arrived or fired.started)
-    if options.peer:
-        beside(report, runs[1].label, runs[1].arrived, runs[3].arrived)
+    if WEBHOOK in theirs:
+        beside(report, ours[WEBHOOK].label, ours[WEBHOOK].arrived, theirs[WEBHOOK].arrived)
 
 
 def _instants(offsets: Sequence[int]) -> list[int]:

@@ -18,6 +18,7 @@ from bench.report import Report, Target, spread, table
 COUNT = 60
 PERIOD_MS = 1000
 P99_MOST_MS = 3.0
+KINDS = (EVENTBRIDGE, WEBHOOK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def run(options: Namespace) -> Report:
     """The product to EventBridge and to a webhook, then APScheduler's interval job posting to the receiver."""
     count = options.count or COUNT
     report = Report("rate", {"count": count, "period_ms": PERIOD_MS})
-    rated = rates(count, options.peer)
+    kinds = (options.to,) if options.to else KINDS
+    rated = rates(count, options.peer and WEBHOOK in kinds, kinds)
     rows: list[list[object]] = []
     for each in rated:
         measured = spread(each.arrived or each.started)
@@ -51,23 +53,22 @@ def run(options: Namespace) -> Report:
     report.notes.append(
         "to EventBridge: the journal's start of the attempt, rounded down; otherwise the consumer's clock"
     )
-    for each in rated[:2]:
+    for each in rated[: len(kinds)]:
         report.targets.append(Target(f"{each.label}: p99 ms", P99_MOST_MS, spread(each.arrived or each.started)["p99"]))
-    if len(rated) > 2:
-        theirs = spread(rated[2].arrived)["p99"]
+    if len(rated) > len(kinds):
+        ours, theirs = spread(rated[-2].arrived)["p99"], spread(rated[-1].arrived)["p99"]
         if theirs is not None:
-            what = f"{rated[1].label}: p99 ms, beside APScheduler"
-            report.targets.append(Target(what, theirs, spread(rated[1].arrived)["p99"]))
+            report.targets.append(Target(f"{rated[-2].label}: p99 ms, beside APScheduler", theirs, ours))
     return report
 
 
-def rates(count: int, peer: bool) -> list[Rated]:
+def rates(count: int, peer: bool, kinds: Sequence[str] = KINDS) -> list[Rated]:
     """Each for itself, one after the other."""
     if peer:
         apscheduler.python()
     with Receiver() as receiver:
         with Product() as product:
-            found = [_rate(product, receiver, kind, count) for kind in (EVENTBRIDGE, WEBHOOK)]
+            found = [_rate(product, receiver, kind, count) for kind in kinds]
         if peer:
             found.append(_peer(receiver, count))
     return found

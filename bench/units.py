@@ -37,6 +37,8 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
     if kind == "N":
         digits = len(content.strip("-").replace(".", "").strip("0"))
         return (digits + 1) // 2 + 1  # two significant digits a byte, and one more
+    if kind == "B":
+        return len(content) if isinstance(content, bytes) else len(content) * 3 // 4  # in base64 on the wire
     if kind in ("BOOL", "NULL"):
         return 1
     if kind in ("SS", "NS"):

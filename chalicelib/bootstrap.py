@@ -20,11 +20,12 @@ from chalicelib.core.targets import registry
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+from chalicelib.ports.inlet_signatures import InletSignatures
 from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.secrets import Secrets
 from chalicelib.ports.services import Config, Machine, Services, assemble
-from chalicelib.ports.target import Target
+from chalicelib.ports.target import Delivery, Target
 from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
@@ -33,6 +34,7 @@ from chalicelib.settings import Settings, environment_secret, from_environment
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.identity.bootstrap_key import BootstrapKey
+    from chalicelib.adapters.machine.storage import Storage
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
@@ -158,8 +160,6 @@ def override(other: Services, chosen: Settings | None = None) -> Iterator[Servic
 def build(chosen: Settings) -> Services:
     """The services that ``chosen`` describes, on AWS or on the emulator at ``chosen.endpoint_url``. Does no I/O."""
     from chalicelib.adapters.aws.clients import Clients
-    from chalicelib.adapters.aws.work_queue import SqsQueue
-    from chalicelib.adapters.dynamodb.stores import open_stores
     from chalicelib.adapters.machine.hlc_clock import HlcClock
     from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
@@ -172,11 +172,8 @@ def build(chosen: Settings) -> Services:
     ids = SystemIds(HlcClock(lambda: own_clock.read().wall_unix_nanos, chosen.max_drift_ms))
     time_sources = SystemTimeSources()
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
-    retention_s = chosen.retention_ms // 1000
-    hasty = clients.factory("dynamodb", QUOTA_READ_TIMEOUT_S)
     sealing = _sealing(chosen, own_clock, clients)
-    changes_s = -(-chosen.changes_retention_ms // 1000)
-    stores = open_stores(clients.factory("dynamodb"), chosen.stage, retention_s, sealing, hasty, changes_s)
+    stores, queue, steps = _storage(chosen, clients, sealing)
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -213,6 +210,9 @@ def build(chosen: Settings) -> Services:
         counts_kept=not chosen.on_lambda,
         audit=chosen.audit.mode,
         audit_retention_ms=chosen.audit.retention_ms,
+        default_target=None if chosen.db_dsn is None else {"type": "log"},
+        unoffered=frozenset() if chosen.db_dsn is None else registry.OF_AWS,
+        run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
         clock=own_clock,
@@ -222,22 +222,40 @@ def build(chosen: Settings) -> Services:
         time_sources=time_sources,
     )
     secrets = _secrets(chosen, own_clock, clients)
-    queue = SqsQueue.of_stage(clients.factory("sqs"), chosen.stage)
-    return assemble(
+
+    def start_run(delivery: Delivery) -> str:
+        from chalicelib.usecases import run_starts
+
+        return run_starts.of_firing(made, delivery)
+
+    parts = _target_parts(chosen, own_clock, clients, secrets, start_run)
+    made = assemble(
         config,
         machine,
         stores,
         queue,
-        LazyTargets(_target_makers(chosen, own_clock, clients, secrets)),
+        LazyTargets(_target_makers(parts)),
         _webhook_keys(chosen, secrets),
         sealing,
         _tracer(chosen, config.instance, own_clock),
         _external_policies(chosen, own_clock),
         lazy_sessions(chosen, authenticator, own_clock),
         *_audit_proofs(chosen, clients),
-        workflows=make_parts(_target_parts(chosen, own_clock, clients, secrets), chosen.stage),
+        workflows=make_parts(parts, steps, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
+        inlet_signatures=_inlet_signatures(own_clock, secrets),
     )
+    return made
+
+
+def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
+    """What is stored and queued: in DynamoDB and SQS, or in PostgreSQL."""
+    from chalicelib.adapters.machine import storage
+
+    kept = storage.Retention(chosen.retention_ms // 1000, -(-chosen.changes_retention_ms // 1000))
+    if chosen.db_dsn is not None:
+        return storage.on_postgres(chosen.db_dsn, chosen.stage, kept, sealing)
+    return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing)
 
 
 class LazyTargets(Mapping[str, Target]):
@@ -285,10 +303,8 @@ def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Seal
         return UNSEALED
     from chalicelib.adapters.secrets.kms_sealing import KmsSealing
 
-    def monotonic_s() -> float:
-        return own_clock.read().monotonic_nanos / 1e9
-
-    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=monotonic_s)
+    steady = lambda: own_clock.read().monotonic_nanos / 1e9  # noqa: E731
+    return KmsSealing(clients.factory("kms"), chosen.secrets.kms_key_id, monotonic_s=steady)
 
 
 def _tracer(chosen: Settings, instance: str, own_clock: SystemClock) -> Tracer:
@@ -319,6 +335,17 @@ def _rego(own_clock: SystemClock) -> RegoEngine:
     return Lazy(made)
 
 
+def _inlet_signatures(own_clock: SystemClock, secrets: Secrets) -> InletSignatures:
+    from chalicelib.adapters.machine.lazy import Lazy
+
+    def made() -> InletSignatures:
+        from chalicelib.adapters.secrets.inlet_signatures import StoredInletSignatures
+
+        return StoredInletSignatures(secrets, own_clock.now_ms)
+
+    return Lazy(made)
+
+
 def _audit_proofs(chosen: Settings, clients: Clients) -> tuple[CheckpointStore | None, CheckpointSigner | None]:
     """Where checkpoints of the audit go, and what signs them. A function has no disk that stays."""
     from chalicelib.adapters.machine import checkpoint_places
@@ -339,11 +366,8 @@ def _webhook_keys(chosen: Settings, secrets: Secrets) -> WebhookKeys:
     return ServiceKey(secrets, chosen.secrets.signing_key)
 
 
-def _target_makers(
-    chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets
-) -> dict[str, Callable[[], Target]]:
+def _target_makers(parts: TargetParts) -> dict[str, Callable[[], Target]]:
     """By kind, what loads and makes its sender: the module that the registry names, in ``adapters.targets``."""
-    parts = _target_parts(chosen, own_clock, clients, secrets)
 
     def make(module: str) -> Target:
         made: Target = import_module(f"chalicelib.adapters.targets.{module}").make(parts)
@@ -352,7 +376,13 @@ def _target_makers(
     return {kind: partial(make, module) for kind, module in registry.MODULES.items()}
 
 
-def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, secrets: Secrets) -> TargetParts:
+def _target_parts(
+    chosen: Settings,
+    own_clock: SystemClock,
+    clients: Clients,
+    secrets: Secrets,
+    start_run: Callable[[Delivery], str],
+) -> TargetParts:
     from chalicelib.adapters.targets.target_parts import TargetParts
 
     return TargetParts(
@@ -364,6 +394,7 @@ def _target_parts(chosen: Settings, own_clock: SystemClock, clients: Clients, se
         secrets=secrets,
         secret_policy=_secret_policy(chosen),
         service_key=chosen.secrets.signing_key,
+        start_run=start_run,
     )
 
 

@@ -21,6 +21,7 @@ from chalicelib.core.audit import audit_settings
 from chalicelib.core.audit.audit_settings import AuditSettings
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
+from chalicelib.core.configuration import dsn_setting
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
 from chalicelib.core.limits import DURATION_MAX_MS
@@ -59,6 +60,7 @@ VARIABLES = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_LAMBDA_FUNCTION_NAME",
+    "CHRONO_DB_DSN",
     "CHRONO_DATA_DIR",
     "CHRONO_TZ",
     "CHRONO_SHARDS",
@@ -80,12 +82,7 @@ VARIABLES = (
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
-    "CHRONO_JWT_ISSUER",
-    "CHRONO_JWT_AUDIENCE",
-    "CHRONO_JWKS_URL",
-    "CHRONO_JWT_TENANT_CLAIM",
-    "CHRONO_JWT_SUBJECT_CLAIM",
-    "CHRONO_JWT_ROLES_CLAIM",
+    *jwt_settings.VARIABLES,
     *session_settings.VARIABLES,
     "CHRONO_OPA_URL",
     "CHRONO_OPA_POLICY_PATH",
@@ -133,7 +130,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     ``page_token_secret`` is None where none was given and none can be assumed: the API then refuses to start.
     ``job_limit``, ``memory_limit_bytes``, ``max_inflight_*``, ``max_rate_*``, ``reads_per_s`` and ``writes_per_s`` are
     None where there is no limit.
-    ``grpc_port`` is None where gRPC is not served.
+    ``grpc_port`` is None where gRPC is not served. ``db_dsn`` names a PostgreSQL in place of AWS.
     ``tls_*`` are files, None where the service speaks plain HTTP, or asks no caller for a certificate.
     """
 
@@ -150,6 +147,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     endpoint_url: str | None
     region: str
     on_lambda: bool
+    db_dsn: str | None
     data_dir: str
     timezone: str
     shards: int
@@ -245,6 +243,7 @@ def load(env: Mapping[str, str]) -> Settings:
         endpoint_url=endpoint,
         region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
         on_lambda=on_lambda,
+        db_dsn=dsn_setting.read(env, on_lambda),
         data_dir=env.get("CHRONO_DATA_DIR") or ".chronowatch",
         timezone=_timezone(env),
         shards=variables.integer(env, "CHRONO_SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),

@@ -5,6 +5,8 @@ grpc        serve the same calls by gRPC until SIGTERM
 worker      own shards, sweep, deliver, reconcile and feed until SIGTERM
 init        make the tables, queues and the bus where they are missing, and end
 first-key   print the first admin key, once, and end
+restored    settle a PostgreSQL that was restored to an earlier moment, before any worker runs, and end
+resume      resume the schedules that this paused, and end
 health      end with 0 when the process of this container works
 """
 
@@ -89,8 +91,12 @@ def _init() -> int:
     from chalicelib.adapters.aws.clients import Clients
     from infra import create
     from infra.state import state
+    from localdev import tables
 
     chosen = bootstrap.settings()
+    if chosen.db_dsn is not None:
+        tables.bring_up_to_date(chosen)
+        return 0
     clients = Clients(chosen.region, chosen.endpoint_url)
     create.create_all(
         clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), state(chosen.stage, chosen.event_bus)
@@ -110,6 +116,31 @@ def _first_key() -> int:
     return 0
 
 
+def _restored() -> int:
+    from chalicelib import bootstrap
+    from chalicelib.adapters.postgres.database import Place, PostgresDatabase
+    from infra import restored_database
+    from localdev import tables
+
+    chosen = bootstrap.settings()
+    if chosen.db_dsn is None:
+        raise SettingsError("CHRONO_DB_DSN", "is not set: on AWS scripts/restore fills a stage from a backup")
+    tables.bring_up_to_date(chosen)
+    database = PostgresDatabase(Place.of_stage(chosen.db_dsn, chosen.stage))
+    done = restored_database.settle(bootstrap.services(), database)
+    print(f"settled {done.schedules} schedules: paused {done.paused}; ended {done.executions} executions under way")
+    print("check them, then start the workers, and: python -m container resume")
+    return 0
+
+
+def _resume() -> int:
+    from chalicelib import bootstrap
+    from chalicelib.engine import restored
+
+    print(f"resumed {restored.resume(bootstrap.services())} schedules")
+    return 0
+
+
 def _health() -> int:
     from chalicelib import settings
     from container import alive
@@ -126,6 +157,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "worker": _worker,
     "init": _init,
     "first-key": _first_key,
+    "restored": _restored,
+    "resume": _resume,
     "health": _health,
 }
 

@@ -80,8 +80,15 @@ POLLERS_LEAST: Final = Number(
 POLLERS: Final = Number(
     "DeliverPollersMaximum", "The most provisioned pollers of the work queue", POLLERS_MIN, POLLERS_MOST
 )
+SUBSCRIBERS: Final = Number(
+    "SubscribersMaximum",
+    "The most subscribers to changes at once, of the account's concurrency; further ones get 503",
+    1,
+    1000,
+    default=20,
+)
 SWITCHES: Final = (DELETION_PROTECTION, OWN_KEY, ACCESS_LOGS)
-NUMBERS: Final = (ARCHIVE_DAYS, CONCURRENCY, POLLERS_LEAST, POLLERS)
+NUMBERS: Final = (ARCHIVE_DAYS, CONCURRENCY, POLLERS_LEAST, POLLERS, SUBSCRIBERS)
 TEXTS: Final = (ALARM_TOPIC,)
 
 

@@ -13,12 +13,22 @@ import json
 from typing import Any
 
 from chalicelib.adapters.dynamodb.documents import DEFINITION_SK, STATE_SK
-from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
+from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX, RUN_HEAD
 from infra import cloudformation_state, functions
 from infra.build import Build
-from infra.choices import ACCESS_LOGS, CONCURRENCY, NUMBERS, POLLERS, POLLERS_LEAST, SECRET_LENGTH_MIN, SWITCHES, TEXTS
+from infra.choices import (
+    ACCESS_LOGS,
+    CONCURRENCY,
+    NUMBERS,
+    POLLERS,
+    POLLERS_LEAST,
+    SECRET_LENGTH_MIN,
+    SUBSCRIBERS,
+    SWITCHES,
+    TEXTS,
+)
 from infra.cloudformation_state import chosen, logical
-from infra.functions import API, NO_VALUE, WORKERS
+from infra.functions import API, NO_VALUE, SUBSCRIBE, WORKERS
 
 Json = dict[str, Any]
 
@@ -42,6 +52,7 @@ _DOMAIN_PARAMETERS = {
     TRUSTSTORE_VERSION: {"Type": "String", "Default": "", "Description": "The version of that object; empty: the last"},
 }
 API_HANDLER = "chalicelib.functions.api.handle"
+SUBSCRIBE_PATH = "/api/tasks/subscribe"
 FEED_BATCH_WINDOW_S = 1  # how much later a subscriber may hear of a change, so that a batch has more of them
 FEED_TUMBLING_S = 900  # the longest there is: a window ends with a call for nothing
 FEED_RETRIES = -1  # for as long as the stream keeps records, a day: policies rest on them
@@ -58,6 +69,7 @@ FEED_STREAMS: dict[str, list[Json]] = {
             }
         },
     ],
+    "workflows": [{"dynamodb": {"Keys": {"sk": {"S": [RUN_HEAD]}}, "NewImage": {"packed": {"B": [{"exists": True}]}}}}],
     "registry": [{"dynamodb": {"Keys": {"pk": {"S": [{"suffix": LEASES_SUFFIX}]}}}}],
 }
 
@@ -110,10 +122,14 @@ def complete(template: Json, build: Build) -> Json:
     for name in (*WORKERS, API):
         _name_function(resources, name, build)
     resources[API]["Properties"]["Handler"] = API_HANDLER
-    resources[API]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {"Ref": SECRET_PARAMETER}
+    for name in (API, SUBSCRIBE):  # both read sessions, which are sealed with it
+        resources[name]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {
+            "Ref": SECRET_PARAMETER
+        }
     _feed_from_queue(resources["Deliver"], "WorkQueue")
     _feed_from_queue(resources["Workflow"], "StepsQueue")
     _feed_from_streams(resources["Feed"])
+    _bound_subscribers(resources)
     _open_gateway(resources, build)
     resources.update(_domain())
     functions.complete(resources, build)
@@ -257,13 +273,22 @@ def _feed_from_streams(function: Json) -> None:
         events[name if table == "executions" else f"{name}{table.title()}"] = one
 
 
+def _bound_subscribers(resources: Json) -> None:
+    """Each holds an invocation. What is reserved for them they cannot exceed, and nothing else can use."""
+    most = {"Fn::If": [chosen(SUBSCRIBERS), {"Ref": SUBSCRIBERS.parameter}, NO_VALUE]}
+    resources[SUBSCRIBE]["Properties"]["ReservedConcurrentExecutions"] = most
+    permission = copy.deepcopy(resources["APIHandlerInvokePermission"])
+    permission["Properties"]["FunctionName"] = {"Ref": SUBSCRIBE}
+    resources[f"{SUBSCRIBE}InvokePermission"] = permission
+
+
 def _open_gateway(resources: Json, build: Build) -> None:
     """Every method of every path reaches the service; what the gateway must answer itself it answers in our words."""
     api = resources["RestAPI"]["Properties"]
     api["EndpointConfiguration"] = {"Type": "REGIONAL"}
     api["DisableExecuteApiEndpoint"] = {"Fn::If": [DEMANDS_CERTIFICATES, True, NO_VALUE]}
     body = api["DefinitionBody"]
-    open_paths(body)
+    open_paths(body, "${APIHandler.Arn}", "${Subscribe.Arn}")
     body["x-amazon-apigateway-gateway-responses"] = gateway_responses()
     group = cloudformation_state.log_group(f"/aws/apigateway/chronowatch-{build.stage}")
     resources["AccessLogs"] = {**group, "Condition": chosen(ACCESS_LOGS)}
@@ -288,8 +313,9 @@ def access_log_format() -> str:
     return json.dumps(fields)
 
 
-def open_paths(swagger: Json) -> None:
-    """In place: any method on each path, and any path at all, go to the function that the paths go to."""
+def open_paths(swagger: Json, api: str, subscribe: str) -> None:
+    """In place: any method on each path, and any path at all, go to the function that the paths go to. One path goes
+    to another: ``api`` and ``subscribe`` are what the tool puts in for their addresses."""
     paths: Json = swagger["paths"]
     some = next(iter(paths.values()))
     integration = next(iter(some.values()))["x-amazon-apigateway-integration"]
@@ -305,6 +331,7 @@ def open_paths(swagger: Json) -> None:
             **({"parameters": parameters} if parameters else {}),
             "x-amazon-apigateway-integration": copy.deepcopy(integration),
         }
+    paths[SUBSCRIBE_PATH] = json.loads(json.dumps(paths[SUBSCRIBE_PATH]).replace(api, subscribe))
 
 
 def gateway_responses() -> Json:

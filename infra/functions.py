@@ -10,7 +10,8 @@ from infra.layers import Layer
 Json = dict[str, Any]
 
 API: Final = "APIHandler"
-WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow")
+SUBSCRIBE: Final = "Subscribe"  # the gateway calls it for one path
+WORKERS: Final = ("Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script", "Subscribe")
 ALIAS: Final = "live"
 NO_VALUE: Final[Json] = {"Ref": "AWS::NoValue"}
 
@@ -48,7 +49,8 @@ def _layer(layer: Layer, build: Build) -> Json:
 
 def _call_snapshots(resources: Json) -> None:
     """Only published versions have snapshots, so the gateway calls the alias. SAM does it for the workers' events."""
-    resources["APIHandlerInvokePermission"]["Properties"]["FunctionName"] = {"Ref": f"{API}.Alias"}
+    for name in (API, SUBSCRIBE):
+        resources[f"{name}InvokePermission"]["Properties"]["FunctionName"] = {"Ref": f"{name}.Alias"}
     _rewrite(resources["RestAPI"]["Properties"]["DefinitionBody"])
 
 
@@ -57,4 +59,5 @@ def _rewrite(node: Any) -> None:
         if isinstance(each, dict | list):
             _rewrite(each)
     if isinstance(node, dict) and isinstance(node.get("Fn::Sub"), str):
-        node["Fn::Sub"] = node["Fn::Sub"].replace(f"${{{API}.Arn}}", f"${{{API}.Alias}}")
+        for name in (API, SUBSCRIBE):
+            node["Fn::Sub"] = node["Fn::Sub"].replace(f"${{{name}.Arn}}", f"${{{name}.Alias}}")

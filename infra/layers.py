@@ -10,20 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from localdev.locks import BROKERS, CRYPTO, SHIPPED, Lock, locked
+from infra import vendor
+from infra.vendor import Target
+from localdev.locks import BROKERS, CRYPTO, SHIPPED, WORKFLOWS, Lock, locked
 
 FOLDER: Final = "python"  # under /opt, where Lambda lets Python look for packages
-ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow")
+ALL: Final = ("APIHandler", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Workflow", "Script", "Subscribe")
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """``functions`` get it always, ``sealed`` also where payloads are sealed (CHRONO_PAYLOAD_KMS_KEY_ID)."""
+    """``functions`` get it always, ``sealed`` also where payloads are sealed (CHRONO_PAYLOAD_KMS_KEY_ID).
+    ``leaves_out`` names packages of the lock that another layer has."""
 
     name: str
     lock: Lock
     functions: tuple[str, ...]
     sealed: tuple[str, ...] = ()
+    leaves_out: tuple[str, ...] = ()
 
     @property
     def logical(self) -> str:
@@ -34,15 +38,18 @@ class Layer:
     def zip_name(self) -> str:
         return f"layer-{self.name}.zip"
 
-    @property
-    def without(self) -> frozenset[str]:
-        """What the base zip brings."""
-        return frozenset(locked(SHIPPED.path.read_text()))
+    def without(self, target: Target) -> frozenset[str]:
+        """What the base zip brings to this target, and what another layer does."""
+        based = vendor.requirements(SHIPPED.path.read_text(), target)
+        return frozenset(locked(based)) | set(self.leaves_out)
 
 
-LAYERS: Final = (
-    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver"), sealed=ALL),
-    Layer("brokers", BROKERS, functions=("Deliver",)),
+_RUNNERS = ("pydantic-monty", "pydantic-monty-client", "pydantic-monty-runtime", "jlens", "typing-extensions")
+LAYERS: Final[tuple[Layer, ...]] = (
+    Layer("crypto", CRYPTO, functions=("APIHandler", "Deliver", "Workflow", "Subscribe"), sealed=ALL),
+    Layer("brokers", BROKERS, functions=("Deliver", "Workflow")),
+    Layer("cel", WORKFLOWS, functions=("APIHandler", "Workflow"), leaves_out=_RUNNERS),
+    Layer("scripts", WORKFLOWS, functions=("Script",), leaves_out=("cel-expr-python",)),
 )
 
 

@@ -16,14 +16,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
 from infra import cloudformation, tenant_keys, terraform, vendor
 from infra.build import Build, seals
-from infra.functions import API
+from infra.functions import API, SUBSCRIBE
 from infra.layers import FOLDER, Layer
 from infra.state import EVENT_BUS_DEFAULT, state
 from infra.vendor import ARM64, MACHINES, Target
@@ -115,7 +115,8 @@ def package(
     check_sizes(out / ZIP_NAME, layers)
     whole = chosen.complete(document, build)
     if tenant_tags:
-        tenant_keys.restrict_template(whole, API)
+        for function in (API, SUBSCRIBE):
+            tenant_keys.restrict_template(whole, function)
     (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     return Package(out / chosen.file, out / ZIP_NAME, layers, build.target)
 
@@ -183,7 +184,7 @@ def _normalise(source: Path, target: Path) -> None:
 
 
 def _write_layer(layer: Layer, target: Target, path: Path) -> Path:
-    folder = vendor.ensure(target, layer.lock, layer.without)
+    folder = vendor.ensure(target, layer.lock, layer.without(target), f"layer-{layer.name}")
     files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
     _write_zip({f"{FOLDER}/{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files}, path)
     return path
@@ -194,7 +195,7 @@ def _write_zip(contents: Mapping[str, bytes], path: Path) -> None:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(name, _FIRST_ZIP_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = (0o755 if PurePosixPath(name).parts[-2:-1] == ("bin",) else 0o644) << 16
             made.writestr(entry, contents[name])
 
 

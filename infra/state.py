@@ -180,6 +180,7 @@ def _workflows(stage: str) -> Table:
             ),
             Index("wake", KeyPart("wake_in"), KeyPart("wake_ms", NUMBER)),
         ),
+        stream=NEW_AND_OLD_IMAGES,  # the feed compares both to find a new status
     )
 
 

@@ -20,6 +20,7 @@ from infra.choices import (
     POLLERS,
     POLLERS_LEAST,
     SECRET_LENGTH_MIN,
+    SUBSCRIBERS,
     SWITCHES,
     TEXTS,
 )
@@ -54,6 +55,8 @@ _FUNCTIONS: Final = {
     "feed": "Feed",
     "declare": "Declare",
     "workflow": "Workflow",
+    "script": "Script",
+    "subscribe": "Subscribe",
 }
 
 
@@ -81,6 +84,7 @@ def complete(document: Json, build: Build) -> Json:
     resources: Json = whole["resource"]
     resources.update(terraform_state.resources(build.state))
     _functions(resources, build)
+    _bound_subscribers(resources)
     _event_sources(resources["aws_lambda_event_source_mapping"])
     _gateway(whole, build)
     _check_pollers(resources)
@@ -149,10 +153,23 @@ def _functions(resources: Json, build: Build) -> None:
     resources["aws_cloudwatch_log_group"] = groups
     api = resources["aws_lambda_function"]["api_handler"]
     api["handler"] = API_HANDLER
-    api["environment"]["variables"]["CHRONO_PAGE_TOKEN_SECRET"] = f"${{var.{SECRET_VARIABLE}}}"
+    for function in (api, resources["aws_lambda_function"]["subscribe"]):  # both read sessions, sealed with it
+        function["environment"]["variables"]["CHRONO_PAGE_TOKEN_SECRET"] = f"${{var.{SECRET_VARIABLE}}}"
     for rule in resources["aws_cloudwatch_event_rule"].values():
         rule["name"] = f"chronowatch-{build.stage}-{rule['name']}"  # Chalice's name is the same in every stage
         rule.pop("description", None)
+
+
+def _bound_subscribers(resources: Json) -> None:
+    """Each holds an invocation. What is reserved for them they cannot exceed, and nothing else can use."""
+    most = f"var.{SUBSCRIBERS.variable}"
+    function = resources["aws_lambda_function"]["subscribe"]
+    function["reserved_concurrent_executions"] = f"${{{most} == 0 ? -1 : {most}}}"
+    permissions = resources["aws_lambda_permission"]
+    for name, permission in list(permissions.items()):
+        if "aws_lambda_function.api_handler." in permission["function_name"]:
+            own = json.loads(json.dumps(permission).replace("_function.api_handler.", "_function.subscribe."))
+            permissions[f"subscribe_{name}"] = own
 
 
 def _layer(layer: Layer, build: Build) -> Json:
@@ -188,8 +205,11 @@ def _call_snapshots(whole: Json) -> None:
         name = permission["function_name"].split(".")[1]
         permission["depends_on"] = [f"aws_lambda_alias.{name}"]
     swagger = whole["locals"][_SWAGGER]
-    for attribute in ("aws_lambda_function.api_handler.invoke_arn", "aws_lambda_function.api_handler.arn"):
-        swagger = swagger.replace(attribute, attribute.replace("_function", "_alias"))
+    for function in ("api_handler", "subscribe"):
+        for attribute in ("invoke_arn", "arn"):
+            swagger = swagger.replace(
+                f"aws_lambda_function.{function}.{attribute}", f"aws_lambda_alias.{function}.{attribute}"
+            )
     whole["locals"][_SWAGGER] = swagger
 
 
@@ -294,7 +314,7 @@ def _domain() -> Json:
 def _gateway(whole: Json, build: Build) -> None:
     """The stage as a resource, and a deployment that is made anew when the API changes."""
     swagger = json.loads(whole["locals"][_SWAGGER])
-    open_paths(swagger)
+    open_paths(swagger, "aws_lambda_function.api_handler.", "aws_lambda_function.subscribe.")
     swagger["x-amazon-apigateway-gateway-responses"] = gateway_responses()
     text = json.dumps(swagger, sort_keys=True)
     whole["locals"][_SWAGGER] = text

@@ -30,6 +30,7 @@ ARM64, X86_64 = "arm64", "x86_64"
 MACHINES: Final = {ARM64: ("aarch64", native.AARCH64), X86_64: ("x86_64", native.X86_64)}
 # Amazon Linux 2023, on which Python 3.12 and later run, has glibc 2.34. Newest first, as pip prefers the first.
 PLATFORMS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux2014")
+PROGRAMS = frozenset({"monty"})  # that a library starts
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")  # most licences ask that their text comes along
 SERVICES = frozenset(
     {"dynamodb", "events", "kms", "lambda", "s3", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
@@ -76,14 +77,14 @@ def this_machine(python: str) -> Target:
     raise VendorFailed(f"Lambda does not run on this machine's processor ({platform.machine()})")
 
 
-def ensure(target: Target, lock: Lock = SHIPPED, without: Collection[str] = ()) -> Path:
-    """The directory of the unpacked wheels of ``lock``, but those ``without``. They are made when the lock (or this
-    file) changed. Raises VendorFailed."""
+def ensure(target: Target, lock: Lock = SHIPPED, without: Collection[str] = (), name: str = "") -> Path:
+    """The directory of the unpacked wheels of ``lock``, but those ``without``, under ``name`` (that of the lock). They
+    are made when the lock (or this file) changed. Raises VendorFailed."""
     try:
         lock.check()
     except LockFailed as problem:
         raise VendorFailed(str(problem)) from None
-    folder = BUILD / f"{lock.name.removesuffix('.lock')}-{target.runtime}-{target.architecture}"
+    folder = BUILD / f"{name or lock.name.removesuffix('.lock')}-{target.runtime}-{target.architecture}"
     made_of = [lock.path.read_bytes(), Path(__file__).read_bytes(), repr(sorted(without)).encode()]
     wanted = hashlib.sha256(b"\0".join(made_of)).hexdigest()
     stamp = folder.with_name(f"{folder.name}.sha256")
@@ -141,7 +142,10 @@ def _install(folder: Path, target: Target, wanted: str) -> None:
 
 
 def _slim(target: Path) -> None:
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    for program in target.glob("bin/*"):
+        if program.name not in PROGRAMS:
+            program.unlink()
+    shutil.rmtree(target / "cel_expr_python" / "ext", ignore_errors=True)  # 36 MB that no expression here uses
     for described in target.glob("botocore/data/*/"):
         if described.name not in SERVICES:
             shutil.rmtree(described)
@@ -163,7 +167,8 @@ if __name__ == "__main__":  # fetch them now, so that packaging needs no network
 
     try:
         for wanted in {Target(), this_machine(lambda_python())}:
-            for lock in (SHIPPED, *(layer.lock for layer in LAYERS)):
-                ensure(wanted, lock)
+            ensure(wanted)
+            for layer in LAYERS:
+                ensure(wanted, layer.lock, layer.without(wanted), f"layer-{layer.name}")
     except VendorFailed as problem:
         sys.exit(f"infra.vendor: {problem}")

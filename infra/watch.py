@@ -14,7 +14,7 @@ from infra.state import State
 Json = dict[str, Any]
 
 LAMBDA, SQS, GATEWAY = "AWS/Lambda", "AWS/SQS", "AWS/ApiGateway"
-FUNCTIONS: Final = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow")
+FUNCTIONS: Final = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow", "script", "subscribe")
 WORK_AGE_MOST_S: Final = 1_200  # a message waits 900 s of its own will
 FEED_AGE_MOST_MS: Final = 60_000
 _WIDE, _HIGH = 12, 6

@@ -13,7 +13,8 @@ from chalicelib.core.errors import SettingsError
 from localdev import environments
 
 DEPLOYED = "--deployed"
-OPTIONS = (DEPLOYED, "--until-eof")
+POSTGRES = "--postgres"
+OPTIONS = (DEPLOYED, POSTGRES, "--until-eof")
 CALLED_FROM = "CALLED_FROM"  # where the caller of scripts/dev stands: relative paths are relative to it
 
 
@@ -27,7 +28,12 @@ def main() -> int:
         chosen = settings.from_environment()
         if chosen.tls_cert is not None and DEPLOYED in arguments:
             raise SettingsError("CHRONO_TLS_CERT", f"is not for {DEPLOYED}: on AWS it is API Gateway that speaks TLS")
-        needs_emulator = chosen.endpoint_url is None
+        stores_elsewhere = POSTGRES in arguments or chosen.db_dsn is not None
+        if stores_elsewhere and DEPLOYED in arguments:
+            raise SettingsError(POSTGRES, f"is not for {DEPLOYED}: the packaged product runs on AWS")
+        if stores_elsewhere and chosen.endpoint_url is not None:
+            raise SettingsError(POSTGRES, "is in place of AWS: unset AWS_ENDPOINT_URL")
+        needs_emulator = chosen.endpoint_url is None and not stores_elsewhere
         wanted = (environments.PRODUCT, environments.EMULATOR) if needs_emulator else (environments.PRODUCT,)
         environments.ensure(wanted)
     except SettingsError as problem:

@@ -23,6 +23,18 @@ from localdev.locks import DEVELOPMENT, EMULATED, GENERATORS, TOOLING, Lock, Loc
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_COMMAND = """#!{python}
+# Made by localdev.environments: chronosctl of this checkout.
+import sys
+from pathlib import Path
+
+beside = Path(sys.argv[0]).absolute().parents[2] / "clients" / "python" / "src"
+sys.path[0] = str(beside if beside.is_dir() else {source!r})
+from chronosctl.main import run
+
+run()
+"""
+
 
 class EnvironmentFailed(Exception):
     """Raised when an environment cannot be made; the message is what pip said last."""
@@ -97,6 +109,7 @@ def ensure(environments: Sequence[Environment], checked: bool = True) -> None:
     except LockFailed as problem:
         raise EnvironmentFailed(str(problem)) from None
     if all(environment.is_ready() for environment in environments):
+        _offer_command(environments)
         return
     with open(ROOT / ".venv.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -106,6 +119,25 @@ def ensure(environments: Sequence[Environment], checked: bool = True) -> None:
             print(f"making {names} (once; takes a minute) …", file=sys.stderr, flush=True)
         with ThreadPoolExecutor(len(missing) or 1) as pool:
             list(pool.map(Environment.make, missing))
+    _offer_command(environments)
+
+
+def _offer_command(environments: Sequence[Environment]) -> None:
+    """Put chronosctl of this checkout beside the product's Python, as ``pip install ./clients/python[cli]`` would."""
+    if PRODUCT not in environments:
+        return
+    home = PRODUCT.directory.resolve()  # an environment may be a link, shared by checkouts: each finds its own source
+    text = _COMMAND.format(python=home / "bin" / "python", source=str(ROOT / "clients" / "python" / "src"))
+    command = home / "bin" / "chronosctl"
+    if not command.exists() or _without_source(command.read_text()) != _without_source(text):
+        fresh = command.with_name(f".chronosctl-{os.getpid()}")
+        fresh.write_text(text)
+        fresh.chmod(0o755)
+        fresh.replace(command)
+
+
+def _without_source(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if "sys.path[0]" not in line)
 
 
 def go_on_inside(module: str, arguments: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.api.http.edge import Edge
     from chalicelib.grpc_server.server import GrpcServer
     from chalicelib.server.tls import files_of
+    from localdev import tables
     from localdev.server import warn_on_terminal
 
     chosen = bootstrap.settings()
@@ -29,6 +30,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
 
     def serve(stopping: threading.Event) -> None:
         assert chosen.grpc_port is not None
+        tables.bring_up_to_date(chosen)
         server = GrpcServer(edge, chosen.http_host, chosen.grpc_port, files)
         server.start()
         _log.info("gRPC is served on port %d", server.port)

@@ -67,6 +67,7 @@ _DEVELOPED_WITH = (
     "requirements-rego.txt",
     "requirements-brokers.txt",
     "requirements-workflows.txt",
+    "requirements-postgres.txt",
 )
 DEVELOPMENT = Lock("requirements-dev.lock", ("requirements-dev.txt", *_DEVELOPED_WITH))
 RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.txt"), within=DEVELOPMENT.name)
@@ -74,16 +75,17 @@ RUNTIME = Lock("requirements.lock", ("requirements.txt", "requirements-crypto.tx
 SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, DEVELOPMENT.name)
 CRYPTO = Lock("requirements-crypto.lock", ("requirements-crypto.txt",), within=DEVELOPMENT.name)
 BROKERS = Lock("requirements-brokers.lock", ("requirements-brokers.txt",), within=DEVELOPMENT.name)
-LAYERED = (CRYPTO, BROKERS)
+WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
+LAYERED = (CRYPTO, BROKERS, WORKFLOWS)
 # What the gRPC server needs beside RUNTIME.
 GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
-# What only the functions of workflows need.
-WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
+# What only a deployment on PostgreSQL needs.
+POSTGRES = Lock("requirements-postgres.lock", ("requirements-postgres.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, WORKFLOWS, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, POSTGRES, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 - Stream records of PartiQL writes, which is how executions are written.
 - Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
-- A server whose parser of HTTP is not in Python: each call takes two thirds of the time.
+- Another server of HTTP: ``ministack_server``.
 - Functions run by the Python that they are for, and APIs made of definitions: ``ministack_lambdas``, ``_gateway``.
 - What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
 
@@ -14,7 +14,6 @@ When its standard input is a pipe, the pipe's end stops it as SIGTERM does: its 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import importlib.util
 import logging
@@ -293,46 +292,6 @@ def _sort_key_in(entry: tuple[Place, Any]) -> Any:
     return entry[0][0]
 
 
-# -- the server
-
-
-async def _serve(app: Any, config: Any) -> None:
-    """Serve ``app`` with the settings that its own server gets."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """One that sleeps until it is to end, and does not look ten times a second."""
-
-        wake: Callable[[], object] = bool
-
-        async def main_loop(self) -> None:
-            end = asyncio.Event()
-            self.wake = partial(asyncio.get_running_loop().call_soon_threadsafe, end.set)
-            if not self.should_exit:  # a signal may have come before
-                await end.wait()
-
-        def handle_exit(self, sig: int, frame: Any) -> None:
-            super().handle_exit(sig, frame)
-            self.wake()
-
-    host, _, port = config.bind[0].rpartition(":")
-    options = uvicorn.Config(
-        app,
-        host=host,
-        port=int(port),
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        log_level=config.loglevel.lower(),
-        access_log=False,
-        server_header=False,
-        date_header=False,  # the emulator writes its own
-        timeout_keep_alive=int(config.keep_alive_timeout),
-        timeout_graceful_shutdown=int(config.graceful_timeout),
-    )
-    await Server(options).serve()
-
-
 # -- the end
 
 
@@ -353,7 +312,7 @@ def main() -> None:
     from ministack.core import lambda_runtime
     from ministack.services import apigateway_v1, dynamodb, sqs
 
-    hypercorn.asyncio.serve = _serve
+    hypercorn.asyncio.serve = _beside("ministack_server").serve
     spare = _beside("ministack_statements")
     for add in (spare.remember_statements, spare.remember_expressions, spare.copy_quickly):
         _add(add, dynamodb)

@@ -29,7 +29,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.server.limits import patience
     from chalicelib.server.server import Server
     from chalicelib.server.tls import files_of
-    from localdev import publisher
+    from localdev import publisher, tables
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
@@ -38,6 +38,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     edge, files = Edge(app), files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
 
     def serve(stopping: threading.Event) -> None:
+        tables.bring_up_to_date(chosen)
         server = Server(
             edge,
             chosen.http_host,

@@ -48,6 +48,10 @@ class ShardRules:
         for name, work in self._works.items():
             threading.Thread(target=self._run, args=(name, work), name=f"rule-{name}", daemon=True).start()
 
+    def owns(self, work: str, shard: int) -> bool:
+        """Whether this node has a shard. One node has it at a time, but for moments in which another takes it over."""
+        return shard in self._node.owned(self._services(), work)
+
     def leave(self) -> None:
         """Let others have the shards at once."""
         try:

@@ -40,6 +40,8 @@ class _Invocation:
 class SqsSource:
     """Feeds one queue to one function. ``timeout_s`` is the function's, ``visibility_s`` the queue's."""
 
+    call_max = CALL_MAX
+
     def __init__(
         self,
         sqs: Any,
@@ -139,8 +141,8 @@ class SqsSource:
         messages = list(received)
         now = time.monotonic()
         window_ends = now + min(WINDOW_MAX_S, self._in_flight() * WINDOW_PER_INVOCATION_S)
-        while len(messages) + CALL_MAX <= BATCH_MAX:
-            if len(received) < CALL_MAX:
+        while len(messages) + self.call_max <= BATCH_MAX:
+            if len(received) < self.call_max:
                 if time.monotonic() + 0.02 > window_ends:
                     break
                 time.sleep(0.02)

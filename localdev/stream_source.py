@@ -28,14 +28,23 @@ class StreamSource:
     """Feeds one stream to one function: all of it, from a little before the start on, and at least once."""
 
     def __init__(
-        self, streams: Any, find_stream: Callable[[], str], handler: Handler, stopping: threading.Event
+        self,
+        streams: Any,
+        find_stream: Callable[[], str],
+        handler: Handler,
+        stopping: threading.Event,
+        is_news: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        give_way: Callable[[], object] = lambda: None,
     ) -> None:
         """``find_stream`` answers the stream's ARN; it is asked again after a failure, since a table that was made anew
-        has another."""
+        has another. Records that are not ``is_news`` are left out, as the filters of a mapping on AWS leave them.
+        ``give_way`` is called before a read and lets firings go first: here both share a process."""
         self._streams = streams
         self._find_stream = find_stream
         self._stream_arn = ""
         self._handler = handler
+        self._is_news = is_news
+        self._give_way = give_way
         self._stopping = stopping
         self._handling = Backoff("handling what changed", _log, stopping)
         self._positions: dict[str, str | None] = {}  # shard -> iterator; None: read to its end
@@ -91,10 +100,12 @@ class StreamSource:
         """Whether everything that a shard holds has been handled."""
         position = self._positions[shard]
         while position is not None and not self._stopping.is_set():
+            self._give_way()
             answer = self._streams.get_records(ShardIterator=position, Limit=BATCH_MAX)
             found = answer.get("Records", [])
-            self.records_read += len(found)
-            records = [r for r in found if _written_s(r) >= self._handled_s]
+            news = [r for r in found if self._is_news(r)]
+            self.records_read += len(news)
+            records = [r for r in news if _written_s(r) >= self._handled_s]
             if records and not self._call(shard, records):
                 return False  # from the same position: these records come again
             position = self._positions[shard] = answer.get("NextShardIterator")

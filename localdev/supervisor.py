@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chalicelib import settings
-from chalicelib.core.errors import SettingsError
+from chalicelib.core.errors import ChronoError, SettingsError
 from chalicelib.server.tls import files_of, make_context
 from chalicelib.settings import Settings
+from localdev import tables
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
+from localdev.postgres import PostgresFailed, PostgresServer
 from localdev.processes import READY, Child, PidFile, end_stray, set_at_eof
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
 
 DEPLOYED = "--deployed"
+POSTGRES = "--postgres"
 UNTIL_EOF = "--until-eof"
 GRPC = "grpc"
 GRPC_PORT = "CHRONO_GRPC_PORT"
@@ -48,6 +51,10 @@ def say(text: str) -> None:
 
 def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -> dict[str, str]:
     """What the server and the worker see: the caller's choices, and credentials that no real account accepts."""
+    data_dir = str(Path(chosen.data_dir).resolve())
+    if chosen.db_dsn is not None:
+        lead = {"CHRONO_DELIVER_LEAD_MS": str(DEV_LEAD_MS)}
+        return {**lead, **env, "CHRONO_DB_DSN": chosen.db_dsn, "CHRONO_DATA_DIR": data_dir}
     return {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -55,22 +62,27 @@ def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -
         "CHRONO_DELIVER_LEAD_MS": str(DEV_LEAD_MS),
         **env,
         "AWS_ENDPOINT_URL": endpoint,
-        "CHRONO_DATA_DIR": str(Path(chosen.data_dir).resolve()),
+        "CHRONO_DATA_DIR": data_dir,
     }
 
 
 class Supervisor:
     """The processes of one data directory."""
 
-    def __init__(self, chosen: Settings, deployed: bool, until_eof: bool) -> None:
+    def __init__(self, chosen: Settings, deployed: bool, until_eof: bool, own_postgres: bool = False) -> None:
+        self._data = Path(chosen.data_dir).resolve()
+        self._postgres = PostgresServer(self._data / "postgres") if own_postgres else None
+        if self._postgres is not None:
+            chosen = chosen._replace(db_dsn=self._postgres.dsn)
         self._chosen = chosen
         self._until_eof = until_eof
         self._deployed = deployed
-        self._data = Path(chosen.data_dir).resolve()
         self._stopping = threading.Event()
-        self._emulator = None if chosen.endpoint_url else Emulator(self._data, chosen.emulator_port)
+        on_aws = chosen.db_dsn is None
+        self._emulator = Emulator(self._data, chosen.emulator_port) if on_aws and not chosen.endpoint_url else None
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
-        self._child_stop_s = STOP_S if self._emulator is None else STOP_S - SAVING_S
+        own = self._emulator is not None or own_postgres
+        self._child_stop_s = STOP_S - SAVING_S if own else STOP_S
         self._env = {
             **child_environment(settings.environment(), chosen, self._endpoint),
             "DRAIN_S": str(self._child_stop_s - AFTER_DRAIN_S),
@@ -102,7 +114,7 @@ class Supervisor:
             self._greet()
             self._serve_grpc()
             self._watch()
-        except (CannotStart, EmulatorFailed) as problem:
+        except (CannotStart, EmulatorFailed, PostgresFailed, SettingsError, ChronoError) as problem:
             if not self._stopping.is_set():
                 print(f"scripts/dev: {problem}", file=sys.stderr, flush=True)
             return self._stop(1)
@@ -117,7 +129,7 @@ class Supervisor:
         other = self._own_pid.living()
         if other is not None:
             self._own_pid = PidFile(self._data / "run" / "none.pid", "")
-            self._emulator, self._children = None, []
+            self._emulator, self._postgres, self._children = None, None, []
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
         (self._data / "run" / READY).unlink(missing_ok=True)
@@ -132,6 +144,8 @@ class Supervisor:
         if not self._deployed:  # what they load takes as long as the emulator's start: side by side
             for child in self._children:
                 child.start(self._env)
+        if self._postgres is not None:
+            self._postgres.start()
         self._wait_endpoint()
         self._create_state()
         for child in self._children:
@@ -140,6 +154,8 @@ class Supervisor:
             child.go()
 
     def _wait_endpoint(self) -> None:
+        if self._chosen.db_dsn is not None:
+            return
         if self._emulator is not None:
             self._emulator.wait_ready()
             return
@@ -150,6 +166,9 @@ class Supervisor:
 
     def _create_state(self) -> None:
         """Tables, queues and the bus; with ``--deployed`` the whole stack, from the packaged zip."""
+        if self._chosen.db_dsn is not None:
+            tables.bring_up_to_date(self._chosen)
+            return
         if self._deployed:
             self._env["CHRONO_PROXY_TARGET"] = self._deploy()
             return
@@ -184,7 +203,8 @@ class Supervisor:
         from chalicelib.core.errors import ChronoError
         from chalicelib.usecases import keys
 
-        chosen = self._chosen._replace(endpoint_url=self._endpoint)
+        on_aws = self._chosen.db_dsn is None
+        chosen = self._chosen._replace(endpoint_url=self._endpoint) if on_aws else self._chosen
         try:
             made = keys.first_key(bootstrap.build(chosen))
         except ChronoError as problem:
@@ -216,7 +236,8 @@ class Supervisor:
             self._stopping.wait(0.05)
         if self._stopping.is_set():
             return
-        say(f"ChronoWatch serves on {base} (GET /health, /docs), AWS at {self._endpoint}, state in {self._data}")
+        stored = f"AWS at {self._endpoint}" if self._chosen.db_dsn is None else _said_of(self._chosen.db_dsn)
+        say(f"ChronoWatch serves on {base} (GET /health, /docs), {stored}, state in {self._data}")
         if self._tls:
             return  # what callers need to get in, only they know
         asked = self._chosen.auth != "off"
@@ -268,6 +289,13 @@ class Supervisor:
             except EmulatorFailed as problem:
                 say(f"{problem}; trying again")
                 self._stopping.wait(RESTART_AFTER_S)
+        if self._postgres is not None and not self._postgres.is_alive():
+            say("PostgreSQL died: starting it again, with all that was committed")
+            try:
+                self._postgres.start()
+            except PostgresFailed as problem:
+                say(f"{problem}; trying again")
+                self._stopping.wait(RESTART_AFTER_S)
         for child in self._children:
             if child.exit_code() is None:
                 continue
@@ -286,8 +314,17 @@ class Supervisor:
             child.wait(until)
         if self._emulator is not None:
             self._emulator.stop()
+        if self._postgres is not None:
+            self._postgres.stop()
         self._own_pid.clear()
         return code
+
+
+def _said_of(dsn: str) -> str:
+    """A DSN without its password."""
+    scheme, _, rest = dsn.partition("://")
+    user, at, place = rest.rpartition("@")
+    return f"PostgreSQL at {scheme}://{user.partition(':')[0]}{at}{place.partition('?')[0]}"
 
 
 def _url_host(host: str) -> str:
@@ -321,7 +358,8 @@ def main() -> int:
     except SettingsError as problem:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2
-    return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:]).run()
+    own_postgres = POSTGRES in sys.argv[1:] and chosen.db_dsn is None
+    return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:], own_postgres).run()
 
 
 if __name__ == "__main__":

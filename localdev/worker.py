@@ -8,9 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from localdev.invocations import Handler
 from localdev.processes import run_child
+
+if TYPE_CHECKING:
+    from chalicelib.settings import Settings
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
 STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
@@ -19,28 +23,117 @@ DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the vari
 _log = logging.getLogger(__name__)
 
 
+class Source(Protocol):
+    """Feeds a queue to a function."""
+
+    def start(self) -> None: ...
+
+    def drain(self, until: float, leave: Callable[[], bool] = ...) -> int: ...
+
+
+class Stream(Protocol):
+    """Feeds what was written to a function."""
+
+    def start(self) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Handlers(NamedTuple):
+    """The functions that are fed."""
+
+    deliver: Handler
+    workflow: Handler
+    feed: Handler
+
+
+class Sources(NamedTuple):
+    """What feeds them: the streams, the queue of firings, that of steps, and what else is done each minute."""
+
+    streams: list[Stream]
+    firings: Source
+    steps: Source
+    keep_house: Callable[[], None] = lambda: None
+
+
 def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     """Load the functions; what is returned feeds them."""
     from chalicelib import bootstrap
     from chalicelib.adapters.aws import telemetry
-    from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.core import queue_messages
     from chalicelib.engine import pipeline
     from chalicelib.engine.shards import SWEEP
     from chalicelib.functions import deliver, feed, workflow
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
     from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
-    from infra import state
-    from localdev import publisher
+    from localdev import publisher, tables
     from localdev.server import warn_on_terminal
     from localdev.shard_rules import ShardRules
-    from localdev.sqs_source import SqsSource
-    from localdev.stream_source import StreamSource
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
     if on_terminal:
         warn_on_terminal()
+    sources_of = aws_sources if chosen.db_dsn is None else postgres_sources
+
+    def run(stopping: threading.Event) -> None:
+        works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
+
+        def each_minute(s: Services) -> None:
+            if rules.owns(SWEEP, 0):
+                sources.keep_house()
+            sweep.prepare(s)
+            audit_minute(s)
+            workflow_minute(s)
+
+        def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
+            if all(queue_messages.is_of_ticks(record["body"]) for record in event["Records"]):
+                return deliver.handle(event, context)  # nothing comes of them that a stream would bring
+            for stream in sources.streams:
+                stream.wake()  # what fires in some seconds is written then, long before the last of the batch
+            try:
+                return deliver.handle(event, context)
+            finally:
+                for stream in sources.streams:
+                    stream.wake()
+
+        tables.bring_up_to_date(chosen)
+        rules = ShardRules(bootstrap.services, works, each_minute, stopping)
+        handlers = Handlers(deliver_and_wake, workflow.handle, feed.handle)
+        sources = sources_of(chosen, handlers, lambda: rules.owns(SWEEP, 0), stopping)
+        rules.start()
+        for stream in sources.streams:
+            stream.start()
+        sources.firings.start()
+        sources.steps.start()
+        publisher.start(bootstrap.services, stopping)
+        stopping.wait()
+        rules.leave()
+        drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
+        until = time.monotonic() + drain_s
+        left = sources.firings.drain(until, lambda: pipeline.leave(bootstrap.services()))
+        left += sources.steps.drain(until)
+        publisher.publish(bootstrap.services())
+        bootstrap.services().tracer.flush()
+        if left:
+            _log.info("stopped with %d messages under way; they will come again", left)
+
+    return run
+
+
+def aws_sources(
+    chosen: Settings, handlers: Handlers, _is_ours: Callable[[], bool], stopping: threading.Event
+) -> Sources:
+    """Streams of DynamoDB and queues of SQS, on AWS or an emulator of it."""
+    from chalicelib import bootstrap
+    from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.dynamodb import stream_records
+    from chalicelib.engine.dispatch import admission
+    from infra import state
+    from localdev.sqs_source import SqsSource
+    from localdev.stream_source import StreamSource
+
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
 
@@ -48,71 +141,85 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         described = clients.get("dynamodb").describe_table(TableName=table)
         return str(described["Table"]["LatestStreamArn"])
 
-    def run(stopping: threading.Event) -> None:
-        works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
+    streams: list[Stream] = [
+        StreamSource(
+            clients.get("dynamodbstreams"),
+            partial(find_stream, table.name),
+            handlers.feed,
+            stopping,
+            stream_records.is_news if table.logical == stream_records.REGISTRY else lambda _: True,
+            lambda: admission.give_way(bootstrap.services()),
+        )
+        for table in resources.tables
+        if table.stream
+    ]
+    sqs = clients.get("sqs")
 
-        def each_minute(s: Services) -> None:
-            sweep.prepare(s)
-            audit_minute(s)
-            workflow_minute(s)
-
-        rules = ShardRules(bootstrap.services, works, each_minute, stopping)
-        rules.start()
-        streams = [
-            StreamSource(clients.get("dynamodbstreams"), partial(find_stream, table.name), feed.handle, stopping)
-            for table in resources.tables
-            if table.stream
-        ]
-        for stream in streams:
-            stream.start()
-
-        def deliver_and_wake(event: dict[str, Any], context: Any) -> Any:
-            for stream in streams:
-                stream.wake()  # what fires in some seconds is written then, long before the last of the batch
-            try:
-                return deliver.handle(event, context)
-            finally:
-                for stream in streams:
-                    stream.wake()
-
-        sqs = clients.get("sqs")
-        queue = resources.queue("work")
-        source = SqsSource(
+    def source(logical: str, name: str, handler: Handler, timeout_s: float, hidden_s: int) -> SqsSource:
+        queue = resources.queue(logical)
+        return SqsSource(
             sqs,
             sqs.get_queue_url(QueueName=queue.name)["QueueUrl"],
             f"arn:aws:sqs:{chosen.region}:000000000000:{queue.name}",
-            deliver_and_wake,
-            timeout_s=state.DELIVER_TIMEOUT_S,
-            visibility_s=VISIBILITY_AFTER_LEAD_S - (-chosen.deliver_lead_ms // 1000),
+            handler,
+            timeout_s=timeout_s,
+            visibility_s=hidden_s,
             region=chosen.region,
             stopping=stopping,
+            name=name,
         )
-        source.start()
-        steps = resources.queue("steps")
-        step_source = SqsSource(
-            sqs,
-            sqs.get_queue_url(QueueName=steps.name)["QueueUrl"],
-            f"arn:aws:sqs:{chosen.region}:000000000000:{steps.name}",
-            workflow.handle,
-            timeout_s=state.WORKFLOW_TIMEOUT_S,
-            visibility_s=STEP_VISIBILITY_S,
-            region=chosen.region,
-            stopping=stopping,
-            name="workflow",
-        )
-        step_source.start()
-        publisher.start(bootstrap.services, stopping)
-        stopping.wait()
-        rules.leave()
-        drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
-        until = time.monotonic() + drain_s
-        left = source.drain(until, lambda: pipeline.leave(bootstrap.services())) + step_source.drain(until)
-        publisher.publish(bootstrap.services())
-        bootstrap.services().tracer.flush()
-        if left:
-            _log.info("stopped with %d messages under way; they will come again", left)
 
-    return run
+    firings = source("work", "deliver", handlers.deliver, state.DELIVER_TIMEOUT_S, visibility_s(chosen))
+    steps = source("steps", "workflow", handlers.workflow, state.WORKFLOW_TIMEOUT_S, STEP_VISIBILITY_S)
+    return Sources(streams, firings, steps)
+
+
+def postgres_sources(
+    chosen: Settings, handlers: Handlers, is_ours: Callable[[], bool], stopping: threading.Event
+) -> Sources:
+    """What PostgreSQL has in their place. ``is_ours``: whether this process feeds what was written."""
+    from chalicelib import bootstrap
+    from chalicelib.adapters.postgres import housekeeping, work_queue
+    from chalicelib.adapters.postgres.database import Place, PostgresDatabase
+    from chalicelib.engine.dispatch import admission
+    from infra import state
+    from localdev.postgres_source import PostgresSource, Wakes, WrittenSource
+
+    place = Place.of_stage(chosen.db_dsn or "", chosen.stage)
+    database = PostgresDatabase(place)
+    wakes = Wakes(place, stopping)
+
+    def source(queue: str, name: str, handler: Handler, timeout_s: float, hidden_s: int) -> PostgresSource:
+        return PostgresSource(
+            work_queue.PostgresQueue(database, queue),
+            wakes.event(queue),
+            handler,
+            timeout_s=timeout_s,
+            visibility_s=hidden_s,
+            stopping=stopping,
+            name=name,
+        )
+
+    def keep_house() -> None:
+        housekeeping.keep_house(database, time.time_ns() // 1_000_000, chosen.retention_ms // 1000)
+
+    firings = source(work_queue.WORK, "deliver", handlers.deliver, state.DELIVER_TIMEOUT_S, visibility_s(chosen))
+    steps = source(work_queue.STEPS, "workflow", handlers.workflow, state.WORKFLOW_TIMEOUT_S, STEP_VISIBILITY_S)
+    written = WrittenSource(
+        database,
+        wakes.event("written"),
+        handlers.feed,
+        is_ours,
+        stopping,
+        lambda: admission.give_way(bootstrap.services()),
+    )
+    wakes.start()
+    return Sources([written], firings, steps, keep_house)
+
+
+def visibility_s(chosen: Settings) -> int:
+    """How long a firing's message is hidden from others: a process that died gives it back after that."""
+    return VISIBILITY_AFTER_LEAD_S - (-chosen.deliver_lead_ms // 1000)
 
 
 if __name__ == "__main__":

@@ -64,13 +64,29 @@ class BrokerProcess:
             self._process = None
 
     def freeze(self) -> None:
-        """It takes what is sent and answers nothing."""
+        """It takes what is sent and answers nothing, from the return of this call on."""
         assert self._process is not None
         self._signal(signal.SIGSTOP)
+        # The signal returns before its threads stop. On a loaded machine one of them still answers.
+        wait_until(lambda: all(state == "T" for state in self._thread_states()), self._within_s, "a frozen broker")
 
     def thaw(self) -> None:
         assert self._process is not None
         self._signal(signal.SIGCONT)
+
+    def _thread_states(self) -> list[str]:
+        """The kernel's letter for each thread of it that lives: R runs, S sleeps, T is stopped."""
+        assert self._process is not None
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                _, group = _state_and_group(stat)
+                of_it = group == self._process.pid if self._group else stat.parent.name == str(self._process.pid)
+                if of_it:
+                    found += [_state_and_group(each)[0] for each in stat.parent.glob("task/*/stat")]
+        states = [state for state in found if state not in "ZX"]
+        assert states, f"{self._command[0]} runs no more"
+        return states
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -78,6 +94,12 @@ class BrokerProcess:
             os.killpg(self._process.pid, number)
         else:
             self._process.send_signal(number)
+
+
+def _state_and_group(stat: Path) -> tuple[str, int]:
+    """State and process group of a process or thread, from its ``stat`` file."""
+    after_name = stat.read_text().rpartition(")")[2].split()  # a name may hold blanks and brackets
+    return after_name[0], int(after_name[2])
 
 
 @contextlib.contextmanager

@@ -167,6 +167,14 @@ class Conflict(ChronoError):
     default_code = "conflict"
 
 
+class RedriveConflict(Conflict):
+    """Raised when a run cannot go on as it is asked; says what would be kept, run again, and what stands in the way."""
+
+    def __init__(self, kept: Sequence[str], again: Sequence[str], conflicts: Sequence[str]) -> None:
+        super().__init__("; ".join(conflicts), code="redrive_conflict")
+        self.kept, self.again, self.conflicts = list(kept), list(again), list(conflicts)
+
+
 class Gone(ChronoError):
     """Raised for what was there once and is kept no longer."""
 

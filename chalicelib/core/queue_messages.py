@@ -151,7 +151,8 @@ def encode(message: Message) -> str:
     if isinstance(message, RunHint):
         return _text({"hint": [getattr(message, name) for name in message.__struct_fields__]})
     if isinstance(message, Run):
-        return _text({"run": message.execution, "attempt": message.attempt, "due": message.due_ms})
+        named = message.execution if message.execution.event else message.execution[:4]
+        return _text({"run": named, "attempt": message.attempt, "due": message.due_ms})
     groups: dict[tuple[str, str, str], list[int | list[int]]] = {}
     for firing in message.firings:
         instant = [firing.at_ms, firing.offset_ms] if firing.offset_ms else firing.at_ms
@@ -164,8 +165,8 @@ def decode(body: str) -> Firings | Run | Ticks:
     try:
         data = msgspec.json.decode(body)
         if "run" in data:
-            tenant, schedule_id, firing_ms, manual = data["run"]
-            key = ExecutionKey(str(tenant), str(schedule_id), int(firing_ms), bool(manual))
+            tenant, schedule_id, firing_ms, manual, *event = data["run"]
+            key = ExecutionKey(str(tenant), str(schedule_id), int(firing_ms), bool(manual), "".join(event))
             return Run(key, int(data["attempt"]), int(data["due"]))
         if "ticks" in data:
             due = [found for stream in data["ticks"] for found in _ticks_of(*stream)]
@@ -178,6 +179,11 @@ def decode(body: str) -> Firings | Run | Ticks:
         return Firings(tuple(sorted(firings, key=lambda f: f.due_ms)))
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"not a ChronoWatch message: {problem!r}") from problem
+
+
+def is_of_ticks(body: str) -> bool:
+    """Whether a body that ``encode`` wrote is of ticks; it is not decoded for that."""
+    return body.startswith('{"ticks"')
 
 
 def decode_hint(body: str) -> RunHint:

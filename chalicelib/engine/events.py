@@ -24,10 +24,11 @@ def emit(s: Services, events: Sequence[PolicyEvent]) -> None:
 
     What the bus refuses for good (there is no such bus, no right to write to it) goes to the dead-letter queue.
     """
-    bus = s.targets[str(DEFAULT_BUS["type"])]
+    where = s.config.default_target or DEFAULT_BUS
+    bus = s.targets[str(where["type"])]
     untaken = 0
     for group in chunks(events, bus.max_batch):
-        deliveries = [_delivery(s, event) for event in group]
+        deliveries = [_delivery(s, event, where) for event in group]
         for delivery, outcome in zip(deliveries, bus.dispatch(deliveries), strict=True):
             if outcome.kind != FAILED:
                 continue
@@ -44,7 +45,7 @@ def _about(delivery: Delivery) -> dict[str, str]:
     return {"schedule_id": delivery.schedule_id}
 
 
-def _delivery(s: Services, event: PolicyEvent) -> Delivery:
+def _delivery(s: Services, event: PolicyEvent, where: Mapping[str, object]) -> Delivery:
     traceparent = str(of_attempt(event.id, 1))
     serialised = cloudevent.notice(
         type=event.type,
@@ -63,7 +64,7 @@ def _delivery(s: Services, event: PolicyEvent) -> Delivery:
         firing_unix_ms=event.at_ms,
         attempt=1,
         fencing_token=0,
-        target=DEFAULT_BUS,
+        target=where,
         event=serialised,
         traceparent=traceparent,
         timeout_ms=NOTICE_TIMEOUT_MS,

@@ -54,6 +54,7 @@ def prepare(s: Services, claimed: Claimed, *, ahead: bool = True) -> Ready:
         fencing_token=execution.fencing_token,
         traceparent=traceparent,
         payload_json=execution.payload if execution.payload is not None else definition.payload,
+        trigger_depth=execution.depth + 1 if execution.event else 0,
     )
     delivery = _delivery(claimed, traceparent)
     if ahead:

@@ -30,6 +30,7 @@ from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
 from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
+from chalicelib.ports.inlet_signatures import InletSignatures, NoInletSignatures
 from chalicelib.ports.rego import NoRego, RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
 from chalicelib.ports.sessions import NoSessions, Sessions
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.stores.runs import RunStore
     from chalicelib.ports.stores.schedules import ScheduleStore
     from chalicelib.ports.stores.ticks import TickStore
+    from chalicelib.ports.stores.triggers import TriggerStore
     from chalicelib.ports.stores.workflows import WorkflowStore
     from chalicelib.ports.target import Target
     from chalicelib.ports.tasks import Tasks
@@ -81,7 +83,8 @@ class Config(Struct, frozen=True):
     settings give an admin key. ``trace_sample`` is the share of new traces that is kept, ``trace_url_template`` where
     one can be read. ``counts_kept``: counts are published to the tables, and not written to a log. A cursor into the
     log of changes is good for ``changes_retention_ms``. ``audit`` says what is recorded (``all``, ``changes`` or
-    ``off``), and ``audit_retention_ms`` for how long (None: for ever)."""
+    ``off``), and ``audit_retention_ms`` for how long (None: for ever). A schedule
+    that names no target has ``default_target`` (None: the bus), and the kinds ``unoffered`` cannot be had."""
 
     origin: str = "local"
     instance: str = "instance"
@@ -114,6 +117,9 @@ class Config(Struct, frozen=True):
     counts_kept: bool = True
     audit: str = "changes"
     audit_retention_ms: int | None = None
+    default_target: Mapping[str, object] | None = None
+    unoffered: frozenset[str] = frozenset()
+    run_retention_ms: int | None = None  # of runs of workflows, once they have ended (None: for ever)
 
 
 class Stores(Struct, frozen=True):
@@ -138,6 +144,7 @@ class Stores(Struct, frozen=True):
     workflows: WorkflowStore
     runs: RunStore
     alerts: AlertStore
+    triggers: TriggerStore
 
 
 class Machine(Struct, frozen=True):
@@ -173,6 +180,7 @@ class Services(Struct, frozen=True):
     workflows: WorkflowParts | None = None
     decisions: DecisionBook = NoDecisionBook()
     rego: RegoEngine = NoRego()
+    inlet_signatures: InletSignatures = NoInletSignatures()
 
 
 def assemble(
@@ -190,6 +198,7 @@ def assemble(
     signer: CheckpointSigner | None = None,
     workflows: WorkflowParts | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
+    inlet_signatures: InletSignatures = NoInletSignatures(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -212,4 +221,5 @@ def assemble(
         signer=signer,
         workflows=workflows,
         rego=rego,
+        inlet_signatures=inlet_signatures,
     )

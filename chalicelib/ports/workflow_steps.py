@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from chalicelib.ports.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from chalicelib.core.queue_messages import RunHint
+    from chalicelib.core.workflows.run_state import RunEvent
+    from chalicelib.ports.services import Services
+    from chalicelib.ports.target import Delivery, Outcome
 
 
 class StepFailed(Exception):
@@ -79,10 +85,53 @@ class Scripts(Protocol):
         ...
 
 
+class Cast(Protocol):
+    """Who plays the world outside in a rehearsal. All are called as jobs of the stage's time."""
+
+    def call(self, request: HttpRequest) -> HttpReply:
+        """Answer a call. Raises StepFailed."""
+        ...
+
+    def dispatch(self, delivery: Delivery) -> Outcome:
+        """Take what goes to a target."""
+        ...
+
+    def take(self, hint: RunHint) -> None:
+        """Do what a hint points at."""
+        ...
+
+    def appended(self, run_id: str, events: Sequence[RunEvent]) -> None:
+        """A log has grown."""
+        ...
+
+
+class Stage(Protocol):
+    """A deployment in memory in which time passes when nothing is left to do: runs are rehearsed there."""
+
+    @property
+    def services(self) -> Services:
+        """All of it."""
+        ...
+
+    def next_ms(self) -> int | None:
+        """When the next job goes on; None: there is none."""
+        ...
+
+    def run_next(self) -> None:
+        """Let it go on, until it waits or ends."""
+        ...
+
+    def close(self) -> None:
+        """End what still waits."""
+        ...
+
+
 class WorkflowParts(Struct, frozen=True):
-    """All of it. ``queue`` carries hints to the function ``workflow``."""
+    """All of it. ``queue`` carries hints to the function ``workflow``. ``open_stage`` gives an empty stage as of an
+    instant, for this cast."""
 
     queue: WorkQueue
     expressions: Expressions
     calls: HttpCalls
     scripts: Scripts
+    open_stage: Callable[[Cast, int], Stage] | None = None

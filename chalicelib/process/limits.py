@@ -8,7 +8,7 @@ from __future__ import annotations
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 
 CALLS_MAX = 512  # calls to targets that one process has under way; an owner never takes more than half
-RECHECK_AHEAD_MIN_MS = 3  # a recheck begins at least so long before its instant, however quick the last ones were
+RECHECK_AHEAD_MIN_MS = 8  # a recheck begins at least so long before its instant: nearly all are over by then
 SENDING_MAX = 3  # of them, those that are busy sending: more would only compete for the processor
 WATCHED_TOGETHER = 25  # deliveries that one thread sees to their end, and writes down together
 SENDING_MS = 5  # one that has not sent by then waits for the network, and is not counted as busy

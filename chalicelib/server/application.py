@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib.api.http.connection import CallerConnection, EventSource
+from chalicelib.api.http.connection import CallerConnection, EventSource, Step
 from chalicelib.api.http.edge import Asked, Edge, Opened
 from chalicelib.api.http.problem import too_large
 from chalicelib.core.errors import BadRequest, ChronoError
@@ -27,7 +27,7 @@ from chalicelib.server.limits import (
     STREAM_THREADS,
     THREADS,
 )
-from chalicelib.server.streams import BellWaiters, StreamThreads
+from chalicelib.server.streams import Streams
 from chalicelib.server.threads import CallThreads
 
 Scope = MutableMapping[str, Any]
@@ -55,8 +55,7 @@ class Application:
         self.sockets = sockets
         self._calls = CallThreads("call", THREADS, QUEUED_CALLS_MAX)
         self._held = CallThreads("held", HELD_THREADS, QUEUED_CALLS_MAX)
-        self._streams = StreamThreads(STREAM_THREADS, STREAM_BATCH)
-        self._waiters = BellWaiters()
+        self._streams = Streams(STREAM_THREADS, STREAM_BATCH)
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +100,7 @@ class Application:
 
     async def _stream(self, source: EventSource, receive: Receive, send: Send) -> None:
         """Send the pieces as they come; end with the stream, with its subscriber, or with the server."""
-        pump = asyncio.create_task(self._pump(source, send))
+        pump = asyncio.create_task(self.pump(source, send))
         self._pumps.add(pump)
         watch = asyncio.create_task(_end_with_caller(receive, pump))
         try:
@@ -114,19 +113,13 @@ class Application:
             source.close()
         await send({"type": "http.response.body", "body": b""})
 
-    async def _pump(self, source: EventSource, send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            step = await self._streams.step(source)
-            until_s = loop.time() + (step.wait_s or 0)
+    async def pump(self, source: EventSource, send: Send) -> None:
+        """Send the pieces of a stream as they come, until its end."""
+        step: Step | None = None
+        while step is None or step.wait_s is not None:
+            step = await self._streams.next(source, step)
             if step.piece:
                 await send({"type": "http.response.body", "body": step.piece, "more_body": True})
-            if step.wait_s is None:
-                return
-            if step.bell is None:
-                await asyncio.sleep(until_s - loop.time())
-            else:
-                await self._waiters.wait(step.bell, step.heard, until_s)
 
     def end_streams(self) -> None:
         """Let every stream end as if it were over; its subscriber comes back, to another server."""

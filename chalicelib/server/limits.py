@@ -17,7 +17,7 @@ THREADS = 32  # calls that are worked on at once
 QUEUED_CALLS_MAX = 1_000  # calls that wait for one of these threads; further ones are answered 503
 HELD_THREADS = LEASE_HELD_CALLS_MAX + 16  # calls that may be held have threads of their own; some are always free
 STREAM_THREADS = 2  # they ask the streams that are due for what there is; no stream keeps one
-STREAM_BATCH = 32  # streams whose pieces are written before others get their turn
+STREAM_BATCH = 128  # streams whose pieces are written before others get their turn
 TARGET_MAX_BYTES = 16 * 1024  # path and query
 HEAD_MAX_BYTES = 64 * 1024  # request line and headers
 # A caller that sends more than a body may have is answered at once. So much more is read and dropped, so that it gets

@@ -1,7 +1,8 @@
 """Streams without threads of their own: a few threads ask those that are due what there is, for all of them.
 
-A thousand subscribers are due in the same instant. Their pieces come back to the event loop in batches. So the loop is
-woken once for a batch, and other connections get their turn between two of them.
+A thousand subscribers are due in the same instant. So what wakes them costs them nothing each: the thread that rings a
+bell puts all who wait for it in line. Their pieces come back to the event loop in batches. So the loop is woken once
+for a batch, and other connections get their turn between two of them.
 """
 
 from __future__ import annotations
@@ -9,17 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
+from typing import Final
 
 from chalicelib.api.http.connection import EventSource, Step
 from chalicelib.process.bell import NewsBell
 
-Due = tuple[EventSource, "asyncio.Future[Step]"]
-Stepped = tuple["asyncio.Future[Step]", Step | Exception]
+LATE_MOST_S: Final = 0.25  # how much later than it said a stream is asked that waits for a bell which does not ring
 
 
-class StreamThreads:
+Answer = asyncio.Future[Step]
+Due = tuple[EventSource, Answer]  # a stream that is to be asked, and who waits for its piece
+Stepped = tuple[Answer, "Step | Exception"]
+
+
+class _Waiting:
+    """Those who wait for one bell, and until when. ``place`` is what takes its listener down."""
+
+    def __init__(self) -> None:
+        self.place = 0
+        self.until_s: dict[Due, float] = {}
+
+
+class Streams:
     """Belongs to one event loop."""
 
     def __init__(self, threads: int, batch: int) -> None:
@@ -27,90 +43,102 @@ class StreamThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stream")
         self._threads = threads
         self._batch = batch
-        self._lock = Lock()
+        self._lock = Lock()  # guards what follows
         self._due: deque[Due] = deque()
         self._working = 0
+        self._waiting: dict[NewsBell, _Waiting] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
-    async def step(self, source: EventSource) -> Step:
-        """The next piece of a stream, or what its step raises."""
-        done: asyncio.Future[Step] = self._loop.create_future()
-        with self._lock:
-            self._due.append((source, done))
-            begin = self._working < min(self._threads, 1 + len(self._due) // self._batch)
-            self._working += begin
-        if begin:
-            self._pool.submit(self._work)
+    async def next(self, source: EventSource, last: Step | None) -> Step:
+        """The next piece of a stream, once the time that its last one named has come, or what its step raises."""
+        done: Answer = self._loop.create_future()
+        due = source, done
+        if last is None or not last.wait_s:
+            self._line_up((due,))
+        elif last.bell is None:
+            return await self._later(due, last.wait_s)
+        else:
+            self._listen(due, last.bell, last.heard, self._loop.time() + last.wait_s)
         return await done
 
-    def _work(self) -> None:
-        stepped: list[Stepped] = []
-        while True:
-            with self._lock:
-                due = self._due.popleft() if self._due else None
-                self._working -= due is None
-            if due is None:
-                break
-            source, done = due
-            if not done.cancelled():
-                stepped.append((done, _step(source)))
-            if len(stepped) == self._batch:
-                self._hand_over(stepped)
-                stepped = []
-        self._hand_over(stepped)
-
-    def _hand_over(self, stepped: list[Stepped]) -> None:
+    async def _later(self, due: Due, wait_s: float) -> Step:
+        timer = self._loop.call_later(wait_s, self._line_up, (due,))
         try:
-            self._loop.call_soon_threadsafe(_resolve, stepped)
-        except RuntimeError:
-            return  # the loop has ended, and its streams with it
+            return await due[1]
+        finally:
+            timer.cancel()
+
+    # -- bells
+
+    def _listen(self, due: Due, bell: NewsBell, heard: int, until_s: float) -> None:
+        with self._lock:
+            waiting = self._waiting.get(bell)
+            if waiting is None:
+                waiting = self._waiting[bell] = _Waiting()
+                waiting.place = bell.hang(partial(self._rung, bell))
+            waiting.until_s[due] = until_s
+        if bell.number != heard:  # a ring from now on finds it; one before may not have
+            self._rung(bell)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(LATE_MOST_S, self._sweep_over)
+
+    def _rung(self, bell: NewsBell) -> None:
+        """On the thread that rings: all who wait are due."""
+        with self._lock:
+            waiting = self._waiting.get(bell)
+            if waiting is None:
+                return
+            found, waiting.until_s = waiting.until_s, {}
+        self._line_up(found)
+
+    def _sweep_over(self) -> None:
+        """Those who have waited for long enough are due; a bell without waiting streams is let go."""
+        now_s = self._loop.time()
+        over: list[Due] = []
+        with self._lock:
+            for bell, waiting in list(self._waiting.items()):
+                late = [due for due, until_s in waiting.until_s.items() if until_s <= now_s or due[1].done()]
+                over += late
+                for due in late:
+                    del waiting.until_s[due]
+                if not waiting.until_s:
+                    bell.take_down(waiting.place)
+                    del self._waiting[bell]
+            self._sweep = self._loop.call_later(LATE_MOST_S, self._sweep_over) if self._waiting else None
+        self._line_up(over)
+
+    # -- steps
+
+    def _line_up(self, more: Iterable[Due]) -> None:
+        with self._lock:
+            self._due.extend(more)
+            wanted = min(self._threads, 1 + len(self._due) // self._batch) if self._due else 0
+            begin = max(0, wanted - self._working)
+            self._working += begin
+        for _ in range(begin):
+            with contextlib.suppress(RuntimeError):  # closed: no stream is asked any more
+                self._pool.submit(self._work)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            stepped = [(done, _step(source)) for source, done in batch if not done.done()]
+            try:
+                self._loop.call_soon_threadsafe(_resolve, stepped)
+            except RuntimeError:
+                return  # the loop has ended, and its streams with it
+
+    def _take(self) -> list[Due]:
+        """A batch of those in line; none, and this thread is done."""
+        with self._lock:
+            found = [self._due.popleft() for _ in range(min(self._batch, len(self._due)))]
+            self._working -= not found
+            return found
 
     def close(self) -> None:
         """Ask no further stream."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-class BellWaiters:
-    """Streams that wait for bells. The loop is woken once for a ring, however many wait. Belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._waiting: dict[NewsBell, tuple[int, set[asyncio.Future[None]]]] = {}
-
-    async def wait(self, bell: NewsBell, heard: int, until_s: float) -> None:
-        """Return when ``bell`` has rung another time than ``heard``, and at the loop's ``until_s`` at the latest."""
-        place, waiting = self._waiting.get(bell) or self._hang(bell)
-        done: asyncio.Future[None] = self._loop.create_future()
-        waiting.add(done)
-        timer = self._loop.call_at(until_s, _wake, done)
-        try:
-            if bell.number == heard:  # a ring from now on finds us
-                await done
-        finally:
-            timer.cancel()
-            waiting.discard(done)
-            if not waiting and self._waiting.get(bell) == (place, waiting):
-                del self._waiting[bell]
-                bell.take_down(place)
-
-    def _hang(self, bell: NewsBell) -> tuple[int, set[asyncio.Future[None]]]:
-        waiting: set[asyncio.Future[None]] = set()
-
-        def rung() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and its streams with it
-                self._loop.call_soon_threadsafe(_wake_all, waiting)
-
-        found = self._waiting[bell] = bell.hang(rung), waiting
-        return found
-
-
-def _wake_all(waiting: set[asyncio.Future[None]]) -> None:
-    for done in waiting:
-        _wake(done)
-
-
-def _wake(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
 
 
 def _step(source: EventSource) -> Step | Exception:

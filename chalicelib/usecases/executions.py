@@ -178,6 +178,10 @@ def retry(
         if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
             raise Conflict("its schedule no longer exists", code="not_retryable")
         _check_policies(s, caller, found)
+        if found.state == CANCELLED:
+            # A process may die between its cancel and its word to the worker that has claimed the firing. That worker
+            # would send the cancelled attempt beside the new one.
+            recheck_claims(s, found, found.due_ms)
         # A DELAY schedule goes on from the end that this takes away: what follows from it may be on the queue already.
         chain(s, found)
         # A number above the next attempt's makes a worker that gets the message early wait for the write that follows.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -12,7 +14,7 @@ from chalicelib.core.executions.execution import IN_PROGRESS, OPEN, Execution, E
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.jobs import job_status
 from chalicelib.core.jobs.job_status import UNICO, JobStatus, JobType
-from chalicelib.core.limits import INSTANT_MAX_MS, PAGE_MAX_ITEMS
+from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules.capacity import is_cancelled
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key, Schedule, progress
@@ -25,7 +27,7 @@ from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
-OPEN_SCAN_MAX = 1_000  # open executions of a shard that a list of running jobs reads
+RUNNING_SCAN_MAX = 10  # pages of jobs that have run, read for one page of those that run
 LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
@@ -149,29 +151,49 @@ def page(
 
 
 def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
-    """Jobs with an execution under way, by the list of open executions: their number bounds the work."""
-    until_ms = INSTANT_MAX_MS
-    pages = [s.stores.executions.open_until(n, until_ms, OPEN_SCAN_MAX) for n in range(s.config.shards)]
-    keys = [k for page in pages for k in page.keys]
-    ids = sorted({k.schedule_id for k in keys if k.tenant == caller.tenant}, reverse=True)
-    left = [i for i in ids if after is None or i < after]
+    """Jobs with an execution under way, of all that have run. The work of a page is bounded, so a short page may
+    have another after it.
+
+    The list of open executions would be shorter, but it is of a shard, and a caller's role may be bound to its tenant.
+    """
+    ids = _ran(s, caller.tenant, after)
     items: list[Job] = []
-    for start in range(0, len(left), limit):
-        group = left[start : start + limit]
+    for _ in range(RUNNING_SCAN_MAX):
+        group = list(islice(ids, PAGE_MAX_ITEMS))
         for job in _of_ids(s, caller, group):
             if job.status == IN_PROGRESS:
                 items.append(job)
                 if len(items) == limit:
                     last = job.schedule.definition.id
-                    return items, last if last != left[-1] else None
-    return items, None
+                    return items, last if last != group[-1] or next(ids, None) else None
+        if len(group) < PAGE_MAX_ITEMS:
+            return items, None
+    return items, group[-1]
+
+
+def _ran(s: Services, tenant: str, after: str | None) -> Iterator[str]:
+    """The ids of all jobs that have run, newest first. One that moves meanwhile may come twice, and counts once."""
+    last: str | None = None
+    for job_id in merge(*(_listed(s, tenant, group, after) for group in job_status.BEGUN), reverse=True):
+        if job_id != last:
+            yield job_id
+        last = job_id
+
+
+def _listed(s: Services, tenant: str, group: str, after: str | None) -> Iterator[str]:
+    while True:
+        listed = s.stores.schedules.jobs(tenant, group, PAGE_MAX_ITEMS, after)
+        yield from listed.ids
+        after = listed.after
+        if after is None:
+            return
 
 
 def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
     keys = [Key(caller.tenant, i) for i in ids]
     found = s.stores.schedules.get(keys) if keys else {}
     own = only_owner(caller, "schedules:read")
-    seen = [found[key] for key in keys if key in found]
+    seen = [found[key] for key in keys if key in found and not found[key].definition.by_events]
     return _jobs(s, [f for f in seen if own in (None, f.definition.owner)])
 
 

@@ -125,6 +125,10 @@ def evaluate(s: Services, caller: Caller, given: Mapping[str, Any], action: str)
         asked = {name: given.get(name) for name in ("name", "holder_id", "ttl_ms", "wait_ms")}
         asked["owner"] = given.get("owner", caller.subject)
         about = subject.of_lease(action, tenant=caller.tenant, **asked)
+    elif action.partition(":")[0] == "workflows":
+        known = {name.partition(".")[2] for name in subject.WORKFLOW_FIELDS} - {"action", "tenant"}
+        asked = {name: given.get(name) for name in known} | {"caller": given.get("caller", caller.subject)}
+        about = subject.of_workflow(action, tenant=caller.tenant, **asked)
     else:
         about = subject.of_given(given, action, _defaults(s, caller))
     if action == rulings.FIRING:  # which no engine beside the service is asked about

@@ -22,12 +22,20 @@ if TYPE_CHECKING:
     from chalicelib.core.rules.subject import Subject
 
 ScheduleAction = Literal["schedules:create", "schedules:edit", "schedules:trigger", "executions:retry"]
+WorkflowAction = Literal["workflows:publish", "workflows:start", "workflows:approve"]
 LeaseAction = Literal["leases:acquire", "leases:break"]
 _SYSTEM = "system"
 
 
 def check_schedule(s: Services, caller: Caller, definition: Definition, action: ScheduleAction) -> None:
-    """Refuse what policies deny of a schedule. Raises PolicyDenied, Unavailable."""
+    """Refuse what policies deny of a schedule, and a workflow as its target that the caller may not start.
+
+    Raises PolicyDenied, Unavailable, Forbidden, InvalidField.
+    """
+    if definition.target.get("type") == "workflow" and not _is_service(caller):
+        from chalicelib.usecases import run_starts  # loaded with the first workflow as a target
+
+        run_starts.check(s, caller, definition)
     policies = () if _is_service(caller) else current(s, caller.tenant)
     if not _must_ask(s, caller, policies):
         return
@@ -46,6 +54,17 @@ def check_lease(s: Services, caller: Caller, action: LeaseAction, name: str, **a
 
     about = subject.of_lease(action, name=name, owner=caller.subject, tenant=caller.tenant, **asked)
     _check(s, caller, policies, about, action, f"leases/{name}")
+
+
+def check_workflow(s: Services, caller: Caller, action: WorkflowAction, name: str, **asked: Any) -> None:
+    """Refuse what policies deny of a workflow, the start of a run, or a decision. Raises PolicyDenied, Unavailable."""
+    policies = () if _is_service(caller) else current(s, caller.tenant)
+    if not _must_ask(s, caller, policies):
+        return
+    from chalicelib.core.rules import subject
+
+    about = subject.of_workflow(action, name=name, tenant=caller.tenant, caller=caller.subject, **asked)
+    _check(s, caller, policies, about, action, f"workflows/{name}")
 
 
 def _must_ask(s: Services, caller: Caller, policies: Sequence[CompiledPolicy]) -> bool:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chalicelib.core.errors import Conflict, Forbidden, InvalidField
+from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.core.workflows import input_schema, output_ref, redrive
+from chalicelib.core.workflows import output_ref, redrive
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
-from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
-from chalicelib.engine.workflows import children, outputs
+from chalicelib.engine.workflows import outputs, slots, starting
 from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
-from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
+from chalicelib.engine.workflows.starting import RunStart
+from chalicelib.engine.workflows.versions import LIVE, hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
+from chalicelib.usecases import workflows
+from chalicelib.usecases.policy_gate import check_workflow
 
 
 class ShownRun(NamedTuple):
@@ -42,43 +44,20 @@ def start(
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
     chosen = hash_of(head, version or LIVE)
-    if caller.depth >= NESTING_MAX_DEPTH:
-        raise Conflict(f"a chain of triggers ends at depth {NESTING_MAX_DEPTH}", code="too_deep")
-    now_ms = s.clock.now_ms()
-    found = run_id or s.ids.ulid(now_ms)
-    known = s.stores.runs.load(caller.tenant, found) if run_id else None
-    if known is not None:
-        if known.workflow != name:
-            raise Conflict(f"run {found} is of workflow {known.workflow}", code="run_id_taken")
-        if s.stores.runs.read(caller.tenant, found).events:
-            return found
     made = workflow(s, caller.tenant, name, chosen)
-    if made.definition.input_schema is not None and (
-        errors := list(input_schema.problems(made.definition.input_schema, given))
-    ):
-        raise InvalidField(errors)
-    timeout_ms = made.definition.timeout_ms
+    seen = workflows.seen_by_policies(made.definition)
+    check_workflow(s, caller, "workflows:start", name, owner=head.owner, **seen)
     try:
-        stored = outputs.keep(s, caller.tenant, found, given)
+        slots.key_of(s, made.definition, given)  # a caller hears at once of an input that has none
     except StepFailed as wrong:
         raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None
-    children.begin(
-        s,
-        {
-            "tenant": caller.tenant,
-            "id": found,
-            "workflow": name,
-            "version": chosen,
-            "owner": head.owner,
-            "started_by": caller.subject,
-            "input": stored,
-            "deadline_ms": None if timeout_ms is None else now_ms + timeout_ms,
-            "child_versions": resolved_children(s, caller.tenant, made),
-            "depth": caller.depth,
-            "traceparent": caller.traceparent,
-        },
-    )
-    return found
+    found = run_id or s.ids.ulid(s.clock.now_ms())
+    return starting.start(s, head, RunStart(found, given, caller.subject, chosen, caller.depth, caller.traceparent))
+
+
+def to_steer(s: Services, caller: Caller, run_id: str) -> LoadedRun:
+    """A run that the caller may steer: stop it, and let it go on. Raises NotFound, Forbidden."""
+    return _run(s, caller, run_id, "workflows:start")
 
 
 def page(
@@ -134,6 +113,9 @@ def decide(s: Services, caller: Caller, run_id: str, node: str, nonce: str, appr
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
+    check_workflow(
+        s, caller, "workflows:approve", run.state.workflow, owner=run.state.owner, version=run.state.version, node=node
+    )
     happening = Decides(node, nonce, approve, caller.subject, comment)
     return shown(s, caller, advance(s, caller.tenant, run_id, happening))
 
@@ -179,14 +161,18 @@ def drive_again(
         graph = workflow(s, caller.tenant, run.state.workflow, chosen).graph(run.state.scope)
     if start_at is not None and start_at not in graph.nodes:
         raise InvalidField.of("from", f"there is no node {start_at}")
+    if not dry_run:
+        check_workflow(
+            s, caller, "workflows:start", run.state.workflow, owner=run.state.owner, version=chosen or run.state.version
+        )
     planned = redrive.plan(run.graph, graph, run.state, start_at)
     if planned.conflicts:
-        raise Conflict("; ".join(planned.conflicts), code="redrive_conflict")
+        raise RedriveConflict(planned.kept, list(planned.again), planned.conflicts)
     if dry_run:
         return planned
     patched = None
     if patch is not None:
-        merged = _merged(_value(s, run, run.state.input), patch)
+        merged = _merged(outputs.read(s, caller.tenant, run_id, run.state.input), patch)
         patched = outputs.keep(s, caller.tenant, run_id, merged)
     timeout_ms = run.workflow.definition.timeout_ms
     deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
@@ -256,7 +242,10 @@ def _inline(s: Services, run: LoadedRun, name: str) -> Any:
     ref = run.state.nodes[name].output
     node = run.graph.nodes[name]
     if node.type in ("trigger", "join"):  # what others brought
-        value = outputs.of_node(s, run, name)
+        try:
+            value = outputs.of_node(s, run, name)
+        except StepFailed:
+            return None  # as below
         encoded = output_ref.encode(value)
         return value if output_ref.is_shown_inline(encoded.ref) else output_ref.pointer(encoded.ref)
     if ref is None or node.is_foreach:
@@ -267,4 +256,7 @@ def _inline(s: Services, run: LoadedRun, name: str) -> Any:
 def _value(s: Services, run: LoadedRun, ref: Any) -> Any:
     if not output_ref.is_shown_inline(ref):
         return output_ref.pointer(ref)
-    return outputs.read(s, run.state.tenant, run.state.id, ref)
+    try:
+        return outputs.read(s, run.state.tenant, run.state.id, ref)
+    except StepFailed:
+        return output_ref.pointer(ref)  # of a run of another deployment, whose export left it out

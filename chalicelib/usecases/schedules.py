@@ -16,7 +16,7 @@ from chalicelib.core.schedules import schedule, validation
 from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
 from chalicelib.core.schedules.request import ScheduleRequest, given
 from chalicelib.core.schedules.schedule import BadEnd, Definition, Key, RetryPolicy, Schedule, State, VersionRef
-from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, only_owner
+from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
 from chalicelib.engine import attempt_spans, handoff, schedule_change
@@ -35,6 +35,7 @@ from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost, ScheduleFilter
 from chalicelib.usecases.policy_gate import check_schedule
+from chalicelib.usecases.target_offer import check_offered
 
 
 def create(
@@ -45,7 +46,14 @@ def create(
     Raises PolicyDenied, InvalidField, TooLarge, Conflict(name_taken), CapacityExhausted. When the id exists already
     (the same call ran before and its answer was lost), the schedule it made is returned.
     """
-    definition = draft_new(s, caller, wanted, schedule_id, allow_past)
+    return write_new(s, caller, draft_new(s, caller, wanted, schedule_id, allow_past))
+
+
+def write_new(
+    s: Services, caller: Caller, definition: Definition, permission: Permission = "schedules:write"
+) -> Schedule:
+    """Make the schedule of a definition that was judged, or find what the same call has made. Raises Conflict
+    (``name_taken``), CapacityExhausted."""
     note_tenant(s, caller.tenant)
     for _ in range(CHANGE_ATTEMPTS):
         blank = find_capacity(s, None, definition, _blank_state(s, definition), None)
@@ -57,9 +65,11 @@ def create(
         except CapacityFull:
             raise exhausted(s) from None
         except RevisionLost:
-            return get(s, caller, schedule_id)
+            made = load(s, definition.key)
+            authorize(caller, permission, resource_of(made.definition))
+            return made
         except HalfMade as half:  # the same call ran before, and died or is not over: go on with what it wrote
-            authorize(caller, "schedules:write", resource_of(half.definition))
+            authorize(caller, permission, resource_of(half.definition))
             definition = half.definition
             continue
         return made
@@ -85,6 +95,7 @@ def draft(
     InvalidField, TooLarge."""
     now_ms = s.clock.now_ms()
     definition = _new_definition(s, caller, wanted, schedule_id, now_ms)
+    check_offered(s, definition.target)
     validation.check(definition, now_ms, s.config.webhook_allow, allow_past, s.config.secrets)
     return definition
 
@@ -99,6 +110,8 @@ def _new_definition(s: Services, caller: Caller, wanted: ScheduleRequest, schedu
         "retry_policy": RetryPolicy(max_attempts=s.config.max_attempts),
         **given(wanted),
     }
+    if s.config.default_target is not None:
+        fields.setdefault("target", s.config.default_target)
     return Definition(
         **fields,
         tenant=caller.tenant,
@@ -130,6 +143,9 @@ def _blank_state(s: Services, definition: Definition) -> State:
 def get(s: Services, caller: Caller, schedule_id: str, permission: Permission = "schedules:read") -> Schedule:
     """One schedule, for what ``permission`` says. Raises NotFound, Forbidden."""
     found = load(s, Key(caller.tenant, schedule_id))
+    if found.definition.by_events:  # a trigger's, which usecases.trigger_settings shows
+        authorize(caller, permission)
+        raise missing(f"schedule {schedule_id}")
     authorize(caller, permission, resource_of(found.definition))
     return found
 
@@ -176,10 +192,11 @@ def edit(
 
     def edited(definition: Definition) -> Definition:
         changed = replace(definition, **given(wanted))
+        if wanted.target is not UNSET:
+            check_offered(s, changed.target)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
         moved = any(getattr(changed, name) != getattr(definition, name) for name in timing)
-        past = allow_past or not moved
-        validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, past, s.config.secrets)
+        check_edit(s, changed, allow_past or not moved)
         authorize_owner(caller, changed.owner, definition.owner)
         check_schedule(s, caller, changed, "schedules:edit")
         return changed
@@ -187,6 +204,11 @@ def edit(
     if wanted.shard_key is not UNSET:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
     return _change(s, caller, schedule_id, if_match, edited)
+
+
+def check_edit(s: Services, changed: Definition, allow_past: bool = True) -> None:
+    """Refuse a changed definition that is wrong. Raises InvalidField, TooLarge."""
+    validation.check(changed, s.clock.now_ms(), s.config.webhook_allow, allow_past, s.config.secrets)
 
 
 def _change(

@@ -11,7 +11,13 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple
 
 from chalicelib.core.changes.change_log import Segment
-from chalicelib.core.changes.limits import CHANGES_TAIL_POLL_MS, FEED_HEARTBEAT_MS, PAGE_SEGMENTS
+from chalicelib.core.changes.limits import (
+    CHANGES_TAIL_POLL_MS,
+    FEED_HEARTBEAT_MS,
+    HOLD_POLL_MS,
+    PAGE_SEGMENTS,
+    WHOLE_ANSWER_CHANGES,
+)
 from chalicelib.core.errors import ChronoError, Gone
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.caller import Caller
@@ -24,6 +30,7 @@ from chalicelib.usecases import changes
 from chalicelib.usecases.changes import View
 
 AT_ONCE: Final = 100  # entries that a subscriber takes before others get their turn
+PER_SENT: Final = 10  # changes that a whole answer may read, for each that it may send
 AWAY_MS: Final = 1_000  # how soon the reading tries again when the tables are away
 
 
@@ -33,6 +40,12 @@ class Reset(NamedTuple):
     reason: str
     detail: str
     position: int | None
+
+
+class Place(NamedTuple):
+    """Where the subscriber stands, though nothing was sent from there: it goes on from this."""
+
+    position: int
 
 
 class Silence(NamedTuple):
@@ -47,21 +60,15 @@ class Rest(NamedTuple):
     heard: int
 
 
-FeedItem = TailEntry | Reset | Silence | Rest
+FeedItem = TailEntry | Reset | Place | Silence | Rest
 
 
 def follow(
     s: Services, caller: Caller, after: int | None, until_ms: int, gone: Callable[[], bool]
 ) -> Generator[FeedItem, None, None]:
     """Changes of executions after a position that the caller may see, each once and in order, until ``until_ms`` or
-    until the subscriber is gone. Without a position: from now on.
-
-    With an ``until_ms`` in the past: those that there are. Raises Forbidden at the first item.
-    """
+    until the subscriber is gone. Without a position: from now on. Raises Forbidden at the first item."""
     view = changes.view(caller, ["execution"])
-    if until_ms <= s.clock.now_ms():
-        yield from _Follower(s, view, ChangeTail(), until_ms, gone).items(after)
-        return
     tail, must_start = s.process.change_tails.enter(caller.tenant)
     try:
         if must_start:
@@ -69,6 +76,39 @@ def follow(
         yield from _Follower(s, view, tail, until_ms, gone).items(after)
     finally:
         s.process.change_tails.leave(tail)
+
+
+def follow_whole(
+    s: Services, caller: Caller, after: int | None, until_ms: int, gone: Callable[[], bool]
+) -> Generator[FeedItem, None, None]:
+    """The same where an answer must be whole: what there is, or what comes first until ``until_ms``, and where the
+    subscriber stands then. It comes back for the rest. Raises Forbidden at the first item."""
+    view = changes.view(caller, ["execution"])
+    position = s.stores.changes.head(caller.tenant).last if after is None else after
+    said, sent, seen = after, 0, 0
+    while True:
+        segments: Sequence[Segment] = ()
+        try:
+            segments = changes.read(s, caller.tenant, position, PAGE_SEGMENTS)
+        except Gone as error:
+            position = said = s.stores.changes.head(caller.tenant).last
+            sent += 1
+            yield Reset(error.code, error.detail, position)
+        found = [entry for entry in entries_of(s, segments) if entry.position > position]
+        for entry in found:
+            position = entry.position
+            if view.shows(entry.change) and entry.change.now is not None:
+                said, sent = position, sent + 1
+                yield entry
+        seen += len(found)
+        if found and max(sent * PER_SENT, seen) < WHOLE_ANSWER_CHANGES * PER_SENT:
+            continue  # there may be more
+        now_ms = s.clock.now_ms()
+        if found or sent or now_ms >= until_ms or gone():
+            break
+        s.clock.sleep_until(min(until_ms, now_ms + HOLD_POLL_MS))
+    if position != said:
+        yield Place(position)
 
 
 class _Follower:
@@ -84,6 +124,8 @@ class _Follower:
     def items(self, after: int | None) -> Generator[FeedItem, None, None]:
         s, tail = self._s, self._tail
         position = s.stores.changes.head(self._view.tenant).last if after is None else after
+        if after is None:
+            yield Place(position)  # who is cut off before the first change goes on from here
         is_live, spoke_ms = False, s.clock.now_ms()
         while not self._gone():
             heard = tail.bell.number
@@ -112,7 +154,7 @@ class _Follower:
             if now_ms - spoke_ms >= FEED_HEARTBEAT_MS:
                 spoke_ms = now_ms
                 yield Silence()
-            if not found:
+            if not found or (is_live and position == tail.last):
                 # Also one that is up to date waits for the first reading of the tail.
                 yield Rest(min(spoke_ms + FEED_HEARTBEAT_MS, self._until_ms), tail.bell, heard)
 

@@ -33,6 +33,7 @@ from chalicelib.core.ticks.numbering import Policy, Reserved, Tick, next_boundar
 from chalicelib.core.ticks.tick_book import NANOS_PER_MS, Book, Maker, Skipped, Stream, Terms, TickRun
 from chalicelib.engine.handoff import enqueue
 from chalicelib.ports.services import Services
+from chalicelib.usecases.target_offer import check_offered
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def enable(
     None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
     terms = terms_of(s)
     if isinstance(target, Mapping):
+        check_offered(s, target)
         validation.check_target(target, s.config.webhook_allow, s.config.secrets)
 
     def started(name: Frequency, stream: Stream) -> Stream:

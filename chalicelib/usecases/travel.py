@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.core.errors import InvalidField, NotSupported
+from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.security.authorize import authorize, missing
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.workflows import compiled, session
+from chalicelib.core.workflows import compiled, output_ref, session
 from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.expression_names import VARIABLES
+from chalicelib.core.workflows.happenings import GoesOn, SetsStops
 from chalicelib.core.workflows.limits import RUN_MAX_EVENTS
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint, TravelSession
-from chalicelib.engine.workflows.run_access import LoadedRun, parts_of, workflow
+from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, parts_of, workflow
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
 from chalicelib.ports.workflow_steps import StepFailed
@@ -26,7 +27,19 @@ from chalicelib.usecases import runs
 from chalicelib.usecases.runs import ShownRun
 
 EXPORT_FORMAT = "chronowatch.session/v1"
+EXPORT_PAYLOADS_MAX_BYTES = 128 * 1024  # a request that brings them back has a bound, too
+LIVE_WAIT_MS = 1_000
+LIVE_POLL_MS = 50
+SESSION_RETENTION_S = 7 * 86_400  # since it was used last
 _NAME = "session"
+
+
+class Watched(NamedTuple):
+    """The value of an expression at a moment; or why it has none, where ``error`` is not empty."""
+
+    expression: str
+    value: Any
+    error: str = ""
 
 
 class Moment(NamedTuple):
@@ -36,33 +49,52 @@ class Moment(NamedTuple):
     event: RunEvent | None
     shown: ShownRun
     stopped_by: Breakpoint | None = None
+    watched: tuple[Watched, ...] = ()
 
 
 def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSession:
-    """A session at the last event of a run. Raises NotFound, NotSupported."""
-    if live:
-        raise NotSupported.of("live", "breakpoints on live runs are not offered yet", code="not_supported")
+    """A session at the last event of a run; with ``live`` its breakpoints stop the run itself.
+
+    Raises NotFound, Conflict (``run_ended``).
+    """
+    if live and runs.to_steer(s, caller, run_id).state.is_ended:
+        raise Conflict("the run has ended: only one that lives can be stopped", code="run_ended")
     runs.get(s, caller, run_id)
     events = s.stores.runs.events(caller.tenant, run_id, 0, RUN_MAX_EVENTS)
-    made = TravelSession(_new_id(s), caller.tenant, caller.subject, run_id, len(events))
+    made = TravelSession(_new_id(s), caller.tenant, caller.subject, run_id, len(events), is_live=live)
     _keep(s, made)
     return made
 
 
 def step(s: Services, caller: Caller, session_id: str, by: int) -> Moment:
-    """One event forward or back. Raises NotFound, InvalidField at either end of the log."""
+    """One event forward or back. Raises NotFound, InvalidField at either end of the log.
+
+    At the end of the log of a live run that stands at a breakpoint, forward lets it go on to the next node.
+    """
     found = _load(s, caller, session_id)
+    if by > 0 and found.is_live and found.position >= len(_log(s, found)):
+        _release(s, caller, found, step=True)
     return _move(s, caller, found, found.position + by)
 
 
-def jump(s: Services, caller: Caller, session_id: str, position: int) -> Moment:
-    """To any event. Raises NotFound, InvalidField."""
-    return _move(s, caller, _load(s, caller, session_id), position)
+def jump(s: Services, caller: Caller, session_id: str, position: int, watch: Sequence[str] = ()) -> Moment:
+    """To any event, with the values that expressions had there. Raises NotFound, InvalidField."""
+    moment = _move(s, caller, _load(s, caller, session_id), position)
+    return moment._replace(watched=tuple(_watched(s, moment.shown.run, text) for text in watch))
+
+
+def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
+    try:
+        return Watched(text, StepScope(s, run, "").evaluate(text))
+    except StepFailed as wrong:
+        return Watched(text, None, wrong.error)
 
 
 def go_on(s: Services, caller: Caller, session_id: str) -> Moment:
     """To the next breakpoint, or the end of the log. Raises NotFound."""
     found = _load(s, caller, session_id)
+    if found.is_live:
+        return _go_on_live(s, caller, found)
     events, made = _log(s, found), _workflow(s, found)
     graph = made.graph(_scope(events))
     position, stop = session.go_on(graph, events, found.position, found.breakpoints, _judge(s, made))
@@ -77,6 +109,10 @@ def set_breakpoints(s: Services, caller: Caller, session_id: str, wanted: Sequen
     for place, stop in enumerate(wanted):
         if stop.kind == "condition" and (problem := parts_of(s).expressions.check(stop.value, VARIABLES)):
             raise InvalidField.of(f"{place}.value", problem)
+    if found.is_live:
+        runs.to_steer(s, caller, found.run_id)
+        stops = tuple({"kind": stop.kind, "value": stop.value} for stop in wanted)
+        advance(s, caller.tenant, found.run_id, SetsStops(found.id, stops))
     changed = replace(found, breakpoints=tuple(wanted))
     _keep(s, changed)
     return changed
@@ -89,7 +125,8 @@ def export(s: Services, caller: Caller, session_id: str) -> dict[str, Any]:
     said: dict[str, Any] = msgspec.to_builtins(whole)
     for name in ("id", "tenant", "owner"):
         del said[name]
-    return {"format": EXPORT_FORMAT, **said, "document": json.loads(whole.document)}
+    document = json.loads(whole.document)
+    return {"format": EXPORT_FORMAT, **said, "document": document, "payloads": _payloads(s, found, whole.events)}
 
 
 def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSession:
@@ -107,8 +144,56 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSes
         raise InvalidField.of("events", f"is no log of a run: {wrong}") from None
     if not 1 <= made.position <= len(made.events):
         raise InvalidField.of("position", f"must be 1 to {len(made.events)}")
+    for name, text in given.get("payloads", {}).items():
+        if not output_ref.is_named(name, text.encode()):
+            raise InvalidField.of(f"payloads.{name}", "is not what its name is the hash of")
     _keep(s, made)
+    known = s.stores.runs.payloads(made.tenant, made.run_id, list(given.get("payloads", {})))
+    for name, text in given.get("payloads", {}).items():
+        if name in known:
+            continue  # of a run of this deployment: it must not expire with the session
+        s.stores.runs.put_payload(made.tenant, made.run_id, name, text.encode(), _expires_s(s))
     return made
+
+
+def _payloads(s: Services, found: TravelSession, events: Sequence[RunEvent]) -> dict[str, str]:
+    """The large values of a log, as their text, as many as an answer takes; the rest stays a reference."""
+    kept: dict[str, str] = {}
+    room = EXPORT_PAYLOADS_MAX_BYTES
+    for name in output_ref.names_in(events):
+        content = s.stores.runs.payloads(found.tenant, found.run_id, [name]).get(name)
+        if content is not None and len(content) <= room:
+            kept[name] = content.decode()
+            room -= len(content)
+    return kept
+
+
+def _expires_s(s: Services) -> int:
+    return s.clock.now_ms() // 1000 + SESSION_RETENTION_S
+
+
+def _go_on_live(s: Services, caller: Caller, found: TravelSession) -> Moment:
+    """Let a live run go on, and wait for a moment whether it stops again, or ends."""
+    run = _release(s, caller, found, step=False)
+    until_ms = s.clock.now_ms() + LIVE_WAIT_MS
+    while not run.is_ended and _stop_of(run) is None and s.clock.now_ms() < until_ms:
+        s.clock.sleep_until(s.clock.now_ms() + LIVE_POLL_MS)
+        run = load(s, caller.tenant, found.run_id).state
+    return _move(s, caller, found, run.events)._replace(stopped_by=_stop_of(run))
+
+
+def _release(s: Services, caller: Caller, found: TravelSession, *, step: bool) -> RunState:
+    runs.to_steer(s, caller, found.run_id)
+    run = load(s, caller.tenant, found.run_id)
+    if _stop_of(run.state) is None:
+        return run.state
+    return advance(s, caller.tenant, found.run_id, GoesOn(caller.subject, step), run).state
+
+
+def _stop_of(run: RunState) -> Breakpoint | None:
+    """The breakpoint that a live run stands at."""
+    found = next((n.stop for n in run.nodes.values() if n.stop is not None and n.status == "waiting"), None)
+    return None if found is None else msgspec.convert(found, Breakpoint)
 
 
 def _move(s: Services, caller: Caller, found: TravelSession, position: int) -> Moment:
@@ -161,7 +246,7 @@ def _load(s: Services, caller: Caller, session_id: str) -> TravelSession:
 
 
 def _keep(s: Services, made: TravelSession) -> None:
-    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made))
+    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), _expires_s(s))
 
 
 def _new_id(s: Services) -> str:

@@ -11,14 +11,14 @@ from chalicelib.core.errors import (
     FieldError,
     InvalidField,
     NotFound,
-    NotSupported,
     PreconditionFailed,
     TooMany,
 )
+from chalicelib.core.rules.subject import parsed
 from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.workflows import expression_names, input_schema, mermaid
+from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
@@ -26,9 +26,16 @@ from chalicelib.engine.workflows.run_access import parts_of, workflow
 from chalicelib.engine.workflows.versions import hash_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead
+from chalicelib.usecases.policy_gate import check_workflow
+from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
+_HOW = {
+    "schedule": 'a schedule with the target {"type": "workflow", "workflow": "…"} begins its runs',
+    "webhook": "a trigger on webhook begins no runs by itself yet: start them by :start",
+    "event": "a trigger on event begins no runs by itself yet: start them by :start",
+}
 
 
 class ShownWorkflow(NamedTuple):
@@ -68,6 +75,7 @@ def create(s: Services, caller: Caller, document: Mapping[str, Any], again: bool
         if again and known.owner == caller.subject and known.live == made.version:
             return _shown(s, known, made.version)
         raise Conflict(f"there is a workflow {made.name} already: PUT makes a new version", code="name_taken")
+    _check_policies(s, caller, made, caller.subject)
     now_ms = s.clock.now_ms()
     published = PublishedVersion(1, made.version, now_ms, caller.subject)
     head = WorkflowHead(caller.tenant, made.name, caller.subject, made.version, (published,), 1, now_ms, now_ms)
@@ -85,6 +93,7 @@ def put(
     for _ in range(CHANGE_ATTEMPTS):
         head = _head(s, caller, name, "workflows:write")
         _check_version(head, versions)
+        _check_policies(s, caller, made, head.owner)
         known = next((one for one in head.versions if one.version == made.version), None)
         now_ms = s.clock.now_ms()
         _keep(s, caller.tenant, made)
@@ -124,8 +133,17 @@ def problems(s: Services, caller: Caller, document: Mapping[str, Any]) -> tuple[
 
 def flowchart(s: Services, caller: Caller, name: str) -> str:
     """The live version as Mermaid. Raises NotFound."""
+    return mermaid.flowchart(_live(s, caller, name))
+
+
+def state_machine(s: Services, caller: Caller, name: str) -> str:
+    """The live version as a state machine. Raises NotFound, InvalidField for what has no such form."""
+    return json.dumps(asl_export.state_machine(_live(s, caller, name)), indent=2)
+
+
+def _live(s: Services, caller: Caller, name: str) -> WorkflowDefinition:
     shown = get(s, caller, name)
-    return mermaid.flowchart(workflow(s, caller.tenant, name, shown.version.version).definition)
+    return workflow(s, caller.tenant, name, shown.version.version).definition
 
 
 def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> WorkflowDefinition:
@@ -134,11 +152,36 @@ def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> Workflow
     errors = [*expression_names.unknown_nodes(made), *_schema(made), *_code(s, made), *_targets(s, made)]
     errors += _references(s, caller.tenant, made)
     errors += _handler(s, caller.tenant, made)
-    if made.concurrency is not None:
-        raise NotSupported.of("concurrency", "is not offered yet", code="not_supported")
     if errors:
         raise InvalidField(errors)
     return made
+
+
+def _check_policies(s: Services, caller: Caller, made: WorkflowDefinition, owner: str) -> None:
+    """Raises PolicyDenied."""
+    check_workflow(s, caller, "workflows:publish", made.name, owner=owner, **seen_by_policies(made))
+
+
+def seen_by_policies(made: WorkflowDefinition) -> dict[str, Any]:
+    """What rules may judge of a definition."""
+    given = [node.fields for node in made.nodes]
+    places = [(f.get("url"), f.get("target"), f.get("channel")) for f in given]
+    urls = [url for url, target, channel in places for url in (url, _url(target), _url(channel)) if url]
+    hosts = {found.host for url in urls if isinstance(url, str) and (found := parsed(url)) is not None}
+    targets = {str(f["target"]["type"]) for f in given if isinstance(f.get("target"), Mapping)}
+    return {
+        "version": made.version,
+        "node_count": len(made.nodes),
+        "node_types": sorted({node.type for node in made.nodes}),
+        "target_types": sorted(targets),
+        "hosts": sorted(hosts),
+        "timeout_ms": made.timeout_ms,
+        "has_limit": made.concurrency is not None,
+    }
+
+
+def _url(place: Any) -> Any:
+    return place.get("url") if isinstance(place, Mapping) else None
 
 
 def _schema(made: WorkflowDefinition) -> Iterator[FieldError]:
@@ -160,6 +203,10 @@ def _code(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
 def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
     for node in made.nodes:
         if node.type == "job" and "target" in node.fields:
+            if node.fields["target"].get("type") == "workflow":
+                yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
+                continue
+            check_offered(s, node.fields["target"], f"nodes.{node.id}.target")
             try:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:
@@ -208,7 +255,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     """What its author may not have meant."""
     ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
     if ons and ons[0] != "manual":
-        return [f"a trigger on {ons[0]} begins no runs by itself yet: start them by :start"]
+        return [_HOW[ons[0]]] if ons[0] in _HOW else []
     return []
 
 

@@ -89,7 +89,7 @@ class Publication:
         found = []
         for tick, destinations in due:
             for to in destinations:
-                target = EVENT_BUS if to == BUS else targets.get(tick.frequency)
+                target = (self._s.config.default_target or EVENT_BUS) if to == BUS else targets.get(tick.frequency)
                 if target is not None:
                     found.append(_Sending(tick, to, delivery_of(tick, target)))
         for sending in found[:1]:

@@ -9,6 +9,7 @@ from functools import partial
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.queue_messages import RunHint, decode_hint
+from chalicelib.engine.triggers import watches
 from chalicelib.engine.workflows import steps
 from chalicelib.engine.workflows.run_access import parts_of
 from chalicelib.ports.services import Services
@@ -40,15 +41,21 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
 
 def _handle(s: Services, hint: RunHint, receipt: str, again: list[str]) -> None:
     try:
-        (alerts.handle if hint.kind in alerts.HINTS else steps.handle)(s, hint)
+        if hint.kind == watches.HINT:
+            watches.handle(s, hint)
+        elif hint.kind in alerts.HINTS:
+            alerts.handle(s, hint)
+        else:
+            steps.handle(s, hint)
     except ChronoError as problem:
         log.warning("%s %s: %s", hint.kind, hint.run_id, problem.detail)
         again.append(receipt)
 
 
 def reconcile(s: Services) -> None:
-    """Once a minute: hints for the instants that come soon, and a check of every run whose time has come."""
+    """Once a minute: hints for the instants that come soon, and a check of every run and watch whose time has come."""
     alerts.reconcile(s)
+    watches.reconcile(s)
     now_ms = s.clock.now_ms()
     for _ in range(LOOK_MAX_PAGES):
         found = s.stores.runs.woken(now_ms + HORIZON_MS, LOOK_PAGE)

@@ -330,19 +330,32 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "version": [*NOT_TEXT, None],
         "run_id": [*NOT_TEXT, None, "", "a b", "a/b", "x" * 65],
     },
+    "TestWorkflowBody": {
+        "definition": [1, True, "x", [], None],
+        "workflow": [*NOT_TEXT, None],
+        "version": [*NOT_TEXT, None],
+        "node": [*NOT_TEXT, None, ("", "node"), ("nowhere", "node")],
+        "outputs": [1, True, "x", [], None],
+        "item": [],
+        "mocks": [1, True, "x", [], None, ({"nowhere": {}}, "mocks.nowhere")],
+    },
     "CancelRunBody": {"reason": [*NOT_TEXT, None, "x" * 1025]},
     "RedriveBody": {"from": [*NOT_TEXT, None], "version": [*NOT_TEXT, None], "dry_run": [*NOT_BOOL, None]},
     "DecisionBody": {"nonce": [*NOT_TEXT, None], "comment": [*NOT_TEXT, None, "x" * 1025]},
     "CompleteNodeBody": {},
     "TravelBody": {"live": [*NOT_BOOL, None]},
-    "JumpBody": {"position": [*NOT_INT, None, -1, 25_001]},
+    "JumpBody": {
+        "position": [*NOT_INT, None, -1, 25_001],
+        "watch": [*NOT_LIST, None, ["x"] * 21],
+    },
     "ImportTravelBody": {
         "format": [*NOT_TEXT, None, "", "x"],
-        "run_id": [*NOT_TEXT, None],
+        "run_id": [*NOT_TEXT, None, "", "a b", "x" * 513],
         "position": [*NOT_INT, None, -1, 25_001],
         "events": [*NOT_LIST, None],
         "document": [1, True, "x", [], None],
         "breakpoints": [*NOT_LIST, None],
+        "payloads": [1, True, "x", [], None, {"a": 1}],
     },
     "FailNodeBody": {
         "error": [*NOT_TEXT, None, "", "x" * 1025],
@@ -399,7 +412,7 @@ QUERIES: dict[str, list[str]] = {
     "last_event_id": ["x", "1", "9" * 17],
     "at_unix_ms": ["", "x", "-1", str(FAR), "1.5"],
     "dry_run": ["", "x", "2", "null", "true&dry_run=true"],
-    "as": ["", "png", "Mermaid", "mermaid&as=mermaid"],
+    "as": ["", "png", "Mermaid", "ASL", "mermaid&as=mermaid"],
     "rid": ["x" * 65, "a&rid=b"],
     "rule_id": ["", "x" * 65, "a&rule_id=b"],
     "incident_id": ["", "x" * 65, "a&incident_id=b"],
@@ -441,6 +454,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "BulkBody": {"action": "retry", "filter": {"state": "failed"}},
     "WorkflowBody": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
     "NewWorkflowBody": {"name": "w", "nodes": [{"id": "t", "type": "trigger", "on": "manual"}]},
+    "TestWorkflowBody": {"definition": {"nodes": [{"id": "t", "type": "trigger", "on": "manual"}], "edges": []}},
+    "NewTriggerBody": {"name": "t", "source": {"type": "webhook"}},
     "DecisionBody": {"nonce": "x"},
     "JumpBody": {"position": 1},
     "ImportTravelBody": {
@@ -453,6 +468,22 @@ SPECIAL: dict[str, dict[str, Any]] = {
 }
 BODIES["NewPolicyBody"] = BODIES["PolicyBody"]
 BODIES["NewWorkflowBody"] = BODIES["WorkflowBody"]
+BODIES["EventBody"] = {}
+BODIES["NewTriggerBody"] = BODIES["TriggerChanges"] = {
+    "name": [*NOT_TEXT, "", "x" * 121],
+    "source": [1, "webhook", [], ({}, "source.type"), ({"type": "cow"}, "source.type")],
+    "filter": [1, "true", [], ({}, "filter.cel"), ({"cel": 1}, "filter.cel"), ({"cel": ""}, "filter.cel")],
+    "dedupe": [1, [], ({"key": {"cel": "1"}}, "dedupe.window_ms"), ({"window_ms": 1}, "dedupe.key")],
+    "debounce_ms": ["1", 1.5, -1, 31 * 86_400_000 + 1],
+    "throttle": [1, [], ({"limit": 1}, "throttle.per_ms"), ({"limit": 0, "per_ms": 1}, "throttle.limit")],
+    "absence": [1, [], ({"after": {"cel": "1"}}, "absence.within_ms"), ({"within_ms": 1}, "absence.after")],
+    "target": [1, "log", [], ({}, "target.type"), ({"type": "cow"}, "target.type")],
+    "enabled": [1, "true", None],
+    "owner": [*NOT_TEXT, "", "x" * 129],
+    "retry_policy": [1, [], ({"max_attempts": 0}, "retry_policy.max_attempts")],
+    "timeout_ms": ["1", 1.5, 0, -1],
+    "tags": [1, "a", ([""], "tags.0"), (["x" * 65], "tags.0"), (["x"] * 21, "tags")],
+}
 
 
 def _minimum(operation: Operation) -> dict[str, Any]:
@@ -486,6 +517,8 @@ def _path(house: House, operation: Operation) -> str:
         .replace("{version}", "1")
         .replace("{run_id}", "r")
         .replace("{session_id}", "0" * 26)
+        .replace("{trigger_id}", "0" * 26)
+        .replace("{token}", "t" * 22)
         .replace("{node}", "n")
         .replace("{monitor_id}", _watching(house, "monitors", "NewMonitor"))
         .replace("{rule_id}", _watching(house, "notification-rules", "NewNotificationRule"))
@@ -524,15 +557,15 @@ def test_a_wrong_field_is_named(shared: House, operation: Operation, field: str,
 
 
 def test_every_field_of_every_body_has_its_row() -> None:
-    for operation in (o for o in OPERATIONS if not o.body_list):
+    for operation in (o for o in OPERATIONS if not o.body_list and not o.any_json):
         if operation.any_body_bytes:
             continue  # it takes anything
         rows = set(BODIES[operation.body.__name__])
         assert rows | ANY_JSON >= set(operation.body.__struct_fields__), _name(operation)
 
 
-# A body that is a list has tests of its own, beside its noun's.
-BODY_CALLS = [o for o in OPERATIONS if o.takes_body and not o.body_list]
+# A body that is a list, or any JSON, has tests of its own, beside its noun's.
+BODY_CALLS = [o for o in OPERATIONS if o.takes_body and not o.body_list and not o.any_json]
 
 
 @pytest.mark.parametrize("operation", BODY_CALLS, ids=_name)

@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.core.leases import lease_document
 from chalicelib.core.schedules.schedule import Key
+from chalicelib.engine.workflows.run_access import load, seen_run
 from chalicelib.workers import changes
 from tests.kit.callers import Everybody, who
 from tests.kit.changes import gone
 from tests.kit.conformance import conforms
 from tests.kit.house import Answer, House
+from tests.kit.workflow_calls import RUNS, publish, start
 
 PATH = "/api/v1/changes"
 ZERO = "0" * 16
@@ -57,6 +59,18 @@ def test_data_is_each_thing_as_its_get_shows_it(house: House) -> None:
         assert item["at_unix_ms"] == now_ms
     assert items[3]["data"] == {"id": schedule_id, "deleted": True}
     assert [item["position"] for item in items] == sorted(item["position"] for item in items)
+
+
+def test_a_run_is_there_as_its_get_shows_it(house: House) -> None:
+    publish(house)
+    run_id = start(house, input={"n": 1})
+    run = load(house.services, "default", run_id)
+    record(house, Change("workflow_run", run_id, house.clock.now_ms(), "anonymous", seen_run(run)))
+    [item] = ask(house, types="workflow_run").json["items"]
+    shown = house.call("GET", f"{RUNS}/{run_id}").json
+    assert (item["id"], item["data"]["state"], item["data"]["output"]) == (run_id, "completed", 2)
+    shown["nodes"]["t"].pop("output")  # it is the input, which stands beside
+    assert item["data"] == shown
 
 
 def test_without_a_position_it_begins_now_and_goes_on_from_there(house: House) -> None:

@@ -60,6 +60,7 @@ ELSEWHERE = {
             "GET /api/v1/workflows/{workflow}/versions/{version}",
             "POST /api/v1/workflows/{workflow}:validate",
             "POST /api/v1/workflows/{workflow}:start",
+            "POST /api/v1/workflows:test",
             "GET /api/v1/workflows/{workflow}:export",
             "GET /api/v1/runs/{run_id}",
             "GET /api/v1/runs/{run_id}/events",
@@ -84,6 +85,19 @@ ELSEWHERE = {
             "POST /api/v1/sessions:import",
         ),
         "tests/api/test_travel.py",
+    ),
+    **dict.fromkeys(
+        (
+            "POST /api/v1/triggers",
+            "GET /api/v1/triggers/{trigger_id}",
+            "PATCH /api/v1/triggers/{trigger_id}",
+            "DELETE /api/v1/triggers/{trigger_id}",
+            "POST /api/v1/triggers/{trigger_id}:pause",
+            "POST /api/v1/triggers/{trigger_id}:resume",
+            "GET /api/v1/triggers/{trigger_id}/executions",
+            "POST /ingest/{trigger_id}/{token}",
+        ),
+        "tests/api/test_trigger_owners.py",
     ),
     **dict.fromkeys(
         (

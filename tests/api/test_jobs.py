@@ -12,6 +12,7 @@ from chalicelib.core import queue_messages
 from chalicelib.core.cluster.limits import NODE_JOIN_TTL_MS
 from chalicelib.core.executions.journal import AttemptResult, claim, finish
 from chalicelib.core.executions.limits import LOG_LINES_MAX
+from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules.capacity import Used
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES
 from chalicelib.core.schedules.schedule import Key, RetryPolicy, State
@@ -21,6 +22,7 @@ from chalicelib.engine.outcomes import Ended, write_outcomes
 from chalicelib.engine.shards import HeldShard, stamp_swept
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.work_queue import Outgoing
+from chalicelib.usecases.jobs import RUNNING_SCAN_MAX
 from tests.kit.house import RATE, House
 from tests.kit.machine import NOW_MS
 
@@ -267,6 +269,30 @@ class TestStatus:
         ).json
         assert [j["id"] for j in first["items"] + rest["items"]] == ids[::-1]
         assert rest["next_page_token"] is None
+
+    @pytest.mark.parametrize("ends", [["completed"] * 4, ["completed", "failed", "timeout", "cancelled"]])
+    def test_running_jobs_are_found_whatever_became_of_their_runs_before(self, house: House, ends: list[str]) -> None:
+        ids = [make(house, RECURRENTE)["id"] for _ in ends]
+        never = make(house)["id"]
+        for job_id, end in zip(ids, ends, strict=True):
+            house.clock.advance(1)
+            fire(house, job_id, end)
+            house.clock.advance(10)
+            run(house, job_id)
+        assert listed(house, "in_progress") == ids[::-1]
+        assert listed(house, "pending") == [never]
+
+    def test_a_page_of_running_jobs_looks_at_a_bounded_number_and_goes_on(self, house: House) -> None:
+        running = make(house, RECURRENTE)["id"]
+        house.clock.advance(1)
+        run(house, running)
+        for _ in range(RUNNING_SCAN_MAX * PAGE_MAX_ITEMS):
+            fire(house, make(house, RECURRENTE)["id"])
+        first = house.call("GET", "/jobs", query="status=in_progress").json
+        assert first["items"] == []
+        token = first["next_page_token"]
+        rest = house.call("GET", "/jobs", query=f"status=in_progress&page_token={token}").json
+        assert ([job["id"] for job in rest["items"]], rest["next_page_token"]) == ([running], None)
 
     def test_executions_of_a_job(self, house: House) -> None:
         job_id = make(house)["id"]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chalicelib.ports.external_policies import ExternalVerdict
 from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, Answer, House
+from tests.kit.workflow_calls import ALL, GATE, RUNS, TRIGGER, edges, publish, start
 
 # As its authors wrote it: an assertion, whose action applies where the condition does not hold.
 SEED = b"""
@@ -168,6 +169,32 @@ class TestWherePoliciesAreAsked:
         assert house.call("POST", "/api/v1/leases:renew", renewal | {"ttl_ms": 20_000}).code == "policy_denied"
         assert house.call("POST", "/api/v1/leases:renew", renewal).status == 200
         assert house.call("POST", "/api/v1/leases:break", {"name": "deploy"}).code == "policy_denied"
+
+    def test_workflows_are_judged_when_they_are_published_started_and_approved(self, house: House) -> None:
+        policy(
+            house,
+            rule({"not": {"field": "workflow.hosts", "operator": "contains", "value": "evil.example"}}, "host"),
+            rule({"field": "workflow.node_count", "operator": "le", "value": 3}, "size"),
+            rule({"field": "name", "operator": "exists"}, "named", required=True),
+        )
+        call = {"id": "h", "type": "http", "method": "GET", "url": "https://Evil.example/x"}
+        bad = {"nodes": [TRIGGER, call], "edges": edges(("t", "h"))}
+        answer = house.call("POST", ALL, {"name": "bad", **bad})
+        assert (answer.code, [v["rule"] for v in answer.json["violations"]]) == ("policy_denied", ["host"])
+        publish(house, nodes=[TRIGGER, GATE], edges=edges(("t", "g")))
+        assert house.call("PUT", f"{ALL}/w", bad).code == "policy_denied"
+        run = start(house)
+        policy(house, rule({"field": "workflow.action", "operator": "eq", "value": "workflows:publish"}), name="q")
+        refused = house.call("POST", f"{ALL}/w:start", {})
+        assert (refused.status, refused.code) == (403, "policy_denied")
+        nonce = house.call("GET", f"{RUNS}/{run}").json["nodes"]["g"]["approval"]["nonce"]
+        decision = house.call("POST", f"{RUNS}/{run}/nodes/g:approve", {"nonce": nonce})
+        assert decision.code == "policy_denied"
+        assert house.call("POST", f"{RUNS}/{run}:cancel", {}).status == 202, "nothing keeps a caller from stopping"
+        assert house.call("POST", f"{RUNS}/{run}:redrive", {}).code == "policy_denied"
+        asked = {"subject": {"name": "w", "node_count": 9}, "action": "workflows:publish"}
+        said = house.call("POST", f"{POLICIES}:evaluate", asked)
+        assert [v["rule"] for v in said.json["violations"]] == ["size"], said.body
 
     def test_a_policy_that_only_audits_lets_pass(self, house: House) -> None:
         policy(house, rule(HTTPS), mode="audit")

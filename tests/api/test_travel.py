@@ -76,6 +76,16 @@ def test_going_on_stops_at_a_breakpoint(
     assert "breakpoint" not in travel.call("jump", {"position": 1}).json
 
 
+def test_expressions_have_the_values_that_they_had_then(travel: Travel) -> None:
+    watch = ["nodes.s.output * 10", "input.n", "nodes.q.output +"]
+    last = travel.call("jump", {"position": travel.whole["events"], "watch": watch}).json["watched"]
+    assert last[:2] == [{"expression": watch[0], "value": 20}, {"expression": watch[1], "value": 1}]
+    assert last[2]["error"]
+    [early, *_] = travel.call("jump", {"position": 1, "watch": watch}).json["watched"]
+    assert "output" in early["error"], "what has not happened yet has no value"
+    assert "watched" not in travel.call("jump", {"position": 1}).json
+
+
 def test_going_on_without_a_breakpoint_comes_to_the_end(travel: Travel) -> None:
     travel.stop_at()
     travel.call("jump", {"position": 1})
@@ -98,8 +108,26 @@ def test_an_export_comes_back_in_another_deployment(travel: Travel) -> None:
     assert other.call("POST", f"{SESSIONS}:import", {**document, "position": 999}).fields == ["position"]
 
 
-def test_a_live_session_is_refused_and_not_ignored(travel: Travel) -> None:
-    assert travel.house.call("POST", f"{RUNS}/{travel.run_id}/sessions", {"live": True}).code == "not_supported"
+def test_an_export_brings_its_larger_values_and_does_without_the_largest() -> None:
+    house, other = House(), House()
+    large = SCRIPT | {"code": "'x' * input['n']"}
+    publish(house, nodes=[TRIGGER, large], edges=edges(("t", "s")))
+    for size, shown in ((50_000, True), (250_000, False)):
+        run_id = start(house, input={"n": size})
+        made = house.call("POST", f"{RUNS}/{run_id}/sessions", {})
+        document = house.call("GET", f"{SESSIONS}/{made.json['session_id']}:export").json
+        brought = other.call("POST", f"{SESSIONS}:import", document)
+        assert brought.status == 201, brought.body
+        path = f"{SESSIONS}/{brought.json['session_id']}:jump"
+        found = other.call("POST", path, {"position": document["position"]}).json["state"]["output"]
+        assert (found == "x" * size) is shown
+        assert shown or found["size"] == size + 2
+    forged = document | {"payloads": {"a" * 64: '"y"'}}
+    assert other.call("POST", f"{SESSIONS}:import", forged).fields == [f"payloads.{'a' * 64}"]
+
+
+def test_a_run_that_has_ended_has_no_live_session(travel: Travel) -> None:
+    assert travel.house.call("POST", f"{RUNS}/{travel.run_id}/sessions", {"live": True}).code == "run_ended"
 
 
 @pytest.mark.parametrize("tenant", ["default", "other"])

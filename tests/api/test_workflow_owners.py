@@ -22,6 +22,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("DELETE", f"{ALL}/w", None),
     ("GET", f"{ALL}/w/versions/1", None),
     ("POST", f"{ALL}/w:start", {}),
+    ("POST", f"{ALL}:test", {"workflow": "w"}),
     ("GET", f"{ALL}/w:export", None),
     ("GET", f"{RUNS}/r", None),
     ("GET", f"{RUNS}/r/events", None),

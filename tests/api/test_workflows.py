@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -199,7 +200,8 @@ def test_a_redrive_says_what_it_keeps_and_under_an_edit_what_conflicts(house: Ho
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, other, bad], "edges": edges(("t", "s"), ("s", "b"))})
     refused = house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"})
     assert refused.code == "redrive_conflict"
-    assert "s: it completed as script, and is delay now" in refused.json["detail"]
+    assert refused.json["conflicts"] == ["s: it completed as script, and is delay now"]
+    assert (refused.json["kept"], refused.json["again"]) == (["t", "s"], ["b"])
     mended = bad | {"code": "input * 10"}
     house.call("PUT", f"{ALL}/w", {"nodes": [TRIGGER, SCRIPT, mended], "edges": edges(("t", "s"), ("s", "b"))})
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"version": "live"}).status == 202
@@ -220,11 +222,39 @@ def test_a_redrive_may_patch_the_input(house: House) -> None:
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"from": "q"}).fields == ["from"]
 
 
+def test_a_patch_of_a_large_input_keeps_the_rest_of_it(house: House) -> None:
+    publish(house, nodes=[TRIGGER, SCRIPT | {"code": "len(input['text']) + input['n']"}], edges=edges(("t", "s")))
+    run_id = start(house, input={"text": "x" * 80_000})
+    assert run_of(house, run_id)["state"] == "failed"
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"patch_input": {"n": 1}}).status == 202
+    settle(house)
+    assert run_of(house, run_id)["output"] == 80_001
+
+
 def test_a_deleted_workflow_starts_nothing_and_its_runs_go_on(house: House) -> None:
     run_id, nonce = waiting_at_a_gate(house)
     assert house.call("DELETE", f"{ALL}/w").json == {"name": "w"}
     assert house.call("POST", f"{ALL}/w:start", {}).status == 404
     assert decide(house, run_id, nonce).json["state"] == "completed"
+    assert house.call("GET", ALL).json["items"] == []
+
+
+def test_it_is_shown_in_states_where_it_has_such_a_form(house: House) -> None:
+    shape = {"id": "a", "type": "transform", "jsonata": "n"}
+    publish(house, "line", nodes=[TRIGGER, shape], edges=edges(("t", "a")))
+    answer = house.call("GET", f"{ALL}/line:export", query="as=asl")
+    assert list(json.loads(answer.body)["States"]) == ["t", "a"]
+    publish(house)
+    answer = house.call("GET", f"{ALL}/w:export", query="as=asl")
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "nodes.s")
+
+
+def test_a_definition_is_tried_before_it_is_published(house: House) -> None:
+    said = {"definition": LINE, "input": {"n": 2}}
+    whole = house.call("POST", f"{ALL}:test", said).json
+    assert (whole["state"], whole["output"], whole["nodes"]) == ("completed", 3, {"t": "completed", "s": "completed"})
+    assert whole["story"][0]["type"] == "run_started"
+    assert house.call("POST", f"{ALL}:test", said | {"node": "s"}).json == {"state": "completed", "output": 3}
     assert house.call("GET", ALL).json["items"] == []
 
 

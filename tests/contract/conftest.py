@@ -1,6 +1,7 @@
-"""Each port's suite runs on every adapter: in memory, and on DynamoDB and SQS as an emulator gives them.
+"""Each port's suite runs on every adapter: in memory, on DynamoDB and SQS as an emulator gives them, on PostgreSQL.
 
 ``AWS_ENDPOINT_URL`` names an endpoint to use; without it an emulator is started, once for all modules.
+``tests.postgres`` says which PostgreSQL is used.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import SystemIds
 from chalicelib.adapters.memory.stores import open_stores as open_memory_stores
+from chalicelib.adapters.postgres.database import PostgresDatabase
+from chalicelib.adapters.postgres.stores import open_stores as open_postgres_stores
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.services import Stores
 from infra.create import create_all, delete_tables
 from infra.state import State, state
 from tests.kit.emulator import REGION, running_emulator
 from tests.kit.records import START_MS
+from tests.postgres import own_database, running_postgres
 
 _ids = SystemIds(HlcClock(lambda: START_MS * 1_000_000, 20))
 _shards = itertools.count(1000)  # above those that tests name themselves
@@ -54,11 +58,27 @@ def resources(clients: Clients) -> Iterator[tuple[State, dict[str, str]]]:
     delete_tables(clients.get("dynamodb"), mine)
 
 
-@pytest.fixture(scope="module", params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """Where PostgreSQL listens."""
+    with running_postgres() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_dsn: str) -> Iterator[PostgresDatabase]:
+    """A schema of this module's own."""
+    with own_database(postgres_dsn) as database:
+        yield database
+
+
+@pytest.fixture(scope="module", params=["memory", pytest.param("emulator", marks=pytest.mark.emulator), "postgres"])
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Empty stores, once of each adapter."""
     if request.param == "memory":
         return open_memory_stores()
+    if request.param == "postgres":
+        return open_postgres_stores(request.getfixturevalue("postgres"))
     mine, _ = request.getfixturevalue("resources")
     return open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
 

@@ -55,7 +55,7 @@ def _needed(call: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for statement in params["Statements"]:
             words = statement["Statement"].split('"')
             yield _STATEMENTS[words[0].split()[0]], words[1]
-    elif call == "BatchGetItem":
+    elif call in ("BatchGetItem", "BatchWriteItem"):
         for table in params["RequestItems"]:
             yield call, table
     elif "IndexName" in params:
@@ -72,7 +72,8 @@ def _leading_keys(params: Mapping[str, Any]) -> Iterator[str]:
             if "pk" in part.get(holder, {}):
                 yield part[holder]["pk"]["S"]
     for request in params.get("RequestItems", {}).values():
-        yield from (key["pk"]["S"] for key in request["Keys"])
+        deleted = [one["DeleteRequest"]["Key"] for one in request] if isinstance(request, list) else request["Keys"]
+        yield from (key["pk"]["S"] for key in deleted)
     if "KeyConditionExpression" in params:
         placeholder = re.search(r"= *(:\w+)", params["KeyConditionExpression"])
         assert placeholder is not None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.changes.change_log import Change, LogHead, Mark, Segment, decide_append
 from chalicelib.core.leases.lease_item import LeaseItem, Waiter
 from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.workflows.run_state import RunState, SeenRun
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.changes import ChangeStore
 from tests.kit.changes import gone
@@ -52,9 +53,10 @@ def test_head_and_segment_come_back_as_they_were_appended(changes: ChangeStore, 
         Change("schedule", key.id, START_MS + 1, "bob", schedule(key, payload='"ü"', name="n#1")),
         Change("lease", "a/b", START_MS + 2, None, lease),
         Change("schedule", key.id, START_MS + 3, "bob", None),
+        Change("workflow_run", "r", START_MS + 4, "ann", SeenRun(RunState(key.tenant, "r", events=2), {"value": "é"})),
     )
     things = (replace(things[0], id=things[0].now.id), *things[1:])  # type: ignore[union-attr]
-    head = LogHead(key.tenant, 1, 4, {"s1": Mark(HUGE_SEQUENCE, START_MS), "s2": Mark(5, START_MS - 9)})
+    head = LogHead(key.tenant, 1, 5, {"s1": Mark(HUGE_SEQUENCE, START_MS), "s2": Mark(5, START_MS - 9)})
     assert changes.append(head, Segment(key.tenant, 1, START_MS, things), 0)
     assert changes.head(key.tenant) == head
     assert list(changes.segments(key.tenant, 0, 10)) == [Segment(key.tenant, 1, START_MS, things)]

@@ -1,4 +1,4 @@
-"""The same random operations in memory and on DynamoDB give the same answers and leave the same behind.
+"""The same random operations in memory, on DynamoDB and on PostgreSQL give the same answers and leave the same behind.
 
 Every sequence has a seed; a failure names it, and ``CHRONO_SEEDS=N`` (or ``N..M``) runs that one (or those) again.
 ``CHRONO_SEQUENCES`` sets how many run; the default keeps the suite short.
@@ -17,6 +17,8 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws.clients import Clients
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.memory import stores
+from chalicelib.adapters.postgres.database import PostgresDatabase
+from chalicelib.adapters.postgres.stores import open_stores as open_postgres_stores
 from chalicelib.core.executions.execution import (
     COMPLETED,
     FAILED,
@@ -42,9 +44,8 @@ from chalicelib.ports.stores.schedules import (
 from tests.contract.answers import outcome, pages, pages_of_due
 from tests.kit.records import START_MS, definition, execution, state
 
-pytestmark = pytest.mark.emulator
-
 SEQUENCES_DEFAULT = 200
+POSTGRES_SEQUENCES_DEFAULT = 40
 STEPS = 60
 SHARDS = 3
 NAMES = (None, None, "n", "m", "n#m", "name")
@@ -53,13 +54,13 @@ TAGS = ((), ("x",), ("x", "y"), ("xy",))
 INSTANTS = tuple(START_MS + n * 500 for n in range(8))
 
 
-def chosen_seeds() -> Iterable[int]:
+def chosen_seeds(default: int = SEQUENCES_DEFAULT) -> Iterable[int]:
     """What the environment asks for."""
     given = os.environ.get("CHRONO_SEEDS")
     if given:
         first, _, last = given.partition("..")
         return range(int(first), int(last or first) + 1)
-    return range(int(os.environ.get("CHRONO_SEQUENCES") or SEQUENCES_DEFAULT))
+    return range(int(os.environ.get("CHRONO_SEQUENCES") or default))
 
 
 class Walk:
@@ -81,7 +82,7 @@ class Walk:
         """Call both; they must answer, or raise, the same."""
         answers = [outcome(call, stores) for stores in (self.fake, self.real)]
         self.story.append(f"{what} -> {answers[0]}")
-        assert answers[0] == answers[1], "\n".join([*self.story[-12:], f"DynamoDB: {answers[1]}"])
+        assert answers[0] == answers[1], "\n".join([*self.story[-12:], f"the other: {answers[1]}"])
         return answers[0]
 
     # -- drawing
@@ -381,9 +382,18 @@ class Walk:
         self.both("used", self.used)
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("seed", chosen_seeds())
 def test_memory_and_dynamodb_agree(seed: int, clients: Clients, resources: Any) -> None:
-    real = open_stores(clients.factory("dynamodb"), resources[0].stage)
+    walk(seed, open_stores(clients.factory("dynamodb"), resources[0].stage))
+
+
+@pytest.mark.parametrize("seed", chosen_seeds(POSTGRES_SEQUENCES_DEFAULT))
+def test_memory_and_postgres_agree(seed: int, postgres: PostgresDatabase) -> None:
+    walk(seed, open_postgres_stores(postgres))
+
+
+def walk(seed: int, real: Any) -> None:
     try:
         Walk(seed, real, shard_base=1000 + seed * SHARDS).run()
     except AssertionError as problem:

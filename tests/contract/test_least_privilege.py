@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.workflows.cel_expressions import CelExpressions
 from chalicelib.adapters.workflows.sandboxed_scripts import SandboxedScripts
+from chalicelib.adapters.workflows.stage import MemoryStage
 from chalicelib.api.http.routes import table
+from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.core.executions.execution import FAILED, Attempt
 from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
-from chalicelib.functions import declare
+from chalicelib.functions import declare, subscribe
 from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome
@@ -43,7 +46,14 @@ from tests.kit.workflow_calls import GATE, TRIGGER, edges
 
 pytestmark = pytest.mark.emulator
 
-FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow")
+FUNCTIONS = ("api", "deliver", "sweep", "reconcile", "feed", "declare", "workflow", "subscribe")
+TASKS_STREAM = "/api/tasks/subscribe"
+NO_BODY: dict[str, Any] = {
+    "pathParameters": None,
+    "multiValueQueryStringParameters": None,
+    "stageVariables": None,
+    "body": None,
+}
 LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -61,7 +71,7 @@ UNSEEN: dict[str, list[tuple[set[str], str]]] = {
     ]
     for name in FUNCTIONS
 }
-for name in ("api", "deliver", "sweep", "feed", "declare", "workflow"):
+for name in ("api", "deliver", "sweep", "feed", "declare", "workflow", "subscribe"):
     UNSEEN[name].append((SEALED, "payloads that are sealed with CHRONO_KMS_KEY_ID: tests/contract/test_sealing.py"))
 for name in ("api", "reconcile"):
     UNSEEN[name].append((PROOFS, "checkpoints of the audit, where a bucket and a key are set: test_audit_proofs.py"))
@@ -70,6 +80,7 @@ UNSEEN["deliver"] += [
     (TARGETS, "kinds of targets: tests/tidy/test_target_kinds.py holds them to their descriptions"),
     (SECRETS, "signing secrets of webhooks: the same test"),
 ]
+UNSEEN["api"].append(({"lambda:InvokeFunction"}, "scripts are checked by the function script: test_script_function.py"))
 UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
 COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
 UNSEEN["deliver"].append(COUNTED)
@@ -82,6 +93,7 @@ UNSEEN["workflow"] += [
 ]
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
 UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
+UNSEEN["subscribe"].append(({"dynamodb:BatchGetItem"}, "definitions that several executions ran under"))
 UNSEEN["feed"] += [
     (STREAMED, "Lambda reads the stream under the function's role"),
     ({"events:PutEvents"}, "events go out through the target kind of that name, which is a recorder here"),
@@ -107,7 +119,7 @@ class Copied:
 
 
 class Cast:
-    """The six functions over one set of tables and one clock, each with clients and a memory of its own."""
+    """The functions over one set of tables and one clock, each with clients and a memory of its own."""
 
     def __init__(self, endpoint: str, stage: str) -> None:
         self.clock = MovableClock(NOW_MS)
@@ -125,11 +137,13 @@ class Cast:
         queue = Copied(SqsQueue.of_stage(clients.factory("sqs"), stage), self.queued)
         stores = open_stores(clients.factory("dynamodb"), stage)
         config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))
-        config = replace(config, instance=f"{name}-1")
+        config = replace(config, instance=f"{name}-1", run_retention_ms=120_000)
         targets = {"eventbridge": self.bus, "log": self.bus}
         made = assemble(config, manual_machine(self.clock), stores, queue, targets)
         steps = SqsQueue(clients.factory("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
-        parts = WorkflowParts(Copied(steps, self.hints), CelExpressions(), NoCalls(), SandboxedScripts())
+        expressions, scripts = CelExpressions(), SandboxedScripts()
+        stage = partial(MemoryStage, expressions, scripts)
+        parts = WorkflowParts(Copied(steps, self.hints), expressions, NoCalls(), scripts, stage)
         return replace(made, workflows=parts)
 
     def call(self, method: str, path: str, body: Any = None, *, query: str = "", **params: str) -> Any:
@@ -144,6 +158,19 @@ class Cast:
         assert answer.status < 300, (method, filled, answer)
         self.called.add((method, path))
         return answer.json if answer.body.startswith(b"{") else None
+
+    def subscribe(self) -> None:
+        """As a subscriber with a key does, from the first change on, and one without the right to."""
+        made = self.call("POST", "/api/v1/keys", {"name": "subscriber", "roles": ["viewer"]})
+        with bootstrap.override(self.of["subscribe"], load({"CHRONO_AUTH": "apikey"})):
+            for key, status in ((made["key"], 200), ("cw_wrong", 401)):
+                headers = {"authorization": f"Bearer {key}", "last-event-id": "0000000000000000"}
+                asked = {"resourcePath": TASKS_STREAM, "httpMethod": "GET", "identity": {}}
+                several = {name: [value] for name, value in headers.items()}
+                event = {"path": TASKS_STREAM, "requestContext": asked, "headers": headers, **NO_BODY}
+                event["multiValueHeaders"] = several
+                answer = subscribe.handle(event, None)
+                assert (answer["statusCode"], "event: task" in answer["body"]) == (status, status == 200), answer
 
     def deliver(self) -> None:
         """Hand the function what was queued, and what that queued; what is held back longer comes a minute later."""
@@ -195,6 +222,7 @@ def play(cast: Cast) -> None:
     _die_on_the_way(cast, rate)
     _feed_all(cast)
     _declare(cast)
+    cast.subscribe()
     MetricReader().gauges(cast.of["sweep"], system_caller("default"))  # once a minute, where counts leave by the log
     cast.call("DELETE", one, **at)
     for _ in range(3):
@@ -247,6 +275,7 @@ def _use_workflows(cast: Cast) -> None:
         cast.call("GET", flows + "/{workflow}" + path, **at)
     cast.call("GET", flows)
     cast.call("POST", flows + "/{workflow}:validate", line, workflow="w")
+    cast.call("POST", flows + ":test", {"workflow": "w"})
     for run_id in ("one", "two", "three"):
         cast.call("POST", flows + "/{workflow}:start", {"run_id": run_id}, workflow="w")
     cast.take_steps()
@@ -275,6 +304,8 @@ def _use_workflows(cast: Cast) -> None:
         cast.call("POST", run + "/nodes/{node}:" + verb, body, run_id=run_id, node="j")
     cast.bus.answer = lambda _: Outcome("completed")
     cast.call("DELETE", flows + "/{workflow}", workflow="v")
+    for _ in range(4):  # what has ended goes
+        cast.minute()
 
 
 def _use_the_rest(cast: Cast) -> None:
@@ -309,7 +340,8 @@ def _use_the_rest(cast: Cast) -> None:
     job = cast.call("POST", "/jobs", {"type": "recurrente", "cron_expression": "*/5 * * * *"})
     for method, path in (("GET", ""), ("GET", "/status"), ("GET", "/executions"), ("POST", "/cancel"), ("DELETE", "")):
         cast.call(method, "/jobs/{job_id}" + path, {} if method == "POST" else None, job_id=job["id"])
-    cast.call("GET", "/jobs")
+    for query in ("", "status=in_progress", "status=failed"):
+        cast.call("GET", "/jobs", query=query)
     for verb, body in (
         ("acquire", {"name": "l", "holder_id": "x", "ttl_ms": 60_000}),
         ("break", {"name": "l"}),
@@ -374,6 +406,8 @@ def _feed_all(cast: Cast) -> None:
     attempt = Attempt(1, 1, NOW_MS, NOW_MS, FAILED, error_type="policy_denied", denied_by="p/r")
     records.append(replace(records[0], state=FAILED, attempts=(attempt,), finished_ms=NOW_MS))
     feed.run(cast.of["feed"], [Written(None, e) for e in records])
+    news = [Arrived(2, "default", Change("execution", records[0].id, NOW_MS, records[0].owner, records[0]))]
+    changes.record(cast.of["feed"], "shard", news)
 
 
 @pytest.fixture(scope="module")

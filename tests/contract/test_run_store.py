@@ -7,7 +7,8 @@ import os
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.workflows.run_state import NodeState, RunEvent, RunState
+from chalicelib.core.workflows.run_slots import SlotHolder, SlotTable
+from chalicelib.core.workflows.run_state import NodeState, RunEvent, RunState, SeenRun
 from chalicelib.ports.services import Stores
 from chalicelib.ports.stores.runs import RunStore, RunSummary
 from chalicelib.ports.stores.workflows import PublishedVersion, WorkflowHead, WorkflowStore
@@ -166,3 +167,44 @@ def test_a_version_outlives_its_workflow(workflows: WorkflowStore, tenant: str) 
     assert workflows.save(head(tenant, "w"), 0)
     assert workflows.delete(tenant, "w", 1)
     assert workflows.load_version(tenant, "w", "h1") == '{"é": 1}'
+
+
+def test_slots_change_only_as_they_were_seen_and_vanish_when_empty(runs: RunStore, tenant: str) -> None:
+    first = SlotTable(tenant, "k", "a", (SlotHolder("r", 1, 5),), (SlotHolder("q", 2, 6),))
+    assert runs.slots(tenant, "k") is None
+    assert runs.save_slots(first, "")
+    assert not runs.save_slots(replace(first, rev="x"), "")
+    assert runs.slots(tenant, "k") == first
+    assert runs.slots(tenant, "other") is None
+    second = replace(first, rev="b", waiting=())
+    assert not runs.save_slots(second, "b")
+    assert runs.save_slots(second, "a")
+    assert runs.slots(tenant, "k") == second
+    assert not runs.save_slots(SlotTable(tenant, "k", "c"), "a")
+    assert runs.save_slots(SlotTable(tenant, "k", "c"), "b")
+    assert runs.slots(tenant, "k") is None
+    assert runs.save_slots(first, "")
+
+
+def test_a_purged_run_leaves_nothing_behind(runs: RunStore, tenant: str) -> None:
+    assert runs.enter(summary(tenant, "r"))
+    assert runs.enter(summary(tenant, "other"))
+    for first in range(1, 41):
+        assert runs.append(tenant, "r", events(first))
+    runs.snapshot(RunState(tenant=tenant, id="r", events=30))
+    runs.put_payload(tenant, "r", "p", b"x" * 200_000)
+    assert any(runs.purge(tenant, "r") for _ in range(10))
+    assert runs.load(tenant, "r") is None
+    assert runs.read(tenant, "r") == (None, [])
+    assert runs.payloads(tenant, "r", ["p"]) == {}
+    assert runs.load(tenant, "other") == summary(tenant, "other")
+    assert runs.purge(tenant, "r"), "again it is gone already"
+
+
+def test_what_the_feed_says_of_a_run_is_written_and_not_read_back(runs: RunStore, tenant: str) -> None:
+    said = SeenRun(RunState(tenant=tenant, id="r"))
+    assert runs.enter(summary(tenant, "r", change=said))
+    assert runs.load(tenant, "r") == summary(tenant, "r")
+    assert runs.summarize(summary(tenant, "r", rev=2, change=said), 1)
+    assert runs.load(tenant, "r") == summary(tenant, "r", rev=2)
+    assert runs.page(tenant, None, None, 5, None)[0] == [summary(tenant, "r", rev=2)]

@@ -1,4 +1,4 @@
-"""Every sentence of ``WorkQueue``, in memory and on SQS."""
+"""Every sentence of ``WorkQueue``, in memory, on SQS and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 
 from chalicelib.adapters.aws.work_queue import SqsQueue, parse_event
 from chalicelib.adapters.memory.machine import ManualClock, MemoryQueue
+from chalicelib.adapters.postgres.database import PostgresDatabase, connect
+from chalicelib.adapters.postgres.work_queue import MAX_RECEIVES, PostgresQueue
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.queue_messages import Firing, Firings, Message, Run, decode
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.work_queue import Incoming, Outgoing, WorkQueue
 from tests.kit.records import START_MS
+from tests.kit.threads import run_together
 
 WAIT_S = 10
 
@@ -31,10 +35,12 @@ class Bench(NamedTuple):
     now_ms: Callable[[], int]
 
 
-@pytest.fixture(params=["memory", pytest.param("emulator", marks=pytest.mark.emulator)])
+@pytest.fixture(params=["memory", pytest.param("emulator", marks=pytest.mark.emulator), "postgres"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         return memory_bench()
+    if request.param == "postgres":
+        return postgres_bench(request.getfixturevalue("postgres"))
     return sqs_bench(request.getfixturevalue("clients"), *request.getfixturevalue("resources"))
 
 
@@ -84,6 +90,30 @@ def sqs_bench(clients: Any, state: Any, urls: dict[str, str]) -> Bench:
         message = receive("dead")[-1]
         attributes = {name: a["StringValue"] for name, a in message["MessageAttributes"].items()}
         return attributes["execution_id"], message["Body"], attributes["reason"]
+
+    return Bench(queue, drain, dead, now_ms)
+
+
+def postgres_bench(database: PostgresDatabase) -> Bench:
+    queue = PostgresQueue(database)
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    def drain(count: int) -> list[tuple[int, Message]]:
+        found: list[tuple[int, Message]] = []
+        until = time.monotonic() + WAIT_S
+        while len(found) < count and time.monotonic() < until:
+            received = queue.receive(10, 60)
+            found += [(now_ms(), decode(row[-1])) for row in received]
+            queue.delete([row[0] for row in received])
+            time.sleep(0.01)
+        return found
+
+    def dead() -> tuple[str, str, str]:
+        sql = "SELECT execution_id, body, reason FROM messages WHERE queue = 'dead' ORDER BY id DESC LIMIT 1"
+        row = database.read(sql)[0]
+        return row[0], row[1], row[2]
 
     return Bench(queue, drain, dead, now_ms)
 
@@ -169,6 +199,54 @@ def test_memory_gives_again_what_was_not_deleted_and_at_last_gives_up() -> None:
     assert queue.receive() == []
     assert len(queue.poison) == 1
     assert queue.next_visible_ms() is None
+
+
+def send_one(database: PostgresDatabase, number: int) -> PostgresQueue:
+    queue = PostgresQueue(database, f"queue {number}")
+    queue.send([Outgoing(run(number), 0)])
+    return queue
+
+
+def test_postgres_hides_what_was_received_until_it_is_told_otherwise(postgres: PostgresDatabase) -> None:
+    queue = send_one(postgres, 1)
+    (taken,) = queue.receive(10, 60)
+    assert queue.receive(10, 60) == []
+    assert 0 < (queue.next_in_ms() or 0) <= 60_000
+    queue.hide([f"{taken[0]}/{taken[1]}"], 0)
+    (again,) = queue.receive(10, 60)
+    assert (again[0], again[1]) == (taken[0], 2)
+    queue.hide([f"{taken[0]}/{taken[1]}"], 0)  # an older delivery of it has no say
+    assert queue.receive(10, 60) == []
+
+
+def test_postgres_gives_up_after_ten_receives(postgres: PostgresDatabase) -> None:
+    queue = send_one(postgres, 2)
+    assert [len(queue.receive(10, 0)) for _ in range(MAX_RECEIVES + 2)] == [1] * MAX_RECEIVES + [0, 0]
+    assert queue.next_in_ms() is None
+    assert [decode(row[0]) for row in postgres.read("SELECT body FROM messages WHERE queue = 'poison'")] == [run(2)]
+
+
+def test_postgres_lets_no_two_receivers_have_one_message(postgres: PostgresDatabase) -> None:
+    queue = PostgresQueue(postgres, "queue 3")
+    queue.send([Outgoing(run(n), 0) for n in range(200)])
+    taken: list[list[int]] = [[] for _ in range(4)]
+
+    def receive(mine: list[int]) -> None:
+        while found := queue.receive(7, 60):
+            mine += [row[0] for row in found]
+
+    run_together([partial(receive, mine) for mine in taken])
+    assert sorted(message for mine in taken for message in mine) == sorted({m for mine in taken for m in mine})
+    assert sum(map(len, taken)) == 200
+
+
+def test_postgres_wakes_a_listener_with_the_message(postgres: PostgresDatabase) -> None:
+    with connect(postgres.place) as listener:
+        listener.execute(f'LISTEN "{postgres.place.schema}"')
+        queue = send_one(postgres, 4)
+        (notice,) = listener.notifies(timeout=WAIT_S, stop_after=1)
+        assert notice.payload == "queue 4"
+        assert len(queue.receive(10, 60)) == 1, "the message is there when its notification comes"
 
 
 def test_events_of_lambda_are_taken_apart() -> None:

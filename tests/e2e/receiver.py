@@ -75,6 +75,11 @@ class Receiver:
         """The target of a schedule that fires here."""
         return {"type": "webhook", "url": self.url}
 
+    def all(self) -> list[Received]:
+        """Everything that came, in order of arrival."""
+        with self._lock:
+            return list(self._received)
+
     def of(self, schedule: dict[str, Any]) -> list[Received]:
         """What came for a schedule, in order of arrival."""
         with self._lock:

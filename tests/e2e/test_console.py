@@ -158,7 +158,10 @@ def test_the_queue_is_paused_and_resumed_and_everybody_sees_it(
     page.wait_text("The queue is paused")
     other.wait_text("the receiver is being moved")
     page.run("location.hash = '#/tasks?q=name:while-paused'")
-    page.wait("document.querySelector('.row')?.innerText.includes('pending')")
+    page.wait(
+        "chronoRows.list.length > 0 && chronoRows.list.every((row) => row.name === 'while-paused')"
+        " && document.querySelector('.row')?.innerText.includes('pending')"
+    )
     shoot(page, "paused")
     came = len(receiver.of(made))
     time.sleep(2.5)
@@ -338,6 +341,9 @@ def test_it_fits_a_phone_and_forced_colours(console: Callable[..., Page], server
         width = page.run("Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth)")
         if width > 320:
             wide[place] = width
+        if place == "#/upcoming":
+            colour = "getComputedStyle(document.querySelector('.heat-bar')).backgroundColor"
+            assert page.run(colour) != page.run("getComputedStyle(document.body).backgroundColor"), "bars can be seen"
     assert wide == {}
     page.media(prefers_color_scheme="light")
     page.run("location.hash = '#/tasks'")

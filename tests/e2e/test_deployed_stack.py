@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -81,6 +83,47 @@ def test_functions_that_die_lose_no_firing_and_double_none(
 
     wait_for("every firing to be completed", ended, 230)
     assert sorted(deployed.executions(beat["id"])) == owed, "each instant once, and no other"
+
+
+def subscribe(server: DevServer, last_id: str | None) -> str:
+    """One answer of the function ``subscribe``, which the gateway hands on whole."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=40)
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {server.key}"}
+    try:
+        connection.request(
+            "GET", "/api/tasks/subscribe", headers=headers | ({"Last-Event-ID": last_id} if last_id else {})
+        )
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    finally:
+        connection.close()
+    assert answer.status == 200, text
+    assert str(answer.headers["Content-Type"]).startswith("text/event-stream")
+    return text
+
+
+def test_a_subscriber_goes_on_from_where_it_stood_and_hears_each_change_once(deployed: DevServer) -> None:
+    last_id = re.findall(r"^id: (\d+)$", subscribe(deployed, None), re.MULTILINE)[-1]
+    made = deployed.create(type="CRON", expr="0 0 1 1 *", target={"type": "log"})
+    deployed.call("POST", f"/api/v1/schedules/{made['id']}:trigger", {})
+    seen: list[tuple[str, str]] = []
+
+    def over() -> bool:
+        nonlocal last_id
+        text = subscribe(deployed, last_id)
+        for position, data in re.findall(r"^id: (\d+)\nevent: task\ndata: (.*)$", text, re.MULTILINE):
+            task = json.loads(data)
+            if task["schedule_id"] == made["id"]:
+                seen.append((position, task["status"]))
+        last_id = ([last_id, *re.findall(r"^id: (\d+)$", text, re.MULTILINE)])[-1]
+        return bool(seen) and seen[-1][1] == "completed"
+
+    wait_for("the execution to be over", over, 90)
+    positions = [position for position, _ in seen]
+    assert positions == sorted(set(positions))
+    functions = client(deployed, "lambda")
+    found = functions.get_function_configuration(FunctionName="chronowatch-deployed-subscribe")
+    assert found["MemorySize"] == 128
 
 
 TEAM = {

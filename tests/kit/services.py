@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.adapters.memory.stores import open_stores
+from chalicelib.adapters.workflows.stage import MemoryStage
 from chalicelib.ports.services import Config, Machine, Services, Stores, assemble
 from chalicelib.ports.workflow_steps import HttpReply, HttpRequest, StepFailed, WorkflowParts
 from tests.kit.machine import NOW_MS, MovableClock, manual_machine
@@ -23,9 +25,11 @@ def make_services(
     queue = MemoryQueue(machine.clock.now_ms)
     made = assemble(config or Config(webhook_allow=("127.0.0.1",)), machine, stores or open_stores(), queue, {})
     steps: Any = MemoryQueue(machine.clock.now_ms)
-    parts = WorkflowParts(
-        steps, lazy("cel_expressions", "CelExpressions"), NoCalls(), lazy("sandboxed_scripts", "SandboxedScripts")
+    expressions, scripts = (
+        lazy("cel_expressions", "CelExpressions"),
+        lazy("sandboxed_scripts", "SandboxedScripts"),
     )
+    parts = WorkflowParts(steps, expressions, NoCalls(), scripts, partial(MemoryStage, expressions, scripts))
     return replace(made, workflows=parts)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from msgspec.structs import replace
+
+from chalicelib.ports.target import Delivery
 from chalicelib.workers import workflow
 from tests.kit.house import House
 
@@ -42,3 +46,23 @@ def start(house: House, name: str = "w", **how: Any) -> str:
     assert answer.status == 202, answer.body
     settle(house)
     return str(answer.json["run_id"])
+
+
+TARGET = {"type": "workflow", "workflow": "w"}
+
+
+def delivery(schedule_id: str, **more: object) -> Delivery:
+    """A firing whose target is the workflow ``w``."""
+    made = Delivery(
+        execution_id=f"{schedule_id}-1795252805000",
+        tenant="default",
+        schedule_id=schedule_id,
+        firing_unix_ms=1_795_252_805_000,
+        attempt=1,
+        fencing_token=1,
+        target=TARGET,
+        event=json.dumps({"data": {"n": 1}}).encode(),
+        traceparent="",
+        timeout_ms=1000,
+    )
+    return replace(made, **more)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.executions.execution import TRANSITIONS
-from tests.simulation import change_plan, lease_plan, tick_plan
+from tests.simulation import change_plan, lease_plan, tick_plan, trigger_plan, workflow_plan
 from tests.simulation.checkers import ruled, traffic
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
@@ -38,6 +38,8 @@ WANTED: Mapping[str, tuple[str, ...]] = {
     "leases": (*(f"fault:{kind}" for kind in lease_plan.KINDS), *lease_plan.POINTS),
     "ticks": (*(f"fault:{kind}" for kind in tick_plan.KINDS), "fault:time_limit", *tick_plan.POINTS),
     "changes": (*(f"fault:{kind}" for kind in change_plan.KINDS), *change_plan.POINTS),
+    "workflows": (*(f"fault:{kind}" for kind in workflow_plan.KINDS), *workflow_plan.POINTS),
+    "triggers": (*(f"fault:{kind}" for kind in trigger_plan.KINDS), *trigger_plan.POINTS),
 }
 
 

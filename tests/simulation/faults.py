@@ -77,8 +77,19 @@ WRITES = frozenset(
 CHANGES = WRITES | {
     "ticks_save",
     "change_append",
+    "save_watch",
+    "save_throttle",
+    "claim_key",
+    "note",
+    "hint",
     "save_policy",
     "delete_policy",
+    "run_append",
+    "run_enter",
+    "run_summarize",
+    "run_wake",
+    "run_put",
+    "run_snapshot",
 }  # with those that worlds of firings never make
 UNANSWERED = frozenset({"unknown_lost", "unknown_done", "partial"})
 

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tests.simulation import random_mutants
+from tests.simulation import random_mutants, workflow_mutants
 from tests.simulation.instrument import Edit
+from tests.simulation.planted_bug import Mutant
 
 SCHEDULES = "chalicelib.usecases.schedules"
 CHANGE = "chalicelib.engine.schedule_change"
@@ -57,6 +58,9 @@ MONITORS = "chalicelib.engine.monitors"
 LEASE, LEASES = "chalicelib.core.leases.lease", "chalicelib.usecases.leases"
 OWNERSHIP = "chalicelib.workers.cluster.ownership"
 CHANGE_LOG, CHANGES = "chalicelib.core.changes.change_log", "chalicelib.workers.changes"
+TRIGGERS, EVENTS = "chalicelib.usecases.triggers", "chalicelib.engine.triggers.event_firings"
+WATCHES, WATCHING = "chalicelib.engine.triggers.watches", "chalicelib.core.triggers.watch"
+THROTTLE = "chalicelib.core.triggers.throttle"
 MEMORY_CHANGES, CHANGE_FEED = "chalicelib.adapters.memory.changes", "chalicelib.usecases.changes"
 TICKS, BOOK, PRODUCER = (
     "chalicelib.core.ticks.numbering",
@@ -81,15 +85,8 @@ WITHIN_SEEDS = 2_000
 FIRST_SEEDS = (0, 100_000, 200_000)
 
 
-class Mutant(NamedTuple):
-    """One planted bug, what it stands for, and the kind of world that must catch it."""
-
-    says: str
-    edits: tuple[Edit, ...]
-    world: str = "firings"
-
-
 MUTANTS: dict[str, Mutant] = {
+    **workflow_mutants.MUTANTS,
     # -- conditional writes
     "state-rev-ignored": Mutant(
         "a state is written over whatever is stored",
@@ -913,6 +910,64 @@ MUTANTS: dict[str, Mutant] = {
          Edit(MEMORY_CHANGES, "            self._segments[head.tenant].append(segment)\n            return True",
               "            self._segments[head.tenant].append(segment)\n            del self._segments[head.tenant][:-9]\n            return True")),
         "changes",
+    ),
+    "event-twice": Mutant(
+        "what an event fires is not named by the event",
+        (Edit(EVENTS, "    named = replace(record, event=event.digest)\n",
+              "    named = replace(record, event=f'{event.digest[:12]}{at_ms:014d}')\n"),),
+        "triggers",
+    ),
+    "watch-rev-ignored": Mutant(
+        "a watch is written whatever another worker has made of it",
+        (Edit("chalicelib.adapters.memory.triggers",
+              "            stored = self._watches.get(at)\n            if (0 if stored is None else stored.rev) != expected_rev:\n                return False\n", ""),),
+        "triggers",
+    ),
+    "ended-before-fired": Mutant(
+        "a watch ends before its execution is written, so that a worker's death loses it",
+        (Edit(WATCHES, "    key = Key(firing.tenant, firing.trigger_id)\n",
+              "    s.stores.triggers.save_watch(settled(firing), firing.rev)\n    key = Key(firing.tenant, firing.trigger_id)\n"),),
+        "triggers",
+    ),
+    "late-event-takes-back": Mutant(
+        "an event that comes after the end of a wait, and before its hint, takes the firing back",
+        (Edit(WATCHES, "        over = due(before, s.clock.now_ms())\n", "        over = before\n"),),
+        "triggers",
+    ),
+    "minute-watches-nothing": Mutant(
+        "what waits for a hint that was lost waits for ever",
+        (Edit(WATCHES, "                look(s, one.tenant, one.trigger_id, one.kind, one.key)\n", "                pass\n"),),
+        "triggers",
+    ),
+    "watch-forgets": Mutant(
+        "an event that comes again prolongs a burst, or begins a wait that was over",
+        (Edit(WATCHING, "(*watch.recent, digest)[-RECENT_KEPT:]", "()"),),
+        "triggers",
+    ),
+    "wait-prolonged": Mutant(
+        "a further event while a wait goes on prolongs it",
+        (Edit(WATCHING, "    if arrival.after and watch.state == IDLE:\n", "    if arrival.after:\n"),),
+        "triggers",
+    ),
+    "burst-not-prolonged": Mutant(
+        "a burst fires so long after its first event, and not after its last",
+        (Edit(WATCHING, "    return _armed(watch, arrival, now_ms + debounce_ms)", "    return _armed(watch, arrival, watch.due_ms or now_ms + debounce_ms)"),),
+        "triggers",
+    ),
+    "throttle-by-the-clock": Mutant(
+        "a throttle counts by spans of the clock, so that twice as many pass around an edge",
+        (Edit(THROTTLE, "if one.at_ms > at_ms - per_ms)", "if one.at_ms // per_ms == at_ms // per_ms)"),),
+        "triggers",
+    ),
+    "throttle-counts-twice": Mutant(
+        "an event whose worker died counts twice, and may be dropped",
+        (Edit(THROTTLE, "    if any(one.digest == digest for one in state.passed):\n        return state, True\n", ""),),
+        "triggers",
+    ),
+    "holder-not-helped": Mutant(
+        "an event whose worker died after it took its key takes the others of its key along",
+        (Edit(TRIGGERS, "        _let_through(s, trigger, found, holder)\n", "        pass\n"),),
+        "triggers",
     ),
 }  # fmt: skip
 

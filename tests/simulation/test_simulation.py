@@ -21,6 +21,8 @@ from tests.simulation import (
     scenario,
     situations,
     tick_plan,
+    trigger_plan,
+    workflow_plan,
     worlds,
 )
 from tests.simulation.instrument import Edit
@@ -38,6 +40,8 @@ QUICKLY_CAUGHT = (
     "published-unjudged",
     "left-behind",
     "mark-forgotten",
+    "one-order-is-all",
+    "others-go-on",
 )
 
 
@@ -100,6 +104,10 @@ def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
     assert {f.kind for seed in range(400) for f in tick_plan.draw(seed).faults} == set(tick_plan.KINDS)
     assert change_plan.draw(11) == change_plan.draw(11)
     assert {f.kind for seed in range(400) for f in change_plan.draw(seed).faults} == set(change_plan.KINDS)
+    assert workflow_plan.draw(11) == workflow_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in workflow_plan.draw(seed).faults} == set(workflow_plan.KINDS)
+    assert trigger_plan.draw(11) == trigger_plan.draw(11)
+    assert {f.kind for seed in range(400) for f in trigger_plan.draw(seed).faults} == set(trigger_plan.KINDS)
 
 
 def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> None:
@@ -120,5 +128,7 @@ def test_all_kinds_of_world_are_played_and_each_has_mutants() -> None:
         "leases": 100,
         "ticks": 100,
         "changes": 100,
+        "workflows": 100,
+        "triggers": 100,
     }
     assert {mutant.world for mutant in mutants.MUTANTS.values()} == set(worlds.KINDS)

@@ -134,6 +134,16 @@ class DeadLetter(NamedTuple):
     instance: Any
 
 
+@dataclass(slots=True)
+class Receipt:
+    """A message that a worker was given, and when that worker first said until when it is hidden."""
+
+    at_ms: int
+    body: str
+    instance: Any
+    hidden_ms: int | None = None
+
+
 class Told(NamedTuple):
     """An event about a schedule, as the bus took it."""
 
@@ -208,6 +218,7 @@ class Record:
     operations: list[Any] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
     letters: list[DeadLetter] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     stamps_backward: list[str] = field(default_factory=list)
     takeovers: list[Takeover] = field(default_factory=list)

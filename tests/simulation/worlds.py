@@ -24,6 +24,8 @@ KINDS = {
     "leases": Kind("tests.simulation.lease_play", 4, "clients that take leases, nodes that share shards"),
     "ticks": Kind("tests.simulation.tick_play", 4, "producers and readers of ticks"),
     "changes": Kind("tests.simulation.change_play", 4, "streams of tables, the log of changes and its readers"),
+    "workflows": Kind("tests.simulation.workflow_play", 4, "runs of workflows, their callers and what they call"),
+    "triggers": Kind("tests.simulation.trigger_play", 4, "events that come at least once, and what waits for them"),
 }
 
 

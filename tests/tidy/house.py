@@ -66,6 +66,7 @@ NOUNS = {
     "workflows": _layer(
         "what a workflow says, and what follows from a run's log", "recurrence", "schedules", "targets"
     ),
+    "triggers": _layer("which events fire, and what is waited for", "secrets", "targets", "schedules"),
     "rules": _layer("policies as code: assertions on schedules and leases", "recurrence", "schedules", "targets"),
     "jobs": _layer("schedules as jobs", "executions", "schedules"),
     "ticks": _layer("numbered boundaries of the calendar", "recurrence"),
@@ -73,7 +74,7 @@ NOUNS = {
     "notices": _layer("notification rules: incidents, messages, what is sent when", "recurrence", "secrets", "targets"),
     "leases": _layer("who holds a name"),
     "keys": _layer("API keys: their form, what they may do, until when", "security"),
-    "changes": _layer("the log of what became of things", "executions", "leases", "schedules"),
+    "changes": _layer("the log of what became of things", "executions", "leases", "schedules", "workflows"),
     "clock": _layer("hybrid logical stamps, and how wrong a clock may be"),
     "cluster": _layer("who sweeps which shard"),
     "security": _layer("who asks, and what they may do"),

@@ -90,6 +90,7 @@ def test_a_page_without_a_place_for_the_tables_is_refused() -> None:
         cost.written("# Page\n", "x")
 
 
-def test_consoles_that_are_held_cost_what_their_memory_costs() -> None:
-    days = list(cost.tariff().subscriber_day().values())
-    assert days[0] > days[1] > days[3]
+def test_consoles_that_are_held_cost_what_their_memory_and_their_reads_cost() -> None:
+    held, fast, slow = cost.tariff().subscriber_day().values()
+    assert 0.12 < held < 0.25, "128 MB through a day are 0.14, and a read each half second 0.02"
+    assert fast > slow > 0

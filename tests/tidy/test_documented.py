@@ -9,6 +9,7 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.core.security.permissions import PERMISSIONS, ROLES
+from infra.state import state
 from tests.tidy.sources import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -43,6 +44,12 @@ def test_every_dependency_has_a_row_that_says_why_and_every_row_is_a_dependency(
         path.name: sorted(re.findall(r"^([\w-]+)(?:\[[\w-]+\])?==", path.read_text(), re.MULTILINE))
         for path in ROOT.glob("requirements*.txt")
     }
+
+
+def test_the_teardown_deletes_every_table() -> None:
+    teardown = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Tearing down\n")[2].partition("\n## ")[0]
+    (named,) = re.findall(r"for TABLE in ([a-z ]+); do\n    aws dynamodb update-table", teardown)
+    assert named.split() == [table.logical for table in state("dev").tables]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

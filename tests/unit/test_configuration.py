@@ -19,7 +19,7 @@ from chalicelib.server.limits import Patience
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / configuration.DEFAULT
-LATER = (*settings.VARIABLES, "CHRONO_DB_DSN", "CHRONO_DEFAULT_TARGET")
+LATER = (*settings.VARIABLES, "CHRONO_DEFAULT_TARGET")
 
 # The file as the first description of ChronoWatch shows it.
 FIRST = """\
@@ -121,9 +121,8 @@ def test_the_shipped_file_has_every_key_and_says_what_holds_without_it(tmp_path:
             keys[found[1]] = []
         elif found := re.match(r"  ([a-z_]+):", line):
             keys[list(keys)[-1]].append(found[1])
-    unshipped = {"dsn"}  # it comes with the version that has them
     assert {section: set(found) for section, found in keys.items()} == {
-        section: set(keys_of(section)) - unshipped for section in SECTIONS
+        section: set(keys_of(section)) for section in SECTIONS
     }
 
 
@@ -183,7 +182,7 @@ def test_the_parser_is_loaded_only_for_a_file(written: Written) -> None:
         ("security:\n  opa_policy_path: /etc/policy.rego\n", "security.opa_policy_path: is the path of a rule"),
         ("scheduler:\n  event_bus: kafka\n", "scheduler.event_bus: kafka is not of this version"),
         ("scheduler:\n  event_topic: mine\n", "scheduler.event_topic: is chronowatch.firings.v1"),
-        ("db:\n  dsn: postgresql://h/d\n", "db.dsn: is not of this version"),
+        ("db:\n  dsn: mysql://h/d\n", "db.dsn: must begin with postgresql://"),
         ("server:\n  http_addr: 127.0.0.1:80\n  grpc_addr: 0.0.0.0:9090\n", "server.grpc_addr: must have the host"),
         ("observability:\n  prometheus_path: /m\n", "observability.prometheus_path: is /metrics"),
         ("observability:\n  otlp_endpoint: http://c:4317\n", "observability.otlp_endpoint: names the collector's gRPC"),

@@ -34,6 +34,7 @@ OPERATIONS: Final = frozenset(
         "BatchGetItem",
         "DeleteItem",
         "GetItem",
+        "GetRecords",  # of the tables' streams, by scripts/dev; on AWS Lambda makes them
         "PutItem",
         "Query",
         "TransactWriteItems",

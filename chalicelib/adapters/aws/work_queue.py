@@ -33,9 +33,9 @@ class SqsQueue:
         self._urls: dict[str, str] = {}
 
     @classmethod
-    def of_stage(cls, client: ClientFactory, stage: str) -> SqsQueue:
+    def of_stage(cls, client: ClientFactory, stage: str, work: str = "work") -> SqsQueue:
         """The queues of ``stage``, as ``infra.state`` names them."""
-        return cls(client, clients.resource_name(stage, "work"), clients.resource_name(stage, "dead"))
+        return cls(client, clients.resource_name(stage, work), clients.resource_name(stage, "dead"))
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages; entries that SQS refuses are sent once more.

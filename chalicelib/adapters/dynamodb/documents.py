@@ -5,12 +5,12 @@ An update is billed by the whole item: names are short, and defaults left out. U
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
+from chalicelib.adapters.dynamodb.document_codec import Codec
 from chalicelib.core.executions.execution import (
     Attempt,
     AttemptOutcome,
@@ -33,8 +33,6 @@ from chalicelib.core.schedules.schedule import (
     State,
     VersionRef,
 )
-
-R = TypeVar("R")
 
 STATE_SK = "state"
 DEFINITION_SK = "def"
@@ -71,6 +69,7 @@ class _StateDoc(
         "weight_bytes": "wb",
         "hlc": "h",
         "origin": "o",
+        "event_ms": "em",
     },
 ):
     shard: int
@@ -213,6 +212,7 @@ class _ExecutionDoc(
     finished_ms: int | None = None
     hlc: str = ""
     origin: str = ""
+    event_ms: int = 0
 
 
 class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -252,6 +252,7 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     traceparent: str = ""
     hlc: str = ""
     origin: str = ""
+    by_events: bool = False
 
 
 class _MonitorStateDoc(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -265,32 +266,12 @@ class _MonitorStateDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     told: bool = False
 
 
-class _Codec(Generic[R]):
-    """Between a record and its document: the fields of both have the same names."""
-
-    def __init__(self, document: type[msgspec.Struct], record: Callable[..., R]) -> None:
-        self.fields = tuple(field.name for field in msgspec.structs.fields(document))
-        self._document = document
-        self._record = record
-        self._values = attrgetter(*self.fields)
-        self._decode = msgspec.json.Decoder(document).decode
-
-    def encode(self, record: R, **replaced: object) -> str:
-        document = self._document(*self._values(record))
-        return _encode(msgspec.structs.replace(document, **replaced) if replaced else document).decode()
-
-    def fields_of(self, doc: str) -> dict[str, Any]:
-        return dict(zip(self.fields, msgspec.structs.astuple(self._decode(doc)), strict=True))
-
-    def decode(self, doc: str, **others: object) -> R:
-        return self._record(**others, **self.fields_of(doc))
-
-
+_OF_EVENT = "e#"  # sorts behind all instants
 _encode = msgspec.json.Encoder().encode
-STATE_CODEC = _Codec(_StateDoc, State)
-EXECUTION_CODEC = _Codec(_ExecutionDoc, Execution)
-DEFINITION_CODEC = _Codec(_DefinitionDoc, Definition)
-MONITOR_CODEC = _Codec(_MonitorStateDoc, MonitorState)
+STATE_CODEC = Codec(_StateDoc, State)
+EXECUTION_CODEC = Codec(_ExecutionDoc, Execution)
+DEFINITION_CODEC = Codec(_DefinitionDoc, Definition)
+MONITOR_CODEC = Codec(_MonitorStateDoc, MonitorState)
 
 
 def encode_state(state: State) -> str:
@@ -336,7 +317,10 @@ def decode_execution(key: ExecutionKey, doc: str) -> Execution:
     """The execution of a ``doc``."""
     fields = EXECUTION_CODEC.fields_of(doc)
     fields["attempts"] = tuple(Attempt(*msgspec.structs.astuple(a)) for a in fields["attempts"])
-    return Execution(**key._asdict(), **fields)
+    named, event_ms = key._asdict(), fields.pop("event_ms")
+    if key.event:
+        named["firing_ms"] = event_ms
+    return Execution(**named, **fields)
 
 
 def encode_values(values: dict[str, int]) -> str:
@@ -386,15 +370,19 @@ def instant_text(unix_ms: int) -> str:
 
 def execution_sk(key: ExecutionKey) -> str:
     """The sort key of an execution within its schedule."""
+    if key.event:
+        return _OF_EVENT + key.event
     return instant_text(key.firing_ms) + ("-m" if key.manual else "")
 
 
 def execution_key(pk: str, sk: str) -> ExecutionKey:
     """The execution that a pair of table keys names."""
     tenant, schedule_id = key_of_partition(pk)
+    if sk.startswith(_OF_EVENT):
+        return ExecutionKey(tenant, schedule_id, 0, event=sk.removeprefix(_OF_EVENT))
     return ExecutionKey(tenant, schedule_id, int(sk[:_INSTANT_DIGITS]), sk.endswith("-m"))
 
 
-def recent_sk(key: ExecutionKey) -> str:
+def recent_sk(execution: Execution) -> str:
     """The sort key in the ``recent`` index: the order of lists, by firing and then id."""
-    return f"{instant_text(key.firing_ms)}#{key.id}"
+    return f"{instant_text(execution.firing_ms)}#{execution.id}"

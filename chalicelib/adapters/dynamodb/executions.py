@@ -207,7 +207,7 @@ class DynamoExecutionStore:
             ("doc", text(self._doc(execution))),
             ("rev", number(execution.rev)),
             ("recent_pk", text(_recent_pk(execution.tenant, execution.shard))),
-            ("recent_sk", text(documents.recent_sk(execution.key))),
+            ("recent_sk", text(documents.recent_sk(execution))),
         ]
         open_at = _open_attributes(execution)
         if open_at is not None:

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Item, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.workflows import at_rev
 from chalicelib.core.batches import chunks
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
 WAKE_SHARDS: Final = 8
 LIST_SCAN_MAX_ITEMS: Final = 1_000
+PURGE_MAX_ITEMS: Final = 250
+BATCH_WRITE_MAX: Final = 25
 CHUNK_BYTES: Final = 90 * 1024  # of a payload in one item
 _HEAD: Final = "head"
 _SNAPSHOT: Final = "snapshot"
 _summary: Final = msgspec.json.Decoder(RunSummary).decode
 _events: Final = msgspec.json.Decoder(list[RunEvent]).decode
+_slot_table: Final = msgspec.json.Decoder(SlotTable).decode
 _state: Final = msgspec.json.Decoder(RunState).decode
 
 
@@ -39,7 +46,7 @@ class DynamoRunStore:
 
     def enter(self, summary: RunSummary) -> bool:
         """Write the summary of a run that has none."""
-        return self._db.write("put_item", TableName=self._table, Item=_head(summary), ConditionExpression=ABSENT)
+        return self._db.write("put_item", TableName=self._table, Item=head_item(summary), ConditionExpression=ABSENT)
 
     def append(self, tenant: str, run_id: str, events: Sequence[RunEvent]) -> bool:
         """Add events, which are numbered in a row. False when the first one's number is taken."""
@@ -84,7 +91,7 @@ class DynamoRunStore:
 
     def summarize(self, summary: RunSummary, expected_rev: int) -> bool:
         """Replace a run's summary if its stored rev still is ``expected_rev``."""
-        return self._db.write("put_item", TableName=self._table, Item=_head(summary), **at_rev(expected_rev))
+        return self._db.write("put_item", TableName=self._table, Item=head_item(summary), **at_rev(expected_rev))
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
         """Move the next check of a run forward to then."""
@@ -144,7 +151,40 @@ class DynamoRunStore:
                 return found, None
         return found, after
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        found = key(_slots(tenant), name)
+        item = self._db.read("get_item", TableName=self._table, Key=found, ConsistentRead=True).get("Item")
+        return None if item is None else _slot_table(zlib.decompress(bytes(item["packed"]["B"])))
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev``; an empty one is deleted."""
+        where = key(_slots(table.tenant), table.name)
+        how: dict[str, Any] = {"ConditionExpression": ABSENT}
+        if expected_rev:
+            values = {":r": text(expected_rev)}
+            how = {"ConditionExpression": "slot_rev = :r", "ExpressionAttributeValues": values}
+        if not table.held and not table.waiting:
+            return self._db.write("delete_item", TableName=self._table, Key=where, **how)
+        item = {**where, "packed": {"B": zlib.compress(msgspec.json.encode(table))}, "slot_rev": text(table.rev)}
+        return self._db.write("put_item", TableName=self._table, Item=item, **how)
+
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete a part of all that is kept of a run, its head last."""
+        pk = _run(tenant, run_id)
+        answer = self._query(
+            "pk = :p", {":p": text(pk)}, ProjectionExpression="pk, sk", Limit=PURGE_MAX_ITEMS + 1, ConsistentRead=True
+        )
+        keys = [item for item in answer["Items"] if item["sk"]["S"] != _HEAD]
+        if not keys:
+            self._db.write("delete_item", TableName=self._table, Key=key(pk, _HEAD))
+            return True
+        for some in chunks(keys, BATCH_WRITE_MAX):
+            left: Any = [{"DeleteRequest": {"Key": one}} for one in some]
+            clients.write(partial(self._db.client().batch_write_item, RequestItems={self._table: left}))
+        return False  # what the table throttled is found by the next call
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
         """Keep bytes under a name: the chunk that says how many there are comes last."""
         parts = list(chunks(content, CHUNK_BYTES)) or [b""]
         for place in range(len(parts) - 1, -1, -1):
@@ -152,6 +192,7 @@ class DynamoRunStore:
                 **key(_run(tenant, run_id), _payload(name, place)),
                 "packed": {"B": bytes(parts[place])},
                 "rev": number(len(parts)),
+                **({} if expires_s is None else {"ttl": number(expires_s)}),
             }
             self._db.write("put_item", TableName=self._table, Item=item)
 
@@ -191,7 +232,7 @@ class DynamoRunStore:
         return item
 
     def _query(self, condition: str, values: dict[str, Any], **how: Any) -> dict[str, Any]:
-        consistent = {} if "IndexName" in how else {"ConsistentRead": True}
+        consistent = {} if "IndexName" in how or "ConsistentRead" in how else {"ConsistentRead": True}
         return self._db.read(
             "query",
             TableName=self._table,
@@ -202,12 +243,15 @@ class DynamoRunStore:
         )
 
 
-def _head(summary: RunSummary) -> dict[str, Any]:
+def head_item(summary: RunSummary) -> dict[str, Any]:
+    """The item of a summary, as it is written."""
     item: dict[str, Any] = {
         **key(_run(summary.tenant, summary.id), _HEAD),
-        "doc": text(msgspec.json.encode(summary).decode()),
+        "doc": text(msgspec.json.encode(replace(summary, change=None)).decode()),
         "rev": number(summary.rev),
     }
+    if summary.change is not None:
+        item["packed"] = {"B": zlib.compress(msgspec.json.encode(summary.change))}
     if summary.listed:
         item |= {"list_pk": text(_list(summary.tenant)), "list_sk": text(f"{summary.started_ms:015d}#{summary.id}")}
     if summary.wake_ms is not None:
@@ -219,7 +263,7 @@ def _read_head(item: Item) -> RunSummary:
     """The document, with what ``wake_by`` may have changed beside it."""
     wake = item.get("wake_ms")
     rev, wake_ms = int(item["rev"]["N"]), None if wake is None else int(wake["N"])
-    return msgspec.structs.replace(_summary(item["doc"]["S"]), rev=rev, wake_ms=wake_ms)
+    return replace(_summary(item["doc"]["S"]), rev=rev, wake_ms=wake_ms)
 
 
 def _run(tenant: str, run_id: str) -> str:
@@ -236,6 +280,10 @@ def _payload(name: str, place: int) -> str:
 
 def _list(tenant: str) -> str:
     return f"{documents.escaped(tenant)}#runs"
+
+
+def _slots(tenant: str) -> str:
+    return f"{documents.escaped(tenant)}#slots"
 
 
 def _shard(run_id: str) -> str:

@@ -215,6 +215,8 @@ class ScheduleCreation:
 def definition_item(definition: Definition, payload: str) -> dict[str, Any]:
     """A current definition, as the API reads and lists it; ``payload`` as it is stored."""
     optional: dict[str, Any] = {}
+    if not definition.by_events:
+        optional |= {"list_pk": text(documents.escaped(definition.tenant)), "list_sk": text(definition.id)}
     if definition.name is not None:
         optional["name"] = text(definition.name)
     if definition.tags:
@@ -223,8 +225,6 @@ def definition_item(definition: Definition, payload: str) -> dict[str, Any]:
         **key(documents.partition(*definition.key), documents.DEFINITION_SK),
         "doc": text(documents.encode_definition(definition)),
         "payload": text(payload),
-        "list_pk": text(documents.escaped(definition.tenant)),
-        "list_sk": text(definition.id),
         "owner": text(definition.owner),
         "enabled": {"BOOL": definition.active},
         "type": text(definition.type),

@@ -49,6 +49,7 @@ def open_stores(
     lazy_workflows: Any = Lazy(partial(_workflows, database))
     lazy_runs: Any = Lazy(partial(_runs, database))
     lazy_alerts: Any = Lazy(partial(_alerts, database))
+    lazy_triggers: Any = Lazy(partial(_triggers, database, retention_s))
     return Stores(
         schedules=DynamoScheduleStore(database, retention_s),
         executions=DynamoExecutionStore(database, retention_s),
@@ -69,6 +70,7 @@ def open_stores(
         workflows=lazy_workflows,
         runs=lazy_runs,
         alerts=lazy_alerts,
+        triggers=lazy_triggers,
     )
 
 
@@ -94,6 +96,12 @@ def _alerts(database: Database) -> Any:
     from chalicelib.adapters.dynamodb.alerts import DynamoAlertStore
 
     return DynamoAlertStore(database)
+
+
+def _triggers(database: Database, retention_s: int) -> Any:
+    from chalicelib.adapters.dynamodb.triggers import DynamoTriggerStore
+
+    return DynamoTriggerStore(database, retention_s)
 
 
 def _keys(database: Database) -> Any:

@@ -1,4 +1,4 @@
-"""Records of the tables' streams as changes: of executions, of schedules, of leases.
+"""Records of the tables' streams as changes: of executions, schedules, leases and runs of workflows.
 
 A claim and a sweep write a schedule's state, and say nothing that its executions do not say. So a schedule changes
 with its definition, and when its last instant has passed. What expires is no change.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.core.secrets import envelope
+from chalicelib.core.workflows.run_state import SeenRun
 from chalicelib.ports.sealing import Sealing
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,9 @@ log = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 Image = Mapping[str, Any]
 LEASES_SUFFIX: Final = "#lease"  # of the partition of a tenant's leases
-EXECUTIONS, SCHEDULES, REGISTRY = "executions", "schedules", "registry"
+OF_SERVICE: Final = "%23"  # begins the partitions of the service's own: shards, nodes, producers of ticks
+EXECUTIONS, SCHEDULES, REGISTRY, WORKFLOWS = "executions", "schedules", "registry", "workflows"
+RUN_HEAD: Final = "head"
 _NANOS_PER_MS = 1_000_000
 
 
@@ -62,6 +66,13 @@ def table_of(record: Record) -> str:
     """The logical name of the table that a record is of; empty when its stream does not say."""
     parts = str(record.get("eventSourceARN", "")).split("/")
     return parts[1].rpartition("-")[2] if len(parts) > 1 else ""
+
+
+def is_news(record: Record) -> bool:
+    """Whether a record of the registry can be a change that the feed brings. The service's own leases, which nodes
+    renew every second, are none."""
+    pk: str = record["dynamodb"]["Keys"]["pk"]["S"]
+    return pk.endswith(LEASES_SUFFIX) and not pk.startswith(OF_SERVICE)
 
 
 def arrived(records: Iterable[Record], sealing: Sealing, schedules: ScheduleReader) -> list[Arrived]:
@@ -171,10 +182,25 @@ def _lease(record: Record, _sealing: Sealing) -> Arrived | None:
     return Arrived(_sequence(record), item.tenant, Change("lease", item.name, _at_ms(record, item), None, item))
 
 
+def _run(record: Record, _sealing: Sealing) -> Arrived | None:
+    """A new status of a run, as its head says. When it is checked next is no change, and neither is its expiry."""
+    after, before = _new(record), record["dynamodb"].get("OldImage") or {}
+    if after is None or after["sk"]["S"] != RUN_HEAD or "packed" not in after:
+        return None
+    if "packed" in before and bytes(before["packed"]["B"]) == bytes(after["packed"]["B"]):
+        return None
+    seen = msgspec.json.decode(zlib.decompress(bytes(after["packed"]["B"])), type=SeenRun)
+    state = seen.state
+    return Arrived(
+        _sequence(record), state.tenant, Change("workflow_run", state.id, _at_ms(record, None), state.owner, seen)
+    )
+
+
 _READERS: Mapping[str, Callable[[Record, Sealing], Arrived | _Draft | None]] = {
     EXECUTIONS: _execution,
     SCHEDULES: _schedule,
     REGISTRY: _lease,
+    WORKFLOWS: _run,
 }
 
 

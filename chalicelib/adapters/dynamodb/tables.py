@@ -200,10 +200,12 @@ class WorkflowItem(Model):
     doc = UnicodeAttribute(null=True)
     packed = BinaryAttribute(null=True, legacy_encoding=False)
     rev = NumberAttribute(null=True)
+    slot_rev = UnicodeAttribute(null=True)
     list_pk = UnicodeAttribute(null=True)
     list_sk = UnicodeAttribute(null=True)
     wake_in = UnicodeAttribute(null=True)
     wake_ms = NumberAttribute(null=True)
+    ttl = NumberAttribute(null=True)
     runs = RunsIndex()
     wake = WakeIndex()
 

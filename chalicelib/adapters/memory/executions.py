@@ -104,8 +104,9 @@ class MemoryExecutionStore:
             if at in self._records:
                 return False
             self._records[at] = execution
-            self._of_schedule.move(execution.key_of_schedule, None, (_instant(at.firing_ms) + "-m" * at.manual, at))
-            self._recent.move((at.tenant, execution.shard), None, (f"{_instant(at.firing_ms)}#{at.id}", at))
+            if not at.event:
+                self._of_schedule.move(execution.key_of_schedule, None, (_instant(at.firing_ms) + "-m" * at.manual, at))
+            self._recent.move((at.tenant, execution.shard), None, (f"{_instant(execution.firing_ms)}#{at.id}", at))
             self._open.move(execution.shard, None, _open_entry(execution))
             self._failed.move(execution.shard, None, _failed_entry(execution))
             return True

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState, fold
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
@@ -22,6 +23,7 @@ class MemoryRunStore:
         self._summaries: dict[_Key, RunSummary] = {}
         self._logs: dict[_Key, list[RunEvent]] = defaultdict(list)
         self._snapshots: dict[_Key, RunState] = {}
+        self._slots: dict[_Key, SlotTable] = {}
         self._payloads: dict[tuple[str, str, str], bytes] = {}
 
     def enter(self, summary: RunSummary) -> bool:
@@ -29,7 +31,7 @@ class MemoryRunStore:
         with self._lock:
             if (summary.tenant, summary.id) in self._summaries:
                 return False
-            self._summaries[summary.tenant, summary.id] = summary
+            self._summaries[summary.tenant, summary.id] = replace(summary, change=None)
             return True
 
     def append(self, tenant: str, run_id: str, events: Sequence[RunEvent]) -> bool:
@@ -66,7 +68,7 @@ class MemoryRunStore:
             known = self._summaries.get((summary.tenant, summary.id))
             if known is None or known.rev != expected_rev:
                 return False
-            self._summaries[summary.tenant, summary.id] = summary
+            self._summaries[summary.tenant, summary.id] = replace(summary, change=None)
             return True
 
     def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
@@ -107,7 +109,34 @@ class MemoryRunStore:
         more = wanted[limit - 1] if len(wanted) > limit else None
         return [places[place] for place in wanted[:limit]], more
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        with self._lock:
+            return self._slots.get((tenant, name))
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none)."""
+        with self._lock:
+            known = self._slots.get((table.tenant, table.name))
+            if ("" if known is None else known.rev) != expected_rev:
+                return False
+            if table.held or table.waiting:
+                self._slots[table.tenant, table.name] = table
+            else:
+                self._slots.pop((table.tenant, table.name), None)
+            return True
+
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete all that is kept of a run."""
+        with self._lock:
+            self._logs.pop((tenant, run_id), None)
+            self._snapshots.pop((tenant, run_id), None)
+            for name in [name for name in self._payloads if name[:2] == (tenant, run_id)]:
+                del self._payloads[name]
+            self._summaries.pop((tenant, run_id), None)
+            return True
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
         """Keep bytes under a name."""
         with self._lock:
             self._payloads[tenant, run_id, name] = content

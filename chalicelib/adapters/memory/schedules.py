@@ -272,7 +272,7 @@ class MemoryScheduleStore:
         old = self._definitions.pop(at, None)
         if definition is not None:
             self._definitions[at] = definition
-        self._ids.move(at.tenant, at.id if old is not None else None, at.id if definition is not None else None)
+        self._ids.move(at.tenant, _listed(old), _listed(definition))
 
     def _check_free(self, at: Key, name: tuple[str, str] | None) -> None:
         if name is not None and self._names.get((at.tenant, *name), at.id) != at.id:
@@ -283,6 +283,11 @@ class MemoryScheduleStore:
             self._names.pop((at.tenant, *old), None)
         if new is not None:
             self._names[(at.tenant, *new)] = at.id
+
+
+def _listed(definition: Definition | None) -> str | None:
+    """Its id, where lists of schedules show it."""
+    return None if definition is None or definition.by_events else definition.id
 
 
 def _counts_for(state: State) -> Used:

@@ -24,6 +24,7 @@ from chalicelib.adapters.memory.roles import MemoryRoleStore
 from chalicelib.adapters.memory.runs import MemoryRunStore
 from chalicelib.adapters.memory.schedules import MemoryScheduleStore
 from chalicelib.adapters.memory.ticks import MemoryTickStore
+from chalicelib.adapters.memory.triggers import MemoryTriggerStore
 from chalicelib.adapters.memory.workflows import MemoryWorkflowStore
 from chalicelib.ports.services import Stores
 
@@ -51,4 +52,5 @@ def open_stores() -> Stores:
         workflows=MemoryWorkflowStore(),
         runs=MemoryRunStore(),
         alerts=MemoryAlertStore(),
+        triggers=MemoryTriggerStore(),
     )

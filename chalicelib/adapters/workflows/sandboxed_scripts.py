@@ -6,8 +6,11 @@ Both end within twice their limit: the limit holds inside, and what is over it i
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess  # nosec B404 -- ruff's S603 judges each call
 import sys
+import tempfile
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +58,13 @@ class SandboxedScripts:
             raise StepFailed("payload_too_large", f"the input has {size} bytes; a script takes {VALUE_MAX_BYTES}")
         return self._jsonata(code, value, limit_ms) if language == "jsonata" else self._python(code, value, limit_ms)
 
+    def close(self) -> None:
+        """End all workers."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.__exit__(None, None, None)
+            self._pools.clear()
+
     def _python(self, code: str, value: Any, limit_ms: int) -> Any:
         import pydantic_monty
 
@@ -90,7 +100,10 @@ class SandboxedScripts:
         with self._lock:
             if step not in self._pools:
                 pool = pydantic_monty.Monty(
-                    request_timeout=2 * step / 1000, min_processes=1, max_checkouts_per_worker=100
+                    binary_path=worker_beside(Path(pydantic_monty.__file__)),
+                    request_timeout=2 * step / 1000,
+                    min_processes=1,
+                    max_checkouts_per_worker=100,
                 )
                 self._pools[step] = pool.__enter__()
             return self._pools[step]
@@ -136,3 +149,17 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {name: _plain(one, depth + 1) for name, one in value.items()}
     raise StepFailed("invalid_output", f"the value is a {type(value).__name__}, which JSON does not have")
+
+
+def worker_beside(library: Path) -> Path | None:
+    """The program of the workers in a layer, which lies beside the library there; None: where it was installed.
+
+    A layer's files may come without the right to be run, and cannot be given it: then a copy is.
+    """
+    packed = library.parents[1] / "bin" / "monty"
+    if not packed.is_file() or os.access(packed, os.X_OK):
+        return packed if packed.is_file() else None
+    copy = Path(tempfile.mkdtemp(prefix="monty-")) / "monty"
+    shutil.copyfile(packed, copy)
+    copy.chmod(0o500)
+    return copy

@@ -37,8 +37,9 @@ def operations() -> list[Operation]:
             query=schemas.ChangesQuery,
             answers={200: schemas.ChangePageView},
             errors=(410,),
-            description="Every change of an execution, a schedule or a lease that the caller may see, each once and in "
-            "order. Without `after` there are no items, and `next_after` is where the feed ends now. A cursor is good "
-            "for `CHRONO_CHANGES_RETENTION`; an older one is 410 `cursor_expired`: take a snapshot and begin anew.",
+            description="Every change of an execution, a schedule or a lease, and every new state of a workflow's run, "
+            "that the caller may see, each once and in order. Without `after` there are no items, and `next_after` is "
+            "where the feed ends now. A cursor is good for `CHRONO_CHANGES_RETENTION`; an older one is 410 "
+            "`cursor_expired`: take a snapshot and begin anew.",
         )
     ]

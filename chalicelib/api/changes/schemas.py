@@ -13,12 +13,15 @@ from chalicelib.api.http.responses import ShownInstant
 from chalicelib.api.leases.schemas import LeaseView
 from chalicelib.api.leases.views import of_lease
 from chalicelib.api.schedules.schemas import ScheduleView, of_schedule
+from chalicelib.api.workflows.schemas import RunView
+from chalicelib.api.workflows.views import seen_run_view
 from chalicelib.core.changes.change_log import CHANGE_TYPES, Change, ChangeType, position_text
 from chalicelib.core.changes.limits import POSITION_DIGITS
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.json_schema import states
 from chalicelib.core.limits import PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Schedule
+from chalicelib.core.workflows.run_state import SeenRun
 
 _TYPE = "|".join(CHANGE_TYPES)
 
@@ -59,7 +62,7 @@ class ChangeView(msgspec.Struct, kw_only=True):
     at_unix_ms: ShownInstant
     id: Annotated[str, Meta(description="Of a lease, its name.")]
     data: Annotated[
-        Any, Meta(description="An execution, a schedule or a lease; `{id, deleted: true}` when it is no more.")
+        Any, Meta(description="An execution, a schedule, a lease or a run; `{id, deleted: true}` when it is no more.")
     ]
 
 
@@ -83,11 +86,13 @@ def of_change(position: int, change: Change, max_drift_ms: int, trace_url_templa
 
 def _data(
     change: Change, max_drift_ms: int, trace_url_template: str | None
-) -> ExecutionView | ScheduleView | LeaseView | Vanished:
+) -> ExecutionView | ScheduleView | LeaseView | RunView | Vanished:
     if change.now is None:
         return Vanished(id=change.id)
     if isinstance(change.now, Execution):
         return of_execution(change.now, trace_url_template)
+    if isinstance(change.now, SeenRun):
+        return seen_run_view(change.now)
     if isinstance(change.now, Schedule):
         return of_schedule(change.now, change.at_ms)
     return of_lease(change.now, change.at_ms, max_drift_ms)

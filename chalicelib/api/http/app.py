@@ -152,7 +152,7 @@ class HttpApi:
     ) -> Response:
         if visit.observed is not None:
             visit.observed.method, visit.observed.route = operation.method, operation.path
-        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services().sessions.origin)
+        cross_origin.check(operation.method, incoming.headers, visit.caller, self._services)
         standing = quotas.charge_call(self._services(), visit.caller, operation)
         context[_STANDING] = standing
         quotas.check(standing)
@@ -170,7 +170,7 @@ class HttpApi:
         headers = incoming.headers
         if not operation.open_to_all:
             authorize(visit.caller, operation.permission)
-        caller = self._traced(self._at_depth(visit.caller, headers), visit)
+        caller = self._traced(self._at_depth(visit.caller, headers, operation), visit)
         body_bytes, content_type = body_of(incoming, operation)
         call: Call[Any, Any] = Call(
             services=replace(self._services(), decisions=found),
@@ -183,6 +183,7 @@ class HttpApi:
             body=model_of(operation, body_bytes, content_type),
             query=read_query(operation.query, incoming.query),
             base=incoming.base,
+            raw=body_bytes,
         )
         key = headers.get(idempotency.HEADER) if operation.creates else None
         handle = partial(_handle, call, found)
@@ -249,10 +250,10 @@ class HttpApi:
             self._services().ids.observe(stamp)
         return caller if source is None else replace(caller, source_ip=source)
 
-    def _at_depth(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
+    def _at_depth(self, caller: Caller, headers: Mapping[str, str], operation: Operation) -> Caller:
         """The caller, as deep in a chain of webhooks as the call says. Raises Forbidden where the chain ends."""
         depth = loop_depth.parse(headers.get(loop_depth.HEADER))
-        if problem := loop_depth.problem(depth, self._settings().own_api):
+        if problem := loop_depth.problem(depth, operation.deep or self._settings().own_api):
             raise Forbidden(problem, code="webhook_loop")
         return replace(caller, depth=depth) if depth else caller
 

@@ -80,6 +80,7 @@ _NOWHERE = CallerConnection()
 _connection: ContextVar[CallerConnection] = ContextVar("connection", default=_NOWHERE)
 _ended: ContextVar[Callable[[], bool]] = ContextVar("ended", default=_always_here)
 _slot: ContextVar[StreamSlot | None] = ContextVar("slot", default=None)
+_hold_ms: ContextVar[int] = ContextVar("hold_ms", default=0)
 
 
 def current() -> CallerConnection:
@@ -114,3 +115,18 @@ def serving(connection: CallerConnection, slot: StreamSlot | None = None) -> Ite
         _connection.reset(here)
         _slot.reset(there)
         _ended.reset(credential)
+
+
+def hold_ms() -> int:
+    """For how long a whole answer of a stream may be held until there is something; 0 where nothing waits."""
+    return _hold_ms.get()
+
+
+@contextmanager
+def holding(ms: int) -> Iterator[None]:
+    """Within the block, whole answers of streams may be held for so long."""
+    before = _hold_ms.set(ms)
+    try:
+        yield
+    finally:
+        _hold_ms.reset(before)

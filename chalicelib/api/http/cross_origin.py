@@ -22,12 +22,13 @@ def shown(headers: Mapping[str, str], services: Callable[[], Services]) -> str |
     return None if token is None else f"Bearer {token}"
 
 
-def check(method: str, headers: Mapping[str, str], caller: Caller, own_origin: Callable[[], str | None]) -> None:
+def check(method: str, headers: Mapping[str, str], caller: Caller, services: Callable[[], Services]) -> None:
     """Refuse what changes something and was begun by another site's page. Raises Forbidden (``cross_origin``).
 
     Browsers say of each call where it came from: in ``Sec-Fetch-Site``, older ones in ``Origin`` alone. A call with a
     credential of its own in ``Authorization`` is no concern: no other site can make a browser add that. A credential
-    that came without that came in a cookie, so from a browser: it has to say where the call came from.
+    that came without that came in a cookie, so from a browser: it has to say where the call came from. Sessions are
+    asked only about a browser's call, since a function that no browser calls has not what they are made of.
     """
     if method in SAFE_METHODS or headers.get("authorization") is not None:
         return
@@ -35,7 +36,7 @@ def check(method: str, headers: Mapping[str, str], caller: Caller, own_origin: C
     if site is not None:
         allowed = site in ("same-origin", "none")
     elif origin is not None:
-        allowed = origin == own_origin() or (urlsplit(origin).netloc or None) == headers.get("host")
+        allowed = origin == services().sessions.origin() or (urlsplit(origin).netloc or None) == headers.get("host")
     else:
         allowed = headers.get("cookie") is None or caller.credential in ("off", "none")
     if not allowed:

@@ -40,15 +40,6 @@ class StreamEvent(NamedTuple):
         return f"{known}event: {self.name}\ndata: {msgspec.json.encode(self.data).decode()}\n\n"
 
 
-class ReadyEvent(NamedTuple):
-    """An event that many subscribers get, as text made once."""
-
-    ready: str
-
-    def text(self) -> str:
-        return self.ready
-
-
 class FeedPause(NamedTuple):
     """Nothing to send for so long, or until a bell rings; the feed is to be asked again then."""
 
@@ -57,8 +48,9 @@ class FeedPause(NamedTuple):
     heard: int = 0
 
 
-# None is a heartbeat: nothing has passed for a while, and the connection stands.
-Feed = Generator[StreamEvent | ReadyEvent | FeedPause | None, None, None]
+# Text is an event that many subscribers get, made once. None is a heartbeat: nothing has passed for a while, and the
+# connection stands.
+Feed = Generator[StreamEvent | str | FeedPause | None, None, None]
 
 
 def is_asked_for(headers: Mapping[str, str]) -> bool:
@@ -105,7 +97,7 @@ class _Subscription:
         for event in self._feed:
             if isinstance(event, FeedPause):
                 return Step("".join(texts).encode(), max(0.0, event.wait_s), event.bell, event.heard)
-            texts.append(_text(event))
+            texts.append(event if isinstance(event, str) else _text(event))
             if len(texts) >= PIECE_EVENTS_MAX:
                 return Step("".join(texts).encode(), 0.0)
         return Step("".join(texts).encode(), None)
@@ -123,7 +115,9 @@ class _Subscription:
 _GREETING = f"retry: {COME_BACK_MS}\n\n"
 
 
-def _text(event: StreamEvent | ReadyEvent | None) -> str:
+def _text(event: StreamEvent | str | None) -> str:
+    if isinstance(event, str):
+        return event
     return ": still here\n\n" if event is None else event.text()
 
 

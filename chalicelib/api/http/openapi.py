@@ -25,6 +25,7 @@ from chalicelib.api.policies.schemas import ExceptionBody, MatchBody, PolicyName
 from chalicelib.api.roles.schemas import RoleName
 from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges
 from chalicelib.api.subjects.schemas import SubjectName
+from chalicelib.api.triggers.schemas import InletToken
 from chalicelib.api.workflows.schemas import NodeId, RunId, WorkflowName, WorkflowVersion
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
@@ -68,6 +69,8 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "run_id": RunId,
     "node": NodeId,
     "session_id": responses.Ulid,
+    "trigger_id": responses.Ulid,
+    "token": InletToken,
 }
 
 _ERRORS: tuple[type[ChronoError], ...] = (ChronoError, *ChronoError.__subclasses__())
@@ -171,9 +174,16 @@ def _plain(node: Any, unions: dict[str, Any]) -> Any:
     if "discriminator" not in said:
         return said
     union = {key: said.pop(key) for key in ("anyOf", "discriminator")}
-    name = _UNION_NAMES[union["discriminator"]["propertyName"]]
+    name = _union_name(union["discriminator"])
     assert unions.setdefault(name, union) == union, f"{name} is the name of two unions"
     return {"$ref": _REF.format(name=name), **said}
+
+
+def _union_name(discriminator: dict[str, Any]) -> str:
+    """Targets and the sources of triggers have a ``type`` both: the models of the latter say what they are."""
+    if all(ref.endswith("Source") for ref in discriminator.get("mapping", {}).values()):
+        return "Source"
+    return _UNION_NAMES[discriminator["propertyName"]]
 
 
 def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,8 +199,10 @@ def _operation(operation: Operation, refs: Mapping[Any, Any], components: Mappin
     if operation.description or operation.yaml:
         described["description"] = " ".join(filter(None, (operation.description, _IN_YAML if operation.yaml else "")))
     if operation.takes_body:
-        required = bool(operation.body_list or components.get(operation.body.__name__, {}).get("required"))
-        media: dict[str, Any] = {"schema": refs[_body_model(operation)]}
+        required = bool(
+            operation.any_json or operation.body_list or components.get(operation.body.__name__, {}).get("required")
+        )
+        media: dict[str, Any] = {"schema": {} if operation.any_json else refs[_body_model(operation)]}
         if operation.example is not None:
             media["example"] = operation.example
         # YAML is said in the description only: generators refuse a body of a type that they cannot write.

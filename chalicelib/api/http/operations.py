@@ -32,7 +32,7 @@ _VERB = re.compile(r"(?<=\}):([\w-]+)$")
 class Call(Struct, Generic[B_co, Q_co]):
     """One request to one operation, read and validated. ``run`` is set under an Idempotency-Key.
 
-    ``base`` is what stands before our paths in the URL that the caller used.
+    ``base`` is what stands before our paths in the URL that the caller used. ``raw`` is the body as it came.
     """
 
     services: Services
@@ -46,6 +46,7 @@ class Call(Struct, Generic[B_co, Q_co]):
     query: Q_co
     base: str = ""
     run: RepeatableCall | None = None
+    raw: bytes = b""
 
     @property
     def versions(self) -> list[str] | None:
@@ -91,6 +92,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     ``sensitive``: shows so much at once that the audit records it, though it changes nothing.
     ``harmless``: changes nothing, though it takes the permission to.
     ``records_itself``: its use case enters it in the audit, in words of its own.
+    ``any_json``: the body is any JSON, which the handler reads from ``raw``; ``body`` is for the document alone.
+    ``deep``: takes webhooks of this service itself, since what they lead to is bounded by a depth of its own.
     ``errors``: problem statuses of its own, beside those that every call can meet.
     """
 
@@ -117,6 +120,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     sensitive: bool = False
     harmless: bool = False
     records_itself: bool = False
+    any_json: bool = False
+    deep: bool = False
     description: str = ""
     example: Any = None
     answer_headers: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from chalicelib.core.errors import (
     PolicyDenied,
     PreconditionFailed,
     QuotaExceeded,
+    RedriveConflict,
     TooLarge,
     TooMany,
     Unauthorized,
@@ -91,6 +92,8 @@ def problem(error: ChronoError, trace_id: str, checks: Mapping[str, Check] | Non
         document.errors = [_field_of(e) for e in error.errors]
     if isinstance(error, PolicyDenied):
         document.violations = [violation_view(v) for v in error.violations]
+    if isinstance(error, RedriveConflict):
+        document.kept, document.again, document.conflicts = error.kept, error.again, error.conflicts
     if isinstance(error, QuotaExceeded):
         document.type = QUOTA_PROBLEM_TYPE
         document.violated_policies = [error.policy]

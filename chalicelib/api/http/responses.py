@@ -71,5 +71,8 @@ class Problem(msgspec.Struct, kw_only=True):
     trace_id: str
     errors: list[ProblemField] | UnsetType = UNSET
     violations: list[ViolationView] | UnsetType = UNSET
+    kept: list[str] | UnsetType = UNSET
+    again: list[str] | UnsetType = UNSET
+    conflicts: list[str] | UnsetType = UNSET
     checks: dict[str, Check] | UnsetType = UNSET
     violated_policies: list[str] | UnsetType = field(default=UNSET, name="violated-policies")

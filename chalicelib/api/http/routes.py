@@ -32,6 +32,7 @@ from chalicelib.api.subjects.operations import operations as subject_operations
 from chalicelib.api.tasks.operations import operations as task_operations
 from chalicelib.api.ticks.operations import operations as tick_operations
 from chalicelib.api.travel.operations import operations as travel_operations
+from chalicelib.api.triggers.operations import operations as trigger_operations
 from chalicelib.api.webhooks.operations import operations as webhook_operations
 from chalicelib.api.workflows.operations import operations as workflow_operations
 
@@ -74,6 +75,7 @@ def table() -> Table:
     operations += heartbeat_operations()
     operations += notice_operations()
     operations += travel_operations()
+    operations += trigger_operations()
     operations += agent_operations(everything)
     operations += docs.operations(everything)
     return Table(operations)

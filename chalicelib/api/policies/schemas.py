@@ -90,7 +90,7 @@ class NewPolicyBody(PolicyBody, kw_only=True):
 
 
 class EvaluateBody(Body, kw_only=True):
-    """What to judge: a schedule as it would be created, or a lease as it would be asked for."""
+    """What to judge: a schedule or a workflow as it would be made, or a lease as it would be asked for."""
 
     subject: dict[str, Any]
     action: Literal[
@@ -101,6 +101,9 @@ class EvaluateBody(Body, kw_only=True):
         "firing",
         "leases:acquire",
         "leases:break",
+        "workflows:publish",
+        "workflows:start",
+        "workflows:approve",
     ] = "schedules:create"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from chalicelib.api.executions.schemas import RetryBody
-from chalicelib.api.http import event_stream
-from chalicelib.api.http.event_stream import FeedPause, ReadyEvent, StreamEvent
+from chalicelib.api.http import connection, event_stream
+from chalicelib.api.http.event_stream import FeedPause, StreamEvent
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given, json_text
@@ -23,7 +23,7 @@ from chalicelib.core.executions.execution import ID_PATTERN, Execution
 from chalicelib.core.schedules import validation
 from chalicelib.process.change_tail import TailEntry
 from chalicelib.usecases import changes, executions, queues, task_feed, tasks
-from chalicelib.usecases.task_feed import FeedItem, Reset, Silence
+from chalicelib.usecases.task_feed import FeedItem, Place, Rest, Silence
 from chalicelib.usecases.tasks import SORT_FIELDS, Task, TaskFilter
 
 COLLECTION = "/api/tasks"
@@ -104,8 +104,9 @@ def subscribe(call: Call[Body, schemas.SubscribeQuery]) -> Reply:
     after = None if text is None else changes.position_of(text, field)
 
     def feed(gone: Callable[[], bool], may_wait: bool) -> event_stream.Feed:
-        until_ms = s.clock.now_ms() + STREAM_MAX_MS if may_wait else 0
-        items = task_feed.follow(s, call.caller, after, until_ms, gone)
+        follow = task_feed.follow if may_wait else task_feed.follow_whole
+        until_ms = s.clock.now_ms() + (STREAM_MAX_MS if may_wait else connection.hold_ms())
+        items = follow(s, call.caller, after, until_ms, gone)
         return _events(items, s.clock.now_ms, s.config.trace_url_template)
 
     return event_stream.reply(feed, s.process.change_streams, call.caller.principal)
@@ -115,25 +116,26 @@ def _events(
     feed: Generator[FeedItem, None, None], now_ms: Callable[[], int], trace_url_template: str | None
 ) -> event_stream.Feed:
     with contextlib.closing(feed):
-        for item in feed:
-            if isinstance(item, Silence):
+        for item in feed:  # what a thousand subscribers get stands first
+            if isinstance(item, TailEntry):
+                yield item.text or _text(item, trace_url_template)
+            elif isinstance(item, Rest):
+                yield FeedPause((item.until_ms - now_ms()) / 1000, item.bell, item.heard)
+            elif isinstance(item, Silence):
                 yield None
-            elif isinstance(item, Reset):
+            elif isinstance(item, Place):
+                yield f"id: {position_text(item.position)}\n\n"
+            else:
                 position = None if item.position is None else position_text(item.position)
                 yield StreamEvent("reset", {"reason": item.reason, "detail": item.detail}, position)
-            elif isinstance(item, TailEntry):
-                yield ReadyEvent(_text(item, trace_url_template))
-            else:
-                yield FeedPause((item.until_ms - now_ms()) / 1000, item.bell, item.heard)
 
 
 def _text(entry: TailEntry, trace_url_template: str | None) -> str:
     """The event, made by the first of many subscribers. Two at once make the same."""
-    if not entry.text:
-        assert isinstance(entry.change.now, Execution)
-        task = Task(entry.change.now, entry.definition)
-        view = schemas.of_task(task, trace_url_template)
-        entry.text = StreamEvent("task", msgspec.to_builtins(view), position_text(entry.position)).text()
+    assert isinstance(entry.change.now, Execution)
+    task = Task(entry.change.now, entry.definition)
+    view = schemas.of_task(task, trace_url_template)
+    entry.text = StreamEvent("task", msgspec.to_builtins(view), position_text(entry.position)).text()
     return entry.text
 
 
@@ -175,8 +177,8 @@ def operations() -> list[Operation]:
             description="`event: task` with a task as `data` and its position in the change feed as `id`. With "
             "`Last-Event-ID` the stream goes on from there, without loss or repeat; without it, it begins now. "
             "`event: reset` says that something was missed: with an `id` the stream goes on from that, and the caller "
-            "lists the tasks anew. A server that cannot stream answers with what there is, and the subscriber comes "
-            "back.",
+            "lists the tasks anew. An `id` alone says from where to go on. A server that cannot stream answers with "
+            "what there is, or with what comes within 20 seconds, and the subscriber comes back.",
         ),
         Operation(
             method="GET",

@@ -11,26 +11,31 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Opt, Query
 from chalicelib.api.workflows import views
-from chalicelib.api.workflows.schemas import EventView, RunView
+from chalicelib.api.workflows.schemas import EventView, RunId, RunView
 from chalicelib.core.workflows.limits import EXPRESSION_MAX_CHARS, RUN_MAX_EVENTS
 from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint
 from chalicelib.usecases import travel
-from chalicelib.usecases.travel import Moment
+from chalicelib.usecases.travel import Moment, Watched
 
 COLLECTION: Final = "/api/v1/sessions"
+WATCHES_MAX_COUNT: Final = 20
 ONE: Final = COLLECTION + "/{session_id}"
 
 
 class TravelBody(Body, kw_only=True):
     """A session to make."""
 
-    live: Annotated[bool, Meta(description="Breakpoints on a run that lives; not offered yet.")] = False
+    live: Annotated[bool, Meta(description="Breakpoints stop the run itself: it must live.")] = False
 
 
 class JumpBody(Body, kw_only=True):
     """Where to."""
 
     position: Annotated[int, Meta(ge=0, le=RUN_MAX_EVENTS, description="The number of the last event applied.")]
+    watch: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=EXPRESSION_MAX_CHARS)]],
+        Meta(max_length=WATCHES_MAX_COUNT, description="Expressions, whose values then the answer has."),
+    ] = msgspec.field(default_factory=list)
 
 
 class BreakpointBody(Body, kw_only=True):
@@ -50,11 +55,12 @@ class ImportTravelBody(Body, kw_only=True):
     """An export."""
 
     format: Literal["chronowatch.session/v1"]
-    run_id: str
+    run_id: RunId
     position: Annotated[int, Meta(ge=0, le=RUN_MAX_EVENTS)]
     events: list[dict[str, Any]]
     document: dict[str, Any]
     breakpoints: list[BreakpointBody] = msgspec.field(default_factory=list)
+    payloads: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class TravelView(msgspec.Struct, kw_only=True):
@@ -81,6 +87,15 @@ class ExportedSession(msgspec.Struct, kw_only=True):
     breakpoints: list[BreakpointView]
     events: list[dict[str, Any]]
     document: dict[str, Any]
+    payloads: Annotated[dict[str, str], Meta(description="Larger values of the log as JSON text, by their hash.")]
+
+
+class WatchedView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An expression, and its value then, or why it had none."""
+
+    expression: str
+    value: Any = UNSET
+    error: Opt[str] = UNSET
 
 
 class MomentView(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -90,6 +105,7 @@ class MomentView(msgspec.Struct, kw_only=True, omit_defaults=True):
     event: EventView | None
     state: RunView
     breakpoint: Opt[BreakpointView] = UNSET
+    watched: Opt[list[WatchedView]] = UNSET
 
 
 def create(call: Call[TravelBody, Query]) -> Reply:
@@ -110,7 +126,7 @@ def backward(call: Call[Body, Query]) -> Reply:
 
 def jump(call: Call[JumpBody, Query]) -> Reply:
     """To an event."""
-    return _moment(travel.jump(call.services, call.caller, call.params["session"], call.body.position))
+    return _moment(travel.jump(call.services, call.caller, call.params["session"], call.body.position, call.body.watch))
 
 
 def go_on(call: Call[Body, Query]) -> Reply:
@@ -144,8 +160,15 @@ def _moment(moment: Moment) -> Reply:
         event=None if event is None else views.event_view(event),
         state=views.run_view(moment.shown),
         breakpoint=UNSET if stop is None else _shown(stop),
+        watched=[_watched(one) for one in moment.watched] or UNSET,
     )
     return Reply(200, shown)
+
+
+def _watched(one: Watched) -> WatchedView:
+    if one.error:
+        return WatchedView(expression=one.expression, error=one.error)
+    return WatchedView(expression=one.expression, value=one.value)
 
 
 def _shown(stop: Breakpoint) -> BreakpointView:

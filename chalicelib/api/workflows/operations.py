@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given
-from chalicelib.api.workflows import schemas, views
-from chalicelib.usecases import runs, workflows
+from chalicelib.api.workflows import schemas, tested, views
+from chalicelib.usecases import runs, workflow_tests, workflows
 from chalicelib.usecases.workflows import ShownWorkflow
 
 COLLECTION: Final = "/api/v1/workflows"
 ONE: Final = COLLECTION + "/{workflow}"
+_FORM: Final = attrgetter("as")
 _TAGGED: Final = {"ETag": "The version, for `If-Match`."}
 _EXAMPLE: Final[dict[str, Any]] = {
     "name": "hello",
@@ -75,10 +77,15 @@ def start(call: Call[schemas.StartBody, Query]) -> Reply:
     return Reply(202, schemas.StartedView(run_id))
 
 
+def test(call: Call[schemas.TestWorkflowBody, Query]) -> Reply:
+    """Try a node, or rehearse a run."""
+    return Reply(200, tested.view(workflow_tests.try_out(call.services, call.caller, tested.request(call.body))))
+
+
 def export(call: Call[Body, Query]) -> Reply:
-    """The live version as a picture."""
-    text = workflows.flowchart(call.services, call.caller, call.params["workflow"])
-    return Reply(200, text, {}, "text/plain")
+    """The live version as a picture, or as a state machine."""
+    make = workflows.state_machine if _FORM(call.query) == "asl" else workflows.flowchart
+    return Reply(200, make(call.services, call.caller, call.params["workflow"]), {}, "text/plain")
 
 
 def _shown(found: ShownWorkflow, status: int) -> Reply:
@@ -183,6 +190,20 @@ def operations() -> list[Operation]:
         ),
         Operation(
             method="POST",
+            path=COLLECTION + ":test",
+            summary="Try a node with sample input, or rehearse a run",
+            tag="workflows",
+            permission="workflows:write",
+            handler=test,
+            body=schemas.TestWorkflowBody,
+            answers={200: schemas.TestedView},
+            errors=(404,),
+            description="Nothing is stored and nothing outside is called. A rehearsed run takes no time, however long "
+            "its delays; nodes that reach outside are answered by `mocks`, or well.",
+            example={"definition": _EXAMPLE, "input": {}, "mocks": {"call": {"status": 200, "body": {"ok": True}}}},
+        ),
+        Operation(
+            method="POST",
             path=ONE + ":start",
             summary="Start a run",
             tag="workflows",
@@ -197,7 +218,7 @@ def operations() -> list[Operation]:
         Operation(
             method="GET",
             path=ONE + ":export",
-            summary="The live version as a Mermaid flowchart",
+            summary="The live version as a Mermaid flowchart, or in Amazon States Language",
             tag="workflows",
             permission="workflows:read",
             handler=export,

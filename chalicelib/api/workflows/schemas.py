@@ -60,6 +60,25 @@ class StartBody(Body, kw_only=True):
     ] = UNSET
 
 
+class TestWorkflowBody(Body, kw_only=True):
+    """What to try: a `definition`, or a version of a published `workflow`."""
+
+    __test__ = False  # no class of tests
+
+    definition: Annotated[Opt[dict[str, Any]], Meta(description="As it is published; `name` may be left out.")] = UNSET
+    workflow: Annotated[Opt[str], Meta(description="The name of a published workflow.")] = UNSET
+    version: Annotated[Opt[str], Meta(description="A hash or a number; left out: the live version.")] = UNSET
+    node: Annotated[Opt[str], Meta(description="Try this node alone; left out: rehearse a whole run.")] = UNSET
+    input: Annotated[Any, Meta(description="What the run is started with.")] = None
+    outputs: Annotated[Opt[dict[str, Any]], Meta(description="Of `node` alone: what other nodes came to, by node.")] = (
+        UNSET
+    )
+    item: Annotated[Any, Meta(description="Of `node` alone, within a foreach: the item.")] = UNSET
+    mocks: Annotated[
+        Opt[dict[str, Any]], Meta(description="What nodes that reach outside are answered: see docs/workflows.md.")
+    ] = UNSET
+
+
 class CancelRunBody(Body, kw_only=True):
     """Why."""
 
@@ -109,7 +128,7 @@ class FailNodeBody(Body, kw_only=True):
 # ``as`` is a word of Python's own, so that no class statement can name it.
 ExportQuery = msgspec.defstruct(
     "ExportQuery",
-    [("as", Annotated[Literal["mermaid"], Meta(description="The form.")], "mermaid")],
+    [("as", Annotated[Literal["mermaid", "asl"], Meta(description="The form.")], "mermaid")],
     bases=(Query,),
     kw_only=True,
     module=__name__,
@@ -201,6 +220,37 @@ class ValidatedView(msgspec.Struct):
 
     valid: bool
     errors: list[WrongField]
+
+
+class TestStoryView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An event of a rehearsed run. `run` is `run`, or a run that it began."""
+
+    __test__ = False  # no class of tests
+
+    after_ms: int
+    run: str
+    type: str
+    node: Opt[str] = UNSET
+    data: dict[str, Any]
+
+
+class TestedView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a node, or a rehearsed run, came to. `request` is what a node would send."""
+
+    __test__ = False  # no class of tests
+
+    state: str
+    output: Any = None
+    case: Opt[str] = UNSET
+    error: Opt[str] = UNSET
+    error_type: Opt[str] = UNSET
+    retry_in_ms: Opt[int] = UNSET
+    due_unix_ms: Opt[int] = UNSET
+    items: Opt[int] = UNSET
+    request: Opt[dict[str, Any]] = UNSET
+    took_ms: Opt[int] = UNSET
+    nodes: Opt[dict[str, NodeStateWord]] = UNSET
+    story: Opt[list[TestStoryView]] = UNSET
 
 
 class StartedView(msgspec.Struct):

@@ -23,9 +23,9 @@ from chalicelib.api.workflows.schemas import (
     WrongField,
 )
 from chalicelib.core.errors import FieldError
-from chalicelib.core.workflows import graph
+from chalicelib.core.workflows import graph, output_ref
 from chalicelib.core.workflows.redrive import RedrivePlan
-from chalicelib.core.workflows.run_state import NodeState, RunEvent
+from chalicelib.core.workflows.run_state import NodeState, RunEvent, RunState, SeenRun
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.stores.workflows import WorkflowHead
 from chalicelib.usecases.runs import ShownRun
@@ -87,18 +87,32 @@ def run_view(shown: ShownRun) -> RunView:
         for parallel, node in state.nodes.items():
             if whole.nodes[parallel].is_foreach:
                 nodes |= {name: _body_view(node) for name in _body_of(shown, parallel) if name not in nodes}
+    return _run_view(state, nodes, shown.input, shown.output)
+
+
+def seen_run_view(seen: SeenRun) -> RunView:
+    """A run as its subscribers see it: what its log holds of outputs, and where larger ones are."""
+    state = seen.state
+    nodes = {
+        name: _node(state, node, frozenset(), output_ref.brief(node.output) if node.status == "completed" else None)
+        for name, node in state.nodes.items()
+    }
+    return _run_view(state, nodes, output_ref.brief(state.input), output_ref.brief(seen.output))
+
+
+def _run_view(state: RunState, nodes: dict[str, RunNodeView], given: Any, output: Any) -> RunView:
     return RunView(
         id=state.id,
         workflow=state.workflow,
         version=state.version,
         state=state.shown_status,  # type: ignore[arg-type]
-        input=shown.input,
+        input=given,
         nodes=nodes,
         started_unix_ms=state.started_ms,
         events=state.events,
         owner=state.owner,
         started_by=state.started_by,
-        output=shown.output if state.status == "completed" else UNSET,
+        output=output if state.status == "completed" else UNSET,
         error=state.error or UNSET,
         error_type=state.error_type or UNSET,
         reason=state.reason or UNSET,
@@ -134,6 +148,11 @@ def redrive_view(plan: RedrivePlan) -> RedriveView:
 
 
 def _node_view(shown: ShownRun, name: str, node: NodeState) -> RunNodeView:
+    may_decide = shown.may_decide & {name}
+    return _node(shown.run.state, node, may_decide, shown.outputs.get(name))
+
+
+def _node(state: RunState, node: NodeState, may_decide: frozenset[str], output: Any) -> RunNodeView:
     gate, fan = node.gate, node.fan
     approval: Opt[ApprovalView] = UNSET
     if gate is not None:
@@ -142,19 +161,25 @@ def _node_view(shown: ShownRun, name: str, node: NodeState) -> RunNodeView:
             quorum=gate.quorum,
             approved_by=list(gate.approved_by),
             expires_unix_ms=gate.expires_ms,
-            nonce=gate.nonce if name in shown.may_decide else UNSET,
+            nonce=gate.nonce if may_decide else UNSET,
         )
+    in_line = node.status == "running" and state.slot == "wanted"
+    why = node.reason or UNSET
+    if in_line:
+        why = "waits until fewer runs of the same key are under way"
+    elif node.stop is not None:
+        why = f"stands at the breakpoint {node.stop['kind']} {node.stop['value']}".rstrip()
     return RunNodeView(
-        state=node.status,
+        state="waiting" if in_line else node.status,
         attempts=node.attempt,
         started_unix_ms=UNSET if node.started_ms is None else node.started_ms,
         finished_unix_ms=UNSET if node.finished_ms is None else node.finished_ms,
         due_unix_ms=node.due_ms if node.status == "waiting" and node.due_ms is not None else UNSET,
-        output=shown.outputs[name] if shown.outputs.get(name) is not None else UNSET,
+        output=UNSET if output is None else output,
         case=node.case or UNSET,
         error=node.error or UNSET,
         error_type=node.error_type or UNSET,
-        reason=node.reason or UNSET,
+        reason=why,
         child_run_id=node.child or UNSET,
         items=UNSET
         if fan is None

@@ -13,16 +13,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeGuard, get_args
 
 from msgspec import Struct, field
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from chalicelib.core.changes.limits import MARK_MAX_AGE_MS, POSITION_DIGITS, SEGMENT_MAX_CHANGES, SEGMENT_MAX_CHARS
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.schedule import Schedule
+from chalicelib.core.workflows.run_state import SeenRun
 
 ChangeType = Literal["execution", "schedule", "lease", "workflow_run"]
 CHANGE_TYPES: Final[tuple[ChangeType, ...]] = get_args(ChangeType)
-Changed = Execution | Schedule | LeaseItem
+Changed = Execution | Schedule | LeaseItem | SeenRun
 
 
 class Change(Struct, frozen=True):
@@ -39,6 +41,8 @@ class Change(Struct, frozen=True):
         """About how much text of its owner's it carries."""
         if isinstance(self.now, Execution):
             return len(self.now.payload or "") + len(self.now.result or "") + len(self.now.error or "")
+        if isinstance(self.now, SeenRun):
+            return len(encode(self.now))
         return len(self.now.definition.payload) if isinstance(self.now, Schedule) else 0
 
 

@@ -15,6 +15,8 @@ PAGE_QUERIES: Final = 10  # queries for one page of changes at most: a rare type
 CHANGES_TAIL_POLL_MS: Final = 50  # how often a process with subscribers looks for what is new
 TAIL_CHANGES: Final = 4_096  # that a process keeps for its subscribers; one that is further behind was too slow
 FEED_HEARTBEAT_MS: Final = 10_000  # of silence, after which a subscriber hears that its connection stands
+HOLD_POLL_MS: Final = 500  # how often a call looks that is held where answers must be whole
+WHOLE_ANSWER_CHANGES: Final = 1_000  # after so many a whole answer ends: some servers take 6 MB at most
 
 assert MARK_MAX_AGE_MS > STREAM_RETENTION_MS, "what a mark covers cannot come again once the mark is forgotten"
 assert SEGMENT_MAX_CHANGES < TAIL_CHANGES

@@ -159,8 +159,7 @@ class _Made:
         if collector.endswith(GRPC_COLLECTOR):
             raise SettingsError(place, "names the collector's gRPC port; spans are sent over HTTP: port 4318")
         self.put("OTEL_EXPORTER_OTLP_ENDPOINT", place, collector)
-        instead = "is not of this version, which stores in DynamoDB: db.endpoint_url names it or an emulator"
-        self.put("CHRONO_DB_DSN", "db.dsn", self._text("db.dsn"), instead)
+        self.put("CHRONO_DB_DSN", "db.dsn", self._text("db.dsn"))
 
 
 def _address(place: str, text: str) -> tuple[str, str]:

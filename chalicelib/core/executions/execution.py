@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -46,24 +47,33 @@ RETRYABLE = frozenset({FAILED, TIMEOUT, MISSED, CANCELLED, SKIPPED})
 
 
 class ExecutionKey(NamedTuple):
-    """Which firing: deterministic, so that however often a message arrives there is one record."""
+    """Which firing: deterministic, so that however often a message arrives there is one record. One that an event set
+    off is named by ``event``, the digest of its source and id. Its instant is 0 here."""
 
     tenant: str
     schedule_id: str
     firing_ms: int
     manual: bool = False
+    event: str = ""
 
     @property
     def id(self) -> str:
+        if self.event:
+            return f"{self.schedule_id}-{self.event}"
         return f"{self.schedule_id}-{self.firing_ms}{'-m' if self.manual else ''}"
 
 
-ID_PATTERN: Final = ulid.PATTERN + "-[0-9]{1,15}(-m)?"
+EVENT_PATTERN: Final = "[a-z2-7]{26}"
+ID_PATTERN: Final = ulid.PATTERN + f"-([0-9]{{1,15}}(-m)?|{EVENT_PATTERN})"
+_EVENT: Final = re.compile(EVENT_PATTERN, re.ASCII)
 
 
 def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
-    """The key that ``{schedule_id}-{unix_ms}`` or ``…-m`` names, or None when it has another form."""
+    """The key that ``{schedule_id}-{unix_ms}``, ``…-m`` or ``{trigger_id}-{event}`` names, or None when it has another
+    form."""
     parts = execution_id.split("-")
+    if len(parts) == 2 and _EVENT.fullmatch(parts[1]):
+        return ExecutionKey(tenant, parts[0], 0, event=parts[1])
     manual = len(parts) == 3 and parts[2] == "m"
     well_formed = (len(parts) == 2 or manual) and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 15
     return ExecutionKey(tenant, parts[0], int(parts[1]), manual) if well_formed else None
@@ -123,8 +133,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     goes on with. ``schedule_type`` is its schedule's, for metrics. ``notice`` counts the tries at notifying a target
     that works on a cancelled execution (0: no notice is due). ``depth`` counts the webhooks of this service that led to
     it (core.targets.loop_depth). ``held_ms`` is when the pause of its tenant's queue held it first, ``held_until_ms``
-    when it went on: it is held while that is None. ``rev`` 0 is a firing that is claimed and has no record yet: the
-    first write makes it.
+    when it went on: it is held while that is None. ``event`` names the event that set it off (``ExecutionKey``).
+    ``rev`` 0 is a firing that is claimed and has no record yet: the first write makes it.
     """
 
     tenant: str
@@ -169,10 +179,18 @@ class Execution(Struct, frozen=True, kw_only=True):
     finished_ms: int | None = None
     hlc: str = ""
     origin: str = ""
+    event: str = ""
 
     @property
     def key(self) -> ExecutionKey:
+        if self.event:
+            return ExecutionKey(self.tenant, self.schedule_id, 0, event=self.event)
         return ExecutionKey(self.tenant, self.schedule_id, self.firing_ms, self.manual)
+
+    @property
+    def event_ms(self) -> int:
+        """Its instant where its key does not say it; else 0."""
+        return self.firing_ms if self.event else 0
 
     @property
     def id(self) -> str:

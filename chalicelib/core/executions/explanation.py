@@ -176,4 +176,5 @@ def _of_failure(execution: Execution) -> Reason:
     last = execution.attempts[-1].error_type if execution.attempts else None
     if execution.state == FAILED and last == "rejected" and error.startswith("policy "):
         return Reason("policy_denied", error)
-    return Reason("timeout" if execution.state == TIMEOUT else "failed", f"after {execution.attempt} attempts: {error}")
+    attempts = "one attempt" if execution.attempt == 1 else f"{execution.attempt} attempts"
+    return Reason("timeout" if execution.state == TIMEOUT else "failed", f"after {attempts}: {error}")

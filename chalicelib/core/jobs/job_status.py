@@ -34,6 +34,7 @@ ATTEMPTED: Final = frozenset({PENDING, IN_PROGRESS, COMPLETED, *BAD})
 # The groups that jobs are listed by: the bad outcomes, and these two.
 FRESH, RAN = "fresh", "ran"
 GROUP_OF: Final = {PENDING: FRESH, COMPLETED: RAN, FAILED: FAILED, TIMEOUT: TIMEOUT, CANCELLED: CANCELLED}
+BEGUN: Final = (RAN, FAILED, TIMEOUT, CANCELLED)  # the groups of what has run once, and so may be running
 
 
 def kind(found: Schedule) -> JobType:

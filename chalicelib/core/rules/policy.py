@@ -34,6 +34,8 @@ from chalicelib.core.rules.subject import (
     LEASE_FIELDS,
     SCHEDULE_FIELDS,
     TARGET_PREFIXES,
+    WORKFLOW,
+    WORKFLOW_FIELDS,
     Subject,
     SubjectKind,
 )
@@ -116,8 +118,13 @@ class CompiledPolicy(Struct, frozen=True):
     rules: tuple[CompiledRule, ...]
     schedule_rules: tuple[CompiledRule, ...]
     lease_rules: tuple[CompiledRule, ...]
+    workflow_rules: tuple[CompiledRule, ...]
     rego_rules: tuple[CompiledRule, ...]
     exceptions: tuple[CompiledException, ...]
+
+    def rules_for(self, kind: SubjectKind) -> tuple[CompiledRule, ...]:
+        """Those that judge subjects of a kind without an engine."""
+        return {LEASE: self.lease_rules, WORKFLOW: self.workflow_rules}.get(kind, self.schedule_rules)
 
 
 Fits = Callable[[Subject], bool]
@@ -153,9 +160,10 @@ def compile_policy(policy: WrittenPolicy) -> CompiledPolicy:
         policy=policy,
         fits=None if policy.match is None else fits(policy.match),
         rules=tuple(rules),
-        schedule_rules=tuple(rule for rule in rules if rule.kind != LEASE and not rule.rego),
+        schedule_rules=tuple(rule for rule in rules if rule.kind == "schedule" and not rule.rego),
         rego_rules=tuple(rule for rule in rules if rule.rego),
         lease_rules=tuple(rule for rule in rules if rule.kind == LEASE),
+        workflow_rules=tuple(rule for rule in rules if rule.kind == WORKFLOW),
         exceptions=tuple(CompiledException(e, _fits_exception(e)) for e in policy.exceptions),
     )
 
@@ -165,11 +173,17 @@ def _compile_rule(rule: Rule, place: str) -> CompiledRule:
         return _rego_rule(rule, place)
     read_condition = condition.read(rule.condition, f"{place}.condition")
     fields = [leaf.field for leaf in condition.leaves(read_condition)]
-    of_leases = [field.startswith(f"{LEASE}.") for field in fields]
-    if any(of_leases) and not all(of_leases):
-        raise InvalidField.of(f"{place}.condition", "a rule is about schedules or about leases, not about both")
-    kind: SubjectKind = "lease" if of_leases[0] else "schedule"
+    kinds = {_kind_of(field) for field in fields}
+    if len(kinds) > 1:
+        said = "a rule is about schedules, about leases or about workflows, not about several"
+        raise InvalidField.of(f"{place}.condition", said)
+    (kind,) = kinds
     return CompiledRule(rule, kind, read_condition, read_condition.ask)
+
+
+def _kind_of(field: str) -> SubjectKind:
+    kinds: tuple[SubjectKind, ...] = (LEASE, WORKFLOW)
+    return next((kind for kind in kinds if field.startswith(f"{kind}.")), "schedule")
 
 
 def _rego_rule(rule: Rule, place: str) -> CompiledRule:
@@ -231,26 +245,22 @@ def fits(match: Match) -> Fits:
     """Whether a subject is one of these, ready to be asked."""
     tags, prefixes = _set(match.tag), tuple(_set(match.name_prefix))
     exact = [
-        (schedules, leases, _set(names))
-        for schedules, leases, names in (
-            ("owner", "lease.owner", match.owner),
-            ("type", "", match.type),
-            ("target.type", "", match.target),
-        )
+        (field, _set(names))
+        for field, names in (("owner", match.owner), ("type", match.type), ("target.type", match.target))
         if names is not None
     ]
 
     def are_these(about: Subject) -> bool:
-        of_lease = about.kind == LEASE
+        place = "" if about.kind == "schedule" else f"{about.kind}."
         if tags and not any(tag in tags for tag in about.tags):
             return False
-        for schedules, leases, names in exact:
-            value = about.fields.get(leases if of_lease else schedules)
+        for field, names in exact:
+            value = about.fields.get(place + field)
             if not isinstance(value, str) or value not in names:
                 return False
         if not prefixes:
             return True
-        name = about.fields.get("lease.name" if of_lease else "name")
+        name = about.fields.get(f"{place}name")
         return isinstance(name, str) and name.startswith(prefixes)
 
     return are_these
@@ -278,4 +288,5 @@ def notes(compiled: CompiledPolicy) -> list[str]:
 
 
 def _is_known(kind: SubjectKind, field: str) -> bool:
-    return field in LEASE_FIELDS if kind == LEASE else field in SCHEDULE_FIELDS or field.startswith(TARGET_PREFIXES)
+    known = {LEASE: LEASE_FIELDS, WORKFLOW: WORKFLOW_FIELDS}.get(kind, SCHEDULE_FIELDS)
+    return field in known or (kind == "schedule" and field.startswith(TARGET_PREFIXES))

@@ -12,7 +12,7 @@ from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.rules import condition
 from chalicelib.core.rules.condition import Explained
 from chalicelib.core.rules.policy import Action, CompiledPolicy, CompiledRule, Mode
-from chalicelib.core.rules.subject import LEASE, Subject
+from chalicelib.core.rules.subject import Subject
 
 Decision = Literal["allow", "deny"]
 Outcome = Literal["holds", "violated", "not_applicable", "excepted"]
@@ -53,9 +53,8 @@ ALLOWED = Ruling((), INSTANT_MAX_MS)
 def judge(policies: Sequence[CompiledPolicy], about: Subject, now_ms: int) -> Ruling:
     """What policies say of a subject at ``now_ms``."""
     found: list[Finding] = []
-    of_lease = about.kind == LEASE
     for policy in policies:
-        rules = policy.lease_rules if of_lease else policy.schedule_rules
+        rules = policy.rules_for(about.kind)
         if not rules or (policy.fits is not None and not policy.fits(about)):
             continue
         for rule in rules:
@@ -107,7 +106,7 @@ class PolicyVerdict(Struct):
 def explain(policy: CompiledPolicy, about: Subject, now_ms: int) -> PolicyVerdict:
     """Every rule of a policy with its verdict and the values that led to it."""
     matched = policy.fits is None or policy.fits(about)
-    rules = policy.lease_rules if about.kind == LEASE else (*policy.schedule_rules, *policy.rego_rules)
+    rules = (*policy.rules_for(about.kind), *(policy.rego_rules if about.kind == "schedule" else ()))
     verdicts = [_verdict(policy, rule, about, now_ms) for rule in rules] if matched else []
     return PolicyVerdict(policy.policy.name, policy.policy.mode, matched and bool(rules), verdicts)
 

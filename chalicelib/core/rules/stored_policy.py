@@ -54,6 +54,7 @@ def _stand_in(name: str, document: str) -> CompiledPolicy:
         rules=rules,
         schedule_rules=rules,
         lease_rules=rules,
+        workflow_rules=rules,
         rego_rules=(),
         exceptions=(),
     )

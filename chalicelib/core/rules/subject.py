@@ -1,4 +1,4 @@
-"""What rules judge: a schedule or a request for a lease, as one flat map of dotted names.
+"""What rules judge: a schedule, a request for a lease, or a workflow, as one flat map of dotted names.
 
 Null and an empty list are absent. URLs are there with scheme and host in lower case; ``shown`` has them as they were
 given. A target's own fields are there as ``target.…``, those of a webhook as ``webhook.…`` too.
@@ -18,8 +18,9 @@ from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets import registry, ssrf
 from chalicelib.core.targets.ssrf import WebhookUrl
 
-SubjectKind = Literal["schedule", "lease"]
+SubjectKind = Literal["schedule", "lease", "workflow"]
 LEASE: Final = "lease"
+WORKFLOW: Final = "workflow"
 
 # Of a schedule, in the words of the API; a test compares them with a real one.
 SCHEDULE_FIELDS: Final = frozenset(
@@ -35,6 +36,13 @@ TARGET_PREFIXES: Final = ("target.", "webhook.")
 LEASE_FIELDS: Final = frozenset(
     f"{LEASE}.{name}" for name in ("action", "name", "owner", "tenant", "holder_id", "ttl_ms", "wait_ms")
 )
+WORKFLOW_FIELDS: Final = frozenset(
+    f"{WORKFLOW}.{name}"
+    for name in (
+        "action", "name", "owner", "tenant", "caller", "version", "node", "node_count", "node_types", "target_types",
+        "hosts", "timeout_ms", "has_limit",
+    )
+)  # fmt: skip
 _RENAMED: Final = {"active": "enabled", "start_at_ms": "start_at_unix_ms", "end_at_ms": "end_at_unix_ms"}
 _LEFT_OUT: Final = frozenset(
     {
@@ -102,6 +110,12 @@ def of_lease(action: str, **fields: Any) -> Subject:
     """A request for a lease: its ``name``, ``owner`` (who asks), ``holder_id``, ``ttl_ms``, ``wait_ms``."""
     named = {f"{LEASE}.{name}": value for name, value in fields.items() if value is not None}
     return Subject(LEASE, {**named, f"{LEASE}.action": action}, {})
+
+
+def of_workflow(action: str, **fields: Any) -> Subject:
+    """A workflow that is to be published or started, or a gate of its run that is to be decided."""
+    named = {f"{WORKFLOW}.{name}": value for name, value in fields.items() if value not in (None, (), [])}
+    return Subject(WORKFLOW, {**named, f"{WORKFLOW}.action": action}, {})
 
 
 def _with_target(fields: dict[str, Any], target: Mapping[str, Any], tags: tuple[str, ...], anchor_ms: int) -> Subject:

@@ -73,7 +73,8 @@ class Definition(Struct, frozen=True, kw_only=True):
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
     one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
     ``pause_after_failures`` counts executions of instants from ``failures_from_ms`` on; ``failure_pauses``
-    are the last pauses that it brought about: see core.policies.failures. ``depth`` counts the webhooks of this
+    are the last pauses that it brought about: see core.policies.failures. ``by_events``: a trigger's, which events fire
+    and no instant, so that no list of schedules shows it. ``depth`` counts the webhooks of this
     service that led to it: see core.targets.loop_depth. ``traceparent`` is of the call that created the schedule.
     """
 
@@ -116,6 +117,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     updated_at_ms: int
     hlc: str = ""
     origin: str = ""
+    by_events: bool = False
 
     @property
     def key(self) -> Key:

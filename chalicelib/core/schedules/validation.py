@@ -34,7 +34,7 @@ from chalicelib.core.targets import registry
 
 OVERLAPS: Final = get_args(Overlap)
 BACKOFFS: Final = get_args(Backoff)
-LATER_TARGETS: Final = ("grpc", "workflow")
+LATER_TARGETS: Final = ("grpc",)
 
 TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -11,6 +11,14 @@ from chalicelib.core.errors import SettingsError
 
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 CLAIM_MAX_CHARS: Final = 256
+VARIABLES: Final = (
+    "CHRONO_JWT_ISSUER",
+    "CHRONO_JWT_AUDIENCE",
+    "CHRONO_JWKS_URL",
+    "CHRONO_JWT_TENANT_CLAIM",
+    "CHRONO_JWT_SUBJECT_CLAIM",
+    "CHRONO_JWT_ROLES_CLAIM",
+)
 _LOOPBACK: Final = re.compile(r"localhost|127\.[0-9.]+|::1", re.ASCII)
 
 

@@ -38,8 +38,10 @@ def prepare(
     fencing_token: int,
     traceparent: str,
     payload_json: str,
+    trigger_depth: int = 0,
 ) -> Template:
-    """Everything of a firing but its HLC. ``payload_json`` is valid JSON text and goes in as it is."""
+    """Everything of a firing but its HLC. ``payload_json`` is valid JSON text and goes in as it is. ``trigger_depth``
+    is how many triggers led to it; 0: none, it is of a schedule."""
     attributes = {
         "specversion": "1.0",
         "id": execution_id,
@@ -52,6 +54,8 @@ def prepare(
         "fencingtoken": fencing_token,
         "attempt": attempt,
     }
+    if trigger_depth:
+        attributes["chronodepth"] = trigger_depth
     head = msgspec.json.encode(attributes)
     return Template(head[:-1] + b',"hlc":"', f'","data":{payload_json}}}'.encode())
 

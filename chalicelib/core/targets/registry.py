@@ -26,8 +26,10 @@ MODULES: Final[Mapping[str, str]] = {
     "rabbitmq": "rabbitmq",
     "mqtt": "mqtt",
     "redis": "redis",
+    "workflow": "workflow",
 }
 NAMES: Final = tuple(MODULES)
+OF_AWS: Final = frozenset({"eventbridge", "sqs", "sns", "lambda", "stepfunctions"})
 
 
 @cache

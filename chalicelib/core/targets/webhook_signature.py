@@ -22,6 +22,8 @@ SEED_BYTES = 32  # of an Ed25519 key; the public half may follow it, as libsodiu
 KEYS_MAX_COUNT = 8  # that sign one delivery
 REF_FIELD: Final = "secret_ref"
 HEADERS_MAX_COUNT = 50
+TOLERANCE_S = 300  # between the clock of a sender and ours
+_SIGNED_BY: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 HEADER_VALUE_MAX_CHARS = 4096
 
 NAME_PATTERN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
@@ -83,6 +85,26 @@ def sign(keys: Sequence[SigningKey], message_id: str, timestamp_s: int, body: by
     )
     pairs = zip(keys, signatures, strict=True)
     return " ".join(f"{key.scheme},{base64.b64encode(signature).decode()}" for key, signature in pairs)
+
+
+def verify_problem(
+    keys: Sequence[SigningKey],
+    headers: Mapping[str, str],
+    body: bytes,
+    now_s: int,
+    sign_ed25519: SignEd25519,
+) -> str | None:
+    """Why a call that came in is not signed by one of these keys; None: it is. Compares in constant time."""
+    message_id, stamp, given = (headers.get(name, "") for name in _SIGNED_BY)
+    if not (message_id and stamp and given):
+        return f"a call here needs {', '.join(_SIGNED_BY)}"
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12) or abs(now_s - int(stamp)) > TOLERANCE_S:
+        return f"webhook-timestamp is not within {TOLERANCE_S} seconds of now"
+    offered = given.split()[: 2 * KEYS_MAX_COUNT]
+    for wanted in sign(keys, message_id, int(stamp), body, sign_ed25519).split():
+        if any(hmac.compare_digest(wanted.encode(), one.encode()) for one in offered):
+            return None
+    return "the signature is not that of this inlet's secret"
 
 
 def check_header(name: str, value: object) -> str | None:

@@ -28,8 +28,11 @@ _MACROS: Final = {
 
 
 class Term(Struct, frozen=True):
-    """One term of a field. ``kind``: one ``a``, span ``a-b``, star, step ``*/s`` or ``a/s`` or ``a-b/s`` (``a`` and
-    ``b`` are -1 where they are not written), last ``L``, workday ``LW``, near ``aW``, nth ``a#b``, lastweek ``aL``."""
+    """One term of a field. ``a`` and ``b`` are -1 where they are not written.
+
+    Kinds: one ``a``, span ``a-b``, star, step ``*/s`` or ``a/s`` or ``a-b/s``; last ``L``, workday ``LW``, near
+    ``aW``, nth ``a#b``, lastweek ``aL``.
+    """
 
     kind: str
     a: int = -1

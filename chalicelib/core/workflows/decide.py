@@ -7,6 +7,7 @@ race the log is read again, and decided again. Orders are sent after the append,
 - A node begins once in each generation, and only when its edges say so (``joins``).
 - Only the live claim of a step ends it: an answer with another token, or for a node that has ended, changes nothing.
 - After a cancel no node begins, and after the grace none is under way.
+- A run that counts against a limit takes no step without a slot (``run_slots``).
 - A run ends once, when nothing lives; how follows from its nodes alone, and not from the order of messages.
 """
 
@@ -16,25 +17,31 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.workflows import joins, run_endings
+from chalicelib.core.workflows import gates, joins, live_stops, run_endings, run_slots, waiting
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
     Cancels,
+    CannotGoOn,
     ChildEnds,
     ClaimsStep,
     Decides,
     Decision,
     Ends,
     Fans,
+    GetsSlot,
+    GoesOn,
     Happening,
     ItemEnds,
     Order,
     Passes,
     Redrives,
+    SetsStops,
+    StopsAt,
     Waits,
 )
 from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.run_ids import child_id
 from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import ENDED, NodeState, RunState
 
@@ -55,23 +62,38 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             if state.events == 0:
                 log.write("run_started", run=dict(happening.run), nodes=list(graph.nodes))
                 _start(log, graph.entry)
+                if happening.is_cancelled:
+                    _stop(log, reason="its parent did not wait for it any more")
         case Redrives():
             _redrive(log, happening)
         case Cancels():
             _cancel(log, happening)
         case Decides():
-            _approve(log, happening)
+            gates.approve(log, happening)
         case Passes():
             _pass_time(log)
         case Ends(token=None):
             _end_from_outside(log, happening)
+        case GetsSlot():
+            run_slots.take(log, happening)
+        case SetsStops():
+            live_stops.set_stops(log, happening)
+        case StopsAt():
+            live_stops.stop_at(log, happening)
+        case GoesOn():
+            live_stops.go_on(log, happening, _start)
+        case CannotGoOn():
+            if log.state.status == "running":
+                _stop(log, error_type=happening.error_type, reason=happening.error)
         case _:
             _of_a_step(log, happening)
     _settle(log)
+    run_slots.settle(log)
     if not log.events:
         return Decision((), state)
     orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
-    changed = state.shown_status != log.state.shown_status
+    orders += run_slots.freed(state, log.state)
+    changed = state.shown_status != log.state.shown_status or state.redrives != log.state.redrives
     due_ms = next_due_ms(log.state)
     is_new_due = due_ms != next_due_ms(state)
     return Decision(tuple(log.events), log.state, tuple(orders), due_ms if is_new_due else None, changed)
@@ -80,17 +102,34 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
 def owed(graph: Graph, state: RunState) -> list[Order]:
     """All that is to be done as of now: it is safe to do again."""
     orders: list[Order] = []
+    if state.slot == "wanted":
+        orders.append(Order("take_slot", item=state.slot_turn))
     for name, node in state.nodes.items():
-        if node.status == "running" and not node.worker:
+        if node.status == "running" and not node.worker and state.slot != "wanted":
             orders.append(Order("step", name))
         if node.fan is not None:
             kind = "begin_item" if node.status == "waiting" else "cancel_child"
             orders += [Order(kind, name, index) for index in node.fan.live]  # type: ignore[arg-type]
-        elif node.child and node.status in ("cancelled", "timeout"):
+        elif is_child_to_end(node):
             orders.append(Order("cancel_child", name))
     if state.is_ended and state.parent:
         orders.append(Order("tell_parent"))
     return orders
+
+
+def is_child_waited_for(graph: Graph, state: RunState, name: str, child: str) -> bool:
+    """Whether the end of this run ends the node. A quick child may end before the worker that began it could say that
+    the node waits for it."""
+    node, definition = state.nodes[name], graph.nodes[name]
+    if node.status == "waiting":
+        return bool(child) and node.child == child
+    begins = definition.type == "subworkflow" and definition.fields.get("wait", True)
+    return node.status == "running" and begins and child_id(state, name) == child
+
+
+def is_child_to_end(node: NodeState) -> bool:
+    """Whether the run that a node waited for is to be cancelled, and has yet to say that it ended."""
+    return bool(node.child) and not node.child_ended and node.status in ("cancelled", "timeout")
 
 
 def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
@@ -107,7 +146,11 @@ def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
 def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, object]) -> bool:
     """Whether the order comes from this decision: what was owed before was sent before."""
     if order.kind == "tell_parent":
-        return not before.is_ended
+        return not before.is_ended or before.redrives != after.redrives  # a redrive may end at once
+    if order.kind == "take_slot":
+        return before.slot_turn != after.slot_turn
+    if order.kind == "step" and before.slot == "wanted":
+        return True
     was, now = before.nodes.get(order.node, NodeState()), after.nodes[order.node]
     if order.kind == "begin_item":
         known = () if was.fan is None else was.fan.live
@@ -120,7 +163,8 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
     match happening:
         case ClaimsStep(node=name):
             node = log.nodes[name]
-            if node.status == "running" and not node.worker and not log.state.is_ended:
+            is_free = node.status == "running" and not node.worker and log.state.slot != "wanted"
+            if is_free and log.state.status in ("running", "compensating"):
                 lease_ms = log.now_ms + happening.lease_ms
                 log.write("node_claimed", name, token=node.token + 1, worker=happening.worker, lease_ms=lease_ms)
         case Ends(node=name):
@@ -128,7 +172,7 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
                 _end(log, happening)
         case Waits(node=name):
             if _is_held(log, name, happening.token):
-                _wait(log, happening)
+                waiting.wait(log, happening)
         case Fans(node=name):
             if _is_held(log, name, happening.token):
                 _fan_out(log, happening)
@@ -139,12 +183,14 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
                 _go_on_with_items(log, name)
         case ChildEnds(node=name):
             node = log.nodes[name]
-            if node.status == "waiting" and node.child == happening.child:
+            if is_child_waited_for(log.graph, log.state, name, happening.child):
                 if happening.status == "completed":
                     _complete(log, name, happening.output)
                 else:
                     said = f"run {happening.child} ended {happening.status}: {happening.error}"
                     _fail(log, name, "child_" + happening.status, said)
+            elif is_child_to_end(node) and node.child == happening.child:
+                log.write("child_ended", name, status=happening.status)
 
 
 def _is_held(log: RunLog, name: str, token: int | None) -> bool:
@@ -158,7 +204,7 @@ def _end(log: RunLog, ends: Ends) -> None:
     if ends.status == "completed":
         _complete(log, name, ends.output, ends.case)
     elif stops:
-        log.write("node_cancelled", name, reason="cancelled", error_type=ends.error_type, error=ends.error)
+        log.end_by_cancel(name, "cancelled", error_type=ends.error_type, error=ends.error)
     elif ends.retry_in_ms is not None and node.attempt < log.graph.nodes[name].retry.max_attempts:
         due_ms = log.now_ms + ends.retry_in_ms
         log.write("node_retrying", name, due_ms=due_ms, error_type=ends.error_type, error=ends.error)
@@ -170,7 +216,14 @@ def _end(log: RunLog, ends: Ends) -> None:
 
 def _end_from_outside(log: RunLog, ends: Ends) -> None:
     node = log.nodes[ends.node]
-    if node.status != "waiting" or node.gate is not None or node.fan is not None or node.child or node.then == "retry":
+    if (
+        node.status != "waiting"
+        or node.gate is not None
+        or node.fan is not None
+        or node.child
+        or node.stop
+        or node.then == "retry"
+    ):
         raise Conflict(f"node {ends.node} does not wait for a caller: it is {node.status}", code="node_not_waiting")
     if ends.status == "completed":
         _complete(log, ends.node, ends.output)
@@ -178,27 +231,10 @@ def _end_from_outside(log: RunLog, ends: Ends) -> None:
         _fail(log, ends.node, ends.error_type, ends.error)
 
 
-def _wait(log: RunLog, waits: Waits) -> None:
-    if log.state.status == "cancelling":
-        log.write("node_cancelled", waits.node, reason="cancelled")
-        return
-    data: dict[str, object] = {"due_ms": waits.due_ms, "then": waits.then}
-    if waits.gate is not None:
-        gate = waits.gate
-        data["gate"] = {name: getattr(gate, name) for name in gate.__struct_fields__}
-        data["gate"]["approvers"] = list(gate.approvers)  # type: ignore[index]
-        data["gate"]["approved_by"] = list(gate.approved_by)  # type: ignore[index]
-    if waits.child:
-        data["child"] = waits.child
-    if waits.output is not None:
-        data["output"] = waits.output
-    log.write("node_waiting", waits.node, **data)
-
-
 def _fan_out(log: RunLog, fans: Fans) -> None:
     name = fans.node
     if log.state.status == "cancelling":
-        log.write("node_cancelled", name, reason="cancelled")
+        log.end_by_cancel(name, "cancelled")
         return
     data = {"count": fans.count, "at_once": fans.at_once, "tolerated": fans.tolerated, "output": fans.output}
     log.write("items_resolved", name, **data)
@@ -221,30 +257,6 @@ def _go_on_with_items(log: RunLog, name: str) -> None:
             log.write("items_started", name, next=upto)
 
 
-def _approve(log: RunLog, decides: Decides) -> None:
-    name, node = decides.node, log.nodes[decides.node]
-    gate = node.gate
-    if gate is None or node.status != "waiting":
-        raise Conflict(f"node {name} does not wait for a decision: it is {node.status}", code="already_decided")
-    if gate.nonce != decides.nonce:
-        raise Conflict("the nonce is of another gate, or of an earlier entry of this one", code="wrong_nonce")
-    if decides.by in gate.approved_by:
-        raise Conflict(f"{decides.by} has approved already", code="already_decided")
-    said = {"by": decides.by, "comment": decides.comment}
-    if not decides.approve:
-        log.write("approval_rejected", name, **said)
-        _reject(log, name, f"rejected by {decides.by}")
-        return
-    log.write("approval_given", name, **said)
-    by = (*gate.approved_by, decides.by)
-    if len(by) >= gate.quorum:
-        _complete(log, name, {"value": {"approved": True, "by": list(by), "comment": decides.comment}})
-
-
-def _reject(log: RunLog, name: str, error: str) -> None:
-    log.write("node_failed", name, error_type="rejected", error=error, reason=joins.REJECTED)
-
-
 def _cancel(log: RunLog, cancels: Cancels) -> None:
     state = log.state
     if state.status == "cancelling":
@@ -261,7 +273,7 @@ def _stop(log: RunLog, **said: object) -> None:
     for name, node in log.nodes.items():
         under_way = node.status == "running" and node.worker
         if node.status not in ENDED and not under_way and name not in log.graph.compensations:
-            log.write("node_cancelled", name, reason="cancelled")
+            log.end_by_cancel(name, "cancelled")
 
 
 def _pass_time(log: RunLog) -> None:
@@ -270,7 +282,7 @@ def _pass_time(log: RunLog) -> None:
         return
     if state.status == "cancelling" and state.cancel_by_ms is not None and now_ms >= state.cancel_by_ms:
         for name in log.active():
-            log.write("node_cancelled", name, reason="it did not end in time after the cancel")
+            log.end_by_cancel(name, "it did not end in time after the cancel")
         return
     if state.status == "running" and state.deadline_ms is not None and now_ms >= state.deadline_ms:
         _stop(log, error_type="timeout", reason="the run's timeout_ms is over")
@@ -283,7 +295,9 @@ def _pass_time(log: RunLog) -> None:
 
 def _fall_due(log: RunLog, name: str, node: NodeState) -> None:
     if node.status == "running":  # its worker died
-        if node.lost + 1 >= LOST_MAX_COUNT:
+        if log.state.status == "cancelling":
+            log.end_by_cancel(name, "its worker died, and the run was cancelled")
+        elif node.lost + 1 >= LOST_MAX_COUNT:
             _fail(log, name, "unknown", f"the workers of {LOST_MAX_COUNT} claims died")
         else:
             log.write("node_lost", name, worker=node.worker)
@@ -294,7 +308,7 @@ def _fall_due(log: RunLog, name: str, node: NodeState) -> None:
         case "approve":
             _complete(log, name, {"value": {"approved": True, "by": [], "comment": "expired"}})
         case "reject":
-            _reject(log, name, "it was not decided in time")
+            gates.reject(log, name, "it was not decided in time")
         case "timeout":
             _fail(log, name, "timeout", "it did not end in time", "timeout")
         case "retry":
@@ -306,6 +320,8 @@ def _redrive(log: RunLog, redrives: Redrives) -> None:
         raise Conflict(f"the run is {log.state.shown_status}: cancel it before", code="run_not_ended")
     data = {name: value for name in ("version", "input") if (value := getattr(redrives, name))}
     said = {"again": dict(redrives.again), "nodes": list(log.graph.nodes), "by": redrives.by}
+    if redrives.parent_redrives is not None:
+        data["parent_redrives"] = redrives.parent_redrives
     log.write("run_redriven", "", **said, **data, deadline_ms=redrives.deadline_ms)
     if log.graph.entry in redrives.again:
         _start(log, log.graph.entry)
@@ -362,7 +378,11 @@ def _judge(log: RunLog, name: str) -> None:
         case "run":
             if graph.nodes[name].cancels_others:
                 _cancel_others(log, name)
-            _start(log, name)
+            stop = live_stops.stop_before(log, name)
+            if stop is None:
+                _start(log, name)
+            else:
+                log.write("node_stopped", name, stop=dict(stop))
         case "skip":
             log.write("node_skipped", name, reason=joins.why_skipped(graph, nodes, name))
         case "unreachable":
@@ -373,4 +393,4 @@ def _judge(log: RunLog, name: str) -> None:
 def _cancel_others(log: RunLog, join: str) -> None:
     for name in log.graph.leads_only_to(join):
         if log.nodes[name].status not in ENDED:
-            log.write("node_cancelled", name, reason=f"{join} needed no more")
+            log.end_by_cancel(name, f"{join} needed no more")

@@ -73,11 +73,13 @@ class WorkflowNode(Struct, frozen=True):
 
 
 class Concurrency(Struct, frozen=True):
-    """How many runs of one key may be under way. ``key`` is an expression over the input."""
+    """How many runs of one key may be under way. ``key`` is an expression over the input. A run that only waits at
+    gates and delays counts with ``hold_while_waiting`` alone."""
 
     key: str
     limit: int
     on_limit: Literal["queue", "skip", "cancel_oldest"] = "queue"
+    hold_while_waiting: bool = False
 
 
 class WorkflowDefinition(Struct, frozen=True):

@@ -11,9 +11,11 @@ from chalicelib.core.workflows.run_state import Gate, RunEvent, RunState, Then
 
 
 class Begins(Struct, frozen=True):
-    """A run is to begin. ``run`` are the fields of its state; the input among them."""
+    """A run is to begin. ``run`` are the fields of its state; the input among them. ``is_cancelled``: who waited for it
+    does no more, and it must never begin."""
 
     run: Mapping[str, Any]
+    is_cancelled: bool = False
 
 
 class ClaimsStep(Struct, frozen=True):
@@ -100,22 +102,77 @@ class Passes(Struct, frozen=True):
 
 
 class Redrives(Struct, frozen=True):
-    """A run that ended goes on. ``again``: the generation of each node that has not ended well, or is chosen."""
+    """A run that ended goes on. ``again``: the generation of each node that has not ended well, or is chosen.
+    ``parent_redrives``: the run that waits for it went on so often, and asks for it."""
 
     again: Mapping[str, int]
     by: str = ""
     version: str = ""
     input: Any = None
     deadline_ms: int | None = None
+    parent_redrives: int | None = None
 
 
-Happening = Begins | ClaimsStep | Ends | Waits | Fans | ItemEnds | ChildEnds | Decides | Cancels | Passes | Redrives
+class GetsSlot(Struct, frozen=True):
+    """The slot that the run wants since its turn ``turn`` is its own."""
+
+    turn: int
+    key: str
+
+
+class CannotGoOn(Struct, frozen=True):
+    """Something that no node answers for keeps the run from going on."""
+
+    error_type: str
+    error: str
+
+
+class SetsStops(Struct, frozen=True):
+    """A session replaces its breakpoints on the live run."""
+
+    session: str
+    stops: tuple[Mapping[str, str], ...]
+
+
+class StopsAt(Struct, frozen=True):
+    """A condition of a breakpoint holds, as the worker found that would take this step."""
+
+    node: str
+    stop: Mapping[str, str]
+
+
+class GoesOn(Struct, frozen=True):
+    """A session lets the run go on; ``step``: until the next node."""
+
+    by: str
+    step: bool = False
+
+
+Happening = (
+    Begins
+    | ClaimsStep
+    | Ends
+    | Waits
+    | Fans
+    | ItemEnds
+    | ChildEnds
+    | Decides
+    | Cancels
+    | Passes
+    | Redrives
+    | GetsSlot
+    | CannotGoOn
+    | SetsStops
+    | StopsAt
+    | GoesOn
+)
 
 
 class Order(Struct, frozen=True):
-    """What is to be done outside: take a step, begin or cancel a child, report an end to the parent."""
+    """What is to be done outside: for a step, for a child or the parent, or for a slot. ``item`` is an item of
+    a foreach, or the turn of a slot."""
 
-    kind: Literal["step", "begin_item", "cancel_child", "tell_parent"]
+    kind: Literal["step", "begin_item", "cancel_child", "tell_parent", "take_slot", "free_slot"]
     node: str = ""
     item: int | None = None
 

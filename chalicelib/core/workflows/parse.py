@@ -77,7 +77,12 @@ def parse(document: Mapping[str, Any]) -> WorkflowDefinition:
         input_schema=document.get("input_schema"),
         concurrency=None
         if concurrency is None
-        else Concurrency(concurrency["key"]["cel"], concurrency["limit"], concurrency.get("on_limit", "queue")),
+        else Concurrency(
+            concurrency["key"]["cel"],
+            concurrency["limit"],
+            concurrency.get("on_limit", "queue"),
+            concurrency.get("hold_while_waiting", False),
+        ),
         timeout_ms=document.get("timeout_ms"),
         on_failure=document.get("on_failure", ""),
     )
@@ -107,13 +112,15 @@ def _concurrency(found: Findings, given: Any) -> None:
     if not isinstance(given, Mapping):
         found.add("concurrency", "must be an object")
         return
-    found.unknown("concurrency.", given, ("key", "limit", "on_limit"))
+    found.unknown("concurrency.", given, ("key", "limit", "on_limit", "hold_while_waiting"))
     if (problem := bounded_expression(given.get("key"))) is not None:
         found.add("concurrency.key", problem)
     if type(given.get("limit")) is not int or not 1 <= given["limit"] <= CONCURRENCY_MAX_COUNT:
         found.add("concurrency.limit", f"must be 1 to {CONCURRENCY_MAX_COUNT}")
     if given.get("on_limit", "queue") not in ("queue", "skip", "cancel_oldest"):
         found.add("concurrency.on_limit", "must be queue, skip or cancel_oldest")
+    if type(given.get("hold_while_waiting", False)) is not bool:
+        found.add("concurrency.hold_while_waiting", "must be true or false")
 
 
 def _nodes(found: Findings, given: Any) -> list[WorkflowNode]:

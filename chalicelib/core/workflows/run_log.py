@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.core.workflows.graph import Graph
+from chalicelib.core.workflows.run_ids import child_id
 from chalicelib.core.workflows.run_state import ENDED, NodeState, RunEvent, RunState, apply, fold
 
 
@@ -26,6 +27,15 @@ class RunLog:
         self.events.append(event)
         if node and self.state.nodes[node].status in ENDED:
             self.changed.append(node)
+
+    def end_by_cancel(self, name: str, reason: str, **data: Any) -> None:
+        """End a node that is not wanted any more. A ``subworkflow`` may have begun its run and not have said so: that
+        run is to end as well."""
+        node, definition = self.state.nodes[name], self.graph.nodes[name]
+        waits = definition.type == "subworkflow" and definition.fields.get("wait", True)
+        if waits and node.token and not node.child:
+            data["child"] = child_id(self.state, name)
+        self.write("node_cancelled", name, reason=reason, **data)
 
     @property
     def nodes(self) -> Mapping[str, NodeState]:

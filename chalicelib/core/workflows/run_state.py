@@ -17,6 +17,7 @@ RunStatus = Literal[
     "running", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
 ]  # fmt: skip
 Then = Literal["", "complete", "approve", "reject", "timeout", "retry"]
+SlotPhase = Literal["", "wanted", "held"]
 ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "timeout", "skipped", "cancelled"})
 RUN_ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled", "compensation_failed"})
 
@@ -76,6 +77,8 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     fan: Fan | None = None
     ended_as: int = 0  # the number of the event that ended it
     child: str = ""  # the run that it waits for
+    child_ended: bool = False  # said by that run after the node itself had ended
+    stop: Mapping[str, str] | None = None  # the breakpoint that it stands at
 
 
 class RunState(Struct, omit_defaults=True):
@@ -109,6 +112,17 @@ class RunState(Struct, omit_defaults=True):
     child_versions: dict[str, str] = field(default_factory=dict)  # of subworkflows, as of the start
     depth: int = 0
     traceparent: str = ""
+    redrives: int = 0  # how often it went on after it had ended
+    parent_redrives: int = 0  # how often its parent had, when it began or was driven again
+    limited: bool = False  # it counts against its workflow's limit
+    slot_key: str = ""  # the key that it counts under, once it has had a slot
+    slot: SlotPhase = ""
+    slot_turn: int = 0  # grows with each slot that it wants
+    stops: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # breakpoints, by the session that set them
+    step_next: bool = False  # whatever would begin next stops
+    released_at: int = 0  # the event that let it go on last
+    fired: tuple[str, ...] = ()  # conditions that have stopped it
+    slot_kept: bool = False  # it holds its slot while it waits at gates and delays, too
 
     @property
     def is_ended(self) -> bool:
@@ -117,9 +131,18 @@ class RunState(Struct, omit_defaults=True):
 
     @property
     def shown_status(self) -> str:
-        """Its state for callers: a run whose every live node waits is ``waiting``."""
+        """Its state for callers: a run whose every live node waits, or which waits for a slot, is ``waiting``."""
+        if self.status == "running" and self.slot == "wanted":
+            return "waiting"
         live = {node.status for node in self.nodes.values() if node.status in ("running", "waiting")}
         return "waiting" if self.status == "running" and live == {"waiting"} else self.status
+
+
+class SeenRun(Struct, frozen=True, omit_defaults=True):
+    """A run as its subscribers hear of it. ``output`` is a reference, as events have it."""
+
+    state: RunState
+    output: Any = None
 
 
 def fold(state: RunState, events: Iterable[RunEvent]) -> RunState:
@@ -136,6 +159,10 @@ def apply(state: RunState, event: RunEvent) -> None:
         raise ValueError(f"event {event.number} does not follow event {state.events}")
     state.events = event.number
     if event.node:
+        if event.type == "node_stopped":
+            state.step_next = False
+            if event.data["stop"]["kind"] == "condition":
+                state.fired = (*state.fired, event.data["stop"]["value"])
         state.nodes[event.node] = _node_after(state.nodes[event.node], event)
         if event.type == "compensation_completed":
             state.undone, state.undoing = (state.undoing, *state.undone), ""
@@ -155,15 +182,27 @@ def _run_after(state: RunState, event: RunEvent) -> None:
             state.status, state.cancel_by_ms = "cancelling", data["by_ms"]
             state.reason, state.stopped_by = data.get("reason", ""), data.get("error_type", "")
         case "run_compensating":
-            state.status, state.undoing = "compensating", data["node"]
+            state.status, state.undoing, state.cancel_by_ms = "compensating", data["node"], None
             state.error_type, state.error = data["error_type"], data["error"]
         case "run_completed" | "run_failed" | "run_cancelled" | "run_compensation_failed":
             state.status = event.type.removeprefix("run_")  # type: ignore[assignment]
             state.finished_ms, state.cancel_by_ms, state.undoing = event.at_ms, None, ""
+            state.slot = ""
             state.error_type = data.get("error_type", state.error_type)
             state.error = data.get("error", state.error)
         case "run_redriven":
             _redrive(state, event)
+        case "breakpoints_set":
+            state.stops = {**state.stops, data["session"]: data["stops"]}
+            state.fired = ()
+        case "run_released":
+            state.step_next, state.released_at = data["step"], event.number
+        case "slot_wanted":
+            state.slot, state.slot_turn = "wanted", state.slot_turn + 1
+        case "slot_taken":
+            state.slot, state.slot_key = "held", data["key"]
+        case "slot_released":
+            state.slot = ""
         case _:
             raise ValueError(f"no event of a run is called {event.type}")
 
@@ -175,6 +214,8 @@ def _redrive(state: RunState, event: RunEvent) -> None:
     state.version = data.get("version", state.version)
     state.input = data.get("input", state.input)
     state.deadline_ms = data.get("deadline_ms")
+    state.redrives += 1
+    state.parent_redrives = data.get("parent_redrives", state.parent_redrives)
     before = state.nodes
     state.nodes = {name: before.get(name, NodeState()) for name in data["nodes"]}
     for name, generation in data["again"].items():
@@ -185,6 +226,7 @@ _ENDS: Final[Mapping[str, NodeStatus]] = {
     "node_completed": "completed", "node_failed": "failed", "node_timeout": "timeout", "node_skipped": "skipped",
     "node_cancelled": "cancelled", "compensation_completed": "completed", "compensation_failed": "failed",
 }  # fmt: skip
+_ENDED_FIELDS: Final = ("case", "error_type", "error", "reason", "output", "child")
 
 
 def _node_after(node: NodeState, event: RunEvent) -> NodeState:
@@ -199,7 +241,8 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             due_ms=None,
             then="",
             gate=None,
-            **{name: data[name] for name in ("case", "error_type", "error", "reason", "output") if name in data},
+            stop=None,
+            **{name: data[name] for name in _ENDED_FIELDS if name in data},
         )
     match event.type:
         case "node_started":
@@ -212,7 +255,11 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
                 worker="",
                 due_ms=None,
                 then="",
+                stop=None,
             )
+        case "node_stopped":
+            attempt = node.attempt - (node.status == "running")  # it had not begun in truth
+            return replace(node, status="waiting", attempt=attempt, due_ms=None, then="", stop=data["stop"])
         case "node_claimed":
             return replace(node, token=data["token"], worker=data["worker"], due_ms=data["lease_ms"])
         case "node_lost":
@@ -243,6 +290,8 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             return replace(node, gate=replace(node.gate, approved_by=(*node.gate.approved_by, data["by"])))
         case "approval_rejected":
             return node
+        case "child_ended":
+            return replace(node, child_ended=True)
         case "items_resolved":
             return replace(
                 node,

@@ -33,6 +33,7 @@ class TravelSession(Struct, frozen=True):
     breakpoints: tuple[Breakpoint, ...] = ()
     events: tuple[RunEvent, ...] = ()
     document: str = ""
+    is_live: bool = False  # its breakpoints stop the run itself
 
 
 def as_of(events: Sequence[RunEvent], position: int) -> RunState:

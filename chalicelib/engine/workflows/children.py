@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.core.errors import NotFound
-from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order
-from chalicelib.core.workflows.run_state import RunState
+from chalicelib.core.workflows import redrive
+from chalicelib.core.workflows.decide import is_child_to_end, is_child_waited_for
+from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order, Redrives
+from chalicelib.core.workflows.node_rules import reference_of
+from chalicelib.core.workflows.run_ids import child_id, item_id
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
 from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
@@ -23,7 +28,9 @@ from chalicelib.engine.workflows.run_access import (
     tell,
     workflow,
 )
+from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
+from chalicelib.ports.workflow_steps import StepFailed
 
 
 class Begun(NamedTuple):
@@ -44,95 +51,133 @@ def begin(s: Services, fields: dict[str, Any]) -> bool:
     return True
 
 
-def begin_quietly(s: Services, fields: dict[str, Any]) -> Begun:
+def begin_quietly(s: Services, fields: dict[str, Any], is_cancelled: bool = False) -> Begun:
     """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
+    made = workflow(s, tenant, fields["workflow"], fields["version"])
+    limit = made.definition.concurrency
+    if limit is not None and not fields.get("scope"):
+        fields = fields | {"limited": True, "slot_kept": limit.hold_while_waiting}
     state = msgspec.convert(fields, RunState)
     state.started_ms = now_ms
-    entered = s.stores.runs.enter(summary_of(state, 1, now_ms + LOOK_EVERY_MS))
+    empty = LoadedRun(RunState(scope=state.scope), made)
+    state.nodes = {name: NodeState() for name in empty.graph.nodes}
+    entry = summary_of(state, 1, now_ms + LOOK_EVERY_MS)
+    entered = s.stores.runs.enter(replace(entry, change=SeenRun(state) if entry.listed else None))
     if not entered:
         if s.stores.runs.read(tenant, run_id).events:
             return Begun(None)
         # It was entered by a worker that died, and reconcile may have given it up since.
         s.stores.runs.wake_by(tenant, run_id, now_ms + LOOK_EVERY_MS)
-    empty = LoadedRun(RunState(scope=state.scope), workflow(s, tenant, state.workflow, state.version))
-    after, decision = tell(s, tenant, run_id, Begins(fields), empty)
+    after, decision = tell(s, tenant, run_id, Begins(fields, is_cancelled), empty)
     return Begun(after, decision) if decision.events else Begun(None)
 
 
-def item_id(parent: str, node: str, generation: int, index: int) -> str:
-    """The id of an item's run."""
-    again = f"#{generation}" if generation > 1 else ""
-    return f"{parent}~{node}{again}~{index}"
-
-
-def child_id(state: RunState, node: str) -> str:
-    """The id of the run that a ``subworkflow`` begins."""
-    generation = state.nodes[node].generation
-    return f"{state.id}~{node}" + (f"#{generation}" if generation > 1 else "")
-
-
-def recall(s: Services, tenant: str, child: str) -> None:
-    """A child that had begun before may have ended before: let it say so again."""
-    found = load(s, tenant, child)
-    if found.state.is_ended:
-        send(s, found.state, [Order("tell_parent")], None)
-
-
 def begin_item(s: Services, run: LoadedRun, node: str, index: int) -> Begun:
-    """Begin the run of one item, once."""
+    """Begin the run of one item, once. One that ended before says so again, or goes on in a redrive."""
     state = run.state
     here = state.nodes[node]
     if here.status != "waiting" or here.fan is None or index not in here.fan.live:
         return Begun(None)
     child = item_id(state.id, node, here.generation, index)
     items = outputs.read(s, state.tenant, state.id, here.output)
-    fields = {
+    given = outputs.keep(s, state.tenant, child, {"item": items[index]})
+    begun = begin_quietly(s, _item_fields(state, node, index, given))
+    if begun.run is None:
+        return recall(s, state.tenant, child)
+    return begun
+
+
+def _item_fields(state: RunState, node: str, index: int, given: Any) -> dict[str, Any]:
+    return {
         "tenant": state.tenant,
-        "id": child,
+        "id": item_id(state.id, node, state.nodes[node].generation, index),
         "workflow": state.workflow,
         "version": state.version,
         "owner": state.owner,
         "started_by": state.started_by,
-        "input": outputs.keep(s, state.tenant, child, {"item": items[index]}),
+        "input": given,
         "parent": state.id,
         "parent_node": node,
+        "parent_redrives": state.redrives,
         "scope": [*state.scope, node],
         "indices": [*state.indices, index],
         "root": state.root or state.id,
         "depth": state.depth,
         "child_versions": dict(state.child_versions),
     }
-    begun = begin_quietly(s, fields)
-    if begun.run is None:
-        _tell_if_ended(s, state.tenant, child)
-    return begun
+
+
+def child_fields(run: LoadedRun, node: str, given: Any) -> dict[str, Any]:
+    """The run that a ``subworkflow`` begins."""
+    state, fields = run.state, run.graph.nodes[node].fields
+    waits = {"parent": state.id, "parent_node": node, "parent_redrives": state.redrives}
+    return {
+        "tenant": state.tenant,
+        "id": child_id(state, node),
+        "workflow": str(fields["workflow"]).partition("@")[0],
+        "version": state.child_versions[reference_of(fields)],
+        "owner": state.owner,
+        "started_by": state.started_by,
+        "input": given,
+        "depth": state.depth + 1,
+        "child_versions": dict(state.child_versions),
+        "traceparent": state.traceparent,
+        **(waits if fields.get("wait", True) else {}),
+    }
+
+
+def recall(s: Services, tenant: str, child: str) -> Begun:
+    """A child that had begun before may have ended before: let it say so again, or go on in a redrive."""
+    found = load(s, tenant, child)
+    if not found.state.is_ended:
+        return Begun(None)
+    told = tell_parent(s, found)
+    return Begun(None) if told is None else Begun(*told)
+
+
+def send_recall(s: Services, tenant: str, child: str) -> None:
+    """Let another worker recall it: its parent's has other things to do."""
+    found = load(s, tenant, child)
+    if found.state.is_ended:
+        send(s, found.state, [Order("tell_parent")], None)
 
 
 def cancel_child(s: Services, run: LoadedRun, node: str, index: int | None) -> None:
-    """Let a child end that is not waited for any more."""
-    here = run.state.nodes[node]
-    child = here.child if index is None else item_id(run.state.id, node, here.generation, index)
-    tenant = run.state.tenant
-    try:
-        found = load(s, tenant, child)
-    except NotFound:
-        found = None  # it never began
-    if found is None or found.state.is_ended:
-        if index is not None:
-            advance(s, tenant, run.state.id, ItemEnds(node, index, "cancelled"))
+    """Let a child end that is not waited for any more. One that has yet to begin never does: its log says so, whichever
+    of the two comes first."""
+    state, here = run.state, run.state.nodes[node]
+    if index is None:
+        if not is_child_to_end(here):
+            return
+        fields = {**child_fields(run, node, None), "id": here.child}
+    else:
+        if here.fan is None or index not in here.fan.live:
+            return
+        fields = _item_fields(state, node, index, None)
+    begun = begin_quietly(s, fields, is_cancelled=True)
+    if begun.run is not None and begun.decision is not None:
+        follow(s, begun.run, begun.decision)
         return
-    advance(s, tenant, child, Cancels(reason="its parent does not wait for it any more"))
+    found = load(s, state.tenant, fields["id"])
+    if not found.state.is_ended:
+        advance(s, state.tenant, found.state.id, Cancels(reason="its parent does not wait for it any more"), found)
+    elif (told := tell_parent(s, found)) is not None:
+        follow(s, *told)
 
 
 def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
-    """Let the run that waits for this one know how it ended; that run after it, and the orders that follow."""
+    """Let the run that waits for this one know how it ended; that run after it, and the orders that follow. Where that
+    run went on since in a redrive, this one goes on as well, and is what is returned."""
     state = run.state
     try:
         parent = load(s, state.tenant, state.parent)
     except NotFound:
         return None
+    if state.status != "completed" and state.parent_redrives < parent.state.redrives and _is_waited_for(parent, state):
+        return _drive_again(s, parent, run)
+    happening: ItemEnds | ChildEnds
     if state.scope:
         index = state.indices[-1]
         if state.status == "completed":
@@ -140,7 +185,7 @@ def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | Non
             name = outputs.item_name(state.parent_node, node.generation, index)
             content = outputs.item_content(outputs.of_run(s, run))
             s.stores.runs.put_payload(state.tenant, state.parent, name, content)
-        happening: ItemEnds | ChildEnds = ItemEnds(state.parent_node, index, state.status)
+        happening = ItemEnds(state.parent_node, index, state.status)
     else:
         output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
         happening = ChildEnds(state.parent_node, state.id, state.status, output, state.error)
@@ -149,7 +194,27 @@ def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | Non
     return told
 
 
-def _tell_if_ended(s: Services, tenant: str, child: str) -> None:
-    found = load(s, tenant, child)
-    if found.state.is_ended and (told := tell_parent(s, found)) is not None:
-        follow(s, *told)
+def _is_waited_for(parent: LoadedRun, child: RunState) -> bool:
+    node = parent.state.nodes.get(child.parent_node)
+    if node is None:
+        return False
+    if child.scope:
+        return node.status == "waiting" and node.fan is not None and child.indices[-1] in node.fan.live
+    return is_child_waited_for(parent.graph, parent.state, child.parent_node, child.id)
+
+
+def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun) -> tuple[LoadedRun, Decision]:
+    """What a redrive of the parent means for a run that it waits for. What completed is kept. The rest runs again under
+    the same keys, with the input as it is now."""
+    state, name = run.state, run.state.parent_node
+    try:
+        if state.scope:
+            items = outputs.read(s, state.tenant, parent.state.id, parent.state.nodes[name].output)
+            given = outputs.keep(s, state.tenant, state.id, {"item": items[state.indices[-1]]})
+        else:
+            given = outputs.keep(s, state.tenant, state.id, StepScope(s, parent, name).input())
+    except StepFailed:
+        given = state.input  # what it cannot be given anew it has from before
+    again = redrive.plan(run.graph, run.graph, state, None).again
+    happening = Redrives(again, state.started_by, "", given, None, parent.state.redrives)
+    return tell(s, state.tenant, state.id, happening, run)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
+from chalicelib.core.workflows.run_state import RunState
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
@@ -18,15 +21,8 @@ def begin(s: Services, run: LoadedRun) -> None:
         return
     version = hash_of(head, wanted or LIVE)
     made = workflow(s, state.tenant, name, version)
-    handler = f"{state.id}~on_failure~{state.events}"
-    said = {
-        "run_id": state.id,
-        "workflow": state.workflow,
-        "version": state.version,
-        "error": state.error,
-        "error_type": state.error_type,
-        "input": outputs.read(s, state.tenant, state.id, state.input),
-    }
+    handler = f"{state.id}~on_failure~{state.redrives}"  # events may follow a failure
+    said = _said(s, state)
     fields = {
         "tenant": state.tenant,
         "id": handler,
@@ -40,3 +36,14 @@ def begin(s: Services, run: LoadedRun) -> None:
         "traceparent": state.traceparent,
     }
     children.begin(s, fields)
+
+
+def _said(s: Services, state: RunState) -> dict[str, Any]:
+    return {
+        "run_id": state.id,
+        "workflow": state.workflow,
+        "version": state.version,
+        "error": state.error,
+        "error_type": state.error_type,
+        "input": outputs.read(s, state.tenant, state.id, state.input),
+    }

@@ -23,7 +23,8 @@ from chalicelib.core.workflows.limits import (
     NESTING_MAX_DEPTH,
     STEP_TIMEOUT_DEFAULT_MS,
 )
-from chalicelib.core.workflows.node_rules import next_of_cron, reference_of
+from chalicelib.core.workflows.node_rules import next_of_cron
+from chalicelib.core.workflows.run_ids import child_id
 from chalicelib.core.workflows.run_state import Gate
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, parts_of
@@ -314,29 +315,13 @@ def _subworkflow(s: Services, step: TakenStep) -> Answer:
     state, fields = step.run.state, step.node.fields
     if state.depth + 1 >= NESTING_MAX_DEPTH:
         raise StepFailed("too_deep", f"runs are nested at most {NESTING_MAX_DEPTH} deep")
-    name = str(fields["workflow"]).partition("@")[0]
-    version = state.child_versions[reference_of(fields)]
-    child = children.child_id(state, step.node.id)
-    began = children.begin(
-        s,
-        {
-            "tenant": state.tenant,
-            "id": child,
-            "workflow": name,
-            "version": version,
-            "owner": state.owner,
-            "started_by": state.started_by,
-            "input": outputs.keep(s, state.tenant, child, step.scope.input()),
-            "depth": state.depth + 1,
-            "child_versions": dict(state.child_versions),
-            "traceparent": state.traceparent,
-            **({"parent": state.id, "parent_node": step.node.id} if fields.get("wait", True) else {}),
-        },
-    )
+    given = outputs.keep(s, state.tenant, child_id(state, step.node.id), step.scope.input())
+    made = children.child_fields(step.run, step.node.id, given)
+    child, began = made["id"], children.begin(s, made)
     if not fields.get("wait", True):
         return _done(s, step, {"run_id": child})
     if not began:
-        children.recall(s, state.tenant, child)
+        children.send_recall(s, state.tenant, child)
     return Waits(step.node.id, step.token, child=child)
 
 

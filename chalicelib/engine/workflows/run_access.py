@@ -22,7 +22,7 @@ from chalicelib.core.workflows.decide import decide, next_due_ms, owed
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
 from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
-from chalicelib.core.workflows.run_state import NodeState, RunState, fold
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun, fold
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 60_000  # a run that has something to do is checked as often
 APPEND_ATTEMPTS = 64
+SETTLE_ATTEMPTS = 8
+PROMISE_FRESH_MS = 10_000
 
 
 class LoadedRun(Struct, frozen=True):
@@ -135,13 +137,29 @@ def send_handler(s: Services, run: LoadedRun) -> None:
         parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
 
 
-def wake_ms_of(graph: Graph, state: RunState, now_ms: int) -> int | None:
-    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or is over)."""
+def wake_ms_of(s: Services, graph: Graph, state: RunState, now_ms: int) -> int | None:
+    """When reconcile must check the run, if nothing happens to it (None: it waits for callers, or stays for ever)."""
+    if state.is_ended and not owed(graph, state):
+        return purge_ms_of(s, state)
     due_ms = next_due_ms(state)
     busy = bool(owed(graph, state)) or any(node.status == "running" for node in state.nodes.values())
     if busy:
         return now_ms + LOOK_EVERY_MS if due_ms is None else min(due_ms, now_ms + LOOK_EVERY_MS)
     return due_ms
+
+
+def purge_ms_of(s: Services, state: RunState) -> int | None:
+    """When what is kept of a run that has ended is deleted; None: never."""
+    kept_ms = s.config.run_retention_ms
+    return None if kept_ms is None or state.finished_ms is None else state.finished_ms + kept_ms
+
+
+def seen_run(run: LoadedRun) -> SeenRun:
+    """What the change feed says of a run now. Its output is there where one node brought it."""
+    nodes = run.state.nodes
+    done = [name for name in run.graph.ends if nodes[name].status == "completed"]
+    is_done = run.state.status == "completed" and len(done) == 1
+    return SeenRun(run.state, nodes[done[0]].output if is_done else None)
 
 
 def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
@@ -158,28 +176,55 @@ def summary_of(state: RunState, rev: int, wake_ms: int | None) -> RunSummary:
         wake_ms=wake_ms,
         rev=rev,
         listed=not state.scope,
+        redrives=state.redrives,
     )
 
 
 def settle_summary(s: Services, run: LoadedRun) -> None:
-    """Bring the summary up to date with the log. Others may change it at the same time: then it stays for the next."""
+    """Bring the summary up to date with the log. Where others change it at the same time it is read again: what they
+    saw of the log may be older."""
     state = run.state
-    known = s.stores.runs.load(state.tenant, state.id)
-    if known is None:
-        return
-    again = load(s, state.tenant, state.id)  # after the summary: what happens from here on raises its rev, or is in it
-    wake_ms = wake_ms_of(again.graph, again.state, s.clock.now_ms())
-    wanted = summary_of(again.state, known.rev + 1, wake_ms)
-    if wanted != replace(known, rev=known.rev + 1):
-        s.stores.runs.summarize(wanted, known.rev)
+    for _ in range(SETTLE_ATTEMPTS):
+        known = s.stores.runs.load(state.tenant, state.id)
+        if known is None:
+            return
+        again = load(s, state.tenant, state.id)
+        now_ms = s.clock.now_ms()
+        if _is_about_to_go_on(known, again.state, now_ms):
+            return
+        wake_ms = wake_ms_of(s, again.graph, again.state, now_ms)
+        if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
+            wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
+        wanted = summary_of(again.state, known.rev + 1, wake_ms)
+        if wanted == replace(known, rev=known.rev + 1):
+            return
+        if wanted.status != known.status and wanted.listed:
+            wanted = replace(wanted, change=seen_run(again))
+        if s.stores.runs.summarize(wanted, known.rev):
+            return
+
+
+def _is_about_to_go_on(known: RunSummary, state: RunState, now_ms: int) -> bool:
+    """Whether a redrive has promised a check, and is not in the log as it was read. It sees to the summary itself."""
+    return known.redrives > state.redrives and known.wake_ms is not None and known.wake_ms > now_ms
+
+
+def _is_fresh(wake_ms: int | None, now_ms: int) -> bool:
+    """Whether a check was promised just now. The worker that did so may be about to append, and die. The promise is all
+    that is known of it then, so it stays until it is kept."""
+    return wake_ms is not None and wake_ms - now_ms > LOOK_EVERY_MS - PROMISE_FRESH_MS
 
 
 def rest(s: Services, run: RunState) -> None:
     """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
     check reports again, which changes nothing."""
     known = s.stores.runs.load(run.tenant, run.id)
-    if known is not None and known.wake_ms is not None:
-        s.stores.runs.summarize(summary_of(run, known.rev + 1, None), known.rev)
+    if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()):
+        return
+    purge_ms = purge_ms_of(s, run)
+    if known.wake_ms != purge_ms or known.status != run.shown_status:
+        change = SeenRun(run) if run.shown_status != known.status and known.listed else None
+        s.stores.runs.summarize(replace(summary_of(run, known.rev + 1, purge_ms), change=change), known.rev)
 
 
 def _append(s: Services, tenant: str, run_id: str, decision: Decision) -> bool:
@@ -206,13 +251,30 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
 
     The promise of a run that has something to do is at most LOOK_EVERY_MS old, so it need not be written at each step.
     """
+    if before.redrives != decision.state.redrives:
+        _promise_redrive(s, decision.state)
+        return
     if not before.events or any(_is_busy(node) for node in before.nodes.values()):
         return
     now_ms = s.clock.now_ms()
     busy = any(node.status == "running" for node in decision.state.nodes.values()) or decision.orders
-    soonest = now_ms + LOOK_EVERY_MS if busy else decision.next_due_ms
+    changes_lists = decision.status_changed and not decision.state.scope
+    soonest = now_ms + LOOK_EVERY_MS if busy or changes_lists else decision.next_due_ms
     if soonest is not None and soonest != next_due_ms(before):
         s.stores.runs.wake_by(before.tenant, before.id, soonest)
+
+
+def _promise_redrive(s: Services, after: RunState) -> None:
+    """A run that ended is to be checked again. Workers that saw its end may write so at the same time."""
+    for _ in range(SETTLE_ATTEMPTS):
+        known = s.stores.runs.load(after.tenant, after.id)
+        if known is None:
+            return
+        soonest = s.clock.now_ms() + LOOK_EVERY_MS
+        promised = replace(known, wake_ms=soonest, redrives=after.redrives, rev=known.rev + 1)
+        if s.stores.runs.summarize(promised, known.rev):
+            return
+    raise TooMany("the run is being changed by many at once", code="contended")
 
 
 def _is_busy(node: NodeState) -> bool:

@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chalicelib.core.workflows.run_state import RunEvent, RunState
+from chalicelib.core.workflows.run_slots import SlotTable
+from chalicelib.core.workflows.run_state import RunEvent, RunState, SeenRun
 
 
 class RunSummary(Struct, frozen=True):
@@ -25,6 +26,8 @@ class RunSummary(Struct, frozen=True):
     wake_ms: int | None = None
     rev: int = 1
     listed: bool = True  # the runs of items are not
+    redrives: int = 0  # how often it went on after its end, or is about to
+    change: SeenRun | None = None  # what the change feed says of a new status; it is written, and not read back
 
 
 class RunLogRead(NamedTuple):
@@ -87,8 +90,21 @@ class RunStore(Protocol):
         """A tenant's runs, newest first, and where to go on (None: the end). A page may be short. May lag."""
         ...
 
-    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes) -> None:
-        """Keep bytes under a name: the same again changes nothing."""
+    def slots(self, tenant: str, name: str) -> SlotTable | None:
+        """Who has the slots of one key."""
+        ...
+
+    def save_slots(self, table: SlotTable, expected_rev: str) -> bool:
+        """Write a table if its stored rev still is ``expected_rev`` (empty: if there is none). An empty one is
+        deleted."""
+        ...
+
+    def purge(self, tenant: str, run_id: str) -> bool:
+        """Delete a part of all that is kept of a run, its summary last. True once nothing is left."""
+        ...
+
+    def put_payload(self, tenant: str, run_id: str, name: str, content: bytes, expires_s: int | None = None) -> None:
+        """Keep bytes under a name, until ``expires_s`` (unix seconds): the same again changes nothing."""
         ...
 
     def payloads(self, tenant: str, run_id: str, names: Sequence[str]) -> dict[str, bytes]:

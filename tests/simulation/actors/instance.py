@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,7 @@ class Ids:
 
     def secret_bits(self) -> int:
         self._world.serial += 1
-        return self._world.serial
+        return int.from_bytes(hashlib.sha256(b"%d" % self._world.serial).digest())
 
     def hlc(self) -> str:
         stamp = self._clock.now()

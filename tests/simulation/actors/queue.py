@@ -1,8 +1,8 @@
-"""The delay queue and its mapping to ``deliver``: at least once, in any order, any time after the delay."""
+"""The delay queue and its mapping to a worker: at least once, in any order, any time after the delay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalicelib.core import queue_messages
@@ -11,7 +11,7 @@ from chalicelib.workers import deliver
 from tests.simulation.actors.tables import Gate
 from tests.simulation.checkers import history
 from tests.simulation.faults import Fault
-from tests.simulation.world import DeadLetter, World
+from tests.simulation.world import DeadLetter, Receipt, World
 
 BATCH_MAX = 10
 RECEIVES_MAX = 10
@@ -22,7 +22,7 @@ DELIVER_LIMIT_MS = 60_000
 class Letter:
     """One message in the queue. ``flight`` counts its deliveries: an old one's end changes nothing of a newer one."""
 
-    __slots__ = ("body", "deleted", "flight", "holder", "number", "poisoned", "ready", "shows")
+    __slots__ = ("body", "deleted", "flight", "holder", "number", "poisoned", "ready", "receipt", "shows")
 
     def __init__(self, number: int, body: str, poisoned: bool) -> None:
         self.number = number
@@ -32,14 +32,24 @@ class Letter:
         self.ready = False
         self.flight = 0
         self.holder: Any = None  # the instance that it was given to last
+        self.receipt: Receipt | None = None  # the record of that
         self.shows = 0  # how often it was said when it comes again: what was said last holds
 
 
 class Mailroom:
     """The queue itself; ``Queue`` is its face for instances."""
 
-    def __init__(self, world: World, instances: Any, visibility_ms: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        instances: Any,
+        visibility_ms: int,
+        worker: Callable[[Any, Sequence[Incoming]], list[str]] = deliver.run,
+        limit_ms: int = DELIVER_LIMIT_MS,
+    ) -> None:
         self._world = world
+        self._worker = worker
+        self._limit_ms = limit_ms
         self._instances = instances
         self._visibility_ms = visibility_ms
         self._ready: list[Letter] = []
@@ -97,6 +107,8 @@ class Mailroom:
         number, _, flight = handle.partition("/")
         letter = self.letters.get(int(number))
         if letter is not None and not letter.ready and str(letter.flight) == flight:
+            if letter.receipt is not None and letter.receipt.hidden_ms is None:
+                letter.receipt.hidden_ms = self._world.now
             self._show_at(letter, self._world.now + for_s * 1000)
 
     def in_work(self) -> list[Letter]:
@@ -161,6 +173,8 @@ class Mailroom:
             letter.ready = False
             letter.flight += 1
             letter.holder = instance
+            letter.receipt = Receipt(world.now, letter.body, instance)
+            world.record.receipts.append(letter.receipt)
             flights[letter.number] = letter.flight
             self._show_at(letter, world.now + self._visibility_ms)
         hidden_s = self._visibility_ms // 1000
@@ -168,14 +182,14 @@ class Mailroom:
         world.tell(instance.name, f"deliver messages {[letter.number for letter in batch]}")
 
         def work() -> None:
-            again = set(deliver.run(instance.services, incoming))
+            again = set(self._worker(instance.services, incoming))
             for letter in batch:
                 if str(letter.number) not in again:
                     letter.deleted = True
                     self.letters.pop(letter.number, None)
             world.tell(instance.name, f"answered messages {[x.number for x in batch]}, again: {sorted(again)}")
 
-        world.invoke(instance, work, DELIVER_LIMIT_MS)
+        world.invoke(instance, work, self._limit_ms)
 
 
 class Queue:

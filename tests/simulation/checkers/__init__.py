@@ -30,12 +30,20 @@ from tests.simulation.checkers import (
     progress,
     queue_pauses,
     ruled,
+    run_cancels,
+    run_ends,
+    run_gates,
+    run_instants,
+    run_items,
+    run_rest,
+    run_steps,
     runs,
     shards,
     silences,
     stamps,
     ticks,
     traffic,
+    triggers,
     turns,
     waits,
 )
@@ -68,7 +76,9 @@ FIRINGS = (
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 CHANGES = (changes,)
-__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "history", "judge"]
+WORKFLOWS = (run_ends, run_steps, run_cancels, run_instants, run_gates, run_items, run_rest)
+TRIGGERS = (triggers,)
+__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "TRIGGERS", "WORKFLOWS", "history", "judge"]
 
 
 def judge(play: Any, these: Sequence[Any]) -> list[str]:

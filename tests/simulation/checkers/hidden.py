@@ -59,6 +59,8 @@ def _on_time(play: Any, lag_ms: int) -> Iterable[str]:
             stored = world.record.executions.get(key)
             if stored is None or any(w.record.state in (CANCELLED, SKIPPED) or w.record.requested for w in stored):
                 continue
+            if any(w.record.held_ms is not None for w in stored):  # its queue was paused
+                continue
             due_ms = max(at_ms + stored[0].record.offset_ms, span.committed_ms)
             if key in sent and sent[key] > due_ms + most_ms:
                 yield f"{key.id} was sent {sent[key] - due_ms} ms late, with an index {lag_ms} ms behind"

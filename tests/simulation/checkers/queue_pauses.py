@@ -92,10 +92,14 @@ def _paced_ms(play: Any, key: ExecutionKey) -> int:
 
 def _goes_on(name: str, writes: Any, operations: Iterable[Operation], paced_ms: int) -> Iterable[str]:
     """Nothing goes wrong: what was held goes on as soon as the resumption is answered, and its turn has come."""
-    for op in operations:
+    ops = list(operations)
+    for op in ops:
         if op.kind != RESUME or op.outcome != ACKNOWLEDGED or op.ended_ms is None:
             continue
+        soon_ms = op.ended_ms + SOON_MS + paced_ms
+        if any(o.kind == PAUSE and op.started_ms <= o.started_ms <= soon_ms for o in ops):
+            continue  # paused again before it could go on
         before = [w for w in writes if w.at_ms <= op.ended_ms]
         after = [w for w in writes if w.at_ms > op.ended_ms]
-        if before and before[-1].record.is_held and (not after or after[0].at_ms > op.ended_ms + SOON_MS + paced_ms):
+        if before and before[-1].record.is_held and (not after or after[0].at_ms > soon_ms):
             yield f"{name} was held when the queue was resumed at {op.ended_ms}, and went on at {after[:1]}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from chalicelib.core.executions.execution import CANCELLED, FAILED, TIMEOUT, Execution, ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS, WATCH_STEPS_MS
+from chalicelib.core.policies import overlap
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Key, Schedule
 from tests.simulation.actors.tables import as_of_state
@@ -42,7 +43,7 @@ def check(play: Any) -> Iterable[str]:
         runs = {k: w for k, w in record.executions.items() if k.schedule_id == name.id}
         policies = {w.definition.overlap for w in states if w.definition is not None}
         if policies == {"queue"} and not limited:
-            yield from _slot_is_not_left_free(play.world.now, runs, sent, soon_ms)
+            yield from _slot_is_not_left_free(play.world.now, states, runs, sent, soon_ms)
         yield from _chain_goes_on(states, runs, soon_ms)
         yield from _is_paused(name, states, runs, soon_ms)
     if limited:
@@ -117,7 +118,11 @@ def _is_broken_off(stored: Sequence[ExecutionWrite], sent: Sequence[Dispatch], s
 
 
 def _slot_is_not_left_free(
-    now_ms: int, runs: Runs, sent: dict[ExecutionKey, list[Dispatch]], soon_ms: int
+    now_ms: int,
+    states: Sequence[StateWrite],
+    runs: Runs,
+    sent: dict[ExecutionKey, list[Dispatch]],
+    soon_ms: int,
 ) -> Iterable[str]:
     """``queue``: while one waits, the slot is not free for longer than a wake-up takes."""
     held = sorted((began, ended) for key, writes in runs.items() for began, ended in _held(key, writes, sent, now_ms))
@@ -127,8 +132,21 @@ def _slot_is_not_left_free(
             if not (write.record.is_open and write.record.waits):
                 continue
             for from_ms, to_ms in _gaps(held, write.at_ms, end_ms):
-                if to_ms - from_ms > soon_ms:
+                if (state := as_of_state(states, from_ms)) is None or state.status == "deleted":
+                    continue  # its schedule was deleted: the minute's look ends it
+                if to_ms - max(from_ms, _put_off_ms(states, runs, from_ms)) > soon_ms:
                     yield f"{key.id} waited from {write.at_ms}, and the slot was free from {from_ms} to {to_ms}"
+
+
+def _put_off_ms(states: Sequence[StateWrite], runs: Runs, at_ms: int) -> int:
+    """Until when the run that has the slot is put off: one that is late keeps it while its turn comes. 0: it is not."""
+    state = as_of_state(states, at_ms)
+    if state is None or state.running is None:
+        return 0
+    before = [w.record for w in runs.get(overlap.key_of(state, state.running), ()) if w.at_ms <= at_ms]
+    if not before or not before[-1].is_open or before[-1].waits or before[-1].retry_at_ms is None:
+        return 0
+    return before[-1].due_ms
 
 
 def _held(

@@ -22,6 +22,7 @@ from chalicelib.core.queue_messages import (
     delay_s,
     encode,
     fair_group,
+    is_of_ticks,
     pack,
     pack_ticks,
 )
@@ -66,6 +67,7 @@ def test_every_message_says_whose_it_is() -> None:
 
 @given(st.lists(firings, unique=True, min_size=1, max_size=25))
 def test_a_message_is_read_back_as_it_was_written(wanted: list[Firing]) -> None:
+    assert not is_of_ticks(encode(Firings(tuple(wanted))))
     read = decode(encode(Firings(tuple(wanted))))
     assert isinstance(read, Firings)
     assert sorted(read.firings) == sorted(wanted)
@@ -75,6 +77,7 @@ def test_a_message_is_read_back_as_it_was_written(wanted: list[Firing]) -> None:
 def test_a_run_is_read_back() -> None:
     run = Run(ExecutionKey("default", "S", 5, True), 2, 17)
     assert decode(encode(run)) == run
+    assert not is_of_ticks(encode(run))
 
 
 due_ticks = st.builds(
@@ -99,6 +102,7 @@ def test_ticks_are_packed_by_time_and_read_back_as_they_were(wanted: list[DueTic
     read = [decode(encode(m)) for m in messages]
     assert sorted(map(repr, (d for m in read if isinstance(m, Ticks) for d in m.ticks))) == sorted(map(repr, wanted))
     assert [m.due_ms for m in read] == [m.due_ms for m in messages]
+    assert all(is_of_ticks(encode(m)) for m in messages)
 
 
 @pytest.mark.parametrize(

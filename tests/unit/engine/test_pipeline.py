@@ -11,6 +11,7 @@ from chalicelib.core.errors import InvalidField, OutcomeUnknown
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import progress
+from chalicelib.engine.execution_change import cancel_running
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
 from chalicelib.usecases import backfill, executions, schedules
@@ -195,6 +196,20 @@ def test_a_cancelled_firing_is_not_delivered_though_it_was_claimed() -> None:
     plant.run_until(T0 + 61_000)
     assert plant.bus.instants(beat) == [T0 + 60_000]
     assert plant.executions(beat)[0].state == "cancelled"
+
+
+def test_a_cancelled_firing_that_is_retried_at_once_is_sent_once_though_the_canceller_died() -> None:
+    plant = Plant(T0, lead_ms=5_000)
+    beat = plant.create(type="RATE", expr="rate:30s", target=WEBHOOK)
+    name = f"{beat}-{T0 + 30_000}"
+
+    def cancel_and_retry() -> None:
+        cancel_running(plant.services, executions.get(plant.services, CALLER, name), None)  # it tells no worker
+        executions.retry(plant.services, CALLER, name)
+
+    plant.services.tasks.at(T0 + 29_000, cancel_and_retry)
+    plant.run_until(T0 + 45_000)
+    assert [d.attempt for _, d in plant.hook.sent] == [2]
 
 
 def test_jitter_spreads_and_stays_the_same_on_retry() -> None:

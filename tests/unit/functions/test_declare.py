@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,14 +19,16 @@ from chalicelib.functions.declare import DeclarationRefused
 from chalicelib.ports.services import Services
 from chalicelib.settings import load
 from tests.kit.services import make_services
+from tests.tidy.sources import ROOT
 
+AUTH = load({"CHRONO_AUTH": "apikey"})
 NIGHTLY: dict[str, Any] = {"name": "nightly", "type": "CRON", "expr": "0 3 * * *", "payload": {"n": 5, "deep": [True]}}
 
 
 @pytest.fixture
 def services() -> Iterator[Services]:
     made = make_services()
-    with bootstrap.override(made, load({"CHRONO_AUTH": "apikey"})):
+    with bootstrap.override(made, AUTH):
         yield made
 
 
@@ -51,6 +55,32 @@ def test_create_change_and_destroy(services: Services) -> None:
     assert terraform("delete", {**NIGHTLY, "expr": "0 4 * * *"})["id"] == ""
     assert stored(services, made["id"]) is None
     assert terraform("delete", NIGHTLY)["action"] == "delete", "what is gone is as it should be"
+
+
+def test_a_step_needs_nothing_that_travels_in_a_layer() -> None:
+    program = """
+import sys
+
+class NoLayers:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cryptography", "joserfc", "cffi", "_cffi_backend", "celpy", "cel"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoLayers())
+import msgspec
+from tests.unit.functions.test_declare import AUTH, NIGHTLY, bootstrap, make_services, terraform
+from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
+
+made_for_tests = make_services()
+services = msgspec.structs.replace(made_for_tests, sessions=lazy_sessions(AUTH, None, made_for_tests.clock))
+with bootstrap.override(services, AUTH):
+    made = terraform("create", NIGHTLY)
+    changed = terraform("update", {**NIGHTLY, "expr": "0 4 * * *"}, {"schedule": NIGHTLY})
+    terraform("delete", NIGHTLY)
+print(made["action"], changed["action"], "cryptography" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "create update False\n"), ran.stderr
 
 
 def test_a_step_whose_answer_was_lost_may_be_repeated(services: Services) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib import bootstrap
 from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.dynamodb.runs import head_item
 from chalicelib.adapters.dynamodb.schedule_items import due_attributes
 from chalicelib.core.changes.change_log import Change
 from chalicelib.core.errors import SettingsError
@@ -17,7 +18,9 @@ from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.capacity import uncounted, unlimited
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
 from chalicelib.functions import feed
+from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.settings import load
 from tests.kit.plant import Plant
 from tests.kit.records import START_MS, definition, execution, schedule, state
@@ -167,3 +170,20 @@ def test_on_aws_a_batch_must_name_its_shard(plant: Plant) -> None:
     with bootstrap.override(plant.services, load({"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"})):
         feed.handle({"Records": [removed]}, None)
     assert plant.services.stores.changes.head("default").last == 1
+
+
+def test_a_run_changes_with_its_status_and_not_when_its_next_check_moves(plant: Plant) -> None:
+    state = RunState("default", "r", "w", "v1", "ann", nodes={"t": NodeState("completed", output={"value": [1]})})
+    summary = RunSummary("default", "r", "w", "v1", "running", "ann", START_MS, change=SeenRun(state, {"value": [1]}))
+    head = head_item(summary)
+    pk, sk = head.pop("pk")["S"], head.pop("sk")["S"]
+    moved = {**head, "wake_ms": {"N": "5"}}
+    quiet = head_item(replace(summary, change=None, rev=2))
+    records = [
+        record("workflows", pk, sk, head),
+        record("workflows", pk, sk, moved, head),
+        record("workflows", pk, sk, quiet, head),
+        record("workflows", pk, "e#000001", {"doc": {"S": "[]"}}),
+        record("workflows", pk, sk, None, head),
+    ]
+    assert logged(plant, *records) == [Change("workflow_run", "r", START_MS, "ann", summary.change)]

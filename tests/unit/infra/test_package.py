@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.functions.subscribe import HOLD_MS
 from infra import functions, native, vendor
 from infra.build import Build
 from infra.layers import ALL, FOLDER, LAYERS
@@ -18,11 +19,10 @@ from infra.package import CONFIG, ZIP_MOST_BYTES, Package, PackageFailed, check_
 from infra.state import DELIVER_TIMEOUT_S, state
 from infra.vendor import ARM64, MACHINES, X86_64, Target
 from localdev.interpreters import find, lambda_python
-from localdev.locks import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-FUNCTIONS = {"APIHandler", "Workflow", "Deliver", "Sweep", "Reconcile", "Feed", "Declare"}
+FUNCTIONS = {"APIHandler", "Workflow", "Script", "Deliver", "Sweep", "Reconcile", "Feed", "Declare", "Subscribe"}
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,9 @@ def test_aws_gets_the_python_that_it_has_whatever_packages(for_lambda: Package) 
 @pytest.mark.parametrize("architecture", [ARM64, X86_64])
 def test_there_are_wheels_for_each_processor(architecture: str) -> None:
     target = Target(architecture=architecture)
-    for lock, without in [(SHIPPED, frozenset[str]()), *((layer.lock, layer.without) for layer in LAYERS)]:
-        vendor.ensure(target, lock, without)
+    vendor.ensure(target)
+    for layer in LAYERS:
+        vendor.ensure(target, layer.lock, layer.without(target), f"layer-{layer.name}")
 
 
 def test_a_library_for_a_newer_glibc_is_found(tmp_path: Path) -> None:
@@ -144,7 +145,29 @@ def test_snapshots_are_an_option_and_everything_calls_them(for_lambda: Package) 
     gateway = json.dumps(resources["RestAPI"])
     assert "${APIHandler.Alias}" in gateway
     assert "${APIHandler.Arn}" not in gateway
-    assert resources["APIHandlerInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "APIHandler.Alias"}
+    assert "${Subscribe.Alias}" in gateway
+    assert "${Subscribe.Arn}" not in gateway
+    for name in ("APIHandler", "Subscribe"):
+        assert resources[f"{name}InvokePermission"]["Properties"]["FunctionName"] == {"Ref": f"{name}.Alias"}
+
+
+def test_subscribers_have_a_small_function_of_their_own_and_a_bound(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    assert [path for path, asked in paths.items() if "${Subscribe.Arn}" in json.dumps(asked)] == [
+        "/api/tasks/subscribe"
+    ]
+    assert "${APIHandler.Arn}" not in json.dumps(paths["/api/tasks/subscribe"])
+    properties = resources["Subscribe"]["Properties"]
+    assert properties["MemorySize"] == 128
+    assert HOLD_MS / 1000 + 5 < properties["Timeout"] <= 29
+    assert properties["ReservedConcurrentExecutions"]["Fn::If"][1] == {"Ref": "SubscribersMaximum"}
+    assert template["Parameters"]["SubscribersMaximum"]["Default"] == 20
+    assert resources["SubscribeInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "Subscribe"}
+    gateway = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    refused = gateway["INTEGRATION_FAILURE"]
+    assert refused["statusCode"] == "503"
+    assert "gatewayresponse.header.Retry-After" in refused["responseParameters"]
 
 
 def _run_from(folder: Path, program: str) -> str:
@@ -193,7 +216,12 @@ def test_the_template_says_what_chalice_has_no_words_for(template: dict[str, Any
     assert queue["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
     streams = resources["Feed"]["Properties"]["Events"].values()
     fed = {s["Properties"]["Stream"]["Fn::GetAtt"][0]: "FilterCriteria" in s["Properties"] for s in streams}
-    assert fed == {"ExecutionsTable": False, "SchedulesTable": True, "RegistryTable": True}
+    assert fed == {
+        "ExecutionsTable": False,
+        "SchedulesTable": True,
+        "WorkflowsTable": True,
+        "RegistryTable": True,
+    }
     assert all(s["Properties"]["TumblingWindowInSeconds"] for s in streams), "else no batch names its shard"
     for name in ("Sweep", "Reconcile"):
         (rule,) = resources[name]["Properties"]["Events"].values()
@@ -227,7 +255,7 @@ def test_a_deployed_stage_asks_for_keys_and_its_secret_is_nowhere(
     for name in FUNCTIONS:
         variables = template["Resources"][name]["Properties"]["Environment"]["Variables"]
         assert (variables["CHRONO_AUTH"], variables["CHRONO_STAGE"]) == ("apikey", "prod")
-        assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name == "APIHandler")
+        assert ("CHRONO_PAGE_TOKEN_SECRET" in variables) == (name in ("APIHandler", "Subscribe"))
     assert template["Parameters"]["PageTokenSecret"]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["PageTokenSecret"]
     assert terraform["variable"]["page_token_secret"]["sensitive"] is True
@@ -253,7 +281,10 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
     assert {m["event_source_arn"] for m in mappings} == {
         "${aws_sqs_queue.work.arn}",
         "${aws_sqs_queue.steps.arn}",
-        *(f"${{aws_dynamodb_table.{name}.stream_arn}}" for name in ("executions", "schedules", "registry")),
+        *(
+            f"${{aws_dynamodb_table.{name}.stream_arn}}"
+            for name in ("executions", "schedules", "workflows", "registry")
+        ),
     }
 
 

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.adapters.dynamodb import stream_records
 from localdev.stream_source import StreamSource
 
 
@@ -105,3 +106,48 @@ def test_what_was_written_just_before_the_start_is_read_too() -> None:
     assert done.wait(10)
     stopping.set()
     assert calls == ["just before the start"]
+
+
+class Mixed(OneBatch):
+    """A shard with the heartbeats of a node and one lease of a tenant."""
+
+    def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
+        self.reads.append(ShardIterator)
+        if ShardIterator != "first":
+            return {"Records": [], "NextShardIterator": ShardIterator}
+        partitions = ("%23nodes#lease", "default#lease", "#ticks", "default")
+        records = [{"eventID": pk, "dynamodb": {"Keys": {"pk": {"S": pk}}}} for pk in partitions]
+        return {"Records": records, "NextShardIterator": "after"}
+
+
+def test_what_nodes_write_every_second_is_not_handed_on_and_keeps_no_reader_busy() -> None:
+    stopping, done = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.extend(record["eventID"] for record in event["Records"])
+        done.set()
+
+    streams = Mixed()
+    source = StreamSource(streams, streams.find, handler, stopping, stream_records.is_news)
+    source.start()
+    assert done.wait(10)
+    stopping.set()
+    assert (calls, source.records_read) == (["default#lease"], 1)
+
+
+def test_firings_go_first_before_a_stream_is_read() -> None:
+    stopping, done = threading.Event(), threading.Event()
+    streams = OneBatch()
+    read_before: list[int] = []
+
+    def handler(_event: dict[str, Any], _context: object) -> None:
+        done.set()
+
+    def give_way() -> None:
+        read_before.append(len(streams.reads))
+
+    StreamSource(streams, streams.find, handler, stopping, give_way=give_way).start()
+    assert done.wait(10)
+    stopping.set()
+    assert read_before[:1] == [0]

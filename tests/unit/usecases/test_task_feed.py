@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.changes.change_log import Arrived, Change
-from chalicelib.core.changes.limits import CHANGES_TAIL_POLL_MS, TAIL_CHANGES
+from chalicelib.core.changes.limits import CHANGES_TAIL_POLL_MS, HOLD_POLL_MS, TAIL_CHANGES, WHOLE_ANSWER_CHANGES
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
@@ -16,7 +16,7 @@ from chalicelib.ports.services import Services
 from chalicelib.process.bell import NewsBell
 from chalicelib.process.change_tail import ChangeTail, TailEntry
 from chalicelib.usecases import task_feed
-from chalicelib.usecases.task_feed import AWAY_MS, Rest
+from chalicelib.usecases.task_feed import AWAY_MS, Place, Rest
 from chalicelib.workers import changes
 from tests.kit.changes import gone
 from tests.kit.records import START_MS, execution
@@ -63,6 +63,8 @@ def take(feed: Any) -> list[int]:
     for item in feed:
         if isinstance(item, Rest):
             break
+        if isinstance(item, Place):
+            continue
         assert isinstance(item, TailEntry)
         found.append(item.position)
     return found
@@ -96,6 +98,53 @@ def test_one_that_is_behind_reads_the_log_until_it_has_reached_the_tail(s: Servi
     late = task_feed.follow(s, ANONYMOUS_ADMIN, 2, FOREVER, lambda: False)
     assert take(late) == [3, 4, 5, 6]
     assert take(first) == [6]
+
+
+def test_a_stream_that_begins_now_says_from_where_it_can_be_taken_up(s: Services) -> None:
+    write(s, *range(1, 4))
+    first = next(task_feed.follow(s, ANONYMOUS_ADMIN, None, FOREVER, lambda: False))
+    assert first == Place(3)
+    write(s, 4)
+    assert take(task_feed.follow(s, ANONYMOUS_ADMIN, 3, FOREVER, lambda: False)) == [4]
+
+
+def whole(s: Services, after: int | None, hold_ms: int = 0, tenant: str = "default") -> list[Any]:
+    """What one answer says: positions of changes, and what else there is."""
+    caller = replace(ANONYMOUS_ADMIN, tenant=tenant)
+    items = task_feed.follow_whole(s, caller, after, s.clock.now_ms() + hold_ms, lambda: False)
+    return [item.position if isinstance(item, TailEntry) else item for item in items]
+
+
+def test_whole_answers_follow_each_other_without_loss_from_the_first_on(s: Services) -> None:
+    write(s, 1)
+    assert whole(s, None) == [Place(1)]
+    assert whole(s, 1) == []
+    write(s, 2, 3)
+    assert whole(s, 1) == [2, 3]
+    changes.record(s, "default", [gone(4)])
+    assert whole(s, 3) == [Place(4)], "what it may not see, or is no task, it need not look at again"
+
+
+def test_a_whole_answer_is_held_until_something_changes(s: Services) -> None:
+    began_ms = s.clock.now_ms()
+    assert whole(s, 0, hold_ms=20_000) == []
+    assert s.clock.now_ms() - began_ms == 20_000
+    s.tasks.at(s.clock.now_ms() + 3_000, lambda: write(s, 1))
+    assert whole(s, 0, hold_ms=20_000) == [1]
+    assert 3_000 <= s.clock.now_ms() - began_ms - 20_000 < 3_000 + 2 * HOLD_POLL_MS
+
+
+def test_a_whole_answer_is_bounded(s: Services) -> None:
+    write(s, *range(1, WHOLE_ANSWER_CHANGES + 200))
+    first = whole(s, 0)
+    assert WHOLE_ANSWER_CHANGES <= len(first) < WHOLE_ANSWER_CHANGES + 200
+    assert whole(s, first[-1])[-1] == WHOLE_ANSWER_CHANGES + 199
+
+
+def test_a_whole_answer_to_an_id_that_is_too_old_says_where_to_go_on(s: Services) -> None:
+    write(s, 1, 2)
+    [reset] = whole(s, 99)
+    assert (reset.reason, reset.position) == ("cursor_expired", 2)
 
 
 def test_tenants_are_read_by_one_job_and_hear_of_their_own(s: Services) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import InvalidField, NotSupported, PreconditionFailed
+from chalicelib.core.errors import InvalidField, PreconditionFailed
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.usecases import workflows
 from tests.kit.workflow_play import Play
@@ -54,9 +54,6 @@ def test_a_handler_that_is_not_there_is_refused(play: Play) -> None:
 
 
 def test_what_is_not_offered_is_refused_and_not_ignored(play: Play) -> None:
-    limit = {"key": {"cel": "input.x"}, "limit": 1}
-    with pytest.raises(NotSupported):
-        play.publish("w", [TRIGGER, http("a")], [("t", "a")], concurrency=limit)
     mail = {"id": "n", "type": "notification", "channel": {"type": "email", "to": "a@example.com"}, "message": "x"}
     with pytest.raises(InvalidField):
         play.publish("w", [TRIGGER, mail], [("t", "n")])

@@ -9,6 +9,7 @@ const POLL_MS = 2000;
 const HIDDEN_POLL_MS = 10000;
 const SHORT_STREAM_MS = 1500; // a server that ends streams so soon holds none: asking again is all there is
 const BACKOFF_MAX_MS = 30000;
+const FULL_MS = 30000; // a server that has no place for a stream is asked with a cursor for so long
 const SILENCE_MS = 35000; // the server says something every ten seconds
 
 const listeners = new Set();
@@ -39,7 +40,7 @@ export const parser = (onEvent) => {
     rest = lines.pop();
     for (const line of lines) {
       if (line === '') {
-        if (event.data.length) onEvent({ ...event, data: event.data.join('\n') });
+        if (event.data.length || event.id) onEvent({ ...event, data: event.data.join('\n') });
         event = { name: 'message', data: [], id: undefined };
         continue;
       }
@@ -111,9 +112,15 @@ const streamOnce = async (lastId, signal, pass, say) => {
 const lead = async (signal, pass, say, from) => {
   let id = from;
   let failures = 0;
+  let fullUntil = 0;
   while (!signal.aborted) {
     const began = Date.now();
     try {
+      if (began < fullUntil) {
+        id = await ask(id, signal, pass, say);
+        await wait(jitter(document.visibilityState === 'visible' ? POLL_MS : HIDDEN_POLL_MS), signal);
+        continue;
+      }
       id = (await streamOnce(id, signal, pass, say)) || id;
       failures = 0;
       if (Date.now() - began < SHORT_STREAM_MS) {
@@ -127,6 +134,7 @@ const lead = async (signal, pass, say, from) => {
         return;
       }
       id = problem.lastId || id;
+      if (problem.status === 503) fullUntil = Date.now() + FULL_MS;
       failures += 1;
       say('away', problem.message);
       await wait(Math.max(problem.afterMs || 0, jitter(Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures))), signal);
@@ -134,23 +142,27 @@ const lead = async (signal, pass, say, from) => {
   }
 };
 
-// Without locks nobody can lead, so every tab asks for itself, and holds no connection.
+// What has changed after a position, and the position to go on from. It holds no connection.
+const ask = async (after, signal, pass, say) => {
+  const answer = await fetch(url('/api/v1/changes', { after, types: 'execution', limit: 100 }), { headers: headers(), signal, cache: 'no-store' });
+  if (answer.status === 410) {
+    pass({ reset: true });
+    return '';
+  }
+  if (!answer.ok) throw Object.assign(new Error(`refused with ${answer.status}`), { status: answer.status });
+  const page = await answer.json();
+  const tasks = page.items.filter((item) => !item.data.deleted).map((item) => taskOf(item.data));
+  if (tasks.length) pass({ tasks, id: page.next_after });
+  say('polling');
+  return page.items.length === 100 ? ask(page.next_after, signal, pass, say) : page.next_after;
+};
+
+// Without locks nobody can lead, so every tab asks for itself.
 const alone = async (signal, say) => {
   let after = '';
   while (!signal.aborted) {
     try {
-      const answer = await fetch(url('/api/v1/changes', { after, types: 'execution', limit: 100 }), { headers: headers(), signal, cache: 'no-store' });
-      if (answer.status === 410) {
-        after = '';
-        tell({ reset: true });
-      } else if (answer.ok) {
-        const page = await answer.json();
-        after = page.next_after;
-        const tasks = page.items.filter((item) => !item.data.deleted).map((item) => taskOf(item.data));
-        if (tasks.length) tell({ tasks });
-        say('polling');
-        if (page.items.length === 100) continue;
-      } else say('away', `refused with ${answer.status}`);
+      after = await ask(after, signal, tell, say);
     } catch (problem) {
       if (!signal.aborted) say('away', problem.message);
     }

@@ -155,7 +155,7 @@ export const ScheduleForm = ({ id }) => {
         <${Pills} label="Kind" options=${TYPES.map(([key, label]) => [key, label])} value=${f.type} onChange=${(key) => setF((old) => ({ ...old, type: key, expr: key === 'AT' ? `at:${new Date(now() + 3600e3).toISOString().slice(0, 19)}Z` : TYPES.find(([k]) => k === key)[2] }))} />
         <${Field} label="Expression" id="f-expr" hint=${type[3]} error=${whyOf('expr', 'type')}><input id="f-expr" class="code" spellcheck="false" autocomplete="off" value=${f.expr} onInput=${set('expr')} aria-describedby="f-expr-hint" /><//>
         <${Field} label="Time zone" id="f-timezone" error=${whyOf('timezone')}><input id="f-timezone" list="zones" value=${f.timezone} onInput=${set('timezone')} /><datalist id="zones">${(Intl.supportedValuesOf?.('timeZone') || []).map((each) => html`<option key=${each} value=${each} />`)}</datalist><//>
-        <fieldset><legend>Whom to tell</legend>
+        <fieldset><legend>What it calls</legend>
           <${Field} label="Target" id="f-target" error=${whyOf('target', 'target.type')}><select id="f-target" value=${f.target.type} onChange=${(e) => setF((old) => ({ ...old, target: { type: e.target.value } }))}>${Object.keys(TARGETS).concat(f.target.type in TARGETS ? [] : [f.target.type]).map((key) => html`<option key=${key} value=${key}>${key}</option>`)}</select><//>
           ${(TARGETS[f.target.type] || []).map(([key, label, hint]) => html`<${Field} key=${key} label=${label} id=${`f-target-${key}`} error=${whyOf(`target.${key}`)}><input id=${`f-target-${key}`} value=${f.target[key] || ''} placeholder=${hint} onInput=${setTarget(key)} /><//>`)}
           <${Field} label="Payload, JSON" id="f-payload" error=${whyOf('payload')}><textarea id="f-payload" class="code" rows="4" spellcheck="false" value=${f.payload} onInput=${set('payload')}></textarea><//>
@@ -179,7 +179,7 @@ export const ScheduleForm = ({ id }) => {
         </details>
         ${!id && html`<label class="check"><input type="checkbox" checked=${f.enabled} onChange=${set('enabled')} /> Active at once</label>`}
         ${error && html`<${Trouble} error=${error} />`}
-        <div class="form-acts"><button type="submit" class="btn primary" aria-busy=${busy}>${id ? 'Save' : 'Make the schedule'}</button> <${Button} onClick=${() => history.back()}>Not now<//></div>
+        <div class="form-acts"><button type="submit" class="btn primary" aria-busy=${busy}>${id ? 'Save' : 'Make the schedule'}</button> <${Button} onClick=${() => history.back()}>Cancel<//></div>
       </div>
       <${Preview} f=${f} />
     </form>

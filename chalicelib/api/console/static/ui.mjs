@@ -133,7 +133,7 @@ export const Time = ({ ms, exact, plain, zoneName }) => {
   const text = exact ? dateTimeMs(ms, chosen) : dateTime(ms, chosen);
   const iso = new Date(ms).toISOString();
   if (plain) return html`<time datetime=${iso} title=${iso}>${text}</time>`;
-  return html`<time datetime=${iso} title=${iso}>${text} <span class="dim">(<${Ago} ms=${ms} />)</span></time>`;
+  return html`<time datetime=${iso} title=${iso}>${text} <span class="dim ago">(<${Ago} ms=${ms} />)</span></time>`;
 };
 
 export const Ago = ({ ms }) => {

@@ -63,7 +63,8 @@ def _sent_secret(target: StoredTarget) -> Mapping[str, str]:
     return {"security.secret_ref": ref} if isinstance(ref, str) else {}
 
 
-def _check_security(security: Mapping[str, object], _allow: object) -> str | None:
+def check_security(security: Mapping[str, object], _allow: object) -> str | None:
+    """What is wrong with a way to sign in, or None."""
     signs_in = str(security.get("protocol")).startswith("SASL_")
     if signs_in and "secret_ref" not in security:
         return "needs secret_ref: the protocol signs in"
@@ -88,7 +89,7 @@ KIND = TargetDescription(
             + "), mechanism ("
             + ", ".join(get_args(KafkaMechanism))
             + ") and secret_ref",
-            check=_check_security,
+            check=check_security,
         ),
     },
     defaults={"mode": STRUCTURED, "acks": "all"},

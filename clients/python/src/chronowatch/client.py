@@ -6,16 +6,21 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chronowatch import ticks
 from chronowatch.election import Election
 from chronowatch.leases import Lease, Leases, Seconds, Terms, default_margin, elapsed_clock, new_holder_id, wait_for
-from chronowatch.schedules import Schedules
+from chronowatch.resources import Nouns
 from chronowatch.transport import Headers, Retries, Transport
 
+if TYPE_CHECKING:
+    from chronowatch import models
 
-class Client:
+_POLL_S = 0.5
+
+
+class Client(Nouns):
     """A ChronoWatch service. Thread-safe; durations are in seconds."""
 
     def __init__(
@@ -34,8 +39,8 @@ class Client:
         """
         self._transport = Transport(base_url, headers or {}, timeout, retries or Retries(), ssl_context)
         self._clock = clock or elapsed_clock()
+        super().__init__(self._transport)
         self.leases = Leases(self._transport)
-        self.schedules = Schedules(self._transport)
 
     def lease(
         self,
@@ -88,6 +93,22 @@ class Client:
         With ``follow`` the iterator waits for new ones until ``stop`` is set; without, it ends at the newest.
         """
         return ticks.stream(self._transport, frequency, after_sequence, follow=follow, limit=limit, stop=stop)
+
+    def watch(
+        self, *, types: str | None = None, after: str | None = None, stop: threading.Event | None = None
+    ) -> Iterator[models.ChangeView]:
+        """Changes of executions, schedules, leases and runs after a position, each once and in order, until ``stop``.
+
+        ``types`` is some of them, by commas. Without ``after`` it begins now; remember the last ``position`` to go on.
+        """
+        stop = stop or threading.Event()
+        while not stop.is_set():
+            query = {"after": after, "types": types, "limit": 100}
+            page = self._transport.call("GET", "/api/v1/changes", query=query)
+            yield from page["items"]
+            after = page["next_after"]
+            if not page["items"]:
+                stop.wait(_POLL_S)
 
     def close(self) -> None:
         """Close the idle connections. Leases still held go on, on new ones."""

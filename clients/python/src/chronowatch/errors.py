@@ -1,8 +1,20 @@
 """Everything that this package raises.
 
 ChronoWatchError
-├── ApiError             the service answered with an error; status, code, errors
-│   └── LeaseNotHeld     409 lease_not_held
+├── ApiError             the service answered with an error; status, code, errors, problem
+│   ├── InvalidRequest   400, 413, 415, 422: the call is wrong as it stands
+│   ├── Unauthorized     401
+│   ├── Forbidden        403
+│   │   └── PolicyDenied     403 policy_denied; violations
+│   ├── NotFound         404 and 410
+│   ├── Conflict         409
+│   │   ├── NameTaken        409 name_taken
+│   │   ├── LeaseNotHeld     409 lease_not_held
+│   │   └── NotRetryable     409 not_retryable
+│   ├── PreconditionFailed   412: another version
+│   ├── TooManyRequests  429
+│   ├── Unavailable      503 and other answers of a service that is away
+│   └── CapacityExhausted    507
 ├── Unreachable          no answer, after the retries
 ├── NotAcquired          the lease was not granted within ``wait``
 ├── LeaseLost            this process may no longer act as the holder
@@ -24,23 +36,118 @@ class ChronoWatchError(Exception):
 
 
 class ApiError(ChronoWatchError):
-    """Raised when the service answers with a problem (RFC 9457)."""
+    """Raised when the service answers with a problem (RFC 9457). ``problem`` is all of it."""
 
-    def __init__(self, status: int, code: str, detail: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[Mapping[str, Any]] = (),
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
+        self.problem: Mapping[str, Any] = problem or {}
         self.retry_after_s = 0.0
 
+    @property
+    def trace_id(self) -> str | None:
+        """What finds the call in the service's log."""
+        return self.problem.get("trace_id")
 
-class LeaseNotHeld(ApiError):
+
+class InvalidRequest(ApiError):
+    """Raised when the call is wrong as it stands: ``errors`` names the fields."""
+
+
+class Unauthorized(ApiError):
+    """Raised when the credential is missing, wrong or at its end."""
+
+
+class Forbidden(ApiError):
+    """Raised when the caller is known and may not do this."""
+
+
+class PolicyDenied(Forbidden):
+    """Raised when rules of policies deny it."""
+
+    @property
+    def violations(self) -> Sequence[Mapping[str, Any]]:
+        """The rules that do not hold."""
+        return tuple(self.problem.get("violations") or ())
+
+
+class NotFound(ApiError):
+    """Raised when there is no such thing, or no more."""
+
+
+class Conflict(ApiError):
+    """Raised when the present state forbids the call."""
+
+
+class NameTaken(Conflict):
+    """Raised when the owner has another schedule of this name."""
+
+
+class NotRetryable(Conflict):
+    """Raised when an execution runs, succeeded, or its schedule is gone."""
+
+
+class LeaseNotHeld(Conflict):
     """Raised when a renewal or release comes from anyone but the holder with its token."""
 
 
+class PreconditionFailed(ApiError):
+    """Raised when the thing has another version than the caller said."""
+
+
+class TooManyRequests(ApiError):
+    """Raised when the caller is to slow down; ``retry_after_s`` says for how long."""
+
+
+class Unavailable(ApiError):
+    """Raised when the service, or what it depends on, is away."""
+
+
+class CapacityExhausted(ApiError):
+    """Raised when a configured capacity is reached."""
+
+
+_BY_CODE: Mapping[str, type[ApiError]] = {
+    "lease_not_held": LeaseNotHeld,
+    "name_taken": NameTaken,
+    "not_retryable": NotRetryable,
+    "policy_denied": PolicyDenied,
+}
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    **dict.fromkeys((400, 413, 414, 415, 422, 431), InvalidRequest),
+    401: Unauthorized,
+    403: Forbidden,
+    **dict.fromkeys((404, 410), NotFound),
+    409: Conflict,
+    412: PreconditionFailed,
+    429: TooManyRequests,
+    **dict.fromkeys((502, 503, 504), Unavailable),
+    507: CapacityExhausted,
+}
+
+
+def error_of(status: int, code: str, detail: str, problem: Mapping[str, Any]) -> ApiError:
+    """The error that a problem is, by its code and else by its status."""
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
+    return kind(status, code, detail, problem.get("errors") or (), problem)
+
+
 class Unreachable(ChronoWatchError):
-    """Raised when no answer came; the call may or may not have happened."""
+    """Raised when no answer came. The call may have happened, unless it is ``unsent``."""
+
+    def __init__(self, message: str, *, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
 
 
 class NotAcquired(ChronoWatchError):

@@ -1,4 +1,4 @@
-"""JSON over HTTP with kept-alive connections, shared by all threads, and retries of what is safe to repeat."""
+"""HTTP with kept-alive connections, shared by all threads, and retries of what is safe to repeat."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from chronowatch.errors import ApiError, LeaseNotHeld, Unreachable
+from chronowatch.errors import ApiError, Unreachable, error_of
 
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
+_NOT_DONE = frozenset({429, 503})  # the service did nothing, but for the code below
+_MAY_BE_DONE = "outcome_unknown"
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 2.0
 _IDLE_MAX = 8
@@ -32,8 +34,21 @@ class Retries:
     sleep: Callable[[float], object] = time.sleep
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back: the names of ``headers`` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, decoded; None when it is empty. Raises Unreachable when it is no JSON."""
+        return _decoded(self.body)
+
+
 class Transport:
-    """Calls to one base URL. Thread-safe; every call of this package is safe to repeat, so all of them are retried."""
+    """Calls to one base URL. Thread-safe."""
 
     def __init__(
         self,
@@ -61,29 +76,51 @@ class Transport:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Any = None,
         *,
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         attempts: int | None = None,
+        safe: bool = True,
     ) -> Any:
         """The decoded answer. Raises ApiError for an error of the service, Unreachable when no answer came."""
-        target = self._prefix + path + ("?" + urlencode(query) if query else "")
+        asked = {"query": query, "headers": headers, "timeout": timeout, "attempts": attempts, "safe": safe}
+        return self.exchange(method, path, body, **asked).json()  # type: ignore[arg-type]
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        attempts: int | None = None,
+        safe: bool = True,
+    ) -> Answered:
+        """The answer as it came. A ``body`` of bytes is sent as it is, all else as JSON; None in ``query`` is left out.
+
+        ``safe``: the call may be made twice. One that may not is made again only when it was surely not done: nothing
+        took the connection, or the service said so. Raises ApiError, Unreachable.
+        """
+        target = self._prefix + path + _query_text(query)
         sent = self._all_headers(headers)
-        payload = None if body is None else json.dumps(body).encode()
-        for left in range((attempts or self._retries.attempts) - 1, -1, -1):
+        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        total = attempts or self._retries.attempts
+        for left in range(total - 1, -1, -1):
             try:
-                return self._once(method, target, payload, sent, self._timeout if timeout is None else timeout)
-            except Unreachable:
+                return self._once(method, target, payload, sent, self._timeout if timeout is None else timeout, safe)
+            except Unreachable as failure:
                 wait_s = 0.0
-                if not left:
+                if not left or not (safe or failure.unsent):
                     raise
             except ApiError as error:
                 wait_s = error.retry_after_s
-                if not left or error.status not in _RETRYABLE:
+                if not left or not _may_repeat(error, safe):
                     raise
-            self._retries.sleep(max(wait_s, self._backoff_s((attempts or self._retries.attempts) - 1 - left)))
+            self._retries.sleep(max(wait_s, self._backoff_s(total - 1 - left)))
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
@@ -102,8 +139,10 @@ class Transport:
         configured = self._headers() if callable(self._headers) else self._headers
         return {"Content-Type": "application/json", "Accept": "application/json", **configured, **(extra or {})}
 
-    def _once(self, method: str, target: str, payload: bytes | None, headers: dict[str, str], timeout: float) -> Any:
-        connection = self._take()
+    def _once(
+        self, method: str, target: str, payload: bytes | None, headers: dict[str, str], timeout: float, safe: bool
+    ) -> Answered:
+        connection = self._take() if safe else None  # a kept connection may die after the call was taken
         if connection is not None:
             try:
                 return self._exchange(connection, method, target, payload, headers, timeout)
@@ -112,8 +151,13 @@ class Transport:
                 # more on a new one. A timeout has used up its time already.
                 if isinstance(failure, TimeoutError):
                     raise _unreachable(method, target, failure) from failure
+        connection = self._new(timeout)
         try:
-            return self._exchange(self._new(timeout), method, target, payload, headers, timeout)
+            connection.connect()
+        except OSError as failure:
+            raise _unreachable(method, target, failure, unsent=True) from failure
+        try:
+            return self._exchange(connection, method, target, payload, headers, timeout)
         except (OSError, http.client.HTTPException) as failure:
             raise _unreachable(method, target, failure) from failure
 
@@ -125,7 +169,7 @@ class Transport:
         payload: bytes | None,
         headers: dict[str, str],
         timeout: float,
-    ) -> Any:
+    ) -> Answered:
         connection.timeout = timeout
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
@@ -141,7 +185,8 @@ class Transport:
         else:
             connection.close()
         if response.status < 400:
-            return _decoded(text)
+            named = {name.lower(): value for name, value in response.headers.items()}
+            return Answered(response.status, named, text)
         raise _problem(response.status, text, response.headers.get("Retry-After"))
 
     def _take(self) -> http.client.HTTPConnection | None:
@@ -161,8 +206,23 @@ class Transport:
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
 
-def _unreachable(method: str, target: str, failure: Exception) -> Unreachable:
-    return Unreachable(f"{method} {target}: {failure or type(failure).__name__}")
+def _query_text(query: Mapping[str, object] | None) -> str:
+    said = {name: _query_value(value) for name, value in (query or {}).items() if value is not None}
+    return "?" + urlencode(said) if said else ""
+
+
+def _query_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _may_repeat(error: ApiError, safe: bool) -> bool:
+    if safe:
+        return error.status in _RETRYABLE
+    return error.status in _NOT_DONE and error.code != _MAY_BE_DONE
+
+
+def _unreachable(method: str, target: str, failure: Exception, *, unsent: bool = False) -> Unreachable:
+    return Unreachable(f"{method} {target}: {failure or type(failure).__name__}", unsent=unsent)
 
 
 def _decoded(text: bytes) -> Any:
@@ -181,9 +241,7 @@ def _problem(status: int, text: bytes, retry_after: str | None) -> ApiError:
     except ValueError:
         found = None
     body: dict[str, Any] = found if isinstance(found, dict) else {}
-    code, detail = str(body.get("code", "unknown")), str(body.get("detail", ""))
-    kind = LeaseNotHeld if code == "lease_not_held" else ApiError
-    error = kind(status, code, detail, body.get("errors") or ())
+    error = error_of(status, str(body.get("code", "unknown")), str(body.get("detail", "")), body)
     if retry_after is not None and retry_after.isdigit():
         error.retry_after_s = float(retry_after)
     return error

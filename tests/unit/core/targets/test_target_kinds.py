@@ -36,6 +36,7 @@ EXAMPLES: dict[str, list[dict[str, object]]] = {
         {"broker": "mqtt://m.example", "topic": "a/b"},
         {"broker": "mqtts://m.example", "topic": "a/b"},
     ],
+    "workflow": [{"workflow": "a"}, {"workflow": "b", "version": "2"}],
     "redis": [
         {"url": "redis://r.example:6379/0", "stream": "a"},
         {"url": "rediss://r.example:6379/0", "stream": "a"},

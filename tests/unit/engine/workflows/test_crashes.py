@@ -119,7 +119,7 @@ class Walk:
         base = make_services(stores=open_stores())
         self.play = Play(base)
         self.play.publish("inner", *INNER)
-        self.play.publish("w", NODES, EDGES)
+        self.play.publish("w", NODES, EDGES, concurrency={"key": {"cel": "'all'"}, "limit": 1})
         s, around = self.play.s, self.faults.around
         stores = msgspec.structs.replace(s.stores, runs=around(s.stores.runs), workflows=around(s.stores.workflows))
         assert s.workflows is not None

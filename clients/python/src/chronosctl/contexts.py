@@ -1,0 +1,89 @@
+"""Contexts: services that have a name here, with their address and token. The environment wins over them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chronosctl.faults import Fault, usage
+
+LOCAL: Final = "http://127.0.0.1:8080"
+_HINT: Final = "`chronosctl context list` shows them, `chronosctl context set NAME --url URL` makes one"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where calls go, with which token, and who says so."""
+
+    url: str
+    token: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the file holds."""
+
+    current: str | None
+    contexts: Mapping[str, Mapping[str, str]]
+
+
+def path() -> Path:
+    """The file, which CHRONOSCTL_CONFIG may name."""
+    if named := os.environ.get("CHRONOSCTL_CONFIG"):
+        return Path(named)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(home) / "chronowatch" / "contexts.json"
+
+
+def read() -> Book:
+    """The contexts; none where there is no file. Raises Fault."""
+    file = path()
+    try:
+        found: Any = json.loads(file.read_text())
+        contexts = {str(name): dict(value) for name, value in found["contexts"].items()}
+        return Book(found.get("current"), contexts)
+    except FileNotFoundError:
+        return Book(None, {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise Fault(
+            f"{file} cannot be read: {problem}", hint="mend it, or remove it and set the contexts anew"
+        ) from None
+
+
+def write(book: Book) -> None:
+    """Replace the file, whole or not at all. Only its owner may read it: it holds tokens. Raises Fault."""
+    file = path()
+    text = json.dumps({"current": book.current, "contexts": book.contexts}, indent=2) + "\n"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, made = tempfile.mkstemp(dir=file.parent, prefix=".contexts-")  # made with mode 0600
+        try:
+            with os.fdopen(handle, "w") as stream:
+                stream.write(text)
+            os.replace(made, file)
+        except BaseException:
+            os.unlink(made)
+            raise
+    except OSError as problem:
+        raise Fault(f"{file} cannot be written: {problem}", hint="CHRONOSCTL_CONFIG names another place") from None
+
+
+def connection(named: str | None) -> Connection:
+    """Where to call. With CHRONO_URL nothing that is stored is used: its token belongs to another address."""
+    token = os.environ.get("CHRONO_TOKEN") or None
+    if url := os.environ.get("CHRONO_URL"):
+        return Connection(url, token, "CHRONO_URL")
+    book = read()
+    chosen = named or os.environ.get("CHRONO_CONTEXT") or book.current
+    if not chosen:
+        return Connection(LOCAL, token, "default")
+    if chosen not in book.contexts:
+        raise usage(f"there is no context {chosen}", _HINT)
+    found = book.contexts[chosen]
+    return Connection(found["url"], token or found.get("token"), f"context {chosen}")

@@ -1,0 +1,37 @@
+"""A PostgreSQL that was restored to a moment before now, settled before any worker runs: nothing fires twice.
+
+First everything is taken out of what workers look into, in one transaction. Then each schedule is settled and paused,
+and fencing tokens are raised (``chalicelib.engine.restored``). An operator resumes what may go on.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from chalicelib.adapters.postgres.database import PostgresDatabase
+from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.leases import lease_document
+from chalicelib.engine import restored
+from chalicelib.engine.restored import Settled
+from chalicelib.ports.services import Services
+
+# The feed passes over all of it: its subscribers heard of it before the moment, or hear of what follows.
+HOLD = """
+UPDATE states SET due_ms = NULL WHERE due_ms IS NOT NULL;
+UPDATE monitors SET look_ms = 9000000000000000;
+DELETE FROM messages WHERE queue IN ('work', 'steps');
+DELETE FROM written"""
+UNDER_WAY = "SELECT tenant, schedule_id, firing_ms, manual FROM executions WHERE expires_s IS NULL"
+RAISE = "UPDATE leases SET rev = rev + 1, doc = %s WHERE tenant = %s AND name = %s"
+
+
+def settle(s: Services, database: PostgresDatabase) -> Settled:
+    """Settle everything as of now. May be repeated. Raises TooMany where workers write: stop them first."""
+    database.run(HOLD)
+    for tenant, name, doc in database.read("SELECT tenant, name, doc FROM leases"):
+        lease = lease_document.read(doc)
+        if lease.fencing_token < restored.TOKENS_RAISED:
+            raised = replace(lease, fencing_token=lease.fencing_token + restored.TOKENS_RAISED)
+            database.write(RAISE, (lease_document.write(raised), tenant, name))
+    under_way = [ExecutionKey(*row) for row in database.read(UNDER_WAY)]
+    return restored.settle(s, s.clock.now_ms(), under_way)

@@ -1,0 +1,481 @@
+"""chronosctl against the product: every command in every form of output, and what a shell relies on.
+
+What commands print lies in ``golden/``. After a change that is meant, ``python -m tests.clients.test_chronosctl``
+writes it anew; the difference is then for a person to read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.core.changes.change_log import Arrived, Change
+from chalicelib.workers import changes
+from tests.clients.chronosctl_calls import ROOT, SOURCE, call, transcript
+from tests.clients.served import KEY, KEYS_ASKED, Served, serve
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMATS = ("table", "json", "yaml", "jsonl", "name")
+LOG = '{"type":"log"}'
+
+SETTING_UP: Sequence[Sequence[str]] = [
+    ("schedules", "create", "--expr", "0 2 * * *", "--timezone", "Europe/Paris", "--name", "night", "--target", LOG),
+    ("schedules", "create", "--expr", "rate:1h", "--name", "beat", "--target", LOG, "--tag", "a", "--tag", "b"),
+    ("leases", "acquire", "report", "--holder-id", "me", "--ttl-ms", "60000"),
+    ("keys", "create", "--name", "ci", "--role", "viewer", "-o", "name"),
+    ("workflows", "create", "-f", str(GOLDEN / "workflow.yaml"), "-o", "name"),
+    ("policies", "create", "-f", str(GOLDEN / "policy.yaml"), "-o", "name"),
+    ("schedules", "trigger", "night", "--payload", '{"n":1}'),
+]
+READING: Sequence[Sequence[str]] = [
+    ("schedules", "list"),
+    ("schedules", "get", "night"),
+    ("schedules", "preview", "0 2 * * *", "--tz", "Europe/Paris", "--count", "2", "--after-unix-ms", "1795252800000"),
+    ("schedules", "explain", "night", "2026-11-22T01:00:00Z"),
+    ("schedules", "ledger", "night"),
+    ("schedules", "versions", "night"),
+    ("executions", "list", "--schedule-id", "night"),
+    ("leases", "list"),
+    ("leases", "get", "report"),
+    ("jobs", "list"),
+    ("workflows", "list"),
+    ("runs", "list"),
+    ("policies", "list"),
+    ("roles", "get", "viewer"),
+    ("ticks", "list"),
+    ("time", "drift"),
+    ("queue", "get"),
+    ("export", "--name-prefix", "beat"),
+]
+CHANGING: Sequence[Sequence[str]] = [
+    ("schedules", "edit", "night", "--expr", "0 3 * * *", "-o", "name"),
+    ("schedules", "edit", "night", "--clear", "max_runs", "-o", "name"),
+    ("schedules", "pause", "night", "--note", "deploying", "-o", "name"),
+    ("schedules", "resume", "night", "-o", "name"),
+    ("schedules", "delete", "beat", "-o", "jsonl"),
+    ("leases", "acquire", "report", "--holder-id", "other", "--ttl-ms", "60000"),
+    ("leases", "release", "report", "--holder-id", "me", "-o", "json"),
+]
+WRONG: Sequence[Sequence[str]] = [
+    ("schedules", "create", "--expr", "99 * * * *"),
+    ("schedules", "create", "--expr", "0 2 * * *", "--name", "night"),
+    ("schedules", "create", "--name", "x"),
+    ("schedules", "create", "--expr", "rate:1h", "--jitter-ms", "soon"),
+    ("schedules", "create", "--expr", "rate:1h", "--payload", "text"),
+    ("schedules", "edit", "night"),
+    ("schedules", "edit", "night", "--clear", "expr"),
+    ("schedules", "edit", "night", "--expr", "rate:2h", "--if-match", "00000000000000000000000000"),
+    ("schedules", "get", "nobody"),
+    ("schedules", "list", "-o", "xml"),
+    ("schedules", "explain", "night", "yesterday"),
+    ("leases", "renew", "report", "--holder-id", "other", "--fencing-token", "1"),
+    ("leases", "run", "report"),
+    ("executions", "get", "nothing"),
+    ("plan", "-f", "/no/such/file.yaml"),
+    ("no", "such"),
+]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serve() as running:
+        yield running
+
+
+def _sessions(url: str) -> dict[str, str]:
+    made = {"setting-up.txt": transcript(SETTING_UP, url)}
+    made |= {f"reading-{form}.txt": transcript([(*line, "-o", form) for line in READING], url) for form in FORMATS}
+    made["changing.txt"] = transcript(CHANGING, url)
+    made["wrong.txt"] = transcript(WRONG, url)
+    made["wrong-json.txt"] = transcript([("-o", "json", *line) for line in WRONG], url)
+    return made
+
+
+def test_every_command_prints_what_it_always_printed() -> None:
+    with serve() as running:
+        made = _sessions(running.url)
+    assert made == {name: (GOLDEN / name).read_text() for name in made}
+
+
+def test_exit_codes_tell_what_went_wrong(served: Served) -> None:
+    wanted = {"nobody": 3, "01KB0E5T0QJ8Z3V7M4N2X9YRSC": 3}
+    assert {name: call("schedules", "get", name, url=served.url).code for name in wanted} == wanted
+    assert call("schedules", "list", url="http://127.0.0.1:9").code == 6
+    with serve(KEYS_ASKED) as closed:
+        assert call("schedules", "list", url=closed.url).code == 4
+        token = {"CHRONO_TOKEN": KEY}
+        assert call("schedules", "list", url=closed.url, env=token).code == 0
+
+
+def test_contexts_are_kept_apart_from_what_the_environment_names(served: Served, tmp_path: Path) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    made = call("context", "set", "prod", "--url", served.url, "--token-stdin", env=env, stdin="cw_secret\n")
+    assert made.code == 0
+    assert (tmp_path / "contexts.json").stat().st_mode & 0o077 == 0
+    assert "cw_secret" not in made.out + call("context", "list", "-o", "json", env=env).out
+    assert call("schedules", "list", env=env).code == 0
+    assert call("--context", "nobody", "schedules", "list", env=env).code == 2
+    seen: list[str | None] = []
+    with _listening(lambda handler: seen.append(handler.headers.get("Authorization"))) as url:
+        call("time", env={**env, "CHRONO_URL": url})
+        call("time", env={**env, "CHRONO_URL": url, "CHRONO_TOKEN": "other"})
+    assert seen == [None, "Bearer other"]
+
+
+class _listening:
+    """A server that answers every call with an empty object."""
+
+    def __init__(self, take: Any) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                take(self)
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def do_POST(self) -> None:
+                self.body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __exit__(self, *failure: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+# -- files
+
+
+def _file(folder: Path, count: int, expr: str = "0 2 * * *") -> str:
+    lines = [f'  - {{name: file-{n:03d}, type: CRON, expr: "{expr}", target: {{type: log}}}}' for n in range(count)]
+    path = folder / "schedules.yaml"
+    path.write_text("version: 1\nschedules:\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_a_plan_shows_firings_and_an_unchanged_one_writes_nothing(tmp_path: Path) -> None:
+    with serve() as running:
+        file = _file(tmp_path, 2)
+        assert call("plan", "-f", file, url=running.url).code == 2
+        assert call("apply", "-f", file, url=running.url).code == 0
+        running.calls.clear()
+        assert call("plan", "-f", file, url=running.url).code == 0
+        assert {path for method, path, _ in running.calls if method != "GET"} == {"/api/v1/schedules:import"}
+        before = running.house.call("GET", "/api/v1/schedules").json["items"]
+        assert call("apply", "-f", file, url=running.url).code == 0
+        assert running.house.call("GET", "/api/v1/schedules").json["items"] == before
+        said = call("plan", "-f", _file(tmp_path, 2, "0 3 * * *"), "-o", "json", "--days", "10", url=running.url)
+        plan = json.loads(said.out)
+        assert said.code == 2
+        assert {kind: len(found) for kind, found in plan["firings"].items()} == {"added": 0, "removed": 0, "moved": 20}
+        first = plan["firings"]["moved"][0]
+        assert first["to_unix_ms"] - first["from_unix_ms"] == 3_600_000
+        assert plan["items"][0]["changes"] == {"expr": {"from": "0 2 * * *", "to": "0 3 * * *"}}
+
+
+def test_pruning_takes_only_what_the_source_made_and_much_of_it_only_with_leave(tmp_path: Path) -> None:
+    with serve() as running:
+        call("schedules", "create", "--expr", "rate:1h", "--name", "by-hand", "--target", LOG, url=running.url)
+        assert call("apply", "-f", _file(tmp_path, 10), "--source", "ops", url=running.url).code == 0
+        prune = ("apply", "--source", "ops", "--prune", "-f")
+        assert call(*prune, _file(tmp_path, 8), url=running.url).code == 0
+        refused = call(*prune, _file(tmp_path, 5), url=running.url)
+        assert (refused.code, len(running.house.call("GET", "/api/v1/schedules").json["items"])) == (1, 9)
+        assert "20 %" in refused.err
+        assert call(*prune, _file(tmp_path, 5), "--yes-prune", url=running.url).code == 0
+        names = call("schedules", "list", "-o", "name", url=running.url).out.split()
+        assert sorted(names) == ["by-hand", *(f"file-{n:03d}" for n in range(5))]
+
+
+def test_an_apply_that_was_interrupted_goes_on(tmp_path: Path) -> None:
+    with serve() as running:
+        file = _file(tmp_path, 120)
+        with _breaking(running.url, after=2) as url:  # 50 in each call: the third finds nobody
+            broken = call("apply", "-f", file, url=url)
+        assert (broken.code, "applied 100 of 120" in broken.err) == (6, True)
+        again = call("apply", "-f", file, url=running.url)
+        assert "20 created, 0 updated, 0 deleted, 100 unchanged" in again.out
+        assert len(call("schedules", "list", "-o", "name", url=running.url).out.split()) == 120
+
+
+class _breaking:
+    """A way to a service that breaks after some writes."""
+
+    def __init__(self, service: str, after: int) -> None:
+        writes: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.command == "POST" and "dry_run" not in self.path:
+                    writes.append(self.path)
+                if len(writes) > after:
+                    self.close_connection = True
+                    return
+                asked = urllib.request.Request(service + self.path, body or None, method=self.command)
+                for name in ("Content-Type", "Idempotency-Key"):
+                    if self.headers.get(name):
+                        asked.add_header(name, self.headers[name])
+                with urllib.request.urlopen(asked) as answer:
+                    content = answer.read()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_POST = do_GET
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __exit__(self, *failure: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_a_refused_entry_is_named_by_its_line_and_nothing_is_written(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "version: 1\nschedules:\n  - name: good\n    expr: rate:1h\n    type: RATE\n"
+        "  - name: bad\n    type: RATE\n    expr: often\n"
+    )
+    said = call("apply", "-f", str(path), url=served.url)
+    assert (said.code, f"{path}:8: invalid_field: expr" in said.out) == (1, True)
+    assert call("schedules", "get", "good", url=served.url).code == 3
+
+
+def test_other_schedulers_files_become_one_that_applies(served: Served, tmp_path: Path) -> None:
+    crontab = tmp_path / "crontab"
+    crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily c\n@reboot d\n")
+    said = call("import", "crontab", str(crontab), "--target", LOG)
+    assert [line.partition(":")[0] for line in said.err.splitlines()] == ["line 1", "line 4", "line 6"]
+    (tmp_path / "made.yaml").write_text(said.out)
+    assert call("apply", "-f", str(tmp_path / "made.yaml"), url=served.url).code == 0
+    made = json.loads(call("schedules", "get", "a-x", "-o", "json", url=served.url).out)
+    assert (made["expr"], made["timezone"], made["payload"]) == (
+        "*/5 * * * *",
+        "Europe/Paris",
+        {"command": "/bin/a --x"},
+    )
+
+
+def test_eventbridge_counts_days_from_sunday_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    rules = [
+        {"Name": "week", "ScheduleExpression": "cron(0 12 ? * 2-6 *)"},
+        {"Name": "often", "ScheduleExpression": "rate(5 minutes)", "State": "DISABLED"},
+        {"Name": "once", "ScheduleExpression": "at(2027-01-01T00:00:00)"},
+        {"Name": "event", "EventPattern": "{}"},
+    ]
+    path.write_text(json.dumps({"Rules": rules}, indent=1))
+    said = call("import", "eventbridge", str(path))
+    assert [line for line in said.out.splitlines() if "expr" in line] == [
+        "  expr: 0 12 * * 1-5",
+        "  expr: rate:5m",
+        "  expr: at:2027-01-01T00:00:00Z",
+    ]
+    assert said.err.startswith("line ")
+
+
+def test_declared_schedules_are_made_so(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "shop_jobs.py").write_text(
+        "from chronowatch import schedule\n\n\n"
+        '@schedule("0 2 * * *", timezone="Europe/Paris", target={"type": "log"})\n'
+        "def nightly_report(firing): ...\n\n\napp = object()\n"
+    )
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert call("sync", "shop_jobs:app", url=served.url).code == 2
+        assert call("sync", "shop_jobs:app", "--yes", url=served.url).code == 0
+        assert call("sync", "shop_jobs:app", url=served.url).code == 0
+    finally:
+        os.chdir(here)
+    assert call("schedules", "get", "nightly-report", url=served.url).code == 0
+
+
+# -- as a program
+
+
+def _program(*words: str) -> list[str]:
+    return [sys.executable, "-m", "chronosctl", *words]
+
+
+def _env(url: str) -> dict[str, str]:
+    return {**os.environ, "CHRONO_URL": url, "PYTHONPATH": str(SOURCE), "COVERAGE_PROCESS_START": ""}
+
+
+def test_a_list_of_ten_thousand_is_a_stream_that_head_may_leave() -> None:
+    with _pages(10_000) as (url, asked):
+        line = f"{sys.executable} -m chronosctl schedules list -o jsonl | head -1"
+        ran = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], env=_env(url), capture_output=True, text=True)
+        assert (ran.returncode, ran.stderr, json.loads(ran.stdout)["name"]) == (0, "", "s0")
+        assert len(asked) < 50  # it did not read the rest
+        asked.clear()
+        listed = subprocess.run(
+            _program("schedules", "list", "-o", "name"), env=_env(url), capture_output=True, text=True
+        )
+        assert (len(listed.stdout.split()), len(asked)) == (10_000, 100)
+
+
+class _pages:
+    """A list of schedules, a page of 100 for each call."""
+
+    def __init__(self, count: int) -> None:
+        asked: list[str] = []
+        self._asked = asked
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                start = int(self.path.partition("page_token=")[2] or 0)
+                asked.append(self.path)
+                items = [{"id": f"id{n}", "name": f"s{n}"} for n in range(start, start + 100)]
+                following = str(start + 100) if start + 100 < count else None
+                body = json.dumps({"items": items, "next_page_token": following}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads, self._server.block_on_close = True, False
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> tuple[str, list[str]]:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_address[1]}", self._asked
+
+    def __exit__(self, *failure: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_a_command_runs_under_a_lease_and_has_its_token() -> None:
+    with serve() as running:
+        ran = subprocess.run(
+            _program("leases", "run", "night", "--", "sh", "-c", "echo $CHRONO_FENCING_TOKEN; exit 7"),
+            env=_env(running.url), capture_output=True, text=True,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stdout) == (7, "1\n")
+        assert json.loads(call("leases", "get", "night", "-o", "json", url=running.url).out)["held"] is False
+
+
+@pytest.mark.parametrize(("how", "code"), [("term", 143), ("break", 5)])
+def test_a_command_ends_with_its_lease_or_its_parent(how: str, code: int) -> None:
+    with serve() as running:
+        words = _program("leases", "run", "night", "--ttl-ms", "600", "--", "sh", "-c", "echo on; sleep 60")
+        with subprocess.Popen(
+            words, env=_env(running.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "on\n"
+            if how == "term":
+                child.send_signal(signal.SIGTERM)
+            else:
+                call("leases", "break", "night", url=running.url)
+            assert child.stdout.read() == ""  # all that it started has ended
+            assert child.wait(30) == code
+        assert json.loads(call("leases", "get", "night", "-o", "json", url=running.url).out)["held"] is False
+
+
+def test_help_and_calls_load_nothing_heavy(served: Served) -> None:
+    program = "import sys; from chronosctl.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    for words, absent in (
+        (["--help"], {"http.client", "ssl", "yaml", "boto3"}),
+        (["time"], {"yaml", "boto3", "asyncio"}),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, *words], env=_env(served.url), capture_output=True, text=True
+        )
+        assert not absent & set(ran.stderr.split())
+
+
+def test_shells_complete_commands_and_names_of_the_service(served: Served) -> None:
+    call("schedules", "create", "--expr", "rate:1h", "--name", "complete-me", "--target", LOG, url=served.url)
+    for shell in ("bash", "zsh", "fish"):
+        assert "_CHRONOSCTL_COMPLETE" in call("completion", shell).out
+    asked = {"_CHRONOSCTL_COMPLETE": "bash_complete", "COMP_WORDS": "chronosctl schedules get compl", "COMP_CWORD": "3"}
+    ran = subprocess.run(_program(), env={**_env(served.url), **asked}, capture_output=True, text=True)
+    assert "complete-me" in ran.stdout
+
+
+def test_firings_are_forwarded_as_a_webhook_would_be() -> None:
+    from chronowatch import verify
+
+    secret = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdA=="
+    got: list[tuple[dict[str, str], bytes]] = []
+    with serve() as running, _listening(lambda h: got.append((dict(h.headers), h.body))) as url:
+        house = running.house
+        fired = house.fire(name="f", payload={"n": 1})
+        house.accept(fired)
+        words = _program("listen", "--forward-to", url, "--schedule", "f", "--secret", secret, "--count", "1")
+        with subprocess.Popen(
+            words, env=_env(running.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as child:
+            try:
+                assert child.stderr is not None
+                assert child.stderr.readline().startswith("listening")
+                change = Change("execution", fired, house.clock.now_ms(), "anonymous", house.execution(fired))
+                changes.record(house.services, "s", [Arrived(1, "default", change)])
+                assert child.wait(60) == 0
+            finally:
+                child.kill()
+    [(headers, body)] = got
+    assert verify(body=body, headers=headers, secret=secret).data == {"n": 1}
+
+
+def test_manual_pages_are_made_of_every_command(tmp_path: Path) -> None:
+    assert call("man", "--all", str(tmp_path)).code == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"chronosctl.1", "chronosctl-schedules-plan.1", "chronosctl-leases-run.1"} <= names
+    assert len(names) > 150
+    assert call("man", "no").code == 2
+
+
+def test_the_table_and_the_client_are_those_of_the_api() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "localdev.generate_clients", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+if __name__ == "__main__":
+    with serve() as fresh:
+        for file_name, text in _sessions(fresh.url).items():
+            (GOLDEN / file_name).write_text(text)
