@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chalicelib.adapters.postgres.alerts import PostgresAlertStore
 from chalicelib.adapters.postgres.audit import PostgresAuditStore
 from chalicelib.adapters.postgres.bulk_jobs import PostgresBulkJobStore
 from chalicelib.adapters.postgres.changes import PostgresChangeStore
@@ -55,4 +56,5 @@ def open_stores(
         audit=PostgresAuditStore(database),
         workflows=PostgresWorkflowStore(database),
         runs=PostgresRunStore(database),
+        alerts=PostgresAlertStore(database),
     )
