@@ -1,7 +1,7 @@
 """The server that the emulator is given: its parser of HTTP is not in Python. Each call takes two thirds of the time.
 
-What waits for messages ends with its caller, as on AWS. A worker that was killed would otherwise be given messages for
-as long as its last call waits, and nobody would have them until they come again.
+What waits for messages ends with its caller, as on AWS. A killed worker's last call would otherwise take messages for as
+long as it waits. No other worker would have them until they come again.
 """
 
 from __future__ import annotations
