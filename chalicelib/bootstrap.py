@@ -162,11 +162,11 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.machine.hlc_clock import HlcClock
     from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
+    from chalicelib.adapters.machine.lazy_targets import LazyTargets
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
     from chalicelib.adapters.machine.zone_data import zone_data_version
-    from chalicelib.adapters.targets.lazy_targets import LazyTargets
     from chalicelib.adapters.workflows.step_parts import make_parts
 
     own_clock = SystemClock()
