@@ -1,7 +1,7 @@
-"""Monitors as they are kept: loaded, changed by one conditional write, looked at when their time comes, and told.
+"""Monitors as they are kept: loaded, changed by one conditional write, checked when their time comes, and announced.
 
 A ping and a deadline that race are decided by the write that comes first: the other one reads again. So no ping that
-was acknowledged before its deadline is overtaken. What was decided is told afterwards: by a hint at once, and by
+was acknowledged before its deadline is overtaken. What was decided is announced afterwards: by a hint at once, and by
 reconcile when the hint was lost with its worker.
 """
 
@@ -79,7 +79,7 @@ def send_hint(s: Services, found: Heartbeat) -> None:
 
 
 def look(s: Services, tenant: str, monitor_id: str, tell: Teller) -> None:
-    """Let time pass for a monitor, and tell what has not been told. Raises NotFound, Unavailable."""
+    """Let time pass for a monitor, and announce the changes that wait. Raises NotFound, Unavailable."""
     found = change(s, tenant, monitor_id, lambda known: heartbeat.observe(known, s.clock.now_ms()))
     if not found.untold:
         return

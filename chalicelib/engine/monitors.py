@@ -85,7 +85,7 @@ def _check_due(s: Services, due: Sequence[MonitorState]) -> None:
 
 
 def _tell_rules(s: Services, silent: Sequence[tuple[Definition, MonitorState]]) -> None:
-    """Tell the notification rules of the tenants concerned. Telling them again changes nothing."""
+    """Send signals to the notification rules of the tenants concerned. The same signal again changes nothing."""
     for tenant in dict.fromkeys(definition.tenant for definition, _ in silent):
         if not s.stores.alerts.page(tenant, "rule", 1, None)[0]:
             continue

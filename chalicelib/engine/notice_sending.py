@@ -97,7 +97,7 @@ def _by_call(
 
 
 def _slack(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> dict[str, Any]:
-    # Plain text, so that what others wrote mentions nobody and links nowhere.
+    # Plain text, so that what others wrote mentions no member and links nowhere.
     text = text_of(rule, notice).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     where = {"channel": channel["channel"]} if "channel" in channel else {}
     return {"text": text, "mrkdwn": False, "incident_id": notice.incidents[0].id, **where}

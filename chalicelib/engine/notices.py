@@ -75,7 +75,7 @@ def signal(
 
 
 def on_monitor(s: Services, monitor: Heartbeat, crossings: Sequence[Crossing]) -> None:
-    """Tell the rules that a monitor went down or came up: ``failed``, and a success."""
+    """Signal to the rules that a monitor went down or came up: ``failed``, and a success."""
     signals = [
         Signal(
             subject=f"monitor/{monitor.id}",

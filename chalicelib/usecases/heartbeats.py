@@ -1,4 +1,4 @@
-"""Monitors of jobs that others run: kept by their owners, pinged by whoever has the token."""
+"""Monitors of jobs that others run: kept by their owners, pinged by all who have the token."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def ping(s: Services, token: str, signal: str, text: str) -> None:
         if known.ping_token != token:
             raise missing("monitor with this token")
         if len(known.untold) >= UNTOLD_MAX:
-            raise Unavailable("the monitor goes up and down faster than it can be told", retry_after_s=5)
+            raise Unavailable("the monitor goes up and down faster than that can be announced", retry_after_s=5)
         return heartbeat.pinged(known, sign)
 
     heartbeats.change(s, place.tenant, place.monitor_id, decide)

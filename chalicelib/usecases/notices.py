@@ -157,7 +157,7 @@ def _record(rule: NotificationRule) -> AlertRecord:
 
 
 def _forget_book(s: Services, tenant: str, rule_id: str) -> None:
-    """A signal may write it once more: who looks at a book whose rule is gone forgets it then."""
+    """A signal may write it once more: who reads a book whose rule is gone forgets it then."""
     record = s.stores.alerts.load(tenant, "book", rule_id)
     if record is not None:
         s.stores.alerts.delete(tenant, "book", rule_id, record.rev)

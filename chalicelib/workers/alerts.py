@@ -31,7 +31,7 @@ def handle(s: Services, hint: RunHint) -> None:
 
 
 def reconcile(s: Services) -> None:
-    """Once a minute: hints for the instants that come soon, and a look at what is due."""
+    """Once a minute: hints for the instants that come soon, and a check of what is due."""
     now_ms = s.clock.now_ms()
     for _ in range(MAX_PAGES):
         found = s.stores.alerts.woken(now_ms + HORIZON_MS, PAGE)
@@ -41,7 +41,7 @@ def reconcile(s: Services) -> None:
             try:
                 _look(s, kind, woken.tenant, woken.id)
             except ChronoError as problem:  # one's trouble does not stop the others
-                log.warning("%s %s is looked at again in a minute: %s", woken.kind, woken.id, problem.detail)
+                log.warning("%s %s is checked again in a minute: %s", woken.kind, woken.id, problem.detail)
         soon = [woken for woken in found if woken.wake_ms > now_ms]
         for woken in soon:
             kind = heartbeats.MONITOR_HINT if woken.kind == "monitor" else notices.NOTICE_HINT

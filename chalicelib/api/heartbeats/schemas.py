@@ -68,7 +68,7 @@ class PingView(msgspec.Struct, kw_only=True):
 
 
 class MonitorView(msgspec.Struct, kw_only=True):
-    """A monitor. `expected_unix_ms`: when the next ping is expected; null: none is. Whoever has `ping_url` may ping."""
+    """A monitor. `expected_unix_ms`: when the next ping is expected; null: none is. A ping needs `ping_url` alone."""
 
     id: Ulid
     name: str

@@ -98,8 +98,8 @@ def operations() -> list[Operation]:
             answers={201: schemas.NotificationRuleView},
             errors=(409, 507),
             creates=True,
-            description="An incident is one schedule or monitor and this rule, until its next success. Each channel is "
-            "told of it once, and once of its end where `when` has `recovered`.",
+            description="An incident is one schedule or monitor and this rule, until its next success. Each channel "
+            "hears of it once, and once of its end where `when` has `recovered`.",
             example=_EXAMPLE,
             answer_headers={"Location": "The rule's path.", **_TAGGED},
         ),

@@ -69,7 +69,7 @@ class NotificationRuleChanges(Body, kw_only=True):
 
 
 class NewNotificationRule(NotificationRuleChanges, kw_only=True):
-    """A rule to create: what it watches, and where it tells it."""
+    """A rule to create: what it watches, and where messages go."""
 
     name: RuleName
     when: Causes
@@ -120,7 +120,7 @@ class Tested(msgspec.Struct):
 
 
 class SentView(msgspec.Struct, kw_only=True):
-    """What one channel was told of one incident. Incidents of one message have the same `notification_id`."""
+    """What one channel was sent about one incident. Incidents of one message have the same `notification_id`."""
 
     id: str
     notification_id: str

@@ -5,7 +5,7 @@ on it is ``late``, and ``down`` when the grace is over too. A start without an e
 failure is down at once. Nothing but a success brings it up again.
 
 ``observe`` is asked at instants and after every ping, and knows no clock. Each going down and coming up has a number,
-and stays in ``untold`` until it was told. So it is told at least once, under one id, although a worker dies in between.
+and stays in ``untold`` until it was announced. So that happens at least once, under one id, although a worker dies.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
 
     @property
     def next_look_ms(self) -> int | None:
-        """When time alone changes it next; 0 while something is to be told."""
+        """When time alone changes it next; 0 while a change is to be announced."""
         if self.untold:
             return 0
         if self.state == "up" and self.expected_ms is not None:
@@ -160,7 +160,7 @@ def rescheduled(heartbeat: Heartbeat, now_ms: int) -> Heartbeat:
 
 
 def told(heartbeat: Heartbeat, numbers: int) -> Heartbeat:
-    """The monitor after its changes up to a number were told."""
+    """The monitor after its changes up to a number were announced."""
     left = tuple(crossing for crossing in heartbeat.untold if crossing.number > numbers)
     return replace(heartbeat, untold=left, rev=heartbeat.rev + 1)
 

@@ -9,5 +9,5 @@ GRACE_MAX_MS = DURATION_MAX_MS
 MONITORS_MAX_COUNT = 1_000  # of a tenant
 PINGS_KEPT = 10
 PING_TEXT_MAX_CHARS = 1_000
-UNTOLD_MAX = 20  # changes that wait to be told; beyond that a ping is asked to come again
+UNTOLD_MAX = 20  # changes that wait to be announced; beyond that a ping is asked to come again
 EXIT_CODE_MAX = 255

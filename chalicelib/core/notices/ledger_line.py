@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class SentNotification(Struct, frozen=True, kw_only=True):
-    """One line of the ledger: what one channel was told of one incident."""
+    """One line of the ledger: what one channel was sent about one incident."""
 
     id: str
     notification_id: str

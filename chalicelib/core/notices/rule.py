@@ -1,4 +1,4 @@
-"""A notification rule: what it watches, where it tells it, and when it is quiet."""
+"""A notification rule: what it watches, where messages go, and when it is quiet."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Signal(Struct, frozen=True, kw_only=True):
 
 
 def concerns(rule: NotificationRule, signal: Signal) -> bool:
-    """Whether a rule is about the thing that a signal comes from. Who may not see it, is not told of it."""
+    """Whether a rule is about the thing that a signal comes from. Who may not see it gets no message about it."""
     match = rule.match
     return (
         rule.enabled

@@ -33,7 +33,7 @@ TEST_INCIDENT: Final = "test"
 
 
 class Incident(Struct, frozen=True, kw_only=True):
-    """Something that is bad since ``opened_ms``; ``closed_ms`` when it is over and that is still to be told."""
+    """Something that is bad since ``opened_ms``; ``closed_ms`` when it is over and its end is still to be sent."""
 
     id: str
     subject: str

@@ -1,5 +1,7 @@
-"""What alerting keeps: monitors, rules and their books, and the ledger of what was sent. The contract that all stores
-share is in ``ports.services``."""
+"""What alerting keeps: monitors, rules and their books, and the ledger of what was sent.
+
+The contract that all stores share is in ``ports.services``.
+"""
 
 from __future__ import annotations
 
