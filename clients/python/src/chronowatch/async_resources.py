@@ -708,6 +708,10 @@ class AsyncKeys(AsyncCaller):
                 "leases:acquire",
                 "leases:break",
                 "leases:read",
+                "monitors:read",
+                "monitors:write",
+                "notifications:read",
+                "notifications:write",
                 "policies:read",
                 "policies:write",
                 "queue:pause",
@@ -992,6 +996,10 @@ class AsyncRoles(AsyncCaller):
                 "leases:acquire",
                 "leases:break",
                 "leases:read",
+                "monitors:read",
+                "monitors:write",
+                "notifications:read",
+                "notifications:write",
                 "policies:read",
                 "policies:write",
                 "queue:pause",
@@ -1577,6 +1585,209 @@ class AsyncRuns(AsyncCaller):
         )
 
 
+class AsyncMonitors(AsyncCaller):
+    """The calls of monitors."""
+
+    async def create(
+        self,
+        name: str,
+        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"],
+        expr: str,
+        grace_ms: int,
+        *,
+        timezone: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.MonitorView:
+        """Make a monitor of a job that others run."""
+        return cast(
+            "models.MonitorView",
+            await self._call(
+                "POST",
+                "/api/v1/monitors",
+                body=said(name=name, type=type, expr=expr, timezone=timezone, grace_ms=grace_ms, tags=tags),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET, tag: str | Unset = UNSET) -> AsyncIterator[models.MonitorView]:
+        """List monitors, newest first. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/monitors", query=said(limit=limit, tag=tag))
+
+    async def get(self, monitor_id: str) -> models.MonitorView:
+        """One monitor, with its last pings."""
+        return cast(
+            "models.MonitorView", await self._call("GET", place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id))
+        )
+
+    async def edit(
+        self,
+        monitor_id: str,
+        *,
+        name: str | Unset = UNSET,
+        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"] | Unset = UNSET,
+        expr: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        grace_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.MonitorView:
+        """Change some fields of a monitor."""
+        return cast(
+            "models.MonitorView",
+            await self._call(
+                "PATCH",
+                place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id),
+                body=said(name=name, type=type, expr=expr, timezone=timezone, grace_ms=grace_ms, tags=tags),
+                if_match=if_match,
+            ),
+        )
+
+    async def delete(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorDeleted:
+        """Delete a monitor."""
+        return cast(
+            "models.MonitorDeleted",
+            await self._call(
+                "DELETE", place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id), if_match=if_match
+            ),
+        )
+
+    async def pause(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorView:
+        """Expect nothing until the monitor is resumed."""
+        return cast(
+            "models.MonitorView",
+            await self._call(
+                "POST",
+                place("/api/v1/monitors/{monitor_id}:pause", monitor_id=monitor_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    async def resume(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorView:
+        """Expect pings again."""
+        return cast(
+            "models.MonitorView",
+            await self._call(
+                "POST",
+                place("/api/v1/monitors/{monitor_id}:resume", monitor_id=monitor_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+
+class AsyncNotificationRules(AsyncCaller):
+    """The calls of notification-rules."""
+
+    async def create(
+        self,
+        name: str,
+        when: Sequence[Literal["approval", "dead_letter", "failed", "late", "quota", "recovered", "silent"]],
+        channels: Sequence[models.ChannelBody],
+        *,
+        match: models.NoticeMatchBody | Unset = UNSET,
+        group_ms: int | Unset = UNSET,
+        quiet: models.QuietTimesBody | None | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.NotificationRuleView:
+        """Make a notification rule. An incident is one schedule or monitor and this rule, until its next success.
+        Each channel hears of it once, and once of its end where `when` has `recovered`."""
+        return cast(
+            "models.NotificationRuleView",
+            await self._call(
+                "POST",
+                "/api/v1/notification-rules",
+                body=said(
+                    name=name,
+                    when=when,
+                    match=match,
+                    channels=channels,
+                    group_ms=group_ms,
+                    quiet=quiet,
+                    enabled=enabled,
+                ),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET) -> AsyncIterator[models.NotificationRuleView]:
+        """List notification rules, newest first. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/notification-rules", query=said(limit=limit))
+
+    async def get(self, rule_id: str) -> models.NotificationRuleView:
+        """One notification rule."""
+        return cast(
+            "models.NotificationRuleView",
+            await self._call("GET", place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id)),
+        )
+
+    async def edit(
+        self,
+        rule_id: str,
+        *,
+        name: str | Unset = UNSET,
+        when: Sequence[Literal["approval", "dead_letter", "failed", "late", "quota", "recovered", "silent"]]
+        | Unset = UNSET,
+        match: models.NoticeMatchBody | Unset = UNSET,
+        channels: Sequence[models.ChannelBody] | Unset = UNSET,
+        group_ms: int | Unset = UNSET,
+        quiet: models.QuietTimesBody | None | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.NotificationRuleView:
+        """Change some fields of a notification rule."""
+        return cast(
+            "models.NotificationRuleView",
+            await self._call(
+                "PATCH",
+                place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id),
+                body=said(
+                    name=name,
+                    when=when,
+                    match=match,
+                    channels=channels,
+                    group_ms=group_ms,
+                    quiet=quiet,
+                    enabled=enabled,
+                ),
+                if_match=if_match,
+            ),
+        )
+
+    async def delete(self, rule_id: str, *, if_match: str | None = None) -> models.NotificationRuleDeleted:
+        """Delete a notification rule. What it has not sent yet is not sent."""
+        return cast(
+            "models.NotificationRuleDeleted",
+            await self._call(
+                "DELETE", place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id), if_match=if_match
+            ),
+        )
+
+    async def test(self, rule_id: str) -> models.Tested:
+        """Send a test to every channel of a rule."""
+        return cast(
+            "models.Tested",
+            await self._call(
+                "POST", place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id), body=said(), safe=False
+            ),
+        )
+
+
+class AsyncNotifications(AsyncCaller):
+    """The calls of notifications."""
+
+    def list(
+        self, *, limit: int | Unset = UNSET, rule_id: str | Unset = UNSET, incident_id: str | Unset = UNSET
+    ) -> AsyncIterator[models.SentView]:
+        """The ledger of what was sent, newest first. One line an incident and channel. It is kept for 30 days.
+        Pages are fetched as they are needed."""
+        return self._pages(
+            "GET", "/api/v1/notifications", query=said(limit=limit, rule_id=rule_id, incident_id=incident_id)
+        )
+
+
 class AsyncSessions(AsyncCaller):
     """The calls of sessions."""
 
@@ -1677,6 +1888,148 @@ class AsyncSessions(AsyncCaller):
         )
 
 
+class AsyncTriggers(AsyncCaller):
+    """The calls of triggers."""
+
+    async def create(
+        self,
+        name: str,
+        source: models.Source,
+        *,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.TriggerView:
+        """Make a trigger. Each event that matches fires once: by its source and id there is one execution, with the
+        same journal, retries and policies as any. See docs/triggers.md for the sources."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                "/api/v1/triggers",
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET) -> AsyncIterator[models.TriggerView]:
+        """List triggers, newest first. Those that the caller may see. A page may be short and still have a next
+        one. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/triggers", query=said(limit=limit))
+
+    async def get(self, trigger_id: str) -> models.TriggerView:
+        """One trigger."""
+        return cast(
+            "models.TriggerView", await self._call("GET", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id))
+        )
+
+    async def edit(
+        self,
+        trigger_id: str,
+        *,
+        name: str | Unset = UNSET,
+        source: models.Source | Unset = UNSET,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.TriggerView:
+        """Change fields of a trigger. Events that come after the answer are judged by the changed rules."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "PATCH",
+                place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id),
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                if_match=if_match,
+            ),
+        )
+
+    async def delete(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerDeleted:
+        """Delete a trigger. What it fired and is not sent yet is cancelled. Executions stay readable."""
+        return cast(
+            "models.TriggerDeleted",
+            await self._call(
+                "DELETE", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id), if_match=if_match
+            ),
+        )
+
+    async def pause(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let no event fire. Events that come meanwhile are answered `paused`; brokers and queues keep theirs."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:pause", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    async def resume(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let events fire again."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:resume", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    def executions(self, trigger_id: str, *, limit: int | Unset = UNSET) -> AsyncIterator[models.ExecutionView]:
+        """What a trigger fired, newest first. Pages are fetched as they are needed."""
+        return self._pages(
+            "GET", place("/api/v1/triggers/{trigger_id}/executions", trigger_id=trigger_id), query=said(limit=limit)
+        )
+
+
 class AsyncNouns:
     """Every noun of the API."""
 
@@ -1698,4 +2051,8 @@ class AsyncNouns:
         self.subjects = AsyncSubjects(transport, pool)
         self.workflows = AsyncWorkflows(transport, pool)
         self.runs = AsyncRuns(transport, pool)
+        self.monitors = AsyncMonitors(transport, pool)
+        self.notification_rules = AsyncNotificationRules(transport, pool)
+        self.notifications = AsyncNotifications(transport, pool)
         self.sessions = AsyncSessions(transport, pool)
+        self.triggers = AsyncTriggers(transport, pool)

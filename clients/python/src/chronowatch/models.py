@@ -1672,6 +1672,145 @@ class RedriveView(TypedDict):
     conflicts: Sequence[str]
 
 
+class MonitorView(TypedDict):
+    """A monitor. `expected_unix_ms`: when the next ping is expected; null: none is. A ping needs `ping_url` alone."""
+
+    id: str
+    name: str
+    type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"]
+    expr: str
+    timezone: str
+    grace_ms: int
+    tags: Sequence[str]
+    owner: str
+    state: Literal["down", "late", "new", "paused", "up"]
+    last_ping_unix_ms: int | None
+    expected_unix_ms: int | None
+    started_unix_ms: int | None
+    down_since_unix_ms: int | None
+    ping_url: str
+    badge_url: str
+    pings: Sequence[PingView]
+    version: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+
+
+class PingView(TypedDict):
+    """One of the last pings."""
+
+    kind: Literal["fail", "log", "start", "success"]
+    at_unix_ms: int
+    exit_code: NotRequired[int]
+    text: NotRequired[str]
+
+
+class MonitorList(TypedDict):
+    """A page of monitors, newest first."""
+
+    items: Sequence[MonitorView]
+    next_page_token: str | None
+
+
+class MonitorDeleted(TypedDict):
+    """What was deleted."""
+
+    id: str
+
+
+class NoticeMatchBody(TypedDict):
+    """What a schedule or a monitor must have; what is left out may be anything."""
+
+    tag: NotRequired[str]
+    owner: NotRequired[str]
+    name_prefix: NotRequired[str]
+
+
+class ChannelBody(TypedDict):
+    """Where to. `webhook`: `url`, `headers`, `secret_ref` (signs). `slack`: `url`; or `channel` and `secret_ref`.
+    `pagerduty`: `routing_key` or `secret_ref`. `sns`: `topic_arn`."""
+
+    type: Literal["email", "pagerduty", "slack", "sns", "webhook"]
+    url: NotRequired[str]
+    headers: NotRequired[Mapping[str, Any]]
+    secret_ref: NotRequired[str]
+    channel: NotRequired[str]
+    routing_key: NotRequired[str]
+    topic_arn: NotRequired[str]
+    to: NotRequired[Sequence[str]]
+
+
+class QuietTimesBody(TypedDict):
+    """From each instant of `cron` on, for `for_ms`, nothing is sent; a digest follows."""
+
+    cron: str
+    for_ms: int
+    timezone: NotRequired[str]
+
+
+class NotificationRuleView(TypedDict):
+    """A rule. A routing key is shown in part."""
+
+    id: str
+    name: str
+    when: Sequence[Literal["approval", "dead_letter", "failed", "late", "quota", "recovered", "silent"]]
+    match: NoticeMatchBody
+    channels: Sequence[Mapping[str, Any]]
+    group_ms: int
+    quiet: QuietTimesBody | None
+    enabled: bool
+    owner: str
+    version: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+
+
+class NotificationRuleList(TypedDict):
+    """A page of rules, newest first."""
+
+    items: Sequence[NotificationRuleView]
+    next_page_token: str | None
+
+
+class NotificationRuleDeleted(TypedDict):
+    """What was deleted."""
+
+    id: str
+
+
+class Tested(TypedDict):
+    """The notifications that are sent as a test: `GET /api/v1/notifications` shows what became of them."""
+
+    notification_ids: Sequence[str]
+
+
+class SentList(TypedDict):
+    """A page of notifications, newest first."""
+
+    items: Sequence[SentView]
+    next_page_token: str | None
+
+
+class SentView(TypedDict):
+    """What one channel was sent about one incident. Incidents of one message have the same `notification_id`."""
+
+    id: str
+    notification_id: str
+    rule_id: str
+    rule: str
+    incident_id: str
+    kind: str
+    channel: str
+    state: str
+    attempts: int
+    at_unix_ms: int
+    subject: str
+    name: str
+    when: Sequence[str]
+    text: str
+    error: NotRequired[str]
+
+
 class TravelView(TypedDict):
     """A session."""
 
@@ -1724,6 +1863,130 @@ class ExportedSession(TypedDict):
     payloads: Mapping[str, str]
 
 
+class WebhookSource(TypedDict):
+    """`POST` to the trigger's `ingest_url`. With `secret_ref` each call must have a Standard Webhooks signature."""
+
+    type: Literal["webhook"]
+    secret_ref: NotRequired[str]
+
+
+class EventBridgeSource(TypedDict):
+    """Events of a bus."""
+
+    type: Literal["eventbridge"]
+    bus: NotRequired[str]
+    pattern: NotRequired[Mapping[str, Any]]
+
+
+class SqsSource(TypedDict):
+    """A queue of yours."""
+
+    type: Literal["sqs"]
+    queue_url: str
+
+
+class KafkaSource(TypedDict):
+    """A topic of Kafka. Without `group` the consumer group is the trigger's own."""
+
+    type: Literal["kafka"]
+    brokers: Sequence[str]
+    topic: str
+    group: NotRequired[str]
+    security: NotRequired[KafkaSecurity]
+
+
+class NatsSource(TypedDict):
+    """A subject of a stream of JetStream. Without `durable` the consumer is the trigger's own."""
+
+    type: Literal["nats"]
+    servers: Sequence[str]
+    subject: str
+    durable: NotRequired[str]
+    secret_ref: NotRequired[str]
+
+
+class RabbitMqSource(TypedDict):
+    """A queue of RabbitMQ, which must be there."""
+
+    type: Literal["rabbitmq"]
+    url: str
+    queue: str
+    secret_ref: NotRequired[str]
+
+
+class CelBody(TypedDict):
+    """An expression of CEL that sees `event`, the CloudEvent."""
+
+    cel: str
+
+
+class DedupeBody(TypedDict):
+    """One execution in a window for all events of one key."""
+
+    key: CelBody
+    window_ms: int
+
+
+class ThrottleBody(TypedDict):
+    """At most so many executions in any span. What is more is dropped, and counted."""
+
+    limit: int
+    per_ms: int
+
+
+class AbsenceBody(TypedDict):
+    """Fire when no event passes `filter` within so long of one for which `after` holds."""
+
+    after: CelBody
+    within_ms: int
+
+
+class TriggerView(TypedDict):
+    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else."""
+
+    id: str
+    name: str
+    source: Source
+    filter: CelBody | None
+    dedupe: DedupeBody | None
+    debounce_ms: int
+    throttle: ThrottleBody | None
+    absence: AbsenceBody | None
+    target: Target
+    enabled: bool
+    owner: str
+    tenant: str
+    retry_policy: RetryPolicyBody
+    timeout_ms: int
+    tags: Sequence[str]
+    dropped: int
+    version: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+    ingest_url: NotRequired[str]
+    warnings: NotRequired[Sequence[ViolationView]]
+
+
+class TriggerList(TypedDict):
+    """A page of triggers, newest first."""
+
+    items: Sequence[TriggerView]
+    next_page_token: str | None
+
+
+class TriggerDeleted(TypedDict):
+    """What is gone."""
+
+    id: str
+
+
+class TriggerExecutions(TypedDict):
+    """What a trigger fired, newest first."""
+
+    items: Sequence[ExecutionView]
+    next_page_token: str | None
+
+
 Target = Union[
     EventBridgeTarget,
     WebhookTarget,
@@ -1741,3 +2004,5 @@ Target = Union[
 ]
 
 BatchOperation = Union[CreateOperation, PatchOperation, PauseOperation, ResumeOperation, DeleteOperation]
+
+Source = Union[WebhookSource, EventBridgeSource, SqsSource, KafkaSource, NatsSource, RabbitMqSource]

@@ -697,6 +697,10 @@ class Keys(Caller):
                 "leases:acquire",
                 "leases:break",
                 "leases:read",
+                "monitors:read",
+                "monitors:write",
+                "notifications:read",
+                "notifications:write",
                 "policies:read",
                 "policies:write",
                 "queue:pause",
@@ -979,6 +983,10 @@ class Roles(Caller):
                 "leases:acquire",
                 "leases:break",
                 "leases:read",
+                "monitors:read",
+                "monitors:write",
+                "notifications:read",
+                "notifications:write",
                 "policies:read",
                 "policies:write",
                 "queue:pause",
@@ -1559,6 +1567,205 @@ class Runs(Caller):
         )
 
 
+class Monitors(Caller):
+    """The calls of monitors."""
+
+    def create(
+        self,
+        name: str,
+        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"],
+        expr: str,
+        grace_ms: int,
+        *,
+        timezone: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.MonitorView:
+        """Make a monitor of a job that others run."""
+        return cast(
+            "models.MonitorView",
+            self._call(
+                "POST",
+                "/api/v1/monitors",
+                body=said(name=name, type=type, expr=expr, timezone=timezone, grace_ms=grace_ms, tags=tags),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET, tag: str | Unset = UNSET) -> Iterator[models.MonitorView]:
+        """List monitors, newest first. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/monitors", query=said(limit=limit, tag=tag))
+
+    def get(self, monitor_id: str) -> models.MonitorView:
+        """One monitor, with its last pings."""
+        return cast(
+            "models.MonitorView", self._call("GET", place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id))
+        )
+
+    def edit(
+        self,
+        monitor_id: str,
+        *,
+        name: str | Unset = UNSET,
+        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"] | Unset = UNSET,
+        expr: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        grace_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.MonitorView:
+        """Change some fields of a monitor."""
+        return cast(
+            "models.MonitorView",
+            self._call(
+                "PATCH",
+                place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id),
+                body=said(name=name, type=type, expr=expr, timezone=timezone, grace_ms=grace_ms, tags=tags),
+                if_match=if_match,
+            ),
+        )
+
+    def delete(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorDeleted:
+        """Delete a monitor."""
+        return cast(
+            "models.MonitorDeleted",
+            self._call("DELETE", place("/api/v1/monitors/{monitor_id}", monitor_id=monitor_id), if_match=if_match),
+        )
+
+    def pause(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorView:
+        """Expect nothing until the monitor is resumed."""
+        return cast(
+            "models.MonitorView",
+            self._call(
+                "POST",
+                place("/api/v1/monitors/{monitor_id}:pause", monitor_id=monitor_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    def resume(self, monitor_id: str, *, if_match: str | None = None) -> models.MonitorView:
+        """Expect pings again."""
+        return cast(
+            "models.MonitorView",
+            self._call(
+                "POST",
+                place("/api/v1/monitors/{monitor_id}:resume", monitor_id=monitor_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+
+class NotificationRules(Caller):
+    """The calls of notification-rules."""
+
+    def create(
+        self,
+        name: str,
+        when: Sequence[Literal["approval", "dead_letter", "failed", "late", "quota", "recovered", "silent"]],
+        channels: Sequence[models.ChannelBody],
+        *,
+        match: models.NoticeMatchBody | Unset = UNSET,
+        group_ms: int | Unset = UNSET,
+        quiet: models.QuietTimesBody | None | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.NotificationRuleView:
+        """Make a notification rule. An incident is one schedule or monitor and this rule, until its next success.
+        Each channel hears of it once, and once of its end where `when` has `recovered`."""
+        return cast(
+            "models.NotificationRuleView",
+            self._call(
+                "POST",
+                "/api/v1/notification-rules",
+                body=said(
+                    name=name,
+                    when=when,
+                    match=match,
+                    channels=channels,
+                    group_ms=group_ms,
+                    quiet=quiet,
+                    enabled=enabled,
+                ),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET) -> Iterator[models.NotificationRuleView]:
+        """List notification rules, newest first. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/notification-rules", query=said(limit=limit))
+
+    def get(self, rule_id: str) -> models.NotificationRuleView:
+        """One notification rule."""
+        return cast(
+            "models.NotificationRuleView",
+            self._call("GET", place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id)),
+        )
+
+    def edit(
+        self,
+        rule_id: str,
+        *,
+        name: str | Unset = UNSET,
+        when: Sequence[Literal["approval", "dead_letter", "failed", "late", "quota", "recovered", "silent"]]
+        | Unset = UNSET,
+        match: models.NoticeMatchBody | Unset = UNSET,
+        channels: Sequence[models.ChannelBody] | Unset = UNSET,
+        group_ms: int | Unset = UNSET,
+        quiet: models.QuietTimesBody | None | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.NotificationRuleView:
+        """Change some fields of a notification rule."""
+        return cast(
+            "models.NotificationRuleView",
+            self._call(
+                "PATCH",
+                place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id),
+                body=said(
+                    name=name,
+                    when=when,
+                    match=match,
+                    channels=channels,
+                    group_ms=group_ms,
+                    quiet=quiet,
+                    enabled=enabled,
+                ),
+                if_match=if_match,
+            ),
+        )
+
+    def delete(self, rule_id: str, *, if_match: str | None = None) -> models.NotificationRuleDeleted:
+        """Delete a notification rule. What it has not sent yet is not sent."""
+        return cast(
+            "models.NotificationRuleDeleted",
+            self._call("DELETE", place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id), if_match=if_match),
+        )
+
+    def test(self, rule_id: str) -> models.Tested:
+        """Send a test to every channel of a rule."""
+        return cast(
+            "models.Tested",
+            self._call(
+                "POST", place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id), body=said(), safe=False
+            ),
+        )
+
+
+class Notifications(Caller):
+    """The calls of notifications."""
+
+    def list(
+        self, *, limit: int | Unset = UNSET, rule_id: str | Unset = UNSET, incident_id: str | Unset = UNSET
+    ) -> Iterator[models.SentView]:
+        """The ledger of what was sent, newest first. One line an incident and channel. It is kept for 30 days.
+        Pages are fetched as they are needed."""
+        return self._pages(
+            "GET", "/api/v1/notifications", query=said(limit=limit, rule_id=rule_id, incident_id=incident_id)
+        )
+
+
 class Sessions(Caller):
     """The calls of sessions."""
 
@@ -1657,6 +1864,146 @@ class Sessions(Caller):
         )
 
 
+class Triggers(Caller):
+    """The calls of triggers."""
+
+    def create(
+        self,
+        name: str,
+        source: models.Source,
+        *,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.TriggerView:
+        """Make a trigger. Each event that matches fires once: by its source and id there is one execution, with the
+        same journal, retries and policies as any. See docs/triggers.md for the sources."""
+        return cast(
+            "models.TriggerView",
+            self._call(
+                "POST",
+                "/api/v1/triggers",
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET) -> Iterator[models.TriggerView]:
+        """List triggers, newest first. Those that the caller may see. A page may be short and still have a next
+        one. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/triggers", query=said(limit=limit))
+
+    def get(self, trigger_id: str) -> models.TriggerView:
+        """One trigger."""
+        return cast(
+            "models.TriggerView", self._call("GET", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id))
+        )
+
+    def edit(
+        self,
+        trigger_id: str,
+        *,
+        name: str | Unset = UNSET,
+        source: models.Source | Unset = UNSET,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.TriggerView:
+        """Change fields of a trigger. Events that come after the answer are judged by the changed rules."""
+        return cast(
+            "models.TriggerView",
+            self._call(
+                "PATCH",
+                place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id),
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                if_match=if_match,
+            ),
+        )
+
+    def delete(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerDeleted:
+        """Delete a trigger. What it fired and is not sent yet is cancelled. Executions stay readable."""
+        return cast(
+            "models.TriggerDeleted",
+            self._call("DELETE", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id), if_match=if_match),
+        )
+
+    def pause(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let no event fire. Events that come meanwhile are answered `paused`; brokers and queues keep theirs."""
+        return cast(
+            "models.TriggerView",
+            self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:pause", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    def resume(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let events fire again."""
+        return cast(
+            "models.TriggerView",
+            self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:resume", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    def executions(self, trigger_id: str, *, limit: int | Unset = UNSET) -> Iterator[models.ExecutionView]:
+        """What a trigger fired, newest first. Pages are fetched as they are needed."""
+        return self._pages(
+            "GET", place("/api/v1/triggers/{trigger_id}/executions", trigger_id=trigger_id), query=said(limit=limit)
+        )
+
+
 class Nouns:
     """Every noun of the API."""
 
@@ -1678,4 +2025,8 @@ class Nouns:
         self.subjects = Subjects(transport)
         self.workflows = Workflows(transport)
         self.runs = Runs(transport)
+        self.monitors = Monitors(transport)
+        self.notification_rules = NotificationRules(transport)
+        self.notifications = Notifications(transport)
         self.sessions = Sessions(transport)
+        self.triggers = Triggers(transport)
