@@ -138,7 +138,7 @@ class Cast:
         stores = open_stores(clients.factory("dynamodb"), stage)
         config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))
         config = replace(config, instance=f"{name}-1", run_retention_ms=120_000)
-        targets = {"eventbridge": self.bus, "log": self.bus}
+        targets = {"eventbridge": self.bus, "log": self.bus, "webhook": self.bus}
         made = assemble(config, manual_machine(self.clock), stores, queue, targets)
         steps = SqsQueue(clients.factory("sqs"), resource_name(stage, "steps"), resource_name(stage, "dead"))
         expressions, scripts = CelExpressions(), SandboxedScripts()
@@ -219,6 +219,7 @@ def play(cast: Cast) -> None:
     _change_executions(cast, made)
     _use_the_rest(cast)
     _use_workflows(cast)
+    _use_alerts(cast)
     _die_on_the_way(cast, rate)
     _feed_all(cast)
     _declare(cast)
@@ -368,6 +369,38 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("POST", "/api/v1/ticks/{frequency}:enable", {}, frequency="second")
     cast.house.call("GET", "/health")
     cast.call("GET", "/debug/cluster")
+
+
+def _use_alerts(cast: Cast) -> None:
+    """Monitors that go down and come up, and the rules that hear of it; the minutes after it bring the checks."""
+    rules, monitors = "/api/v1/notification-rules", "/api/v1/monitors"
+    channels = [{"type": "webhook", "url": "https://example.com/"}]
+    rule = cast.call("POST", rules, {"name": "r", "when": ["failed", "recovered", "silent"], "channels": channels})[
+        "id"
+    ]
+    cast.call("GET", rules)
+    cast.call("GET", rules + "/{rule_id}", rule_id=rule)
+    cast.call("PATCH", rules + "/{rule_id}", {"name": "s"}, rule_id=rule)
+    watch = {"name": "m", "type": "RATE", "expr": "rate:10s", "grace_ms": 5_000}
+    made = cast.call("POST", monitors, watch)
+    at = {"monitor_id": made["id"]}
+    cast.call("GET", monitors)
+    cast.call("GET", monitors + "/{monitor_id}", **at)
+    cast.call("PATCH", monitors + "/{monitor_id}", {"name": "n"}, **at)
+    for verb in ("pause", "resume"):
+        cast.call("POST", monitors + "/{monitor_id}:" + verb, **at)
+    token = made["ping_url"].rpartition("/")[2]
+    cast.call("POST", "/ping/{ping_id}", ping_id=token)
+    cast.call("GET", "/badge/{badge_id}", badge_id=made["badge_url"].rpartition("/")[2])
+    for _ in range(2):  # the missing ping is found, and sent
+        cast.minute()
+    cast.call("POST", "/ping/{ping_id}/{signal_id}", ping_id=token, signal_id="fail")
+    cast.call("GET", "/ping/{ping_id}", ping_id=token)
+    cast.take_steps()
+    cast.call("POST", rules + "/{rule_id}:test", rule_id=rule)
+    cast.call("GET", "/api/v1/notifications")
+    cast.call("DELETE", monitors + "/{monitor_id}", **at)
+    cast.call("DELETE", rules + "/{rule_id}", rule_id=rule)
 
 
 def _die_on_the_way(cast: Cast, rate: dict[str, Any]) -> None:
