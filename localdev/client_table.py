@@ -34,7 +34,7 @@ _PLACES: Final[Mapping[str, tuple[str, str] | None]] = {
     "post_runs_by_run_id_sessions": ("sessions", "begin"),
     "put_sessions_by_session_id_breakpoints": ("sessions", "breakpoints"),
 }
-_HIDDEN: Final = ("/api/session", "/console", "/docs", "/.well-known", "/mcp", "/ping", "/llms", "/badge")
+_HIDDEN: Final = ("/api/session", "/console", "/docs", "/.well-known", "/mcp", "/ping", "/llms", "/badge", "/ingest")
 _ONE: Final = {"GET": "get", "PATCH": "edit", "PUT": "set", "DELETE": "delete"}
 _ALL: Final = {"GET": "list", "POST": "create"}
 

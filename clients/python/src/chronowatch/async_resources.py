@@ -1677,6 +1677,148 @@ class AsyncSessions(AsyncCaller):
         )
 
 
+class AsyncTriggers(AsyncCaller):
+    """The calls of triggers."""
+
+    async def create(
+        self,
+        name: str,
+        source: models.Source,
+        *,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.TriggerView:
+        """Make a trigger. Each event that matches fires once: by its source and id there is one execution, with the
+        same journal, retries and policies as any. See docs/triggers.md for the sources."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                "/api/v1/triggers",
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                key=key_of_call(idempotency_key),
+            ),
+        )
+
+    def list(self, *, limit: int | Unset = UNSET) -> AsyncIterator[models.TriggerView]:
+        """List triggers, newest first. Those that the caller may see. A page may be short and still have a next
+        one. Pages are fetched as they are needed."""
+        return self._pages("GET", "/api/v1/triggers", query=said(limit=limit))
+
+    async def get(self, trigger_id: str) -> models.TriggerView:
+        """One trigger."""
+        return cast(
+            "models.TriggerView", await self._call("GET", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id))
+        )
+
+    async def edit(
+        self,
+        trigger_id: str,
+        *,
+        name: str | Unset = UNSET,
+        source: models.Source | Unset = UNSET,
+        filter: models.CelBody | None | Unset = UNSET,
+        dedupe: models.DedupeBody | None | Unset = UNSET,
+        debounce_ms: int | Unset = UNSET,
+        throttle: models.ThrottleBody | None | Unset = UNSET,
+        absence: models.AbsenceBody | None | Unset = UNSET,
+        target: models.Target | Unset = UNSET,
+        enabled: bool | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        retry_policy: models.RetryPolicyBody | Unset = UNSET,
+        timeout_ms: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.TriggerView:
+        """Change fields of a trigger. Events that come after the answer are judged by the changed rules."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "PATCH",
+                place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id),
+                body=said(
+                    name=name,
+                    source=source,
+                    filter=filter,
+                    dedupe=dedupe,
+                    debounce_ms=debounce_ms,
+                    throttle=throttle,
+                    absence=absence,
+                    target=target,
+                    enabled=enabled,
+                    owner=owner,
+                    retry_policy=retry_policy,
+                    timeout_ms=timeout_ms,
+                    tags=tags,
+                ),
+                if_match=if_match,
+            ),
+        )
+
+    async def delete(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerDeleted:
+        """Delete a trigger. What it fired and is not sent yet is cancelled. Executions stay readable."""
+        return cast(
+            "models.TriggerDeleted",
+            await self._call(
+                "DELETE", place("/api/v1/triggers/{trigger_id}", trigger_id=trigger_id), if_match=if_match
+            ),
+        )
+
+    async def pause(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let no event fire. Events that come meanwhile are answered `paused`; brokers and queues keep theirs."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:pause", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    async def resume(self, trigger_id: str, *, if_match: str | None = None) -> models.TriggerView:
+        """Let events fire again."""
+        return cast(
+            "models.TriggerView",
+            await self._call(
+                "POST",
+                place("/api/v1/triggers/{trigger_id}:resume", trigger_id=trigger_id),
+                body=said(),
+                if_match=if_match,
+            ),
+        )
+
+    def executions(self, trigger_id: str, *, limit: int | Unset = UNSET) -> AsyncIterator[models.ExecutionView]:
+        """What a trigger fired, newest first. Pages are fetched as they are needed."""
+        return self._pages(
+            "GET", place("/api/v1/triggers/{trigger_id}/executions", trigger_id=trigger_id), query=said(limit=limit)
+        )
+
+
 class AsyncNouns:
     """Every noun of the API."""
 
@@ -1699,3 +1841,4 @@ class AsyncNouns:
         self.workflows = AsyncWorkflows(transport, pool)
         self.runs = AsyncRuns(transport, pool)
         self.sessions = AsyncSessions(transport, pool)
+        self.triggers = AsyncTriggers(transport, pool)

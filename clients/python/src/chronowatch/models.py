@@ -1724,6 +1724,130 @@ class ExportedSession(TypedDict):
     payloads: Mapping[str, str]
 
 
+class WebhookSource(TypedDict):
+    """`POST` to the trigger's `ingest_url`. With `secret_ref` each call must have a Standard Webhooks signature."""
+
+    type: Literal["webhook"]
+    secret_ref: NotRequired[str]
+
+
+class EventBridgeSource(TypedDict):
+    """Events of a bus."""
+
+    type: Literal["eventbridge"]
+    bus: NotRequired[str]
+    pattern: NotRequired[Mapping[str, Any]]
+
+
+class SqsSource(TypedDict):
+    """A queue of yours."""
+
+    type: Literal["sqs"]
+    queue_url: str
+
+
+class KafkaSource(TypedDict):
+    """A topic of Kafka. Without `group` the consumer group is the trigger's own."""
+
+    type: Literal["kafka"]
+    brokers: Sequence[str]
+    topic: str
+    group: NotRequired[str]
+    security: NotRequired[KafkaSecurity]
+
+
+class NatsSource(TypedDict):
+    """A subject of a stream of JetStream. Without `durable` the consumer is the trigger's own."""
+
+    type: Literal["nats"]
+    servers: Sequence[str]
+    subject: str
+    durable: NotRequired[str]
+    secret_ref: NotRequired[str]
+
+
+class RabbitMqSource(TypedDict):
+    """A queue of RabbitMQ, which must be there."""
+
+    type: Literal["rabbitmq"]
+    url: str
+    queue: str
+    secret_ref: NotRequired[str]
+
+
+class CelBody(TypedDict):
+    """An expression of CEL that sees `event`, the CloudEvent."""
+
+    cel: str
+
+
+class DedupeBody(TypedDict):
+    """One execution in a window for all events of one key."""
+
+    key: CelBody
+    window_ms: int
+
+
+class ThrottleBody(TypedDict):
+    """At most so many executions in any span. What is more is dropped, and counted."""
+
+    limit: int
+    per_ms: int
+
+
+class AbsenceBody(TypedDict):
+    """Fire when no event passes `filter` within so long of one for which `after` holds."""
+
+    after: CelBody
+    within_ms: int
+
+
+class TriggerView(TypedDict):
+    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else."""
+
+    id: str
+    name: str
+    source: Source
+    filter: CelBody | None
+    dedupe: DedupeBody | None
+    debounce_ms: int
+    throttle: ThrottleBody | None
+    absence: AbsenceBody | None
+    target: Target
+    enabled: bool
+    owner: str
+    tenant: str
+    retry_policy: RetryPolicyBody
+    timeout_ms: int
+    tags: Sequence[str]
+    dropped: int
+    version: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+    ingest_url: NotRequired[str]
+    warnings: NotRequired[Sequence[ViolationView]]
+
+
+class TriggerList(TypedDict):
+    """A page of triggers, newest first."""
+
+    items: Sequence[TriggerView]
+    next_page_token: str | None
+
+
+class TriggerDeleted(TypedDict):
+    """What is gone."""
+
+    id: str
+
+
+class TriggerExecutions(TypedDict):
+    """What a trigger fired, newest first."""
+
+    items: Sequence[ExecutionView]
+    next_page_token: str | None
+
+
 Target = Union[
     EventBridgeTarget,
     WebhookTarget,
@@ -1741,3 +1865,5 @@ Target = Union[
 ]
 
 BatchOperation = Union[CreateOperation, PatchOperation, PauseOperation, ResumeOperation, DeleteOperation]
+
+Source = Union[WebhookSource, EventBridgeSource, SqsSource, KafkaSource, NatsSource, RabbitMqSource]
