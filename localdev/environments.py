@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMMAND = """#!{python}
 # Made by localdev.environments: chronosctl of this checkout.
 import sys
+from pathlib import Path
 
-sys.path[0] = {source!r}
+beside = Path(sys.argv[0]).absolute().parents[2] / "clients" / "python" / "src"
+sys.path[0] = str(beside if beside.is_dir() else {source!r})
 from chronosctl.main import run
 
 run()
@@ -124,14 +126,18 @@ def _offer_command(environments: Sequence[Environment]) -> None:
     """Put chronosctl of this checkout beside the product's Python, as ``pip install ./clients/python[cli]`` would."""
     if PRODUCT not in environments:
         return
-    home = PRODUCT.directory.resolve()  # an environment may be a link to that of another checkout: it stays theirs
-    text = _COMMAND.format(python=home / "bin" / "python", source=str(home.parent / "clients" / "python" / "src"))
+    home = PRODUCT.directory.resolve()  # an environment may be a link, shared by checkouts: each finds its own source
+    text = _COMMAND.format(python=home / "bin" / "python", source=str(ROOT / "clients" / "python" / "src"))
     command = home / "bin" / "chronosctl"
-    if not command.exists() or command.read_text() != text:
+    if not command.exists() or _without_source(command.read_text()) != _without_source(text):
         fresh = command.with_name(f".chronosctl-{os.getpid()}")
         fresh.write_text(text)
         fresh.chmod(0o755)
         fresh.replace(command)
+
+
+def _without_source(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if "sys.path[0]" not in line)
 
 
 def go_on_inside(module: str, arguments: Sequence[str]) -> None:

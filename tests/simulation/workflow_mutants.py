@@ -126,11 +126,6 @@ MUTANTS: dict[str, Mutant] = {
     "hints-for-the-truth": _planted(
         "reconcile sends nothing again", Edit(STEPS, "    send(s, run.state, owed(run.graph, run.state), next_due_ms(run.state))", "    send(s, run.state, [], next_due_ms(run.state))")
     ),
-    "promise-overwritten": _planted(
-        "a summary is written from an older look at the log",
-        Edit(ACCESS, "        if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):", "        if False:"),
-        Edit(ACCESS, "        again = load(s, state.tenant, state.id)\n", "        again = run\n"),
-    ),
     "quick-child-unheard": _planted(
         "a child that ends before its parent waits for it is not heard",
         Edit(DECIDE, '    return node.status == "running" and begins and child_id(state, name) == child', "    return False"),

@@ -1409,6 +1409,40 @@ class AsyncWorkflows(AsyncCaller):
             ),
         )
 
+    async def test(
+        self,
+        *,
+        definition: Mapping[str, Any] | Unset = UNSET,
+        workflow: str | Unset = UNSET,
+        version: str | Unset = UNSET,
+        node: str | Unset = UNSET,
+        input: Any | Unset = UNSET,
+        outputs: Mapping[str, Any] | Unset = UNSET,
+        item: Any | Unset = UNSET,
+        mocks: Mapping[str, Any] | Unset = UNSET,
+    ) -> models.TestedView:
+        """Try a node with sample input, or rehearse a run. Nothing is stored and nothing outside is called. A
+        rehearsed run takes no time, however long its delays; nodes that reach outside are answered by `mocks`, or
+        well."""
+        return cast(
+            "models.TestedView",
+            await self._call(
+                "POST",
+                "/api/v1/workflows:test",
+                body=said(
+                    definition=definition,
+                    workflow=workflow,
+                    version=version,
+                    node=node,
+                    input=input,
+                    outputs=outputs,
+                    item=item,
+                    mocks=mocks,
+                ),
+                safe=False,
+            ),
+        )
+
     async def start(
         self, workflow: str, *, input: Any | Unset = UNSET, version: str | Unset = UNSET, run_id: str | Unset = UNSET
     ) -> models.StartedView:
@@ -1423,8 +1457,8 @@ class AsyncWorkflows(AsyncCaller):
             ),
         )
 
-    async def export(self, workflow: str, *, as_: Literal["mermaid"] | Unset = UNSET) -> str:
-        """The live version as a Mermaid flowchart."""
+    async def export(self, workflow: str, *, as_: Literal["asl", "mermaid"] | Unset = UNSET) -> str:
+        """The live version as a Mermaid flowchart, or in Amazon States Language."""
         return await self._text(
             "GET", place("/api/v1/workflows/{workflow}:export", workflow=workflow), query=said(as_=as_)
         )
@@ -1579,12 +1613,14 @@ class AsyncSessions(AsyncCaller):
             ),
         )
 
-    async def jump(self, session_id: str, position: int) -> models.MomentView:
+    async def jump(self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET) -> models.MomentView:
         """To any event."""
         return cast(
             "models.MomentView",
             await self._call(
-                "POST", place("/api/v1/sessions/{session_id}:jump", session_id=session_id), body=said(position=position)
+                "POST",
+                place("/api/v1/sessions/{session_id}:jump", session_id=session_id),
+                body=said(position=position, watch=watch),
             ),
         )
 
@@ -1619,6 +1655,7 @@ class AsyncSessions(AsyncCaller):
         document: Mapping[str, Any],
         *,
         breakpoints: Sequence[models.BreakpointBody] | Unset = UNSET,
+        payloads: Mapping[str, str] | Unset = UNSET,
     ) -> models.TravelView:
         """A session from its export."""
         return cast(
@@ -1633,6 +1670,7 @@ class AsyncSessions(AsyncCaller):
                     events=events,
                     document=document,
                     breakpoints=breakpoints,
+                    payloads=payloads,
                 ),
                 safe=False,
             ),

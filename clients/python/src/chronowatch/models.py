@@ -1540,6 +1540,35 @@ class WrongField(TypedDict):
     message: str
 
 
+class TestedView(TypedDict):
+    """What a node, or a rehearsed run, came to. `request` is what a node would send."""
+
+    state: str
+    output: NotRequired[Any]
+    case: NotRequired[str]
+    error: NotRequired[str]
+    error_type: NotRequired[str]
+    retry_in_ms: NotRequired[int]
+    due_unix_ms: NotRequired[int]
+    items: NotRequired[int]
+    request: NotRequired[Mapping[str, Any]]
+    took_ms: NotRequired[int]
+    nodes: NotRequired[
+        Mapping[str, Literal["cancelled", "completed", "failed", "pending", "running", "skipped", "timeout", "waiting"]]
+    ]
+    story: NotRequired[Sequence[TestStoryView]]
+
+
+class TestStoryView(TypedDict):
+    """An event of a rehearsed run. `run` is `run`, or a run that it began."""
+
+    after_ms: int
+    run: str
+    type: str
+    node: NotRequired[str]
+    data: Mapping[str, Any]
+
+
 class StartedView(TypedDict):
     """The run."""
 
@@ -1658,6 +1687,7 @@ class MomentView(TypedDict):
     event: EventView | None
     state: RunView
     breakpoint: NotRequired[BreakpointView]
+    watched: NotRequired[Sequence[WatchedView]]
 
 
 class BreakpointView(TypedDict):
@@ -1665,6 +1695,14 @@ class BreakpointView(TypedDict):
 
     kind: Literal["condition", "error", "step", "type"]
     value: str
+
+
+class WatchedView(TypedDict):
+    """An expression, and its value then, or why it had none."""
+
+    expression: str
+    value: NotRequired[Any]
+    error: NotRequired[str]
 
 
 class BreakpointBody(TypedDict):
@@ -1683,6 +1721,7 @@ class ExportedSession(TypedDict):
     breakpoints: Sequence[BreakpointView]
     events: Sequence[Mapping[str, Any]]
     document: Mapping[str, Any]
+    payloads: Mapping[str, str]
 
 
 Target = Union[

@@ -1393,6 +1393,40 @@ class Workflows(Caller):
             ),
         )
 
+    def test(
+        self,
+        *,
+        definition: Mapping[str, Any] | Unset = UNSET,
+        workflow: str | Unset = UNSET,
+        version: str | Unset = UNSET,
+        node: str | Unset = UNSET,
+        input: Any | Unset = UNSET,
+        outputs: Mapping[str, Any] | Unset = UNSET,
+        item: Any | Unset = UNSET,
+        mocks: Mapping[str, Any] | Unset = UNSET,
+    ) -> models.TestedView:
+        """Try a node with sample input, or rehearse a run. Nothing is stored and nothing outside is called. A
+        rehearsed run takes no time, however long its delays; nodes that reach outside are answered by `mocks`, or
+        well."""
+        return cast(
+            "models.TestedView",
+            self._call(
+                "POST",
+                "/api/v1/workflows:test",
+                body=said(
+                    definition=definition,
+                    workflow=workflow,
+                    version=version,
+                    node=node,
+                    input=input,
+                    outputs=outputs,
+                    item=item,
+                    mocks=mocks,
+                ),
+                safe=False,
+            ),
+        )
+
     def start(
         self, workflow: str, *, input: Any | Unset = UNSET, version: str | Unset = UNSET, run_id: str | Unset = UNSET
     ) -> models.StartedView:
@@ -1407,8 +1441,8 @@ class Workflows(Caller):
             ),
         )
 
-    def export(self, workflow: str, *, as_: Literal["mermaid"] | Unset = UNSET) -> str:
-        """The live version as a Mermaid flowchart."""
+    def export(self, workflow: str, *, as_: Literal["asl", "mermaid"] | Unset = UNSET) -> str:
+        """The live version as a Mermaid flowchart, or in Amazon States Language."""
         return self._text("GET", place("/api/v1/workflows/{workflow}:export", workflow=workflow), query=said(as_=as_))
 
 
@@ -1561,12 +1595,14 @@ class Sessions(Caller):
             ),
         )
 
-    def jump(self, session_id: str, position: int) -> models.MomentView:
+    def jump(self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET) -> models.MomentView:
         """To any event."""
         return cast(
             "models.MomentView",
             self._call(
-                "POST", place("/api/v1/sessions/{session_id}:jump", session_id=session_id), body=said(position=position)
+                "POST",
+                place("/api/v1/sessions/{session_id}:jump", session_id=session_id),
+                body=said(position=position, watch=watch),
             ),
         )
 
@@ -1599,6 +1635,7 @@ class Sessions(Caller):
         document: Mapping[str, Any],
         *,
         breakpoints: Sequence[models.BreakpointBody] | Unset = UNSET,
+        payloads: Mapping[str, str] | Unset = UNSET,
     ) -> models.TravelView:
         """A session from its export."""
         return cast(
@@ -1613,6 +1650,7 @@ class Sessions(Caller):
                     events=events,
                     document=document,
                     breakpoints=breakpoints,
+                    payloads=payloads,
                 ),
                 safe=False,
             ),
