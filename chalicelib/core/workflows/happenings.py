@@ -98,7 +98,7 @@ class Cancels(Struct, frozen=True):
 
 
 class GivesUp(Struct, frozen=True):
-    """All of the run ends now, what is under way as well, and nothing is undone: nobody knows what became of it."""
+    """All of the run ends now, what is under way as well, and nothing is undone: what became of it is not known."""
 
     by: str
     reason: str

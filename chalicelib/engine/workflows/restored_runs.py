@@ -1,7 +1,7 @@
 """Runs of workflows that a backup holds: those that had ended stay as they are, and the others are cancelled.
 
-Nothing is sent: what a run would tell its parent, its children or its handler may have been told before. So each ends
-by itself, whoever waits for it, and is checked again only to be deleted.
+Nothing is sent: messages to a run's parent, children or handler may have gone out before. So each run ends by itself,
+and is checked again only to be deleted.
 """
 
 from __future__ import annotations
