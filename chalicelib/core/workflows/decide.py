@@ -30,6 +30,7 @@ from chalicelib.core.workflows.happenings import (
     Ends,
     Fans,
     GetsSlot,
+    GivesUp,
     GoesOn,
     Happening,
     ItemEnds,
@@ -68,6 +69,8 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _redrive(log, happening)
         case Cancels():
             _cancel(log, happening)
+        case GivesUp():
+            run_endings.give_up(log, happening)
         case Decides():
             gates.approve(log, happening)
         case Passes():

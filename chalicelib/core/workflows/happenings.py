@@ -97,6 +97,13 @@ class Cancels(Struct, frozen=True):
     reason: str = ""
 
 
+class GivesUp(Struct, frozen=True):
+    """All of the run ends now, what is under way as well, and nothing is undone: what became of it is not known."""
+
+    by: str
+    reason: str
+
+
 class Passes(Struct, frozen=True):
     """Time has passed."""
 
@@ -158,6 +165,7 @@ Happening = (
     | ChildEnds
     | Decides
     | Cancels
+    | GivesUp
     | Passes
     | Redrives
     | GetsSlot
