@@ -149,6 +149,15 @@ MUTANTS: dict[str, Mutant] = {
     "unknown-not-undone": _planted(
         "what timed out is not undone", Edit(ENDINGS, 'node.status in ("completed", "timeout") or', 'node.status == "completed" or')
     ),
+    "failed-at-once-unheard": _planted(
+        "a run that fails before a worker took a step of it begins no handler",
+        Edit(ACCESS, "        _send_handler(s, again)\n", "        if any(node.token for node in again.state.nodes.values()):\n            _send_handler(s, again)\n"),
+    ),
+    "failure-of-the-dead-unheard": _planted(
+        "only the worker that ends a run tells of its failure",
+        Edit(ACCESS, "        _send_handler(s, again)\n", "        if again.state.events == state.events and state.status == \"failed\":\n            _send_handler(s, again)\n"),
+        Edit(ACCESS, "        _send_handler(s, ended)\n", ""),
+    ),
     "handled-twice": _planted(
         "what follows a failure makes it another failure",
         Edit(HANDLERS, "~on_failure~{state.redrives}", "~on_failure~{state.events}"),

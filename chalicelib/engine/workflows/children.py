@@ -190,7 +190,7 @@ def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | Non
         output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
         happening = ChildEnds(state.parent_node, state.id, state.status, output, state.error)
     told = tell(s, state.tenant, state.parent, happening)
-    rest(s, state)
+    rest(s, run)
     return told
 
 
