@@ -7,7 +7,7 @@ what it uses, and the workers never load the API.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -162,6 +162,7 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.machine.hlc_clock import HlcClock
     from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
+    from chalicelib.adapters.machine.lazy_targets import LazyTargets
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
     from chalicelib.adapters.machine.time_sources import SystemTimeSources
@@ -256,30 +257,6 @@ def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
     if chosen.db_dsn is not None:
         return storage.on_postgres(chosen.db_dsn, chosen.stage, kept, sealing)
     return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing)
-
-
-class LazyTargets(Mapping[str, Target]):
-    """The kinds of target by name; each is loaded and made when the first firing asks for it."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Target]]) -> None:
-        self._makers = makers
-        self._lock = threading.Lock()
-        self._made: dict[str, Target] = {}
-
-    def __getitem__(self, name: str) -> Target:
-        found = self._made.get(name)
-        if found is not None:
-            return found
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = self._makers[name]()
-            return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
 
 
 def _secret_policy(chosen: Settings) -> SecretPolicy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
-from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.adapters.postgres.execution_rows import key_of
 from chalicelib.core.leases import lease_document
 from chalicelib.engine import restored
 from chalicelib.engine.restored import Settled
@@ -19,6 +19,7 @@ from chalicelib.ports.services import Services
 HOLD = """
 UPDATE states SET due_ms = NULL WHERE due_ms IS NOT NULL;
 UPDATE monitors SET look_ms = 9000000000000000;
+DELETE FROM watches WHERE due_ms IS NOT NULL;
 DELETE FROM messages WHERE queue IN ('work', 'steps');
 DELETE FROM written"""
 UNDER_WAY = "SELECT tenant, schedule_id, firing_ms, manual FROM executions WHERE expires_s IS NULL"
@@ -33,5 +34,5 @@ def settle(s: Services, database: PostgresDatabase) -> Settled:
         if lease.fencing_token < restored.TOKENS_RAISED:
             raised = replace(lease, fencing_token=lease.fencing_token + restored.TOKENS_RAISED)
             database.write(RAISE, (lease_document.write(raised), tenant, name))
-    under_way = [ExecutionKey(*row) for row in database.read(UNDER_WAY)]
+    under_way = [key_of(*row) for row in database.read(UNDER_WAY)]
     return restored.settle(s, s.clock.now_ms(), under_way)

@@ -1,7 +1,7 @@
 """The server that the emulator is given: its parser of HTTP is not in Python. Each call takes two thirds of the time.
 
-What waits for messages ends with its caller, as on AWS. A worker that was killed would otherwise be given messages for
-as long as its last call waits, and nobody would have them until they come again.
+A call that waits for messages ends with its caller, as on AWS. Otherwise the last call of a killed worker takes
+messages, and these are lost until they come again.
 """
 
 from __future__ import annotations

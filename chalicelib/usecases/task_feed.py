@@ -42,7 +42,7 @@ class Reset(NamedTuple):
     position: int | None
 
 
-class Place(NamedTuple):
+class FeedPlace(NamedTuple):
     """Where the subscriber stands, though nothing was sent from there: it goes on from this."""
 
     position: int
@@ -60,7 +60,7 @@ class Rest(NamedTuple):
     heard: int
 
 
-FeedItem = TailEntry | Reset | Place | Silence | Rest
+FeedItem = TailEntry | Reset | FeedPlace | Silence | Rest
 
 
 def follow(
@@ -108,7 +108,7 @@ def follow_whole(
             break
         s.clock.sleep_until(min(until_ms, now_ms + HOLD_POLL_MS))
     if position != said:
-        yield Place(position)
+        yield FeedPlace(position)
 
 
 class _Follower:
@@ -125,7 +125,7 @@ class _Follower:
         s, tail = self._s, self._tail
         position = s.stores.changes.head(self._view.tenant).last if after is None else after
         if after is None:
-            yield Place(position)  # who is cut off before the first change goes on from here
+            yield FeedPlace(position)  # who is cut off before the first change goes on from here
         is_live, spoke_ms = False, s.clock.now_ms()
         while not self._gone():
             heard = tail.bell.number

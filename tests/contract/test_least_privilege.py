@@ -326,6 +326,16 @@ def _use_the_rest(cast: Cast) -> None:
     cast.call("POST", "/api/admin/queue/pause", {"note": "n"})
     cast.call("GET", "/api/admin/queue")
     cast.call("POST", "/api/admin/queue/resume")
+    trigger = "/api/v1/triggers/{trigger_id}"
+    made = cast.call(
+        "POST", "/api/v1/triggers", {"name": "t", "source": {"type": "webhook"}, "target": {"type": "log"}}
+    )["id"]
+    for path in ("/api/v1/triggers", trigger, trigger + "/executions"):
+        cast.call("GET", path, trigger_id=made)
+    cast.call("PATCH", trigger, {"name": "u"}, trigger_id=made)
+    for verb in (":pause", ":resume"):
+        cast.call("POST", trigger + verb, {}, trigger_id=made)
+    cast.call("DELETE", trigger, trigger_id=made)
     policy = "/api/v1/policies/{policy}"
     rule = {"name": "r", "condition": {"field": "name", "operator": "exists"}, "action": "audit", "message": "m"}
     cast.call("POST", "/api/v1/policies", {"name": "p", "rules": [rule]})

@@ -15,6 +15,7 @@ from chalicelib.adapters.postgres import (
     leases,
     schedule_writes,
     schedules,
+    triggers,
     work_queue,
     written,
 )
@@ -36,9 +37,9 @@ STATEMENTS = {
     "release": (schedule_writes.RELEASE, 11),
     "due": (schedules.DUE, 6),
     "due monitors": (schedules.DUE_MONITORS, 3),
-    "insert executions": (executions.INSERT, 11),
-    "update executions": (executions.UPDATE, 11),
-    "insert and update executions": (executions.BOTH, 22),
+    "insert executions": (executions.INSERT, 12),
+    "update executions": (executions.UPDATE, 12),
+    "insert and update executions": (executions.BOTH, 24),
     "get executions": (executions.GET, 4),
     "get an execution": (executions.GET_ONE, 4),
     "newest of a schedule": (executions.OLDER, 7),
@@ -54,6 +55,10 @@ STATEMENTS = {
     "hide messages": (work_queue.HIDE, 3),
     "load a lease": (leases.LOAD, 2),
     "replace a lease": (leases.REPLACE, 5),
+    "a watch": (triggers.WATCH, 4),
+    "replace a watch": (triggers.REPLACE_WATCH, 8),
+    "due watches": (triggers.DUE_WATCHES, 2),
+    "claim a key": (triggers.CLAIM_KEY, 7),
     "load a document": (document_rows.LOAD, 3),
     "replace a document": (document_rows.REPLACE, 7),
     "read what was written": (written.READ, 3),
@@ -84,6 +89,10 @@ def filled(postgres_dsn: str) -> Iterator[PostgresDatabase]:
             f"CASE WHEN n % 20 = 0 THEN n END, CASE WHEN n % 20 = 1 THEN n END, '{{}}' FROM {number}",
             "INSERT INTO executions (tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, doc) "
             f"SELECT 't' || n % 50, 'old' || n % 500, n, false, n % 16, 1, NULL, NULL, '{{}}' FROM {number}",
+            "INSERT INTO executions (tenant, schedule_id, firing_ms, manual, shard, rev, at_ms, doc) "
+            f"SELECT 't' || n % 50, 'trigger' || n % 500 || '-e' || n, 0, false, n % 16, 1, n, '{{}}' FROM {number}",
+            "INSERT INTO watches (tenant, trigger_id, kind, key, rev, due_ms, doc) "
+            f"SELECT 't' || n % 50, 'trigger' || n, 'absence', 'k', 1, n, '{{}}' FROM {number}",
             "INSERT INTO messages (queue, visible_ms, sent_ms, body) "
             f"SELECT CASE n % 2 WHEN 0 THEN 'work' ELSE 'steps' END, {NOW_MS} + n, 1, '{{}}' FROM {number}",
             f"INSERT INTO leases (tenant, name, rev, doc) SELECT '#t' || n % 50, 'l' || n, 1, '{{}}' FROM {number}",
@@ -112,7 +121,7 @@ def test_that_check_would_notice(filled: PostgresDatabase) -> None:
 
 def test_a_write_of_records_reads_the_range_of_its_instants_alone(filled: PostgresDatabase) -> None:
     """Each partition costs a lookup: rows are found one by one, and pruned by their instants."""
-    plan = plan_of(filled, numbered(executions.UPDATE), 11)
+    plan = plan_of(filled, numbered(executions.UPDATE), 12)
     kinds = [node["Node Type"] for node in nodes(plan)]
     assert "Nested Loop" in kinds, kinds
     assert "Append" in kinds, kinds

@@ -8,6 +8,7 @@ from chalicelib.adapters.postgres.work_queue import PostgresQueue
 from chalicelib.core.executions.execution import PENDING
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.request import ScheduleRequest
+from chalicelib.core.triggers.watch import Watch
 from chalicelib.engine import restored
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.usecases import schedules
@@ -26,12 +27,15 @@ def test_nothing_of_before_fires_until_it_is_resumed(postgres: PostgresDatabase)
     s.stores.executions.insert([claimed])
     queue = PostgresQueue(postgres)
     queue.send([Outgoing(Run(claimed.key, 1, claimed.firing_ms), 0)])
+    s.stores.triggers.save_watch(Watch(CALLER.tenant, at.id, "absence", "k", 1, "armed", s.clock.now_ms()), 0)
+    assert s.stores.triggers.due_watches(2**60, 10)
     s.stores.leases.save(CALLER.tenant, "mine", lease_text(CALLER.tenant), 1, 0)
 
     assert s.stores.schedules.due(made.state.shard, 2**60, 10)
     done = restored_database.settle(s, postgres)
     assert (done.schedules, done.paused, done.executions) == (1, 1, 1)
     assert queue.next_in_ms() is None
+    assert s.stores.triggers.due_watches(2**60, 10) == []
     assert not s.stores.schedules.due(made.state.shard, 2**60, 10)
     state = s.stores.schedules.states([at])[at]
     assert state.fence >= restored.TOKENS_RAISED

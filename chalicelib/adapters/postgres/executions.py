@@ -10,6 +10,7 @@ from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row, in_lots
+from chalicelib.adapters.postgres.execution_rows import key_of, place
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
@@ -21,11 +22,11 @@ _Write = tuple[Execution, int]
 
 _GIVEN: Final = """
     unnest(%s::text[], %s::text[], %s::int8[], %s::bool[], %s::int[], %s::int8[], %s::int8[], %s::int8[], %s::int8[],
-           %s::text[], %s::int8[])
-    AS g(tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, doc, expected)"""
+           %s::int8[], %s::text[], %s::int8[])
+    AS g(tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, at_ms, doc, expected)"""
 INSERT: Final = f"""
-INSERT INTO executions (tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, doc)
-SELECT tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, doc FROM {_GIVEN}
+INSERT INTO executions (tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, at_ms, doc)
+SELECT tenant, schedule_id, firing_ms, manual, shard, rev, open_ms, bad_ms, expires_s, at_ms, doc FROM {_GIVEN}
 WHERE g.expected = 0 ORDER BY tenant, schedule_id, firing_ms, manual
 ON CONFLICT DO NOTHING RETURNING tenant, schedule_id, firing_ms, manual"""
 # A row is found by its key, and so in its own partition alone.
@@ -50,16 +51,25 @@ WHERE tenant = %s AND schedule_id = %s AND firing_ms BETWEEN %s AND %s AND (firi
 ORDER BY firing_ms {way}, manual {way} LIMIT %s"""
 OLDER: Final = _OF_SCHEDULE.format(past="<", way="DESC")
 NEWER: Final = _OF_SCHEDULE.format(past=">", way="ASC")
+# Those that events set off lie in the rest alone, and are listed by their own instant.
 RECENT: Final = """
-SELECT r.schedule_id, r.firing_ms, r.manual FROM unnest(%(shards)s::int[]) AS s(shard) CROSS JOIN LATERAL (
-    SELECT schedule_id, firing_ms, manual FROM executions e
+SELECT r.at_ms, r.schedule_id, r.firing_ms, r.manual FROM unnest(%(shards)s::int[]) AS s(shard) CROSS JOIN LATERAL (
+    (SELECT firing_ms AS at_ms, schedule_id, firing_ms, manual FROM executions e
     WHERE e.tenant = %(tenant)s AND e.shard = s.shard AND e.firing_ms BETWEEN %(low)s AND %(high)s
-    AND (e.firing_ms, e.schedule_id, e.manual) < (%(at)s, %(id)s, %(manual)s)
-    ORDER BY e.firing_ms DESC, e.schedule_id DESC, e.manual DESC LIMIT %(limit)s
-) r ORDER BY r.firing_ms DESC, r.schedule_id DESC, r.manual DESC LIMIT %(limit)s"""
+    AND (e.firing_ms, e.schedule_id, e.manual) < (%(at)s, %(id)s, %(manual)s) AND e.at_ms IS NULL
+    ORDER BY e.firing_ms DESC, e.schedule_id DESC, e.manual DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT at_ms, schedule_id, firing_ms, manual FROM executions_rest e
+    WHERE e.tenant = %(tenant)s AND e.shard = s.shard AND e.at_ms BETWEEN %(low)s AND %(high)s
+    AND (e.at_ms, e.schedule_id) < (%(at)s, %(id)s)
+    ORDER BY e.at_ms DESC, e.schedule_id DESC LIMIT %(limit)s)
+) r ORDER BY r.at_ms DESC, r.schedule_id DESC, r.manual DESC LIMIT %(limit)s"""
 COUNT_RECENT: Final = """
-SELECT count(*) FROM (SELECT 1 FROM executions
-WHERE tenant = %s AND shard = %s AND firing_ms BETWEEN %s AND %s LIMIT %s) found"""
+SELECT count(*) FROM ((SELECT 1 FROM executions
+WHERE tenant = %(tenant)s AND shard = %(shard)s AND firing_ms BETWEEN %(low)s AND %(high)s AND at_ms IS NULL
+LIMIT %(limit)s)
+UNION ALL (SELECT 1 FROM executions_rest
+WHERE tenant = %(tenant)s AND shard = %(shard)s AND at_ms BETWEEN %(low)s AND %(high)s LIMIT %(limit)s)) found"""
 OPEN_UNTIL: Final = """
 SELECT open_ms, tenant, schedule_id, firing_ms, manual FROM executions
 WHERE shard = %s AND open_ms <= %s AND (open_ms, tenant, schedule_id, firing_ms, manual) > (%s, %s, %s, %s, %s)
@@ -92,20 +102,20 @@ class PostgresExecutionStore:
         if not keys:
             return {}
         if len(keys) == 1:
-            rows = self._db.read(GET_ONE, keys[0])
+            rows = self._db.read(GET_ONE, place(keys[0]))
         else:
-            rows = self._db.read(GET, _columns([tuple(at) for at in dict.fromkeys(keys)], 4))
+            rows = self._db.read(GET, _columns([place(at) for at in dict.fromkeys(keys)], 4))
         return {record.key: record for record in map(self._record, rows)}
 
     def of_schedule(
         self, schedule: Key, from_ms: int, to_ms: int, limit: int, after: str | None, newest_first: bool = True
     ) -> tuple[list[Execution], str | None]:
         """Records of one schedule with ``from_ms <= firing_ms <= to_ms``, and the position to go on from."""
-        place: tuple[int, bool] = (_INT8_MAX, True) if newest_first else (-1, False)
+        start: tuple[int, bool] = (_INT8_MAX, True) if newest_first else (-1, False)
         if after is not None:
             at = documents.execution_key(documents.partition(*schedule), after)
-            place = (at.firing_ms, at.manual)
-        values = (*schedule, _clamped(from_ms), _clamped(to_ms), *place, limit + 1)
+            start = (at.firing_ms, at.manual)
+        values = (*schedule, _clamped(from_ms), _clamped(to_ms), *start, limit + 1)
         rows = self._db.read(OLDER if newest_first else NEWER, values)
         found = [self._record(row) for row in rows[:limit]]
         return found, documents.execution_sk(found[-1].key) if len(rows) > limit and found else None
@@ -114,34 +124,33 @@ class PostgresExecutionStore:
         self, tenant: str, shards: Sequence[int], from_ms: int, to_ms: int, limit: int, after: str | None
     ) -> ExecutionPage:
         """Keys of a tenant's executions by firing instant, newest first, merged over the shards."""
-        at, schedule_id, manual = _INT8_MAX, "", True
-        if after is not None:
-            schedule_id, text, *rest = after.partition("#")[2].split("-")
-            at, manual = int(text), bool(rest)
+        at, row_id, manual = (_INT8_MAX, "", True) if after is None else json.loads(after)
         values = {
             "shards": list(shards),
             "tenant": tenant,
             "low": _clamped(from_ms),
             "high": _clamped(to_ms),
             "at": at,
-            "id": schedule_id,
+            "id": row_id,
             "manual": manual,
             "limit": limit + 1,
         }
         rows = self._db.read(RECENT, values)
-        keys = [ExecutionKey(tenant, *row) for row in rows[:limit]]
-        return ExecutionPage(keys, documents.recent_sk(keys[-1]) if len(rows) > limit and keys else None)
+        keys = [key_of(tenant, *row[1:]) for row in rows[:limit]]
+        last = [(at_ms, row_id, manual) for at_ms, row_id, _, manual in rows[limit - 1 : limit]]
+        return ExecutionPage(keys, json.dumps(last[0]) if len(rows) > limit and keys else None)
 
     def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
         """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
-        rows = self._db.read(COUNT_RECENT, (tenant, shard, _clamped(from_ms), _clamped(to_ms), limit))
-        return int(rows[0][0])
+        low, high = _clamped(from_ms), _clamped(to_ms)
+        values = {"tenant": tenant, "shard": shard, "low": low, "high": high, "limit": limit}
+        return min(limit, int(self._db.read(COUNT_RECENT, values)[0][0]))
 
     def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
         """Records that are listed open with ``open_until_ms <= until_ms``, earliest first."""
-        place = (-1, "", "", -1, False) if after is None else json.loads(after)
-        rows = self._db.read(OPEN_UNTIL, (shard, until_ms, *place, limit + 1))
-        keys = [ExecutionKey(*row[1:]) for row in rows[:limit]]
+        start = (-1, "", "", -1, False) if after is None else json.loads(after)
+        rows = self._db.read(OPEN_UNTIL, (shard, until_ms, *start, limit + 1))
+        keys = [key_of(*row[1:]) for row in rows[:limit]]
         return ExecutionPage(keys, json.dumps(rows[limit - 1]) if len(rows) > limit and keys else None)
 
     def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
@@ -157,32 +166,33 @@ class PostgresExecutionStore:
         """New records and changes of others, in one statement each lot."""
         answers: list[bool] = []
         for lot in in_lots(writes, BATCH_MAX, lambda write: write[0].key):
-            columns = _columns([self._row(execution, rev) for execution, rev in lot], 11)
+            columns = _columns([self._row(execution, rev) for execution, rev in lot], 12)
             made, changed = any(not rev for _, rev in lot), any(rev for _, rev in lot)
             if made and changed:
                 rows = self._db.write(BOTH, (*columns, *columns))
             else:
                 rows = self._db.write(INSERT if made else UPDATE, columns)
-            won = {ExecutionKey(*row) for row in rows}
+            won = {key_of(*row) for row in rows}
             answers += [execution.key in won for execution, _ in lot]
         return answers
 
     def _row(self, execution: Execution, expected_rev: int) -> Row:
         bad_ms = execution.finished_ms if has_ended_badly(execution) else None
         return (
-            *execution.key,
+            *place(execution.key),
             execution.shard,
             execution.rev,
             execution.open_until_ms if is_listed_open(execution) else None,
             bad_ms,
             None if execution.is_open else self._expiry(execution),
+            execution.firing_ms if execution.event else None,
             documents.encode_execution(with_texts(execution, self._db.sealing.seal)),
             expected_rev,
         )
 
     def _record(self, row: Row) -> Execution:
         *at, doc = row
-        return with_texts(documents.decode_execution(ExecutionKey(*at), doc), self._db.sealing.unseal)
+        return with_texts(documents.decode_execution(key_of(*at), doc), self._db.sealing.unseal)
 
     def _expiry(self, execution: Execution) -> int:
         """When a finished record may be forgotten, in unix seconds."""

@@ -33,7 +33,7 @@ def due_ms(state: State) -> int | None:
 
 
 def definition_row(definition: Definition, sealing: Sealing) -> Row:
-    """tenant, id, version, owner, enabled, type, name, tags, doc, payload."""
+    """tenant, id, version, owner, enabled, type, name, tags, listed, doc, payload."""
     return (
         definition.tenant,
         definition.id,
@@ -43,6 +43,7 @@ def definition_row(definition: Definition, sealing: Sealing) -> Row:
         str(definition.type),
         definition.name,
         list(definition.tags),
+        not definition.by_events,
         documents.encode_definition(definition),
         sealed(definition, sealing),
     )

@@ -32,11 +32,11 @@ state AS (
     WHERE tenant = %s AND id = %s AND rev = %s RETURNING 1)"""
 _DEFINITION_PART: Final = """,
 definition AS (
-    INSERT INTO definitions (tenant, id, version, owner, enabled, type, name, tags, doc, payload)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    INSERT INTO definitions (tenant, id, version, owner, enabled, type, name, tags, listed, doc, payload)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (tenant, id) DO UPDATE SET version = excluded.version, owner = excluded.owner,
         enabled = excluded.enabled, type = excluded.type, name = excluded.name, tags = excluded.tags,
-        doc = excluded.doc, payload = excluded.payload)"""
+        listed = excluded.listed, doc = excluded.doc, payload = excluded.payload)"""
 _DEFINITION_GONE: Final = """,
 definition AS (DELETE FROM definitions WHERE tenant = %s AND id = %s)"""
 _SNAPSHOT_PART: Final = """,

@@ -42,16 +42,17 @@ DUE: Final = """
 SELECT due_ms, tenant, id FROM states WHERE shard = %s AND due_ms <= %s AND (due_ms, tenant, id) > (%s, %s, %s)
 ORDER BY due_ms, tenant, id LIMIT %s"""
 LIST_ALL: Final = """
-SELECT id, true FROM definitions WHERE tenant = %s AND id < %s ORDER BY id DESC LIMIT %s"""
+SELECT id, true FROM definitions WHERE tenant = %s AND id < %s AND listed ORDER BY id DESC LIMIT %s"""
 LIST: Final = """
 SELECT id, (%(owner)s::text IS NULL OR owner = %(owner)s) AND (%(enabled)s::bool IS NULL OR enabled = %(enabled)s)
     AND (%(type)s::text IS NULL OR type = %(type)s) AND (%(tag)s::text IS NULL OR %(tag)s = ANY(tags))
     AND (%(prefix)s::text IS NULL OR starts_with(coalesce(name, ''), %(prefix)s))
-FROM (SELECT * FROM definitions WHERE tenant = %(tenant)s AND id < %(after)s ORDER BY id DESC LIMIT %(most)s) scanned
+FROM (SELECT * FROM definitions WHERE tenant = %(tenant)s AND id < %(after)s AND listed
+    ORDER BY id DESC LIMIT %(most)s) scanned
 ORDER BY id DESC"""
 CENSUS: Final = """
 SELECT type, enabled, count(*), max(id) FROM (
-    SELECT type, enabled, id FROM definitions WHERE tenant = %s AND id > %s ORDER BY id LIMIT %s) page
+    SELECT type, enabled, id FROM definitions WHERE tenant = %s AND id > %s AND listed ORDER BY id LIMIT %s) page
 GROUP BY type, enabled"""
 NAMED: Final = """
 SELECT n.owner, n.name, n.holder FROM unnest(%s::text[], %s::text[]) AS g(owner, name)

@@ -20,6 +20,7 @@ from chalicelib.adapters.postgres.roles import PostgresRoleStore
 from chalicelib.adapters.postgres.runs import PostgresRunStore
 from chalicelib.adapters.postgres.schedules import PostgresScheduleStore
 from chalicelib.adapters.postgres.ticks import PostgresTickStore
+from chalicelib.adapters.postgres.triggers import PostgresTriggerStore
 from chalicelib.adapters.postgres.workflows import PostgresWorkflowStore
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
@@ -55,4 +56,5 @@ def open_stores(
         audit=PostgresAuditStore(database),
         workflows=PostgresWorkflowStore(database),
         runs=PostgresRunStore(database),
+        triggers=PostgresTriggerStore(database, retention_s),
     )

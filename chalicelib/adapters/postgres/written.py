@@ -18,7 +18,7 @@ from chalicelib.adapters.dynamodb.stream_records import (
     WORKFLOWS,
 )
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row
-from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.adapters.postgres.execution_rows import key_of
 from chalicelib.core.schedules.schedule import Key
 
 BATCH_MAX: Final = 300
@@ -115,8 +115,8 @@ def _images(
 ) -> tuple[_Image, _Image | None, _Image | None]:
     """Keys, what was there before, and what is there now."""
     if source == "executions":
-        at = ExecutionKey(tenant, thing, int(firing_ms or 0), bool(manual))
-        return _keys(documents.partition(tenant, thing), documents.execution_sk(at)), _doc(before), _doc(after)
+        at = key_of(tenant, thing, int(firing_ms or 0), bool(manual))
+        return _keys(documents.partition(tenant, at.schedule_id), documents.execution_sk(at)), _doc(before), _doc(after)
     if source == "lease":
         return _keys(f"{documents.escaped(tenant)}{LEASES_SUFFIX}", thing), None, _doc(after)
     pk = documents.partition(*Key(tenant, thing))

@@ -23,7 +23,7 @@ from chalicelib.core.executions.execution import ID_PATTERN, Execution
 from chalicelib.core.schedules import validation
 from chalicelib.process.change_tail import TailEntry
 from chalicelib.usecases import changes, executions, queues, task_feed, tasks
-from chalicelib.usecases.task_feed import FeedItem, Place, Rest, Silence
+from chalicelib.usecases.task_feed import FeedItem, FeedPlace, Rest, Silence
 from chalicelib.usecases.tasks import SORT_FIELDS, Task, TaskFilter
 
 COLLECTION = "/api/tasks"
@@ -123,7 +123,7 @@ def _events(
                 yield FeedPause((item.until_ms - now_ms()) / 1000, item.bell, item.heard)
             elif isinstance(item, Silence):
                 yield None
-            elif isinstance(item, Place):
+            elif isinstance(item, FeedPlace):
                 yield f"id: {position_text(item.position)}\n\n"
             else:
                 position = None if item.position is None else position_text(item.position)

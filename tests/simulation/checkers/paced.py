@@ -60,7 +60,8 @@ def _slot(key: ExecutionKey, first: ExecutionWrite, states: Sequence[StateWrite]
         return None
     if history.definition_of(states, found.version).late_limit_ms is None:
         return None
-    if found.retry_at_ms is not None and found.fencing_token:
+    claimed_late_ms = found.created_ms - key.firing_ms - found.offset_ms
+    if found.retry_at_ms is not None and found.fencing_token and claimed_late_ms <= CATCH_UP_LATE_MS:
         return None  # claimed on time and handed back: it waited in vain for its turn among others
     if found.retry_at_ms is not None and not found.attempt:
         return Slot(found.retry_at_ms, True, key, first)

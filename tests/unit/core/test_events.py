@@ -14,6 +14,7 @@ from chalicelib.core.policies import policy_events
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
 from chalicelib.core.targets import cloudevent
 from chalicelib.core.ticks import numbering, tick_event
+from chalicelib.core.triggers.received_event import WRAPPED_TYPE
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.usecases import executions
 from tests.kit.plant import CALLER, Plant
@@ -31,7 +32,7 @@ def _problems(event: Any, name: str) -> list[str]:
 def test_the_registry_is_a_schema_and_has_every_type_in_the_sources() -> None:
     Draft202012Validator.check_schema(REGISTRY)
     sources = "".join(path.read_text() for path in (ROOT / "chalicelib").rglob("*.py"))
-    emitted = set(re.findall(r"chronowatch\.[a-z_]+\.v\d+", sources))
+    emitted = set(re.findall(r"chronowatch\.[a-z_]+\.v\d+", sources)) - {WRAPPED_TYPE}  # which comes in alone
     assert emitted == {name for name in REGISTRY["$defs"] if name.startswith("chronowatch.")}
     text = (ROOT / "docs" / "events.md").read_text()
     assert not [name for name in emitted if f"`{name}`" not in text]

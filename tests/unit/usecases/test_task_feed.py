@@ -16,7 +16,7 @@ from chalicelib.ports.services import Services
 from chalicelib.process.bell import NewsBell
 from chalicelib.process.change_tail import ChangeTail, TailEntry
 from chalicelib.usecases import task_feed
-from chalicelib.usecases.task_feed import AWAY_MS, Place, Rest
+from chalicelib.usecases.task_feed import AWAY_MS, FeedPlace, Rest
 from chalicelib.workers import changes
 from tests.kit.changes import gone
 from tests.kit.records import START_MS, execution
@@ -63,7 +63,7 @@ def take(feed: Any) -> list[int]:
     for item in feed:
         if isinstance(item, Rest):
             break
-        if isinstance(item, Place):
+        if isinstance(item, FeedPlace):
             continue
         assert isinstance(item, TailEntry)
         found.append(item.position)
@@ -103,7 +103,7 @@ def test_one_that_is_behind_reads_the_log_until_it_has_reached_the_tail(s: Servi
 def test_a_stream_that_begins_now_says_from_where_it_can_be_taken_up(s: Services) -> None:
     write(s, *range(1, 4))
     first = next(task_feed.follow(s, ANONYMOUS_ADMIN, None, FOREVER, lambda: False))
-    assert first == Place(3)
+    assert first == FeedPlace(3)
     write(s, 4)
     assert take(task_feed.follow(s, ANONYMOUS_ADMIN, 3, FOREVER, lambda: False)) == [4]
 
@@ -117,12 +117,12 @@ def whole(s: Services, after: int | None, hold_ms: int = 0, tenant: str = "defau
 
 def test_whole_answers_follow_each_other_without_loss_from_the_first_on(s: Services) -> None:
     write(s, 1)
-    assert whole(s, None) == [Place(1)]
+    assert whole(s, None) == [FeedPlace(1)]
     assert whole(s, 1) == []
     write(s, 2, 3)
     assert whole(s, 1) == [2, 3]
     changes.record(s, "default", [gone(4)])
-    assert whole(s, 3) == [Place(4)], "what it may not see, or is no task, it need not look at again"
+    assert whole(s, 3) == [FeedPlace(4)], "what it may not see, or is no task, it need not look at again"
 
 
 def test_a_whole_answer_is_held_until_something_changes(s: Services) -> None:
