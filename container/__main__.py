@@ -128,7 +128,8 @@ def _restored() -> int:
     tables.bring_up_to_date(chosen)
     database = PostgresDatabase(Place.of_stage(chosen.db_dsn, chosen.stage))
     done = restored_database.settle(bootstrap.services(), database)
-    print(f"settled {done.schedules} schedules: paused {done.paused}; ended {done.executions} executions under way")
+    ended = f"{done.executions} executions and {done.runs} runs under way"
+    print(f"settled {done.schedules} schedules: paused {done.paused}; ended {ended}")
     print("check them, then start the workers, and: python -m container resume")
     return 0
 

@@ -2,7 +2,7 @@
 
 It follows the Dockerfile, instruction by instruction, on one of two bases. ``debian`` is a Debian of its own, by
 mmdebstrap or debootstrap. ``host`` is the Python that runs this, with the libraries that it needs. The packages are
-those of requirements.lock, from this environment, where each must have the release that the lock names.
+those of LOCKS, from this environment, where each must have the release that its lock names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCKERFILE: Final = ROOT / "Dockerfile"
 WHEELS: Final = "wheels"  # the stage that installs the packages
-LOCKS: Final = ("requirements.lock", "requirements-grpc.lock")  # what it installs
+LOCKS: Final = ("requirements.lock", "requirements-grpc.lock", "requirements-postgres.lock")  # what it installs
 SITE: Final = "/build/site"  # where it does
 HOST, DEBIAN = "host", "debian"
 HOST_PROGRAMS: Final = ("sh", "install")  # what RUN uses

@@ -12,28 +12,35 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from chalicelib import bootstrap, settings
 from chalicelib.adapters.aws.clients import Clients
-from chalicelib.adapters.dynamodb.documents import RESTORED, execution_key
-from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX
+from chalicelib.adapters.dynamodb.documents import RESTORED, execution_key, unescaped
+from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX, RUN_HEAD
 from chalicelib.adapters.machine.system import pause
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import ChronoError, SettingsError
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.leases import lease_document
+from chalicelib.core.triggers.watch import Watch, dropped
 from chalicelib.engine import restored
+from chalicelib.engine.workflows.restored_runs import RestoredRun
 from infra.package import CONFIG, stages
 from infra.state import state
 
 Item = dict[str, Any]
 
-TABLES: Final = ("schedules", "executions", "registry")
-# What puts an item where a worker finds it: schedules and monitors that are due, and executions that are open.
-FOUND_BY: Final = ("due_shard", "next_run", "open_shard", "open_until")
+TABLES: Final = ("schedules", "executions", "registry", "workflows")
+# Workers write to the registry as soon as they are deployed: leases, heartbeats, cursors.
+EMPTY_BEFORE: Final = ("schedules", "executions", "workflows")
+QUEUES: Final = ("work", "steps")
+# What puts an item where a worker finds it: schedules and monitors that are due, executions that are open, runs to
+# check, and waits of triggers.
+FOUND_BY: Final = ("due_shard", "next_run", "open_shard", "open_until", "wake_in", "wake_ms")
 _BATCH = 25
 _PAUSE_MS = 100
 
@@ -42,10 +49,16 @@ class RestoreFailed(Exception):
     """Raised when nothing was restored, or not all; the message is one line."""
 
 
-def copy(dynamodb: Any, prefix: str, stage: str) -> list[ExecutionKey]:
-    """Fill the tables of ``stage`` from those whose names begin with ``prefix``; the executions that were under way.
-    Raises RestoreFailed."""
-    wanted = state(stage)
+class Copied(NamedTuple):
+    """What is left to settle: the executions that were under way, and all runs of workflows."""
+
+    executions: list[ExecutionKey]
+    runs: list[RestoredRun]
+
+
+def copy(clients: Clients, prefix: str, stage: str) -> Copied:
+    """Fill the tables of ``stage`` from those whose names begin with ``prefix``. Raises RestoreFailed."""
+    dynamodb, wanted = clients.get("dynamodb"), state(stage)
     names = set(_table_names(dynamodb))
     sources = {logical: f"{prefix}{logical}" for logical in TABLES}
     targets = {logical: wanted.table(logical).name for logical in TABLES}
@@ -53,16 +66,60 @@ def copy(dynamodb: Any, prefix: str, stage: str) -> list[ExecutionKey]:
         raise RestoreFailed(f"there is no table {missing[0]}")
     if set(sources.values()) & set(targets.values()):
         raise RestoreFailed("the backup's tables are those of the stage: restore them under other names")
-    for name in (targets["schedules"], targets["executions"]):
+    for name in (targets[logical] for logical in EMPTY_BEFORE):
         if dynamodb.scan(TableName=name, Limit=1)["Items"]:
             raise RestoreFailed(f"{name} is not empty: restore into a stage that was deployed for it")
-    under_way: list[ExecutionKey] = []
+    _check_queues(clients.get("sqs"), [wanted.queue(logical).name for logical in QUEUES])
+    copied = Copied([], [])
     for logical in TABLES:
         for some in _batches(dynamodb, sources[logical]):
             if logical == "executions":
-                under_way += [execution_key(i["pk"]["S"], i["sk"]["S"]) for i in some if "open_shard" in i]
+                copied.executions.extend(execution_key(i["pk"]["S"], i["sk"]["S"]) for i in some if "open_shard" in i)
+            if logical == "workflows":
+                copied.runs.extend(
+                    _run(item) for item in some if item["sk"]["S"] == RUN_HEAD and _of(item).startswith("#run#")
+                )
+                some = [_waiting_for_nothing(item) for item in some if _of(item) != "#slots"]
             _write(dynamodb, targets[logical], [_still(item) for item in some])
-    return under_way
+    return copied
+
+
+def _check_queues(sqs: Any, names: Sequence[str]) -> None:
+    """Messages are in no backup: those that are there are of something else, and would fire."""
+    counts = (
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    )
+    for name in names:
+        try:
+            url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        except sqs.exceptions.QueueDoesNotExist:
+            raise RestoreFailed(f"there is no queue {name}: deploy the stage first") from None
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
+        if held := sum(int(found[count]) for count in counts):
+            raise RestoreFailed(f"the queue {name} holds {held} messages, which would fire: purge it first")
+
+
+def _of(item: Item) -> str:
+    """What a partition of the table of workflows is of: what follows its tenant, whose name has no such sign."""
+    _, sign, rest = item["pk"]["S"].partition("#")
+    return f"{sign}{rest}"
+
+
+def _run(item: Item) -> RestoredRun:
+    tenant, _, run_id = item["pk"]["S"].partition("#run#")
+    wake = item.get("wake_ms")
+    return RestoredRun(unescaped(tenant), run_id, None if wake is None else int(wake["N"]))
+
+
+def _waiting_for_nothing(item: Item) -> Item:
+    """A wait of a trigger may have ended, and fired, since the backup."""
+    if not (_of(item).startswith("#trigger#") and item["sk"]["S"].startswith("w#")):
+        return item
+    watch = msgspec.json.decode(item["doc"]["S"], type=Watch)
+    kept = dropped(watch)
+    return {**item, "doc": {"S": msgspec.json.encode(kept).decode()}, "rev": {"N": str(kept.rev)}}
 
 
 def _still(item: Item) -> Item:
@@ -121,12 +178,13 @@ def main(arguments: Sequence[str]) -> int:
         if asked.resume:
             print(f"resumed {restored.resume(s)} schedules")
             return 0
-        under_way = copy(Clients(chosen.region, chosen.endpoint_url).get("dynamodb"), asked.prefix, asked.stage)
-        done = restored.settle(s, s.clock.now_ms(), under_way)
+        copied = copy(Clients(chosen.region, chosen.endpoint_url), asked.prefix, asked.stage)
+        done = restored.settle(s, s.clock.now_ms(), copied.executions, copied.runs)
     except (RestoreFailed, ChronoError) as problem:
         print(f"scripts/restore: {problem}", file=sys.stderr)
         return 1
-    print(f"restored {done.schedules} schedules: paused {done.paused}; ended {done.executions} executions under way")
+    ended = f"{done.executions} executions and {done.runs} runs under way"
+    print(f"restored {done.schedules} schedules: paused {done.paused}; ended {ended}")
     print(f"check them, then: scripts/restore --stage {asked.stage} --resume")
     return 0
 

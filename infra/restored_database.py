@@ -13,16 +13,20 @@ from chalicelib.adapters.postgres.execution_rows import key_of
 from chalicelib.core.leases import lease_document
 from chalicelib.engine import restored
 from chalicelib.engine.restored import Settled
+from chalicelib.engine.workflows.restored_runs import RestoredRun
 from chalicelib.ports.services import Services
 
 # The feed passes over all of it: its subscribers heard of it before the moment, or hear of what follows.
 HOLD = """
 UPDATE states SET due_ms = NULL WHERE due_ms IS NOT NULL;
 UPDATE monitors SET look_ms = 9000000000000000;
+UPDATE runs SET wake_ms = NULL WHERE wake_ms IS NOT NULL;
+DELETE FROM run_slots;
 DELETE FROM watches WHERE due_ms IS NOT NULL;
 DELETE FROM messages WHERE queue IN ('work', 'steps');
 DELETE FROM written"""
 UNDER_WAY = "SELECT tenant, schedule_id, firing_ms, manual FROM executions WHERE expires_s IS NULL"
+RUNS = "SELECT tenant, id FROM runs"
 RAISE = "UPDATE leases SET rev = rev + 1, doc = %s WHERE tenant = %s AND name = %s"
 
 
@@ -35,4 +39,5 @@ def settle(s: Services, database: PostgresDatabase) -> Settled:
             raised = replace(lease, fencing_token=lease.fencing_token + restored.TOKENS_RAISED)
             database.write(RAISE, (lease_document.write(raised), tenant, name))
     under_way = [key_of(*row) for row in database.read(UNDER_WAY)]
-    return restored.settle(s, s.clock.now_ms(), under_way)
+    runs = [RestoredRun(*row) for row in database.read(RUNS)]
+    return restored.settle(s, s.clock.now_ms(), under_way, runs)

@@ -4,7 +4,9 @@ A backup knows nothing of the time after it. So every instant until ``settled_ms
 counts as ended. Every schedule that fires is paused, so that an operator looks before anything fires. Fencing tokens
 are raised above all that can have been given out, so that receivers take the restored deployment's word.
 
-The work queue is in no backup, and must be empty: what lies there would fire.
+Runs of workflows that were under way are cancelled: no step runs twice. A redrive lets one go on, under the same keys.
+
+The queues are in no backup, and must be empty: what lies there would fire.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.engine import schedule_change
 from chalicelib.engine.tenants import known_tenants
+from chalicelib.engine.workflows import restored_runs
+from chalicelib.engine.workflows.restored_runs import RestoredRun
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 
@@ -33,15 +37,19 @@ _WRITE_TRIES: Final = 12
 
 
 class Settled(NamedTuple):
-    """How many were settled, how many of them were paused, and how many executions ended."""
+    """How many were settled, how many of them were paused, and how many executions and runs ended."""
 
     schedules: int
     paused: int
     executions: int
+    runs: int
 
 
-def settle(s: Services, settled_ms: int, under_way: Iterable[ExecutionKey]) -> Settled:
-    """Settle every schedule and the executions ``under_way``. May be repeated. Raises TooMany, where workers write."""
+def settle(
+    s: Services, settled_ms: int, under_way: Iterable[ExecutionKey], runs: Iterable[RestoredRun] = ()
+) -> Settled:
+    """Settle every schedule, the executions ``under_way``, and ``runs``. May be repeated. Raises TooMany, where workers
+    write."""
     schedules = paused = 0
     for key in list(_keys(s)):
         try:
@@ -52,7 +60,8 @@ def settle(s: Services, settled_ms: int, under_way: Iterable[ExecutionKey]) -> S
         if found.definition.active:
             schedule_change.pause(s, key, NOTE)
             paused += 1
-    return Settled(schedules, paused, sum(_end(s, some) for some in chunks(list(under_way), _PAGE)))
+    executions = sum(_end(s, some) for some in chunks(list(under_way), _PAGE))
+    return Settled(schedules, paused, executions, restored_runs.settle(s, runs, REASON))
 
 
 def resume(s: Services) -> int:

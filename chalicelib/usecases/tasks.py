@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.executions.error_fingerprint import fingerprint
 from chalicelib.core.executions.execution import FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution, ExecutionState
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.security.authorize import authorize, only_owner
@@ -23,6 +25,7 @@ SORTED_MAX: Final = 1_000  # the newest tasks, among which a sort is made: the t
 SCANNED_TOGETHER: Final = 100
 FEW_MATCH_PAGES: Final = 10  # pages read for one page of answers: a rare filter gives short pages, not long calls
 COUNTED_MAX: Final = 2_000  # the newest executions, of which the day's numbers are made
+ERRORS_SHOWN: Final = 20  # the most frequent of the day
 LOG_LINES_SHOWN: Final = 100
 METRICS_AGE_MAX_MS: Final = 5_000  # how old the numbers may be that a process gives again
 DAY_MS: Final = 86_400_000
@@ -80,14 +83,26 @@ class TaskDetail(NamedTuple):
     more_logs: bool
 
 
+class ErrorCount(Struct, frozen=True):
+    """How often an error occurred, and the newest task that has it."""
+
+    fingerprint: str
+    count: int
+    newest_id: str
+
+
 class TaskNumbers(Struct, frozen=True):
-    """How a caller's tasks are doing. All is of the newest COUNTED_MAX of the day. The last two are None
-    while none ended."""
+    """How a caller's tasks are doing. All is of the newest COUNTED_MAX of the day: ``more`` says
+    that the day has others. Percentage and mean are None while none ended. ``errors`` are the ERRORS_SHOWN most
+    frequent, ``other_errors`` counts the tasks with any other."""
 
     queued: int
     active: int
     failure_percent_24h: float | None
     mean_duration_ms_24h: float | None
+    errors: Sequence[ErrorCount] = ()
+    other_errors: int = 0
+    more: bool = False
 
 
 def with_definitions(s: Services, found: Sequence[Execution]) -> list[Task]:
@@ -203,14 +218,27 @@ def numbers(s: Services, caller: Caller) -> TaskNumbers:
 
 def _count(s: Services, caller: Caller, own: str | None, now_ms: int) -> TaskNumbers:
     records = s.stores.executions
-    keys = records.recent(caller.tenant, range(s.config.shards), now_ms - DAY_MS, now_ms, COUNTED_MAX, None).keys
-    found = [e for e in records.get(keys).values() if own in (None, e.owner)]
+    recent = records.recent(caller.tenant, range(s.config.shards), now_ms - DAY_MS, now_ms, COUNTED_MAX, None)
+    found = [e for e in records.get(recent.keys).values() if own in (None, e.owner)]
     ended = [e for e in found if e.finished_ms is not None and not e.is_open and e.finished_ms >= now_ms - DAY_MS]
     ran = [e for e in ended if e.attempts]
     durations = [d for e in ran if (d := Task(e, None).duration_ms) is not None]
+    errors = _errors(found)
     return TaskNumbers(
         queued=sum(e.state == PENDING for e in found),
         active=sum(e.state == IN_PROGRESS for e in found),
         failure_percent_24h=100 * sum(e.state in (FAILED, TIMEOUT) for e in ran) / len(ran) if ran else None,
         mean_duration_ms_24h=sum(durations) / len(durations) if durations else None,
+        errors=errors[:ERRORS_SHOWN],
+        other_errors=sum(each.count for each in errors[ERRORS_SHOWN:]),
+        more=recent.after is not None,
     )
+
+
+def _errors(found: Sequence[Execution]) -> list[ErrorCount]:
+    """The errors of executions, the most frequent first."""
+    by_age = sorted((e for e in found if e.error is not None), key=lambda e: (e.firing_ms, e.id))
+    prints = [(fingerprint(e.error or ""), e.id) for e in by_age]
+    newest, counts = dict(prints), Counter(name for name, _ in prints)
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    return [ErrorCount(name, count, newest[name]) for name, count in ordered]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, InvalidField
+from chalicelib.core.errors import Conflict, FieldError, InvalidField
 from chalicelib.core.security.authorize import authorize, missing
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import compiled, output_ref, session
@@ -138,7 +138,7 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSes
     try:
         document = json.dumps(given["document"], separators=(",", ":"))
         made = msgspec.convert({**given, **own, "document": document}, TravelSession)
-        compiled.of_text(document)
+        _check_document(document)
         session.as_of(made.events, len(made.events))
     except (KeyError, ValueError, TypeError, AttributeError, msgspec.ValidationError) as wrong:
         raise InvalidField.of("events", f"is no log of a run: {wrong}") from None
@@ -154,6 +154,13 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSes
             continue  # of a run of this deployment: it must not expire with the session
         s.stores.runs.put_payload(made.tenant, made.run_id, name, text.encode(), _expires_s(s))
     return made
+
+
+def _check_document(text: str) -> None:
+    try:
+        compiled.of_text(text)
+    except InvalidField as wrong:
+        raise InvalidField([FieldError(f"document.{e.field}", e.message) for e in wrong.errors]) from None
 
 
 def _payloads(s: Services, found: TravelSession, events: Sequence[RunEvent]) -> dict[str, str]:

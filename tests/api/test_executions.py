@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.executions.error_fingerprint import fingerprint
 from tests.kit.house import House
 from tests.kit.machine import NOW_MS
 
@@ -31,8 +32,8 @@ def test_a_failed_one_tells_what_happened(house: House) -> None:
     house.clock.advance(5)
     house.end(execution_id, "failed")
     shown = house.call("GET", f"{EXECUTIONS}/{execution_id}").json
-    assert list(shown) == [*FIELDS, "error"]
-    assert shown["error"] == "HTTP 500"
+    assert list(shown) == [*FIELDS, "error", "error_fingerprint"]
+    assert (shown["error"], shown["error_fingerprint"]) == ("HTTP 500", fingerprint("HTTP 500"))
     assert shown["attempts"] == [
         {
             "number": 1,

@@ -29,7 +29,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, key: str | None) -> None:
             outcome = fuzz(served.url, seconds, SEED, tmp_path, key)
             answered = len(served.calls)
             without_key = served.house.call("GET", "/api/v1/schedules").status
-        assert outcome.clean, outcome.printed[-20_000:]
+        assert outcome.clean, outcome.printed[:6_000] + outcome.printed[-14_000:]
         if f"Tested: {len(tried)}\n" in outcome.printed and outcome.excused.keys() >= USUAL:
             break
     assert f"Tested: {len(tried)}\n" in outcome.printed

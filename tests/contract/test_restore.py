@@ -17,8 +17,13 @@ from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.caller import system_caller
+from chalicelib.core.triggers.trigger import Trigger, TriggerRules
+from chalicelib.core.triggers.watch import Arrival, absence
+from chalicelib.core.workflows.run_slots import SlotHolder, SlotTable
 from chalicelib.engine import restored
+from chalicelib.engine.workflows.run_access import purge_ms_of
 from chalicelib.ports.services import Services
+from chalicelib.usecases import runs as usecases_of_runs
 from chalicelib.usecases import schedules
 from chalicelib.workers import deliver, reconcile, sweep
 from infra import restore
@@ -27,12 +32,13 @@ from infra.state import state
 from tests.kit.machine import NOW_MS, MovableClock, manual_machine
 from tests.kit.services import make_services
 from tests.kit.targets import Recorder
+from tests.kit.workflow_play import Play
 
 pytestmark = pytest.mark.emulator
 CALLER = system_caller("default")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def two_stages(clients: Clients) -> Iterator[tuple[str, str]]:
     made = [state(f"test-{uuid.uuid4().hex[:8]}", event_bus="default") for _ in range(2)]
     for each in made:
@@ -46,7 +52,8 @@ def services(clients: Clients, stage: str, clock: MovableClock, target: Recorder
     """A deployment of ``stage``; its queue is in memory, and in no backup."""
     s = make_services(manual_machine(clock), open_stores(clients.factory("dynamodb"), stage))
     targets: dict[str, Any] = {"log": target, "eventbridge": target}
-    return replace(s, targets=targets, queue=MemoryQueue(clock.now_ms))
+    config = replace(s.config, run_retention_ms=30 * 86_400_000)
+    return replace(s, config=config, targets=targets, queue=MemoryQueue(clock.now_ms))
 
 
 def run(s: Services, clock: MovableClock, seconds: int) -> None:
@@ -73,7 +80,7 @@ def test_a_restored_stage_fires_nothing_twice(clients: Clients, two_stages: tupl
     before = len(target.sent)
     assert before >= 5
     # The backup is of now. The deployment goes on for five minutes more, and is lost.
-    under_way = restore.copy(clients.get("dynamodb"), f"chronowatch-{old}-", new)
+    copied = restore.copy(clients, f"chronowatch-{old}-", new)
     run(lost, clock, 300)
     fired = {delivery.firing_unix_ms for _, delivery in target.sent}
     tokens = max(delivery.fencing_token for _, delivery in target.sent)
@@ -82,7 +89,7 @@ def test_a_restored_stage_fires_nothing_twice(clients: Clients, two_stages: tupl
     run(again, clock, 31)  # workers that run before it is settled find nothing
     assert {delivery.firing_unix_ms for _, delivery in target.sent} == fired
     settled_ms = clock.now_ms()
-    assert restored.settle(again, settled_ms, under_way)[:2] == (1, 1)
+    assert restored.settle(again, settled_ms, *copied)[:2] == (1, 1)
     run(again, clock, 60)
     assert {delivery.firing_unix_ms for _, delivery in target.sent} == fired
     found = again.stores.schedules.get([key])[key].definition
@@ -99,15 +106,91 @@ def test_a_restored_stage_fires_nothing_twice(clients: Clients, two_stages: tupl
     assert lease_document.read(stored[0]).fencing_token == 7 + restored.TOKENS_RAISED
 
 
-def test_what_cannot_be_restored_is_refused(clients: Clients, two_stages: tuple[str, str]) -> None:
-    dynamodb = clients.get("dynamodb")
+def test_workflows_come_back_and_no_step_runs_twice(clients: Clients, two_stages: tuple[str, str]) -> None:
     old, new = two_stages
+    clock = MovableClock(NOW_MS)
+    lost = Play(services(clients, old, clock, Recorder(clock)))
+    nodes = [
+        {"id": "begin", "type": "trigger", "on": "manual"},
+        {"id": "charge", "type": "http", "method": "POST", "url": "https://pay.example/charges"},
+        {"id": "pause", "type": "delay", "for_ms": 30_000},
+        {"id": "ship", "type": "http", "method": "POST", "url": "https://ship.example/orders"},
+    ]
+    lost.publish("order", nodes, [("begin", "charge"), ("charge", "pause"), ("pause", "ship")])
+    ended = lost.start("order")
+    lost.advance(60_000)
+    under_way = lost.start("order")
+    lost.settle()
+    asked = list(lost.calls.keys)
+    runs, triggers = lost.s.stores.runs, lost.s.stores.triggers
+    runs.save_slots(SlotTable("default", "key", "", (SlotHolder(under_way, 1),)), "")
+    runs.put_payload("default", under_way, "kept", b"bytes")
+    assert triggers.save(Trigger(tenant="default", id="t1", name="t", rules=TriggerRules(source={})), 0)
+    armed = absence(
+        triggers.watch("default", "t1", "absence", ""), Arrival("d", "{}", 0, after=True), 1, clock.now_ms()
+    )
+    assert triggers.save_watch(armed, 0)
+    far_ms = clock.now_ms() + 100 * 86_400_000
+    assert [each.id for each in runs.woken(clock.now_ms() + 120_000, 10)] == [under_way]
+    assert len(triggers.due_watches(far_ms, 10)) == 1
+
+    copied = restore.copy(clients, f"chronowatch-{old}-", new)
+    again = Play(services(clients, new, clock, Recorder(clock)))
+    stores = again.s.stores
+    assert stores.runs.woken(far_ms, 10) == [], "workers that run before it is settled find nothing"
+    assert restored.settle(again.s, clock.now_ms(), *copied).runs == 1
+    again.advance(600_000)
+    assert again.calls.keys == []
+    assert stores.workflows.load("default", "order") == lost.s.stores.workflows.load("default", "order")
+    assert runs.read("default", ended) == stores.runs.read("default", ended)
+    state = again.state(under_way)
+    assert (state.status, state.reason) == ("cancelled", restored.REASON)
+    found = {run.id: run.status for run in stores.runs.page("default", None, None, 10, None)[0]}
+    assert found == {ended: "completed", under_way: "cancelled"}
+    assert stores.runs.payloads("default", under_way, ["kept"]) == {"kept": b"bytes"}
+    assert stores.runs.slots("default", "key") is None
+    purged = {each.id: each.wake_ms for each in stores.runs.woken(far_ms, 10)}
+    assert purged == {run_id: purge_ms_of(again.s, again.state(run_id)) for run_id in (ended, under_way)}
+    assert stores.triggers.load("default", "t1") == triggers.load("default", "t1")
+    assert stores.triggers.due_watches(far_ms, 10) == []
+    still = stores.triggers.watch("default", "t1", "absence", "")
+    assert (still.state, still.recent) == ("idle", ("d",))
+    # Who wants it lets it go on: what completed is kept, and the rest runs under its own keys.
+    usecases_of_runs.drive_again(again.s, CALLER, under_way, None, None, None, dry_run=False)
+    again.advance(60_000)
+    assert again.state(under_way).status == "completed"
+    assert again.calls.keys == [f"{under_way}/ship"]
+    assert f"{under_way}/ship" not in asked
+
+
+def test_a_stage_with_messages_or_workflows_is_refused(clients: Clients, two_stages: tuple[str, str]) -> None:
+    old, new = two_stages
+    sqs = clients.get("sqs")
+    for logical in restore.QUEUES:
+        url = sqs.get_queue_url(QueueName=state(new).queue(logical).name)["QueueUrl"]
+        for delay_s in (0, 900):
+            sqs.send_message(QueueUrl=url, MessageBody="{}", DelaySeconds=delay_s)
+        with pytest.raises(
+            restore.RestoreFailed, match=f"{logical} holds 2 messages, which would fire: purge it first"
+        ):
+            restore.copy(clients, f"chronowatch-{old}-", new)
+        sqs.purge_queue(QueueUrl=url)
+    made = services(clients, new, MovableClock(NOW_MS), Recorder(MovableClock(NOW_MS)))
+    made.stores.workflows.save_version("default", "order", "v", "{}")
+    with pytest.raises(restore.RestoreFailed, match=f"chronowatch-{new}-workflows is not empty"):
+        restore.copy(clients, f"chronowatch-{old}-", new)
+
+
+def test_what_cannot_be_restored_is_refused(clients: Clients, two_stages: tuple[str, str]) -> None:
+    old, new = two_stages
+    target = services(clients, old, MovableClock(NOW_MS), Recorder(MovableClock(NOW_MS)))
+    schedules.create(target, CALLER, ScheduleRequest(type="RATE", expr="rate:10s"), target.ids.ulid(NOW_MS))
     for prefix, stage, said in (
         ("nowhere-", new, "there is no table nowhere-schedules"),
         (f"chronowatch-{new}-", new, "the backup's tables are those of the stage"),
         (f"chronowatch-{new}-", old, "is not empty: restore into a stage that was deployed for it"),
     ):
         with pytest.raises(restore.RestoreFailed, match=said):
-            restore.copy(dynamodb, prefix, stage)
+            restore.copy(clients, prefix, stage)
     with pytest.raises(restore.RestoreFailed, match="--stage: no such stage: nowhere"):
         restore.chosen_settings("nowhere")

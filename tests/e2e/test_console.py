@@ -101,6 +101,7 @@ def test_a_task_is_retried_with_another_payload_and_shows_why_and_what_became_of
     server.call("PATCH", f"/api/v1/schedules/{schedule_id}", {"target": {"type": "webhook", "url": receiver.url}})
     page = console(f"#/tasks/{task_id}")
     page.wait_text("Fingerprint")
+    page.wait_text("1 task with it in the last 24 hours.")
     page.press("w")
     page.wait_text("All attempts failed")
     shoot(page, "task")

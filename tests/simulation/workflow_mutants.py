@@ -6,7 +6,9 @@ from __future__ import annotations
 from tests.simulation.instrument import Edit
 from tests.simulation.planted_bug import Mutant
 
-DECIDE, JOINS, GATES = (f"chalicelib.core.workflows.{name}" for name in ("decide", "joins", "gates"))
+DECIDE, JOINS, GATES, WAITING = (
+    f"chalicelib.core.workflows.{name}" for name in ("decide", "joins", "gates", "waiting")
+)
 ENDINGS, LOG = "chalicelib.core.workflows.run_endings", "chalicelib.core.workflows.run_log"
 ACCESS, STEPS, NODES = (f"chalicelib.engine.workflows.{name}" for name in ("run_access", "steps", "nodes"))
 CHILDREN, HANDLERS = "chalicelib.engine.workflows.children", "chalicelib.engine.workflows.handlers"
@@ -91,7 +93,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "children-live-on": _planted(
         "a cancel does not reach the run of a subworkflow",
-        Edit(DECIDE, "        elif is_child_to_end(node):", "        elif False:"),
+        Edit(DECIDE, "        elif waiting.is_child_to_end(node):\n            orders", "        elif False:\n            orders"),
     ),
     "child-begun-unsaid": _planted(
         "a run that was begun and not yet waited for outlives the cancel",
@@ -128,7 +130,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "quick-child-unheard": _planted(
         "a child that ends before its parent waits for it is not heard",
-        Edit(DECIDE, '    return node.status == "running" and begins and child_id(state, name) == child', "    return False"),
+        Edit(WAITING, '    return node.status == "running" and begins and child_id(state, name) == child', "    return False"),
     ),
     "one-order-is-all": _planted(
         "a worker that goes on with one thing forgets the others",
@@ -141,13 +143,23 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "redrive-without-children": _planted(
         "a redrive takes what its children came to before",
-        Edit(CHILDREN, '    if state.status != "completed" and state.parent_redrives', '    if False and state.parent_redrives'),
+        Edit(CHILDREN, "    return is_behind and _is_waited_for(parent, child)", "    return False"),
+        Edit(WAITING, '    return ended.status != "completed" and ended.parent_redrives < state.redrives', "    return False"),
     ),
     "undone-as-done": _planted(
         "what was done first is undone first", Edit(ENDINGS, "return max(done, key=", "return min(done, key=")
     ),
     "unknown-not-undone": _planted(
         "what timed out is not undone", Edit(ENDINGS, 'node.status in ("completed", "timeout") or', 'node.status == "completed" or')
+    ),
+    "failed-at-once-unheard": _planted(
+        "a run that fails before a worker took a step of it begins no handler",
+        Edit(ACCESS, "        _send_handler(s, again)\n", "        if any(node.token for node in again.state.nodes.values()):\n            _send_handler(s, again)\n"),
+    ),
+    "failure-of-the-dead-unheard": _planted(
+        "only the worker that ends a run tells of its failure",
+        Edit(ACCESS, "        _send_handler(s, again)\n", "        if again.state.events == state.events and state.status == \"failed\":\n            _send_handler(s, again)\n"),
+        Edit(ACCESS, "        _send_handler(s, ended)\n", ""),
     ),
     "handled-twice": _planted(
         "what follows a failure makes it another failure",

@@ -142,6 +142,10 @@ def draw(seed: int) -> WorkflowPlan:
     inner = _inner(r, tempers)
     handler = {"name": HANDLER, "nodes": [_trigger(), _http("hh", tempers)], "edges": [{"from": "t", "to": "hh"}]}
     mains = [_definition(r, name, tempers) for name in MAIN[: r.choice((1, 1, 2))]]
+    apart = random.Random(f"workflows/{seed}/handled")  # so that all else of a seed stays as it was
+    for main in mains:
+        if apart.random() < 0.6:
+            main["on_failure"] = HANDLER
     edited = _edited(r, mains[0], tempers)
     calls = _calls(r, [m["name"] for m in mains], active_ms)
     return WorkflowPlan(
@@ -174,7 +178,8 @@ def _inner(r: random.Random, tempers: dict[str, str]) -> dict[str, Any]:
         nodes.append({"id": "i2", "type": "delay", "for_ms": r.choice((500, 2_500, 9_000))})
         edges += [{"from": "i1", "to": "i2"}, {"from": "i2", "to": "i3"}]
         nodes.append(_http("i3", tempers))
-    return {"name": INNER, "nodes": nodes, "edges": edges}
+    handled = {"on_failure": HANDLER} if temper == "refuse" else {}
+    return {"name": INNER, "nodes": nodes, "edges": edges, **handled}
 
 
 def _definition(r: random.Random, name: str, tempers: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from chalicelib.api.http.requests import Body, Instant, Opt, PageQuery
 from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner
+from chalicelib.core.executions.error_fingerprint import FINGERPRINT_CHARS, fingerprint
 from chalicelib.core.executions.execution import (
     ID_PATTERN,
     Attempt,
@@ -27,6 +28,16 @@ from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
 
 ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
+
+
+ErrorFingerprint = Annotated[
+    str,
+    Meta(
+        pattern=f"^[0-9a-f]{{{FINGERPRINT_CHARS}}}$",
+        description="The same for errors that differ by numbers, ids and addresses alone. There when `error` is.",
+        examples=["c9b365315f6baa4d"],
+    ),
+]
 
 
 class CancelBody(Body, kw_only=True):
@@ -152,6 +163,7 @@ class ExecutionView(msgspec.Struct, kw_only=True):
     target: TargetKind
     result: Opt[Raw] = UNSET
     error: Opt[str] = UNSET
+    error_fingerprint: Opt[ErrorFingerprint] = UNSET
     trace_url: Opt[str] = UNSET
     held: Opt[HeldView] = UNSET
     warnings: PolicyWarnings = UNSET
@@ -203,8 +215,14 @@ def of_execution(
         target=TargetKind(found.target_type),
         result=UNSET if found.result is None else Raw(found.result),
         error=UNSET if found.error is None else found.error,
+        error_fingerprint=of_error(found),
         held=of_held(found),
     )
+
+
+def of_error(found: Execution) -> str | UnsetType:
+    """The fingerprint of an execution's error; UNSET: it has none."""
+    return UNSET if found.error is None else fingerprint(found.error)
 
 
 def of_held(found: Execution) -> HeldView | UnsetType:

@@ -75,6 +75,9 @@ def metrics(call: Call[Body, Query]) -> Reply:
             active=found.active,
             failure_percent_24h=found.failure_percent_24h,
             mean_duration_ms_24h=found.mean_duration_ms_24h,
+            errors_24h=[schemas.of_error_count(each) for each in found.errors],
+            other_errors_24h=found.other_errors,
+            more_24h=found.more,
             queue=of_queue(queues.get(call.services, call.caller)),
         ),
     )

@@ -9,10 +9,12 @@ from msgspec import UNSET, Meta, Raw
 
 from chalicelib.api.executions.schemas import (
     AttemptView,
+    ErrorFingerprint,
     HeldView,
     LogLineView,
     TargetKind,
     of_attempt,
+    of_error,
     of_held,
     of_log_line,
 )
@@ -25,7 +27,7 @@ from chalicelib.core.executions.execution import Execution, ExecutionState, Tran
 from chalicelib.core.json_schema import states
 from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 from chalicelib.core.trace import trace_id_of
-from chalicelib.usecases.tasks import SORTED_MAX, Task, TaskDetail
+from chalicelib.usecases.tasks import SORTED_MAX, ErrorCount, Task, TaskDetail
 
 TaskSort = Literal[
     "id", "name", "status", "owner", "created_at_unix_ms", "duration_ms",
@@ -82,6 +84,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     late: bool
     lateness_ms: int | None
     error: Opt[str] = UNSET
+    error_fingerprint: Opt[ErrorFingerprint] = UNSET
     trace_id: str
     trace_url: Opt[str] = UNSET
     held: Opt[HeldView] = UNSET
@@ -118,15 +121,32 @@ class TaskDetailView(TaskView, kw_only=True):
     result: Opt[Raw] = UNSET
 
 
+class ErrorCountView(msgspec.Struct, kw_only=True):
+    """How often an error occurred, and the newest task that has it."""
+
+    error_fingerprint: ErrorFingerprint
+    count: int
+    newest_id: str
+
+
 class TaskMetricsView(msgspec.Struct, kw_only=True):
-    """How the caller's tasks are doing. Those of 24 hours are null while nothing ended. `queue` says whether the
-    tenant's queue is paused."""
+    """How the caller's tasks are doing. Those of 24 hours are null while nothing ended. `errors_24h` are the most
+    frequent errors, `other_errors_24h` says how many tasks had one that is not among them. With `more_24h` the day has
+    more executions than were counted. `queue` says whether the tenant's queue is paused."""
 
     queued: int
     active: int
     failure_percent_24h: float | None
     mean_duration_ms_24h: float | None
+    errors_24h: list[ErrorCountView]
+    other_errors_24h: int
+    more_24h: bool
     queue: QueueView
+
+
+def of_error_count(found: ErrorCount) -> ErrorCountView:
+    """An error with how often it occurred."""
+    return ErrorCountView(error_fingerprint=found.fingerprint, count=found.count, newest_id=found.newest_id)
 
 
 def of_task(task: Task, trace_url_template: str | None) -> TaskView:
@@ -169,6 +189,7 @@ def _line(task: Task, trace_url_template: str | None) -> dict[str, Any]:
         "late": e.late,
         "lateness_ms": e.lateness_ms,
         "error": UNSET if e.error is None else e.error,
+        "error_fingerprint": of_error(e),
         "trace_id": trace_id,
         "held": of_held(e),
         "trace_url": trace_url_template.replace(TRACE_ID, trace_id) if trace_url_template else UNSET,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.workflows import schemas, tested, views
+from chalicelib.core.errors import InvalidField
+from chalicelib.core.workflows.parse import NAME_PATTERN
 from chalicelib.usecases import runs, workflow_tests, workflows
 from chalicelib.usecases.workflows import ShownWorkflow
 
@@ -64,7 +67,10 @@ def delete(call: Call[Body, Query]) -> Reply:
 
 def validate(call: Call[schemas.WorkflowBody, Query]) -> Reply:
     """Judge a definition."""
-    document = {**views.document_of(call.body), "name": call.params["workflow"]}
+    name = call.params["workflow"]
+    if re.match(NAME_PATTERN, name) is None:
+        raise InvalidField.of("workflow", "must be 1 to 64 lower-case letters, digits, dots, dashes or underscores")
+    document = {**views.document_of(call.body), "name": name}
     return Reply(200, views.validated_view(workflows.problems(call.services, call.caller, document)))
 
 

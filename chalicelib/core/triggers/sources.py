@@ -50,7 +50,7 @@ class EventBridgeSource(_SourceFields, tag="eventbridge", kw_only=True):
 class SqsSource(_SourceFields, tag="sqs", kw_only=True):
     """A queue of yours."""
 
-    queue_url: _Url
+    queue_url: Annotated[str, Meta(pattern="^https?://", max_length=URL_MAX_CHARS)]
 
 
 class KafkaSource(_SourceFields, tag="kafka", kw_only=True):

@@ -88,6 +88,13 @@ def settled(watch: Watch) -> Watch:
     return replace(watch, rev=watch.rev + 1, state=IDLE, due_ms=0, digest="", event="", depth=0)
 
 
+def dropped(watch: Watch) -> Watch:
+    """What waited waits no more, and never fires. Its events stay known, so that none begins a wait again."""
+    if watch.state == IDLE:
+        return watch
+    return replace(watch, rev=watch.rev + 1, state=IDLE, due_ms=0, digest="", event="", depth=0)
+
+
 def _armed(watch: Watch, arrival: Arrival, due_ms: int) -> Watch:
     armed = replace(watch, state=ARMED, due_ms=due_ms, digest=arrival.digest, event=arrival.event, depth=arrival.depth)
     return _remembering(armed, arrival.digest)

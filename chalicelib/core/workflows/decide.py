@@ -30,6 +30,7 @@ from chalicelib.core.workflows.happenings import (
     Ends,
     Fans,
     GetsSlot,
+    GivesUp,
     GoesOn,
     Happening,
     ItemEnds,
@@ -41,7 +42,6 @@ from chalicelib.core.workflows.happenings import (
     Waits,
 )
 from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
-from chalicelib.core.workflows.run_ids import child_id
 from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import ENDED, NodeState, RunState
 
@@ -68,6 +68,8 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
             _redrive(log, happening)
         case Cancels():
             _cancel(log, happening)
+        case GivesUp():
+            run_endings.give_up(log, happening)
         case Decides():
             gates.approve(log, happening)
         case Passes():
@@ -110,26 +112,11 @@ def owed(graph: Graph, state: RunState) -> list[Order]:
         if node.fan is not None:
             kind = "begin_item" if node.status == "waiting" else "cancel_child"
             orders += [Order(kind, name, index) for index in node.fan.live]  # type: ignore[arg-type]
-        elif is_child_to_end(node):
+        elif waiting.is_child_to_end(node):
             orders.append(Order("cancel_child", name))
     if state.is_ended and state.parent:
         orders.append(Order("tell_parent"))
     return orders
-
-
-def is_child_waited_for(graph: Graph, state: RunState, name: str, child: str) -> bool:
-    """Whether the end of this run ends the node. A quick child may end before the worker that began it could say that
-    the node waits for it."""
-    node, definition = state.nodes[name], graph.nodes[name]
-    if node.status == "waiting":
-        return bool(child) and node.child == child
-    begins = definition.type == "subworkflow" and definition.fields.get("wait", True)
-    return node.status == "running" and begins and child_id(state, name) == child
-
-
-def is_child_to_end(node: NodeState) -> bool:
-    """Whether the run that a node waited for is to be cancelled, and has yet to say that it ended."""
-    return bool(node.child) and not node.child_ended and node.status in ("cancelled", "timeout")
 
 
 def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
@@ -179,17 +166,21 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
         case ItemEnds(node=name, index=index):
             fan = log.nodes[name].fan
             if fan is not None and index in fan.live:
+                if log.nodes[name].status == "waiting" and waiting.is_outdated(log.state, happening):
+                    return
                 log.write("item_ended", name, index=index, status=happening.status)
                 _go_on_with_items(log, name)
         case ChildEnds(node=name):
             node = log.nodes[name]
-            if is_child_waited_for(log.graph, log.state, name, happening.child):
+            if waiting.is_child_waited_for(log.graph, log.state, name, happening.child):
+                if waiting.is_outdated(log.state, happening):
+                    return
                 if happening.status == "completed":
                     _complete(log, name, happening.output)
                 else:
                     said = f"run {happening.child} ended {happening.status}: {happening.error}"
                     _fail(log, name, "child_" + happening.status, said)
-            elif is_child_to_end(node) and node.child == happening.child:
+            elif waiting.is_child_to_end(node) and node.child == happening.child:
                 log.write("child_ended", name, status=happening.status)
 
 

@@ -63,21 +63,23 @@ class Fans(Struct, frozen=True):
 
 
 class ItemEnds(Struct, frozen=True):
-    """The run of an item has ended."""
+    """The run of an item has ended. ``parent_redrives``: how many redrives of its parent it has followed."""
 
     node: str
     index: int
     status: str
+    parent_redrives: int = 0
 
 
 class ChildEnds(Struct, frozen=True):
-    """The run that a ``subworkflow`` waits for has ended."""
+    """The run that a ``subworkflow`` waits for has ended. ``parent_redrives`` as in ``ItemEnds``."""
 
     node: str
     child: str
     status: str
     output: Any = None
     error: str = ""
+    parent_redrives: int = 0
 
 
 class Decides(Struct, frozen=True):
@@ -95,6 +97,13 @@ class Cancels(Struct, frozen=True):
 
     by: str = ""
     reason: str = ""
+
+
+class GivesUp(Struct, frozen=True):
+    """All of the run ends now, what is under way as well, and nothing is undone: what became of it is not known."""
+
+    by: str
+    reason: str
 
 
 class Passes(Struct, frozen=True):
@@ -158,6 +167,7 @@ Happening = (
     | ChildEnds
     | Decides
     | Cancels
+    | GivesUp
     | Passes
     | Redrives
     | GetsSlot

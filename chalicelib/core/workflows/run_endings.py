@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.core.workflows import joins
+from chalicelib.core.workflows.happenings import GivesUp
 from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import ENDED, NodeState
 
@@ -21,6 +22,16 @@ def end_if_nothing_lives(log: RunLog) -> None:
         log.write("run_cancelled", "", reason=state.reason)
     else:
         _end(log)
+
+
+def give_up(log: RunLog, said: GivesUp) -> None:
+    """Cancel a run without a grace, also one that is undoing. A redrive lets it go on under the same keys."""
+    if log.state.is_ended or log.state.events == 0:
+        return
+    log.write("run_cancelling", "", by_ms=log.now_ms, by=said.by, reason=said.reason)
+    for name, node in list(log.nodes.items()):
+        if node.status in ("running", "waiting") or (node.status == "pending" and name not in log.graph.compensations):
+            log.end_by_cancel(name, said.reason)
 
 
 def unhandled(log: RunLog) -> list[str]:

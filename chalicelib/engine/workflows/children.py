@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import NotFound
 from chalicelib.core.workflows import redrive
-from chalicelib.core.workflows.decide import is_child_to_end, is_child_waited_for
 from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order, Redrives
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.run_ids import child_id, item_id
 from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
+from chalicelib.core.workflows.waiting import is_child_to_end, is_child_waited_for
 from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import (
     LOOK_EVERY_MS,
@@ -175,7 +175,7 @@ def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | Non
         parent = load(s, state.tenant, state.parent)
     except NotFound:
         return None
-    if state.status != "completed" and state.parent_redrives < parent.state.redrives and _is_waited_for(parent, state):
+    if _goes_on_in_a_redrive(parent, state):
         return _drive_again(s, parent, run)
     happening: ItemEnds | ChildEnds
     if state.scope:
@@ -185,13 +185,21 @@ def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | Non
             name = outputs.item_name(state.parent_node, node.generation, index)
             content = outputs.item_content(outputs.of_run(s, run))
             s.stores.runs.put_payload(state.tenant, state.parent, name, content)
-        happening = ItemEnds(state.parent_node, index, state.status)
+        happening = ItemEnds(state.parent_node, index, state.status, state.parent_redrives)
     else:
         output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
-        happening = ChildEnds(state.parent_node, state.id, state.status, output, state.error)
+        said = state.error, state.parent_redrives
+        happening = ChildEnds(state.parent_node, state.id, state.status, output, *said)
     told = tell(s, state.tenant, state.parent, happening)
-    rest(s, state)
+    if _goes_on_in_a_redrive(told[0], state):  # which came between the two readings
+        return _drive_again(s, told[0], run)
+    rest(s, run)
     return told
+
+
+def _goes_on_in_a_redrive(parent: LoadedRun, child: RunState) -> bool:
+    is_behind = child.status != "completed" and child.parent_redrives < parent.state.redrives
+    return is_behind and _is_waited_for(parent, child)
 
 
 def _is_waited_for(parent: LoadedRun, child: RunState) -> bool:

@@ -110,8 +110,6 @@ def follow(s: Services, after: LoadedRun, decision: Decision, without: Order | N
     """Send what follows from a decision; the caller does ``without`` itself."""
     orders = [order for order in decision.orders if order != without]
     send(s, after.state, orders, decision.next_due_ms)
-    if decision.status_changed and after.state.status == "failed":
-        send_handler(s, after)
     tells_itself = without is not None and without.kind == "tell_parent"  # and lets the run rest then
     if decision.status_changed and not (tells_itself and after.state.scope):
         settle_summary(s, after)
@@ -130,10 +128,14 @@ def send(s: Services, run: RunState, orders: Sequence[Order], next_ms: int | Non
         parts_of(s).queue.send(messages)
 
 
-def send_handler(s: Services, run: LoadedRun) -> None:
-    """Let the workflow that handles failures begin: before the summary says that there is nothing more to do."""
+def _send_handler(s: Services, run: LoadedRun) -> None:
+    """Let the workflow that handles failures begin, where the run failed and has one.
+
+    Whoever writes the summary of an ended run does this before: after it nobody checks the run again. Its failure may
+    be the work of another, who died before it said so, and a run may fail in the append that it begins with.
+    """
     state = run.state
-    if run.workflow.definition.on_failure and not state.scope:
+    if state.status == "failed" and run.workflow.definition.on_failure and not state.scope:
         parts_of(s).queue.send([Outgoing(RunHint(state.tenant, state.id, "on_failure"), 0)])
 
 
@@ -198,6 +200,7 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
         wanted = summary_of(again.state, known.rev + 1, wake_ms)
         if wanted == replace(known, rev=known.rev + 1):
             return
+        _send_handler(s, again)
         if wanted.status != known.status and wanted.listed:
             wanted = replace(wanted, change=seen_run(again))
         if s.stores.runs.summarize(wanted, known.rev):
@@ -215,14 +218,16 @@ def _is_fresh(wake_ms: int | None, now_ms: int) -> bool:
     return wake_ms is not None and wake_ms - now_ms > LOOK_EVERY_MS - PROMISE_FRESH_MS
 
 
-def rest(s: Services, run: RunState) -> None:
+def rest(s: Services, ended: LoadedRun) -> None:
     """Let a run that has ended and reported so be checked no more. A summary that was changed meanwhile stays: the next
     check reports again, which changes nothing."""
+    run = ended.state
     known = s.stores.runs.load(run.tenant, run.id)
     if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()):
         return
     purge_ms = purge_ms_of(s, run)
     if known.wake_ms != purge_ms or known.status != run.shown_status:
+        _send_handler(s, ended)
         change = SeenRun(run) if run.shown_status != known.status and known.listed else None
         s.stores.runs.summarize(replace(summary_of(run, known.rev + 1, purge_ms), change=change), known.rev)
 

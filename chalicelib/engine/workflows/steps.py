@@ -28,7 +28,6 @@ from chalicelib.engine.workflows.run_access import (
     load,
     parts_of,
     send,
-    send_handler,
     settle_summary,
     tell,
 )
@@ -80,8 +79,6 @@ def look(s: Services, tenant: str, run_id: str) -> None:
     if due_ms is not None and due_ms <= s.clock.now_ms():
         run = advance(s, tenant, run_id, Passes(), run)
     send(s, run.state, owed(run.graph, run.state), next_due_ms(run.state))
-    if run.state.status == "failed":
-        send_handler(s, run)
     settle_summary(s, run)
 
 

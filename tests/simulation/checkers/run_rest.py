@@ -49,7 +49,7 @@ def _detached(record: Any) -> Iterator[str]:
     """A failure that has a handler begins it, once."""
     for run_id, log in record.logs.items():
         state = record.states[run_id]
-        if state.scope or not state.workflow.startswith("w"):
+        if state.scope:
             continue
         document = record.documents[state.workflow, state.version]
         failures = [s.events[-1].number for s in log if s.events[-1].type == "run_failed"]

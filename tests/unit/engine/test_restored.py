@@ -98,7 +98,7 @@ def test_it_may_be_repeated_and_leaves_alone_what_was_paused_before() -> None:
     it = Deployment()
     beat, still = it.make(type="RATE", expr="rate:10s"), it.make(type="RATE", expr="rate:10s", enabled=False)
     it.clock.advance(60_000)
-    assert restored.settle(it.s, it.clock.now_ms(), []) == (2, 1, 0)
+    assert restored.settle(it.s, it.clock.now_ms(), []) == (2, 1, 0, 0)
     fence = it.get(beat).state.fence
     assert restored.settle(it.s, it.clock.now_ms(), []).paused == 0
     assert it.get(beat).state.fence == fence

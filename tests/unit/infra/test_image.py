@@ -64,6 +64,8 @@ def test_a_builder_is_sent_all_that_is_copied_and_the_configuration_in_the_image
         *image.LOCKS,
         "requirements-emulator.lock",
     } == set(sent)
+    installed = re.findall(r"-r /build/(\S+)", TEXT)
+    assert sorted(installed) == sorted([*image.LOCKS, "requirements-emulator.lock"])
     keys = re.findall(
         r"^(?:([a-z]+):|  ([a-z_]+):)", (ROOT / "container" / "chronowatch.yaml").read_text(), re.MULTILINE
     )

@@ -67,3 +67,28 @@ def test_an_end_before_its_start_took_no_time() -> None:
     started = replace(execution(KEY, NOW_MS), first_started_ms=NOW_MS, finished_ms=NOW_MS - 5, state="completed")
     assert Task(started, None).duration_ms == 0
     assert Task(replace(started, state="pending"), None).duration_ms is None
+
+
+def test_errors_are_counted_by_what_they_have_in_common(s: Services) -> None:
+    for age in (30, 10, 20):
+        put(s, age, error=f"HTTP 503 after {age} ms", state="failed", finished_ms=NOW_MS)
+    put(s, *range(100, 100 + tasks.ERRORS_SHOWN), error="HTTP 404", state="failed", finished_ms=NOW_MS)
+    put(s, tasks.DAY_MS + 1, error="HTTP 404", state="failed", finished_ms=NOW_MS)
+    found = tasks.numbers(s, ANONYMOUS_ADMIN)
+    assert [(each.count, each.newest_id) for each in found.errors] == [
+        (tasks.ERRORS_SHOWN, f"{KEY.id}-{NOW_MS - 100}"),
+        (3, f"{KEY.id}-{NOW_MS - 10}"),
+    ]
+    assert (found.other_errors, found.more) == (0, False)
+
+
+def test_rare_errors_are_a_number(s: Services) -> None:
+    for place in range(tasks.ERRORS_SHOWN + 2):
+        put(s, place + 1, error="no " + "x" * (place + 1), state="failed", finished_ms=NOW_MS)
+    found = tasks.numbers(s, ANONYMOUS_ADMIN)
+    assert (len(found.errors), found.other_errors, found.more) == (tasks.ERRORS_SHOWN, 2, False)
+
+
+def test_numbers_say_when_the_day_has_more_than_they_count(s: Services) -> None:
+    put(s, *range(1, tasks.COUNTED_MAX + 2))
+    assert tasks.numbers(s, ANONYMOUS_ADMIN).more

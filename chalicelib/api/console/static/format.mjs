@@ -109,20 +109,4 @@ export const percent = (n) => (n === null || n === undefined ? '–' : `${n < 10
 export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
 export const short = (id) => (id.length > 22 ? `${id.slice(0, 6)}…${id.slice(-13)}` : id);
 
-// An error without what differs each time: numbers, ids, addresses.
-export const normalisedError = (text) =>
-  text
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, '<id>')
-    .replace(/\b[0-9A-HJKMNP-TV-Z]{26}\b/g, '<id>')
-    .replace(/\b0x[0-9a-f]+\b|\b[0-9a-f]{12,}\b/gi, '<hex>')
-    .replace(/\d+/g, '<n>')
-    .trim();
-
-// A short name of an error: what is alike has the same one.
-export const fingerprint = (text) => {
-  let h = 0x811c9dc5;
-  for (const c of normalisedError(text)) h = Math.imul(h ^ c.codePointAt(0), 0x01000193) >>> 0;
-  return h.toString(16).padStart(8, '0');
-};
-
 export const quantile = (sorted, q) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : null);

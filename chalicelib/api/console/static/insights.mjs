@@ -1,7 +1,7 @@
 // How punctual, how much, how well: plots over the one range of time, and the errors that recur.
 
 import { pages } from './api.mjs';
-import { clock, dayName, duration, fingerprint, hourMinute, normalisedError, number, percent, plural, quantile, zoneOf } from './format.mjs';
+import { clock, dayName, duration, hourMinute, number, percent, plural, quantile, zoneOf } from './format.mjs';
 import { Range } from './range.mjs';
 import { href } from './router.mjs';
 import { now, range, rangeMs, theme, zone } from './state.mjs';
@@ -76,8 +76,8 @@ export const Insights = () => {
   const groups = new Map();
   for (const e of items) {
     if (!e.error) continue;
-    const key = fingerprint(e.error);
-    const known = groups.get(key) || { key, error: normalisedError(e.error), count: 0, schedules: new Set(), newest: e };
+    const key = e.error_fingerprint;
+    const known = groups.get(key) || { key, error: e.error, count: 0, schedules: new Set(), newest: e };
     known.count += 1;
     known.schedules.add(e.schedule_id);
     groups.set(key, known);

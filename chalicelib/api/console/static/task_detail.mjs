@@ -2,11 +2,10 @@
 
 import { call, get, id as enc, post } from './api.mjs';
 import { listen } from './feed.mjs';
-import { clock, duration, fingerprint, normalisedError, number, plural, zoneOf } from './format.mjs';
+import { clock, duration, number, plural, zoneOf } from './format.mjs';
 import { bind } from './keyboard.mjs';
 import { go, href } from './router.mjs';
 import { may as allowed, toast, zone } from './state.mjs';
-import { rows } from './tasks.mjs';
 import { withTerm } from './query.mjs';
 import { Why } from './why.mjs';
 import { Act, Button, Dialog, Icon, Loading, Shape, Status, Time, Tree, Trouble, copy, html, statusWord, useEffect, useLayoutEffect, useLoad, useRef, useSig, useState } from './ui.mjs';
@@ -89,11 +88,14 @@ export const TaskDetail = ({ id, onClose }) => {
 };
 
 const ErrorBox = ({ task }) => {
-  const print = fingerprint(task.error);
-  const alike = rows.list.filter((row) => row.error && fingerprint(row.error) === print).length;
-  const words = normalisedError(task.error).split(/\s+/).find((word) => /^[a-z]{4,}$/i.test(word));
+  const print = task.error_fingerprint;
+  const { value: day } = useLoad((signal) => get('/api/tasks/metrics', {}, { signal }), [print]);
+  const alike = day?.errors_24h.find((each) => each.error_fingerprint === print);
+  const among = day?.more_24h ? ' among its newest 2,000 tasks' : '';
+  const often = alike ? `${plural(alike.count, 'task')} with it in the last 24 hours${among}` : `in the last 24 hours${among} it is not among the most frequent errors`;
+  const words = task.error.replace(/'[^']*'|"[^"]*"/g, ' ').split(/\s+/).find((word) => /^[a-z]{4,}$/i.test(word));
   return html`<section class="block errorbox"><h3>Error</h3><pre>${task.error}</pre>
-    <p class="dim">Fingerprint <code>${print}</code>: ${plural(alike, 'task')} like this among the ${number(rows.list.length)} loaded.
+    <p class="dim">Fingerprint <code>${print}</code>${day ? `: ${often}.` : ''}
     ${words && html` <button type="button" class="linkish" onClick=${() => go({ view: 'tasks', query: { q: withTerm('', 'error', words) } })}>Show alike</button>`}</p></section>`;
 };
 

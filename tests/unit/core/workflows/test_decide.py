@@ -279,6 +279,30 @@ def test_a_child_that_fails_fails_its_node_and_a_stranger_changes_nothing():
     assert (run.state.status, run.state.nodes["s"].error_type) == ("failed", "child_failed")
 
 
+def test_what_a_child_came_to_before_a_redrive_is_no_answer_after_it():
+    run = Played(line(WorkflowNode("s", "subworkflow")))
+    run.tell(Waits("s", run.claim("s"), child="c"))
+    run.tell(ChildEnds("s", "c", "failed", error="boom"))
+    run.tell(Redrives({"s": 1}))
+    run.tell(Waits("s", run.claim("s"), child="c"))
+    assert not run.tell(ChildEnds("s", "c", "failed", error="boom"))
+    assert run.statuses()["s"] == "waiting"
+    run.tell(ChildEnds("s", "c", "failed", error="again", parent_redrives=1))
+    assert run.statuses()["s"] == "failed"
+
+
+def test_what_an_item_came_to_before_a_redrive_is_no_answer_after_it_unless_it_completed():
+    run = Played(without_bodies(foreach()))
+    run.tell(Fans("p", run.claim("p"), count=2, at_once=2, tolerated=0))
+    run.tell(ItemEnds("p", 0, "failed"))
+    run.tell(Redrives({"p": 1, "j": 1, "z": 1}))
+    run.tell(Fans("p", run.claim("p"), count=2, at_once=2, tolerated=0))
+    assert not run.tell(ItemEnds("p", 0, "failed"))
+    assert run.tell(ItemEnds("p", 1, "completed")), "what completed counts whenever it did"
+    run.tell(ItemEnds("p", 0, "failed", parent_redrives=1))
+    assert run.statuses()["p"] == "failed"
+
+
 def test_a_redrive_runs_again_what_failed_and_keeps_the_rest():
     run = Played(line(http("a"), http("b"), http("c")))
     run.end("a")

@@ -85,6 +85,7 @@ def http(name: str, **more: Any) -> dict[str, Any]:
 
 
 INNER: tuple[list[dict[str, Any]], list[tuple[str, str]]] = ([TRIGGER, http("i")], [("t", "i")])
+ALERT: tuple[list[dict[str, Any]], list[tuple[str, str]]] = ([TRIGGER, http("alert")], [("t", "alert")])
 NODES: list[dict[str, Any]] = [
     TRIGGER,
     http("a", compensate="ua"),
@@ -119,7 +120,8 @@ class Walk:
         base = make_services(stores=open_stores())
         self.play = Play(base)
         self.play.publish("inner", *INNER)
-        self.play.publish("w", NODES, EDGES, concurrency={"key": {"cel": "'all'"}, "limit": 1})
+        self.play.publish("handler", *ALERT)
+        self.play.publish("w", NODES, EDGES, concurrency={"key": {"cel": "'all'"}, "limit": 1}, on_failure="handler")
         s, around = self.play.s, self.faults.around
         stores = msgspec.structs.replace(s.stores, runs=around(s.stores.runs), workflows=around(s.stores.workflows))
         assert s.workflows is not None
@@ -136,10 +138,10 @@ class Walk:
         finally:
             self.faults.on = False
 
-    def run(self) -> Play:
+    def run(self, name: str = "w") -> Play:
         play, clock = self.play, self.play.s.clock
         for _ in range(20):  # a caller without an answer asks again, with the id that it chose
-            if self.safely(lambda: play.start("w", ["x", "y", "z"], run_id="r")) is not None:
+            if self.safely(lambda: play.start(name, ["x", "y", "z"], run_id="r")) is not None:
                 break
         else:
             raise AssertionError("it never began")
@@ -181,8 +183,9 @@ def expected() -> Any:
     play = Walk(nothing).run()
     found = outcome(play)
     assert found[0] == "failed"
-    assert found[2] == {"r/a", "r/b/0", "r/b/1", "r/b/2", "r~s/i", "r/bad", "r/a/comp"}
-    assert len(play.calls.keys) == 7, "where nothing dies, everything is done once"
+    alert = "r~on_failure~0/alert"
+    assert found[2] == {"r/a", "r/b/0", "r/b/1", "r/b/2", "r~s/i", "r/bad", "r/a/comp", alert}
+    assert len(play.calls.keys) == 8, "where nothing dies, everything is done once"
     return found
 
 
@@ -234,6 +237,33 @@ def test_faults_duplicates_and_disorder_change_no_end(expected: Any, seed: int) 
             raise OutcomeUnknown("no answer")
 
     check(Walk(fail, seed).run(), expected)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_what_fails_as_it_begins_is_handled_whoever_dies(side: str) -> None:
+    """Its first append is its last: nothing comes after it that could tell of the failure."""
+    nodes = [
+        TRIGGER,
+        http("slow"),
+        {"id": "one", "type": "join", "mode": "any", "others": "cancel"},
+        {"id": "two", "type": "join", "mode": "n_of", "n": 2},
+    ]
+    edges: list[Any] = [("t", "slow"), ("slow", "one"), ("t", "one"), ("t", "two"), ("one", "two", {"on": "skipped"})]
+    died: set[int] = set()
+    for number in range(40):
+
+        def die(call: int, when: str, at: int = number) -> None:
+            if call == at and when == side:
+                died.add(at)
+                raise Died
+
+        walk = Walk(die)
+        walk.play.publish("w2", nodes, edges, on_failure="handler")
+        play = walk.run("w2")
+        assert [event.type for event in play.s.stores.runs.events("default", "r", 0, 100)][-1] == "run_failed"
+        assert set(play.calls.keys) == {"r~on_failure~0/alert"}
+        assert not play.s.stores.runs.woken(1 << 60, 100), "nobody looks at what has ended"
+    assert len(died) > 20, "a death that falls on no call shows nothing"
 
 
 def test_a_cancel_in_the_middle_lets_nothing_begin_afterwards() -> None:
