@@ -373,6 +373,7 @@ class ExecutionView(TypedDict):
     target: TargetKind
     result: NotRequired[Any]
     error: NotRequired[str]
+    error_fingerprint: NotRequired[str]
     trace_url: NotRequired[str]
     held: NotRequired[HeldView]
     warnings: NotRequired[Sequence[ViolationView]]
@@ -1018,20 +1019,33 @@ class TaskView(TypedDict):
     late: bool
     lateness_ms: int | None
     error: NotRequired[str]
+    error_fingerprint: NotRequired[str]
     trace_id: str
     trace_url: NotRequired[str]
     held: NotRequired[HeldView]
 
 
 class TaskMetricsView(TypedDict):
-    """How the caller's tasks are doing. Those of 24 hours are null while nothing ended. `queue` says whether the
-    tenant's queue is paused."""
+    """How the caller's tasks are doing. Those of 24 hours are null while nothing ended. `errors_24h` are the most
+    frequent errors, `other_errors_24h` says how many tasks had one that is not among them. With `more_24h` the day
+    has more executions than were counted. `queue` says whether the tenant's queue is paused."""
 
     queued: int
     active: int
     failure_percent_24h: float | None
     mean_duration_ms_24h: float | None
+    errors_24h: Sequence[ErrorCountView]
+    other_errors_24h: int
+    more_24h: bool
     queue: QueueView
+
+
+class ErrorCountView(TypedDict):
+    """How often an error occurred, and the newest task that has it."""
+
+    error_fingerprint: str
+    count: int
+    newest_id: str
 
 
 class QueueView(TypedDict):
@@ -1060,6 +1074,7 @@ class TaskDetailView(TypedDict):
     late: bool
     lateness_ms: int | None
     error: NotRequired[str]
+    error_fingerprint: NotRequired[str]
     trace_id: str
     trace_url: NotRequired[str]
     held: NotRequired[HeldView]
