@@ -36,7 +36,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_EVERY_CALL = (401, 403, 422, 429, 500, 503)
+_EVERY_CALL = (401, 403, 414, 422, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 _IN_YAML: Final = f"The body may be YAML too (`Content-Type: {YAML}`): the same document in another spelling."
 

@@ -131,8 +131,8 @@ def send(s: Services, run: RunState, orders: Sequence[Order], next_ms: int | Non
 def _send_handler(s: Services, run: LoadedRun) -> None:
     """Let the workflow that handles failures begin, where the run failed and has one.
 
-    A worker does this before it writes the summary of an ended run: after it no worker checks the run again. The
-    worker that wrote the failure may have died early. And a run may fail in the append that it begins with.
+    A worker that writes the summary of an ended run does this before: reconcile checks no run after it. The run may
+    have failed by another worker, which died then. It may also fail in the append that it begins with.
     """
     state = run.state
     if state.status == "failed" and run.workflow.definition.on_failure and not state.scope:

@@ -72,12 +72,7 @@ UNSAID = (
     ),
     Unsaid("invalid_field", "a definition is a language of its own", "timeout_ms", "31622400000"),
     Unsaid("invalid_field", "it stands inside a document", r"(document\..+)?(name)?", "lower-case letters|not a field"),
-    Unsaid(
-        "not_supported",
-        "the document has it, and this version does not offer it",
-        r"live|source\.type",
-        "not offered yet",
-    ),
+    Unsaid("not_supported", "this version does not offer it", r"live|source\.type", "not offered yet"),
     Unsaid("invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers|addresses)(\.\d+)?", "must begin with [^h]|blanks"),
     Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
