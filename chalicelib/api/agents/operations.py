@@ -230,7 +230,7 @@ def operations(everything: Callable[[], Sequence[Operation]]) -> list[Operation]
             permission="docs:read",
             handler=Agents(everything).answer,
             body=RpcBody,
-            answers={200: JSON, 202: None},
+            answers={200: JSON, 202: None, 400: JSON},
             any_body_bytes=BODY_MAX_BYTES,
             description="JSON-RPC 2.0. Each tool is one call of this API, with its permission and its audit entry. "
             "What changes something is a dry run unless `dry_run` is false. Errors are JSON-RPC errors.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -17,6 +17,7 @@ from chalicelib.core.schedules.limits import NAME_MAX_CHARS
 from chalicelib.usecases.heartbeats import MonitorWish
 
 MonitorName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS), PLAIN_TEXT]
+ExpectedBy = Literal["CRON", "RATE", "ISO8601", "RRULE"]
 Grace = Annotated[int, Meta(ge=GRACE_MIN_MS, le=GRACE_MAX_MS, description="Milliseconds a ping may be late.")]
 
 
@@ -24,7 +25,7 @@ class MonitorChanges(Body, kw_only=True):
     """The fields to change; what is left out stays."""
 
     name: Opt[MonitorName] = UNSET
-    type: Opt[RecurrenceType] = UNSET
+    type: Opt[ExpectedBy] = UNSET
     expr: Opt[Expr] = UNSET
     timezone: Opt[Timezone] = UNSET
     grace_ms: Opt[Grace] = UNSET
@@ -35,7 +36,7 @@ class NewMonitor(MonitorChanges, kw_only=True):
     """A monitor to create: when pings are expected, and how late they may be."""
 
     name: MonitorName
-    type: RecurrenceType
+    type: ExpectedBy
     expr: Expr
     grace_ms: Grace
 

@@ -34,7 +34,12 @@ UNSAID = (
     Unsaid("idempotency_key_reused", STATE),
     Unsaid("invalid_field", NUMBER_IN_TEXT, "X-Chrono-HLC", "logical must be at most"),
     Unsaid("invalid_field", "JSON Schema takes 1.0 for an integer", ".+", r"expected `int( \| null)?`, got `float`"),
-    Unsaid("invalid_field", "Unicode's tables say which characters are printable", "holder_id", "printable"),
+    Unsaid(
+        "invalid_field",
+        "Unicode's tables say which characters are printable",
+        "holder_id|name",
+        "printable|control characters",
+    ),
     Unsaid("invalid_field", HOSTS, "(.+\\.|webhook_)url", "^(?!must begin|must not hold blanks)"),
     Unsaid("invalid_field", "how much a range holds depends on the schedule", "to_unix_ms", "the range holds more"),
     Unsaid("invalid_field", "names are compared without case", r"(.+\.)?headers", "is set by the service"),
@@ -45,7 +50,10 @@ UNSAID = (
     Unsaid("invalid_field", STATE, "type", "a DELAY schedule has no grid"),
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?(to_unix_ms|end_at_unix_ms|max_ms)", "must not be (before|less than)"),
     Unsaid("not_understood", GRAMMAR, "text"),
-    Unsaid("invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?|cidrs\.\d+"),
+    Unsaid("jsonrpc", "the messages of agents have a standard of their own, in which errors have numbers"),
+    Unsaid(
+        "invalid_field", GRAMMAR, r"expr|cron_expression|timestamp|last_date|exclude(\.\d+)?|cidrs\.\d+|quiet\.cron"
+    ),
     Unsaid(
         "invalid_field",
         "which secrets a header may hold is a list, and the operator's",
@@ -54,7 +62,12 @@ UNSAID = (
     ),
     Unsaid("invalid_field", "built-in roles can be read under their names, and not changed", "name", "a built-in role"),
     Unsaid("invalid_field", "a tenant may have roles of its own", r"roles\.\d+", "is unknown"),
-    Unsaid("invalid_field", TWO_FIELDS, "permissions|definition|version", "not both|give either|of a published"),
+    Unsaid(
+        "invalid_field",
+        TWO_FIELDS,
+        r"permissions|definition|version|node|channels\.\d+\..+",
+        "not both|give |of a publ|is missing|is unknown|must|there is no node",
+    ),
     Unsaid("invalid_field", "a condition is a language of its own", r"(policy\.)?rules\.\d+\.condition.*"),
     Unsaid(
         "invalid_field",
@@ -72,9 +85,9 @@ UNSAID = (
     ),
     Unsaid("invalid_field", "a definition is a language of its own", "timeout_ms", "31622400000"),
     Unsaid("invalid_field", "it stands inside a document", r"(document\..+)?(name)?", "lower-case letters|not a field"),
-    Unsaid("not_supported", "this version does not offer it", r"live|source\.type", "not offered yet"),
+    Unsaid("not_supported", "this version does not offer it", r"live|source\.type|channels.+", "not offered"),
     Unsaid("invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers|addresses)(\.\d+)?", "must begin with [^h]|blanks"),
-    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault"),
+    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault|only for a service"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
 )
 
@@ -82,7 +95,8 @@ UNSAID = (
 def excuse(problem: Mapping[str, Any]) -> list[Unsaid] | None:
     """What excuses a refusal: one for each wrong field that it names; None when anything in it has no excuse."""
     errors = problem.get("errors") or [{"field": "", "message": problem.get("detail", "")}]
-    found = [next((u for u in UNSAID if _covers(u, problem.get("code"), error)), None) for error in errors]
+    code = "jsonrpc" if "jsonrpc" in problem else problem.get("code")
+    found = [next((u for u in UNSAID if _covers(u, code, error)), None) for error in errors]
     return None if None in found else [each for each in found if each is not None]
 
 

@@ -1591,7 +1591,7 @@ class AsyncMonitors(AsyncCaller):
     async def create(
         self,
         name: str,
-        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"],
+        type: Literal["CRON", "ISO8601", "RATE", "RRULE"],
         expr: str,
         grace_ms: int,
         *,
@@ -1625,7 +1625,7 @@ class AsyncMonitors(AsyncCaller):
         monitor_id: str,
         *,
         name: str | Unset = UNSET,
-        type: Literal["AT", "CRON", "DELAY", "ISO8601", "RATE", "RRULE"] | Unset = UNSET,
+        type: Literal["CRON", "ISO8601", "RATE", "RRULE"] | Unset = UNSET,
         expr: str | Unset = UNSET,
         timezone: str | Unset = UNSET,
         grace_ms: int | Unset = UNSET,
