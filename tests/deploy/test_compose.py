@@ -86,4 +86,6 @@ def test_the_emulator_s_image_starts_what_scripts_dev_starts() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stage = text.partition("AS emulator")[2].partition("\nFROM ")[0]
     assert "PERSIST_STATE=1" in stage
-    assert LAUNCHER.relative_to(ROOT).as_posix() in stage
+    (copied,) = re.findall(r"^COPY (localdev/\S+) ", stage, re.MULTILINE)
+    assert LAUNCHER in ROOT.glob(copied)
+    assert f'"/opt/emulator/{LAUNCHER.name}"' in stage

@@ -12,9 +12,11 @@ from tests.kit.callers import who
 
 OK, NO, HIDDEN = None, Forbidden, NotFound
 NOUNS = ("schedules", "executions", "leases", "ticks", "health", "time", "docs", "policies", "workflows", "triggers")
+NOUNS += ("monitors", "notifications")
 READS = {f"{noun}:read" for noun in NOUNS}
 WRITES = {"schedules:write", "schedules:trigger", "executions:retry", "executions:cancel", "executions:report"}
 WRITES |= {"leases:acquire", "workflows:write", "workflows:start", "workflows:approve", "triggers:write"}
+WRITES |= {"monitors:write", "notifications:write"}
 ADMIN_CALLS = {"leases:break", "ticks:write", "keys:read", "keys:write", "roles:read", "roles:write"}
 ADMIN_CALLS |= {"policies:write", "audit:read", "subjects:read", "subjects:write", "queue:pause"}
 CLUSTER = {"cluster:read", "cluster:write"}
