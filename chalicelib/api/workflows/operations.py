@@ -11,7 +11,7 @@ from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query, given
 from chalicelib.api.workflows import schemas, tested, views
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.workflows.parse import NAME_PATTERN
+from chalicelib.core.workflows.parse import NAME_PATTERN, NAME_RULE
 from chalicelib.usecases import runs, workflow_tests, workflows
 from chalicelib.usecases.workflows import ShownWorkflow
 
@@ -69,7 +69,7 @@ def validate(call: Call[schemas.WorkflowBody, Query]) -> Reply:
     """Judge a definition."""
     name = call.params["workflow"]
     if re.match(NAME_PATTERN, name) is None:
-        raise InvalidField.of("workflow", "must be 1 to 64 lower-case letters, digits, dots, dashes or underscores")
+        raise InvalidField.of("workflow", NAME_RULE)
     document = {**views.document_of(call.body), "name": name}
     return Reply(200, views.validated_view(workflows.problems(call.services, call.caller, document)))
 

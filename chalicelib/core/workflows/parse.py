@@ -26,6 +26,7 @@ from chalicelib.core.workflows.limits import CONCURRENCY_MAX_COUNT, EDGES_MAX_CO
 from chalicelib.core.workflows.templates import bounded_expression
 
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+NAME_RULE: Final = "must be 1 to 64 lower-case letters, digits, dots, dashes or underscores"
 NODE_ID_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 REFERENCE_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}(@[a-z0-9]{1,64})?$"
 _TOP: Final = frozenset(
@@ -94,7 +95,7 @@ def _top(found: Findings, document: Mapping[str, Any]) -> None:
         found.add("format", f"must be {FORMAT}")
     name = document.get("name")
     if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
-        found.add("name", "must be 1 to 64 lower-case letters, digits, dots, dashes or underscores")
+        found.add("name", NAME_RULE)
     if "timeout_ms" in document:
         found.duration("timeout_ms", document["timeout_ms"])
     for field, kind, called in (("description", str, "text"), ("input_schema", dict, "an object"),

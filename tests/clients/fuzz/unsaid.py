@@ -85,7 +85,7 @@ UNSAID = (
     ),
     Unsaid("invalid_field", "a definition is a language of its own", "timeout_ms", "31622400000"),
     Unsaid("invalid_field", "it stands inside a document", r"(document\..+)?(name)?", "lower-case letters|not a field"),
-    Unsaid("not_supported", "this version does not offer it", r"live|source\.type|channels.+", "not offered"),
+    Unsaid("not_supported", "this version does not offer it", r"source\.type|channels.+", "not offered"),
     Unsaid("invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers|addresses)(\.\d+)?", "must begin with [^h]|blanks"),
     Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault|only for a service"),
     Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
