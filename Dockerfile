@@ -2,10 +2,11 @@
 # Build: docker build -t chronowatch . With no builder: scripts/image.
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS wheels
-COPY requirements.lock requirements-grpc.lock requirements-postgres.lock /build/
+COPY requirements.lock requirements-grpc.lock requirements-postgres.lock requirements-brokers.lock \
+    requirements-workflows.lock /build/
 RUN pip install --no-cache-dir --require-hashes --only-binary=:all: \
     --target /build/site -r /build/requirements.lock -r /build/requirements-grpc.lock \
-    -r /build/requirements-postgres.lock
+    -r /build/requirements-postgres.lock -r /build/requirements-brokers.lock -r /build/requirements-workflows.lock
 
 # An emulator of AWS, for trying it: docker-compose.yml builds it as the target "emulator". It keeps its state in /state.
 FROM python:${PYTHON}-slim-bookworm AS emulator

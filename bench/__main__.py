@@ -15,11 +15,18 @@ from localdev import environments
 
 # Each is a module of this package with ``run(options) -> Report``; docs/performance.md explains every name.
 BENCHES = (
-    "lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "jobs", "workflows",
-    "subscribers", "load",
+    "lateness", "rate", "herd", "calls", "cpu", "cold-start", "lease", "api", "rpc", "jobs", "workflows",
+    "subscribers", "load", "postgres",
 )  # fmt: skip
-SYSTEMS = ("chronowatch", "apscheduler", "celery")
-PARTS = ("herd", "rate", "idle", "reads")
+SYSTEMS = {
+    "load": ("chronowatch", "apscheduler", "celery"),
+    "postgres": ("chronowatch", "procrastinate", "graphile-worker", "pg-boss"),
+}
+PARTS = {
+    "cpu": ("herd", "rate", "idle", "reads"),
+    "workflows": ("chain", "foreach"),
+    "postgres": ("start", "lateness", "herd", "load", "idle", "takeover", "million"),
+}
 TARGETS = ("eventbridge", "webhook")
 # These are scripts of their own, which print in the same way.
 SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
@@ -28,6 +35,12 @@ SCRIPTS = {"recurrence": "scripts/bench_recurrence.py"}
 def main(arguments: list[str]) -> int:
     """0 when it ran without fault; 1 with faults, or with missed targets under --strict."""
     options, rest = _parser().parse_known_args(arguments)
+    for option, given, known in (("part", options.part, PARTS), ("only", options.only, SYSTEMS)):
+        stray = [name for name in given or () if name not in known.get(options.name, ())]
+        if stray:
+            names = ", ".join(known.get(options.name, ())) or "none"
+            print(f"scripts/bench: --{option} {stray[0]}: {options.name} has {names}", file=sys.stderr)
+            return 2
     _enter_environment(arguments)
     if options.name in SCRIPTS:
         return _run_script(ROOT / SCRIPTS[options.name], rest, options.json)
@@ -71,11 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--spread", type=numbers, metavar="N,N", help="lateness: only these, rate:1s over the second")
     parser.add_argument("--apart", type=numbers, metavar="N,N", help="lateness: only these, instants 3 ms apart")
     parser.add_argument("--to", choices=TARGETS, help="lateness, rate, herd: only to this target")
-    parser.add_argument("--rates", type=numbers, metavar="N,N", help="load: the rates to try, lowest first")
-    parser.add_argument("--hold", type=int, metavar="S", help="load: for how many seconds the highest rate is held")
-    parser.add_argument("--only", action="append", choices=SYSTEMS, help="load: only this system; may be given again")
-    parser.add_argument("--part", action="append", choices=PARTS, help="cpu: only this part; may be given again")
+    parser.add_argument("--rates", type=numbers, metavar="N,N", help="load, postgres: the rates to try, lowest first")
+    parser.add_argument("--hold", type=int, metavar="S", help="load, postgres: for how many seconds the rate is held")
+    parser.add_argument("--only", action="append", metavar="NAME", help="load, postgres: only this system, or these")
+    parser.add_argument("--part", action="append", metavar="NAME", help="cpu, workflows, postgres: only this, or these")
     parser.add_argument("--verbose", action="store_true", help="cold-start: also print the cost of the imports")
+    parser.add_argument(
+        "--beside", type=Path, metavar="DIR", help="cold-start: a checkout of another release, which takes turns"
+    )
     return parser
 
 

@@ -2,8 +2,10 @@
 
 Each run is a fresh interpreter, the kinds take turns, and the clock inside it starts when the interpreter is up. The
 bench times the import of the function's module, and the making of the services and the first DynamoDB client. For the
-API also: until it knows its first caller, by the kind of credentials. All byte code is compiled before, also against
+API also: until it knows its first caller, by the kind of credentials, and until it has answered a first list, since a
+start leaves the nouns to their first call. All byte code is compiled before, also against
 the caller's environment. ``--verbose`` adds a second table, for a zip without byte code, and what the imports cost.
+``--beside DIR`` times the functions of another checkout in turn with these, in the same environment.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,6 +31,7 @@ RUNS_UNCOMPILED = 3
 RUN_TIMEOUT_S = 60
 WORKER_MOST = 1.3
 API_MOST = 1.6
+BESIDE_MOST = 1.05  # medians of equal code differ by as much on a busy machine
 AUTH_MOST = {"apikey": 0.4, "jwt": 0.4}  # what it costs more to know the first caller, beside a bare client
 IMPORTS_SHOWN = 30
 
@@ -47,6 +51,19 @@ KINDS = {
     "feed": "import chalicelib.functions.feed" + FIRST_CLIENT,
     "api": "import chalicelib.functions.api" + FIRST_CLIENT,
 }
+# A list of schedules, from a table that is empty.
+FIRST_LIST = """
+import chalicelib.functions.api as api
+path = "/api/v1/schedules"
+event = {
+    "requestContext": {"path": path, "resourcePath": path, "httpMethod": "GET", "identity": {}},
+    "pathParameters": None, "multiValueQueryStringParameters": None, "headers": {}, "multiValueHeaders": {},
+    "stageVariables": None, "isBase64Encoded": False, "body": None,
+}
+answer = api.handle(event, None)
+assert answer["statusCode"] == 200, answer
+"""
+ANSWERED = "api, first list"
 TIMED = """
 import sys, time
 begun, cpu = time.perf_counter(), time.process_time()
@@ -62,6 +79,7 @@ class Kind(NamedTuple):
 
     code: str
     env: Mapping[str, str] = MappingProxyType({})
+    root: Path = ROOT
 
 
 def run(options: Namespace) -> Report:
@@ -70,7 +88,11 @@ def run(options: Namespace) -> Report:
     report = Report("cold-start", {"runs": runs})
     with tempfile.TemporaryDirectory(prefix="chronowatch-pyc-") as compiled, identified.modes() as modes:
         kinds = {name: Kind(code) for name, code in KINDS.items()}
+        first_list = Kind(FIRST_LIST, modes["off"].env)
         kinds |= {f"api, {auth}": Kind(KINDS["api"] + mode.code, mode.env) for auth, mode in modes.items()}
+        kinds[ANSWERED] = first_list
+        if options.beside:
+            kinds = _beside(options.beside.resolve(), first_list)
         for kind in kinds.values():
             _time(kind, _environment(compiled))  # compiles, and reads the files once, before anything counts
         medians = _medians(kinds, runs, _environment(compiled))
@@ -78,6 +100,17 @@ def run(options: Namespace) -> Report:
         report.tables.append(_table("import and first client", medians))
         if options.verbose:
             _explain(report, compiled)
+    if options.beside:
+        report.targets += [
+            Target(
+                f"{kind}: CPU beside the other checkout's",
+                BESIDE_MOST,
+                round(medians[kind][1] / medians[f"{kind}, before"][1], 3),
+            )
+            for kind in (*KINDS, ANSWERED)
+            if kind != "boto3"
+        ]
+        return report
     for kind in KINDS:
         if kind != "boto3":
             most = API_MOST if kind == "api" else WORKER_MOST
@@ -87,6 +120,15 @@ def run(options: Namespace) -> Report:
         report.targets.append(Target(f"api, {auth}: CPU more than off, over bare boto3", most, round(cost, 3)))
     report.notes.append("judged is CPU time: what a cold start costs, and what a busy machine distorts least")
     return report
+
+
+def _beside(other: Path, first_list: Kind) -> dict[str, Kind]:
+    """Each function beside its like of another checkout."""
+    kinds = {"boto3": Kind(BARE)}
+    for name, kind in {**{name: Kind(code) for name, code in KINDS.items()}, ANSWERED: first_list}.items():
+        if name != "boto3":
+            kinds |= {name: kind, f"{name}, before": kind._replace(root=other)}
+    return kinds
 
 
 def _explain(report: Report, compiled: str) -> None:
@@ -128,7 +170,7 @@ def _table(title: str, medians: Medians) -> str:
 
 def _time(kind: Kind, env: Mapping[str, str]) -> tuple[float, float]:
     """Wall and CPU milliseconds of a kind in a fresh interpreter."""
-    wall_ms, cpu_ms = _python({**env, **kind.env}, "-c", TIMED, kind.code).stdout.split()
+    wall_ms, cpu_ms = _python({**env, **kind.env}, "-c", TIMED, kind.code, root=kind.root).stdout.split()
     return float(wall_ms), float(cpu_ms)
 
 
@@ -145,21 +187,22 @@ def _import_times(kind: str, env: Mapping[str, str]) -> str:
 
 
 def _environment(compiled: str, write: bool = True) -> dict[str, str]:
-    """As in Lambda; byte code lies in ``compiled`` and nowhere else."""
+    """As in Lambda, where there is no file of settings; byte code lies in ``compiled`` and nowhere else."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("CHRONO_", "AWS_", "PYTHON"))}
     lambda_like = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
     return {
         **kept,
         **lambda_like,
+        "CHRONO_CONFIG": "",
         "PYTHONPYCACHEPREFIX": compiled,
         **({} if write else {"PYTHONDONTWRITEBYTECODE": "1"}),
     }
 
 
-def _python(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def _python(env: Mapping[str, str], *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(  # noqa: S603
         [sys.executable, *arguments],
-        cwd=ROOT,
+        cwd=root,
         env=dict(env),
         capture_output=True,
         text=True,

@@ -46,6 +46,11 @@ class Ledger:
         """All of them, in the order of the fields."""
         return self.calls, self.writes, self.read_halves, self.events, self.waited_ms
 
+    def plus(self, other: Ledger) -> Ledger:
+        """Both together."""
+        pairs = zip(self.counters(), other.counters(), strict=True)
+        return Ledger(*(Counter({key: a[key] + b[key] for key in a.keys() | b.keys()}) for a, b in pairs))
+
     def since(self, before: Ledger) -> Ledger:
         """What was added after ``before``."""
         pairs = zip(self.counters(), before.counters(), strict=True)

@@ -52,7 +52,7 @@ def modes() -> Iterator[dict[str, Mode]]:
         endpoint = {"AWS_ENDPOINT_URL": url, "CHRONO_STAGE": "bench"}
         issuer = {"CHRONO_JWT_ISSUER": url, "CHRONO_JWT_AUDIENCE": AUDIENCE}
         yield {
-            "off": _mode(None, "anonymous", {**endpoint, "CHRONO_AUTH": "off"}),
+            "off": _mode(None, "anonymous", {**endpoint, "CHRONO_AUTH": "off", "CHRONO_PAGE_TOKEN_SECRET": "b" * 32}),
             "apikey": _mode(f"Bearer {key}", "", {**endpoint, "CHRONO_AUTH": "apikey"}),
             "jwt": _mode(f"Bearer {token}", "ann", {**endpoint, **issuer, "CHRONO_AUTH": "jwt"}),
         }
@@ -74,7 +74,7 @@ def _answering(published: Mapping[str, Any]) -> Iterator[str]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer({})
+            self._answer({"Items": [], "Count": 0, "ScannedCount": 0})
 
         def _answer(self, document: Mapping[str, Any]) -> None:
             content = json.dumps(document).encode()

@@ -36,11 +36,17 @@ class Refused(Exception):
 
 
 class Product:
-    """A dev server; use it as a context. It is stopped, and its data directory removed, at the end."""
+    """A dev server; use it as a context. It is stopped, and a data directory of its own is removed, at the end."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None, data: Path | None = None
+    ) -> None:
         self.port, self._emulator_port = free_ports(2)
-        self._data = Path(tempfile.mkdtemp(prefix="chronowatch-bench-"))
+        self._arguments = tuple(arguments)
+        self._own_env = dict(env or {})
+        self.started_s = 0.0  # from the command until ``GET /health`` answered 200
+        self._keeps = data is not None
+        self._data = data or Path(tempfile.mkdtemp(prefix="chronowatch-bench-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._local = threading.local()
 
@@ -49,11 +55,13 @@ class Product:
             "CHRONO_HTTP_PORT": str(self.port),
             "CHRONO_EMULATOR_PORT": str(self._emulator_port),
             "CHRONO_DATA_DIR": str(self._data),
+            **self._own_env,
         }
         env = {name: value for name, value in os.environ.items() if name != "AWS_ENDPOINT_URL"}
+        begun = time.monotonic()
         with open(self._data / "dev.log", "wb") as output:
             self._process = subprocess.Popen(  # noqa: S603
-                [ROOT / "scripts" / "dev", "--until-eof"],
+                [ROOT / "scripts" / "dev", "--until-eof", *self._arguments],
                 env={**env, **own},
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -62,6 +70,7 @@ class Product:
             )
         try:
             self._wait_ready()
+            self.started_s = round(time.monotonic() - begun, 2)
         except BaseException:
             self._stop()
             raise
@@ -69,18 +78,20 @@ class Product:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop()
-        shutil.rmtree(self._data, ignore_errors=True)
+        if not self._keeps:
+            shutil.rmtree(self._data, ignore_errors=True)
 
     def _wait_ready(self) -> None:
         assert self._process is not None
         until = time.monotonic() + START_TIMEOUT_S
         while True:
+            ended = self._process.poll() is not None  # looked at first: another program may answer on its port
             try:
-                if self.call("GET", "/health")[0] == 200:
+                if not ended and self.call("GET", "/health")[0] == 200:
                     return
             except OSError:
                 self._local = threading.local()
-            if self._process.poll() is not None or time.monotonic() > until:
+            if ended or time.monotonic() > until:
                 log = (self._data / "dev.log").read_text(errors="replace").strip()
                 raise RuntimeError(f"scripts/dev did not become ready: {log[-2000:]}")
             time.sleep(0.1)
@@ -156,7 +167,7 @@ class Product:
         """User and system CPU seconds so far of each process but the emulator."""
         return {
             name: used
-            for name in ("server", "worker", "dev")
+            for name in ("server", "dev", *(path.stem for path in (self._data / "run").glob("worker*.pid")))
             if (used := cpu_of(_pid(self._data / "run" / f"{name}.pid"))) is not None
         }
 
@@ -165,6 +176,11 @@ class Product:
         used = self.cpu_s()
         emulator = cpu_of(self.pid("emulator"))
         return used | ({} if emulator is None else {"emulator": emulator}) | {"machine": machine_busy_s()}
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self._data
 
     @property
     def endpoint(self) -> str:

@@ -50,6 +50,8 @@ class World:
     queue: CountedQueue
     proxy: CountingProxy
     forget: Callable[[], None]  # drop the executions so far, which would only make the counting slow
+    direct: Services  # past the proxy, which reads a table after every write: for what is timed
+    endpoint: str  # of the emulator
 
     def run_until(self, end_ms: int) -> None:
         """Let the minute rule and the queue call the workers until then."""
@@ -150,7 +152,8 @@ def deployment() -> Iterator[World]:
                 def forget() -> None:
                     proxy.forget(executions, lambda key: dynamodb.delete_item(TableName=executions.name, Key=key))
 
-                yield World(virtual, clock, queue, proxy, forget)
+                direct = bootstrap.build(chosen._replace(endpoint_url=emulator.endpoint))
+                yield World(virtual, clock, queue, proxy, forget, direct, emulator.endpoint)
         finally:
             emulator.stop()
 

@@ -17,15 +17,13 @@ from msgspec import Struct
 
 from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.core.targets import registry
+from chalicelib.core.targets.default_target import settled
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
-from chalicelib.ports.identity import Authenticator, TokenAuthenticator
 from chalicelib.ports.inlet_signatures import InletSignatures
 from chalicelib.ports.rego import RegoEngine
 from chalicelib.ports.sealing import UNSEALED, Sealing
-from chalicelib.ports.secrets import Secrets
 from chalicelib.ports.services import Config, Machine, Services, assemble
-from chalicelib.ports.target import Delivery, Target
 from chalicelib.ports.tracing import NoTracer, Tracer
 from chalicelib.ports.webhook_keys import NoWebhookKeys, WebhookKeys
 from chalicelib.process.admission import Caps
@@ -38,6 +36,9 @@ if TYPE_CHECKING:
     from chalicelib.adapters.machine.system import SystemClock
     from chalicelib.adapters.targets.target_parts import TargetParts
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
+    from chalicelib.ports.identity import Authenticator, TokenAuthenticator
+    from chalicelib.ports.secrets import Secrets
+    from chalicelib.ports.target import Delivery, Target
 
 QUOTA_READ_TIMEOUT_S = 0.5  # a request waits for it: a table that takes longer counts as away
 TARGET_READ_TIMEOUT_S = 10.0  # an AWS service that takes longer to accept a firing is away
@@ -162,6 +163,7 @@ def build(chosen: Settings) -> Services:
     from chalicelib.adapters.aws.clients import Clients
     from chalicelib.adapters.machine.hlc_clock import HlcClock
     from chalicelib.adapters.machine.lazy_sessions import lazy_sessions
+    from chalicelib.adapters.machine.lazy_sources import lazy_sources
     from chalicelib.adapters.machine.lazy_targets import LazyTargets
     from chalicelib.adapters.machine.signals import LoopbackSignals, ThreadSignals
     from chalicelib.adapters.machine.system import SystemClock, SystemIds, SystemTasks
@@ -175,6 +177,7 @@ def build(chosen: Settings) -> Services:
     clients = Clients(chosen.region, chosen.endpoint_url, listener=time_sources)
     sealing = _sealing(chosen, own_clock, clients)
     stores, queue, steps = _storage(chosen, clients, sealing)
+    unoffered = frozenset() if chosen.db_dsn is None else registry.OF_AWS
     config = Config(
         origin=chosen.stage,
         instance=ids.ulid(own_clock.now_ms()),
@@ -211,8 +214,10 @@ def build(chosen: Settings) -> Services:
         counts_kept=not chosen.on_lambda,
         audit=chosen.audit.mode,
         audit_retention_ms=chosen.audit.retention_ms,
-        default_target=None if chosen.db_dsn is None else {"type": "log"},
-        unoffered=frozenset() if chosen.db_dsn is None else registry.OF_AWS,
+        default_target=settled(chosen.default_target, chosen.webhook_allow, _secret_policy(chosen), unoffered),
+        unoffered=unoffered,
+        listens=chosen.listening.listens,
+        trigger_queues=chosen.listening.queues,
         run_retention_ms=chosen.retention_ms,
     )
     machine = Machine(
@@ -245,6 +250,7 @@ def build(chosen: Settings) -> Services:
         workflows=make_parts(parts, steps, chosen.stage, clients.factory if chosen.on_lambda else None),
         rego=_rego(own_clock),
         inlet_signatures=_inlet_signatures(own_clock, secrets),
+        event_sources=lazy_sources(parts, chosen.stage, chosen.listening.queues),
     )
     return made
 
@@ -256,7 +262,7 @@ def _storage(chosen: Settings, clients: Clients, sealing: Sealing) -> Storage:
     kept = storage.Retention(chosen.retention_ms // 1000, -(-chosen.changes_retention_ms // 1000))
     if chosen.db_dsn is not None:
         return storage.on_postgres(chosen.db_dsn, chosen.stage, kept, sealing)
-    return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing)
+    return storage.on_aws(clients.factory, QUOTA_READ_TIMEOUT_S, chosen.stage, kept, sealing, chosen.value_bucket)
 
 
 def _secret_policy(chosen: Settings) -> SecretPolicy:
@@ -264,15 +270,15 @@ def _secret_policy(chosen: Settings) -> SecretPolicy:
 
 
 def _secrets(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Secrets:
-    from chalicelib.adapters.secrets.chosen_stores import SecretSources, kept_secrets
+    from chalicelib.adapters.machine.lazy_secrets import lazy_secrets
 
-    sources = SecretSources(
+    return lazy_secrets(
+        chosen.secrets,
         client=lambda service: clients.factory(service, TARGET_READ_TIMEOUT_S),
         now_ms=own_clock.now_ms,
         monotonic_s=lambda: own_clock.read().monotonic_nanos / 1e9,
         environment=environment_secret if chosen.loopback else None,
     )
-    return kept_secrets(chosen.secrets, sources)
 
 
 def _sealing(chosen: Settings, own_clock: SystemClock, clients: Clients) -> Sealing:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
-import zoneinfo
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -36,12 +34,16 @@ from chalicelib.core.security import bootstrap_setting, jwt_settings, proxies_se
 from chalicelib.core.security.jwt_settings import JwtSettings
 from chalicelib.core.security.session_settings import SessionSettings
 from chalicelib.core.security.source import Network
+from chalicelib.core.targets import allow_setting, default_target
 from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS, WEBHOOK_TIMEOUT_MAX_MS
 from chalicelib.core.telemetry import telemetry_settings
 from chalicelib.core.telemetry.telemetry_settings import TelemetrySettings
 from chalicelib.core.ticks import tick_setting
 from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_LIMIT_COUNT, TICK_CATCH_UP_MAX_COUNT
+from chalicelib.core.triggers import listen_settings
+from chalicelib.core.triggers.listen_settings import ListenSettings
+from chalicelib.core.workflows import value_bucket
 from chalicelib.process.limits import IN_FLIGHT_LIMIT_MAX
 
 VARIABLES = (
@@ -65,6 +67,8 @@ VARIABLES = (
     "CHRONO_TZ",
     "CHRONO_SHARDS",
     "CHRONO_EVENT_BUS",
+    default_target.VARIABLE,
+    *listen_settings.VARIABLES,
     "CHRONO_MAX_DRIFT_MS",
     "CHRONO_DEFAULT_SLA_MS",
     "CHRONO_DELIVER_LEAD_MS",
@@ -79,6 +83,7 @@ VARIABLES = (
     "CHRONO_WEBHOOK_OWN_API",
     *secret_settings.VARIABLES,
     *audit_settings.VARIABLES,
+    value_bucket.VARIABLE,
     "CHRONO_TICKS",
     "CHRONO_TICKS_CATCH_UP",
     "CHRONO_AUTH",
@@ -106,7 +111,6 @@ VARIABLES = (
 )
 
 LOCAL_STAGE = "local"
-LOOPBACK_ALLOW = ("127.0.0.1", "::1", "localhost")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SECRET_MIN_CHARS = 32
 READ_TIMEOUT_MS = 30_000  # a test holds the server's own defaults to these two
@@ -152,6 +156,8 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     timezone: str
     shards: int
     event_bus: str
+    default_target: Mapping[str, object] | None
+    listening: ListenSettings
     max_drift_ms: int
     default_sla_ms: int
     deliver_lead_ms: int
@@ -166,6 +172,7 @@ class Settings(NamedTuple):  # no struct: scripts/dev reads it before anything i
     own_api: bool
     secrets: SecretSettings
     audit: AuditSettings
+    value_bucket: str | None
     ticks: tuple[Frequency, ...]
     ticks_catch_up: int
     auth: str
@@ -248,6 +255,8 @@ def load(env: Mapping[str, str]) -> Settings:
         timezone=_timezone(env),
         shards=variables.integer(env, "CHRONO_SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
         event_bus=variables.word(env, "CHRONO_EVENT_BUS", "chronowatch", 256),
+        default_target=default_target.read(env),
+        listening=listen_settings.load(env, loopback, on_lambda),
         max_drift_ms=variables.integer(env, "CHRONO_MAX_DRIFT_MS", 20, 0, 10_000),
         default_sla_ms=variables.integer(env, "CHRONO_DEFAULT_SLA_MS", SLA_DEFAULT_MS, 0, DURATION_MAX_MS),
         deliver_lead_ms=variables.integer(env, "CHRONO_DELIVER_LEAD_MS", 1000, 0, 15_000),
@@ -260,10 +269,11 @@ def load(env: Mapping[str, str]) -> Settings:
         max_rate_per_target=_bound(env, "CHRONO_MAX_RATE_PER_TARGET"),
         reads_per_s=variables.integer(env, "CHRONO_RATE_READS_PER_S", 0, 0, RATE_MAX_PER_S) or None,
         writes_per_s=variables.integer(env, "CHRONO_RATE_WRITES_PER_S", 0, 0, RATE_MAX_PER_S) or None,
-        webhook_allow=_webhook_allow(env, loopback),
+        webhook_allow=allow_setting.read(env, loopback),
         own_api=variables.choice(env, "CHRONO_WEBHOOK_OWN_API", "refuse", ("refuse", "allow")) == "allow",
         secrets=secret_settings.load(env, loopback),
         audit=audit_settings.load(env),
+        value_bucket=value_bucket.read(env, stage, is_loopback_host(urlsplit(endpoint or "").hostname or "")),
         ticks=tick_setting.read(env, on_lambda),
         ticks_catch_up=variables.integer(
             env, "CHRONO_TICKS_CATCH_UP", TICK_CATCH_UP_MAX_COUNT, 0, TICK_CATCH_UP_LIMIT_COUNT
@@ -334,8 +344,8 @@ def _endpoint(env: Mapping[str, str]) -> str | None:
     text = env.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
     if not text:
         return None
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         well_formed = False
@@ -348,6 +358,8 @@ def _timezone(env: Mapping[str, str]) -> str:
     name = env.get("CHRONO_TZ", "").strip() or "UTC"
     if name == "UTC":
         return name
+    import zoneinfo  # loaded for a zone of its own: each function pays for its imports at a cold start
+
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -358,20 +370,6 @@ def _timezone(env: Mapping[str, str]) -> str:
 def _bound(env: Mapping[str, str], name: str) -> int | None:
     """A limit of deliveries; None for 0."""
     return variables.integer(env, name, 0, 0, IN_FLIGHT_LIMIT_MAX) or None
-
-
-def _webhook_allow(env: Mapping[str, str], loopback: bool) -> tuple[str, ...]:
-    """Hosts and addresses that webhooks may reach although they are private; set but empty = none."""
-    text = env.get("CHRONO_WEBHOOK_ALLOW")
-    if text is None:
-        return LOOPBACK_ALLOW if loopback else ()
-    entries = tuple(entry.strip().lower() for entry in text.split(",") if entry.strip())
-    for entry in entries:
-        if not re.fullmatch(r"[a-z0-9._-]+|\[?[0-9a-f:.]+\]?|[0-9a-f:.]+/[0-9]{1,3}", entry):
-            raise SettingsError(
-                "CHRONO_WEBHOOK_ALLOW", f"must list host names, addresses or networks, not {entry[:80]!r}"
-            )
-    return entries
 
 
 def _auth(env: Mapping[str, str], loopback: bool) -> str:

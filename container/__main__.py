@@ -2,7 +2,8 @@
 
 api         serve the API until SIGTERM
 grpc        serve the same calls by gRPC until SIGTERM
-worker      own shards, sweep, deliver, reconcile and feed until SIGTERM
+worker      own shards, sweep, deliver, reconcile, feed and listen until SIGTERM
+listen      read the brokers and queues that triggers name, beside functions on Lambda, until SIGTERM
 init        make the tables, queues and the bus where they are missing, and end
 first-key   print the first admin key, once, and end
 restored    settle a PostgreSQL that was restored to an earlier moment, before any worker runs, and end
@@ -75,6 +76,17 @@ def _worker() -> int:
     return 0
 
 
+def _listen() -> int:
+    from chalicelib import bootstrap
+    from container import alive
+    from localdev import listen
+
+    run = listen.prepare(on_terminal=False)
+    alive.start(bootstrap.settings().data_dir, ("MainThread",))
+    _serve(run)
+    return 0
+
+
 def _serve(run: Callable[[threading.Event], None]) -> None:
     """Run until SIGTERM or Ctrl-C. Threads that sleep are not waited for: what they hold was given away."""
     stopping = threading.Event()
@@ -101,6 +113,8 @@ def _init() -> int:
     create.create_all(
         clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), state(chosen.stage, chosen.event_bus)
     )
+    if chosen.value_bucket is not None:
+        create.create_bucket(clients.get("s3"), chosen.value_bucket, chosen.region)
     return 0
 
 
@@ -156,6 +170,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "api": _api,
     "grpc": _grpc,
     "worker": _worker,
+    "listen": _listen,
     "init": _init,
     "first-key": _first_key,
     "restored": _restored,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from infra.announcing import ANNOUNCERS, takes_events
 from infra.layers import LAYERS, Layer, layers_of
 from infra.state import State
 from infra.vendor import Target
@@ -12,12 +14,14 @@ SEALING_KEY = "CHRONO_KMS_KEY_ID"
 
 
 class Build(NamedTuple):
-    """``seals``: the stage seals payloads with a KMS key. ``snapstart``: functions start from snapshots."""
+    """``seals``: the stage seals payloads with a KMS key. ``snapstart``: functions start from snapshots.
+    ``default_target`` is CHRONO_DEFAULT_TARGET, if it is set."""
 
     state: State
     target: Target = Target()
     seals: bool = False
     snapstart: bool = False
+    default_target: Mapping[str, object] | None = None
 
     @property
     def stage(self) -> str:
@@ -29,7 +33,9 @@ class Build(NamedTuple):
 
     def layers_of(self, function: str) -> list[Layer]:
         """The layers of a function, by its name in a template."""
-        return layers_of(function, self.seals)
+        announces = function in ANNOUNCERS and self.default_target is not None and takes_events(self.default_target)
+        kind = str(self.default_target["type"]) if announces and self.default_target is not None else None
+        return layers_of(function, self.seals, kind)
 
 
 def seals(variables: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.adapters.dynamodb.documents import DEFINITION_SK, STATE_SK
 from chalicelib.adapters.dynamodb.stream_records import LEASES_SUFFIX, RUN_HEAD
-from infra import cloudformation_state, functions
+from infra import cloudformation_state, functions, value_bucket
 from infra.build import Build
 from infra.choices import (
     ACCESS_LOGS,
@@ -53,6 +53,10 @@ _DOMAIN_PARAMETERS = {
 }
 API_HANDLER = "chalicelib.functions.api.handle"
 SUBSCRIBE_PATH = "/api/tasks/subscribe"
+# The gateway then hands on all bodies as bytes, and a caller that accepts anything, as browsers do, gets protobuf as
+# such. With a list of types it would get base64 (AWS: "Binary media types for REST APIs").
+MEDIA_TYPES = "x-amazon-apigateway-binary-media-types"
+BINARY_TYPES = ("*/*",)
 FEED_BATCH_WINDOW_S = 1  # how much later a subscriber may hear of a change, so that a batch has more of them
 FEED_TUMBLING_S = 900  # the longest there is: a window ends with a call for nothing
 FEED_RETRIES = -1  # for as long as the stream keeps records, a day: policies rest on them
@@ -126,6 +130,7 @@ def complete(template: Json, build: Build) -> Json:
         resources[name]["Properties"]["Environment"]["Variables"]["CHRONO_PAGE_TOKEN_SECRET"] = {
             "Ref": SECRET_PARAMETER
         }
+    value_bucket.tell(resources)
     _feed_from_queue(resources["Deliver"], "WorkQueue")
     _feed_from_queue(resources["Workflow"], "StepsQueue")
     _feed_from_streams(resources["Feed"])
@@ -133,6 +138,7 @@ def complete(template: Json, build: Build) -> Json:
     _open_gateway(resources, build)
     resources.update(_domain())
     functions.complete(resources, build)
+    whole["Outputs"]["ValueBucketName"] = {"Value": {"Ref": value_bucket.LOGICAL}}
     whole["Outputs"]["DeclareFunctionArn"] = {"Value": {"Fn::GetAtt": ["Declare", "Arn"]}}
     return whole
 
@@ -290,6 +296,7 @@ def _open_gateway(resources: Json, build: Build) -> None:
     body = api["DefinitionBody"]
     open_paths(body, "${APIHandler.Arn}", "${Subscribe.Arn}")
     body["x-amazon-apigateway-gateway-responses"] = gateway_responses()
+    body[MEDIA_TYPES] = api["BinaryMediaTypes"] = list(BINARY_TYPES)
     group = cloudformation_state.log_group(f"/aws/apigateway/chronowatch-{build.stage}")
     resources["AccessLogs"] = {**group, "Condition": chosen(ACCESS_LOGS)}
     written = {"DestinationArn": {"Fn::GetAtt": ["AccessLogs", "Arn"]}, "Format": access_log_format()}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from infra import watch
+from infra import value_bucket, watch
 from infra.choices import ALARM_TOPIC, ARCHIVE_DAYS, DELETION_PROTECTION, OWN_KEY, Number, Switch, Text
 from infra.functions import NO_VALUE
-from infra.state import Queue, State, Table
+from infra.state import ROUTED_QUEUE, Queue, State, Table, sends_events
 from infra.watch import Alarm
 
 Json = dict[str, Any]
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 LOG_RETENTION_DAYS: Final = 30
 KEY_ARN: Final[Json] = {"Fn::GetAtt": ["DataKey", "Arn"]}
 # Services of AWS that encrypt with the key on behalf of the functions, which need no right of their own for it.
-_ENCRYPTING = ("dynamodb", "sqs")
+_ENCRYPTING = ("dynamodb", "s3", "sqs")
 _TABLE_ENCRYPTION: Final[Json] = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY_ARN}
 
 
@@ -29,6 +29,13 @@ def resources(state: State) -> Json:
     """Tables, queues, the bus and its archive, the key that may encrypt them, alarms and the dashboard."""
     made = {logical(table.logical, "Table"): _table(table) for table in state.tables}
     made |= {logical(queue.logical, "Queue"): _queue(queue, state) for queue in state.queues}
+    rules = {"Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*chronowatch-*"}
+    steps = logical(ROUTED_QUEUE, "Queue")
+    policy: Any = sends_events({"Fn::GetAtt": [steps, "Arn"]}, rules)  # type: ignore[arg-type]  # texts are made of them
+    made["TriggerRulesPolicy"] = {
+        "Type": "AWS::SQS::QueuePolicy",
+        "Properties": {"Queues": [{"Ref": steps}], "PolicyDocument": policy},
+    }
     made["EventBus"] = {"Type": "AWS::Events::EventBus", "Properties": {"Name": state.event_bus}}
     made["EventArchive"] = {
         "Type": "AWS::Events::Archive",
@@ -40,6 +47,7 @@ def resources(state: State) -> Json:
         },
     }
     made |= _key(state)
+    made |= value_bucket.cloudformation(KEY_ARN, chosen(OWN_KEY))
     made |= {alarm.logical: _alarm(alarm) for alarm in watch.alarms(state)}
     body = json.dumps(watch.dashboard(state, "${AWS::Region}"))
     made["Dashboard"] = {
@@ -138,6 +146,14 @@ def _key(state: State) -> Json:
             "Action": using,
             "Resource": "*",
             "Condition": {"StringEquals": {"kms:CallerAccount": {"Ref": "AWS::AccountId"}, "kms:ViaService": through}},
+        },
+        {
+            "Sid": "TriggerRules",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
         },
         {
             "Sid": "Logs",

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chalicelib.adapters.machine.system import pause
-from infra.state import Index, Queue, Rule, State, Table
+from infra.state import ROUTED_QUEUE, Index, Queue, Rule, State, Table, sends_events
 
 Client = Any
 
 ACTIVE_WITHIN_POLLS: Final = 400
 POLL_MS: Final = 50
+_REGION_WITHOUT_NAME: Final = "us-east-1"  # S3 refuses its name as a place
 
 
 def create_all(dynamodb: Client, sqs: Client, events: Client, state: State) -> dict[str, str]:
@@ -58,7 +59,17 @@ def create_queues(sqs: Client, state: State) -> dict[str, str]:
             attributes["RedrivePolicy"] = redrive_policy(queue, answer["Attributes"]["QueueArn"])
         # SQS gives back the queue that exists when its attributes are the same.
         urls[queue.logical] = str(sqs.create_queue(QueueName=queue.name, Attributes=attributes)["QueueUrl"])
+    _let_rules_send(sqs, urls[ROUTED_QUEUE])
     return urls
+
+
+def _let_rules_send(sqs: Client, queue_url: str) -> None:
+    asked = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
+    partition, _, region, account = asked["QueueArn"].split(":")[1:5]
+    rules = f"arn:{partition}:events:{region}:{account}:rule/*chronowatch-*"
+    policy = json.dumps(sends_events(asked["QueueArn"], rules))
+    if asked.get("Policy") != policy:
+        sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
 
 
 def create_events(events: Client, state: State) -> None:
@@ -68,6 +79,15 @@ def create_events(events: Client, state: State) -> None:
             events.create_event_bus(Name=state.event_bus)
     for rule in state.rules:
         events.put_rule(**rule_arguments(rule))
+
+
+def create_bucket(s3: Client, name: str, region: str) -> None:
+    """The bucket for large values of runs. Raises where the name is another account's."""
+    where: dict[str, Any] = {}
+    if region != _REGION_WITHOUT_NAME:
+        where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=name, **where)
 
 
 def delete_tables(dynamodb: Client, state: State) -> None:

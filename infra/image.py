@@ -7,6 +7,7 @@ those of LOCKS, from this environment, where each must have the release that its
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -22,7 +23,13 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCKERFILE: Final = ROOT / "Dockerfile"
 WHEELS: Final = "wheels"  # the stage that installs the packages
-LOCKS: Final = ("requirements.lock", "requirements-grpc.lock", "requirements-postgres.lock")  # what it installs
+LOCKS: Final = (  # what it installs
+    "requirements.lock",
+    "requirements-grpc.lock",
+    "requirements-postgres.lock",
+    "requirements-brokers.lock",
+    "requirements-workflows.lock",
+)
 SITE: Final = "/build/site"  # where it does
 HOST, DEBIAN = "host", "debian"
 HOST_PROGRAMS: Final = ("sh", "install")  # what RUN uses
@@ -244,14 +251,12 @@ def pack(root: Path, made: Image, layout: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """``scripts/image [--base host|debian] DIRECTORY``: an OCI layout there where umoci is, else the bare root."""
-    base = DEBIAN
-    left = list(arguments)
-    if left[:1] == ["--base"] and left[1:2] in ([HOST], [DEBIAN]):
-        base, left = left[1], left[2:]
-    if len(left) != 1 or left[0].startswith("-"):
-        print("scripts/image: usage: scripts/image [--base host|debian] DIRECTORY", file=sys.stderr)
-        return 2
-    target = Path(left[0]).resolve()
+    parser = argparse.ArgumentParser("scripts/image", description=__doc__)
+    parser.add_argument("--base", choices=(HOST, DEBIAN), default=DEBIAN, help="whose packages: default %(default)s")
+    parser.add_argument("directory", metavar="DIRECTORY", help="a new directory")
+    chosen = parser.parse_args(arguments)
+    base: str = chosen.base
+    target = Path(chosen.directory).resolve()
     if target.exists():
         print(f"scripts/image: {target} exists", file=sys.stderr)
         return 1

@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
-from infra import cloudformation, tenant_keys, terraform, vendor
+from chalicelib.core.secrets.secret_policy import SecretPolicy
+from chalicelib.core.targets.default_target import settled
+from infra import announcing, chalice_project, cloudformation, tenant_keys, terraform, vendor
 from infra.build import Build, seals
 from infra.functions import API, SUBSCRIBE
 from infra.layers import FOLDER, Layer
@@ -49,16 +51,18 @@ class PackageFailed(Exception):
 
 
 class Format(NamedTuple):
-    """A kind of template: Chalice's option, the file it writes, and what completes it."""
+    """A kind of template: Chalice's option, the file it writes, what completes it, and the name of that."""
 
     chalice: str
     file: str
     complete: Callable[[dict[str, Any], Build], dict[str, Any]]
+    written: str = ""
 
 
 FORMATS = {
     "cloudformation": Format("cloudformation", "sam.json", cloudformation.complete),
     "terraform": Format("terraform", "chalice.tf.json", terraform.complete),
+    "chalice": Format("cloudformation", "sam.json", chalice_project.companion, "stack.json"),
 }
 
 
@@ -88,25 +92,34 @@ def package(
     tenant_tags: bool = False,
     target: Target | None = None,
     snapstart: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Package:
-    """Write template and zips of ``stage`` to ``out``. Raises PackageFailed and vendor.VendorFailed."""
+    """Write template and zips of ``stage`` to ``out``. ``variables`` are what its functions will get beside those of
+    the stage. Raises PackageFailed and vendor.VendorFailed."""
     if tenant_tags and kind != "cloudformation":
         raise PackageFailed("--tenant-tags is for --format cloudformation")
+    if snapstart and kind == "chalice":
+        raise PackageFailed("--snapstart is not for --format chalice: Chalice publishes no versions")
     if stage not in stages():
         raise PackageFailed(f"no such stage: {stage} (there are {', '.join(stages())})")
     config = json.loads(CONFIG.read_text())
-    check_settings(stage, config)
+    config["stages"][stage].setdefault("environment_variables", {}).update(variables or {})
+    announced_to = check_settings(stage, config)
     chosen_variables = _variables(stage, config)
     bus = chosen_variables.get("CHRONO_EVENT_BUS", EVENT_BUS_DEFAULT)
-    build = Build(state(stage, bus), target or default_target(stage), seals(chosen_variables), snapstart)
+    build = Build(state(stage, bus), target or default_target(stage), seals(chosen_variables), snapstart, announced_to)
     chosen = FORMATS[kind]
     project = BUILD / f"project-{os.getpid()}"
     made = project / "out"
     try:
         _copy_project(project, build.target)
+        announcing.grant(project / ".chalice", build.default_target)
         _run_chalice(project, stage, chosen, made)
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
+        if kind == "chalice":
+            chalice_project.keep(project, out, build)
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
         _normalise(made / ZIP_NAME, out / ZIP_NAME)
         document = json.loads((made / chosen.file).read_text())
     finally:
@@ -117,8 +130,15 @@ def package(
     if tenant_tags:
         for function in (API, SUBSCRIBE):
             tenant_keys.restrict_template(whole, function)
-    (out / chosen.file).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
-    return Package(out / chosen.file, out / ZIP_NAME, layers, build.target)
+    template = out / (chosen.written or chosen.file)
+    _write_template(whole, template)
+    if kind == "chalice":
+        _write_template(chalice_project.without_mappings(whole), out / chalice_project.FIRST)
+    return Package(template, out / ZIP_NAME, layers, build.target)
+
+
+def _write_template(whole: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
 
 
 def check_sizes(base: Path, layers: Sequence[Path]) -> None:
@@ -137,12 +157,15 @@ def _variables(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config.get("environment_variables", {}), **config["stages"][stage].get("environment_variables", {})}
 
 
-def check_settings(stage: str, config: Mapping[str, Any]) -> None:
-    """Raise PackageFailed, with the variable, for what every function of the stage would refuse at its start."""
+def check_settings(stage: str, config: Mapping[str, Any]) -> Mapping[str, object] | None:
+    """The stage's default target, None for the bus. Raises PackageFailed, with the variable, for what every function
+    of the stage would refuse at its start."""
     variables = _variables(stage, config)
     endpoint = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"} if stage in _EMULATED else {}
     try:
-        settings.load({**variables, **endpoint, "AWS_LAMBDA_FUNCTION_NAME": f"chronowatch-{stage}-api"})
+        chosen = settings.load({**variables, **endpoint, "AWS_LAMBDA_FUNCTION_NAME": f"chronowatch-{stage}-api"})
+        policy = SecretPolicy(environment=chosen.loopback, header_refs=chosen.secrets.header_refs)
+        return settled(chosen.default_target, chosen.webhook_allow, policy, ())
     except SettingsError as problem:
         raise PackageFailed(f"{CONFIG.name}: stage {stage} would not start: {problem}") from None
 
@@ -216,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
     target = target._replace(architecture=chosen.arch or target.architecture)
     try:
         made = package(chosen.stage, chosen.format, out, chosen.tenant_tags, target, chosen.snapstart)
-    except (PackageFailed, vendor.VendorFailed) as problem:
+    except (PackageFailed, SettingsError, vendor.VendorFailed) as problem:
         print(f"scripts/package: {problem}", file=sys.stderr)
         return 1
     print(f"for {made.target.runtime} on {made.target.architecture}")

@@ -8,6 +8,7 @@ buys is in docs/storage.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.adapters.aws.clients import resource_name
 from chalicelib.core.limits import QUEUE_HIDES_S
@@ -17,6 +18,7 @@ KEYS_ONLY, INCLUDE = "KEYS_ONLY", "INCLUDE"
 NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
 NEW_IMAGE = "NEW_IMAGE"
 TTL_ATTRIBUTE = "ttl"
+ROUTED_QUEUE = "steps"  # where the rules of triggers send their events
 EVENT_BUS_DEFAULT = "chronowatch"
 
 DELIVER_TIMEOUT_S = QUEUE_HIDES_S
@@ -81,6 +83,24 @@ class Queue:
     retention_s: int
     dead_letter: str | None = None
     max_receive_count: int | None = None
+
+
+def sends_events(queue: str, rules: str) -> dict[str, Any]:
+    """The policy of the queue of steps: the rules of triggers send to it. Both are ARNs; those of rules may have
+    wildcards."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TriggerRules",
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue,
+                "Condition": {"ArnLike": {"aws:SourceArn": rules}},
+            }
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True)

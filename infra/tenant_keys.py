@@ -22,13 +22,17 @@ KEYLESS_ACTIONS = ("dynamodb:Scan", "dynamodb:PartiQLSelect", "dynamodb:ExportTa
 
 
 def restrict(statements: list[Json]) -> list[Json]:
-    """The statements with every right on tables bound to the tenant's keys; the argument is left as it is."""
+    """The statements with every right on tables, and on large values of runs, bound to the tenant's keys; the argument
+    is left as it is."""
     bound = copy.deepcopy(statements)
     (tables,) = [statement for statement in bound if statement["Sid"] == "Tables"]
     tables["Condition"] = {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [TAG, f"{TAG}#*", *DEPLOYMENT_KEYS]},
         "Null": {"dynamodb:LeadingKeys": "false", "aws:PrincipalTag/tenant": "false"},
     }
+    for values in (statement for statement in bound if statement["Sid"] == "LargeValues"):
+        values["Resource"] = [f"arn:aws:s3:::*/chronowatch/*/runs/{TAG}/*"]
+        values["Condition"] = {"Null": {"aws:PrincipalTag/tenant": "false"}}
     closed = {
         "Sid": "NothingWithoutKeys",
         "Effect": "Deny",

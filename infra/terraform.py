@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from infra import terraform_state
+from infra import terraform_state, value_bucket
 from infra.build import Build
 from infra.choices import (
     ACCESS_LOGS,
@@ -26,10 +26,12 @@ from infra.choices import (
 )
 from infra.cloudformation import (
     API_HANDLER,
+    BINARY_TYPES,
     FEED_BATCH_WINDOW_S,
     FEED_RETRIES,
     FEED_STREAMS,
     FEED_TUMBLING_S,
+    MEDIA_TYPES,
     access_log_format,
     gateway_responses,
     open_paths,
@@ -155,6 +157,7 @@ def _functions(resources: Json, build: Build) -> None:
     api["handler"] = API_HANDLER
     for function in (api, resources["aws_lambda_function"]["subscribe"]):  # both read sessions, sealed with it
         function["environment"]["variables"]["CHRONO_PAGE_TOKEN_SECRET"] = f"${{var.{SECRET_VARIABLE}}}"
+    value_bucket.tell_terraform(resources["aws_lambda_function"], _FUNCTIONS)
     for rule in resources["aws_cloudwatch_event_rule"].values():
         rule["name"] = f"chronowatch-{build.stage}-{rule['name']}"  # Chalice's name is the same in every stage
         rule.pop("description", None)
@@ -316,10 +319,12 @@ def _gateway(whole: Json, build: Build) -> None:
     swagger = json.loads(whole["locals"][_SWAGGER])
     open_paths(swagger, "aws_lambda_function.api_handler.", "aws_lambda_function.subscribe.")
     swagger["x-amazon-apigateway-gateway-responses"] = gateway_responses()
+    swagger[MEDIA_TYPES] = list(BINARY_TYPES)
     text = json.dumps(swagger, sort_keys=True)
     whole["locals"][_SWAGGER] = text
     resources: Json = whole["resource"]
     resources["aws_api_gateway_rest_api"]["rest_api"]["endpoint_configuration"] = {"types": ["REGIONAL"]}
+    resources["aws_api_gateway_rest_api"]["rest_api"]["binary_media_types"] = list(BINARY_TYPES)
     deployment = resources["aws_api_gateway_deployment"]["rest_api"]
     stage_name = deployment.pop("stage_name")
     deployment.pop("stage_description", None)
@@ -347,5 +352,6 @@ def _gateway(whole: Json, build: Build) -> None:
     domain = _domain()
     resources.setdefault("terraform_data", {}).update(domain.pop("terraform_data"))
     resources.update(domain)
+    whole["output"]["ValueBucket"] = {"value": "${aws_s3_bucket.values.bucket}"}
     whole["output"]["DeclareFunction"] = {"value": "${aws_lambda_function.declare.function_name}"}
     whole["output"]["EndpointURL"] = {"value": "${aws_api_gateway_stage.rest_api.invoke_url}"}

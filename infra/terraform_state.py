@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from infra import watch
+from infra import value_bucket, watch
 from infra.choices import ALARM_TOPIC, ARCHIVE_DAYS, DELETION_PROTECTION, OWN_KEY
 from infra.cloudformation_state import LOG_RETENTION_DAYS
-from infra.state import Queue, State, Table
+from infra.state import ROUTED_QUEUE, Queue, State, Table, sends_events
 from infra.watch import Alarm
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ _KEY_ARN: Final = f"${{{_OWN} ? aws_kms_key.data[0].arn : null}}"
 _REGION: Final = "${data.aws_region.chalice.name}"
 _ACCOUNT: Final = "${data.aws_caller_identity.chalice.account_id}"
 _PARTITION: Final = "${data.aws_partition.chalice.partition}"
-_ENCRYPTING: Final = ("dynamodb", "sqs")
+_ENCRYPTING: Final = ("dynamodb", "s3", "sqs")
 
 
 def resources(state: State) -> Json:
@@ -27,6 +27,17 @@ def resources(state: State) -> Json:
     return {
         "aws_dynamodb_table": {table.logical: _table(table) for table in state.tables},
         "aws_sqs_queue": {queue.logical: _queue(queue) for queue in state.queues},
+        "aws_sqs_queue_policy": {
+            "trigger_rules": {
+                "queue_url": f"${{aws_sqs_queue.{ROUTED_QUEUE}.id}}",
+                "policy": json.dumps(
+                    sends_events(
+                        f"${{aws_sqs_queue.{ROUTED_QUEUE}.arn}}",
+                        f"arn:{_PARTITION}:events:{_REGION}:{_ACCOUNT}:rule/*chronowatch-*",
+                    )
+                ),
+            }
+        },
         "aws_cloudwatch_event_bus": {"bus": {"name": state.event_bus}},
         "aws_cloudwatch_event_archive": {
             "bus": {
@@ -37,6 +48,7 @@ def resources(state: State) -> Json:
             }
         },
         **_key(state),
+        **value_bucket.terraform(state, _KEY_ARN),
         "aws_cloudwatch_metric_alarm": {
             alarm.name.removeprefix(f"chronowatch-{state.stage}-").replace("-", "_"): _alarm(alarm)
             for alarm in watch.alarms(state)
@@ -125,6 +137,14 @@ def _key(state: State) -> Json:
             "Action": using,
             "Resource": "*",
             "Condition": {"StringEquals": {"kms:CallerAccount": _ACCOUNT, "kms:ViaService": through}},
+        },
+        {
+            "Sid": "TriggerRules",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:SourceAccount": _ACCOUNT}},
         },
         {
             "Sid": "Logs",

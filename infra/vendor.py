@@ -32,9 +32,8 @@ MACHINES: Final = {ARM64: ("aarch64", native.AARCH64), X86_64: ("x86_64", native
 PLATFORMS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux2014")
 PROGRAMS = frozenset({"monty"})  # that a library starts
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")  # most licences ask that their text comes along
-SERVICES = frozenset(
-    {"dynamodb", "events", "kms", "lambda", "s3", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"}
-)
+SERVICES = frozenset({"dynamodb", "events", "kms", "lambda", "s3", "secretsmanager", "sesv2", "sns", "sqs", "ssm"})
+SERVICES |= {"stepfunctions", "sts", "xray"}
 _LOCKED = re.compile(r"^(?P<pin>(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==\S+)(?: ; (?P<marker>[^\\]+?))? \\$")
 
 

@@ -6,8 +6,10 @@ script says that loudly, and its exit code is neither that of a clean audit nor 
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from localdev.environments import TOOLS, EnvironmentFailed, ensure
 from localdev.locks import LOCKS, ROOT, Lock
@@ -35,8 +37,9 @@ def audit(lock: Lock) -> tuple[int, str]:
     return judge(ran.returncode, said), said
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """The exit code of ``scripts/audit``."""
+    argparse.ArgumentParser("scripts/audit", description=__doc__).parse_args(arguments)
     try:
         ensure((TOOLS,))
     except (EnvironmentFailed, OSError) as problem:
@@ -57,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

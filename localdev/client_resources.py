@@ -148,7 +148,7 @@ def _quoted(f: Field) -> str:
 def _answer(e: Entry) -> str:
     if not e.answer:
         return "None"
-    if "json" not in e.answer or "ndjson" in e.answer:
+    if e.is_text:
         return "str"
     schema = e.answer_schema or {}
     return kind(schema, "models.") if "$ref" in schema else "Any"

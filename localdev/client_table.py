@@ -34,7 +34,20 @@ _PLACES: Final[Mapping[str, tuple[str, str] | None]] = {
     "post_runs_by_run_id_sessions": ("sessions", "begin"),
     "put_sessions_by_session_id_breakpoints": ("sessions", "breakpoints"),
 }
-_HIDDEN: Final = ("/api/session", "/console", "/docs", "/.well-known", "/mcp", "/ping", "/llms", "/badge", "/ingest")
+_HIDDEN: Final = (
+    "/api/session",
+    "/console",
+    "/docs",
+    "/.well-known",
+    "/mcp",
+    "/ping",
+    "/llms",
+    "/badge",
+    "/ingest",
+    "/schemas",
+)
+# A list answers with its items, and at most with what says that there are others: all else is a report.
+_OF_LISTS: Final = {"items", "next_page_token", "next_after", "more"}
 _ONE: Final = {"GET": "get", "PATCH": "edit", "PUT": "set", "DELETE": "delete"}
 _ALL: Final = {"GET": "list", "POST": "create"}
 
@@ -101,7 +114,14 @@ class Entry:
     answer: str
     answer_schema: Mapping[str, Any] | None
     item: str | None
+    listed: bool
+    by_position: bool
     example: Any
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its answer is no JSON; lines of JSON are none either."""
+        return bool(self.answer) and ("json" not in self.answer or "ndjson" in self.answer)
 
     @property
     def safe(self) -> bool:
@@ -133,6 +153,7 @@ def _entry(document: Mapping[str, Any], path: str, method: str, operation: Mappi
     given = [each for each in operation["parameters"] if "name" in each]
     body, body_list = _body(document, operation)
     answer, schema = _answer(operation)
+    answered = set(resolve(document, schema or {}).get("properties", {}))
     refs = {each["$ref"].rpartition("/")[2] for each in operation["parameters"] if "$ref" in each}
     return Entry(
         noun=noun,
@@ -152,6 +173,8 @@ def _entry(document: Mapping[str, Any], path: str, method: str, operation: Mappi
         answer=answer,
         answer_schema=schema,
         item=_item(document, schema, given),
+        listed="items" in answered and answered <= _OF_LISTS,
+        by_position="next_after" in answered,
         example=operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example"),
     )
 

@@ -35,13 +35,15 @@ class DeployFailed(Exception):
 def deploy(clients: Clients, data_dir: Path, env: Mapping[str, str], say: Callable[[str], None]) -> str:
     """Package, upload, create or update the stack; the path under which its API answers. The functions get what
     ``env`` chooses. Raises DeployFailed."""
-    made = package(STAGE, "cloudformation", data_dir / "package")
+    chosen = {name: env[name] for name in VARIABLES if name in env and not name.startswith(NOT_THEIRS)}
+    made = package(STAGE, "cloudformation", data_dir / "package", variables=chosen)
     say(f"packaged for {made.target.runtime}: {made.zip} ({made.zip.stat().st_size / 1e6:.1f} MB)")
     if made.target.python != LAMBDA:
         say(f"(on AWS it is python{LAMBDA}, which is not installed here)")
     template = json.loads(made.template.read_text())
     _spell_out_any_method(template)
-    _choose(template, env)
+    for function in (API, *WORKERS):
+        template["Resources"][function]["Properties"]["Environment"]["Variables"].update(chosen)
     _upload(clients.get("s3"), made, template)
     url = f"{clients.get('s3').meta.endpoint_url}/{BUCKET}/{TEMPLATE_KEY}"
     outputs = _stack(clients.get("cloudformation"), url, env.get(PAGE_TOKENS) or LOCAL_PAGE_TOKEN_SECRET)
@@ -59,13 +61,6 @@ def first_key(clients: Clients) -> str | None:
     if "FunctionError" in answer or "made" not in made:
         raise DeployFailed("the first admin key could not be made: see the log of the function api")
     return str(made["key"]) if made["made"] else None
-
-
-def _choose(template: dict[str, Any], env: Mapping[str, str]) -> None:
-    """Hand on to the functions what the caller chose for the service."""
-    chosen = {name: env[name] for name in VARIABLES if name in env and not name.startswith(NOT_THEIRS)}
-    for function in (API, *WORKERS):
-        template["Resources"][function]["Properties"]["Environment"]["Variables"].update(chosen)
 
 
 def _spell_out_any_method(template: dict[str, Any]) -> None:

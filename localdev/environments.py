@@ -2,7 +2,7 @@
 
 The emulator pins another botocore than the product, and the generators of clients pin other libraries, so each has an
 environment of its own. All are installed from lock files, by hash. Standard library only: this runs on a bare Python
-3.11.
+3.11. The suite runs on other releases too: each has a product's environment of its own, and shares the others.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from localdev.locks import DEVELOPMENT, EMULATED, GENERATORS, TOOLING, Lock, LockFailed
+from localdev.interpreters import find
+from localdev.locks import DEVELOPMENT, EMULATED, GENERATORS, PYTHON, TOOLING, Lock, LockFailed
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNNING = "{}.{}".format(*sys.version_info[:2])
 
 _COMMAND = """#!{python}
 # Made by localdev.environments: chronosctl of this checkout.
@@ -42,10 +44,11 @@ class EnvironmentFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A directory under the checkout, and the lock file of what it holds."""
+    """A directory under the checkout, the lock file of what it holds, and the release of Python that it is for."""
 
     name: str
     lock: Lock
+    release: str = PYTHON
 
     @property
     def directory(self) -> Path:
@@ -61,7 +64,7 @@ class Environment:
 
     def digest(self) -> str:
         """What the environment is made of: the Python release and the lock file, to the byte."""
-        content = [b"python %d.%d" % sys.version_info[:2], self.lock.path.read_bytes()]
+        content = [f"python {self.release}".encode(), self.lock.path.read_bytes()]
         return hashlib.sha256(b"\0".join(content)).hexdigest()
 
     def is_ready(self) -> bool:
@@ -74,7 +77,7 @@ class Environment:
         self._stamp.unlink(missing_ok=True)
         if not self._works():
             shutil.rmtree(self.directory, ignore_errors=True)
-            venv.create(self.directory, with_pip=True)
+            self._create()
         options = ["--quiet", "--no-input", "--require-hashes", "-r", self.lock.name]
         command = [str(self.python), "-m", "pip", "install", *options]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
@@ -83,16 +86,32 @@ class Environment:
             raise EnvironmentFailed(f"{self.name}: {' / '.join(lines[-2:]) or 'pip failed'}")
         self._stamp.write_text(self.digest())
 
+    def _create(self) -> None:
+        if self.release == RUNNING:
+            venv.create(self.directory, with_pip=True)
+            return
+        python = find(self.release)
+        if python is None:
+            raise EnvironmentFailed(f"{self.name}: there is no Python {self.release}: install it, with venv")
+        ran = subprocess.run([python, "-m", "venv", str(self.directory)], capture_output=True, text=True, check=False)  # noqa: S603
+        if ran.returncode != 0:
+            raise EnvironmentFailed(f"{self.name}: {(ran.stderr or ran.stdout).strip()}")
+
     def _works(self) -> bool:
         """Whether there is a Python of this release with pip in it."""
         if not self.python.exists():
             return False
         program = "import pip, sys; print(*sys.version_info[:2])"
         ran = subprocess.run([str(self.python), "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
-        return ran.returncode == 0 and ran.stdout.split() == [str(part) for part in sys.version_info[:2]]
+        return ran.returncode == 0 and ran.stdout.split() == self.release.split(".")
 
 
-PRODUCT = Environment(".venv", DEVELOPMENT)
+def product_on(release: str) -> Environment:
+    """The product's environment on a release of Python."""
+    return Environment(".venv" if release == PYTHON else f".venv-{release}", DEVELOPMENT, release)
+
+
+PRODUCT = product_on(RUNNING)  # so that what a test starts runs on what the test runs on
 EMULATOR = Environment(".venv-emulator", EMULATED)
 CLIENTS = Environment(".venv-clients", GENERATORS)  # made by the tests that need it
 TOOLS = Environment(".venv-tools", TOOLING)  # made by scripts/lock and scripts/audit
@@ -145,8 +164,9 @@ def go_on_inside(module: str, arguments: Sequence[str]) -> None:
     os.execv(PRODUCT.python, [str(PRODUCT.python), "-m", module, *arguments])  # noqa: S606
 
 
-if __name__ == "__main__":  # python -m localdev.environments [--all]: what a script needs before it goes on
+if __name__ == "__main__":  # python -m localdev.environments [--all] [--python RELEASE]: what a script needs
+    wanted = product_on(sys.argv[sys.argv.index("--python") + 1]) if "--python" in sys.argv else PRODUCT
     try:
-        ensure((PRODUCT, EMULATOR) if "--all" in sys.argv else (PRODUCT,))
+        ensure((wanted, EMULATOR) if "--all" in sys.argv else (wanted,))
     except (EnvironmentFailed, OSError) as problem:
         sys.exit(f"{sys.argv[0]}: {problem}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -60,7 +61,9 @@ def _command(e: client_table.Entry) -> dict[str, Any]:
         "keyed": e.keyed,
         "guarded": e.guarded,
         "paged": e.item is not None,
-        "text": bool(e.answer) and "json" not in e.answer,
+        "listed": e.listed and e.item is None,
+        "by_position": e.by_position,
+        "text": e.is_text,
         "unsafe": not e.safe,
     }
     return {name: value for name, value in said.items() if value not in (False, "", [])}
@@ -92,16 +95,25 @@ def _formatted(text: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code."""
-    if unknown := set(arguments) - {"--check"}:
-        print(f"scripts/generate-clients: no such option: {sorted(unknown)[0]}", file=sys.stderr)
-        return 1
+    parser = argparse.ArgumentParser("scripts/generate-clients", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing: say which files are stale, and fail if any is"
+    )
+    parser.add_argument(
+        "--document", metavar="FILE", type=Path, help="only write the document, which the TypeScript client is made of"
+    )
+    said = parser.parse_args(arguments)
+    if said.document is not None:
+        said.document.write_text(json.dumps(document(), ensure_ascii=False, indent=1) + "\n")
+        return 0
+    check = said.check
     try:
         fresh = made(document())
     except GenerationFailed as failed:
         print(f"scripts/generate-clients: {failed}", file=sys.stderr)
         return 1
     stale = [name for name, text in fresh.items() if not (SOURCES / name).is_file() or _read(name) != text]
-    if "--check" in arguments:
+    if check:
         print(*(f"{name} is not what the API makes" for name in stale), sep="\n", end="\n" if stale else "")
         return int(bool(stale))
     for name in stale:

@@ -7,6 +7,7 @@ x86_64. Its first line holds the digest of what it was made from: a lock that is
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -76,16 +77,16 @@ SHIPPED = Lock("requirements-lambda.lock", ("requirements.txt",), NOT_SHIPPED, D
 CRYPTO = Lock("requirements-crypto.lock", ("requirements-crypto.txt",), within=DEVELOPMENT.name)
 BROKERS = Lock("requirements-brokers.lock", ("requirements-brokers.txt",), within=DEVELOPMENT.name)
 WORKFLOWS = Lock("requirements-workflows.lock", ("requirements-workflows.txt",), within=DEVELOPMENT.name)
-LAYERED = (CRYPTO, BROKERS, WORKFLOWS)
-# What the gRPC server needs beside RUNTIME.
+# What the gRPC server needs beside RUNTIME, and of which functions need the client.
 GRPC = Lock("requirements-grpc.lock", ("requirements-grpc.txt",), within=DEVELOPMENT.name)
+LAYERED = (CRYPTO, BROKERS, WORKFLOWS, GRPC)
 # What only a deployment on PostgreSQL needs.
 POSTGRES = Lock("requirements-postgres.lock", ("requirements-postgres.txt",), within=DEVELOPMENT.name)
 REGO = Lock("requirements-rego.lock", ("requirements-rego.txt",), within=DEVELOPMENT.name)
 EMULATED = Lock("requirements-emulator.lock", ("requirements-emulator.txt",))
 GENERATORS = Lock("requirements-clients.lock", ("requirements-clients.txt",))
 TOOLING = Lock("requirements-tools.lock", ("requirements-tools.txt",))
-LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, GRPC, POSTGRES, REGO, EMULATED, GENERATORS, TOOLING)
+LOCKS = (DEVELOPMENT, RUNTIME, SHIPPED, *LAYERED, POSTGRES, REGO, EMULATED, GENERATORS, TOOLING)
 
 
 def locked(text: str) -> dict[str, str]:
@@ -146,16 +147,17 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code of ``scripts/lock``."""
     from localdev.environments import TOOLS, EnvironmentFailed, ensure
 
-    known = {"--check", "--upgrade"}
+    parser = argparse.ArgumentParser("scripts/lock", description="Locks what the requirement files name.")
+    parser.add_argument("--check", action="store_true", help="write nothing: fail if a lock is out of date")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest releases that the files allow")
+    chosen = parser.parse_args(arguments)
     try:
-        if unknown := set(arguments) - known:
-            raise LockFailed(f"no such option: {sorted(unknown)[0]} (there are {' and '.join(sorted(known))})")
-        if "--check" in arguments:
+        if chosen.check:
             for lock in LOCKS:
                 lock.check()
             return 0
         ensure((TOOLS,), checked=False)  # its own lock may be what is out of date
-        make([str(TOOLS.directory / "bin" / "uv")], "--upgrade" in arguments)
+        make([str(TOOLS.directory / "bin" / "uv")], chosen.upgrade)
     except (LockFailed, EnvironmentFailed, OSError) as problem:
         print(f"scripts/lock: {problem}", file=sys.stderr)
         return 1

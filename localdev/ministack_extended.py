@@ -2,9 +2,10 @@
 
 - Stream records of PartiQL writes, which is how executions are written.
 - Queries that cost what their page costs, as DynamoDB's do: it sorts a whole partition for each.
-- Another server of HTTP: ``ministack_server``.
+- Another server of HTTP: ``ministack_server``. The calls that we make most are short: ``ministack_calls``.
 - Functions run by the Python that they are for, and APIs made of definitions: ``ministack_lambdas``, ``_gateway``.
 - What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
+- Reads of streams that wait for records: ``ministack_streams``. Items expire without a walk: ``ministack_expiry``.
 
 Runs in the emulator's own environment, by path: it imports nothing else of ours. Should another release of the
 emulator have other insides, it starts as it is, and says so in its log.
@@ -92,6 +93,9 @@ _CONDITION = re.compile(
 _COUNTING = frozenset(
     {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "Select", "Limit"}
 )
+_LISTING = frozenset(
+    {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "ScanIndexForward", "Limit"}
+)
 _writing = threading.RLock()  # the emulator expires items in a thread of its own
 
 
@@ -162,6 +166,8 @@ def add_sorted_partitions(dynamodb: Any) -> None:
             partition, shown = found
             if _only_counts(dynamodb, data, len(shown)):
                 return dynamodb.json_response({"Count": len(shown), "ScannedCount": len(shown)})
+            if (keys := _page_of_keys(dynamodb, data, shown)) is not None:
+                return dynamodb.json_response(keys)
             partition.window = shown
             condition = data["KeyConditionExpression"]
 
@@ -231,6 +237,28 @@ def _only_counts(dynamodb: Any, data: dict[str, Any], count: int) -> bool:
         and index["Projection"].get("ProjectionType") == "KEYS_ONLY"
         and count < min(data.get("Limit") or COUNTED_MOST, COUNTED_MOST)
     )
+
+
+def _page_of_keys(dynamodb: Any, data: dict[str, Any], shown: list[Any]) -> dict[str, Any] | None:
+    """The answer to a query that asks for the first page of an index of keys, and for nothing else."""
+    table, limit = dynamodb._tables[data["TableName"]], data.get("Limit")
+    index = dynamodb._index_def(table, data.get("IndexName"))
+    if (
+        not data.keys() <= _LISTING
+        or index is None
+        or index["Projection"].get("ProjectionType") != "KEYS_ONLY"
+        or len(shown) >= COUNTED_MOST
+        or (limit is not None and limit < 1)
+    ):
+        return None
+    hashes, sorts = dynamodb._index_key_lists(index)
+    names = dict.fromkeys((table["pk_name"], table["sk_name"], *hashes, *sorts))
+    items = [table["items"][pk][sk] for pk, sk in shown if sk in table["items"].get(pk, ())]
+    if not data.get("ScanIndexForward", True):
+        items.reverse()
+    keys = [{name: item[name] for name in names} for item in items]
+    answer = {"Items": keys, "Count": len(keys), "ScannedCount": len(keys)}
+    return {**answer, "LastEvaluatedKey": keys[-1]} if keys and len(keys) == limit else answer
 
 
 def _partition(
@@ -308,22 +336,29 @@ def main() -> None:
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     import hypercorn.asyncio
-    from ministack.app import main as start
-    from ministack.core import lambda_runtime
-    from ministack.services import apigateway_v1, dynamodb, sqs
+    from ministack import app
+    from ministack.core import lambda_runtime, responses
+    from ministack.services import apigateway_v1, dynamodb, dynamodb_streams, lambda_svc, sqs
 
-    hypercorn.asyncio.serve = _beside("ministack_server").serve
+    leave: list[Callable[[], None]] = []
+    hold = _beside("ministack_streams").hold_reads
+    _add(lambda service: leave.append(hold(service, dynamodb_streams)), dynamodb)  # before what writes more records
+    calls, served = _beside("ministack_calls"), dict[str, Any]()
+    _add(lambda module: served.update(http=calls.protocol(calls.Services(module, responses))), app)
+    serve = _beside("ministack_server").serve
+    hypercorn.asyncio.serve = partial(serve, leave=lambda: [each() for each in leave], **served)
     spare = _beside("ministack_statements")
     for add in (spare.remember_statements, spare.remember_expressions, spare.copy_quickly):
         _add(add, dynamodb)
-    for add in (add_streams, add_sorted_partitions):
+    for add in (add_streams, add_sorted_partitions, _beside("ministack_expiry").expire_by_hours):
         _add(add, dynamodb)
     for add in (spare.look_once, spare.wake_when_sent):
         _add(add, sqs)
     find = _beside("interpreters").find
     _add(partial(_beside("ministack_lambdas").run_by_runtime, find=find), lambda_runtime)
+    _add(_beside("ministack_lambdas").keep_no_log_of_deleted, lambda_svc)
     _add(_beside("ministack_gateway").take_definitions, apigateway_v1)
-    start()
+    app.main()
 
 
 def _beside(name: str) -> Any:

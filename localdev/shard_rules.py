@@ -1,4 +1,5 @@
-"""The minute rules of a process that stays: it owns shards as a node, and works on each once a minute.
+"""The minute rules of a process that stays: it owns shards as a node, and works on each once a minute. Shards that are
+due together are one piece of work, which then needs fewer calls.
 
 A shard that comes to this node is worked on at once: its last node may have died before its turn.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.engine.shards import HeldShard
@@ -17,11 +18,12 @@ from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from localdev.backoff import Backoff
 
 PERIOD_S = 60.0
-LOOK_S = 1.0  # how long a shard that was lost goes unnoticed at the most
+LOOK_S = 1.0  # how long a stop or a shard goes unnoticed at the most while this node has none
+TOGETHER_S = 5.0  # a shard is worked on so much early, to be in one piece with others
 
 _log = logging.getLogger(__name__)
 
-Work = Callable[[Services, HeldShard], None]
+Work = Callable[[Services, Iterator[HeldShard]], None]
 
 
 class ShardRules:
@@ -91,16 +93,27 @@ class ShardRules:
             s = self._services()
             held = [HeldShard(shard, token) for shard, token in self._node.owned(s, name).items()]
             done = {each: at for each, at in done.items() if each in held}
-            due = [each for each in held if time.monotonic() - done.get(each, -PERIOD_S) >= PERIOD_S]
-            if not due:
-                self._changed[name].wait(LOOK_S)
+            now = time.monotonic()
+            first = min((done.get(each, now - PERIOD_S) for each in held), default=now) + PERIOD_S
+            if first > now:
+                # A shard that comes to this node says so; none has to be looked for.
+                self._changed[name].wait(min(LOOK_S, first - now) if not held else first - now)
                 self._changed[name].clear()
                 continue
-            done[due[0]] = time.monotonic()
-            self._work_safely(name, work, s, due[0])
+            self._work_safely(name, work, s, self._due(name, held, done))
 
-    def _work_safely(self, name: str, work: Work, s: Services, held: HeldShard) -> None:
+    def _due(self, name: str, held: list[HeldShard], done: dict[HeldShard, float]) -> Iterator[HeldShard]:
+        """Those of ``held`` whose time has come or comes in a moment, as long as they are this node's."""
+        for each in held:
+            if self._stopping.is_set():
+                return
+            due = time.monotonic() - done.get(each, -PERIOD_S) >= PERIOD_S - TOGETHER_S
+            if due and self._node.owned(self._services(), name).get(each.shard) == each.fencing_token:
+                done[each] = time.monotonic()
+                yield each
+
+    def _work_safely(self, name: str, work: Work, s: Services, due: Iterator[HeldShard]) -> None:
         try:
-            work(s, held)
-        except Exception:  # one shard's trouble does not stop the others
-            _log.exception("%s of shard %d failed", name, held.shard)
+            work(s, due)
+        except Exception:  # those that were not reached are given again
+            _log.exception("%s failed", name)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from localdev.backoff import Backoff
 from localdev.invocations import Handler, LocalContext
@@ -22,8 +22,10 @@ CONCURRENCY = 512  # invocations at once; most of them sleep until their instant
 BATCH_MAX = 100
 CALL_MAX = 10  # what one SQS call takes
 LONG_POLL_S = 2  # also the longest that a stop waits for a receiver: a call left behind would swallow its messages
+HELD_POLL_S = 20  # where a call that waits ends with its caller, as in our emulator, a stop need not wait for it
 WINDOW_PER_INVOCATION_S = 0.004  # the busier, the larger the batches: an idle system adds no latency
 WINDOW_MAX_S = 0.2
+WINDOW_WORTH_S = 0.02  # less is not waited for
 DELETE_TRIES = 5
 SETTLED_S = 0.5  # so long a stop waits for what may still be claimed, when nothing else is under way
 
@@ -32,8 +34,17 @@ _log = logging.getLogger(__name__)
 Message = dict[str, Any]
 
 
+class WaitingCalls(NamedTuple):
+    """A client for calls that wait for messages, and what ends all of these with an error, now and later."""
+
+    client: Any
+    break_off: Callable[[], object]
+
+
 @dataclass(eq=False, slots=True)
-class _Invocation:
+class Invocation:
+    """Messages for one call of the function."""
+
     messages: list[Message]
 
 
@@ -54,8 +65,12 @@ class SqsSource:
         region: str,
         stopping: threading.Event,
         name: str = "deliver",
+        waiting: WaitingCalls | None = None,
     ) -> None:
+        """``waiting`` makes the calls that wait for messages, where they may be broken off."""
         self._name = name
+        self._waiting = waiting
+        self._poll_s = LONG_POLL_S if waiting is None else HELD_POLL_S
         self._sqs = sqs
         self._queue_url = queue_url
         self._queue_arn = queue_arn
@@ -67,7 +82,7 @@ class SqsSource:
         self._slots = threading.BoundedSemaphore(CONCURRENCY)
         self._first = threading.Lock()  # of the receiver that waits for messages: the others wait for their turn here
         self._lock = threading.Lock()
-        self._running: set[_Invocation] = set()
+        self._running: set[Invocation] = set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -84,6 +99,8 @@ class SqsSource:
         ``leave`` gives away what the function has yet to begin, and says whether nothing is under way. When that is so
         for SETTLED_S, this does not wait for what sleeps. Messages left behind are made visible for the next process.
         """
+        if self._waiting is not None:
+            self._waiting.break_off()
         idle_since: float | None = None
         while (self._receiving() or self._in_flight()) and time.monotonic() < until:
             if leave() and not self._receiving():
@@ -118,7 +135,8 @@ class SqsSource:
                 invocation = self._gather()
             except Exception as problem:  # the endpoint is away, or throttles: there is nothing to give up for
                 self._slots.release()
-                backoff.failed(problem)
+                if not (self._stopping.is_set() and self._waiting):  # else it was broken off
+                    backoff.failed(problem)
                 continue
             backoff.succeeded()
             if invocation is None:
@@ -132,26 +150,30 @@ class SqsSource:
                 self._running.add(invocation)
             threading.Thread(target=self._run, args=(invocation,), name="invocation", daemon=True).start()
 
-    def _gather(self) -> _Invocation | None:
+    def _gather(self) -> Invocation | None:
         """A batch: what one long poll brings, and what follows on its heels or within the window."""
         with self._first:  # one call that waits costs the queue's server a fraction of four
-            received = [] if self._stopping.is_set() else self._receive(LONG_POLL_S)
+            received = [] if self._stopping.is_set() else self._receive(self._poll_s)
         if not received:
             return None
         messages = list(received)
         now = time.monotonic()
-        window_ends = now + min(WINDOW_MAX_S, self._in_flight() * WINDOW_PER_INVOCATION_S)
+        window_ends = now + self._window_s()
         while len(messages) + self.call_max <= BATCH_MAX:
             if len(received) < self.call_max:
-                if time.monotonic() + 0.02 > window_ends:
+                if time.monotonic() + WINDOW_WORTH_S > window_ends:
                     break
-                time.sleep(0.02)
+                time.sleep(WINDOW_WORTH_S)
             received = self._receive(0)
             messages += received
-        return _Invocation(messages)
+        return Invocation(messages)
+
+    def _window_s(self) -> float:
+        return min(WINDOW_MAX_S, self._in_flight() * WINDOW_PER_INVOCATION_S)
 
     def _receive(self, wait_s: int) -> list[Message]:
-        answer = self._sqs.receive_message(
+        client = self._sqs if self._waiting is None or not wait_s else self._waiting.client
+        answer = client.receive_message(
             QueueUrl=self._queue_url,
             MaxNumberOfMessages=CALL_MAX,
             WaitTimeSeconds=wait_s,
@@ -161,7 +183,7 @@ class SqsSource:
         found: list[Message] = answer.get("Messages", [])
         return found
 
-    def _run(self, invocation: _Invocation) -> None:
+    def _run(self, invocation: Invocation) -> None:
         try:
             answer = self._handler(
                 {"Records": [self._record(message) for message in invocation.messages]},

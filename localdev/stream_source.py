@@ -1,4 +1,9 @@
-"""A DynamoDB stream event source mapping: reads the shards of one stream and calls the function with what changed."""
+"""A DynamoDB stream event source mapping: reads the shards of one stream and calls the function with what changed.
+
+Our emulator lets a read wait for what it reads (``ministack_streams``). Then the end of a wait is what wakes this
+reader, whichever process wrote, and at rest it makes three calls a minute. An endpoint that does not know of that
+answers at once, and is asked again and again.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ from localdev.invocations import Handler, LocalContext
 POLL_BUSY_S = 0.05  # while records come, and for BUSY_S after the last one
 POLL_IDLE_S = 1.0  # each call costs a process at rest a thousandth of a core
 BUSY_S = 12.0
+HOLD_S = 20.0  # what a read is asked to wait at the most: the emulator keeps records for six times as long
+HELD_S = 0.2  # a read that brings nothing and takes so long has waited
 REPLAY_S = 120.0  # what was written while no process read is read, as far back as this
 BATCH_MAX = 100
 TIMEOUT_S = 60.0
@@ -68,8 +75,9 @@ class StreamSource:
                 if time.monotonic() >= look_again:
                     self._find_shards()
                     look_again = time.monotonic() + SHARDS_EVERY_S
-                before = self.records_read
+                before, begun = self.records_read, time.monotonic()
                 drained = [self._read(shard) for shard in list(self._positions)]
+                waited = time.monotonic() - begun >= HELD_S
                 if self.records_read != before:
                     busy_until = time.monotonic() + BUSY_S
                 if all(drained):
@@ -80,7 +88,9 @@ class StreamSource:
                 backoff.failed(problem)
                 continue
             backoff.succeeded()
-            if self._awake.wait(POLL_BUSY_S if time.monotonic() < busy_until else POLL_IDLE_S):
+            if waited and self.records_read == before:
+                continue
+            if self._awake.wait(POLL_BUSY_S if waited or time.monotonic() < busy_until else POLL_IDLE_S):
                 self._awake.clear()
                 busy_until = time.monotonic() + BUSY_S
 
@@ -101,7 +111,10 @@ class StreamSource:
         position = self._positions[shard]
         while position is not None and not self._stopping.is_set():
             self._give_way()
+            asked = time.monotonic()
             answer = self._streams.get_records(ShardIterator=position, Limit=BATCH_MAX)
+            if time.monotonic() - asked >= HELD_S:
+                self._give_way()  # what woke this reader may be one of many firings
             found = answer.get("Records", [])
             news = [r for r in found if self._is_news(r)]
             self.records_read += len(news)
@@ -109,8 +122,10 @@ class StreamSource:
             if records and not self._call(shard, records):
                 return False  # from the same position: these records come again
             position = self._positions[shard] = answer.get("NextShardIterator")
-            if not found:
-                break
+            if len(found) < BATCH_MAX:
+                break  # what follows comes with the next read, and in larger pieces
+            if not news:  # what gathered while this reader waited must not hold up firings page after page
+                self._stopping.wait(POLL_BUSY_S)
         return True
 
     def _call(self, shard: str, records: list[dict[str, Any]]) -> bool:
@@ -127,6 +142,17 @@ class StreamSource:
             return False
         self._handling.succeeded()
         return True
+
+
+def hold_reads(streams: Any, endings: Mapping[str, str], hold_s: float = HOLD_S) -> None:
+    """Let the reads of a client wait in the emulator. ``endings``: of the tables whose names end so, what the key of a
+    record ends with that is worth an answer."""
+    header = ";".join([f"{hold_s:g}", *(f"{table}={ending}" for table, ending in endings.items())])
+
+    def add(params: dict[str, Any], **_: object) -> None:
+        params["headers"]["x-chronowatch-hold"] = header
+
+    streams.meta.events.register("before-call.dynamodb-streams.GetRecords", add)
 
 
 def _written_s(record: Mapping[str, Any]) -> float:

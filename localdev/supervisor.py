@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chalicelib import settings
+from chalicelib import bootstrap, settings
 from chalicelib.core.errors import ChronoError, SettingsError
 from chalicelib.server.tls import files_of, make_context
 from chalicelib.settings import Settings
-from localdev import tables
+from localdev import tables, worker_count
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
 from localdev.postgres import PostgresFailed, PostgresServer
-from localdev.processes import READY, Child, PidFile, end_stray, set_at_eof
+from localdev.processes import OWN_EMULATOR, READY, Child, PidFile, call_at_eof, end_stray
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -35,7 +35,9 @@ STOP_S = 9.5  # a stop as a whole takes less than ten seconds
 SAVING_S = 3.5  # of which an emulator of our own may need so much
 AFTER_DRAIN_S = 1.0  # what a worker does when its deliveries are over
 RESTART_AFTER_S = 1.0
-READY_TIMEOUT_S = 60.0
+HEAL_S = 0.25  # how often the processes are checked while one is dead
+LOOK_S = 30.0  # and while all live, should the system not say that one has died
+READY_TIMEOUT_S = 180.0  # a machine may be busy, and a database may have to recover
 ENDPOINT_TIMEOUT_S = 30.0
 DEV_LEAD_MS = 5000  # a waiting process costs nothing here, and a busy machine keeps its promises with a longer run-up
 
@@ -69,7 +71,9 @@ def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -
 class Supervisor:
     """The processes of one data directory."""
 
-    def __init__(self, chosen: Settings, deployed: bool, until_eof: bool, own_postgres: bool = False) -> None:
+    def __init__(
+        self, chosen: Settings, deployed: bool, until_eof: bool, own_postgres: bool = False, workers: int = 1
+    ) -> None:
         self._data = Path(chosen.data_dir).resolve()
         self._postgres = PostgresServer(self._data / "postgres") if own_postgres else None
         if self._postgres is not None:
@@ -78,6 +82,7 @@ class Supervisor:
         self._until_eof = until_eof
         self._deployed = deployed
         self._stopping = threading.Event()
+        self._changed = threading.Event()  # set with the former, and when a process has died
         on_aws = chosen.db_dsn is None
         self._emulator = Emulator(self._data, chosen.emulator_port) if on_aws and not chosen.endpoint_url else None
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
@@ -86,17 +91,19 @@ class Supervisor:
         self._env = {
             **child_environment(settings.environment(), chosen, self._endpoint),
             "DRAIN_S": str(self._child_stop_s - AFTER_DRAIN_S),
+            OWN_EMULATOR: "1" if self._emulator is not None else "",
         }
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
         self._tls = chosen.tls_cert is not None
         self._first_key: str | None = None
-        self._children = [self._child(name) for name in (("proxy",) if deployed else ("server", "worker"))]
+        names = ("proxy",) if deployed else ("server", *worker_count.names(workers))
+        self._children = [self._child(name) for name in names]
 
     def _child(self, name: str) -> Child:
         # The process that listens on CHRONO_HTTP_PORT is the server to readers of the pid files.
         pid_name = "server" if name == "proxy" else name
         pid_file = PidFile(self._data / "run" / f"{pid_name}.pid", "localdev.")
-        return Child(name, f"localdev.{name}", pid_file, self._log(name))
+        return Child(name, f"localdev.{name.partition('-')[0]}", pid_file, self._log(name))
 
     def _log(self, name: str) -> Path:
         return self._data / "log" / f"{name}.log"
@@ -104,9 +111,9 @@ class Supervisor:
     def run(self) -> int:
         """Start, watch, stop. The exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._stopping.set())
+            signal.signal(number, lambda *_: self._end())
         if self._until_eof:
-            set_at_eof(self._stopping)
+            call_at_eof(self._end)
         try:
             self._claim_data_directory()
             self._start()
@@ -133,7 +140,7 @@ class Supervisor:
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
         (self._data / "run" / READY).unlink(missing_ok=True)
-        for name in ("server", "worker", GRPC):
+        for name in ("server", *worker_count.names(worker_count.WORKERS_MAX), GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         if not is_free(self._chosen.http_host, self._chosen.http_port):
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
@@ -178,6 +185,9 @@ class Supervisor:
         clients = self._clients()
         resources = state(self._chosen.stage, self._chosen.event_bus)
         create.create_all(clients.get("dynamodb"), clients.get("sqs"), clients.get("events"), resources)
+        bucket = settings.load(self._env).value_bucket  # as the processes see it: their environment names our emulator
+        if bucket is not None:
+            create.create_bucket(clients.get("s3"), bucket, self._chosen.region)
 
     def _deploy(self) -> str:
         from infra.package import PackageFailed
@@ -199,7 +209,6 @@ class Supervisor:
             say(f"  {self._first_key}")
 
     def _make_first_key(self) -> str | None:
-        from chalicelib import bootstrap
         from chalicelib.core.errors import ChronoError
         from chalicelib.usecases import keys
 
@@ -274,9 +283,22 @@ class Supervisor:
         """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""
         return (self._data / "run" / READY).exists() if self._tls else _is_ready(base, key)
 
+    def _end(self) -> None:
+        self._stopping.set()
+        self._changed.set()
+
     def _watch(self) -> None:
-        while not self._stopping.wait(0.25):
+        """Sleep until a process dies or the end is asked for: to ask at intervals costs a machine at rest something."""
+        signal.signal(signal.SIGCHLD, lambda *_: self._changed.set())
+        while not self._stopping.is_set():
+            self._changed.clear()
             self._heal()
+            if not self._stopping.is_set():
+                self._changed.wait(LOOK_S if self._is_whole() else HEAL_S)
+
+    def _is_whole(self) -> bool:
+        servers = [server for server in (self._emulator, self._postgres) if server is not None]
+        return all(server.is_alive() for server in servers) and all(c.exit_code() is None for c in self._children)
 
     def _heal(self) -> None:
         """Start again what died."""
@@ -352,6 +374,8 @@ def main() -> int:
     """The exit code of ``scripts/dev``."""
     try:
         chosen = settings.from_environment()
+        if chosen.default_target is not None:
+            bootstrap.build(chosen)  # what describes targets says whether it is one
         files = files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
         if files is not None:
             make_context(files)  # what is wrong with them is said before anything is started
@@ -359,7 +383,8 @@ def main() -> int:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2
     own_postgres = POSTGRES in sys.argv[1:] and chosen.db_dsn is None
-    return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:], own_postgres).run()
+    workers, _ = worker_count.take(sys.argv[1:])
+    return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:], own_postgres, workers).run()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,13 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from localdev.invocations import Handler
-from localdev.processes import run_child
+from localdev.processes import OWN_EMULATOR, run_child
 
 if TYPE_CHECKING:
     from chalicelib.settings import Settings
 
 VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, and again after a lease of its firing
 STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
+# A thread that has a firing to send waits at most so long for each that is busy with a batch: a fifth of Python's own.
+SWITCH_S = 0.001
 DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the variable of this name says otherwise
 
 _log = logging.getLogger(__name__)
@@ -67,7 +71,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
     from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
-    from localdev import publisher, tables
+    from localdev import listen, publisher, tables
     from localdev.server import warn_on_terminal
     from localdev.shard_rules import ShardRules
 
@@ -78,7 +82,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     sources_of = aws_sources if chosen.db_dsn is None else postgres_sources
 
     def run(stopping: threading.Event) -> None:
-        works = {SWEEP: sweep.run_shard, reconcile.WORK: reconcile.run_shard}
+        works = {SWEEP: sweep.run_shards, reconcile.WORK: reconcile.run_shards}
 
         def each_minute(s: Services) -> None:
             if rules.owns(SWEEP, 0):
@@ -98,9 +102,14 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
                 for stream in sources.streams:
                     stream.wake()
 
+        def feed_and_look(event: dict[str, Any], context: Any) -> Any:
+            listener.look()
+            return feed.handle(event, context)
+
         tables.bring_up_to_date(chosen)
+        listener = listen.ListenerProcess()
         rules = ShardRules(bootstrap.services, works, each_minute, stopping)
-        handlers = Handlers(deliver_and_wake, workflow.handle, feed.handle)
+        handlers = Handlers(deliver_and_wake, workflow.handle, feed_and_look)
         sources = sources_of(chosen, handlers, lambda: rules.owns(SWEEP, 0), stopping)
         rules.start()
         for stream in sources.streams:
@@ -108,12 +117,17 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         sources.firings.start()
         sources.steps.start()
         publisher.start(bootstrap.services, stopping)
+        listening = listen.start(listener, stopping) if chosen.listening.listens else None
+        sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # what is loaded stays: a full collection that walks it lets no firing leave meanwhile
         stopping.wait()
         rules.leave()
         drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))
         until = time.monotonic() + drain_s
         left = sources.firings.drain(until, lambda: pipeline.leave(bootstrap.services()))
         left += sources.steps.drain(until)
+        if listening is not None:
+            listen.wait(listener, listening, until)
         publisher.publish(bootstrap.services())
         bootstrap.services().tracer.flush()
         if left:
@@ -127,15 +141,18 @@ def aws_sources(
 ) -> Sources:
     """Streams of DynamoDB and queues of SQS, on AWS or an emulator of it."""
     from chalicelib import bootstrap
-    from chalicelib.adapters.aws.clients import Clients
+    from chalicelib.adapters.aws.clients import READ_TIMEOUT_S, Clients, allow_break_off
     from chalicelib.adapters.dynamodb import stream_records
     from chalicelib.engine.dispatch import admission
     from infra import state
-    from localdev.sqs_source import SqsSource
-    from localdev.stream_source import StreamSource
+    from localdev.sqs_source import HELD_POLL_S, SqsSource, WaitingCalls
+    from localdev.stream_source import HOLD_S, StreamSource, hold_reads
 
     resources = state.state(chosen.stage, chosen.event_bus)
     clients = Clients(chosen.region, chosen.endpoint_url)
+    reading = clients.get("dynamodbstreams", HOLD_S + READ_TIMEOUT_S)
+    if chosen.endpoint_url is not None:
+        hold_reads(reading, {f"-{stream_records.REGISTRY}": stream_records.LEASES_SUFFIX})
 
     def find_stream(table: str) -> str:
         described = clients.get("dynamodb").describe_table(TableName=table)
@@ -143,7 +160,7 @@ def aws_sources(
 
     streams: list[Stream] = [
         StreamSource(
-            clients.get("dynamodbstreams"),
+            reading,
             partial(find_stream, table.name),
             handlers.feed,
             stopping,
@@ -153,7 +170,10 @@ def aws_sources(
         for table in resources.tables
         if table.stream
     ]
-    sqs = clients.get("sqs")
+    sqs, waiting = clients.get("sqs"), None
+    if os.environ.get(OWN_EMULATOR):
+        held = clients.get("sqs", HELD_POLL_S + READ_TIMEOUT_S)
+        waiting = WaitingCalls(held, allow_break_off(held))
 
     def source(logical: str, name: str, handler: Handler, timeout_s: float, hidden_s: int) -> SqsSource:
         queue = resources.queue(logical)
@@ -167,6 +187,7 @@ def aws_sources(
             region=chosen.region,
             stopping=stopping,
             name=name,
+            waiting=waiting,
         )
 
     firings = source("work", "deliver", handlers.deliver, state.DELIVER_TIMEOUT_S, visibility_s(chosen))

@@ -14,8 +14,8 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.kit.processes import end_with_parent
 
 # The gate draws the same examples every time: a change is judged by what it changed. To look for new ones:
-# ``pytest --hypothesis-profile=default``.
-settings.register_profile("gate", derandomize=True)
+# ``pytest --hypothesis-profile=default``. An example may take its time: a busy machine stops any process for a while.
+settings.register_profile("gate", derandomize=True, deadline=None)
 settings.load_profile("gate")
 
 # Tests marked ``long`` begin first. A process holds two pieces at a time, so what follows in line is short: it waits
@@ -34,6 +34,7 @@ LAST = "tests/e2e/test_timing.py"
 SPREAD = (
     "tests/e2e/test_backpressure.py",
     "tests/e2e/test_crash.py",
+    "tests/e2e/test_deploy_documented.py",
     "tests/e2e/test_lifecycle.py",
     "tests/e2e/test_ticks_killed.py",
     "tests/simulation/",

@@ -75,6 +75,7 @@ def _install(package: str, name: str) -> str:
 NEEDED = {
     "chromium-headless-shell": ("chromium-headless-shell", "chromium"),
     "mosquitto": ("mosquitto",),
+    "nginx-light": ("nginx",),
     "rabbitmq-server": ("rabbitmq-server",),
     "redis-server": ("redis-server",),
 }

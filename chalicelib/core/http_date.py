@@ -19,14 +19,12 @@ _MONTHS: Final = {
 }
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _ZONE: Final = r" (?:GMT|UTC?|Z|[+-]0000)"
-_FORMS: Final = tuple(
-    re.compile(form, re.ASCII | re.IGNORECASE)
-    for form in (
-        rf"[a-z]{{3}}, (?P<day>\d\d?) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME}{_ZONE}",
-        rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME}{_ZONE}",
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
-    )
+_FORMS: Final = (  # each is compiled at its first use: no start pays for the two that are rare
+    rf"[a-z]{{3}}, (?P<day>\d\d?) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME}{_ZONE}",
+    rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME}{_ZONE}",
+    rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
 )
+_FLAGS: Final = re.ASCII | re.IGNORECASE
 
 
 def parse(text: str, now_unix_ms: int) -> int | None:
@@ -34,7 +32,7 @@ def parse(text: str, now_unix_ms: int) -> int | None:
 
     A year of two digits is the one that lies at most fifty years after ``now_unix_ms``.
     """
-    found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
+    found = next((match for form in _FORMS if (match := re.fullmatch(form, text, _FLAGS))), None)
     if found is None or found["month"].lower() not in _MONTHS:
         return None
     day, year, hour, minute, second = (int(found[name]) for name in ("day", "year", "hour", "minute", "second"))

@@ -24,6 +24,14 @@ def encode(unix_ms: int, rest: int) -> str:
     return _digits(unix_ms, _TIME_BITS) + _digits(rest, RANDOM_BITS)
 
 
+def time_ms(text: str) -> int:
+    """When a ULID was made, in unix milliseconds."""
+    found = 0
+    for character in text[: _TIME_BITS // 5]:
+        found = found << 5 | ALPHABET.find(character)
+    return found
+
+
 def derived(seed: str, number: int) -> str:
     """The ``number``-th id that follows from ``seed``: of the same millisecond, and otherwise as good as random."""
     digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=RANDOM_BITS // 8).digest()

@@ -42,7 +42,7 @@ def queued(s: Services, record: Execution) -> None:
     context = execution_trace.of_queueing(record, s.config.trace_sample)
     if not s.tracer.on or context.flags != SAMPLED:
         return
-    asked = trace.parse(record.traceparent)
+    asked = execution_trace.caller_of(record)
     span = Span(
         context=context,
         parent_id="" if asked is None else asked.span_id,
@@ -120,14 +120,15 @@ def _parent_id(after: Execution, sample: float) -> str:
     """The attempt before; else the queueing that a caller's call led to; else this is the trace's root."""
     if after.attempt > 1:
         return execution_trace.of_delivery(after, after.attempt - 1, sample).span_id
-    return execution_trace.of_queueing(after, sample).span_id if after.traceparent else ""
+    return execution_trace.of_queueing(after, sample).span_id if execution_trace.caller_of(after) else ""
 
 
 def _links(after: Execution, definition: Definition, sample: float) -> Sequence[Link]:
     links = []
-    creation = trace.parse(definition.traceparent)
-    if creation is not None and not after.traceparent:
-        links.append(Link(creation.trace_id, creation.span_id, span_names.CREATION))
+    backfilled = after.traceparent and not after.manual
+    cause = trace.parse(after.traceparent if backfilled else definition.traceparent)
+    if cause is not None and execution_trace.caller_of(after) is None:
+        links.append(Link(cause.trace_id, cause.span_id, span_names.BACKFILL if backfilled else span_names.CREATION))
     if after.attempt > 1:
         before = execution_trace.of_delivery(after, after.attempt - 1, sample)
         links.append(Link(before.trace_id, before.span_id, span_names.PREVIOUS_ATTEMPT))

@@ -66,6 +66,8 @@ def bind(s: Services, state: State | None, record: Execution) -> Binding | Unbou
     definition = load_definitions(s, {wanted}).get(wanted)
     if definition is None:
         return Unbound(DELETED)
+    if not record.is_bound and definition.rests_at(record.firing_ms):
+        return Unbound(PAUSED)
     owed = version == record.version or _is_owed(s, state, definition, record.firing_ms)
     return Binding(definition) if owed else Unbound(SUPERSEDED)
 

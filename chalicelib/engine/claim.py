@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -81,7 +81,7 @@ def claim_firings(s: Services, firings: Iterable[Firing]) -> Claims:
 # -- one round
 
 
-class _Owed(NamedTuple):
+class _Owed(Struct, frozen=True):
     """An owed firing, by the version in force at its instant; ``deleted``: it gets an end, not a delivery."""
 
     firing: Firing
@@ -260,9 +260,13 @@ def _moved_on(group: Sequence[_Owed], claimed: State) -> State:
 
 def _begin(s: Services, won: Sequence[_Share]) -> Claims:
     """Begin the first attempts: their schedules' tokens are taken. Those of no span are written."""
-    for share in won:
-        if share.span is not None:
-            s.process.spans.begin(share.state.key, share.span, share.settled)
+    # Two threads with copies of one message may write the same span. The one without an answer finds it stored, and
+    # does not show who wrote it. Who begins it first has it, and the other has nothing to send.
+    won = [
+        share
+        for share in won
+        if share.span is None or s.process.spans.begin(share.state.key, share.span, share.settled)
+    ]
     owned = [_claimed(each, record) for each, record in _first_attempts(s, [share for share in won if share.span])]
     begun = _first_attempts(s, [share for share in won if share.span is None])
     answers = s.stores.executions.insert([record for _, record in begun])

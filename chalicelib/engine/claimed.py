@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -39,14 +38,14 @@ class Claimed(Struct, frozen=True):
         return self.definition.overlap == "allow"
 
 
-class OwedNotice(NamedTuple):
+class OwedNotice(Struct, frozen=True):
     """An execution that was cancelled, whose target has yet to be notified, and the item that led here."""
 
     item: Item
     cancelled: Execution
 
 
-class Leased(NamedTuple):
+class Leased(Struct, frozen=True):
     """An item whose attempt is another worker's until ``until_ms``: then, if that one died, it is taken over."""
 
     item: Item

@@ -42,7 +42,7 @@ def _awaits(found: Schedule, firing_ms: int) -> bool:
 
 def _next(s: Services, found: Schedule, ended_ms: int) -> State:
     definition, state = found.definition, found.state
-    due = definition.compiled().after_end(ended_ms)
+    due = definition.compiled().after_end(definition.owes_from(ended_ms))
     if due is None or schedule.runs_left(definition, state.run_count) == 0:
         return replace(state, rev=state.rev + 1, queued_ms=None)
     if due > s.clock.now_ms() + s.config.horizon_ms:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import TooMany
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.heartbeats import heartbeat
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MONITOR_HINT = "monitor"
 WRITE_ATTEMPTS = 16
-_read = msgspec.json.Decoder(Heartbeat).decode
+_read = decoder_of(Heartbeat).decode
 
 Change = Callable[[Heartbeat], Heartbeat]
 Teller = Callable[[Services, Heartbeat, Sequence[Crossing]], None]

@@ -20,6 +20,7 @@ from chalicelib.core.policies.monitor import MonitorFinding, MonitorState, check
 from chalicelib.core.schedules import schedule
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from chalicelib.engine.events import emit
+from chalicelib.engine.rule_presence import has_rules
 from chalicelib.ports.services import Services
 
 log = logging.getLogger(__name__)
@@ -87,9 +88,9 @@ def _check_due(s: Services, due: Sequence[MonitorState]) -> None:
 def _tell_rules(s: Services, silent: Sequence[tuple[Definition, MonitorState]]) -> None:
     """Send signals to the notification rules of the tenants concerned. The same signal again changes nothing."""
     for tenant in dict.fromkeys(definition.tenant for definition, _ in silent):
-        if not s.stores.alerts.page(tenant, "rule", 1, None)[0]:
+        if not has_rules(s, tenant):
             continue
-        from chalicelib.core.notices.rule import Signal  # loaded by the first tenant that has a rule
+        from chalicelib.core.notices.rule import Signal  # not before: rule_presence
         from chalicelib.engine import notices
 
         signals = [

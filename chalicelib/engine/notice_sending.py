@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chalicelib.core.notices.limits import SEND_TIMEOUT_MS
-from chalicelib.core.notices.message import NOTIFICATION_TYPE, data_of, text_of
+from msgspec.structs import replace
+
+from chalicelib.core.channels import receivers
+from chalicelib.core.notices.limits import LINES_MAX, SEND_TIMEOUT_MS
+from chalicelib.core.notices.message import NOTIFICATION_TYPE, data_of, mail_of, text_of
 from chalicelib.core.notices.rule import NotificationRule, target_of
 from chalicelib.core.notices.rule_book import Notice
 from chalicelib.core.targets import cloudevent, registry
 from chalicelib.core.trace import of_attempt
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import FAILED, Delivery
-from chalicelib.ports.workflow_steps import HttpRequest, StepFailed
+from chalicelib.ports.workflow_steps import HttpRequest, Mail, StepFailed
 
 _SUMMARY_MAX: Final = 1_024
 _OK: Final = range(200, 300)
@@ -33,8 +36,16 @@ def send(s: Services, rule: NotificationRule, notice: Notice, channel: int) -> t
     kind = wanted["type"]
     if kind in ("webhook", "sns"):
         return _by_target(s, rule, notice, key, target_of(wanted))
-    body = _pagerduty(rule, notice, wanted) if kind == "pagerduty" else _slack(rule, notice, wanted)
-    return _by_call(s, rule, key, wanted, body)
+    if kind == "slack":
+        return _by_call(s, rule, key, wanted, _slack(rule, notice, wanted))
+    if kind == "email":
+        return _by_mail(s, rule, notice, key, wanted)
+    for event in _pagerduty(rule, notice, wanted):
+        # What was taken before is taken again under its dedup_key, which changes nothing there.
+        problem = _by_call(s, rule, key, wanted, event)
+        if problem[0] is not None:
+            return problem
+    return None, False
 
 
 def _by_target(
@@ -86,6 +97,7 @@ def _by_call(
         body=json.dumps(body, ensure_ascii=False).encode(),
         timeout_ms=SEND_TIMEOUT_MS,
         traceparent=str(of_attempt(key, 1)),
+        into_body={"X-Routing-Key": "routing_key"} if channel["type"] == "pagerduty" and secret is not None else {},
     )
     try:
         reply = s.workflows.calls.call(request)
@@ -96,6 +108,20 @@ def _by_call(
     return f"it answered {reply.status}", 400 <= reply.status < 500 and reply.status not in _AGAIN
 
 
+def _by_mail(
+    s: Services, rule: NotificationRule, notice: Notice, key: str, channel: Mapping[str, Any]
+) -> tuple[str | None, bool]:
+    mailer = None if s.workflows is None else s.workflows.mailer
+    if mailer is None:
+        return "this deployment sends no e-mail", True
+    subject, text = mail_of(rule, notice)
+    try:
+        mailer.send(Mail(key, channel["from"], receivers(channel["to"]), subject, text))
+    except StepFailed as wrong:
+        return str(wrong), not wrong.retryable
+    return None, False
+
+
 def _slack(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> dict[str, Any]:
     # Plain text, so that what others wrote mentions no member and links nowhere.
     text = text_of(rule, notice).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -103,18 +129,22 @@ def _slack(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -
     return {"text": text, "mrkdwn": False, "incident_id": notice.incidents[0].id, **where}
 
 
-def _pagerduty(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> dict[str, Any]:
-    """One incident there for each message here: its end resolves it."""
+def _pagerduty(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One event an incident, so that each is resolved by its own end."""
     named = {"routing_key": channel["routing_key"]} if "routing_key" in channel else {}
-    first = notice.incidents[0]
-    over = notice.kind == "recovery" and len(notice.incidents) == 1
-    return {
-        **named,
-        "event_action": "resolve" if over else "trigger",
-        "dedup_key": first.id,
-        "payload": {
-            "summary": text_of(rule, notice)[:_SUMMARY_MAX],
-            "source": f"chronowatch/{first.subject}",
-            "severity": "info" if notice.kind in ("test", "recovery") else "error",
-        },
-    }
+    events = []
+    for each in notice.incidents[:LINES_MAX]:
+        alone = replace(notice, incidents=(each,))
+        events.append(
+            {
+                **named,
+                "event_action": "trigger" if each.closed_ms is None else "resolve",
+                "dedup_key": each.id,
+                "payload": {
+                    "summary": text_of(rule, alone)[:_SUMMARY_MAX],
+                    "source": f"chronowatch/{each.subject}",
+                    "severity": "info" if notice.kind in ("test", "recovery") else "error",
+                },
+            }
+        )
+    return events

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import NotFound, TooMany
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.heartbeats.heartbeat import Crossing, Heartbeat
@@ -20,7 +21,7 @@ from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.notices import rule_book
 from chalicelib.core.notices.ledger_line import SentNotification
 from chalicelib.core.notices.limits import LEDGER_RETENTION_S
-from chalicelib.core.notices.rule import NotificationRule, Signal, concerns
+from chalicelib.core.notices.rule import NotificationRule, Signal, concerns, quiet_until
 from chalicelib.core.notices.rule_book import Notice, RuleBook
 from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.security.authorize import missing
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 NOTICE_HINT: Final = "notice"
 WRITE_ATTEMPTS: Final = 32
 ROUNDS_MAX: Final = 200
-_rule: Final = msgspec.json.Decoder(NotificationRule).decode
-_book: Final = msgspec.json.Decoder(RuleBook).decode
+_rule: Final = decoder_of(NotificationRule).decode
+_book: Final = decoder_of(RuleBook).decode
 
 
 def rules_of(s: Services, tenant: str) -> list[NotificationRule]:
@@ -112,19 +113,27 @@ def change(s: Services, tenant: str, rule_id: str, decide: Callable[[RuleBook], 
 
 def look(s: Services, tenant: str, rule_id: str) -> None:
     """Make the messages that are due, and send them. Raises NotFound when the rule is gone; its book goes too."""
+    for _ in range(ROUNDS_MAX):
+        rule = _rule_of_book(s, tenant, rule_id)  # anew: a rule that was deleted meanwhile sends nothing more
+        book = _compose(s, rule)
+        todo = rule_book.claimable(book, s.clock.now_ms())
+        if not todo:
+            return
+        _deliver(s, rule, *todo[0])
+
+
+def _compose(s: Services, rule: NotificationRule) -> RuleBook:
+    return change(s, rule.tenant, rule.id, lambda known: rule_book.compose(known, rule, s.clock.now_ms()))
+
+
+def _rule_of_book(s: Services, tenant: str, rule_id: str) -> NotificationRule:
     try:
-        rule = load_rule(s, tenant, rule_id)
+        return load_rule(s, tenant, rule_id)
     except NotFound:
         record = s.stores.alerts.load(tenant, "book", rule_id)
         if record is not None:
             s.stores.alerts.delete(tenant, "book", rule_id, record.rev)
         raise
-    for _ in range(ROUNDS_MAX):
-        book = change(s, tenant, rule_id, lambda known: rule_book.compose(known, rule, s.clock.now_ms()))
-        todo = rule_book.claimable(book, s.clock.now_ms())
-        if not todo:
-            return
-        _deliver(s, rule, *todo[0])
 
 
 def _noted(s: Services, book: RuleBook, rule: NotificationRule, signals: Sequence[Signal]) -> RuleBook:
@@ -137,7 +146,8 @@ def _deliver(s: Services, rule: NotificationRule, number: int, channel: int) -> 
     took: list[bool] = []
 
     def decide(known: RuleBook) -> RuleBook:
-        after = rule_book.claim(known, number, channel, s.clock.now_ms())
+        now_ms = s.clock.now_ms()
+        after = known if _is_held(rule, known, number, now_ms) else rule_book.claim(known, number, channel, now_ms)
         took[:] = [after is not known]
         return after
 
@@ -162,6 +172,12 @@ def _deliver(s: Services, rule: NotificationRule, number: int, channel: int) -> 
         rule.id,
         lambda known: rule_book.finish(known, number, channel, error, final, s.clock.now_ms()),
     )
+
+
+def _is_held(rule: NotificationRule, book: RuleBook, number: int, now_ms: int) -> bool:
+    """Whether a quiet time has begun since the message was made: the next look puts it off."""
+    notice = rule_book.notice_of(book, number)
+    return notice is not None and notice.kind != "test" and quiet_until(rule, now_ms) is not None
 
 
 def _is_in_ledger(s: Services, rule: NotificationRule, notice: Notice, channel: int) -> bool:

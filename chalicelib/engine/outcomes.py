@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions import journal
@@ -26,7 +27,7 @@ WRITE_ATTEMPTS = 4
 NOTE_ATTEMPTS = 4
 
 
-class Ended(NamedTuple):
+class Ended(Struct, frozen=True):
     """A record after an attempt, the ``rev`` it replaces, and its definition."""
 
     execution: Execution

@@ -20,7 +20,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
@@ -37,6 +38,7 @@ from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
 from chalicelib.ports.tasks import Handle
+from chalicelib.process.shared_instants import SharedInstant, SharedInstants
 from chalicelib.process.waiting_room import WaitingGroup
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a
 AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
 
 
-class _Job(NamedTuple):
+class _Job(Struct, frozen=True):
     """Something under way; should it fail, the items of ``executions`` come again."""
 
     handle: Handle
@@ -92,14 +94,24 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
         groups[ready.claimed.due_ms].append(ready)
     ahead_ms = s.process.recheck_latency.ahead_ms
     waiting = [s.process.waiting_room.enter(due_ms, group) for due_ms, group in sorted(groups.items())]
-    jobs = [  # wait
-        _Job(s.tasks.at(each.due_ms - ahead_ms, partial(_fire_unless_left, s, each)), _executions(each.group))
-        for each in waiting
-    ]
-    for _, cancelled in claims.notices:
-        handle = s.tasks.start(partial(cancel_notices.notify, s, cancelled))
-        jobs.append(_Job(handle, frozenset({cancelled.key})))
+    jobs = [_Job(_timed(s, each, ahead_ms), _executions(each.group)) for each in waiting]  # wait
+    for owed in claims.notices:
+        handle = s.tasks.start(partial(cancel_notices.notify, s, owed.cancelled))
+        jobs.append(_Job(handle, frozenset({owed.cancelled.key})))
     return jobs
+
+
+def _timed(s: Services, waiting: WaitingGroup[Sequence[Ready]], ahead_ms: int) -> Handle:
+    """The job that sees to a group at its instant: in a crowd one that it shares with its neighbours."""
+    instants: SharedInstants[Sequence[Ready], Handle] = s.process.shared_instants
+    send_ms = instants.send_ms(waiting.due_ms)
+    job = instants.join(send_ms, waiting) if send_ms > waiting.due_ms else None
+    if job is None:
+        shared: SharedInstant[Sequence[Ready], Handle] = SharedInstant(send_ms, [waiting])
+        job = s.tasks.at(send_ms - ahead_ms, partial(_fire_unless_left, s, shared))
+        if send_ms > waiting.due_ms:
+            instants.offer(shared, job)
+    return job
 
 
 def leave(s: Services) -> bool:
@@ -116,18 +128,25 @@ def leave(s: Services) -> bool:
     return s.process.waiting_room.is_empty
 
 
-def _fire_unless_left(s: Services, waiting: WaitingGroup[Sequence[Ready]]) -> None:
-    """Deliver a group, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
+def _fire_unless_left(s: Services, shared: SharedInstant[Sequence[Ready], Handle]) -> None:
+    """Deliver what is due, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
 
-    So it does when the group could not be given. Some of it may have been: it is not sent here, and comes again.
+    So it does when a group could not be given. Some of it may have been: it is not sent here, and comes again.
     """
     room = s.process.waiting_room
-    if room.begin(waiting):
-        try:
-            _fire(s, waiting.due_ms, waiting.group)
-        finally:
+    begun, is_lost = [], False
+    for waiting in s.process.shared_instants.begin(shared):
+        if room.begin(waiting):
+            begun.append(waiting)
+        elif not waiting.is_given:
+            is_lost = True
+    try:
+        if begun:
+            _fire(s, shared.due_ms, [ready for waiting in begun for ready in waiting.group])
+    finally:
+        for waiting in begun:
             room.end(waiting)
-    elif not waiting.is_given:
+    if is_lost:
         raise Unavailable("could not be given to others when this process left")
 
 
@@ -184,10 +203,10 @@ def _may_still_come(s: Services, item: Item) -> bool:
 def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
     """Wait for all; the executions of those jobs that could not do everything because something was away."""
     failed: set[ExecutionKey] = set()
-    for handle, executions in jobs:
+    for job in jobs:
         try:
-            handle.wait()
+            job.handle.wait()
         except Unavailable as problem:
-            log.warning("%d executions failed here; their messages come again: %s", len(executions), problem)
-            failed |= executions
+            log.warning("%d executions failed here; their messages come again: %s", len(job.executions), problem)
+            failed |= job.executions
     return failed

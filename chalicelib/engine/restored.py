@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import NotFound, TooMany
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import ExecutionKey
+from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
 from chalicelib.engine import schedule_change
 from chalicelib.engine.tenants import known_tenants
@@ -60,6 +60,8 @@ def settle(
         if found.definition.active:
             schedule_change.pause(s, key, NOTE)
             paused += 1
+        elif found.definition.note == NOTE:
+            paused += 1  # by a run before this one, which died; or the backup is of a stage that was never resumed
     executions = sum(_end(s, some) for some in chunks(list(under_way), _PAGE))
     return Settled(schedules, paused, executions, restored_runs.settle(s, runs, REASON))
 
@@ -76,11 +78,12 @@ def resume(s: Services) -> int:
 
 
 def settle_schedule(s: Services, key: Key, settled_ms: int) -> Schedule:
-    """One schedule as if it had fired everything until ``settled_ms``. Raises NotFound, TooMany."""
+    """One schedule as if it had fired everything until ``settled_ms``. Raises NotFound, TooMany.
+
+    Done again it raises the token again. It does not look whether it was done: a note may come with the backup.
+    """
     for _ in range(_WRITE_TRIES):
         found = schedule_change.load(s, key)
-        if not found.definition.active and found.definition.note == NOTE:
-            return found  # a run before this one settled it
         state = _settled(found.definition, found.state, settled_ms)
         if s.stores.schedules.write_states([(state, found.state.rev)])[0]:
             return Schedule(found.definition, state)
@@ -103,6 +106,11 @@ def _settled(definition: Definition, state: State, settled_ms: int) -> State:
         waiting=None,
         paced_ms=None,
     )
+
+
+def cut_short(execution: Execution, now_ms: int) -> Execution:
+    """An execution that was under way, cancelled. Its target gets no notice: it may have ended the execution well."""
+    return replace(journal.cancel(execution, now_ms, REASON), notice=0)
 
 
 def _missed(definition: Definition, state: State, settled_ms: int) -> int:
@@ -129,6 +137,6 @@ def _keys(s: Services) -> Iterator[Key]:
 def _end(s: Services, keys: Sequence[ExecutionKey]) -> int:
     now_ms = s.clock.now_ms()
     found = [execution for execution in s.stores.executions.get(keys).values() if execution.is_open]
-    ended = [replace(journal.cancel(each, now_ms, REASON), notice=0) for each in found]
+    ended = [cut_short(each, now_ms) for each in found]
     written = s.stores.executions.update([(new, old.rev) for new, old in zip(ended, found, strict=True)])
     return len([done for done in written if done])

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import MISSED, RETRY_REQUESTED, Execution, is_listed_open
+from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.limits import SECOND_MS
 from chalicelib.core.policies import catch_up
 from chalicelib.core.queue_messages import Firing, Run
@@ -94,10 +95,11 @@ def _left_to_its_owner(s: Services, item: Item, found: Execution) -> Claims:
     """Its attempt lives, so only its owner may end it."""
     if isinstance(item, Run) and item.attempt > found.attempt:
         return Claims(unknown=(item,))  # queued before the attempt before it was written off, which is about to happen
-    if is_listed_open(found):
-        return NOTHING  # reconcile finds it
-    assert found.lease_until_ms is not None
-    return Claims(leased=(Leased(item, found.lease_until_ms + s.config.max_drift_ms),))
+    until_ms = found.lease_until_ms
+    if is_listed_open(found) and (until_ms is None or until_ms > s.clock.now_ms() + ATTEMPT_LEASE_MS):
+        return NOTHING  # reconcile finds it; what is soon over is not left to the minute, should its worker be dead
+    assert until_ms is not None
+    return Claims(leased=(Leased(item, until_ms + s.config.max_drift_ms),))
 
 
 def _put_back(s: Services, firing: Firing, record: Execution, found: Execution) -> Claims:

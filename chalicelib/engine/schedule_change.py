@@ -223,8 +223,8 @@ def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: i
         hlc=s.ids.hlc(),
         origin=s.config.origin,
     )
-    if new.active and not definition.active:
-        new = replace(new, failures_from_ms=since_ms)
+    if new.active and (definition.is_paused_at(since_ms) or new.rests_at(since_ms)):
+        new = replace(new, failures_from_ms=new.owes_from(since_ms))
     awaited = _awaited(s, found, new)
     taken_back = 0 if awaited is not None else schedule.queued_after(definition, state, since_ms)
     resumed = new.active and not definition.active and state.outcome == CANCELLED

@@ -4,6 +4,14 @@ Two kinds of worker share these leases. A *call* (an invocation of a function) t
 and lets it expire. A *node* (a process that stays, see ``workers.cluster.ownership``) keeps its shards while it lives.
 Its life decides, not the lease's expiry. Either way the token grows with every change of hands, and a worker with an
 older one can write no cursor any more.
+
+A lease for each shard would be a write for each shard and minute. So one call of a work stands for all its shards: it
+holds the work's *turn*, a lease of half a minute. What it takes then is its own for as long as it has the turn. It is
+so again at its next turn, unless another worker took the shard meanwhile. So the next minute of the same process writes
+the turn and no shard. A second call beside it takes single shards that have no owner.
+
+No mutant of the simulation stands for turns. Two calls that sweep one shard do the work twice and break nothing. What
+one call leaves out the next does. ``tests/unit/workers/cluster/test_ownership.py`` holds them.
 """
 
 from __future__ import annotations
@@ -13,7 +21,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.core.cluster.limits import NODES_MAX, SHARD_CALL_LEASE_MS, SHARDS_MAX
+from chalicelib.core.cluster.limits import (
+    NODES_MAX,
+    SHARD_CALL_LEASE_MS,
+    SHARD_NODE_LEASE_MS,
+    SHARD_TURN_LEASE_MS,
+    SHARDS_MAX,
+    TURN_LIGHT_MS,
+)
+from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.leases import lease, lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.leases.lease_requests import AcquireRequest
@@ -22,10 +38,14 @@ from chalicelib.ports.services import Services
 SUBJECT = "chronowatch"
 KIND = "kind"  # of a holder, in its leases' metadata
 CALL, NODE = "call", "node"
+IN_TURN = "turn"  # a call that takes it in its turn; stored beside the kind of a node, whose life decides too
+TURNS = "#turns"  # the tenant of the leases of turns, by work
 SWEEP = "sweep"  # the work of sweeping; reconcile has leases of its own
 NODES = "#nodes"  # the tenant under which nodes are registered; no caller's tenant begins so
-WRITE_ATTEMPTS = 3
 STAMP_ATTEMPTS = 12  # all workers share that cursor
+
+
+_TTL_MS = {CALL: SHARD_CALL_LEASE_MS, NODE: SHARD_NODE_LEASE_MS, IN_TURN: SHARD_TURN_LEASE_MS}
 
 
 class HeldShard(NamedTuple):
@@ -41,14 +61,44 @@ def each_shard(s: Services, work: str) -> Iterator[HeldShard]:
     A lease is left to expire, not released, so that a second worker called within the same half minute does not do
     everything again.
     """
+    has_turn = s.process.turns.is_light(work) and _take_turn(s, work)
+    began_ms = s.clock.now_ms()  # after the turn was taken: what is asked of it below is true for less than it lasts
     items = shard_items(s, work)
-    nodes = live_nodes(s) if any(_is_node(item) for item in items.values()) else {}
+    live = {s.config.instance} if has_turn else turn_holders(s, work, items)
+    if any(_is_node(item) and not _is_in_turn(item) for item in items.values()):
+        live |= live_nodes(s).keys()
     for shard in range(s.config.shards):
         item = items.get(shard)
-        if owner_of(s, item, nodes) is None:
-            taken = take(s, work, shard, item, CALL, SHARD_CALL_LEASE_MS)
+        in_turn = has_turn and s.clock.now_ms() - began_ms < TURN_LIGHT_MS
+        owner = owner_of(s, item, live)
+        is_kept = has_turn and item is not None and owner == s.config.instance and _is_in_turn(item)
+        if is_kept and in_turn:
+            assert item is not None
+            yield HeldShard(shard, item.fencing_token)
+        elif is_kept or owner is None:
+            taken = take(s, work, shard, item, IN_TURN if in_turn else CALL)
             if taken is not None:
                 yield HeldShard(shard, taken.fencing_token)
+    s.process.turns.keep(work, is_light=s.clock.now_ms() - began_ms < TURN_LIGHT_MS)
+
+
+def _take_turn(s: Services, work: str) -> bool:
+    """Whether this call stands for all shards of the work now: no call had the turn within the last half minute."""
+    item = _turn(s, work)
+    if item is not None and lease.is_taken(item, s.clock.now_ms(), s.config.max_drift_ms):
+        return False
+    try:
+        return take_over(s, TURNS, work, item, {}, SHARD_CALL_LEASE_MS) is not None
+    except OutcomeUnknown:
+        # Should it be ours after all, then what this process keeps has an owner, and no call would see to it.
+        stored = _turn(s, work)
+        is_next = stored is not None and stored.rev == (0 if item is None else item.rev) + 1
+        return is_next and stored is not None and stored.holder_id == s.config.instance
+
+
+def _turn(s: Services, work: str) -> LeaseItem | None:
+    found = s.stores.leases.load(TURNS, work)
+    return None if found is None else lease_document.read(found[0])
 
 
 def shard_items(s: Services, work: str) -> dict[int, LeaseItem]:
@@ -73,11 +123,21 @@ def live_nodes(s: Services) -> dict[str, LeaseItem]:
     }
 
 
-def owner_of(s: Services, item: LeaseItem | None, nodes: Collection[str]) -> str | None:
-    """The instance that has a shard: a node while it lives, a call until its lease expires. None: it has no owner."""
+def turn_holders(s: Services, work: str, items: Mapping[int, LeaseItem]) -> set[str]:
+    """The call that has the work's turn, if it has taken shards in it. Asked after the shards were read: a call that
+    has taken one by then has a turn that is found."""
+    turn = _turn(s, work) if any(_is_in_turn(item) for item in items.values()) else None
+    if turn is None or turn.holder_id is None:
+        return set()
+    return {turn.holder_id} if lease.is_taken(turn, s.clock.now_ms(), s.config.max_drift_ms) else set()
+
+
+def owner_of(s: Services, item: LeaseItem | None, live: Collection[str]) -> str | None:
+    """The instance that has a shard: a node or the call that has the turn while it lives, any other call until its
+    lease expires. None: it has no owner."""
     if item is None or item.holder_id is None:
         return None
-    if _is_node(item) and item.holder_id not in nodes:
+    if _is_node(item) and item.holder_id not in live:
         return None
     return item.holder_id if lease.is_taken(item, s.clock.now_ms(), s.config.max_drift_ms) else None
 
@@ -86,9 +146,14 @@ def _is_node(item: LeaseItem) -> bool:
     return item.metadata.get(KIND) == NODE
 
 
-def take(s: Services, work: str, shard: int, item: LeaseItem | None, kind: str, ttl_ms: int) -> LeaseItem | None:
+def _is_in_turn(item: LeaseItem) -> bool:
+    return item.metadata.get(IN_TURN) is True
+
+
+def take(s: Services, work: str, shard: int, item: LeaseItem | None, kind: str) -> LeaseItem | None:
     """Take a shard without an owner, as ``item`` showed it; None when another worker was faster."""
-    return take_over(s, tenant_of(work), f"{shard:03d}", item, {KIND: kind}, ttl_ms)
+    metadata = {KIND: NODE, IN_TURN: True} if kind == IN_TURN else {KIND: kind}
+    return take_over(s, tenant_of(work), f"{shard:03d}", item, metadata, _TTL_MS[kind])
 
 
 def take_over(
@@ -133,18 +198,3 @@ def stamp_swept(s: Services, swept: Sequence[HeldShard]) -> Sequence[HeldShard]:
 def tenant_of(work: str) -> str:
     """Where the leases of a work's shards are kept."""
     return f"#shards/{work}"
-
-
-def stamp(s: Services, name: str, fencing_token: int, **values: int) -> bool:
-    """Note that some work was done now. False, and nothing written, when a later owner has written already.
-
-    Losing a race to another worker's stamp of the same token is as good.
-    """
-    for _ in range(WRITE_ATTEMPTS):
-        cursor = s.stores.cursors.load(name)
-        if cursor.values.get("fencing_token", 0) > fencing_token:
-            return False
-        noted = {**cursor.values, "at_ms": s.clock.now_ms(), "fencing_token": fencing_token, **values}
-        if s.stores.cursors.save(name, noted, cursor.rev):
-            return True
-    return False

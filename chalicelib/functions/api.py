@@ -3,28 +3,54 @@
 Chalice answers a path it does not know with a body of its own. Every error must be problem+json with a trace. So the
 gateway hands every path and method to this function (infra/cloudformation.py), as the local server's edge does.
 
-The application is made here and not in ``app.py``, which registers the workers too: the API starts without their code.
+The applications are made here and not in ``app.py``, which registers the workers too: the API starts without their
+code. Each place of the API has its own, made at the first request to it: a start pays for what is asked for.
 """
 
 from __future__ import annotations
 
 import base64
+from functools import cache
 from typing import Any
 
 from chalice.app import CaseInsensitiveMapping, Response
 
 from chalicelib import bootstrap
 from chalicelib.api.http import connection
-from chalicelib.api.http.app import build
+from chalicelib.api.http.app import HttpApp, build
 from chalicelib.api.http.connection import CallerConnection, ClientCertificate
-from chalicelib.api.http.routes import table
+from chalicelib.api.http.operations import Table
+from chalicelib.api.http.routes import place_of, table, table_at
 from chalicelib.api.rpc.paths import RPC_PREFIX
 from chalicelib.core.errors import NotFound
 
 Event = dict[str, Any]
 FIRST_KEY: Event = {"chronowatch": "first_key"}
 
-app = build("chronowatch", table(), bootstrap.services, bootstrap.settings, bootstrap.authenticator)
+
+def whole() -> HttpApp:
+    """An application with every route."""
+    return _application(table())
+
+
+def _application(operations: Table) -> HttpApp:
+    return build("chronowatch", operations, bootstrap.services, bootstrap.settings, bootstrap.authenticator)
+
+
+_whole = cache(whole)
+
+
+@cache
+def _at(place: str) -> HttpApp:
+    return _application(table_at(place))
+
+
+def application_of(event: Event) -> HttpApp:
+    """The one that serves a request: of its place alone, or the whole for a call by RPC, which may be any operation."""
+    if _rpc_path(event) is not None:
+        return _whole()
+    proxied = (event["pathParameters"] or {}).get("proxy")
+    return _at(place_of(event["requestContext"]["resourcePath"] if proxied is None else f"/{proxied}"))
 
 
 def handle(event: Event, context: Any) -> dict[str, Any]:
@@ -34,7 +60,7 @@ def handle(event: Event, context: Any) -> dict[str, Any]:
     """
     if event == FIRST_KEY:
         return _first_key()
-    answer = serve(app, event, context)
+    answer = serve(application_of(event), event, context)
     bootstrap.flush()
     return answer
 

@@ -214,11 +214,11 @@ def _call(
 ) -> dict[str, Any]:
     """An operation of the API, as its owner; the answer. Raises DeclarationRefused."""
     from chalicelib.api.http.app import build
-    from chalicelib.api.http.routes import table
+    from chalicelib.api.http.routes import place_of, table_at
     from chalicelib.functions.api import serve
 
     who = _ByIam(wanted.tenant, wanted.owner)
-    app = build("declare", table(), bootstrap.services, bootstrap.settings, lambda: who)
+    app = build("declare", table_at(place_of(route)), bootstrap.services, bootstrap.settings, lambda: who)
     answer = serve(app, _request(method, route, body, query, reference), None)
     content = json.loads(answer["body"]) if answer.get("body") else {}
     if answer["statusCode"] >= 400 and not (gone_is_well and answer["statusCode"] in (404, 410)):

@@ -24,6 +24,6 @@ blueprint = Blueprint(__name__)
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One request of API Gateway's proxy integration."""
     with connection.holding(HOLD_MS):
-        answer = api.serve(api.app, event, context)
+        answer = api.serve(api.application_of(event), event, context)
     bootstrap.flush()
     return answer

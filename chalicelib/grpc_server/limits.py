@@ -10,6 +10,6 @@ STREAMS_MAX: Final = 256  # streams of changes; a further one is refused
 MESSAGE_SPARE_BYTES: Final = 16_384  # what a message has around its payload
 DRAIN_S: Final = 6.0
 QUIET_S: Final = 0.2  # without a new call: then none waits to be handed on
-HEALTH_EVERY_S: Final = 1.0
+HEALTH_EVERY_S: Final = 1.0  # while a caller watches it; an answer may be as old
 WATCH_POLL_S: Final = 0.25  # how long a change may wait for its stream
 WATCH_PAGE: Final = 100

@@ -16,22 +16,23 @@ from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_health.v1 import health_pb2_grpc
 
 from chalicelib.api.http import connection
 from chalicelib.api.http.connection import CallerConnection
 from chalicelib.api.http.edge import Edge
 from chalicelib.api.rpc import chronowatch_pb2
-from chalicelib.api.rpc.calls import RpcOutcome, handed_on, run
-from chalicelib.api.rpc.methods import METHODS, PACKAGE, Method
+from chalicelib.api.rpc.calls import RpcOutcome, marks, run
+from chalicelib.api.rpc.methods import METHODS, Method
+from chalicelib.api.rpc.paths import PACKAGE
 from chalicelib.api.rpc.status import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RpcError
 from chalicelib.core.limits import BODY_MAX_BYTES
+from chalicelib.grpc_server import reflecting
+from chalicelib.grpc_server.asked_health import AskedHealth
 from chalicelib.grpc_server.certificates import certificate_of, credentials
 from chalicelib.grpc_server.limits import (
     CALLS_MAX,
     DRAIN_S,
-    HEALTH_EVERY_S,
     HELD_MAX,
     MESSAGE_SPARE_BYTES,
     QUIET_S,
@@ -41,7 +42,6 @@ from chalicelib.grpc_server.watching import Watcher, watch
 from chalicelib.server.tls import TlsFiles
 
 _SERVICES: Final = tuple(f"{PACKAGE}.{name}" for name in chronowatch_pb2.DESCRIPTOR.services_by_name)
-_REFLECTION: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _HEALTH: Final = "grpc.health.v1.Health"
 _STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}
 _log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class GrpcServer:
         self._api = edge.api
         self._stopping = threading.Event()
         self._begun = 0
+        self._asks_certificates = tls is not None and tls.client_ca is not None
         self._held = threading.BoundedSemaphore(HELD_MAX)
         self._streams = threading.BoundedSemaphore(STREAMS_MAX)
         self._threads = ThreadPoolExecutor(CALLS_MAX + HELD_MAX + STREAMS_MAX, thread_name_prefix="grpc")
@@ -71,10 +72,11 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ],
         )
-        self._server.add_generic_rpc_handlers((_Unary(self), self._watching(), *_reflection()))
-        self._health = health.HealthServicer(experimental_non_blocking=True)
+        self._server.add_generic_rpc_handlers(
+            (_Unary(self), self._watching(), *reflecting.handlers((*_SERVICES, _HEALTH)))
+        )
+        self._health = AskedHealth(self._is_serving, _SERVICES, self._stopping)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._tell_health(False)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if tls is None:
@@ -87,7 +89,7 @@ class GrpcServer:
     def start(self) -> None:
         """Serve, on threads of its own."""
         self._server.start()
-        threading.Thread(target=self._watch_health, name="grpc-health", daemon=True).start()
+        self._health.start()
 
     def stop(self) -> None:
         """Wait for the calls that have come, then refuse new ones, and end what waits or streams.
@@ -124,6 +126,8 @@ class GrpcServer:
     def refuse(self, context: grpc.ServicerContext, error: RpcError, headers: Mapping[str, str]) -> None:
         """End the call with an error."""
         details = ("grpc-status-details-bin", error.status().SerializeToString())
+        if "traceparent" not in headers:
+            headers = marks(self._api, _metadata(context), _address(context))
         context.set_trailing_metadata((*headers.items(), details))
         context.set_code(_STATUS[error.code.number])
         context.set_details(error.message)
@@ -134,23 +138,25 @@ class GrpcServer:
             message.ParseFromString(raw)
         except DecodeError:
             return RpcOutcome(RpcError(INVALID_ARGUMENT, "the message is not the wire format of its type"), {})
-        held = method.held and getattr(message, "wait_ms", 0) > 0
+        held = method.rest in self._api.held and getattr(message, "wait_ms", 0) > 0
         if held and not self._held.acquire(blocking=False):
             held, message.wait_ms = False, 0  # type: ignore[attr-defined] # answered at once: the caller asks again
+        peer = _address(context)
         try:
-            with self.connected(context):
-                return run(self._api, method, message, _metadata(context), _address(context))
+            with self.connected(context, peer):
+                return run(self._api, method, message, _metadata(context), peer)
         finally:
             if held:
                 self._held.release()
 
-    def connected(self, context: grpc.ServicerContext) -> AbstractContextManager[None]:
-        """A block in which requests come from the caller of ``context``."""
+    def connected(self, context: grpc.ServicerContext, peer: str | None) -> AbstractContextManager[None]:
+        """A block in which requests come from the caller of ``context``, whose address is ``peer``."""
 
         def gone() -> bool:
             return not context.is_active() or self._stopping.is_set()
 
-        caller = CallerConnection(gone, _address(context) or "", certificate_of(context), gives_up=True)
+        shown = certificate_of(context) if self._asks_certificates else None
+        caller = CallerConnection(gone, peer or "", shown, gives_up=True)
         return connection.serving(caller)
 
     def _watching(self) -> grpc.GenericRpcHandler:
@@ -168,30 +174,17 @@ class GrpcServer:
             )
             return
         try:
-            handed = handed_on(_metadata(context))
-            connected = partial(self.connected, context)
-            watcher = Watcher(handed, _address(context), lambda: not context.is_active(), connected)
+            peer = _address(context)
+            connected = partial(self.connected, context, peer)
+            watcher = Watcher(_metadata(context), peer, lambda: not context.is_active(), connected)
             yield from watch(self._api, asked, watcher, self._stopping)
         except RpcError as error:
             self.refuse(context, error, {})
         finally:
             self._streams.release()
 
-    # -- health
-
-    def _watch_health(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._tell_health(self._edge.handle("GET", "/health", "", {})[0] != 503)
-            except Exception as problem:
-                _log.error("health could not be asked for: %s", type(problem).__qualname__)
-                self._tell_health(False)
-            self._stopping.wait(HEALTH_EVERY_S)
-
-    def _tell_health(self, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse
-        for name in ("", *_SERVICES):
-            self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+    def _is_serving(self) -> bool:
+        return bool(self._edge.handle("GET", "/health", "", {})[0] != 503)
 
 
 class _Unary(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
@@ -202,17 +195,6 @@ class _Unary(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self._by_path.get(handler_call_details.method)
-
-
-def _reflection() -> tuple[grpc.GenericRpcHandler, ...]:
-    """Both versions: their messages have one wire format, and many tools ask for the older."""
-    servicer = reflection.ReflectionServicer((*_SERVICES, _HEALTH, *_REFLECTION))
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        reflection_pb2.ServerReflectionRequest.FromString,
-        reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return tuple(grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}) for name in _REFLECTION)
 
 
 def _metadata(context: grpc.ServicerContext) -> dict[str, str]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
-from chalice.app import CaseInsensitiveMapping
 from msgspec.structs import replace
 
 from chalicelib.api.http.app import HttpApi
-from chalicelib.api.http.incoming import IncomingCall
 from chalicelib.api.rpc import chronowatch_pb2
-from chalicelib.api.rpc.methods import change
-from chalicelib.api.rpc.status import UNAVAILABLE, RpcError, of_problem
+from chalicelib.api.rpc.calls import ask
+from chalicelib.api.rpc.methods import RestCall, change
+from chalicelib.api.rpc.paths import REST, RPC_PREFIX
+from chalicelib.api.rpc.status import UNAVAILABLE, RpcError
 from chalicelib.grpc_server.limits import WATCH_PAGE, WATCH_POLL_S
 
-PATH = "/api/v1/changes"
+PATH: Final = f"{RPC_PREFIX}ChangeService/Watch"
 
 
 class Watcher(NamedTuple):
@@ -38,20 +37,18 @@ def watch(
 
     The caller is judged at each reading, so that the stream ends with the right to it. A quota counts it once.
     """
-    operation = api.operation("GET", PATH)
-    query = {"limit": [str(WATCH_PAGE)], "after": [asked.after], "types": [",".join(asked.types)]}
+    operation = api.operation(*REST[PATH])
+    query = {"limit": str(WATCH_PAGE), "after": asked.after, "types": ",".join(asked.types)}
     while not watcher.gone():
-        incoming = IncomingCall(CaseInsensitiveMapping(dict(watcher.headers)), query, bytes)
         with watcher.connected():  # not around a yield: the next piece may be made on another thread
-            response = api.ask(operation, {}, incoming, watcher.peer)
-        said: dict[str, Any] = json.loads(response.body)
-        if response.status_code >= 400:
-            raise of_problem(response.status_code, said, None)
+            said, _ = ask(api, operation, RestCall(query=query), watcher.headers, watcher.peer)
+        if isinstance(said, RpcError):
+            raise said
         for item in said["items"]:
             if watcher.gone():
                 return
             yield change(item)
         operation = replace(operation, free=True)
-        query = {**query, "after": [said["next_after"]]}
+        query = {**query, "after": said["next_after"]}
         if not said["items"] and stopping.wait(WATCH_POLL_S):
             raise RpcError(UNAVAILABLE, "this server stops: go on from your last position at another")

@@ -29,6 +29,7 @@ from chalicelib.core.targets.limits import WEBHOOK_TIMEOUT_DEFAULT_MS
 from chalicelib.core.ticks.limits import TICK_CATCH_UP_MAX_COUNT
 from chalicelib.ports.clock import Clock, Ids, NoTimeSources, TimeSources
 from chalicelib.ports.decision_book import DecisionBook, NoDecisionBook
+from chalicelib.ports.event_sources import EventSources, NoEventSources
 from chalicelib.ports.external_policies import ExternalPolicies, NoExternalPolicies
 from chalicelib.ports.inlet_signatures import InletSignatures, NoInletSignatures
 from chalicelib.ports.rego import NoRego, RegoEngine
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # a function need not load what it holds and never uses
     from chalicelib.ports.stores.executions import ExecutionStore
     from chalicelib.ports.stores.idempotency import IdempotencyStore
     from chalicelib.ports.stores.keys import KeyStore
+    from chalicelib.ports.stores.large_values import LargeValueStore
     from chalicelib.ports.stores.leases import LeaseStore
     from chalicelib.ports.stores.logs import LogStore
     from chalicelib.ports.stores.metrics import MetricStore
@@ -119,6 +121,8 @@ class Config(Struct, frozen=True):
     audit_retention_ms: int | None = None
     default_target: Mapping[str, object] | None = None
     unoffered: frozenset[str] = frozenset()
+    listens: bool = True  # some worker reads the brokers that triggers name
+    trigger_queues: tuple[str, ...] = ("*",)  # the queues that triggers may read
     run_retention_ms: int | None = None  # of runs of workflows, once they have ended (None: for ever)
 
 
@@ -143,6 +147,7 @@ class Stores(Struct, frozen=True):
     audit: AuditStore
     workflows: WorkflowStore
     runs: RunStore
+    large_values: LargeValueStore
     alerts: AlertStore
     triggers: TriggerStore
 
@@ -181,6 +186,7 @@ class Services(Struct, frozen=True):
     decisions: DecisionBook = NoDecisionBook()
     rego: RegoEngine = NoRego()
     inlet_signatures: InletSignatures = NoInletSignatures()
+    event_sources: EventSources = NoEventSources()
 
 
 def assemble(
@@ -199,6 +205,7 @@ def assemble(
     workflows: WorkflowParts | None = None,
     rego: RegoEngine = NoRego(),  # noqa: B008 -- has no state
     inlet_signatures: InletSignatures = NoInletSignatures(),  # noqa: B008 -- has no state
+    event_sources: EventSources = NoEventSources(),  # noqa: B008 -- has no state
 ) -> Services:
     """The services of one process, with an empty memory. The product, its tests and its benches all begin here."""
     return Services(
@@ -222,4 +229,5 @@ def assemble(
         workflows=workflows,
         rego=rego,
         inlet_signatures=inlet_signatures,
+        event_sources=event_sources,
     )

@@ -20,7 +20,9 @@ COMPLETED: Literal["completed"] = "completed"
 ACCEPTED: Literal["accepted"] = "accepted"
 FAILED: Literal["failed"] = "failed"
 
-ERROR_TYPES = frozenset({"timeout", "connection_error", "dns_error", "http_error", "rejected", "internal_error"})
+ERROR_TYPES = frozenset(
+    {"timeout", "connection_error", "dns_error", "http_error", "rpc_error", "rejected", "internal_error"}
+)
 
 
 def unheard() -> None:

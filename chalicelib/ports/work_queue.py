@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from chalicelib.core.limits import QUEUE_HIDES_S
 from chalicelib.core.queue_messages import Message
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True):
     """A message and how many whole seconds (0..QUEUE_DELAY_MAX_S) the queue holds it back."""
 
     message: Message
     delay_s: int
 
 
-class Incoming(NamedTuple):
+class Incoming(Struct, frozen=True):
     """A message as delivered: ``receipt`` names it in the answer, ``receives`` counts its deliveries from 1. ``handle``
     names this delivery of it to ``hide``, and ``hidden_s`` is how long it stays hidden otherwise."""
 

@@ -42,7 +42,8 @@ class Expressions(Protocol):
 
 
 class HttpRequest(Struct, frozen=True):
-    """One call. ``headers`` may hold references to secrets; ``body`` is what is sent as it is."""
+    """One call. ``headers`` may hold references to secrets; ``body`` is what is sent as it is. ``into_body`` names
+    headers whose values go into fields of a JSON body instead."""
 
     key: str  # goes out as Idempotency-Key
     tenant: str
@@ -54,6 +55,7 @@ class HttpRequest(Struct, frozen=True):
     timeout_ms: int
     traceparent: str
     depth: int = 0
+    into_body: Mapping[str, str] = {}
 
 
 class HttpReply(Struct, frozen=True):
@@ -70,6 +72,24 @@ class HttpCalls(Protocol):
 
     def call(self, request: HttpRequest) -> HttpReply:
         """Send, and read the answer. Raises StepFailed."""
+        ...
+
+
+class Mail(Struct, frozen=True):
+    """One e-mail of text. ``key`` goes along as the header Idempotency-Key."""
+
+    key: str
+    sender: str
+    to: tuple[str, ...]
+    subject: str
+    text: str
+
+
+class Mailer(Protocol):
+    """Sends e-mails."""
+
+    def send(self, mail: Mail) -> str:
+        """Hand an e-mail to who delivers it; the id that it has there. Raises StepFailed."""
         ...
 
 
@@ -128,10 +148,11 @@ class Stage(Protocol):
 
 class WorkflowParts(Struct, frozen=True):
     """All of it. ``queue`` carries hints to the function ``workflow``. ``open_stage`` gives an empty stage as of an
-    instant, for this cast."""
+    instant, for this cast. ``mailer`` None: this deployment sends no e-mail."""
 
     queue: WorkQueue
     expressions: Expressions
     calls: HttpCalls
     scripts: Scripts
     open_stage: Callable[[Cast, int], Stage] | None = None
+    mailer: Mailer | None = None

@@ -32,3 +32,6 @@ assert HOLD_RECHECK_MS < HOLD_MAX_MS
 assert POSTPONE_MIN_MS < POSTPONE_MAX_MS
 # How old the policies may be that a lease is judged by: to read their epoch would double the cost of an acquire.
 POLICIES_MEMORY_MS = 1_000
+# From so many instants in a second on, those within so many milliseconds are sent together, at the last of them.
+SHARED_INSTANTS = ((400, 20), (250, 10))
+SHARED_SECONDS_MAX = 128  # seconds whose instants one process counts

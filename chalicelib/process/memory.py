@@ -19,6 +19,7 @@ from chalicelib.process.meter import ProcessMeter
 from chalicelib.process.permits import Permits
 from chalicelib.process.queue_memory import QueueMemory
 from chalicelib.process.recheck_latency import RecheckLatency
+from chalicelib.process.shared_instants import SharedInstants
 from chalicelib.process.span_memory import SpanMemory
 from chalicelib.process.version_cache import VersionCache
 from chalicelib.process.waiting_room import WaitingRoom
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from chalicelib.process.lease_memory import LeaseMemory
     from chalicelib.process.minute_budget import MinuteBudget
     from chalicelib.process.numbers_memory import NumbersMemory
+    from chalicelib.process.own_book import OwnBook
     from chalicelib.process.policy_memory import PolicyMemory
     from chalicelib.process.quota_memory import QuotaMemory
     from chalicelib.process.role_memory import RoleMemory
     from chalicelib.process.tenant_memory import TenantMemory
+    from chalicelib.process.turn_memory import TurnMemory
 
 
 class ProcessMemory(Struct, frozen=True, dict=True):
@@ -46,6 +49,7 @@ class ProcessMemory(Struct, frozen=True, dict=True):
     versions: VersionCache = field(default_factory=VersionCache)
     admission: Admission = field(default_factory=Admission)
     waiting_room: WaitingRoom[Any] = field(default_factory=WaitingRoom)
+    shared_instants: SharedInstants[Any, Any] = field(default_factory=SharedInstants)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)
     held_calls: Permits = field(default_factory=Permits)
     tick_streams: Permits = field(default_factory=lambda: Permits(TICK_STREAMS_MAX))
@@ -85,6 +89,13 @@ class ProcessMemory(Struct, frozen=True, dict=True):
         return BookMemory()
 
     @cached_property
+    def own_book(self) -> OwnBook:
+        """The book of ticks, for those who write it."""
+        from chalicelib.process.own_book import OwnBook
+
+        return OwnBook()
+
+    @cached_property
     def clock(self) -> ClockMemory:
         """What was seen of the clocks at the last minute."""
         from chalicelib.process.clock_memory import ClockMemory
@@ -97,6 +108,13 @@ class ProcessMemory(Struct, frozen=True, dict=True):
         from chalicelib.process.tenant_memory import TenantMemory
 
         return TenantMemory()
+
+    @cached_property
+    def turns(self) -> TurnMemory:
+        """Works that one call was enough for."""
+        from chalicelib.process.turn_memory import TurnMemory
+
+        return TurnMemory()
 
     @cached_property
     def keys(self) -> KeyMemory:
@@ -149,7 +167,7 @@ class ProcessMemory(Struct, frozen=True, dict=True):
 
     @cached_property
     def outputs(self) -> KeptValues:
-        """Large outputs of nodes, by their hash."""
+        """Values that lie beside logs of runs, by their hash."""
         from chalicelib.process.kept_values import KeptValues
 
         return KeptValues(16)

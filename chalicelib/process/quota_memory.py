@@ -16,6 +16,7 @@ from chalicelib.core.quotas.shared_bucket import QuotaKey
 class _Entry(Struct, eq=False):
     allowance: Allowance = Allowance()
     asking: Lock = field(default_factory=Lock)
+    noted_us: int | None = None  # when a refusal was noted for those who watch
 
 
 class QuotaMemory:
@@ -32,6 +33,15 @@ class QuotaMemory:
             entry = self._entry(key)
             decision, entry.allowance = decide(entry.allowance, per_s, now_us)
             return decision
+
+    def is_to_be_noted(self, key: QuotaKey, now_us: int, every_us: int) -> bool:
+        """Whether a refusal is the first in so long; it counts as noted then."""
+        with self._lock:
+            entry = self._entry(key)
+            if entry.noted_us is not None and now_us - entry.noted_us < every_us:
+                return False
+            entry.noted_us = now_us
+            return True
 
     def asking(self, key: QuotaKey) -> Lock:
         """Held by the one thread that asks the bucket for this principal; the others wait for what it brings."""

@@ -23,13 +23,17 @@ class SpanMemory:
         self._max_schedules = max_schedules
         self._lock = Lock()
 
-    def begin(self, key: Key, span: ClaimSpan, settled: frozenset[ClaimSpan]) -> None:
-        """A claim was made, and ``settled`` were forgotten with it."""
+    def begin(self, key: Key, span: ClaimSpan, settled: frozenset[ClaimSpan]) -> bool:
+        """A claim was made, and ``settled`` were forgotten with it. False when another thread has begun this very span:
+        both wrote the same, and one of them got no answer."""
         with self._lock:
+            if span in self._open.get(key, {}):
+                return False
             known = {each: tokens for each, tokens in self._open.pop(key, {}).items() if each not in settled}
             self._open[key] = {**known, span: set(range(span.token, span.token + span.size))}
             if len(self._open) > self._max_schedules:
                 self._open.popitem(last=False)
+            return True
 
     def recorded(self, key: Key, token: int) -> None:
         """The firing that was claimed under ``token`` has a record."""

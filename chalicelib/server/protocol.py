@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from email.utils import formatdate
 from functools import partial
 from typing import Final
 
@@ -37,12 +38,21 @@ _ABSOLUTE: Final = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
 class Shared(ServerState):
     """What the connections of one server share."""
 
-    def __init__(self, application: Application, config: Config, patience: Patience) -> None:
+    def __init__(self, application: Application, config: Config, patience: Patience, now_ms: Callable[[], int]) -> None:
         super().__init__()
         self.patience = patience
         self.application = application
         self.config = config
         self.stopping = False
+        self._now_ms = now_ms
+        self._dated_s = -1
+
+    def keep_time(self) -> None:
+        """Date the answers. It is asked for by those who are read from: a server at rest has no clock to wind."""
+        now_s = self._now_ms() // 1000
+        if now_s != self._dated_s:
+            self._dated_s = now_s
+            self.default_headers = [(b"date", formatdate(now_s, usegmt=True).encode())]
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -125,6 +135,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._over:
             self._drop(len(data))
             return
+        self._shared.keep_time()
         self._unfinished_bytes = self._unfinished_bytes + len(data) if self._in_head else 0
         self._begun = 1 if self._in_head or self._reading is not None else 0
         self._unset_keepalive_if_required()

@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from email.utils import formatdate
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -100,8 +99,8 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         application = Application(self._edge, self._sockets)
-        shared = Shared(application, _config(application), self._patience)
-        works = [asyncio.create_task(self._keep_time(shared))]
+        shared = Shared(application, _config(application), self._patience, self._now_ms)
+        works: list[asyncio.Task[None]] = []
         if self._certificates is not None:
             works.append(asyncio.create_task(self._renew(self._certificates)))
         self._listen(shared)
@@ -180,12 +179,6 @@ class Server:
                 accepted.send(answer)
             except OSError:
                 return  # it is gone already
-
-    async def _keep_time(self, shared: Shared) -> None:
-        while True:
-            now = formatdate(self._now_ms() // 1000, usegmt=True).encode()
-            shared.default_headers = [(b"date", now)]
-            await asyncio.sleep(1.0)
 
     async def _renew(self, certificates: Certificates) -> None:
         while True:

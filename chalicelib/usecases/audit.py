@@ -1,7 +1,7 @@
 """What happened, on record: ``record`` enters it at once; ``begin`` and ``finish`` stand around a change.
 
 An allowed change is never without its entry. ``begin`` puts an intent on record before the change. ``finish`` enters
-what became of it in the chain, and then drops the intent. Of a process that died in between, ``engine.audit_recovery``
+what became of it in the chain, and then drops the intent. Of a process that died in between, ``engine.audit_keeping``
 finds the intent and enters it with the outcome ``unknown``.
 """
 

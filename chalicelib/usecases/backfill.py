@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from chalicelib.core import trace
 from chalicelib.core.errors import InvalidField, NotFound, TooMany
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.ledger import Ledger, draw
@@ -44,7 +45,7 @@ def backfill(
         message = f"the range holds more than {BACKFILL_MAX_INSTANTS} instants: ask in parts"
         raise InvalidField.of("to_unix_ms", message)
     taken = {e.firing_ms for e in executions_between(s, found.definition.key, from_ms, to_ms)}
-    return _request(s, found, [i for i in instants if i not in taken], now_ms)
+    return _request(s, caller, found, [i for i in instants if i not in taken], now_ms)
 
 
 def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
@@ -54,7 +55,7 @@ def _check(definition: Definition, from_ms: int, to_ms: int) -> None:
         raise InvalidField.of("type", "a DELAY schedule has no grid, so it cannot be backfilled")
 
 
-def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
+def _request(s: Services, caller: Caller, found: Schedule, instants: Sequence[int], now_ms: int) -> int:
     """Queue and write requested records; the ones that got a record meanwhile are not repeated. What is claimed has no
     record yet, and nothing can be claimed without one that is asked for here: see ``claim_spans``."""
     if not instants:
@@ -67,6 +68,7 @@ def _request(s: Services, found: Schedule, instants: Sequence[int], now_ms: int)
             requested=True,
             offset_ms=0,
             retry_at_ms=now_ms,
+            traceparent="" if trace.parse(caller.traceparent) is None else caller.traceparent,
         )
         for at_ms in instants
     ]

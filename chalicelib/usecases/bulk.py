@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.errors import ChronoError, NotFound
 from chalicelib.core.limits import PAGE_MAX_ITEMS
+from chalicelib.core.pause_end import check_pause_end
 from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS, TAG_CHANGE_MAX_SCHEDULES, TAG_PREVIEW_RUNS
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Definition, Schedule, first_from, progress, runs_left
@@ -31,6 +32,7 @@ class BulkOperation(Struct, frozen=True):
     wanted: ScheduleRequest = ScheduleRequest()
     note: str | None = None
     if_match: str | None = None
+    until_ms: int | None = None
 
 
 class BulkResult(Struct, frozen=True):
@@ -70,7 +72,7 @@ def _patch(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedu
 
 
 def _pause(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
-    return schedules.pause(s, caller, o.schedule_id, o.note, o.if_match)
+    return schedules.pause(s, caller, o.schedule_id, o.note, o.if_match, o.until_ms)
 
 
 def _resume(s: Services, caller: Caller, o: BulkOperation, again: bool) -> Schedule:
@@ -112,7 +114,14 @@ class TagChange(Struct, frozen=True):
 
 
 def by_tag(
-    s: Services, caller: Caller, op: TagVerb, tag: str, note: str | None, dry_run: bool, after: str | None
+    s: Services,
+    caller: Caller,
+    op: TagVerb,
+    tag: str,
+    note: str | None,
+    dry_run: bool,
+    after: str | None,
+    pause_until_ms: int | None = None,
 ) -> TagChange:
     """Pause, resume or delete all schedules with a tag, newest first; a dry run returns the same and writes nothing.
 
@@ -120,6 +129,7 @@ def by_tag(
     changes nothing more.
     """
     authorize(caller, "schedules:write")
+    check_pause_end(pause_until_ms, s.clock.now_ms())
     until_ms = s.clock.now_ms() + TAG_CHANGE_BUDGET_MS
     wanted = ScheduleFilter(tag=tag)
     done: list[BulkChange] = []
@@ -128,7 +138,8 @@ def by_tag(
         page, following = schedules.page(s, caller, wanted, limit, after)
         for found in page:
             if tag in found.definition.tags:  # the list may lag
-                done.append(_change(s, caller, op, found, note, dry_run))
+                change = BulkOperation(op, found.definition.id, note=note, until_ms=pause_until_ms)
+                done.append(_change(s, caller, change, found, dry_run))
             after = found.definition.id
             if s.clock.now_ms() >= until_ms:
                 return TagChange(done, after)
@@ -138,14 +149,18 @@ def by_tag(
     return TagChange(done, after)
 
 
-def _change(s: Services, caller: Caller, op: TagVerb, found: Schedule, note: str | None, dry_run: bool) -> BulkChange:
+def _change(s: Services, caller: Caller, change: BulkOperation, found: Schedule, dry_run: bool) -> BulkChange:
     definition = found.definition
-    changed = op == "delete" or definition.active == (op == "pause")
-    runs = next_runs(s, definition if op != "resume" else replace(definition, active=True), found)
+    paused = definition.is_paused_at(s.clock.now_ms())
+    changed = change.op == "delete" or paused == (change.op == "resume")
+    resumed = replace(definition, active=True, paused_until_ms=None)
+    runs = next_runs(s, definition if change.op != "resume" else resumed, found)
+    if change.until_ms is not None:
+        runs = [at_ms for at_ms in runs if at_ms < change.until_ms]
     if dry_run or not changed:
         return BulkChange(found, changed, runs)
     try:
-        _verbs[op](s, caller, BulkOperation(op, definition.id, note=note), True)
+        _verbs[change.op](s, caller, change, True)
     except NotFound:
         return BulkChange(found, False, [])  # it was deleted meanwhile
     except ChronoError as refused:
@@ -166,7 +181,7 @@ def next_runs(s: Services, definition: Definition, found: Schedule | None) -> li
     left = runs_left(definition, count)
     most = TAG_PREVIEW_RUNS if left is None else min(TAG_PREVIEW_RUNS, left)
     runs: list[int] = []
-    after_ms: int | None = max(now_ms, definition.since_ms - 1)
+    after_ms: int | None = max(now_ms, definition.owes_from(definition.since_ms) - 1)
     compiled = definition.compiled()
     while after_ms is not None and len(runs) < most:
         after_ms = compiled.next_after(after_ms)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.core.errors import ChronoError, InvalidField, NotFound, Unavailable
+from chalicelib.core.errors import ChronoError, InvalidField, NotFound, PreconditionFailed, Unavailable
 from chalicelib.core.executions.bulk_job import BULK_MAX_MATCHED, BULK_SLICE, PERMISSIONS, BulkAction, BulkJob
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.authorize import authorize, only_owner
@@ -79,11 +79,14 @@ def get(s: Services, caller: Caller, job_id: str) -> BulkJob:
     return job
 
 
-def cancel(s: Services, caller: Caller, job_id: str) -> BulkJob:
-    """Stop a job after the slice that is under way; what is done stays done. Raises NotFound, Forbidden."""
+def cancel(s: Services, caller: Caller, job_id: str, versions: Sequence[str] | None = None) -> BulkJob:
+    """Stop a job after the slice that is under way; what is done stays done. ``versions``: those that it may have when
+    it is written (None: any). Raises NotFound, Forbidden, PreconditionFailed."""
     for _ in range(CHANGE_ATTEMPTS):
         job = get(s, caller, job_id)
         authorize(caller, PERMISSIONS[job.action])
+        if versions is not None and job.version not in versions:
+            raise PreconditionFailed(f"the job is at version {job.version}")
         if job.state != "running":
             return job
         stopped = job.cancelled()

@@ -65,6 +65,7 @@ def status(s: Services, caller: Caller) -> ClusterStatus:
     """Nodes, shards and the sweep's lag as they are now. Raises Forbidden."""
     authorize_deployment(caller, "cluster:read")
     nodes, items = shards.live_nodes(s), shards.shard_items(s, shards.SWEEP)
+    live = nodes.keys() | shards.turn_holders(s, shards.SWEEP, items)
     now_ms, swept = s.clock.now_ms(), shards.swept_at_ms(s)
     ages = [max(0, now_ms - at_ms) for at_ms in swept if at_ms is not None]
     return ClusterStatus(
@@ -72,7 +73,7 @@ def status(s: Services, caller: Caller) -> ClusterStatus:
         shards=tuple(
             ShardStatus(
                 shard=shard,
-                owner=shards.owner_of(s, items.get(shard), nodes),
+                owner=shards.owner_of(s, items.get(shard), live),
                 fencing_token=items[shard].fencing_token if shard in items else 0,
             )
             for shard in range(s.config.shards)

@@ -31,7 +31,7 @@ ImportAction = Literal["create", "update", "unchanged", "refused"]
 COMPARED: Final = frozenset(Definition.__struct_fields__) - {
     *("tenant", "id", "version", "since_ms", "until_ms", "note", "zone_data", "traceparent", "depth"),
     *("created_at_ms", "updated_at_ms", "hlc", "origin", "shard_key"),
-    *("failures_from_ms", "failure_pauses"),
+    *("failures_from_ms", "failure_pauses", "paused_until_ms"),
 }
 
 

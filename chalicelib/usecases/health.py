@@ -8,7 +8,7 @@ from chalicelib.core.executions import traffic
 from chalicelib.core.schedules.capacity import Used
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine import capacity, known_policies, shards
+from chalicelib.engine import capacity, known_policies, scans, shards
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 
@@ -29,11 +29,6 @@ class HealthNumbers(Struct, frozen=True):
         return self.failed / self.total if self.total else 0.0
 
 
-def reach_tables(s: Services) -> None:
-    """One read. Raises Unavailable."""
-    s.stores.cursors.load(shards.SWEEP)
-
-
 def unreadable_policies(s: Services, caller: Caller) -> int:
     """How many policies this process cannot read: the caller's tenant's, and those of others that it came to read.
     Raises Unavailable."""
@@ -42,7 +37,7 @@ def unreadable_policies(s: Services, caller: Caller) -> int:
 
 
 def swept_at_ms(s: Services) -> list[int | None]:
-    """When each shard was last swept; None for one that never was. Raises Unavailable."""
+    """When each shard was last swept; None for one that never was. One read of the tables. Raises Unavailable."""
     return shards.swept_at_ms(s)
 
 
@@ -51,21 +46,23 @@ def numbers(s: Services, caller: Caller) -> HealthNumbers:
     authorize(caller, "health:read")
     now_ms = s.clock.now_ms()
     from_ms, every = now_ms - traffic.WINDOW_MS, range(s.config.shards)
-    failed = sum(s.stores.executions.ended_badly(shard, from_ms, FAILED_MAX) for shard in every)
+    failed = s.stores.executions.ended_badly(every, from_ms, FAILED_MAX)
     return HealthNumbers(capacity.used(s), max(failed, _total(s, now_ms)), failed)
 
 
 def _total(s: Services, now_ms: int) -> int:
     """What reconcile counted, and what came after its last run: of all tenants."""
-    scans = [(tenant, shard) for tenant in known_tenants(s) for shard in range(s.config.shards)]
-    counted, tails = 0, []
-    for tenant, shard in scans:
-        values = s.stores.cursors.load(f"reconcile#{tenant}#{shard}").values
-        counted += traffic.total(values, now_ms)
-        tails.append((tenant, shard, max(values.get("scanned_ms", 0) + 1, now_ms - traffic.WINDOW_MS)))
-    for tenant, shard, from_ms in tails:
+    counted, tails = 0, dict[str, dict[int, int]]()
+    for tenant in known_tenants(s):
+        for first in range(0, s.config.shards, scans.GROUP):
+            values = s.stores.cursors.load(scans.note_name(tenant, first // scans.GROUP)).values
+            counted += traffic.total(values, now_ms)
+            for shard in range(first, min(first + scans.GROUP, s.config.shards)):
+                from_ms = max((scans.scanned_ms(values, shard) or 0) + 1, now_ms - traffic.WINDOW_MS)
+                if from_ms <= now_ms:
+                    tails.setdefault(tenant, {})[shard] = from_ms
+    for tenant, shards_from_ms in tails.items():
         if counted >= EXACT_BELOW:
             return counted
-        if from_ms <= now_ms:
-            counted += s.stores.executions.count_recent(tenant, shard, from_ms, now_ms, TAIL_MAX)
+        counted += s.stores.executions.count_recent(tenant, shards_from_ms, now_ms, TAIL_MAX)
     return counted

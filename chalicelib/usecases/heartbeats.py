@@ -19,6 +19,7 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.engine import heartbeats
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.alerts import EVERYBODY, AlertRecord
+from chalicelib.usecases.quotas import noting_full
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _CODE: Final = re.compile(r"\d{1,3}", re.ASCII)
@@ -59,7 +60,8 @@ def create(s: Services, caller: Caller, wish: MonitorWish, monitor_id: str, agai
     assert wish.expr is not None and wish.grace_ms is not None  # noqa: PT018
     zone = wish.timezone or s.config.default_timezone
     heartbeat.check(wish.name, wish.type, wish.expr, zone, now_ms)
-    _check_count(s, caller.tenant)
+    with noting_full(s, caller):
+        _check_count(s, caller.tenant)
     made = Heartbeat(
         tenant=caller.tenant,
         id=monitor_id,
@@ -107,10 +109,11 @@ def page(
 def edit(s: Services, caller: Caller, monitor_id: str, wish: MonitorWish, versions: list[str] | None) -> Heartbeat:
     """Change some fields. Raises Forbidden, NotFound, InvalidField, PreconditionFailed."""
     _ours(s, caller, monitor_id, versions)
-    now_ms = s.clock.now_ms()
-    version = s.ids.ulid(now_ms)
+    version = s.ids.ulid(s.clock.now_ms())
 
     def decide(known: Heartbeat) -> Heartbeat:
+        _check_version(known, versions)
+        now_ms = s.clock.now_ms()  # of this try: pings may have come since the one before
         known = heartbeat.observe(known, now_ms)
         said = {name: value for name in wish.__struct_fields__ if (value := getattr(wish, name)) is not None}
         changed = replace(known, **said, version=version, updated_ms=now_ms, rev=known.rev + 1)
@@ -124,17 +127,25 @@ def edit(s: Services, caller: Caller, monitor_id: str, wish: MonitorWish, versio
 def pause(s: Services, caller: Caller, monitor_id: str, versions: list[str] | None) -> Heartbeat:
     """Expect nothing until it is resumed. Raises as ``edit``."""
     _ours(s, caller, monitor_id, versions)
-    now_ms = s.clock.now_ms()
-    version = s.ids.ulid(now_ms)
-    return heartbeats.change(s, caller.tenant, monitor_id, lambda known: heartbeat.paused(known, version, now_ms))
+    version = s.ids.ulid(s.clock.now_ms())
+
+    def decide(known: Heartbeat) -> Heartbeat:
+        _check_version(known, versions)
+        return heartbeat.paused(known, version, s.clock.now_ms())
+
+    return heartbeats.change(s, caller.tenant, monitor_id, decide)
 
 
 def resume(s: Services, caller: Caller, monitor_id: str, versions: list[str] | None) -> Heartbeat:
     """Expect pings again. Raises as ``edit``."""
     _ours(s, caller, monitor_id, versions)
-    now_ms = s.clock.now_ms()
-    version = s.ids.ulid(now_ms)
-    return heartbeats.change(s, caller.tenant, monitor_id, lambda known: heartbeat.resumed(known, version, now_ms))
+    version = s.ids.ulid(s.clock.now_ms())
+
+    def decide(known: Heartbeat) -> Heartbeat:
+        _check_version(known, versions)
+        return heartbeat.resumed(known, version, s.clock.now_ms())
+
+    return heartbeats.change(s, caller.tenant, monitor_id, decide)
 
 
 def delete(s: Services, caller: Caller, monitor_id: str, versions: list[str] | None) -> None:
@@ -142,6 +153,7 @@ def delete(s: Services, caller: Caller, monitor_id: str, versions: list[str] | N
     for _ in range(heartbeats.WRITE_ATTEMPTS):
         known = _ours(s, caller, monitor_id, versions)
         stored = heartbeats.load(s, caller.tenant, monitor_id)
+        _check_version(stored, versions)
         if s.stores.alerts.delete(caller.tenant, "monitor", monitor_id, stored.rev):
             for token in (known.ping_token, known.badge_token):
                 s.stores.alerts.delete(EVERYBODY, "token", token, _TOKEN_REV)
@@ -201,9 +213,13 @@ def _place(s: Services, token: str, use: str) -> PlacedToken:
 
 def _ours(s: Services, caller: Caller, monitor_id: str, versions: list[str] | None) -> Heartbeat:
     found = get(s, caller, monitor_id, "monitors:write")
+    _check_version(found, versions)
+    return found
+
+
+def _check_version(found: Heartbeat, versions: list[str] | None) -> None:
     if versions is not None and found.version not in versions:
         raise PreconditionFailed(f"the monitor is at version {found.version}")
-    return found
 
 
 def _check_count(s: Services, tenant: str) -> None:

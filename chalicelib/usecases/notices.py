@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import CapacityExhausted, PreconditionFailed, TooMany
 from chalicelib.core.notices import rule_book
 from chalicelib.core.notices.ledger_line import SentNotification
@@ -19,9 +20,10 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.engine import notices
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.alerts import AlertRecord
+from chalicelib.usecases.quotas import noting_full
 
 Permission = Literal["notifications:read", "notifications:write"]
-_line = msgspec.json.Decoder(SentNotification).decode
+_line = decoder_of(SentNotification).decode
 CHANGE_ATTEMPTS = 16
 
 
@@ -41,7 +43,7 @@ class RuleWish(Struct, frozen=True):
 def create(s: Services, caller: Caller, wish: RuleWish, rule_id: str, again: bool = False) -> NotificationRule:
     """Make a rule. ``again``: the same call ran before, so that what it made is found.
 
-    Raises Forbidden, InvalidField, NotSupported, CapacityExhausted.
+    Raises Forbidden, InvalidField, CapacityExhausted.
     """
     authorize(caller, "notifications:write")
     if again and (known := s.stores.alerts.load(caller.tenant, "rule", rule_id)) is not None:
@@ -63,9 +65,10 @@ def create(s: Services, caller: Caller, wish: RuleWish, rule_id: str, again: boo
         created_ms=now_ms,
         updated_ms=now_ms,
     )
-    check(made, s.config.webhook_allow, s.config.secrets)
-    if len(notices.rules_of(s, caller.tenant)) >= RULES_MAX_COUNT:
-        raise CapacityExhausted(f"a tenant has at most {RULES_MAX_COUNT} notification rules")
+    _check(s, made)
+    with noting_full(s, caller):
+        if len(notices.rules_of(s, caller.tenant)) >= RULES_MAX_COUNT:
+            raise CapacityExhausted(f"a tenant has at most {RULES_MAX_COUNT} notification rules")
     s.stores.alerts.save(_record(made), 0)
     return made
 
@@ -88,7 +91,7 @@ def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[li
 
 
 def edit(s: Services, caller: Caller, rule_id: str, wish: RuleWish, versions: list[str] | None) -> NotificationRule:
-    """Change some fields. Raises Forbidden, NotFound, InvalidField, NotSupported, PreconditionFailed."""
+    """Change some fields. Raises Forbidden, NotFound, InvalidField, PreconditionFailed."""
     for _ in range(CHANGE_ATTEMPTS):
         known = _ours(s, caller, rule_id, versions)
         now_ms = s.clock.now_ms()
@@ -97,8 +100,14 @@ def edit(s: Services, caller: Caller, rule_id: str, wish: RuleWish, versions: li
         if wish.clear_quiet:
             said["quiet"] = None
         changed = replace(known, **said, version=s.ids.ulid(now_ms), updated_ms=now_ms, rev=known.rev + 1)
-        check(changed, s.config.webhook_allow, s.config.secrets)
+        _check(s, changed)
+        if changed.enabled and not known.enabled:
+            notices.change(s, caller.tenant, rule_id, rule_book.emptied)
         if s.stores.alerts.save(_record(changed), known.rev):
+            if not changed.enabled:
+                notices.change(s, caller.tenant, rule_id, rule_book.emptied)
+            if "quiet" in said:
+                notices.change(s, caller.tenant, rule_id, lambda book: rule_book.hastened(book, s.clock.now_ms()))
             return changed
     raise TooMany("the rule is being changed by many callers at once", code="contended")
 
@@ -113,9 +122,10 @@ def delete(s: Services, caller: Caller, rule_id: str, versions: list[str] | None
     raise TooMany("the rule is being changed by many callers at once", code="contended")
 
 
-def test(s: Services, caller: Caller, rule_id: str) -> list[str]:
-    """Send a test to every channel; the ids of these notifications. Raises Forbidden, NotFound."""
-    found = get(s, caller, rule_id, "notifications:write")
+def test(s: Services, caller: Caller, rule_id: str, versions: list[str] | None) -> list[str]:
+    """Send a test to every channel; the ids of these notifications. The rule is read once: it is sent to the channels
+    that it had then, and ``versions`` is judged by that. Raises Forbidden, NotFound, PreconditionFailed."""
+    found = _ours(s, caller, rule_id, versions)
     made: list[int] = []
 
     def decide(known: RuleBook) -> RuleBook:
@@ -148,6 +158,10 @@ def _ours(s: Services, caller: Caller, rule_id: str, versions: list[str] | None)
     return found
 
 
+def _check(s: Services, rule: NotificationRule) -> None:
+    check(rule, s.config.webhook_allow, s.config.secrets, in_cloud=not s.config.unoffered)
+
+
 def _sees_all(caller: Caller) -> bool:
     return "schedules:read" in caller.on_every_owner
 
@@ -158,6 +172,7 @@ def _record(rule: NotificationRule) -> AlertRecord:
 
 def _forget_book(s: Services, tenant: str, rule_id: str) -> None:
     """A signal may write it once more: who reads a book whose rule is gone forgets it then."""
-    record = s.stores.alerts.load(tenant, "book", rule_id)
-    if record is not None:
-        s.stores.alerts.delete(tenant, "book", rule_id, record.rev)
+    for _ in range(CHANGE_ATTEMPTS):
+        record = s.stores.alerts.load(tenant, "book", rule_id)
+        if record is None or s.stores.alerts.delete(tenant, "book", rule_id, record.rev):
+            return

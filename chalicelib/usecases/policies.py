@@ -93,7 +93,7 @@ def put(
     authorize(caller, "policies:write")
     for _ in range(CHANGE_ATTEMPTS):
         known = s.stores.policies.load(caller.tenant, name)
-        _check_version(known, versions)
+        check_version(known, versions)
         was = None if known is None else stored_policy.read(name, known.document).compiled.policy
         made = _checked(s, caller, wanted, was)
         if known is None:
@@ -111,7 +111,7 @@ def delete(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
     authorize(caller, "policies:write")
     for _ in range(CHANGE_ATTEMPTS):
         known = _load(s, caller.tenant, name)
-        _check_version(known, versions)
+        check_version(known, versions)
         if s.stores.policies.delete(caller.tenant, name, known.rev):
             _take_effect(s, caller.tenant)
             return
@@ -222,7 +222,8 @@ def _named(kept: KeptPolicy) -> NamedPolicy:
     return NamedPolicy(compiled.policy, str(kept.rev), notes)
 
 
-def _check_version(known: KeptPolicy | None, versions: Sequence[str] | None) -> None:
+def check_version(known: KeptPolicy | None, versions: Sequence[str] | None) -> None:
+    """Refuse a version other than those that a caller names. Raises PreconditionFailed."""
     if versions is not None and (known is None or str(known.rev) not in versions):
         raise PreconditionFailed("the policy has another version")
 

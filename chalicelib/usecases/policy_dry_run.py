@@ -85,14 +85,23 @@ def where_used(s: Services, caller: Caller, name: str, limit: int, after: str | 
     return found, after
 
 
-def run_one(s: Services, caller: Caller, name: str, proposed: WrittenPolicy | None, after: str | None) -> DryRun:
-    """What one policy would do, as it is kept or as it is ``proposed`` to be, also if it only audits now.
+def run_one(
+    s: Services,
+    caller: Caller,
+    name: str,
+    proposed: WrittenPolicy | None,
+    after: str | None,
+    versions: Sequence[str] | None = None,
+) -> DryRun:
+    """What one policy would do, as it is kept or as it is ``proposed`` to be, also if it only audits now. ``versions``:
+    those that the kept one may have (None: any, or none).
 
-    Raises NotFound, InvalidField.
+    Raises NotFound, InvalidField, PreconditionFailed.
     """
     authorize(caller, "policies:write")
     known = s.stores.policies.load(caller.tenant, name)
     wanted = policies.compiled(s, caller, name, proposed)
+    policies.check_version(known, versions)
     before = [] if proposed is None or known is None else [policies.compiled(s, caller, name)]
     return _run(s, caller, [wanted], before if proposed is not None else None, after)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from chalicelib.core.errors import InvalidField, TooMany
+from chalicelib.core.errors import TooMany
 from chalicelib.core.executions.limits import RECHECK_KEPT_MS
+from chalicelib.core.pause_end import check_pause_end
 from chalicelib.core.queues import queue_state
 from chalicelib.core.queues.queue_state import ACTIVE, QueueState
 from chalicelib.core.security.authorize import authorize
@@ -43,8 +44,7 @@ def pause(s: Services, caller: Caller, note: str = "", until_ms: int | None = No
     """
     authorize(caller, "queue:pause")
     now_ms = s.clock.now_ms()
-    if until_ms is not None and until_ms <= now_ms:
-        raise InvalidField.of("until_unix_ms", "must be in the future")
+    check_pause_end(until_ms, now_ms)
 
     def paused(before: QueueState) -> QueueState:
         since_ms = before.paused_ms if before.holds(now_ms) else now_ms
@@ -73,14 +73,15 @@ def resume(s: Services, caller: Caller) -> QueueState:
     return state
 
 
-def wake_shard(s: Services, shard: int, until_ms: int) -> None:
-    """Wake what is still held in a shard though its tenant's queue was resumed lately: a resumption died, or lists
+def wake_shards(s: Services, shards: Sequence[int], until_ms: int) -> None:
+    """Wake what is still held in shards though their tenant's queue was resumed lately: a resumption died, or lists
     lagged. Raises Unavailable."""
-    for tenant in known_tenants(s):
+    for tenant in known_tenants(s) if shards else ():
         state = queue_pause.current(s, tenant)
         now_ms = s.clock.now_ms()
         if not state.holds(now_ms) and now_ms < state.was_resumed_lately_ms:
-            queue_pause.wake_held(s, tenant, shard, until_ms)
+            for shard in shards:
+                queue_pause.wake_held(s, tenant, shard, until_ms)
 
 
 def _change(s: Services, tenant: str, changed: Callable[[QueueState], QueueState]) -> QueueState:

@@ -6,9 +6,12 @@ own share of the quota.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from chalicelib.core.errors import Unavailable
+from chalicelib.core.errors import CapacityExhausted, Unavailable
+from chalicelib.core.notices.limits import QUOTA_NOTED_EVERY_MS
 from chalicelib.core.quotas.allowance import Allowance, QuotaDecision, cut_off, granted, held_off, lost, propose
 from chalicelib.core.quotas.limits import ASK_TRIES, AWAY_PAUSE_US, CONTENDED_PAUSE_US
 from chalicelib.core.quotas.shared_bucket import Quota, QuotaKey
@@ -37,7 +40,27 @@ def charge(s: Services, caller: Caller, quota: Quota) -> QuotaStanding | None:
     if decision.verdict == "ask":
         decision = _ask(s, key, per_s)
     wait_ms = -(-decision.wait_us // 1000)
+    if decision.verdict != "allowed":
+        _note(s, key, f"more than {per_s} {quota} a second")
     return QuotaStanding(quota, per_s, decision.verdict == "allowed", decision.remaining, wait_ms)
+
+
+@contextmanager
+def noting_full(s: Services, caller: Caller) -> Iterator[None]:
+    """Within it a refusal for what may be held at most (507) is noted for the notification rules."""
+    try:
+        yield
+    except CapacityExhausted as full:
+        _note(s, QuotaKey(caller.tenant, caller.subject, "counts"), full.detail)
+        raise
+
+
+def _note(s: Services, key: QuotaKey, detail: str) -> None:
+    """Note a refusal, once a minute in each process."""
+    if s.process.quotas.is_to_be_noted(key, _now_us(s), QUOTA_NOTED_EVERY_MS * 1000):
+        from chalicelib.engine import quota_notices  # loaded with the first refusal
+
+        quota_notices.note(s, key, detail)
 
 
 def _ask(s: Services, key: QuotaKey, per_s: int) -> QuotaDecision:

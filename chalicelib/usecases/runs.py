@@ -11,10 +11,11 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
 from chalicelib.core.workflows import output_ref, redrive
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
+from chalicelib.core.workflows.limits import INLINE_LIMIT_BYTES, OUTPUT_INLINE_MAX_BYTES
 from chalicelib.core.workflows.redrive import RedrivePlan
 from chalicelib.core.workflows.run_state import NodeState, RunEvent
 from chalicelib.engine.workflows import outputs, slots, starting
-from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, workflow
+from chalicelib.engine.workflows.run_access import LoadedRun, advance, check_version, load, workflow
 from chalicelib.engine.workflows.starting import RunStart
 from chalicelib.engine.workflows.versions import LIVE, hash_of
 from chalicelib.ports.services import Services
@@ -35,14 +36,22 @@ class ShownRun(NamedTuple):
 
 
 def start(
-    s: Services, caller: Caller, name: str, given: Any, version: str | None = None, run_id: str | None = None
+    s: Services,
+    caller: Caller,
+    name: str,
+    given: Any,
+    version: str | None = None,
+    run_id: str | None = None,
+    versions: Sequence[str] | None = None,
 ) -> str:
-    """Begin a run; with the id of one that exists nothing begins. Returns the id. Raises NotFound, InvalidField."""
+    """Begin a run; with the id of one that exists nothing begins. Returns the id. ``versions``: those that the workflow
+    may have (None: any), as it is read here. Raises NotFound, InvalidField, PreconditionFailed."""
     head = s.stores.workflows.load(caller.tenant, name)
     if head is None:
         authorize(caller, "workflows:start")
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
+    workflows.check_version(head, versions)
     chosen = hash_of(head, version or LIVE)
     made = workflow(s, caller.tenant, name, chosen)
     seen = workflows.seen_by_policies(made.definition)
@@ -70,21 +79,22 @@ def page(
     return [one for one in found if owner in (None, one.owner)], after
 
 
-def get(s: Services, caller: Caller, run_id: str) -> ShownRun:
-    """A run. Raises NotFound."""
-    return shown(s, caller, _run(s, caller, run_id, "workflows:read"))
+def get(s: Services, caller: Caller, run_id: str, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
+    """A run, with values of up to so many bytes. Raises NotFound."""
+    return shown(s, caller, _run(s, caller, run_id, "workflows:read"), inline_bytes)
 
 
-def shown(s: Services, caller: Caller, run: LoadedRun) -> ShownRun:
-    """A run as the caller sees it."""
-    state = run.state
-    found = {name: _inline(s, run, name) for name, node in state.nodes.items() if node.status == "completed"}
+def shown(s: Services, caller: Caller, run: LoadedRun, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
+    """A run as the caller sees it. What nothing follows has the first right to be shown whole."""
+    state, room = run.state, _Room(inline_bytes)
+    done = [name for name, node in state.nodes.items() if node.status == "completed"]
+    found = {name: _inline(s, run, name, room) for name in sorted(done, key=lambda name: name not in run.graph.ends)}
     gates = frozenset(n for n, node in state.nodes.items() if node.gate is not None and _may_decide(caller, run, n))
     output = None
     if state.status == "completed":
         done = [name for name in run.graph.ends if state.nodes[name].status == "completed"]
         output = found.get(done[0]) if len(done) == 1 else {name: found.get(name) for name in done} or None
-    given = None if state.input is None else _value(s, run, state.input)
+    given = None if state.input is None else _value(s, run, state.input, room)
     return ShownRun(run, given, output, found, gates)
 
 
@@ -94,49 +104,76 @@ def events(s: Services, caller: Caller, run_id: str, after: int, limit: int) -> 
     return s.stores.runs.events(caller.tenant, run_id, after, limit)[:limit]
 
 
-def cancel(s: Services, caller: Caller, run_id: str, reason: str) -> ShownRun:
-    """Let a run end. Raises NotFound, Conflict."""
+def cancel(s: Services, caller: Caller, run_id: str, reason: str, versions: Sequence[str] | None = None) -> ShownRun:
+    """Let a run end. ``versions``, here and below: those that the run may have when it is written (None: any).
+
+    Raises NotFound, Conflict, PreconditionFailed.
+    """
     _run(s, caller, run_id, "workflows:start")
-    return shown(s, caller, advance(s, caller.tenant, run_id, Cancels(caller.subject, reason)))
+    happening = Cancels(caller.subject, reason)
+    return shown(s, caller, advance(s, caller.tenant, run_id, happening, versions=versions))
 
 
-def decide(s: Services, caller: Caller, run_id: str, node: str, nonce: str, approve: bool, comment: str) -> ShownRun:
-    """Approve or reject at a gate. Raises NotFound, Forbidden, Conflict (``already_decided``, ``wrong_nonce``)."""
+def decide(
+    s: Services,
+    caller: Caller,
+    run_id: str,
+    node: str,
+    nonce: str,
+    approve: bool,
+    comment: str,
+    versions: Sequence[str] | None = None,
+) -> ShownRun:
+    """Approve or reject at a gate.
+
+    Raises NotFound, Forbidden, Conflict (``already_decided``, ``wrong_nonce``), PreconditionFailed.
+    """
     authorize(caller, "workflows:approve")
     run = load(s, caller.tenant, run_id)
     here = _node(run, node)
-    if run.graph.nodes[node].type != "approval":
-        raise Conflict(f"node {node} is no approval", code="not_an_approval")
     if here.gate is not None and not _may_decide(caller, run, node):
         gate = here.gate
         authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
+    check_version(run.state, versions)
+    if run.graph.nodes[node].type != "approval":
+        raise Conflict(f"node {node} is no approval", code="not_an_approval")
     check_workflow(
         s, caller, "workflows:approve", run.state.workflow, owner=run.state.owner, version=run.state.version, node=node
     )
     happening = Decides(node, nonce, approve, caller.subject, comment)
-    return shown(s, caller, advance(s, caller.tenant, run_id, happening))
+    return shown(s, caller, advance(s, caller.tenant, run_id, happening, versions=versions))
 
 
 def end_node(
-    s: Services, caller: Caller, run_id: str, node: str, output: Any, failed: tuple[str, str] | None
+    s: Services,
+    caller: Caller,
+    run_id: str,
+    node: str,
+    output: Any,
+    failed: tuple[str, str] | None,
+    versions: Sequence[str] | None = None,
 ) -> ShownRun:
-    """Say how a job ended that its target accepted. Raises NotFound, Conflict (``node_not_waiting``)."""
+    """Say how a job ended that its target accepted.
+
+    Raises NotFound, Conflict (``node_not_waiting``), PreconditionFailed.
+    """
     run = _run(s, caller, run_id, "workflows:start")
     _node(run, node)
+    check_version(run.state, versions)
     if run.graph.nodes[node].type != "job":
         raise Conflict(f"node {node} is no job", code="node_not_waiting")
     if failed is not None:
         why = Ends(node, None, "failed", error_type=failed[0], error=failed[1])
-        return shown(s, caller, advance(s, caller.tenant, run_id, why))
+        return shown(s, caller, advance(s, caller.tenant, run_id, why, versions=versions))
     try:
         stored = outputs.keep(s, caller.tenant, run_id, output)
     except StepFailed as wrong:
         raise InvalidField.of("output", wrong.error, code=wrong.error_type) from None
     done = Ends(node, None, "completed", output=stored)
-    return shown(s, caller, advance(s, caller.tenant, run_id, done))
+    return shown(s, caller, advance(s, caller.tenant, run_id, done, versions=versions))
 
 
 def drive_again(
@@ -147,9 +184,12 @@ def drive_again(
     version: str | None,
     patch: Any,
     dry_run: bool,
+    versions: Sequence[str] | None = None,
 ) -> RedrivePlan:
-    """Let a run that ended go on, also under another version. Raises Conflict where the plan has conflicts."""
+    """Let a run that ended go on, also under another version. Raises Conflict where the plan has conflicts, and
+    PreconditionFailed."""
     run = _run(s, caller, run_id, "workflows:start")
+    check_version(run.state, versions)
     if not run.state.is_ended:
         raise Conflict(f"the run is {run.state.shown_status}: cancel it before", code="run_not_ended")
     graph, chosen = run.graph, ""
@@ -177,7 +217,7 @@ def drive_again(
     timeout_ms = run.workflow.definition.timeout_ms
     deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
     again = Redrives(planned.again, caller.subject, chosen, patched, deadline_ms)
-    advance(s, caller.tenant, run_id, again)
+    advance(s, caller.tenant, run_id, again, versions=versions)
     return planned
 
 
@@ -237,7 +277,24 @@ def _is_self(caller: Caller, run: LoadedRun) -> bool:
     return caller.credential != "off" and caller.subject == run.state.started_by
 
 
-def _inline(s: Services, run: LoadedRun, name: str) -> Any:
+class _Room:
+    """How much of what is large is shown: values of up to ``each`` bytes, as long as there is room."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._left = INLINE_LIMIT_BYTES
+
+    def takes(self, ref: Mapping[str, Any]) -> bool:
+        """Whether a value is shown itself."""
+        if not output_ref.is_large(ref):
+            return True
+        if ref["size"] > min(self._each, self._left):
+            return False
+        self._left -= ref["size"]
+        return True
+
+
+def _inline(s: Services, run: LoadedRun, name: str, room: _Room) -> Any:
     """What callers see of a node's output: the value, or where a large one is."""
     ref = run.state.nodes[name].output
     node = run.graph.nodes[name]
@@ -247,14 +304,14 @@ def _inline(s: Services, run: LoadedRun, name: str) -> Any:
         except StepFailed:
             return None  # as below
         encoded = output_ref.encode(value)
-        return value if output_ref.is_shown_inline(encoded.ref) else output_ref.pointer(encoded.ref)
+        return value if room.takes(encoded.ref) else output_ref.pointer(encoded.ref)
     if ref is None or node.is_foreach:
         return None  # its join has them
-    return _value(s, run, ref)
+    return _value(s, run, ref, room)
 
 
-def _value(s: Services, run: LoadedRun, ref: Any) -> Any:
-    if not output_ref.is_shown_inline(ref):
+def _value(s: Services, run: LoadedRun, ref: Any, room: _Room) -> Any:
+    if not room.takes(ref):
         return output_ref.pointer(ref)
     try:
         return outputs.read(s, run.state.tenant, run.state.id, ref)

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from chalicelib.core import trace
 from chalicelib.core.errors import InvalidField, TooMany
 from chalicelib.core.executions.execution import CANCELLED, Execution
+from chalicelib.core.pause_end import check_pause_end
 from chalicelib.core.policies import monitor
 from chalicelib.core.queue_messages import Run
-from chalicelib.core.schedules import schedule, validation
+from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import NOTE_MAX_CHARS
 from chalicelib.core.schedules.request import ScheduleRequest, given
 from chalicelib.core.schedules.schedule import BadEnd, Definition, Key, RetryPolicy, Schedule, State, VersionRef
+from chalicelib.core.schedules.sharding import shard_of
 from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
@@ -35,6 +37,7 @@ from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import CapacityFull, HalfMade, NameTaken, RevisionLost, ScheduleFilter
 from chalicelib.usecases.policy_gate import check_schedule
+from chalicelib.usecases.quotas import noting_full
 from chalicelib.usecases.target_offer import check_offered
 
 
@@ -55,6 +58,11 @@ def write_new(
     """Make the schedule of a definition that was judged, or find what the same call has made. Raises Conflict
     (``name_taken``), CapacityExhausted."""
     note_tenant(s, caller.tenant)
+    with noting_full(s, caller):
+        return _write_new(s, caller, definition, permission)
+
+
+def _write_new(s: Services, caller: Caller, definition: Definition, permission: Permission) -> Schedule:
     for _ in range(CHANGE_ATTEMPTS):
         blank = find_capacity(s, None, definition, _blank_state(s, definition), None)
         made = only_if_it_counts(definition, begin(s, definition, blank, None))
@@ -132,7 +140,7 @@ def _blank_state(s: Services, definition: Definition) -> State:
     return State(
         tenant=definition.tenant,
         id=definition.id,
-        shard=schedule.shard_of(definition.shard_key, s.config.shards),
+        shard=shard_of(definition.shard_key, s.config.shards),
         versions=(VersionRef(definition.version, definition.since_ms, definition.active),),
         chained=definition.type == "DELAY",
         hlc=definition.hlc,
@@ -192,6 +200,8 @@ def edit(
 
     def edited(definition: Definition) -> Definition:
         changed = replace(definition, **given(wanted))
+        if changed != definition and (not changed.active or not definition.rests_at(s.clock.now_ms())):
+            changed = replace(changed, paused_until_ms=None)
         if wanted.target is not UNSET:
             check_offered(s, changed.target)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")
@@ -203,7 +213,8 @@ def edit(
 
     if wanted.shard_key is not UNSET:
         raise InvalidField.of("shard_key", "cannot be changed once the schedule exists")
-    return _change(s, caller, schedule_id, if_match, edited)
+    with noting_full(s, caller):
+        return _change(s, caller, schedule_id, if_match, edited)
 
 
 def check_edit(s: Services, changed: Definition, allow_past: bool = True) -> None:
@@ -229,21 +240,42 @@ def _change(
     return change(s, found.definition.key, if_match, permitted, outcome, found)
 
 
-def pause(s: Services, caller: Caller, schedule_id: str, note: str | None, if_match: str | None) -> Schedule:
-    """Stop firing from now on; instants before now stay owed. Pausing a paused schedule changes only the note."""
+def pause(
+    s: Services, caller: Caller, schedule_id: str, note: str | None, if_match: str | None, until_ms: int | None = None
+) -> Schedule:
+    """Stop firing from now on; instants before now stay owed. Pausing a paused schedule changes its note and its end.
+
+    With ``until_ms`` the schedule goes on by itself: what comes from then on is owed under that very version. So
+    nothing has to be written at that instant, and it is as exact as a firing.
+    """
     if note is not None and len(note) > NOTE_MAX_CHARS:
         raise InvalidField.of("note", f"must have at most {NOTE_MAX_CHARS} characters")
-    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=note))
+    check_pause_end(until_ms, s.clock.now_ms())
+    return _change(
+        s,
+        caller,
+        schedule_id,
+        if_match,
+        lambda d: replace(d, active=until_ms is not None, note=note, paused_until_ms=until_ms),
+    )
 
 
 def resume(s: Services, caller: Caller, schedule_id: str, if_match: str | None) -> Schedule:
     """Go on in step with the grid; nothing is caught up for the time of the pause."""
-    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=True, note=None))
+
+    def resumed(definition: Definition) -> Definition:
+        if not definition.is_paused_at(s.clock.now_ms()):
+            return definition
+        return replace(definition, active=True, note=None, paused_until_ms=None)
+
+    with noting_full(s, caller):
+        return _change(s, caller, schedule_id, if_match, resumed)
 
 
 def cancel(s: Services, caller: Caller, schedule_id: str, reason: str | None, if_match: str | None) -> Schedule:
     """Stop firing, and count as cancelled until it is resumed. ``reason`` becomes the note. Raises as ``pause``."""
-    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, active=False, note=reason), CANCELLED)
+    cancelled = {"active": False, "note": reason, "paused_until_ms": None}
+    return _change(s, caller, schedule_id, if_match, lambda d: replace(d, **cancelled), CANCELLED)
 
 
 def replan(s: Services, caller: Caller, schedule_id: str) -> Schedule:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.error_fingerprint import fingerprint
 from chalicelib.core.executions.execution import FAILED, IN_PROGRESS, PENDING, TIMEOUT, Execution, ExecutionState
 from chalicelib.core.schedules.schedule import Definition
@@ -138,7 +139,7 @@ def sorted_page(
 ) -> tuple[list[Task], str | None]:
     """The same among the newest SORTED_MAX, in the order of a field, then of ids. ``after`` is where a page ended."""
     newest: list[Task] = []
-    begun = None if after is None else msgspec.json.decode(after, type=_Place)
+    begun = None if after is None else decoder_of(_Place).decode(after)
     until_ms = s.clock.now_ms() if begun is None else begun.until_ms
     position: str | None = None
     listed = ExecutionFilter(state=wanted.status, owner=wanted.owner, to_ms=until_ms)

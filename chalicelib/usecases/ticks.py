@@ -20,7 +20,8 @@ from chalicelib.core import queue_messages
 from chalicelib.core.clock import clock_bound
 from chalicelib.core.clock.clock_bound import ClockReading
 from chalicelib.core.clock.limits import QUARTZ_PPM
-from chalicelib.core.errors import NotFound, TooMany
+from chalicelib.core.content_version import content_version
+from chalicelib.core.errors import NotFound, PreconditionFailed, TooMany
 from chalicelib.core.queue_messages import BUS, TARGET, DueTick
 from chalicelib.core.recurrence import zones
 from chalicelib.core.schedules import validation
@@ -115,10 +116,15 @@ def _mark(s: Services, book: Book, ticks: Sequence[Tick]) -> None:
 
 
 def enable(
-    s: Services, caller: Caller, frequency: str, target: Mapping[str, object] | UnsetType | None = UNSET
+    s: Services,
+    caller: Caller,
+    frequency: str,
+    target: Mapping[str, object] | UnsetType | None = UNSET,
+    versions: Sequence[str] | None = None,
 ) -> TickStreamStatus:
     """Start a stream, or leave it running. ``target`` is where its ticks go beside the bus: UNSET leaves it as it is,
-    None takes it away. Raises Forbidden, InvalidField, NotFound, TooMany, Unavailable."""
+    None takes it away. ``versions``, here and below: those that the stream may have when it is written (None: any).
+    Raises Forbidden, InvalidField, NotFound, PreconditionFailed, TooMany, Unavailable."""
     terms = terms_of(s)
     if isinstance(target, Mapping):
         check_offered(s, target)
@@ -130,25 +136,33 @@ def enable(
             return running
         return replace(running, target=None if target is None else json.dumps(target))
 
-    _switch(s, caller, frequency, started)
+    _switch(s, caller, frequency, started, versions)
     produce(s)
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def disable(s: Services, caller: Caller, frequency: str) -> TickStreamStatus:
+def disable(s: Services, caller: Caller, frequency: str, versions: Sequence[str] | None = None) -> TickStreamStatus:
     """Stop a stream. It ends within TICK_END_MAX_MS: numbers that no subscriber has seen are taken back.
 
-    Raises Forbidden, NotFound, TooMany, Unavailable.
+    Raises Forbidden, NotFound, PreconditionFailed, TooMany, Unavailable.
     """
-    _switch(s, caller, frequency, lambda _, stream: tick_book.stopped(stream, s.clock.now_ms()))
+    _switch(s, caller, frequency, lambda _, stream: tick_book.stopped(stream, s.clock.now_ms()), versions)
     return _view(s, s.stores.ticks.load().book, frequency_of(frequency))
 
 
-def _switch(s: Services, caller: Caller, frequency: str, change: Callable[[Frequency, Stream], Stream]) -> None:
+def _switch(
+    s: Services,
+    caller: Caller,
+    frequency: str,
+    change: Callable[[Frequency, Stream], Stream],
+    versions: Sequence[str] | None,
+) -> None:
     authorize_deployment(caller, "ticks:write")
     name = frequency_of(frequency)
     for _ in range(ROUNDS):
         kept = s.stores.ticks.load()
+        if versions is not None and (version := _version(s, kept.book, name)) not in versions:
+            raise PreconditionFailed(f"the stream is at version {version}")
         changed = change(name, kept.book.stream(name))
         if changed == kept.book.stream(name) or s.stores.ticks.save(kept.book.with_stream(name, changed), (), kept.rev):
             return
@@ -163,9 +177,10 @@ class TickStreamStatus(Struct, frozen=True):
 
     ``last_sequence`` and ``last_nanos`` are the newest tick whose boundary has passed (0, None: there was none).
     ``reserved_sequence`` is the last number given. ``next_nanos`` is the next boundary that gets a tick, None while the
-    stream stands still.
+    stream stands still. ``version`` changes with the switch and the target, and not with the ticks.
     """
 
+    version: str
     frequency: Frequency
     enabled: bool
     last_sequence: int
@@ -176,11 +191,13 @@ class TickStreamStatus(Struct, frozen=True):
 
 
 class TickHistory(Struct, frozen=True):
-    """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now."""
+    """Some ticks of a stream, ascending, the gaps before or between them, and whether there are further ones by now.
+    ``version`` is that of the stream."""
 
     ticks: tuple[Tick, ...]
     gaps: tuple[Skipped, ...]
     more: bool
+    version: str = ""
 
 
 def frequency_of(text: str) -> Frequency:
@@ -209,6 +226,7 @@ def _view(s: Services, book: Book, frequency: Frequency) -> TickStreamStatus:
     now_nanos = s.clock.now_ms() * NANOS_PER_MS
     last, running = tick_book.last_passed(tick_book.open_runs(stream), now_nanos), terms.runs(frequency, stream)
     return TickStreamStatus(
+        _version(s, book, frequency),
         frequency,
         running,
         last.sequence if last else _number_before(stream),
@@ -217,6 +235,12 @@ def _view(s: Services, book: Book, frequency: Frequency) -> TickStreamStatus:
         _next_nanos(stream, frequency, now_nanos, terms, running),
         json.loads(stream.target) if stream.target else None,
     )
+
+
+def _version(s: Services, book: Book, frequency: Frequency) -> str:
+    stream = book.stream(frequency)
+    target = json.loads(stream.target) if stream.target else None
+    return content_version(terms_of(s).runs(frequency, stream), target)
 
 
 def _number_before(stream: Stream) -> int:
@@ -234,7 +258,9 @@ def _next_nanos(stream: Stream, frequency: Frequency, now_nanos: int, terms: Ter
 def history(s: Services, caller: Caller, frequency: Frequency, after_sequence: int, limit: int) -> TickHistory:
     """As ``read_history``, for a caller. Raises Forbidden."""
     authorize(caller, "ticks:read")
-    return read_history(s, frequency, after_sequence, limit)
+    book = s.stores.ticks.load().book
+    found = read_history(s, frequency, after_sequence, limit, book)
+    return replace(found, version=_version(s, book, frequency))
 
 
 def read_history(

@@ -1,4 +1,8 @@
-"""Sessions of time travel: a run as of any event of its log, stepped through, exported and imported."""
+"""Sessions of time travel: a run as of any event of its log, stepped through, exported and imported.
+
+``versions`` are those that a session may have when it is read for the call (None: any). Of two callers who move one at
+the same time, the last one's write stays.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, FieldError, InvalidField
+from chalicelib.core.decoders import converted, decoder_of
+from chalicelib.core.errors import Conflict, FieldError, InvalidField, PreconditionFailed
 from chalicelib.core.security.authorize import authorize, missing
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import compiled, output_ref, session
@@ -17,8 +22,10 @@ from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.expression_names import VARIABLES
 from chalicelib.core.workflows.happenings import GoesOn, SetsStops
 from chalicelib.core.workflows.limits import RUN_MAX_EVENTS
+from chalicelib.core.workflows.parse import TYPES
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.core.workflows.session import BREAKPOINTS_MAX_COUNT, Breakpoint, TravelSession
+from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, advance, load, parts_of, workflow
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
@@ -42,9 +49,17 @@ class Watched(NamedTuple):
     error: str = ""
 
 
-class Moment(NamedTuple):
-    """Where a session is: the event applied last, and the run as of then."""
+class TravelDocument(NamedTuple):
+    """All of a session, and its version."""
 
+    version: str
+    document: dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """Where a session is: the event applied last, and the run as of then. ``version`` is that of the session."""
+
+    version: str
     position: int
     event: RunEvent | None
     shown: ShownRun
@@ -52,7 +67,7 @@ class Moment(NamedTuple):
     watched: tuple[Watched, ...] = ()
 
 
-def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSession:
+def create(s: Services, caller: Caller, run_id: str, live: bool, session_id: str) -> TravelSession:
     """A session at the last event of a run; with ``live`` its breakpoints stop the run itself.
 
     Raises NotFound, Conflict (``run_ended``).
@@ -61,25 +76,32 @@ def create(s: Services, caller: Caller, run_id: str, live: bool) -> TravelSessio
         raise Conflict("the run has ended: only one that lives can be stopped", code="run_ended")
     runs.get(s, caller, run_id)
     events = s.stores.runs.events(caller.tenant, run_id, 0, RUN_MAX_EVENTS)
-    made = TravelSession(_new_id(s), caller.tenant, caller.subject, run_id, len(events), is_live=live)
+    made = TravelSession(session_id, caller.tenant, caller.subject, run_id, len(events), is_live=live)
     _keep(s, made)
     return made
 
 
-def step(s: Services, caller: Caller, session_id: str, by: int) -> Moment:
-    """One event forward or back. Raises NotFound, InvalidField at either end of the log.
+def step(s: Services, caller: Caller, session_id: str, by: int, versions: Sequence[str] | None = None) -> Moment:
+    """One event forward or back. Raises NotFound, PreconditionFailed, InvalidField at either end of the log.
 
     At the end of the log of a live run that stands at a breakpoint, forward lets it go on to the next node.
     """
-    found = _load(s, caller, session_id)
+    found = _load(s, caller, session_id, versions)
     if by > 0 and found.is_live and found.position >= len(_log(s, found)):
         _release(s, caller, found, step=True)
     return _move(s, caller, found, found.position + by)
 
 
-def jump(s: Services, caller: Caller, session_id: str, position: int, watch: Sequence[str] = ()) -> Moment:
-    """To any event, with the values that expressions had there. Raises NotFound, InvalidField."""
-    moment = _move(s, caller, _load(s, caller, session_id), position)
+def jump(
+    s: Services,
+    caller: Caller,
+    session_id: str,
+    position: int,
+    watch: Sequence[str] = (),
+    versions: Sequence[str] | None = None,
+) -> Moment:
+    """To any event, with the values that expressions had there. Raises NotFound, PreconditionFailed, InvalidField."""
+    moment = _move(s, caller, _load(s, caller, session_id, versions), position)
     return moment._replace(watched=tuple(_watched(s, moment.shown.run, text) for text in watch))
 
 
@@ -90,9 +112,9 @@ def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
         return Watched(text, None, wrong.error)
 
 
-def go_on(s: Services, caller: Caller, session_id: str) -> Moment:
-    """To the next breakpoint, or the end of the log. Raises NotFound."""
-    found = _load(s, caller, session_id)
+def go_on(s: Services, caller: Caller, session_id: str, versions: Sequence[str] | None = None) -> Moment:
+    """To the next breakpoint, or the end of the log. Raises NotFound, PreconditionFailed."""
+    found = _load(s, caller, session_id, versions)
     if found.is_live:
         return _go_on_live(s, caller, found)
     events, made = _log(s, found), _workflow(s, found)
@@ -101,14 +123,20 @@ def go_on(s: Services, caller: Caller, session_id: str) -> Moment:
     return _move(s, caller, found, position)._replace(stopped_by=stop)
 
 
-def set_breakpoints(s: Services, caller: Caller, session_id: str, wanted: Sequence[Breakpoint]) -> TravelSession:
-    """Replace all breakpoints. Raises NotFound, InvalidField."""
-    found = _load(s, caller, session_id)
+def set_breakpoints(
+    s: Services, caller: Caller, session_id: str, wanted: Sequence[Breakpoint], versions: Sequence[str] | None = None
+) -> TravelSession:
+    """Replace all breakpoints. Raises NotFound, PreconditionFailed, InvalidField."""
+    found = _load(s, caller, session_id, versions)
     if len(wanted) > BREAKPOINTS_MAX_COUNT:
         raise InvalidField.of("body", f"a session has at most {BREAKPOINTS_MAX_COUNT} breakpoints")
     for place, stop in enumerate(wanted):
         if stop.kind == "condition" and (problem := parts_of(s).expressions.check(stop.value, VARIABLES)):
             raise InvalidField.of(f"{place}.value", problem)
+        if stop.kind == "type" and stop.value not in TYPES:
+            raise InvalidField.of(f"{place}.value", f"must be one of {', '.join(sorted(TYPES))}")
+        if stop.kind == "step" and stop.value not in _workflow(s, found).whole.nodes:
+            raise InvalidField.of(f"{place}.value", f"the run has no node {stop.value[:80]!r}")
     if found.is_live:
         runs.to_steer(s, caller, found.run_id)
         stops = tuple({"kind": stop.kind, "value": stop.value} for stop in wanted)
@@ -118,7 +146,7 @@ def set_breakpoints(s: Services, caller: Caller, session_id: str, wanted: Sequen
     return changed
 
 
-def export(s: Services, caller: Caller, session_id: str) -> dict[str, Any]:
+def export(s: Services, caller: Caller, session_id: str) -> TravelDocument:
     """All of a session as one document. Raises NotFound."""
     found = _load(s, caller, session_id)
     whole = replace(found, events=tuple(_log(s, found)), document=_document(s, found))
@@ -126,18 +154,19 @@ def export(s: Services, caller: Caller, session_id: str) -> dict[str, Any]:
     for name in ("id", "tenant", "owner"):
         del said[name]
     document = json.loads(whole.document)
-    return {"format": EXPORT_FORMAT, **said, "document": document, "payloads": _payloads(s, found, whole.events)}
+    payloads = _payloads(s, found, whole.events)
+    return TravelDocument(found.version, {"format": EXPORT_FORMAT, **said, "document": document, "payloads": payloads})
 
 
-def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSession:
+def bring_in(s: Services, caller: Caller, given: Mapping[str, Any], session_id: str) -> TravelSession:
     """A session from its export. Raises InvalidField."""
     authorize(caller, "workflows:read")
     if given.get("format") != EXPORT_FORMAT:
         raise InvalidField.of("format", f"must be {EXPORT_FORMAT}")
-    own = {"id": _new_id(s), "tenant": caller.tenant, "owner": caller.subject}
+    own = {"id": session_id, "tenant": caller.tenant, "owner": caller.subject}
     try:
         document = json.dumps(given["document"], separators=(",", ":"))
-        made = msgspec.convert({**given, **own, "document": document}, TravelSession)
+        made = converted({**given, **own, "document": document}, TravelSession)
         _check_document(document)
         session.as_of(made.events, len(made.events))
     except (KeyError, ValueError, TypeError, AttributeError, msgspec.ValidationError) as wrong:
@@ -148,8 +177,10 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any]) -> TravelSes
         if not output_ref.is_named(name, text.encode()):
             raise InvalidField.of(f"payloads.{name}", "is not what its name is the hash of")
     _keep(s, made)
-    known = s.stores.runs.payloads(made.tenant, made.run_id, list(given.get("payloads", {})))
-    for name, text in given.get("payloads", {}).items():
+    given_values: Mapping[str, str] = given.get("payloads", {})
+    refs = [{"ref": name, "size": len(text.encode())} for name, text in given_values.items()]
+    known = outputs.contents(s, made.tenant, made.run_id, refs)
+    for name, text in given_values.items():
         if name in known:
             continue  # of a run of this deployment: it must not expire with the session
         s.stores.runs.put_payload(made.tenant, made.run_id, name, text.encode(), _expires_s(s))
@@ -167,10 +198,12 @@ def _payloads(s: Services, found: TravelSession, events: Sequence[RunEvent]) -> 
     """The large values of a log, as their text, as many as an answer takes; the rest stays a reference."""
     kept: dict[str, str] = {}
     room = EXPORT_PAYLOADS_MAX_BYTES
-    for name in output_ref.names_in(events):
-        content = s.stores.runs.payloads(found.tenant, found.run_id, [name]).get(name)
-        if content is not None and len(content) <= room:
-            kept[name] = content.decode()
+    for ref in output_ref.refs_in(events):
+        if ref["size"] > room:
+            continue
+        content = outputs.contents(s, found.tenant, found.run_id, [ref]).get(ref["ref"])
+        if content is not None:
+            kept[ref["ref"]] = content.decode()
             room -= len(content)
     return kept
 
@@ -200,16 +233,17 @@ def _release(s: Services, caller: Caller, found: TravelSession, *, step: bool) -
 def _stop_of(run: RunState) -> Breakpoint | None:
     """The breakpoint that a live run stands at."""
     found = next((n.stop for n in run.nodes.values() if n.stop is not None and n.status == "waiting"), None)
-    return None if found is None else msgspec.convert(found, Breakpoint)
+    return None if found is None else converted(found, Breakpoint)
 
 
 def _move(s: Services, caller: Caller, found: TravelSession, position: int) -> Moment:
     events = _log(s, found)
     if not 1 <= position <= len(events):
         raise InvalidField.of("position", f"the log has the events 1 to {len(events)}")
-    _keep(s, replace(found, position=position))
+    moved = replace(found, position=position)
+    _keep(s, moved)
     run = LoadedRun(session.as_of(events, position), _workflow(s, found))
-    return Moment(position, events[position - 1], runs.shown(s, caller, run))
+    return Moment(moved.version, position, events[position - 1], runs.shown(s, caller, run))
 
 
 def _judge(s: Services, made: CompiledWorkflow) -> Callable[[RunState, str], bool]:
@@ -241,20 +275,18 @@ def _workflow(s: Services, found: TravelSession) -> CompiledWorkflow:
     return workflow(s, found.tenant, state["workflow"], state["version"])
 
 
-def _load(s: Services, caller: Caller, session_id: str) -> TravelSession:
+def _load(s: Services, caller: Caller, session_id: str, versions: Sequence[str] | None = None) -> TravelSession:
     authorize(caller, "workflows:read")
     kept = s.stores.runs.payloads(caller.tenant, f"session~{session_id}", [_NAME])
-    found = msgspec.json.decode(kept[_NAME], type=TravelSession) if kept else None
+    found = decoder_of(TravelSession).decode(kept[_NAME]) if kept else None
     if found is None or (found.owner != caller.subject and not caller.is_admin):
         raise missing(f"session {session_id}")
     if not found.document:
         runs.get(s, caller, found.run_id)  # who may not see the run any more does not see it here
+    if versions is not None and found.version not in versions:
+        raise PreconditionFailed(f"the session is at version {found.version}")
     return found
 
 
 def _keep(s: Services, made: TravelSession) -> None:
     s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), _expires_s(s))
-
-
-def _new_id(s: Services) -> str:
-    return s.ids.ulid(s.clock.now_ms())

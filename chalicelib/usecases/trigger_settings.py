@@ -14,14 +14,15 @@ from typing import Any, Final, NamedTuple, TypeVar, Union
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from chalicelib.core.errors import Conflict, FieldError, InvalidField, NotSupported, PreconditionFailed, TooMany
+from chalicelib.core.errors import Conflict, FieldError, InvalidField, PreconditionFailed, TooMany
 from chalicelib.core.executions.execution import Execution, ExecutionKey
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Definition, Key, RetryPolicy, Schedule
 from chalicelib.core.security.authorize import Resource, authorize, authorize_owner, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.core.triggers import sources
+from chalicelib.core.triggers import listening, sources
+from chalicelib.core.triggers.listening import Listening, ShownListening
 from chalicelib.core.triggers.trigger import (
     EXPRESSION_NAMES,
     AbsenceRule,
@@ -65,16 +66,23 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
 
 
 class ShownTrigger(NamedTuple):
-    """Both records, and how many events its throttle has dropped."""
+    """Both records, how many events its throttle has dropped, and what workers say of its source."""
 
     trigger: Trigger
     schedule: Schedule
     dropped: int = 0
+    heard: Listening | None = None
 
     @property
     def version(self) -> str:
         """What distinguishes two readings of one trigger."""
         return f"{self.trigger.rev}-{self.schedule.definition.version}"
+
+    def listening(self, now_ms: int) -> ShownListening | None:
+        """Whether a worker reads its source; None where the events are brought."""
+        if not sources.is_listened(self.trigger.rules.source):
+            return None
+        return listening.shown(self.heard, self.trigger, self.schedule.definition.active, now_ms)
 
 
 def create(s: Services, caller: Caller, wanted: TriggerRequest, trigger_id: str) -> ShownTrigger:
@@ -90,16 +98,19 @@ def create(s: Services, caller: Caller, wanted: TriggerRequest, trigger_id: str)
         rules=_changed(rules, wanted),
         token=_token(s, caller.tenant),
         created_ms=s.clock.now_ms(),
+        since_ms=_since_ms(s),
     )
     made = _named(made, wanted)
     definition = _definition(s, caller, made, wanted)
     check_schedule(s, caller, definition, "schedules:create")
     note_tenant(s, caller.tenant)
+    _route(s, made, definition.active)  # before the trigger is there: what it brings meanwhile comes again
     known = None if s.stores.triggers.save(made, 0) else s.stores.triggers.load(caller.tenant, trigger_id)
     try:
         schedule = schedules.write_new(s, caller, definition, "triggers:write")
     except Conflict as taken:
         s.stores.triggers.delete(made.tenant, made.id, made.rev)
+        _unroute(s, made)
         raise _said(taken, made.name) from None
     return ShownTrigger(known or made, schedule)
 
@@ -122,7 +133,12 @@ def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[li
     found, after = s.stores.triggers.page(caller.tenant, limit, after)
     keys = [Key(one.tenant, one.id) for one in found]
     known = s.stores.schedules.get(keys)
-    shown = [ShownTrigger(one, known[key]) for one, key in zip(found, keys, strict=True) if key in known]
+    heard = _heard(s, caller.tenant, found)
+    shown = [
+        ShownTrigger(one, known[key], heard=heard.get(one.id))
+        for one, key in zip(found, keys, strict=True)
+        if key in known
+    ]
     return [one for one in shown if own in (None, one.schedule.definition.owner)], after
 
 
@@ -134,6 +150,8 @@ def edit(
         found = _changeable(s, caller, trigger_id, versions)
         before = found.trigger
         after = _named(replace(before, rules=_changed(before.rules, wanted)), wanted)
+        if after.rules.source != before.rules.source:
+            after = replace(after, since_ms=_since_ms(s))
         _check(s, after.rules, list(_name_problems(after.name)))
         fields = {
             n: v
@@ -145,10 +163,16 @@ def edit(
         fields["name"] = _NAME_PREFIX + after.name
         changed = _change_schedule(s, caller, found, lambda d, fields=fields: replace(d, **fields))  # type: ignore[misc]
         if after == before:
-            return ShownTrigger(before, changed, found.dropped)
+            _route(s, before, changed.definition.active)
+            return found._replace(schedule=changed)
         after = replace(after, rev=before.rev + 1)
         if s.stores.triggers.save(after, before.rev):
-            return ShownTrigger(after, changed, found.dropped)
+            if after.rules.source.get("bus") != before.rules.source.get("bus") or not sources.is_routed(
+                after.rules.source
+            ):
+                _unroute(s, before)
+            _route(s, after, changed.definition.active)
+            return found._replace(trigger=after, schedule=changed)
     raise TooMany("the trigger is being changed by many callers at once", code="contended")
 
 
@@ -158,6 +182,7 @@ def switch(s: Services, caller: Caller, trigger_id: str, active: bool, versions:
     changed = schedule_change.change(
         s, found.schedule.definition.key, None, lambda d: replace(d, active=active), None, found.schedule
     )
+    _route(s, found.trigger, active)
     return found._replace(schedule=changed)
 
 
@@ -166,6 +191,7 @@ def delete(s: Services, caller: Caller, trigger_id: str, versions: Sequence[str]
     found = _changeable(s, caller, trigger_id, versions)
     schedule_change.delete(s, found.schedule.definition.key, None, found.schedule)
     trigger = found.trigger
+    _unroute(s, trigger)
     while trigger is not None and not s.stores.triggers.delete(trigger.tenant, trigger.id, trigger.rev):
         newer = s.stores.triggers.load(trigger.tenant, trigger.id)
         if newer is None:
@@ -208,7 +234,11 @@ def _load(s: Services, tenant: str, trigger_id: str) -> ShownTrigger | None:
     if found is None or schedule is None:
         return None
     dropped = 0 if found.rules.throttle is None else s.stores.triggers.throttle(tenant, trigger_id).dropped
-    return ShownTrigger(found, schedule, dropped)
+    return ShownTrigger(found, schedule, dropped, _heard(s, tenant, [found]).get(trigger_id))
+
+
+def _heard(s: Services, tenant: str, found: Sequence[Trigger]) -> Mapping[str, Listening]:
+    return s.stores.triggers.listenings(tenant, [one.id for one in found if sources.is_listened(one.rules.source)])
 
 
 def _changed(rules: TriggerRules, wanted: TriggerRequest) -> TriggerRules:
@@ -243,6 +273,11 @@ def _definition(s: Services, caller: Caller, made: Trigger, wanted: TriggerReque
     return replace(definition, by_events=True)
 
 
+def _since_ms(s: Services) -> int:
+    """From when on events are a trigger's own. The clock of their source may be behind ours: none may be lost."""
+    return s.clock.now_ms() - s.config.max_drift_ms
+
+
 def _name_problems(name: str) -> Iterator[FieldError]:
     if not 1 <= len(name) <= NAME_MAX_CHARS or not name.isprintable():
         yield FieldError("name", f"must have 1 to {NAME_MAX_CHARS} characters, without control characters")
@@ -251,14 +286,34 @@ def _name_problems(name: str) -> Iterator[FieldError]:
 def _check(s: Services, rules: TriggerRules, errors: list[FieldError]) -> None:
     """Raise InvalidField with all that is wrong. Expressions are compiled only where the rest is right."""
     errors = [*errors, *problems(rules, s.config.webhook_allow, s.config.secrets)]
+    errors += sources.queue_problems(rules.source, s.config.trigger_queues, s.config.origin)
     if not errors and s.workflows is not None:
         for field, text in rules.expressions.items():
             if problem := s.workflows.expressions.check(text, EXPRESSION_NAMES):
                 errors.append(FieldError(field, problem))
     if errors:
         raise InvalidField(errors)
-    if problem := sources.not_offered(rules.source):
-        raise NotSupported([FieldError("source.type", problem)])
+    check_heard(s, rules.source)
+
+
+def check_heard(s: Services, source: Mapping[str, Any]) -> None:
+    """Raises InvalidField (``not_configured``) for a source whose events would never come to this deployment."""
+    problem = sources.unheard(source, s.config.listens)
+    if source["type"] in s.config.unoffered:
+        problem = f"{source['type']} needs a service that this deployment runs without"
+    if problem:
+        raise InvalidField.of("source.type", problem, code="not_configured")
+
+
+def _route(s: Services, trigger: Trigger, active: bool) -> None:
+    """Let a bus bring its events, where it is one that does. Raises InvalidField, Unavailable."""
+    if sources.is_routed(trigger.rules.source):
+        s.event_sources.route(trigger, active)
+
+
+def _unroute(s: Services, trigger: Trigger) -> None:
+    if sources.is_routed(trigger.rules.source):
+        s.event_sources.unroute(trigger)
 
 
 def _change_schedule(

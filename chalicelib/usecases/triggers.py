@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from chalicelib.core.errors import TooMany
 from chalicelib.core.schedules.schedule import Key, Schedule
+from chalicelib.core.telemetry.metric_catalogue import TRIGGER_EVENTS
 from chalicelib.core.triggers import throttle, watch
 from chalicelib.core.triggers.limits import DEPTH_MAX
 from chalicelib.core.triggers.received_event import DIGEST_CHARS, ReceivedEvent, is_too_deep
@@ -34,7 +35,7 @@ Outcome = Literal[
     "fired", "repeated", "filtered", "deduplicated", "throttled", "waiting", "ended", "paused", "dead_letter"
 ]
 FIRED: Final = "fired"
-DEAD_LETTER: Final = "dead_letter"
+DEAD_LETTER: Final[Outcome] = "dead_letter"
 SAVE_ATTEMPTS: Final = 24
 
 
@@ -53,6 +54,13 @@ class _Refused(Exception):
 
 def receive(s: Services, trigger: Trigger, event: ReceivedEvent) -> Received:
     """Let an event fire, if its trigger wants that. Raises Unavailable, OutcomeUnknown, TooMany: it must come again."""
+    received = _received(s, trigger, event)
+    if received.outcome != DEAD_LETTER:  # counted where it is one
+        _count(s, trigger, received.outcome)
+    return received
+
+
+def _received(s: Services, trigger: Trigger, event: ReceivedEvent) -> Received:
     key = Key(trigger.tenant, trigger.id)
     found = s.stores.schedules.get([key]).get(key)
     if found is None or not found.definition.active:
@@ -68,7 +76,12 @@ def dead_letter(s: Services, trigger: Trigger, event: ReceivedEvent, reason: str
     log.warning("an event of trigger %s went to the dead letters: %s", trigger.id, reason)
     execution_id = f"{trigger.id}-{event.digest}"
     s.queue.send_dead(execution_id, event.text, reason)
+    _count(s, trigger, DEAD_LETTER)
     return Received(DEAD_LETTER, execution_id, reason)
+
+
+def _count(s: Services, trigger: Trigger, outcome: Outcome) -> None:
+    s.process.meter.count(TRIGGER_EVENTS, (str(trigger.rules.source["type"]), outcome))
 
 
 def too_deep() -> str:

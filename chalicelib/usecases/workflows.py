@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from chalicelib.core import channels
 from chalicelib.core.errors import (
     Conflict,
     FieldError,
@@ -19,7 +20,8 @@ from chalicelib.core.schedules import validation
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
-from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
+from chalicelib.core.workflows.channels import channel_problems, target_of
+from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition, WorkflowNode
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
 from chalicelib.engine.workflows.run_access import parts_of, workflow
@@ -33,8 +35,8 @@ CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
 _HOW = {
     "schedule": 'a schedule with the target {"type": "workflow", "workflow": "…"} begins its runs',
-    "webhook": "a trigger on webhook begins no runs by itself yet: start them by :start",
-    "event": "a trigger on event begins no runs by itself yet: start them by :start",
+    "webhook": 'a trigger of /api/v1/triggers on webhook, with the target {"type": "workflow"}, begins its runs',
+    "event": 'a trigger of /api/v1/triggers, with the target {"type": "workflow"}, begins its runs',
 }
 
 
@@ -92,7 +94,7 @@ def put(
     made = judged(s, caller, {**document, "name": name})
     for _ in range(CHANGE_ATTEMPTS):
         head = _head(s, caller, name, "workflows:write")
-        _check_version(head, versions)
+        check_version(head, versions)
         _check_policies(s, caller, made, head.owner)
         known = next((one for one in head.versions if one.version == made.version), None)
         now_ms = s.clock.now_ms()
@@ -115,10 +117,19 @@ def delete(s: Services, caller: Caller, name: str, versions: Sequence[str] | Non
     """Delete a workflow. Its runs go on, under the versions that they began with. Raises NotFound."""
     for _ in range(CHANGE_ATTEMPTS):
         head = _head(s, caller, name, "workflows:write")
-        _check_version(head, versions)
+        check_version(head, versions)
         if s.stores.workflows.delete(caller.tenant, name, head.rev):
             return
     raise TooMany("the workflow is being changed by many callers at once", code="contended")
+
+
+def check_match(s: Services, caller: Caller, name: str, versions: Sequence[str] | None) -> None:
+    """Refuse what a caller says of a workflow that is not there, or has another version. Raises PreconditionFailed."""
+    try:
+        head = _head(s, caller, name, "workflows:read")
+    except NotFound:
+        raise PreconditionFailed(f"there is no workflow {name}") from None
+    check_version(head, versions)
 
 
 def problems(s: Services, caller: Caller, document: Mapping[str, Any]) -> tuple[FieldError, ...]:
@@ -202,6 +213,12 @@ def _code(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
 
 def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
     for node in made.nodes:
+        kind = node.fields["channel"]["type"] if node.type == "notification" else ""
+        if kind in channels.CLOUD_CHANNELS and s.config.unoffered:
+            problem = f"{kind} {channels.UNOFFERED}"
+            raise InvalidField.of(f"nodes.{node.id}.channel.type", problem, code="not_configured")
+        if kind:
+            yield from _channel(s, node)
         if node.type == "job" and "target" in node.fields:
             if node.fields["target"].get("type") == "workflow":
                 yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
@@ -211,6 +228,18 @@ def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
                 validation.check_target(node.fields["target"], s.config.webhook_allow, s.config.secrets)
             except InvalidField as wrong:
                 yield from (FieldError(f"nodes.{node.id}.{e.field}", e.message) for e in wrong.errors)
+
+
+def _channel(s: Services, node: WorkflowNode) -> Iterator[FieldError]:
+    channel = node.fields["channel"]
+    for found in channel_problems(channel):
+        yield FieldError(f"nodes.{node.id}.{found.field}", found.message)
+    if (target := target_of(channel)) is not None:
+        try:
+            validation.check_target(target, s.config.webhook_allow, s.config.secrets)
+        except InvalidField as wrong:
+            place = f"nodes.{node.id}.channel"
+            yield from (FieldError(place + e.field.removeprefix("target"), e.message) for e in wrong.errors)
 
 
 def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
@@ -284,6 +313,7 @@ def _shown(s: Services, head: WorkflowHead, wanted: str) -> ShownWorkflow:
     return ShownWorkflow(head, published, json.loads(document))
 
 
-def _check_version(head: WorkflowHead, versions: Sequence[str] | None) -> None:
+def check_version(head: WorkflowHead, versions: Sequence[str] | None) -> None:
+    """Refuse a live version other than those that a caller names. Raises PreconditionFailed."""
     if versions is not None and head.live not in versions:
         raise PreconditionFailed("the workflow has another version")

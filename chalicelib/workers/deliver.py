@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from chalicelib.core import queue_messages
 from chalicelib.core.errors import Unavailable
@@ -17,7 +18,9 @@ from chalicelib.engine.claimed import Item
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming
 from chalicelib.workers.message_keeper import MessageKeeper
-from chalicelib.workers.publish import Publication
+
+if TYPE_CHECKING:
+    from chalicelib.workers.publish import Publication
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ def _items(decoded: Firings | Run) -> Sequence[Item]:
 
 def _publish(s: Services, ticks: Sequence[Ticks]) -> Publication | None:
     """Set the timers of ticks; None when the tables or the queue are away."""
+    from chalicelib.workers.publish import Publication  # loaded with the first ticks
+
     publication = Publication(s)
     try:
         publication.start(ticks)

@@ -18,6 +18,7 @@ from chalicelib.core.schedules.schedule import Definition, FailurePause, Key
 from chalicelib.engine import failures, monitors
 from chalicelib.engine.definitions import load_definitions
 from chalicelib.engine.events import emit
+from chalicelib.engine.rule_presence import has_rules
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import Versioned
 
@@ -51,8 +52,8 @@ def _tell_rules(s: Services, batch: Sequence[Written]) -> None:
     """Note what went wrong, and what succeeded, for the notification rules of the tenants concerned."""
     ended = [w for w in batch if w.became((COMPLETED, *FAILURES)) or _is_late_now(w)]
     for tenant in dict.fromkeys(w.after.key.tenant for w in ended):
-        if s.stores.alerts.page(tenant, "rule", 1, None)[0]:
-            from chalicelib.workers import feed_notices  # loaded by the first tenant that has a rule
+        if has_rules(s, tenant):
+            from chalicelib.workers import feed_notices  # not before: rule_presence
 
             feed_notices.note(s, tenant, [w.after for w in ended if w.after.key.tenant == tenant])
 

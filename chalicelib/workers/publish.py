@@ -26,6 +26,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.limits import TICK_OPEN_BEFORE_MS, TICK_RETRY_MAX_MS, TICK_TARGET_TIMEOUT_MS
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.trace import of_attempt
+from chalicelib.engine.events import bus_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.tasks import Handle
@@ -89,7 +90,7 @@ class Publication:
         found = []
         for tick, destinations in due:
             for to in destinations:
-                target = (self._s.config.default_target or EVENT_BUS) if to == BUS else targets.get(tick.frequency)
+                target = bus_of(self._s.config) if to == BUS else targets.get(tick.frequency)
                 if target is not None:
                     found.append(_Sending(tick, to, delivery_of(tick, target)))
         for sending in found[:1]:

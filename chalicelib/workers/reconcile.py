@@ -8,17 +8,17 @@ queued as a ``Run``, which deliver takes over under the usual conditions: reconc
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from chalicelib.core.errors import ChronoError
-from chalicelib.core.executions import traffic
 from chalicelib.core.executions.execution import COMPLETED, Execution, ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.queue_messages import Run
 from chalicelib.engine import capacity, monitors
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import enqueue
-from chalicelib.engine.shards import HeldShard, each_shard, stamp
+from chalicelib.engine.scans import Scans
+from chalicelib.engine.shards import HeldShard, each_shard
 from chalicelib.engine.tenants import known_tenants
 from chalicelib.ports.services import Services
 from chalicelib.usecases import bulk_jobs, queues
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 WORK = "reconcile"
 PAGE_ITEMS = 100
 SHARD_MAX_PAGES = 200
-WAKE_MAX_MS = 5_000  # of a shard's time, for what a pause of its queue held
+WAKE_MAX_MS = 8_000  # of a minute, for what a pause of its queue held
 
 # The scan of recent instants ends this far in the past, when every claim made ahead of its instant has either been
 # written off or has expired; and it begins again this much earlier than it ended, since the list may lag.
@@ -39,28 +39,38 @@ CREATION_MAX_MS = 180_000  # a creation that was begun longer ago has died: an A
 
 def run(s: Services) -> None:
     """Reconcile every shard whose lease is free. One shard's trouble does not stop the others."""
-    for held in each_shard(s, WORK):
-        run_shard(s, held)
+    run_shards(s, each_shard(s, WORK))
 
 
-def run_shard(s: Services, held: HeldShard) -> None:
-    """Reconcile a shard that is held."""
+def run_shards(s: Services, held: Iterable[HeldShard]) -> None:
+    """Reconcile shards that are held, as they are given."""
+    done: list[int] = []
+    scans = Scans(s)
+    for each in held:
+        try:
+            reconcile_shard(s, each, scans)
+            done.append(each.shard)
+        except ChronoError as problem:
+            log.warning("shard %d was not reconciled to its end: %s", each.shard, problem)
     try:
-        reconcile_shard(s, held)
+        scans.note()
     except ChronoError as problem:
-        log.warning("shard %d was not reconciled to its end: %s", held.shard, problem)
+        log.warning("how far was scanned is not noted, so the next scan begins where this one did: %s", problem)
+    try:
+        queues.wake_shards(s, done, s.clock.now_ms() + WAKE_MAX_MS)
+    except ChronoError as problem:
+        log.warning("what a pause held is woken a minute later: %s", problem)
 
 
-def reconcile_shard(s: Services, held: HeldShard) -> None:
+def reconcile_shard(s: Services, held: HeldShard, scans: Scans) -> None:
     """Queue the next step of everything open in a shard that no worker owns, and count completed schedules no more."""
     _overdue(s, held.shard)
     for tenant in known_tenants(s):
-        _abandoned(s, tenant, held)
+        _abandoned(s, tenant, held, scans)
     capacity.release_spent(s, held.shard)
     if held.shard == 0:  # they are of no shard, so one worker is enough
         s.stores.schedules.collect(s.clock.now_ms() - CREATION_MAX_MS, known_tenants(s))
     monitors.check_shard(s, held.shard)
-    queues.wake_shard(s, held.shard, s.clock.now_ms() + WAKE_MAX_MS)
     if held.shard == 0:
         bulk_jobs.continue_all(s)
 
@@ -78,25 +88,22 @@ def _overdue(s: Services, shard: int) -> None:
     log.warning("shard %d has more overdue executions than one pass reads; the next one goes on", shard)
 
 
-def _abandoned(s: Services, tenant: str, held: HeldShard) -> None:
+def _abandoned(s: Services, tenant: str, held: HeldShard, scans: Scans) -> None:
     """Scan the instants since the last scan, less the lag of the list, for records that should be over and are not."""
-    shard = held.shard
-    name = f"reconcile#{tenant}#{shard}"
-    cursor = s.stores.cursors.load(name)
-    now_ms = s.clock.now_ms()
+    shard, now_ms = held.shard, s.clock.now_ms()
     until_ms = now_ms - SETTLED_AFTER_MS - s.config.max_drift_ms
+    noted_ms = scans.scanned_ms(tenant, shard)
     # An instance whose clock is ahead scans up to a moment that has not come: the next one must not trust that.
-    from_ms = min(cursor.values.get("scanned_ms", until_ms - INDEX_LAG_MS), until_ms) - INDEX_LAG_MS
-    scanned_ms = min(cursor.values.get("scanned_ms", 0), until_ms)
+    from_ms = min(until_ms - INDEX_LAG_MS if noted_ms is None else noted_ms, until_ms) - INDEX_LAG_MS
     after: str | None = None
     seen: list[int] = []  # instants that no scan before this one has counted
     for _ in range(SHARD_MAX_PAGES):
         page = s.stores.executions.recent(tenant, [shard], from_ms, until_ms, PAGE_ITEMS, after)
         _requeue(s, s.process.done.without(page.keys), now_ms)
-        seen += [key.firing_ms for key in page.keys if key.firing_ms > scanned_ms]
+        seen += [key.firing_ms for key in page.keys if noted_ms is None or key.firing_ms > min(noted_ms, until_ms)]
         after = page.after
         if after is None:
-            stamp(s, name, held.fencing_token, scanned_ms=until_ms, **traffic.counted(cursor.values, seen))
+            scans.done(tenant, held, until_ms, seen)
             return
     log.warning("shard %d has more recent executions than one scan reads; the next one goes on", shard)
 

@@ -12,7 +12,7 @@ claim was made in time. The sweep advances it after all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.schedules import schedule
@@ -35,6 +35,7 @@ Planned = tuple[Schedule, Window]
 
 PAGE_SCHEDULES = 100
 SHARD_BUDGET_MS = 20_000  # one shard's share of a sweep: what is left over is the next sweep's
+NOTE_AFTER_MS = 5_000  # what was swept is noted at the end of the sweep, or after this long
 
 
 def run(s: Services) -> None:
@@ -52,10 +53,18 @@ def prepare(s: Services) -> None:
             log.warning("the next sweep tries again: %s: %s", name, problem)
 
 
-def run_shard(s: Services, held: HeldShard) -> None:
-    """Sweep a shard that is held, and note when."""
-    if _swept(s, held):
-        _note(s, [held])
+def run_shards(s: Services, held: Iterable[HeldShard]) -> None:
+    """Sweep shards that are held, as they are given, and note when. One note is enough for those of some seconds."""
+    swept: list[HeldShard] = []
+    began_ms = s.clock.now_ms()
+    for each in held:
+        if _swept(s, each):
+            swept.append(each)
+        if swept and s.clock.now_ms() - began_ms >= NOTE_AFTER_MS:
+            _note(s, swept)
+            swept, began_ms = [], s.clock.now_ms()
+    if swept:
+        _note(s, swept)
 
 
 def _swept(s: Services, held: HeldShard) -> bool:
@@ -93,11 +102,23 @@ def _sweep_round(s: Services, shard: int) -> bool:
     unfinished = False
     while True:
         page = s.stores.schedules.due(shard, until_ms, PAGE_SCHEDULES, after)
-        if page:
-            unfinished |= _sweep_schedules(s, [entry.key for entry in page], until_ms)
+        keys = _not_handed(s, page, until_ms)
+        if keys:
+            unfinished |= _sweep_schedules(s, keys, until_ms)
         if len(page) < PAGE_SCHEDULES:
             return unfinished
         after = page[-1]
+
+
+def _not_handed(s: Services, page: Sequence[Due], until_ms: int) -> list[Key]:
+    """Without those whose only instant this process has queued and left to its claim, and which is still ahead.
+
+    A change meanwhile needs no sweep: it queues what it makes due inside the horizon itself. What the state
+    says of its claim is asked for once the instant has passed.
+    """
+    now_ms = s.clock.now_ms()
+    handed = s.process.handed
+    return [e.key for e in page if e.next_run_ms <= now_ms or not handed.is_all(e.key, e.next_run_ms, until_ms)]
 
 
 def _sweep_schedules(s: Services, keys: Sequence[Key], until_ms: int) -> bool:
@@ -125,7 +146,7 @@ def _left_to_claim(found: Schedule, window: Window, now_ms: int, until_ms: int) 
         return None
     (at_ms,) = window.instants
     is_next = at_ms == found.state.next_run_ms
-    return Handed(found.definition.version, at_ms) if is_next and at_ms > now_ms else None
+    return Handed(found.definition.version, at_ms, window.next_run_ms) if is_next and at_ms > now_ms else None
 
 
 def _reached(s: Services, planned: Sequence[Planned], now_ms: int) -> list[Planned]:

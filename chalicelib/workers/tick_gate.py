@@ -4,8 +4,9 @@ Open first, send second. A stream that is stopped takes back what is not open, i
 the two, one comes first. When it is the stop, the number is gone and the tick is dropped. When it is the opening, the
 number stays. So a worker may stand still between its check and its send, and messages may come twice or years late.
 
-It costs one consistent read and one write of the book each time, both of one unit. Opening a tick opens what is due a
-second later too. So a stream of seconds makes a read and a write every two seconds, the others one each a tick.
+It costs one write of the book each time, of one unit. Opening a tick opens what is due a second later too. So a stream
+of seconds makes a write every two seconds, the others one a tick. The book that this process wrote last is tried first:
+the write itself shows whether it still stands. What has no write to show it is judged by a consistent read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from chalicelib.core.ticks.frequencies import Frequency
 from chalicelib.core.ticks.numbering import Tick
 from chalicelib.core.ticks.tick_book import Book
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.ticks import KeptBook
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +33,26 @@ def open_ticks(s: Services, due: Sequence[Tick], later: Sequence[Tick]) -> froze
 
     Raises Unavailable when the tables are away, or when others wrote the book first again and again.
     """
+    kept = _own_book(s, due)
     for _ in range(ROUNDS):
-        kept = s.stores.ticks.load()
+        kept = kept or s.stores.ticks.load()
         held = [tick for tick in due if _is_held(s, kept.book, tick)]
         book = _opened(kept.book, held)
         if book == kept.book or s.stores.ticks.save(book, (), kept.rev):
+            s.process.own_book.keep(book, kept.rev + (book != kept.book))
             for tick in set(due) - set(held):
                 log.info("%s was taken back and is not published", tick.id)
             ahead = [t for t in later if _is_open(book, t) and _is_held(s, book, t)]
             return frozenset([*held, *ahead])
+        kept = None
     raise Unavailable("too many workers change the book of ticks at once")
+
+
+def _own_book(s: Services, due: Sequence[Tick]) -> KeptBook | None:
+    """The book as this process knows it, if that holds all of ``due``. Those of them that it has open stay open,
+    however old it is. For the others it has to be written, which fails if it is."""
+    own = s.process.own_book.take()
+    return KeptBook(*own) if own is not None and all(_is_held(s, own[0], tick) for tick in due) else None
 
 
 def _opened(book: Book, ticks: Sequence[Tick]) -> Book:

@@ -8,13 +8,13 @@ from functools import partial
 
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import HORIZON_MS
-from chalicelib.core.queue_messages import RunHint, decode_hint
+from chalicelib.core.queue_messages import BusEvent, RunHint, decode_step
 from chalicelib.engine.triggers import watches
 from chalicelib.engine.workflows import steps
 from chalicelib.engine.workflows.run_access import parts_of
 from chalicelib.ports.services import Services
 from chalicelib.ports.work_queue import Incoming, Outgoing
-from chalicelib.workers import alerts
+from chalicelib.workers import alerts, bus_events
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +28,22 @@ def run(s: Services, batch: Sequence[Incoming]) -> list[str]:
     jobs = []
     for incoming in batch:
         try:
-            hint = decode_hint(incoming.body)
+            found = decode_step(incoming.body)
         except ValueError as problem:
             log.error("poisoned message: %s", problem)
             again.append(incoming.receipt)
             continue
-        jobs.append(s.tasks.start(partial(_handle, s, hint, incoming.receipt, again)))
+        jobs.append(s.tasks.start(partial(_handle, s, found, incoming.receipt, again)))
     for job in jobs:
         job.wait()
     return again
 
 
-def _handle(s: Services, hint: RunHint, receipt: str, again: list[str]) -> None:
+def _handle(s: Services, hint: RunHint | BusEvent, receipt: str, again: list[str]) -> None:
+    if isinstance(hint, BusEvent):
+        if not bus_events.take(s, hint):
+            again.append(receipt)
+        return
     try:
         if hint.kind == watches.HINT:
             watches.handle(s, hint)

@@ -30,11 +30,30 @@ def test_it_says_what_it_is(shared: House) -> None:
     found = rpc(shared, "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}}).json["result"]
     assert found["protocolVersion"] == "2025-06-18"
     assert found["capabilities"]["tools"] == {"listChanged": False}
+    assert found["capabilities"].keys() == {"tools", "resources", "prompts", "completions"}
     assert rpc(shared, "server/discover").json["result"]["protocolVersion"] == "2026-07-28"
     assert rpc(shared, "ping").json["result"] == {}
     notified = shared.call("POST", "/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"})
     assert (notified.status, notified.body) == (202, b"")
     assert shared.call("GET", "/mcp").status == 405
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (None, "chrono.example", 200),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", 200),
+        ("http://[::1]:8080", "[::1]:8080", 200),
+        ("http://evil.example", "evil.example", 403),  # a name that was made to lead here
+        ("http://evil.example", "127.0.0.1:8080", 403),
+        ("http://localhost:3000", "localhost:8080", 403),  # another program's page
+        ("null", "localhost:8080", 403),
+        ("http://[", "localhost:8080", 403),
+    ],
+)
+def test_pages_of_other_sites_do_not_speak_to_it(shared: House, origin: str | None, host: str, status: int) -> None:
+    named = {"host": host} if origin is None else {"host": host, "origin": origin}
+    assert rpc(shared, "ping", **named).status == status
 
 
 def test_few_tools_that_are_soon_read(shared: House) -> None:
@@ -100,6 +119,21 @@ def test_what_others_wrote_is_fenced(house: House) -> None:
         ("tools/call", {"name": "find_schedules", "arguments": {"limit": 1000}}, -32602),
         ("tools/call", {"name": "create_schedule", "arguments": {**RATE, "dry_run": "no"}}, -32602),
         ("tools/call", [], -32602),
+        ("tools/call", {"name": 1}, -32602),
+        ("tools/list", {"cursor": "x"}, -32602),
+        ("logging/setLevel", {"level": "info"}, -32601),
+        ("resources/subscribe", {"uri": "chronowatch://guide"}, -32601),
+        ("resources/read", {}, -32602),
+        ("resources/read", {"uri": "file:///etc/passwd"}, -32002),
+        ("resources/read", {"uri": "chronowatch://schedules/nobody"}, -32002),
+        ("resources/read", {"uri": "chronowatch://schedules/"}, -32002),
+        ("resources/read", {"uri": "chronowatch://schedules/a/b"}, -32002),
+        ("prompts/get", {"name": "fly"}, -32602),
+        ("prompts/get", {"name": "why_it_did_not_run"}, -32602),
+        ("prompts/get", {"name": "what_failed", "arguments": {"more": "x"}}, -32602),
+        ("prompts/get", {"name": "why_it_did_not_run", "arguments": {"schedule": 1}}, -32602),
+        ("completion/complete", {"ref": {"type": "x"}, "argument": {"name": "a", "value": ""}}, -32602),
+        ("completion/complete", {"ref": {"type": "ref/prompt", "name": []}, "argument": {}}, -32602),
     ],
 )
 def test_errors_are_json_rpc(shared: House, method: str, params: Any, code: int) -> None:
@@ -133,6 +167,48 @@ def test_it_does_what_its_caller_may_and_no_more(house: House) -> None:
         assert (result["isError"], result["structuredContent"]["code"]) == (True, code)
     assert by(house, None, "POST", "/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 401
     assert by(house, who("alice", "user"), "GET", f"/api/v1/schedules/{made['id']}").status == 200
+
+
+def test_things_have_addresses(house: House) -> None:
+    made, execution = house.make(name="night"), house.fire()
+    guide = rpc(house, "resources/list").json["result"]["resources"][0]["uri"]
+    [content] = rpc(house, "resources/read", {"uri": guide}).json["result"]["contents"]
+    assert content["text"] == house.call("GET", "/llms.txt").body.decode()
+    templates = rpc(house, "resources/templates/list").json["result"]["resourceTemplates"]
+    assert len(templates) == 3
+    for template in templates:
+        uri = template["uriTemplate"].format(schedule_id=made["id"], execution_id=execution)
+        [content] = rpc(house, "resources/read", {"uri": uri}).json["result"]["contents"]
+        mark = content["text"].split("\n")[1]
+        assert content["text"].endswith(mark.replace("<", "</"))
+        assert json.loads(content["text"].split("\n", 2)[2].rsplit("\n", 1)[0])
+
+
+def test_prompts_say_what_to_do_with_what_was_said(shared: House) -> None:
+    for prompt in rpc(shared, "prompts/list").json["result"]["prompts"]:
+        given = {each["name"]: 'said "so"' for each in prompt["arguments"]}
+        answer = rpc(shared, "prompts/get", {"name": prompt["name"], "arguments": given}).json["result"]
+        [message] = answer["messages"]
+        text = message["content"]["text"]
+        assert text.count(json.dumps('said "so"')) == len(given)
+        named = {tool.name for tool in TOOLS if tool.name in text}
+        assert named
+
+
+def test_arguments_are_completed_by_what_the_caller_may_see(house: House) -> None:
+    mine = by(house, who("alice", "user"), "POST", "/api/v1/schedules", RATE | {"name": "night"}).json
+    prompt, template = {"type": "ref/prompt", "name": "why_it_did_not_run"}, {"type": "ref/resource", "uri": "x"}
+    for caller, ref, name, begun, values in (
+        ("alice", prompt, "schedule", "ni", ["night"]),
+        ("alice", prompt, "schedule", "day", []),
+        ("bob", prompt, "schedule", "", []),
+        ("alice", prompt, "instant", "2026", []),
+        ("alice", template, "schedule_id", mine["id"][:8], [mine["id"]]),
+    ):
+        params = {"ref": ref, "argument": {"name": name, "value": begun}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "completion/complete", "params": params}
+        found = by(house, who(caller, "user"), "POST", "/mcp", message).json["result"]["completion"]
+        assert found == {"values": values, "total": len(values), "hasMore": False}
 
 
 def test_llms_txt_is_served(shared: House) -> None:

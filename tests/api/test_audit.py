@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.api.http import auditing
+from chalicelib.api.http.routes import table
 from chalicelib.core.audit import checkpoint as checkpoints
 from chalicelib.core.audit.redact import digest
 from chalicelib.core.errors import Unavailable
@@ -100,6 +102,12 @@ def test_nouns_of_all_kinds(house: AuditHouse, method: str, path: str, body: Any
     assert house.call(method, path, body).status < 300
     entry = house.entries()[0]
     assert (entry["action"], entry["resource"][: len(resource)]) == (action, resource)
+
+
+def test_a_decision_is_about_its_run() -> None:
+    asked = [o for o in table().operations if o.path.startswith("/api/v1/runs/{run_id}/nodes/{node}:")]
+    assert {auditing.resource_of(o, {"run_id": "R", "node": "n"}) for o in asked} == {"runs/R"}
+    assert {auditing.action_of(o) for o in asked} == {"workflows:approve", "workflows:start"}
 
 
 def test_a_task_is_an_execution_by_another_name(house: AuditHouse) -> None:

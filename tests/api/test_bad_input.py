@@ -137,6 +137,7 @@ MONITOR: dict[str, list[Any]] = {
     "tags": [*NOT_LIST, None, ([1], "tags.0"), ([""], "tags.0")],
 }
 CHANNEL = {"type": "webhook", "url": "https://example.com/"}
+MAIL = {"type": "email", "to": "a@example.com", "from": "b@example.com"}
 NOTICE_RULE: dict[str, list[Any]] = {
     "name": [*NOT_TEXT, None, "", "x" * 129],
     "when": [*NOT_LIST, None, [], (["never"], "when.0")],
@@ -152,8 +153,13 @@ NOTICE_RULE: dict[str, list[Any]] = {
         ([{"type": "slack"}], "channels.0.url"),
         ([{"type": "pagerduty"}], "channels.0.routing_key"),
         ([{"type": "sns", "topic_arn": "x"}], "channels.0.topic_arn"),
-        ([{"type": "email", "to": []}], "channels.0.to"),
-        ([{"type": "email", "to": ["a@example.com"]}], "channels.0.type"),
+        ([MAIL | {"to": []}], "channels.0.to"),
+        ([MAIL | {"to": ["a@example.com", "nobody"]}], "channels.0.to"),
+        ([MAIL | {"to": ["a@example.com"] * 51}], "channels.0.to"),
+        ([MAIL | {"from": "Ops <a@example.com>"}], "channels.0.from"),
+        ([MAIL | {"from": "a@example.com\r\nBcc: b@example.com"}], "channels.0.from"),
+        ([{"type": "email", "to": "a@example.com"}], "channels.0.from"),
+        ([MAIL | {"secret_ref": "env:X"}], "channels.0.secret_ref"),
     ],
     "group_ms": [*NOT_INT, None, -1, 3_600_001],
     "quiet": [1, "x", ({}, "quiet.cron"), ({"cron": "nonsense", "for_ms": 1}, "quiet.cron")],
@@ -172,7 +178,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "timezone": [*NOT_TEXT, None, "", "Mars/Base"],
         "language": [*NOT_TEXT, None, "", "de"],
     },
-    "PauseBody": {"note": [*NOT_TEXT, "x" * 513]},
+    "PauseBody": {"note": [*NOT_TEXT, "x" * 513], "until_unix_ms": [*INSTANT, 0, 1]},
     "SignInBody": {"token": [*NOT_TEXT, None, "", "x" * 8193]},
     "PauseQueueBody": {"note": [*NOT_TEXT, "x" * 257], "until_unix_ms": [*INSTANT, 0, 1]},
     "TriggerBody": {},
@@ -270,7 +276,11 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "address": [*NOT_TEXT, None, "", "x" * 257],
     },
     "TagBody": {"tag": [*NOT_TEXT, None, "", "x" * 65]},
-    "TagPauseBody": {"tag": [*NOT_TEXT, None, "", "x" * 65], "note": [*NOT_TEXT, "x" * 513]},
+    "TagPauseBody": {
+        "tag": [*NOT_TEXT, None, "", "x" * 65],
+        "note": [*NOT_TEXT, "x" * 513],
+        "until_unix_ms": [*INSTANT, 0, 1],
+    },
     "BatchBody": {
         "operations": [
             *[1, True, "x", {}, None, [], [{"op": "resume", "id": "0" * 26}] * 101],
@@ -321,6 +331,7 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "input_schema": [1, True, "x", [], None],
         "concurrency": [1, True, "x", [], None],
         "timeout_ms": DURATION,
+        "sla_ms": DURATION,
         "on_failure": [*NOT_TEXT, None],
         "nodes": [*NOT_LIST, None, [], [{}] * 501],
         "edges": [*NOT_LIST, None],
@@ -337,6 +348,10 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "node": [*NOT_TEXT, None, ("", "node"), ("nowhere", "node")],
         "outputs": [1, True, "x", [], None],
         "item": [],
+        "fork": [
+            *[1, True, "x", [], None, ({}, "fork.run_id"), ({"run_id": 1}, "fork.run_id")],
+            *[({"run_id": "r", "position": v}, "fork.position") for v in (0, -1, "1", True, None)],
+        ],
         "mocks": [1, True, "x", [], None, ({"nowhere": {}}, "mocks.nowhere")],
     },
     "CancelRunBody": {"reason": [*NOT_TEXT, None, "x" * 1025]},
@@ -417,6 +432,7 @@ QUERIES: dict[str, list[str]] = {
     "rule_id": ["", "x" * 65, "a&rule_id=b"],
     "incident_id": ["", "x" * 65, "a&incident_id=b"],
     "workflow": ["", "A", "x" * 65, "a&workflow=b"],
+    "inline_bytes": ["", "x", "65535", "2097153", "65536.5", "65536&inline_bytes=65536"],
 }
 # What an issuer sends back is taken as text; its ``state`` is not the one of an execution.
 CALLBACK: dict[str, list[str]] = {

@@ -184,6 +184,18 @@ class TestByTag:
         found = by_tag(house, "delete", {"tag": "d"}, "dry_run=true")["items"]
         assert [i["runs_unix_ms"] for i in found] == [[NOW_MS + 5000], [1_795_255_200_000], [NOW_MS + 30_000]]
 
+    def test_a_pause_that_ends_by_itself(self, house: House, tagged: list[str]) -> None:
+        until_ms = house.clock.now_ms() + 60_000
+        found = by_tag(house, "pause", {"tag": "t", "until_unix_ms": until_ms})["items"]
+        assert all(at_ms < until_ms for item in found for at_ms in item["runs_unix_ms"])
+        resting = house.call("GET", f"{SCHEDULES}/{tagged[0]}").json
+        assert (resting["state"], resting["paused_until_unix_ms"]) == ("paused", until_ms)
+        assert not any(item["changed"] for item in by_tag(house, "pause", {"tag": "t"})["items"]), "paused already"
+        assert by_tag(house, "resume", {"tag": "t"})["changed"] == len(found)
+        one = {"operations": [{"op": "pause", "id": tagged[0], "until_unix_ms": 1}]}
+        [refused] = house.call("POST", f"{SCHEDULES}:batch", one).json["items"]
+        assert refused["error"]["errors"][0]["field"] == "until_unix_ms"
+
     def test_the_note_of_a_pause(self, house: House, tagged: list[str]) -> None:
         by_tag(house, "pause", {"tag": "t", "note": "deploying"})
         assert house.call("GET", f"{SCHEDULES}/{tagged[0]}").json["note"] == "deploying"

@@ -298,6 +298,9 @@ def test_a_call_learns_of_its_connection_and_the_next_one_does_not(house: House)
         ("POST", "/api/v1/leases%3aacquire/", True),
         ("GET", "/api/v1/leases:acquire", False),
         ("POST", "/api/v1/leases:renew", False),
+        ("POST", "/chronowatch.v1.LeaseService/Acquire", True),
+        ("POST", "/chronowatch.v1.LeaseService/Renew", False),
+        ("POST", "/chronowatch.v1.Nothing/Here", False),
     ],
 )
 def test_which_calls_may_be_held_is_known_before_they_begin(house: House, method: str, path: str, held: bool) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.core.targets import registry
 from tests.kit.callers import by, who
 from tests.kit.house import House
 
 RULES = "/api/v1/notification-rules"
-RULE = {"name": "on call", "when": ["failed"], "channels": [{"type": "webhook", "url": "https://example.com/alerts"}]}
+CHANNEL = {"type": "webhook", "url": "https://example.com/alerts"}
+RULE = {"name": "on call", "when": ["failed"], "channels": [CHANNEL]}
 
 
 def test_a_rule_is_made_changed_tried_and_deleted(house: House) -> None:
@@ -26,10 +31,33 @@ def test_a_rule_is_made_changed_tried_and_deleted(house: House) -> None:
     assert house.call("GET", one).status == 404
 
 
-def test_email_is_refused_by_name_and_a_routing_key_is_not_shown(house: House) -> None:
-    email = RULE | {"channels": [{"type": "email", "to": ["ops@example.com"]}]}
-    refused = house.call("POST", RULES, email)
-    assert (refused.code, refused.fields) == ("not_supported", ["channels.0.type"])
+@pytest.mark.parametrize("to", ["ops@example.com", ["ops@example.com", "dev@example.com"]])
+def test_an_e_mail_channel_comes_back_as_it_was_written(house: House, to: object) -> None:
+    channel = {"type": "email", "to": to, "from": "alerts@example.com"}
+    made = house.call("POST", RULES, RULE | {"channels": [channel]})
+    assert (made.status, made.json["channels"]) == (201, [channel])
+    assert house.call("PATCH", f"{RULES}/{made.json['id']}", {"channels": made.json["channels"]}).status == 200
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        {"type": "email", "to": "ops@example.com", "from": "alerts@example.com"},
+        {"type": "sns", "topic_arn": "arn:aws:sns:us-east-1:000000000000:alerts"},
+    ],
+)
+def test_channels_of_the_cloud_are_refused_by_name_without_it(house: House, channel: dict[str, object]) -> None:
+    made = house.call("POST", RULES, RULE).json
+    house.services = replace(house.services, config=replace(house.services.config, unoffered=registry.OF_AWS))
+    channels = {"channels": [CHANNEL, channel]}
+    for refused in (
+        house.call("POST", RULES, RULE | channels),
+        house.call("PATCH", f"{RULES}/{made['id']}", channels),
+    ):
+        assert (refused.status, refused.code, refused.fields) == (422, "not_configured", ["channels.1.type"])
+
+
+def test_a_routing_key_is_not_shown(house: House) -> None:
     made = house.call("POST", RULES, RULE | {"channels": [{"type": "pagerduty", "routing_key": "R0UT1NGKEY"}]}).json
     assert "R0UT1NGKEY" not in str(made)
 

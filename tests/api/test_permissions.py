@@ -94,6 +94,7 @@ def test_so_few_are_open_to_all() -> None:
         "POST /ping/{ping_id}/{signal_id}",
         "GET /badge/{badge_id}",
         "GET /llms.txt",  # what the service is
+        "GET /schemas/schedules.json",  # for editors, which have no credential
         "GET /api/session",  # how one can sign in
         "POST /api/session",  # the credential is in the body
         "DELETE /api/session",  # a browser forgets its cookie

@@ -172,6 +172,45 @@ def test_pause_and_resume(house: House) -> None:
     assert "note" not in house.call("POST", f"{path}:pause").json
 
 
+def test_a_pause_ends_by_itself_where_it_says_when(house: House) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    until_ms = house.clock.now_ms() + 60_000
+    paused = house.call("POST", f"{path}:pause", {"note": "deploying", "until_unix_ms": until_ms})
+    shown = paused.json
+    assert (paused.status, shown["state"], shown["enabled"], shown["note"]) == (200, "paused", True, "deploying")
+    assert shown["paused_until_unix_ms"] == until_ms
+    assert until_ms <= shown["next_run_unix_ms"] < until_ms + 5_000
+    kept = house.call("PATCH", path, {"sla_ms": 9}).json
+    assert (kept["state"], kept["paused_until_unix_ms"]) == ("paused", until_ms)
+    house.clock.advance(until_ms - house.clock.now_ms())
+    over = house.call("GET", path).json
+    assert (over["state"], "note" in over, "paused_until_unix_ms" in over) == ("active", False, False)
+    assert over["next_run_unix_ms"] == until_ms + 5_000, "the one at the instant itself is owed, and gone by"
+    assert house.call("POST", f"{path}:resume").json["version"] == kept["version"], "there is nothing to resume"
+    assert "paused_until_unix_ms" in house.call("GET", f"{path}/versions").json["items"][0]
+
+
+def test_a_pause_that_would_end_by_itself_is_ended_before_or_made_lasting(house: House) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    until = {"until_unix_ms": house.clock.now_ms() + 60_000}
+    house.call("POST", f"{path}:pause", until)
+    assert house.call("POST", f"{path}:resume").json["state"] == "active"
+    house.call("POST", f"{path}:pause", until)
+    lasting = house.call("POST", f"{path}:pause").json
+    assert (lasting["enabled"], "paused_until_unix_ms" in lasting) == (False, False)
+    house.call("POST", f"{path}:pause", until)
+    assert house.call("PATCH", path, {"enabled": False}).json["enabled"] is False
+    assert house.call("PATCH", path, {"enabled": True}).json["state"] == "active"
+
+
+@pytest.mark.parametrize("until", [NOW_MS, -1, "tomorrow", 1.5, 10**18])
+def test_the_end_of_a_pause_is_an_instant_to_come(house: House, until: object) -> None:
+    made = house.make()
+    refused = house.call("POST", f"{SCHEDULES}/{made['id']}:pause", {"until_unix_ms": until})
+    assert (refused.status in (400, 422), refused.fields) == (True, ["until_unix_ms"])
+    assert house.call("GET", f"{SCHEDULES}/{made['id']}").json["version"] == made["version"]
+
+
 def test_delete(house: House) -> None:
     made = house.make()
     path = f"{SCHEDULES}/{made['id']}"

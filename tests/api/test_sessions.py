@@ -131,6 +131,7 @@ def test_an_altered_cookie_and_one_under_another_name_are_no_session(door: House
         ({"origin": ORIGIN}, True),
         ({"origin": "https://elsewhere.example"}, False),
         ({"origin": "null"}, False),
+        ({"origin": "http://["}, False),
         ({"sec-fetch-site": "same-origin"}, True),
         ({"sec-fetch-site": "cross-site", "origin": ORIGIN}, False),
         ({"sec-fetch-site": "same-site"}, False),

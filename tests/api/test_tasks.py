@@ -141,6 +141,21 @@ def test_a_task_is_cancelled_once(house: House) -> None:
     assert house.call("DELETE", f"{TASKS}/{task_id}").status == 409
 
 
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/retry"), ("DELETE", "")])
+def test_a_task_that_moved_on_is_neither_retried_nor_cancelled(house: House, method: str, suffix: str) -> None:
+    task_id = run(house, "failed") if suffix else house.fire()
+    path = f"{TASKS}/{task_id}"
+    before = house.call("GET", path)
+    assert before.headers["ETag"] == house.call("GET", f"/api/v1/executions/{task_id}").headers["ETag"]
+    for wrong in ('"0"', f"W/{before.headers['ETag']}", ""):
+        refused = house.call(method, path + suffix, headers={"If-Match": wrong})
+        assert (refused.status, refused.code) == (412, "precondition_failed"), wrong
+    assert house.call("GET", path).json == before.json
+    done = house.call(method, path + suffix, headers={"If-Match": before.headers["ETag"]})
+    assert (done.status, done.headers["ETag"]) == (200, house.call("GET", path).headers["ETag"])
+    assert house.call(method, path + suffix, headers={"If-Match": before.headers["ETag"]}).status == 412
+
+
 def test_the_numbers_are_of_a_day_and_of_what_one_may_see(house: House) -> None:
     def numbers() -> dict[str, Any]:
         answer = house.call("GET", TASKS + "/metrics")

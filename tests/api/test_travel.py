@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -30,13 +31,21 @@ class Travel:
     def call(self, verb: str, body: Any = None, session: str = "") -> Answer:
         return self.house.call("POST", f"{SESSIONS}/{session or self.id}:{verb}", body)
 
-    def stop_at(self, *breakpoints: dict[str, str]) -> Answer:
+    def stop_at(self, *breakpoints: Mapping[str, object]) -> Answer:
         return self.house.call("PUT", f"{SESSIONS}/{self.id}/breakpoints", list(breakpoints))
 
 
 @pytest.fixture(scope="module")
 def travel() -> Travel:
     return Travel()
+
+
+def test_a_session_is_made_and_brought_in_once_under_a_key(travel: Travel) -> None:
+    exported = travel.house.call("GET", f"{SESSIONS}/{travel.id}:export").json
+    for key, path, body in (("a", f"{RUNS}/{travel.run_id}/sessions", {}), ("b", f"{SESSIONS}:import", exported)):
+        first, again = (travel.house.call("POST", path, body, headers={"Idempotency-Key": key}) for _ in range(2))
+        assert (first.status, again.json) == (201, first.json)
+        assert again.headers["Idempotent-Replayed"] == "true"
 
 
 def test_every_event_can_be_reached_and_shows_the_run_as_of_then(travel: Travel) -> None:
@@ -94,6 +103,22 @@ def test_going_on_without_a_breakpoint_comes_to_the_end(travel: Travel) -> None:
 
 def test_a_breakpoint_that_cannot_be_evaluated_is_refused(travel: Travel) -> None:
     assert travel.stop_at({"kind": "condition", "value": "input.x >"}).fields == ["0.value"]
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [{"kind": "step", "value": "nowhere"}, {"kind": "step"}, {"kind": "type", "value": "nothing"}, {"kind": "type"},
+     {"kind": "step", "value": {"cel": "true"}}],
+)  # fmt: skip
+def test_a_breakpoint_where_nothing_can_stop_is_refused(travel: Travel, stop: dict[str, object]) -> None:
+    assert travel.stop_at({"kind": "error"}, stop).fields == ["1.value"]
+
+
+def test_a_condition_may_be_written_as_in_definitions(travel: Travel) -> None:
+    text = "nodes.b.output == 4"
+    assert travel.stop_at({"kind": "condition", "value": {"cel": text}}).json == [{"kind": "condition", "value": text}]
+    travel.call("jump", {"position": 1})
+    assert travel.call("continue").json["breakpoint"] == {"kind": "condition", "value": text}
 
 
 def test_an_export_comes_back_in_another_deployment(travel: Travel) -> None:

@@ -14,13 +14,23 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.secrets.inlet_signatures import StoredInletSignatures
 from chalicelib.core.secrets.secret_policy import SecretPolicy
+from chalicelib.core.targets import registry
+from chalicelib.core.triggers.listening import STALE_MS
 from chalicelib.core.triggers.received_event import digest
+from chalicelib.engine.triggers.listening import SourceReport
 from tests.contract.broker_deliveries import KnownSecrets
 from tests.kit.house import Answer, House
 from tests.kit.machine import NOW_MS
 
 ALL = "/api/v1/triggers"
 WEBHOOK = {"type": "webhook"}
+OTHERS: dict[str, dict[str, Any]] = {
+    "eventbridge": {"type": "eventbridge", "bus": "b"},
+    "sqs": {"type": "sqs", "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/q"},
+    "nats": {"type": "nats", "servers": ["nats://n.example"], "subject": "a.>"},
+    "kafka": {"type": "kafka", "brokers": ["k.example:9092"], "topic": "t"},
+    "rabbitmq": {"type": "rabbitmq", "url": "amqp://r.example", "queue": "q"},
+}
 EVENT = {"specversion": "1.0", "id": "4711", "source": "/shop", "type": "order.created", "data": {"n": 1}}
 KEY = b"a secret of thirty-two bytes ...."
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -218,19 +228,51 @@ def test_what_is_wrong_is_named(house: House, fields: dict[str, Any], wrong: lis
     assert house.call("GET", ALL).json["items"] == []
 
 
+@pytest.mark.parametrize("source", list(OTHERS.values()))
+def test_every_source_is_shown_as_it_was_given(house: House, source: dict[str, Any]) -> None:
+    found = made(house, source=source)
+    assert found["source"] == source
+    assert "ingest_url" not in found
+    changed = house.call("PATCH", f"{ALL}/{found['id']}", {"source": WEBHOOK}).json
+    assert "ingest_url" in changed
+
+
 @pytest.mark.parametrize(
-    "source",
+    ("kind", "config"),
     [
-        {"type": "eventbridge", "bus": "b"},
-        {"type": "sqs", "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/q"},
-        {"type": "nats", "servers": ["nats://n.example"], "subject": "a.>"},
-        {"type": "kafka", "brokers": ["k.example:9092"], "topic": "t"},
-        {"type": "rabbitmq", "url": "amqp://r.example", "queue": "q"},
+        ("sqs", {"unoffered": registry.OF_AWS}),
+        ("eventbridge", {"unoffered": registry.OF_AWS}),
+        ("sqs", {"listens": False}),
+        ("kafka", {"listens": False}),
+        ("nats", {"listens": False}),
+        ("rabbitmq", {"listens": False}),
     ],
 )
-def test_a_source_that_nothing_reads_is_refused(house: House, source: dict[str, Any]) -> None:
-    answer = house.call("POST", ALL, {"name": "orders", "source": source})
-    assert (answer.fields, answer.code) == (["source.type"], "not_supported")
+def test_a_source_that_nothing_reads_is_refused(house: House, kind: str, config: dict[str, Any]) -> None:
+    house.services = replace(house.services, config=replace(house.services.config, **config))
+    answer = house.call("POST", ALL, {"name": "orders", "source": OTHERS[kind], "target": {"type": "log"}})
+    assert (answer.status, answer.fields, answer.code) == (422, ["source.type"], "not_configured")
+
+
+@pytest.mark.parametrize(
+    ("queue", "problem"),
+    [
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/orders-new", ""),
+        ("http://127.0.0.1:4566/123456789012/orders-new", ""),
+        ("https://sqs.us-east-1.amazonaws.com/123456789012/orders-new", "is not among the queues"),
+        ("https://sqs.eu-west-1.amazonaws.com/999999999999/orders-new", "is not among the queues"),
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/invoices", "is not among the queues"),
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/chronowatch-local-work", "is a queue of this service"),
+        ("https://[/123456789012/orders-new", "must be the URL of a queue"),
+    ],
+)
+def test_a_deployment_says_which_queues_may_be_read(house: House, queue: str, problem: str) -> None:
+    allowed = ("arn:aws:sqs:eu-west-1:123456789012:orders-*", "arn:aws:sqs:eu-west-1:123456789012:chronowatch-*")
+    house.services = replace(house.services, config=replace(house.services.config, trigger_queues=allowed))
+    answer = house.call("POST", ALL, {"name": "orders", "source": {"type": "sqs", "queue_url": queue}})
+    assert answer.status == (422 if problem else 201)
+    assert not problem or answer.fields == ["source.queue_url"]
+    assert problem in answer.body.decode()
 
 
 def test_a_name_is_taken_once(house: House) -> None:
@@ -316,3 +358,54 @@ def test_the_throttle_drops_and_counts(house: House) -> None:
     assert house.call("GET", f"{ALL}/{trigger['id']}").json["dropped"] == 2
     house.clock.advance(1000)
     assert send(house, trigger, {**EVENT, "id": "9"}).json["outcome"] == "fired"
+
+
+def test_what_became_of_events_is_counted(house: House) -> None:
+    trigger = made(house, filter={"cel": "event.data.n > 0"})
+    send(house, trigger)
+    send(house, trigger)
+    send(house, trigger, {**EVENT, "id": "2", "data": {"n": 0}})
+    send(house, trigger, {**EVENT, "id": "3", "data": "no object"})
+    text = house.call("GET", "/metrics").body.decode()
+    lines = [line for line in text.splitlines() if line.startswith("chronowatch_trigger_events_total{")]
+    outcomes = ("fired", "repeated", "filtered", "dead_letter")
+    assert len(lines) == len(outcomes)
+    assert all(any(f'outcome="{one}"' in line and line.endswith("} 1") for line in lines) for one in outcomes), lines
+    assert all('source="webhook"' in line for line in lines)
+
+
+def test_whether_a_source_is_heard_and_why_not(house: House) -> None:
+    brought = made(house)
+    assert "listening" not in brought
+    trigger = made(house, name="heard", source=OTHERS["nats"])
+    nothing = {"state": "unattended", "since_unix_ms": None, "seen_unix_ms": None, "last_error": None}
+    assert trigger["listening"] == {**nothing, "last_error_unix_ms": None}
+    one, stored = f"{ALL}/{trigger['id']}", house.services.stores.triggers.load("default", trigger["id"])
+    assert stored is not None
+    report = SourceReport(house.services, stored)
+    began_ms = house.clock.now_ms()
+    report.fails("NATS refused the credentials")
+    failing = {
+        "state": "failing",
+        "since_unix_ms": began_ms,
+        "seen_unix_ms": began_ms,
+        "last_error": "NATS refused the credentials",
+        "last_error_unix_ms": began_ms,
+    }
+    seen = house.call("GET", one)
+    assert seen.json["listening"] == failing
+    assert seen.json["version"] == trigger["version"]
+    listed = {found["name"]: found.get("listening") for found in house.call("GET", ALL).json["items"]}
+    assert listed == {"heard": failing, "orders": None}
+    house.clock.advance(1000)
+    report.hears()
+    heard = {**failing, "state": "listening", "since_unix_ms": began_ms + 1000, "seen_unix_ms": began_ms + 1000}
+    assert house.call("GET", one).json["listening"] == heard
+    assert house.call("POST", one + ":pause").json["listening"] == {**heard, "state": "paused", "since_unix_ms": None}
+    assert house.call("POST", one + ":resume").json["listening"] == heard
+    house.clock.advance(STALE_MS)
+    assert house.call("GET", one).json["listening"]["state"] == "unattended"
+    report.hears()
+    changed = house.call("PATCH", one, {"source": {**OTHERS["nats"], "subject": "b.>"}}).json
+    assert changed["listening"]["state"] == "unattended"
+    assert changed["listening"]["last_error"] is None

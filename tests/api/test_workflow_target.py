@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -10,6 +12,7 @@ from chalicelib.adapters.targets import workflow as workflow_target
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.ports.target import Delivery
 from chalicelib.usecases import run_starts
+from chalicelib.workers import deliver
 from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, House
 from tests.kit.workflow_calls import ALL, LINE, RUNS, TARGET, delivery, publish, settle
@@ -75,3 +78,26 @@ def test_who_may_not_start_a_workflow_cannot_let_a_schedule_do_it(house: House) 
     assert refused.status in (403, 404)
     kept = house.call("POST", "/api/v1/schedules", RATE).json["id"]
     assert house.call("PATCH", f"/api/v1/schedules/{kept}", {"target": TARGET}).status in (403, 404)
+
+
+def test_an_event_of_a_trigger_begins_one_run_with_the_event_as_its_input(house: House) -> None:
+    script = {"id": "s", "type": "script", "language": "python", "code": "input['data']['n'] + 1"}
+    trigger = {"id": "t", "type": "trigger", "on": "webhook"}
+    made = publish(house, nodes=[trigger, script], edges=[{"from": "t", "to": "s"}])
+    assert "/api/v1/triggers" in made["notes"][0]
+    triggers = "/api/v1/triggers"
+    asked = {"name": "orders", "source": {"type": "webhook"}, "target": TARGET}
+    found = house.call("POST", triggers, asked)
+    assert (found.status, found.json["target"]) == (201, TARGET)
+    event = {"specversion": "1.0", "id": "4711", "source": "/shop", "type": "order.created", "data": {"n": 1}}
+    for _ in range(2):
+        assert house.call("POST", urlsplit(found.json["ingest_url"]).path, event).status == 202
+    [execution] = house.call("GET", f"{triggers}/{found.json['id']}/executions").json["items"]
+    bound = replace(house.services, targets={**house.services.targets, "workflow": sender(house)})
+    queue: Any = house.services.queue
+    batch = queue.receive(10)
+    assert not deliver.run(bound, batch)
+    settle(house)
+    run = house.call("GET", f"{RUNS}/{execution['id']}").json
+    assert (run["state"], run["output"], run["input"]["data"]) == ("completed", 2, {"n": 1})
+    assert len(house.call("GET", RUNS).json["items"]) == 1

@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from chalicelib.ports.target import Outcome
 from tests.kit.house import Answer, House
 from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, SCRIPT, TRIGGER, edges, publish, settle, start
+from tests.kit.workflow_play import FakeTarget
 
 
 def run_of(house: House, run_id: str) -> dict[str, Any]:
@@ -66,6 +69,19 @@ def test_a_name_is_taken_once(house: House) -> None:
     assert house.call("POST", ALL, {"name": "v", **LINE}, headers=headers).json == first.json
 
 
+def test_a_run_is_started_once_under_a_key(house: House) -> None:
+    publish(house)
+    headers = {"Idempotency-Key": "k"}
+    first = house.call("POST", f"{ALL}/w:start", {"input": {"n": 1}}, headers=headers)
+    again = house.call("POST", f"{ALL}/w:start", {"input": {"n": 1}}, headers=headers)
+    assert (first.status, again.status, again.headers["Idempotent-Replayed"]) == (202, 202, "true")
+    assert (
+        [run["id"] for run in house.call("GET", RUNS).json["items"]] == [first.json["run_id"]] == [again.json["run_id"]]
+    )
+    other = house.call("POST", f"{ALL}/w:start", {"input": {"n": 2}}, headers=headers)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+
+
 def test_yaml_is_taken_and_on_is_text(house: House) -> None:
     nodes = b"nodes:\n- {id: t, type: trigger, on: manual}\n- {id: d, type: delay, for_ms: 0}\n"
     text = b"name: y\n" + nodes + b"edges:\n- {from: t, to: d}\n"
@@ -108,6 +124,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (after_trigger(type="subworkflow", workflow="gone"), "nodes.x.workflow"),
     (after_trigger(type="delay"), "nodes.x.for_ms"),
     (after_trigger(type="delay", until_cron="x"), "nodes.x.until_cron"),
+    (after_trigger(type="delay", until="tomorrow"), "nodes.x.until"),
+    (after_trigger(type="delay", until="2026-12-25T10:00:00"), "nodes.x.until"),
     (RING, "edges"),
     ({"nodes": [TRIGGER, EACH, SCRIPT], "edges": edges(("t", "p"), ("p", "s"))}, "nodes.p.foreach"),
     (LINE | {"input_schema": {"type": "thing"}}, "input_schema.type"),
@@ -265,3 +283,35 @@ def test_it_is_shown_as_a_flowchart(house: House) -> None:
     assert answer.body.decode().splitlines() == [
         "flowchart TD", '  n0(["t<br/>trigger"])', '  n1["s<br/>script"]', "  n0 --> n1",
     ]  # fmt: skip
+
+
+def test_a_run_is_forked_from_an_event_of_its_log(house: House) -> None:
+    call = {"id": "h", "type": "http", "method": "GET", "url": "https://example.com/"}
+    publish(house, nodes=[TRIGGER, SCRIPT, GATE, call], edges=edges(("t", "s"), ("s", "g"), ("g", "h")))
+    run = start(house, input={"n": 1})
+    asked = {"fork": {"run_id": run}, "mocks": {"h": {"body": {"mocked": True}}}}
+    found = house.call("POST", f"{ALL}:test", asked)
+    assert (found.status, found.json["state"]) == (200, "completed")
+    assert found.json["output"]["body"] == {"mocked": True}
+    assert house.call("GET", f"{RUNS}/{run}").json["state"] == "waiting"
+    for fork, field in (({"run_id": run, "position": 10_000}, "fork.position"), ({"position": 1}, "fork.run_id")):
+        refused = house.call("POST", f"{ALL}:test", {"fork": fork})
+        assert (refused.status, refused.fields) == (422, [field])
+    assert house.call("POST", f"{ALL}:test", {"fork": {"run_id": "gone"}}).status == 404
+
+
+@pytest.mark.parametrize("body", [{"output": {"n": 1}}, {"result": {"n": 1}}])
+def test_a_job_that_answered_202_ends_with_what_its_report_holds(house: House, body: dict[str, object]) -> None:
+    """``result`` is what executions call it."""
+    target = FakeTarget()
+    target.outcome = Outcome("accepted", 202)
+    house.services = replace(house.services, targets={"webhook": target})
+    job = {"id": "j", "type": "job", "target": {"type": "webhook", "url": "https://example.com/"}, "payload": None}
+    publish(house, nodes=[TRIGGER, job], edges=edges(("t", "j")))
+    path = f"{RUNS}/{start(house)}/nodes/j:complete"
+    assert house.call("POST", path, {"output": 1, "result": 2}).fields == ["result"]
+    assert house.call("POST", path, body).status == 200
+    settle(house)
+    run = house.call("GET", path.removesuffix("/nodes/j:complete")).json
+    assert (run["state"], run["output"]) == ("completed", {"n": 1})
+    assert house.call("POST", path, body).status == 409

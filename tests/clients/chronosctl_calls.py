@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +66,3 @@ def masked(text: str) -> str:
         return seen.setdefault(found[0], f"ULID{len(seen) + 1:022d}")
 
     return _TRACES.sub("T" * 32, _IDS.sub(name, text))
-
-
-def transcript(lines: Sequence[Sequence[str]], url: str) -> str:
-    """A session: each call, what it printed, and how it ended."""
-    parts = []
-    for words in lines:
-        said = call(*words, url=url)
-        shown = " ".join(f"'{word}'" if re.search(r"[\s{*]", word) else word for word in words)
-        parts.append(f"$ chronosctl {shown}\n{said.out}{said.err}[{said.code}]\n")
-    return masked("\n".join(parts)).replace(f"{ROOT}/", "")

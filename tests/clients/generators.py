@@ -20,7 +20,7 @@ from localdev.environments import CLIENTS, ROOT, EnvironmentFailed
 
 HERE = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
-INSTALL_TIMEOUT_S = 120
+INSTALL_TIMEOUT_S = 240
 RUN_TIMEOUT_S = 120
 
 

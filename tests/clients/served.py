@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 
 from chalicelib import bootstrap, settings
 from chalicelib.api.http import edge
+from chalicelib.api.http.operations import Table
 from chalicelib.server.server import Server
 from chalicelib.workers import sweep
 from tests.kit.house import House
+
+SWEEP_EVERY_S = 30.0
 
 
 class RecordingEdge(edge.Edge):
@@ -19,6 +23,14 @@ class RecordingEdge(edge.Edge):
     def __init__(self, house: House) -> None:
         super().__init__(house.app)
         self.calls: list[tuple[str, str, int]] = []
+        self.before_call: Callable[[], None] = self._sweep_now_and_then
+        self._house, self._swept = house, monotonic()
+
+    def _sweep_now_and_then(self) -> None:
+        """Without a worker the service calls itself unhealthy, with reason, after three minutes."""
+        if monotonic() - self._swept > SWEEP_EVERY_S:
+            self._swept = monotonic()
+            sweep.run(self._house.services)
 
     def handle(
         self,
@@ -28,6 +40,7 @@ class RecordingEdge(edge.Edge):
         headers: Mapping[str, str],
         body: bytes | Callable[[], bytes] = b"",
     ) -> edge.Answer:
+        self.before_call()
         answer = super().handle(method, raw_path, query, headers, body)
         self.calls.append((method, raw_path, answer[0]))
         return answer
@@ -44,14 +57,19 @@ class Served:
 
     url: str
     house: House
-    calls: list[tuple[str, str, int]] = field(default_factory=list)
+    edge: RecordingEdge
+
+    @property
+    def calls(self) -> list[tuple[str, str, int]]:
+        """What was asked of it and answered."""
+        return self.edge.calls
 
 
 @contextmanager
-def serve(env: Mapping[str, str] | None = None) -> Iterator[Served]:
+def serve(env: Mapping[str, str] | None = None, operations: Table | None = None) -> Iterator[Served]:
     """Serve an empty deployment whose shards were swept, so that it is healthy, until the block ends. ``env`` says
-    which credentials it asks for (KEYS_ASKED); without it, for none."""
-    house = House()
+    which credentials it asks for (KEYS_ASKED); without it, for none. ``operations`` are others than the service's."""
+    house = House(operations)
     if env is not None:
         house.authenticator = bootstrap.identity(settings.load(env), house.services)
     sweep.run(house.services)
@@ -59,7 +77,7 @@ def serve(env: Mapping[str, str] | None = None) -> Iterator[Served]:
     server = Server(recording, "127.0.0.1", 0, house.clock.now_ms)
     thread = server.start()
     try:
-        yield Served(f"http://127.0.0.1:{server.port}", house, recording.calls)
+        yield Served(f"http://127.0.0.1:{server.port}", house, recording)
     finally:
         server.stop()
         thread.join(5)

@@ -11,80 +11,25 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.workers import changes
-from tests.clients.chronosctl_calls import ROOT, SOURCE, call, transcript
+from tests.clients import chronosctl_sessions as sessions
+from tests.clients.chronosctl_calls import ROOT, SOURCE, call
+from tests.clients.chronosctl_sessions import LOG
 from tests.clients.served import KEY, KEYS_ASKED, Served, serve
 
-GOLDEN = Path(__file__).parent / "golden"
-FORMATS = ("table", "json", "yaml", "jsonl", "name")
-LOG = '{"type":"log"}'
-
-SETTING_UP: Sequence[Sequence[str]] = [
-    ("schedules", "create", "--expr", "0 2 * * *", "--timezone", "Europe/Paris", "--name", "night", "--target", LOG),
-    ("schedules", "create", "--expr", "rate:1h", "--name", "beat", "--target", LOG, "--tag", "a", "--tag", "b"),
-    ("leases", "acquire", "report", "--holder-id", "me", "--ttl-ms", "60000"),
-    ("keys", "create", "--name", "ci", "--role", "viewer", "-o", "name"),
-    ("workflows", "create", "-f", str(GOLDEN / "workflow.yaml"), "-o", "name"),
-    ("policies", "create", "-f", str(GOLDEN / "policy.yaml"), "-o", "name"),
-    ("schedules", "trigger", "night", "--payload", '{"n":1}'),
-]
-READING: Sequence[Sequence[str]] = [
-    ("schedules", "list"),
-    ("schedules", "get", "night"),
-    ("schedules", "preview", "0 2 * * *", "--tz", "Europe/Paris", "--count", "2", "--after-unix-ms", "1795252800000"),
-    ("schedules", "explain", "night", "2026-11-22T01:00:00Z"),
-    ("schedules", "ledger", "night"),
-    ("schedules", "versions", "night"),
-    ("executions", "list", "--schedule-id", "night"),
-    ("leases", "list"),
-    ("leases", "get", "report"),
-    ("jobs", "list"),
-    ("workflows", "list"),
-    ("runs", "list"),
-    ("policies", "list"),
-    ("roles", "get", "viewer"),
-    ("ticks", "list"),
-    ("time", "drift"),
-    ("queue", "get"),
-    ("export", "--name-prefix", "beat"),
-]
-CHANGING: Sequence[Sequence[str]] = [
-    ("schedules", "edit", "night", "--expr", "0 3 * * *", "-o", "name"),
-    ("schedules", "edit", "night", "--clear", "max_runs", "-o", "name"),
-    ("schedules", "pause", "night", "--note", "deploying", "-o", "name"),
-    ("schedules", "resume", "night", "-o", "name"),
-    ("schedules", "delete", "beat", "-o", "jsonl"),
-    ("leases", "acquire", "report", "--holder-id", "other", "--ttl-ms", "60000"),
-    ("leases", "release", "report", "--holder-id", "me", "-o", "json"),
-]
-WRONG: Sequence[Sequence[str]] = [
-    ("schedules", "create", "--expr", "99 * * * *"),
-    ("schedules", "create", "--expr", "0 2 * * *", "--name", "night"),
-    ("schedules", "create", "--name", "x"),
-    ("schedules", "create", "--expr", "rate:1h", "--jitter-ms", "soon"),
-    ("schedules", "create", "--expr", "rate:1h", "--payload", "text"),
-    ("schedules", "edit", "night"),
-    ("schedules", "edit", "night", "--clear", "expr"),
-    ("schedules", "edit", "night", "--expr", "rate:2h", "--if-match", "00000000000000000000000000"),
-    ("schedules", "get", "nobody"),
-    ("schedules", "list", "-o", "xml"),
-    ("schedules", "explain", "night", "yesterday"),
-    ("leases", "renew", "report", "--holder-id", "other", "--fencing-token", "1"),
-    ("leases", "run", "report"),
-    ("executions", "get", "nothing"),
-    ("plan", "-f", "/no/such/file.yaml"),
-    ("no", "such"),
-]
+SESSIONS = (*(f"every-{form}" for form in ("table", "json", "yaml", "jsonl", "name")), "wrong", "wrong-json")
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +38,51 @@ def served() -> Iterator[Served]:
         yield running
 
 
-def _sessions(url: str) -> dict[str, str]:
-    made = {"setting-up.txt": transcript(SETTING_UP, url)}
-    made |= {f"reading-{form}.txt": transcript([(*line, "-o", form) for line in READING], url) for form in FORMATS}
-    made["changing.txt"] = transcript(CHANGING, url)
-    made["wrong.txt"] = transcript(WRONG, url)
-    made["wrong-json.txt"] = transcript([("-o", "json", *line) for line in WRONG], url)
-    return made
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder that is the caller's own."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)
 
 
-def test_every_command_prints_what_it_always_printed() -> None:
+def _session(name: str, folder: Path) -> str:
     with serve() as running:
-        made = _sessions(running.url)
-    assert made == {name: (GOLDEN / name).read_text() for name in made}
+        if name.startswith("wrong"):
+            return sessions.wrong(running, *(("-o", "json") if name == "wrong-json" else ()))
+        sessions.prepare(running, folder)
+        return sessions.every(running, name.removeprefix("every-"))
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_every_command_prints_what_it_always_printed(name: str, here: Path) -> None:
+    assert _session(name, here) == (sessions.GOLDEN / f"{name}.txt").read_text()
+
+
+def test_no_command_is_left_out_of_the_sessions() -> None:
+    from chronosctl.main import root
+
+    def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if not isinstance(command, click.Group):
+            yield path
+            return
+        if command.invoke_without_command:
+            yield path
+        at = click.Context(command, info_name=path[-1] if path else "chronosctl")
+        for name in command.list_commands(at):
+            found = command.get_command(at, name)
+            assert found is not None
+            yield from leaves(found, (*path, name))
+
+    called = {words[:n] for words in map(tuple, sessions.EVERY) for n in (1, 2, 3)}
+    left_out = {path for path in leaves(root(), ()) if path not in called | sessions.ENDLESS}
+    assert left_out == set()
+
+
+def test_an_expression_may_stand_first(served: Served) -> None:
+    made = call("schedules", "create", "0 3 * * *", "--name", "first", "--target", LOG, "-o", "json", url=served.url)
+    assert (json.loads(made.out)["type"], json.loads(made.out)["expr"]) == ("CRON", "0 3 * * *")
 
 
 def test_exit_codes_tell_what_went_wrong(served: Served) -> None:
@@ -116,6 +93,14 @@ def test_exit_codes_tell_what_went_wrong(served: Served) -> None:
         assert call("schedules", "list", url=closed.url).code == 4
         token = {"CHRONO_TOKEN": KEY}
         assert call("schedules", "list", url=closed.url, env=token).code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("schedules",), ("import",)], ids=["program", "noun", "verb"])
+def test_a_call_without_a_command_shows_the_commands(words: tuple[str, ...]) -> None:
+    said = call(*words)
+    assert (said.code, said.err) == (2, "")
+    assert said.out.startswith(f"Usage: {' '.join(('chronosctl', *words))} ")
+    assert "Commands:" in said.out
 
 
 def test_contexts_are_kept_apart_from_what_the_environment_names(served: Served, tmp_path: Path) -> None:
@@ -335,57 +320,6 @@ def _env(url: str) -> dict[str, str]:
     return {**os.environ, "CHRONO_URL": url, "PYTHONPATH": str(SOURCE), "COVERAGE_PROCESS_START": ""}
 
 
-def test_a_list_of_ten_thousand_is_a_stream_that_head_may_leave() -> None:
-    with _pages(10_000) as (url, asked):
-        line = f"{sys.executable} -m chronosctl schedules list -o jsonl | head -1"
-        ran = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], env=_env(url), capture_output=True, text=True)
-        assert (ran.returncode, ran.stderr, json.loads(ran.stdout)["name"]) == (0, "", "s0")
-        assert len(asked) < 50  # it did not read the rest
-        asked.clear()
-        listed = subprocess.run(
-            _program("schedules", "list", "-o", "name"), env=_env(url), capture_output=True, text=True
-        )
-        assert (len(listed.stdout.split()), len(asked)) == (10_000, 100)
-
-
-class _pages:
-    """A list of schedules, a page of 100 for each call."""
-
-    def __init__(self, count: int) -> None:
-        asked: list[str] = []
-        self._asked = asked
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                start = int(self.path.partition("page_token=")[2] or 0)
-                asked.append(self.path)
-                items = [{"id": f"id{n}", "name": f"s{n}"} for n in range(start, start + 100)]
-                following = str(start + 100) if start + 100 < count else None
-                body = json.dumps({"items": items, "next_page_token": following}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads, self._server.block_on_close = True, False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> tuple[str, list[str]]:
-        self._thread.start()
-        return f"http://127.0.0.1:{self._server.server_address[1]}", self._asked
-
-    def __exit__(self, *failure: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 def test_a_command_runs_under_a_lease_and_has_its_token() -> None:
     with serve() as running:
         ran = subprocess.run(
@@ -414,16 +348,37 @@ def test_a_command_ends_with_its_lease_or_its_parent(how: str, code: int) -> Non
         assert json.loads(call("leases", "get", "night", "-o", "json", url=running.url).out)["held"] is False
 
 
-def test_help_and_calls_load_nothing_heavy(served: Served) -> None:
-    program = "import sys; from chronosctl.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    for words, absent in (
-        (["--help"], {"http.client", "ssl", "yaml", "boto3"}),
-        (["time"], {"yaml", "boto3", "asyncio"}),
-    ):
-        ran = subprocess.run(
-            [sys.executable, "-c", program, *words], env=_env(served.url), capture_output=True, text=True
-        )
-        assert not absent & set(ran.stderr.split())
+# What a start costs is what it loads: `--help` may take 150 ms, a call 200 ms beside the network.
+NEVER = {"boto3", "asyncio", "tempfile", "chronowatch.models", "chronowatch.resources", "rich", "multiprocessing"}
+NO_CALL = NEVER | {"http.client", "ssl", "socket", "yaml", "chronowatch.transport"}
+NO_HELP = NO_CALL | {"dataclasses", "pathlib", "urllib.parse"}
+
+
+@pytest.mark.parametrize(
+    ("words", "absent", "most"),
+    [
+        ("--help", NO_HELP, 30),
+        ("schedules --help", NO_HELP, 30),
+        ("leases run --help", NO_CALL - {"socket"}, 60),
+        ("schedules create --help", NO_CALL, 50),
+        ("time", NEVER | {"yaml", "shutil", "textwrap"}, 90),
+        ("schedules list", NEVER | {"yaml", "shutil", "textwrap"}, 90),
+        ("schedules list -o json", NEVER | {"yaml", "shutil", "textwrap"}, 90),
+        ("schedules get start", NEVER | {"yaml", "shutil", "textwrap"}, 90),
+    ],
+)
+def test_help_and_calls_load_little(served: Served, words: str, absent: set[str], most: int) -> None:
+    call("schedules", "create", "--expr", "rate:1h", "--name", "start", "--target", LOG, url=served.url)
+    program = (
+        "import sys, click; before = set(sys.modules); from chronosctl.main import main; code = main(sys.argv[1:]); "
+        "print(*set(sys.modules) - before, file=sys.stderr); sys.exit(code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words.split()], env=_env(served.url), capture_output=True, text=True
+    )
+    loaded = set(ran.stderr.split())
+    assert (ran.returncode, loaded & absent) == (0, set())
+    assert len(loaded) <= most, sorted(loaded)
 
 
 def test_shells_complete_commands_and_names_of_the_service(served: Served) -> None:
@@ -460,6 +415,21 @@ def test_firings_are_forwarded_as_a_webhook_would_be() -> None:
     assert verify(body=body, headers=headers, secret=secret).data == {"n": 1}
 
 
+def test_the_bridge_for_agents_answers_each_line_whatever_it_is(served: Served) -> None:
+    lines = ["", "text", "[1]", '{"jsonrpc":"2.0","id":1,"method":"ping"}', '{"jsonrpc":"2.0","method":"notify"}']
+    lines += [
+        '{"jsonrpc":"2.0","id":"b","method":"no/such"}',
+        '{"jsonrpc":"2.0","id":3,"method":"ping","params":{"a":1}}',
+    ]
+    said = call("mcp", url=served.url, stdin="\n".join(lines))
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert [(a["id"], a.get("error", {}).get("code")) for a in answers] == [
+        (None, -32700), (None, -32600), (1, None), ("b", -32601), (3, None),
+    ]  # fmt: skip
+    away = call("mcp", url="http://127.0.0.1:9", stdin=lines[3])
+    assert json.loads(away.out)["error"]["code"] == -32001
+
+
 def test_manual_pages_are_made_of_every_command(tmp_path: Path) -> None:
     assert call("man", "--all", str(tmp_path)).code == 0
     names = {path.name for path in tmp_path.iterdir()}
@@ -476,6 +446,7 @@ def test_the_table_and_the_client_are_those_of_the_api() -> None:
 
 
 if __name__ == "__main__":
-    with serve() as fresh:
-        for file_name, text in _sessions(fresh.url).items():
-            (GOLDEN / file_name).write_text(text)
+    with tempfile.TemporaryDirectory() as fresh:
+        os.chdir(fresh)
+        for each in SESSIONS:
+            (sessions.GOLDEN / f"{each}.txt").write_text(_session(each, Path(fresh)))

@@ -15,7 +15,6 @@ from tests.clients.served import KEY, KEYS_ASKED, serve
 
 SECONDS = (12, 75)  # scripts/fuzz takes 150; on a busy machine the first go is too short to reach every operation
 USUAL = {"precondition_failed", "bad_page_token"}  # excuses that every run needs
-SEED = 20261126
 
 
 @pytest.mark.slow
@@ -26,7 +25,8 @@ def test_schemathesis_finds_nothing(tmp_path: Path, key: str | None) -> None:
     tried = [o for o in table().operations if not o.path.endswith("openapi.json")]  # it was read in order to begin
     for seconds in SECONDS:
         with serve(KEYS_ASKED if key else None) as served:
-            outcome = fuzz(served.url, seconds, SEED, tmp_path, key)
+            # The same cases each time: a gate that draws new ones fails changes that are not at fault.
+            outcome = fuzz(served.url, seconds, None, tmp_path, key)
             answered = len(served.calls)
             without_key = served.house.call("GET", "/api/v1/schedules").status
         assert outcome.clean, outcome.printed[:6_000] + outcome.printed[-14_000:]

@@ -12,8 +12,10 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+import trustme
 
 from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.aws.large_values import S3LargeValueStore
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.adapters.machine.system import SystemIds
@@ -21,8 +23,9 @@ from chalicelib.adapters.memory.stores import open_stores as open_memory_stores
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.stores import open_stores as open_postgres_stores
 from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.workflows.value_bucket import of_emulator
 from chalicelib.ports.services import Stores
-from infra.create import create_all, delete_tables
+from infra.create import create_all, create_bucket, delete_tables
 from infra.state import State, state
 from tests.kit.emulator import REGION, running_emulator
 from tests.kit.records import START_MS
@@ -58,6 +61,14 @@ def resources(clients: Clients) -> Iterator[tuple[State, dict[str, str]]]:
     delete_tables(clients.get("dynamodb"), mine)
 
 
+@pytest.fixture(scope="module")
+def value_bucket(clients: Clients, resources: tuple[State, dict[str, str]]) -> S3LargeValueStore:
+    """The bucket of this module's stage."""
+    bucket = of_emulator(resources[0].stage)
+    create_bucket(clients.get("s3"), bucket, REGION)
+    return S3LargeValueStore(clients.factory("s3"), bucket, resources[0].stage)
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:
     """Where PostgreSQL listens."""
@@ -80,7 +91,9 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "postgres":
         return open_postgres_stores(request.getfixturevalue("postgres"))
     mine, _ = request.getfixturevalue("resources")
-    return open_stores(request.getfixturevalue("clients").factory("dynamodb"), mine.stage)
+    clients = request.getfixturevalue("clients")
+    bucket = request.getfixturevalue("value_bucket")
+    return open_stores(clients.factory("dynamodb"), mine.stage, large_values=bucket)
 
 
 @pytest.fixture
@@ -105,3 +118,9 @@ def new_key(tenant: str) -> Callable[[], Key]:
 def key(new_key: Callable[[], Key]) -> Key:
     """A schedule's key."""
     return new_key()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """The authority that a module's broker and its callers trust."""
+    return trustme.CA()

@@ -16,6 +16,8 @@ _RENAMED = {
     "DeleteMessageBatch": "DeleteMessage",
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "PublishBatch": "Publish",
+    "ListObjectsV2": "ListBucket",
+    "DeleteObjects": "DeleteObject",
 }
 _IN_TRANSACTION = {
     "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
@@ -61,8 +63,19 @@ def _needed(call: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif "IndexName" in params:
         yield call, f"{params['TableName']}/index/{params['IndexName']}"
     else:
+        if "Bucket" in params:
+            for key in _object_keys(params):
+                yield _RENAMED.get(call, call), f"{params['Bucket']}{key}"
+            return
         named = params.get("TableName") or params.get("QueueName") or params.get("QueueUrl", "*").rpartition("/")[2]
         yield _RENAMED.get(call, call), named
+
+
+def _object_keys(params: Mapping[str, Any]) -> list[str]:
+    """The objects that a call on a bucket names, each behind a slash; of a list the bucket alone."""
+    named = [each["Key"] for each in params.get("Delete", {}).get("Objects", ())]
+    named += [params["Key"]] if "Key" in params else []
+    return [f"/{key}" for key in named] or [""]
 
 
 def _leading_keys(params: Mapping[str, Any]) -> Iterator[str]:

@@ -137,10 +137,10 @@ class Walk:
         """Limits over what this walk counts: what others left behind counts too."""
         if limits is None:
             return None
-        jobs, weight_bytes = self.before[id(stores)]
+        used = self.before[id(stores)]
         return Limits(
-            None if limits.jobs is None else limits.jobs + jobs,
-            None if limits.weight_bytes is None else limits.weight_bytes + weight_bytes,
+            None if limits.jobs is None else limits.jobs + used.jobs,
+            None if limits.weight_bytes is None else limits.weight_bytes + used.weight_bytes,
         )
 
     # -- operations on schedules
@@ -219,11 +219,11 @@ class Walk:
         self.both("used", self.used)
         names = [(owner, name) for owner in OWNERS for name in ("n", "m", "n#m", "name")]
         self.both("named", lambda s: s.schedules.named(self.tenant, names))
-        self.both("ended_badly", lambda s: s.executions.ended_badly(shard, until_ms, r_limit))
+        self.both("ended_badly", lambda s: s.executions.ended_badly([shard], until_ms, r_limit))
 
     def used(self, stores: Any) -> Any:
-        (jobs, weight_bytes), (jobs_before, weight_before) = stores.schedules.used(), self.before[id(stores)]
-        return Used(jobs - jobs_before, weight_bytes - weight_before)
+        used, before = stores.schedules.used(), self.before[id(stores)]
+        return Used(used.jobs - before.jobs, used.weight_bytes - before.weight_bytes)
 
     def log(self) -> None:
         at, number = self.execution_key(), self.r.randrange(1, 6)
@@ -376,7 +376,7 @@ class Walk:
             self.both("due", lambda s, shard=shard: sorted(s.schedules.due(shard, START_MS * 2, 100)))
             self.both("open", lambda s, shard=shard: sorted(s.executions.open_until(shard, START_MS * 2, 100).keys))
             self.both("spent", lambda s, shard=shard: sorted(s.schedules.spent(shard, START_MS * 2, 100)))
-            self.both("bad", lambda s, shard=shard: s.executions.ended_badly(shard, 0, 1000))
+            self.both("bad", lambda s, shard=shard: s.executions.ended_badly([shard], 0, 1000))
         for group in ("fresh", "ran", "failed", "timeout", "cancelled"):
             self.both(group, lambda s, group=group: s.schedules.jobs(self.tenant, group, 100, None))
         self.both("used", self.used)

@@ -153,7 +153,7 @@ class TestCreation:
         urls = create_all(*three, mine)
         meter.reset()
         assert create_all(*three, mine) == urls
-        assert sum(meter.calls.values()) <= 5 + len(mine.tables) + len(mine.queues), meter.calls
+        assert sum(meter.calls.values()) <= 6 + len(mine.tables) + len(mine.queues), meter.calls
         assert "CreateTable" not in meter.calls
         delete_tables(three[0], mine)
 

@@ -293,12 +293,19 @@ class TestRecent:
     def test_counting(self, store: ExecutionStore, tenant: str, key: Key) -> None:
         store.insert([execution(key, START_MS + n) for n in range(70)])
         store.insert([execution(key, START_MS + 5, 1, manual=True)])
-        assert store.count_recent(tenant, 0, START_MS + 3, START_MS + 68, 1000) == 66
-        assert store.count_recent(tenant, 0, 0, FAR_MS, 65) == 65
-        assert store.count_recent(tenant, 0, 0, FAR_MS, 70) == 70
-        assert store.count_recent(tenant, 1, START_MS + 5, START_MS + 5, 9) == 1
-        assert store.count_recent(tenant, 2, 0, FAR_MS, 9) == 0
-        assert store.count_recent(tenant, 0, START_MS + 9, START_MS + 8, 9) == 0
+        assert store.count_recent(tenant, {0: START_MS + 3}, START_MS + 68, 1000) == 66
+        assert store.count_recent(tenant, {0: 0}, FAR_MS, 65) == 65
+        assert store.count_recent(tenant, {0: 0}, FAR_MS, 70) == 70
+        assert store.count_recent(tenant, {1: START_MS + 5}, START_MS + 5, 9) == 1
+        assert store.count_recent(tenant, {2: 0}, FAR_MS, 9) == 0
+        assert store.count_recent(tenant, {0: START_MS + 9}, START_MS + 8, 9) == 0
+
+    def test_counting_in_several_shards(self, store: ExecutionStore, tenant: str, key: Key) -> None:
+        store.insert([execution(key, START_MS + n, n % 3) for n in range(30)])
+        assert store.count_recent(tenant, {0: 0, 1: START_MS + 10, 2: START_MS + 29}, FAR_MS, 100) == 10 + 7 + 1
+        assert store.count_recent(tenant, {0: 0, 1: START_MS + 10, 2: START_MS + 29}, FAR_MS, 5) == 5 + 5 + 1
+        assert store.count_recent(tenant, {0: START_MS + 9, 2: START_MS + 5}, START_MS + 8, 9) == 0 + 2
+        assert store.count_recent(tenant, {}, FAR_MS, 9) == 0
 
     def test_pages_are_stable_under_new_ones(self, store: ExecutionStore, tenant: str, key: Key) -> None:
         store.insert([execution(key, START_MS + n) for n in range(6)])
@@ -421,16 +428,29 @@ class TestEndedBadly:
         for n, (ended, at) in enumerate(ends):
             record = execution(key, START_MS + n, shard, state=ended, finished_ms=START_MS + at)
             assert stores.executions.insert([record]) == [True]
-        assert stores.executions.ended_badly(shard, START_MS, 10) == 3
-        assert stores.executions.ended_badly(shard, START_MS + 20, 10) == 2
-        assert stores.executions.ended_badly(shard, START_MS + 21, 10) == 1
-        assert stores.executions.ended_badly(shard, START_MS, 2) == 2
+        assert stores.executions.ended_badly([shard], START_MS, 10) == 3
+        assert stores.executions.ended_badly([shard], START_MS + 20, 10) == 2
+        assert stores.executions.ended_badly([shard], START_MS + 21, 10) == 1
+        assert stores.executions.ended_badly([shard], START_MS, 2) == 2
         assert stores.executions.open_until(shard, START_MS * 2, 10).keys == []
         assert stores.executions.oldest_bad_ms(shard, START_MS) == min(
             START_MS + at for ended, at in ends if ended in ("failed", "timeout")
         )
         assert (stores.executions.oldest_bad_ms(shard, START_MS + 20) or 0) >= START_MS + 20
         assert stores.executions.oldest_bad_ms(shard, START_MS * 2) is None
+
+    def test_counts_in_several_shards_and_in_each_no_further_than_asked(
+        self, stores: Stores, key: Key, shard: int
+    ) -> None:
+        other, third = shard + 50_000, shard + 100_000
+        ends = [(shard, 10), (shard, 20), (shard, 30), (other, 10), (other, 20), (third, 20)]
+        for n, (of, at) in enumerate(ends):
+            stores.executions.insert([execution(key, START_MS + n, of, state="failed", finished_ms=START_MS + at)])
+        several = [shard, other]
+        assert stores.executions.ended_badly(several, START_MS, 10) == 5
+        assert stores.executions.ended_badly(several, START_MS + 20, 10) == 3
+        assert stores.executions.ended_badly(several, START_MS, 2) == 4
+        assert stores.executions.ended_badly([], START_MS, 2) == 0
 
     def test_a_retry_takes_it_back(self, stores: Stores, key: Key, shard: int) -> None:
         record = execution(key, START_MS, shard)
@@ -443,7 +463,7 @@ class TestEndedBadly:
             assert stores.executions.update([(one, n + 1)]) == [True]
             seen.append(
                 (
-                    stores.executions.ended_badly(shard, 0, 10),
+                    stores.executions.ended_badly([shard], 0, 10),
                     len(stores.executions.open_until(shard, START_MS * 2, 10).keys),
                 )
             )

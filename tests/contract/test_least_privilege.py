@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from chalicelib import bootstrap
 from chalicelib.adapters.aws.clients import Clients, resource_name
+from chalicelib.adapters.aws.large_values import S3LargeValueStore
 from chalicelib.adapters.aws.work_queue import SqsQueue
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.workflows.cel_expressions import CelExpressions
@@ -23,6 +24,7 @@ from chalicelib.core.changes.change_log import Arrived, Change
 from chalicelib.core.executions.execution import FAILED, Attempt
 from chalicelib.core.queue_messages import decode_hint, encode
 from chalicelib.core.security.caller import system_caller
+from chalicelib.core.workflows.value_bucket import of_emulator
 from chalicelib.functions import declare, subscribe
 from chalicelib.functions.reconcile import audit_minute, workflow_minute
 from chalicelib.ports.services import Config, Services, assemble
@@ -33,6 +35,7 @@ from chalicelib.settings import load
 from chalicelib.usecases.metrics import MetricReader
 from chalicelib.workers import changes, deliver, feed, reconcile, sweep, workflow
 from chalicelib.workers.feed import Written
+from infra.create import create_bucket
 from infra.state import State
 from infra.tenant_keys import DEPLOYMENT_KEYS, TAG
 from tests.contract.rights import Seen, allowed, permits
@@ -84,15 +87,23 @@ UNSEEN["api"].append(({"lambda:InvokeFunction"}, "scripts are checked by the fun
 UNSEEN["api"].append((SECRETS, "the key that signs webhooks, where one is set: tests/unit/adapters/secrets"))
 COUNTED = ({"dynamodb:UpdateItem"}, "a change that moves a schedule's weight moves its counter in the same transaction")
 UNSEEN["deliver"].append(COUNTED)
+UNSEEN["deliver"].append(({"s3:PutObject"}, "runs that begin with an event that is large with all its attributes"))
 UNSEEN["workflow"] += [
     (POLLED, "Lambda polls the queue under the function's role"),
     (TARGETS, "kinds of targets, as for deliver"),
     ({"dynamodb:BatchGetItem"}, "the outputs of many items are read together where an expression names their join"),
     ({"dynamodb:UpdateItem"}, "a run that waited and goes on is to be checked sooner; here reconcile comes first"),
     (SECRETS, "secrets in headers of HTTP nodes, as those of webhooks"),
+    ({"ses:SendEmail"}, "e-mails of notification nodes and rules: tests/contract/test_ses_mail.py"),
 ]
+RULES = {"events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:DeleteRule", "sqs:GetQueueAttributes"}
+UNSEEN["api"].append((RULES, "rules of triggers: tests/contract/test_source_eventbridge.py"))
+STRAY = {"events:RemoveTargets", "events:DeleteRule"}
+UNSEEN["workflow"].append((STRAY, "rules of triggers that are gone: the same test"))
 UNSEEN["sweep"].append(COUNTED)  # schedules are planned anew there
 UNSEEN["reconcile"].append(({"dynamodb:PartiQLUpdate"}, "the next DELAY run, when the worker of the last one died"))
+ALERTS = {"events:PutEvents"}
+UNSEEN["reconcile"].append((ALERTS, "alerts of schedules without a success: a recorder takes them here, as in feed"))
 UNSEEN["subscribe"].append(({"dynamodb:BatchGetItem"}, "definitions that several executions ran under"))
 UNSEEN["feed"] += [
     (STREAMED, "Lambda reads the stream under the function's role"),
@@ -135,7 +146,8 @@ class Cast:
     def _services(self, name: str, endpoint: str, stage: str) -> Services:
         clients = Clients(REGION, endpoint, meter=self.seen[name])
         queue = Copied(SqsQueue.of_stage(clients.factory("sqs"), stage), self.queued)
-        stores = open_stores(clients.factory("dynamodb"), stage)
+        bucket = S3LargeValueStore(clients.factory("s3"), of_emulator(stage), stage)
+        stores = open_stores(clients.factory("dynamodb"), stage, large_values=bucket)
         config = Config(shards=1, zone_data="2026.6", reads_per_s=100_000, job_limit=1000, ticks=("minute",))
         config = replace(config, instance=f"{name}-1", run_retention_ms=120_000)
         targets = {"eventbridge": self.bus, "log": self.bus, "webhook": self.bus}
@@ -267,7 +279,8 @@ def _use_workflows(cast: Cast) -> None:
     wait = {"id": "d", "type": "delay", "for_ms": 90_000}
     each = {"id": "p", "type": "parallel", "foreach": {"items": [1, 2]}}
     ways = [("t", "s"), ("s", "j"), ("j", "d"), ("d", "p"), ("p", "i"), ("i", "k"), ("k", "g")]
-    inner = [each, script | {"id": "i"}, {"id": "k", "type": "join"}, GATE]
+    large = script | {"id": "i", "code": "'x' * 70_000"}
+    inner = [each, large, {"id": "k", "type": "join"}, GATE]
     line = {"nodes": [TRIGGER, script, job, wait, *inner], "edges": edges(*ways)}
     at = {"workflow": "w", "version": "1"}
     cast.call("POST", flows, {"name": "w", **line})
@@ -299,7 +312,7 @@ def _use_workflows(cast: Cast) -> None:
     cast.call("POST", "/api/v1/sessions:import", cast.call("GET", travel + ":export", session_id=made))
     cast.bus.answer = lambda _: Outcome("accepted")
     cast.call("POST", flows, {"name": "v", "nodes": [TRIGGER, job | {"payload": 1}], "edges": edges(("t", "j"))})
-    for run_id, verb, body in (("four", "complete", {"output": "y" * 9000}), ("five", "fail", {"error": "x"})):
+    for run_id, verb, body in (("four", "complete", {"output": "y" * 70_000}), ("five", "fail", {"error": "x"})):
         cast.call("POST", flows + "/{workflow}:start", {"run_id": run_id}, workflow="v")
         cast.take_steps()
         cast.call("POST", run + "/nodes/{node}:" + verb, body, run_id=run_id, node="j")
@@ -456,6 +469,7 @@ def _feed_all(cast: Cast) -> None:
 @pytest.fixture(scope="module")
 def cast(endpoint: str, resources: tuple[State, dict[str, str]]) -> Cast:
     made = Cast(endpoint, resources[0].stage)
+    create_bucket(Clients(REGION, endpoint).get("s3"), of_emulator(resources[0].stage), REGION)
     play(made)
     return made
 

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.postgres import (
+    alerts,
+    changes,
     document_rows,
     executions,
     leases,
+    runs,
     schedule_writes,
     schedules,
     triggers,
@@ -59,6 +62,21 @@ STATEMENTS = {
     "replace a watch": (triggers.REPLACE_WATCH, 8),
     "due watches": (triggers.DUE_WATCHES, 2),
     "claim a key": (triggers.CLAIM_KEY, 7),
+    "an alert": (alerts.LOAD, 3),
+    "replace an alert": (alerts.REPLACE, 8),
+    "delete an alert": (alerts.DELETE, 4),
+    "alerts of a tenant": (alerts.PAGE, 4),
+    "woken alerts": (alerts.WOKEN, 2),
+    "change a run": (runs.SUMMARIZE, 11),
+    "wake a run": (runs.WAKE_BY, 4),
+    "woken runs": (runs.WOKEN, 2),
+    "runs of a tenant": (runs.PAGE, 6),
+    "append to the log of a run": (runs.APPEND, 4),
+    "log of a run": (runs.EVENTS, 4),
+    "read a run": (runs.READ, 2),
+    "contents of a run": (runs.CONTENTS, 3),
+    "replace slots": (runs.SAVE_SLOTS, 5),
+    "append to the log of changes": (changes.APPEND, 10),
     "load a document": (document_rows.LOAD, 3),
     "replace a document": (document_rows.REPLACE, 7),
     "read what was written": (written.READ, 3),
@@ -93,6 +111,16 @@ def filled(postgres_dsn: str) -> Iterator[PostgresDatabase]:
             f"SELECT 't' || n % 50, 'trigger' || n % 500 || '-e' || n, 0, false, n % 16, 1, n, '{{}}' FROM {number}",
             "INSERT INTO watches (tenant, trigger_id, kind, key, rev, due_ms, doc) "
             f"SELECT 't' || n % 50, 'trigger' || n, 'absence', 'k', 1, n, '{{}}' FROM {number}",
+            "INSERT INTO runs (tenant, id, rev, started_ms, workflow, status, listed, wake_ms, doc) "
+            f"SELECT 't' || n % 50, 'r' || n, 1, n, 'w', 'running', true, n, '{{}}' FROM {number}",
+            f"INSERT INTO run_events (tenant, run_id, number, doc) SELECT 't', 'r' || n, 1, '{{}}' FROM {number}",
+            "INSERT INTO run_contents (tenant, run_id, name, number, packed) "
+            f"SELECT 't' || n % 50, 'r' || n, '', 1, '' FROM {number}",
+            f"INSERT INTO run_slots (tenant, name, rev, packed) SELECT 't' || n % 50, 's' || n, '1', '' FROM {number}",
+            f"INSERT INTO change_heads (tenant, rev, doc) SELECT 't' || n, 1, '{{}}' FROM {number}",
+            "INSERT INTO alerts (tenant, kind, id, rev, wake_ms, doc) "
+            f"SELECT 't' || n % 50, CASE n % 2 WHEN 0 THEN 'monitor' ELSE 'sent' END, 'a' || n, 1, "
+            f"CASE n % 2 WHEN 0 THEN n END, '{{}}' FROM {number}",
             "INSERT INTO messages (queue, visible_ms, sent_ms, body) "
             f"SELECT CASE n % 2 WHEN 0 THEN 'work' ELSE 'steps' END, {NOW_MS} + n, 1, '{{}}' FROM {number}",
             f"INSERT INTO leases (tenant, name, rev, doc) SELECT '#t' || n % 50, 'l' || n, 1, '{{}}' FROM {number}",

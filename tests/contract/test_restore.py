@@ -10,25 +10,31 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.aws.clients import Clients
+from chalicelib.adapters.aws.large_values import S3LargeValueStore
 from chalicelib.adapters.dynamodb.stores import open_stores
 from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.security.caller import system_caller
+from chalicelib.core.security.caller import ANONYMOUS_ADMIN, system_caller
 from chalicelib.core.triggers.trigger import Trigger, TriggerRules
 from chalicelib.core.triggers.watch import Arrival, absence
 from chalicelib.core.workflows.run_slots import SlotHolder, SlotTable
-from chalicelib.engine import restored
+from chalicelib.core.workflows.value_bucket import of_emulator
+from chalicelib.engine import restored, restored_alerts
+from chalicelib.engine.workflows import outputs
 from chalicelib.engine.workflows.run_access import purge_ms_of
 from chalicelib.ports.services import Services
+from chalicelib.usecases import heartbeats, schedules
 from chalicelib.usecases import runs as usecases_of_runs
-from chalicelib.usecases import schedules
 from chalicelib.workers import deliver, reconcile, sweep
-from infra import restore
-from infra.create import create_all, delete_tables
+from infra import restore, restored_values
+from infra.create import create_all, create_bucket, delete_tables
+from infra.restore_mark import RestoreFailed
 from infra.state import state
+from tests.kit.alert_play import AlertPlay
+from tests.kit.emulator import REGION
 from tests.kit.machine import NOW_MS, MovableClock, manual_machine
 from tests.kit.services import make_services
 from tests.kit.targets import Recorder
@@ -46,6 +52,16 @@ def two_stages(clients: Clients) -> Iterator[tuple[str, str]]:
     yield made[0].stage, made[1].stage
     for each in made:
         delete_tables(clients.get("dynamodb"), each)
+
+
+@pytest.fixture
+def buckets(clients: Clients, two_stages: tuple[str, str]) -> list[str]:
+    """Those of both stages; the first keeps versions, as the templates have it."""
+    s3, made = clients.get("s3"), [of_emulator(stage) for stage in two_stages]
+    for bucket in made:
+        create_bucket(s3, bucket, REGION)
+    s3.put_bucket_versioning(Bucket=made[0], VersioningConfiguration={"Status": "Enabled"})
+    return made
 
 
 def services(clients: Clients, stage: str, clock: MovableClock, target: Recorder) -> Services:
@@ -80,7 +96,7 @@ def test_a_restored_stage_fires_nothing_twice(clients: Clients, two_stages: tupl
     before = len(target.sent)
     assert before >= 5
     # The backup is of now. The deployment goes on for five minutes more, and is lost.
-    copied = restore.copy(clients, f"chronowatch-{old}-", new)
+    copied = restore.copy(clients, f"chronowatch-{old}-", new, clock.now_ms())
     run(lost, clock, 300)
     fired = {delivery.firing_unix_ms for _, delivery in target.sent}
     tokens = max(delivery.fencing_token for _, delivery in target.sent)
@@ -89,7 +105,7 @@ def test_a_restored_stage_fires_nothing_twice(clients: Clients, two_stages: tupl
     run(again, clock, 31)  # workers that run before it is settled find nothing
     assert {delivery.firing_unix_ms for _, delivery in target.sent} == fired
     settled_ms = clock.now_ms()
-    assert restored.settle(again, settled_ms, *copied)[:2] == (1, 1)
+    assert restored.settle(again, settled_ms, (), copied.runs)[:2] == (1, 1)
     run(again, clock, 60)
     assert {delivery.firing_unix_ms for _, delivery in target.sent} == fired
     found = again.stores.schedules.get([key])[key].definition
@@ -125,7 +141,9 @@ def test_workflows_come_back_and_no_step_runs_twice(clients: Clients, two_stages
     runs, triggers = lost.s.stores.runs, lost.s.stores.triggers
     runs.save_slots(SlotTable("default", "key", "", (SlotHolder(under_way, 1),)), "")
     runs.put_payload("default", under_way, "kept", b"bytes")
-    assert triggers.save(Trigger(tenant="default", id="t1", name="t", rules=TriggerRules(source={})), 0)
+    assert triggers.save(
+        Trigger(tenant="default", id="t1", name="t", rules=TriggerRules(source={"type": "webhook"})), 0
+    )
     armed = absence(
         triggers.watch("default", "t1", "absence", ""), Arrival("d", "{}", 0, after=True), 1, clock.now_ms()
     )
@@ -134,11 +152,11 @@ def test_workflows_come_back_and_no_step_runs_twice(clients: Clients, two_stages
     assert [each.id for each in runs.woken(clock.now_ms() + 120_000, 10)] == [under_way]
     assert len(triggers.due_watches(far_ms, 10)) == 1
 
-    copied = restore.copy(clients, f"chronowatch-{old}-", new)
+    copied = restore.copy(clients, f"chronowatch-{old}-", new, clock.now_ms())
     again = Play(services(clients, new, clock, Recorder(clock)))
     stores = again.s.stores
     assert stores.runs.woken(far_ms, 10) == [], "workers that run before it is settled find nothing"
-    assert restored.settle(again.s, clock.now_ms(), *copied).runs == 1
+    assert restored.settle(again.s, clock.now_ms(), (), copied.runs).runs == 1
     again.advance(600_000)
     assert again.calls.keys == []
     assert stores.workflows.load("default", "order") == lost.s.stores.workflows.load("default", "order")
@@ -163,6 +181,69 @@ def test_workflows_come_back_and_no_step_runs_twice(clients: Clients, two_stages
     assert f"{under_way}/ship" not in asked
 
 
+def test_large_values_come_back_also_those_that_were_deleted_since(
+    clients: Clients, two_stages: tuple[str, str], buckets: list[str]
+) -> None:
+    (old, new), s3 = two_stages, clients.get("s3")
+    before, after = (S3LargeValueStore(clients.factory("s3"), b, st) for b, st in zip(buckets, two_stages, strict=True))
+    s = services(clients, old, MovableClock(NOW_MS), Recorder(MovableClock(NOW_MS)))
+    s = replace(s, stores=replace(s.stores, large_values=before))
+    kept = {run: outputs.encoded(run * 70_000) for run in ("a", "b/é")}
+    for run_id, made in kept.items():
+        outputs.store(s, "ten ant", run_id, made)
+    before.put("ten ant", "of-no-run", "n", b"x")
+    copied = restore.copy(clients, f"chronowatch-{old}-", new, NOW_MS)
+    assert sorted(copied.large) == [("ten ant", "a"), ("ten ant", "b/é")]
+    assert before.purge("ten ant", "a") is False
+    assert before.get("ten ant", "a", kept["a"].name) is None, "it was deleted after the backup"
+    for given in (f"s3://{buckets[0]}", f"{buckets[0]}/{old}"):
+        assert restored_values.copy(s3, given, buckets[1], new, copied.large) == 2
+    for run_id, made in kept.items():
+        assert after.get("ten ant", run_id, made.name) == made.content
+    assert after.get("ten ant", "of-no-run", "n") is None
+
+
+def test_a_bucket_that_cannot_be_meant_is_refused_by_name(clients: Clients, buckets: list[str]) -> None:
+    s3 = clients.get("s3")
+    for stage in ("one", "two"):
+        S3LargeValueStore(clients.factory("s3"), buckets[0], stage).put("t", "r", "n", b"x")
+    for given, target, said in (
+        (buckets[0], buckets[1], "--values: say .*/STAGE: it holds values of one, two"),
+        ("chronowatch-no-such", buckets[1], "--values: there is no bucket chronowatch-no-such"),
+        (buckets[0], None, "--values: set CHRONO_VALUE_BUCKET"),
+    ):
+        with pytest.raises(RestoreFailed, match=said):
+            restored_values.copy(s3, given, target, "new", [("t", "r")])
+
+
+def test_monitors_watch_again_and_nothing_is_announced_twice(clients: Clients, two_stages: tuple[str, str]) -> None:
+    old, new = two_stages
+    clock = MovableClock(NOW_MS)
+    lost = AlertPlay(services(clients, old, clock, Recorder(clock)))
+    rule, quiet, fails = lost.rule(), lost.monitor(), lost.monitor()
+    for monitor in (quiet, fails):
+        assert lost.ping(monitor.ping_token)
+    assert lost.ping(fails.ping_token, "fail")
+    copied = restore.copy(clients, f"chronowatch-{old}-", new, clock.now_ms())
+    lost.until(clock.now_ms() + 60_000)  # after the backup all of it is announced
+    assert len(lost.messages) == 4
+
+    again = AlertPlay(services(clients, new, clock, Recorder(clock)))
+    again.until(clock.now_ms() + 120_000)
+    assert again.events == again.messages == [], "workers that run before it is settled find nothing"
+    restored_alerts.settle(again.s, copied.alerts)
+    began_ms = clock.now_ms()
+    again.until(began_ms + 4_000)
+    assert again.events == again.messages == []
+    again.until(began_ms + 60_000)
+    assert [state for _, state in again.events] == ["down"], "one is down since before, the other has missed its ping"
+    assert heartbeats.get(again.s, ANONYMOUS_ADMIN, quiet.id).state == "down"
+    assert len(again.messages) == 2
+    assert not {event for event, _ in again.events} & {event for event, _ in lost.events}
+    assert not {key for key, _, _ in again.messages} & {key for key, _, _ in lost.messages}
+    assert {key.partition("-")[0] for key, _, _ in again.messages} == {rule.id}
+
+
 def test_a_stage_with_messages_or_workflows_is_refused(clients: Clients, two_stages: tuple[str, str]) -> None:
     old, new = two_stages
     sqs = clients.get("sqs")
@@ -173,12 +254,12 @@ def test_a_stage_with_messages_or_workflows_is_refused(clients: Clients, two_sta
         with pytest.raises(
             restore.RestoreFailed, match=f"{logical} holds 2 messages, which would fire: purge it first"
         ):
-            restore.copy(clients, f"chronowatch-{old}-", new)
+            restore.copy(clients, f"chronowatch-{old}-", new, NOW_MS)
         sqs.purge_queue(QueueUrl=url)
     made = services(clients, new, MovableClock(NOW_MS), Recorder(MovableClock(NOW_MS)))
     made.stores.workflows.save_version("default", "order", "v", "{}")
     with pytest.raises(restore.RestoreFailed, match=f"chronowatch-{new}-workflows is not empty"):
-        restore.copy(clients, f"chronowatch-{old}-", new)
+        restore.copy(clients, f"chronowatch-{old}-", new, NOW_MS)
 
 
 def test_what_cannot_be_restored_is_refused(clients: Clients, two_stages: tuple[str, str]) -> None:
@@ -191,6 +272,6 @@ def test_what_cannot_be_restored_is_refused(clients: Clients, two_stages: tuple[
         (f"chronowatch-{new}-", old, "is not empty: restore into a stage that was deployed for it"),
     ):
         with pytest.raises(restore.RestoreFailed, match=said):
-            restore.copy(clients, prefix, stage)
+            restore.copy(clients, prefix, stage, NOW_MS)
     with pytest.raises(restore.RestoreFailed, match="--stage: no such stage: nowhere"):
         restore.chosen_settings("nowhere")

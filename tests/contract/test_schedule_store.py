@@ -69,6 +69,7 @@ class TestCreate:
                 pause_after_failures=4,
                 failures_from_ms=START_MS,
                 failure_pauses=(FailurePause("e-1", 4, LATER_MS),),
+                paused_until_ms=LATER_MS,
                 monitor=Monitor(60_000),
                 tags=("b", "a", "b"),
                 note="why",

@@ -1,79 +1,92 @@
-"""Firings to Kafka: the mock cluster of librdkafka, or a real one that KAFKA_BOOTSTRAP names.
+"""Firings to Kafka: Tansu and the mock cluster of librdkafka, or a real cluster that KAFKA_BOOTSTRAP names.
 
-The mock is a cluster of three brokers in a process of its own, which speaks Kafka's protocol over TCP.
+The mock is a cluster of three brokers that are kin to the client. Tansu is a broker of another make.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import trustme
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka
 from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from msgspec.structs import replace
 
 from chalicelib.adapters.brokers.faults import BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
 from chalicelib.adapters.targets.kafka import KafkaSender, meaning
-from chalicelib.ports.target import Outcome
-from tests.brokers import free_port
-from tests.contract.broker_deliveries import KnownSecrets, at_once, delivery, parts, receipt, rejected, retried, send
+from chalicelib.core.targets.kinds.kafka import KafkaMechanism
+from tests.brokers import BrokerProcess, broker_tls, free_port, mock_kafka, running, tansu_command
+from tests.contract.broker_deliveries import (
+    Killed,
+    KnownSecrets,
+    at_once,
+    delivery,
+    distrusted,
+    fired,
+    ledger_of_a_death,
+    ledger_of_a_refusal,
+    parts,
+    read_by_example,
+    receipt,
+    rejected,
+    retried,
+    same,
+    send,
+    shows_its_certificate,
+    structured_event,
+)
+from tests.kafka_front import KafkaFront
 
-PARTITIONS = 4  # as the mock makes them
-MOCK = """
-import time
-from confluent_kafka import Producer
-mock = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 3, "log_level": 0})
-brokers = mock.list_topics(timeout=10).brokers.values()
-print(",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
-while True:
-    mock.poll(1)
-"""
+PARTITIONS = 4  # as both make them
+SECRETS = KnownSecrets(GOOD='{"username":"writer","password":"right"}', BAD='{"username":"writer","password":"wrong"}')
+GIVEN = os.environ.get("KAFKA_BOOTSTRAP")
 
 
-@contextlib.contextmanager
-def mock_cluster() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    process = subprocess.Popen([sys.executable, "-c", MOCK], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip(), process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def bootstrap() -> Iterator[str]:
-    if given := os.environ.get("KAFKA_BOOTSTRAP"):
-        yield given
-        return
-    with mock_cluster() as (found, _):
-        yield found
+@pytest.fixture(scope="module", params=["KAFKA_BOOTSTRAP"] if GIVEN else ["tansu", "mock"])
+def bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if GIVEN:
+        yield GIVEN
+    elif request.param == "mock":
+        with mock_kafka() as (found, _):
+            yield found
+    else:
+        port = free_port()
+        with running(tansu_command(port), port, tmp_path_factory.mktemp("tansu")):
+            yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture
 def topic(bootstrap: str) -> str:
-    name = f"orders-{uuid.uuid4().hex[:8]}"
-    if "KAFKA_BOOTSTRAP" in os.environ:  # the mock makes a topic that is asked for
+    name = new_topic()
+    if GIVEN:  # the others make a topic that is asked for
         admin = AdminClient({"bootstrap.servers": bootstrap})
         admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(10)
     return name
 
 
+def new_topic() -> str:
+    return f"orders-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def tansu(tmp_path: Path) -> Iterator[BrokerProcess]:
+    """A broker to kill."""
+    port = free_port()
+    with running(tansu_command(port), port, tmp_path) as found:
+        yield found
+
+
 @pytest.fixture
 def sender() -> Iterator[KafkaSender]:
-    made = KafkaSender(parts(KnownSecrets(GOOD='{"username":"writer","password":"right"}')))
+    made = KafkaSender(parts(SECRETS))
     yield made
     made.close()
 
@@ -82,8 +95,9 @@ def target(bootstrap: str, topic: str, **more: object) -> dict[str, Any]:
     return {"type": "kafka", "brokers": bootstrap.split(","), "topic": topic, **more}
 
 
-def read(bootstrap: str, topic: str, count: int) -> list[Any]:
-    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "enable.auto.commit": False})
+def read(bootstrap: str, topic: str, count: int, **options: str) -> list[Any]:
+    known = {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "enable.auto.commit": False}
+    reader = Consumer({**known, **options})
     reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
     found = reader.consume(count, timeout=10)
     reader.close()
@@ -99,7 +113,7 @@ def test_a_firing_is_a_record_whose_place_is_the_receipt(bootstrap: str, topic: 
     assert said == {"partition": record.partition(), "offset": record.offset()}
     assert record.key() == one.schedule_id.encode()
     assert dict(record.headers()) == {"content-type": b"application/cloudevents+json"}
-    assert json.loads(record.value()) == json.loads(one.event)
+    same(structured_event(record.value()), one)
 
 
 def test_binary_mode_is_what_the_sdk_reads(bootstrap: str, topic: str, sender: KafkaSender) -> None:
@@ -108,12 +122,11 @@ def test_binary_mode_is_what_the_sdk_reads(bootstrap: str, topic: str, sender: K
     (record,) = read(bootstrap, topic, 1)
     assert record.key() == b"k"
     message = KafkaMessage(headers=dict(record.headers()), key=None, value=record.value())
-    event = from_kafka(message, JSONFormat())
-    whole = json.loads(one.event)
-    assert (event.get_id(), event.get_type(), event.get_data()) == (whole["id"], whole["type"], whole["data"])
+    same(from_kafka(message, JSONFormat()), one)
+    read_by_example(one, "kafka", bootstrap, topic)
 
 
-@pytest.mark.skipif("KAFKA_BOOTSTRAP" not in os.environ, reason="KAFKA_BOOTSTRAP: the mock makes any topic")
+@pytest.mark.skipif(not GIVEN, reason="KAFKA_BOOTSTRAP is not set: Tansu and the mock make any topic")
 def test_a_topic_that_is_not_there_is_rejected(bootstrap: str, sender: KafkaSender) -> None:
     assert "has no topic" in rejected(send(sender, delivery(1, **target(bootstrap, f"gone-{uuid.uuid4().hex}"))))
 
@@ -136,19 +149,58 @@ def test_what_a_report_means(code: int, kind: type[Exception], text: str) -> Non
     assert text in str(found)
 
 
-def test_killed_before_the_answer_is_unknown(topic: str, sender: KafkaSender) -> None:
-    with mock_cluster() as (bootstrap, process):
-        one = delivery(1, timeout_ms=1_500, **target(bootstrap, topic))
-        receipt(send(sender, one))
-        process.send_signal(signal.SIGSTOP)
-        found: list[Outcome] = []
-        sending = threading.Thread(target=lambda: found.append(send(sender, one)))
-        sending.start()
-        time.sleep(0.3)
-        process.kill()
-        sending.join(10)
-        assert "broker may have it" in retried(found[0])
-        retried(send(sender, one))  # away
+def test_a_firing_through_the_death_of_kafka_is_one_execution_with_all_its_attempts(
+    tansu: BrokerProcess, sender: KafkaSender
+) -> None:
+    bootstrap, topic = f"127.0.0.1:{tansu.port}", new_topic()
+    execution = fired(Killed(tansu, sender), target(bootstrap, topic), timeout_ms=1_500)
+    said = ledger_of_a_death(execution)
+    (record,) = read(bootstrap, topic, 1)
+    assert said == {"partition": record.partition(), "offset": record.offset()}
+    assert structured_event(record.value()).get_id() == execution.id
+
+
+def test_refused_credentials_are_one_attempt_and_the_right_ones_pass(sender: KafkaSender, tmp_path: Path) -> None:
+    """By every mechanism. SCRAM proves to the client too that the cluster knows the password."""
+    port, front_port = free_port(), free_port()
+    with running(tansu_command(port, front_port), port, tmp_path):
+        front = KafkaFront(front_port, port, {"writer": "right"})
+        for mechanism in get_args(KafkaMechanism):
+            security = {"protocol": "SASL_PLAINTEXT", "mechanism": mechanism, "secret_ref": "env:GOOD"}
+            to = target(f"127.0.0.1:{front_port}", "orders", security=security)
+            receipt(send(sender, delivery(1, **to)))
+            assert front.asked[mechanism]
+            wrong = {**to, "security": {**security, "secret_ref": "env:BAD"}}
+            assert "credentials" in ledger_of_a_refusal(fired(sender, wrong))
+        user = {"sasl.mechanism": "PLAIN", "sasl.username": "writer", "sasl.password": "right"}
+        read(f"127.0.0.1:{front_port}", "orders", 1, **{"security.protocol": "SASL_PLAINTEXT"}, **user)
+        front.close()
+
+
+def test_the_brokers_certificate_must_be_of_a_trusted_ca(tmp_path: Path) -> None:
+    port, front_port, tls = free_port(), free_port(), broker_tls(tmp_path)
+    with running(tansu_command(port, front_port), port, tmp_path):
+        front = KafkaFront(front_port, port, {}, tls.context())
+        secrets = KnownSecrets(OWN=tls.secret())
+        known, strange = KafkaSender(parts(), ca_file=str(tls.ca)), KafkaSender(parts(secrets))
+        one = delivery(1, timeout_ms=3_000, **target(f"127.0.0.1:{front_port}", "orders", security={"protocol": "SSL"}))
+        receipt(send(known, one))
+        distrusted(send(strange, one))
+        own = {"protocol": "SSL", "secret_ref": "env:OWN"}
+        receipt(send(strange, replace(one, target={**one.target, "security": own})))
+        known.close()
+        strange.close()
+        front.close()
+
+
+def test_a_broker_that_asks_for_a_certificate_gets_the_targets(tmp_path: Path) -> None:
+    port, front_port, authority = free_port(), free_port(), trustme.CA()
+    tls = broker_tls(tmp_path, authority)
+    with running(tansu_command(port, front_port), port, tmp_path):
+        front = KafkaFront(front_port, port, {}, tls.asking())
+        to = target(f"127.0.0.1:{front_port}", "orders", security={"protocol": "SSL"})
+        shows_its_certificate(KafkaSender, to, tls, authority, at="security.secret_ref")
+        front.close()
 
 
 def test_a_herd_of_one_schedule_stays_in_order(bootstrap: str, topic: str, sender: KafkaSender) -> None:

@@ -9,21 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from msgspec.structs import replace
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from chalicelib.adapters.targets.mqtt import MqttSender
-from tests.brokers import BrokerProcess, free_port, running, wait_until
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, running, wait_until
 from tests.contract.broker_deliveries import (
+    Killed,
     KnownSecrets,
     at_once,
+    binary_event,
     delivery,
+    distrusted,
+    fired,
     killed_before_it_answers,
+    ledger_of_a_death,
+    ledger_of_a_refusal,
     parts,
+    read_by_example,
     receipt,
     rejected,
     retried,
+    same,
     send,
+    shows_its_certificate,
+    structured_event,
 )
 from tests.programs import program
 
@@ -33,11 +45,36 @@ allow_anonymous false
 password_file {folder}/passwords
 acl_file {folder}/acl
 max_packet_size 40000
+listener {tls_port} 127.0.0.1
+certfile {tls.certificate}
+keyfile {tls.key}
+listener {asking_port} 127.0.0.1
+certfile {tls.certificate}
+keyfile {tls.key}
+cafile {tls.ca}
+require_certificate true
+use_identity_as_username true
 """
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+def tls(tmp_path: Path, authority: trustme.CA) -> BrokerTls:
+    return broker_tls(tmp_path, authority)
+
+
+@pytest.fixture
+def tls_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def asking_port() -> int:
+    """Of TLS that asks who calls."""
+    return free_port()
+
+
+@pytest.fixture
+def broker(tmp_path: Path, tls: BrokerTls, tls_port: int, asking_port: int) -> Iterator[BrokerProcess]:
     server = program("mosquitto", package="mosquitto")
     port = free_port()
     # Mosquitto's own form: PBKDF2 of "right" is made by its own program.
@@ -52,7 +89,8 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     acl.write_text("user writer\ntopic readwrite orders/#\n")
     tmp_path.chmod(0o755)
     config = tmp_path / "mosquitto.conf"
-    config.write_text(CONFIG.format(port=port, folder=tmp_path) + "user root\n")
+    ports = {"port": port, "tls_port": tls_port, "asking_port": asking_port}
+    config.write_text(CONFIG.format(**ports, folder=tmp_path, tls=tls) + "user root\n")
     with running([server, "-c", config], port, tmp_path) as found:
         yield found
 
@@ -113,7 +151,9 @@ def test_a_firing_is_a_message_with_its_acknowledgement(
     assert receipt(send(sender, one)) == {"packet_id": 1}
     found = reader.first()
     assert (found.topic, found.qos, found.properties.ContentType) == ("orders/new", 1, "application/cloudevents+json")
-    assert json.loads(found.payload) == json.loads(one.event)
+    same(structured_event(found.payload), one)
+    signed_in = ("--user", "writer", "--password", "right")
+    read_by_example(one, "mqtt", f"127.0.0.1:{broker.port}", "orders/#", *signed_in)
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
@@ -123,10 +163,8 @@ def test_binary_mode_has_its_attributes_in_user_properties(
     one = delivery(1, **target(broker, mode="binary", qos=qos))
     assert receipt(send(sender, one)) == {"packet_id": 1} | ({"acknowledged": False} if qos == 0 else {})
     found = reader.first()
-    whole = json.loads(one.event)
-    assert json.loads(found.payload) == whole.pop("data")
-    assert found.properties.ContentType == whole.pop("datacontenttype")
-    assert dict(found.properties.UserProperty) == {name: str(value) for name, value in whole.items()}
+    attributes = dict(found.properties.UserProperty)
+    same(binary_event(attributes, "", found.properties.ContentType, found.payload), one)
 
 
 def test_a_message_that_no_subscriber_gets_says_so_in_its_receipt(broker: BrokerProcess, sender: MqttSender) -> None:
@@ -151,6 +189,45 @@ def test_killed_before_the_answer_is_unknown_and_comes_again_once_the_broker_is_
     receipt(send(sender, one))
     assert json.loads(reader.first().payload)["id"] == one.execution_id
     reader.close()
+
+
+def test_a_firing_through_the_brokers_death_is_one_execution_with_all_its_attempts(
+    broker: BrokerProcess, sender: MqttSender
+) -> None:
+    readers: list[Reader] = []
+
+    def back() -> None:
+        broker.start()
+        readers.append(Reader(broker))
+
+    execution = fired(Killed(broker, sender, back), target(broker))
+    assert ledger_of_a_death(execution) == {"packet_id": 1}
+    assert structured_event(readers[0].first().payload).get_id() == execution.id
+    readers[0].close()
+
+
+def test_refused_credentials_are_one_attempt(broker: BrokerProcess, sender: MqttSender) -> None:
+    assert "Not authorized" in ledger_of_a_refusal(fired(sender, target(broker, secret_ref="env:BAD")))
+
+
+def test_the_brokers_certificate_must_be_of_a_trusted_ca(broker: BrokerProcess, tls: BrokerTls, tls_port: int) -> None:
+    secrets = KnownSecrets(GOOD='{"username":"writer","password":"right"}')
+    known, strange = MqttSender(parts(secrets), ca_file=str(tls.ca)), MqttSender(parts(secrets))
+    one = delivery(1, **(target(broker) | {"broker": f"mqtts://127.0.0.1:{tls_port}"}))
+    receipt(send(known, one))
+    distrusted(send(strange, one))
+    secrets.stored["env:OWN"] = tls.secret(username="writer", password="right")
+    receipt(send(strange, replace(one, target={**one.target, "secret_ref": "env:OWN"})))
+    known.close()
+    strange.close()
+
+
+def test_a_broker_that_asks_for_a_certificate_gets_the_targets_and_takes_its_name(
+    broker: BrokerProcess, reader: Reader, tls: BrokerTls, asking_port: int, authority: trustme.CA
+) -> None:
+    to = {"type": "mqtt", "broker": f"mqtts://127.0.0.1:{asking_port}", "topic": "orders/new"}
+    shows_its_certificate(MqttSender, to, tls, authority, "writer")  # whom alone the ACL lets write
+    wait_until(lambda: len(reader.found) == 2, 20, "the messages")
 
 
 def test_a_frozen_broker_ends_in_time(broker: BrokerProcess, sender: MqttSender) -> None:

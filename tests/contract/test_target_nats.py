@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
+import trustme
 from msgspec.structs import replace
 from nats.js.api import StreamConfig
 
 from chalicelib.adapters.targets.nats import NatsSender
-from tests.brokers import BrokerProcess, free_port, nats_program, running
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, nats_program, running
 from tests.contract.broker_deliveries import (
+    Killed,
     KnownSecrets,
     at_once,
+    binary_event,
     delivery,
+    distrusted,
+    fired,
     killed_before_it_answers,
+    ledger_of_a_death,
+    ledger_of_a_refusal,
     parts,
+    read_by_example,
     receipt,
     rejected,
     retried,
+    same,
     send,
+    shows_its_certificate,
+    structured_event,
 )
 
 CONFIG = """
 port: {port}
 host: 127.0.0.1
 max_payload: 100000
+tls {{ cert_file: "{tls.certificate}", key_file: "{tls.key}" }}
+allow_non_tls: true
 jetstream {{ store_dir: "{folder}" }}
 authorization {{
   users: [
@@ -42,12 +52,24 @@ authorization {{
 }}
 """
 
+ASKING = """
+port: {port}
+host: 127.0.0.1
+tls {{ cert_file: "{tls.certificate}", key_file: "{tls.key}", ca_file: "{tls.ca}", verify_and_map: true }}
+authorization {{ users: [{{user: "client.example", permissions: {{publish: ["orders.>"]}}}}] }}
+"""
+
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+def tls(tmp_path: Path) -> BrokerTls:
+    return broker_tls(tmp_path)
+
+
+@pytest.fixture
+def broker(tmp_path: Path, tls: BrokerTls) -> Iterator[BrokerProcess]:
     port = free_port()
     config = tmp_path / "nats.conf"
-    config.write_text(CONFIG.format(port=port, folder=tmp_path / "store"))
+    config.write_text(CONFIG.format(port=port, folder=tmp_path / "store", tls=tls))
     with running([nats_program(), "-c", config], port, tmp_path) as found:
         owned(
             found,
@@ -99,18 +121,23 @@ def test_a_firing_is_a_message_of_the_stream(broker: BrokerProcess, sender: Nats
     found = stored(broker, 1)
     assert found.subject == "orders.new"
     assert found.headers["Content-Type"] == "application/cloudevents+json"
-    event = JSONFormat().read(CloudEvent, found.data)
-    assert (event.get_id(), event.get_data()) == (one.execution_id, {"n": 1, "text": "é€"})
+    same(structured_event(found.data), one)
 
 
 def test_binary_mode_has_its_attributes_in_headers(broker: BrokerProcess, sender: NatsSender) -> None:
     one = delivery(1, **target(broker, mode="binary"))
     receipt(send(sender, one))
     found = stored(broker, 1)
-    whole = json.loads(one.event)
-    assert json.loads(found.data) == whole.pop("data")
-    headers = {name.removeprefix("ce-"): value for name, value in found.headers.items() if name.startswith("ce-")}
-    assert headers == {name: str(value) for name, value in whole.items()}
+    attributes = dict(found.headers)
+    same(binary_event(attributes, "ce-", attributes.pop("ce-datacontenttype"), found.data), one)
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_the_example_reads_it(broker: BrokerProcess, sender: NatsSender, mode: str) -> None:
+    one = delivery(1, **target(broker, mode=mode))
+    receipt(send(sender, one))
+    signed_in = ("--user", "owner", "--password", "owner")
+    read_by_example(one, "nats", f"nats://127.0.0.1:{broker.port}", "orders.new", *signed_in)
 
 
 def test_the_same_attempt_again_is_a_duplicate_and_a_new_generation_is_not(
@@ -154,6 +181,42 @@ def test_killed_before_the_answer_is_unknown_and_comes_again_once_nats_is_back(
     broker.start()
     assert receipt(send(sender, one))["seq"] == 1
     assert count(broker) == 1
+
+
+def test_a_firing_through_the_death_of_nats_is_one_execution_with_all_its_attempts(
+    broker: BrokerProcess, sender: NatsSender
+) -> None:
+    execution = fired(Killed(broker, sender), target(broker))
+    # That it is a duplicate proves that an attempt before it had arrived.
+    assert ledger_of_a_death(execution) == {"stream": "ORDERS", "seq": 1, "duplicate": True}
+    assert structured_event(stored(broker, 1).data).get_id() == execution.id
+    assert count(broker) == 1
+
+
+def test_refused_credentials_are_one_attempt(broker: BrokerProcess, sender: NatsSender) -> None:
+    assert "credentials" in ledger_of_a_refusal(fired(sender, target(broker, secret_ref="env:BAD")))
+
+
+def test_the_servers_certificate_must_be_of_a_trusted_ca(broker: BrokerProcess, tls: BrokerTls) -> None:
+    secrets = KnownSecrets(GOOD='{"username":"writer","password":"right"}')
+    known, strange = NatsSender(parts(secrets), ca_file=str(tls.ca)), NatsSender(parts(secrets))
+    # The server takes callers without TLS, too: who asks for TLS must not be talked out of it.
+    one = delivery(1, **target(broker, servers=[f"tls://127.0.0.1:{broker.port}"]))
+    receipt(send(known, one))
+    distrusted(send(strange, one))
+    secrets.stored["env:OWN"] = tls.secret(username="writer", password="right")
+    receipt(send(strange, replace(one, target={**one.target, "secret_ref": "env:OWN"})))
+    known.close()
+    strange.close()
+
+
+def test_a_server_that_asks_for_a_certificate_gets_the_targets_and_takes_its_name(tmp_path: Path) -> None:
+    port, authority = free_port(), trustme.CA()
+    tls, config = broker_tls(tmp_path, authority), tmp_path / "asking.conf"
+    config.write_text(ASKING.format(port=port, tls=tls))
+    with running([nats_program(), "-c", config], port, tmp_path):
+        to = {"type": "nats", "servers": [f"tls://127.0.0.1:{port}"], "subject": "orders.new", "jetstream": False}
+        assert shows_its_certificate(NatsSender, to, tls, authority) == {"acknowledged": False}
 
 
 def test_a_frozen_server_ends_in_time(broker: BrokerProcess, sender: NatsSender) -> None:

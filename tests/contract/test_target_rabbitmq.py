@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
+import trustme
+from msgspec.structs import replace
 
 from chalicelib.adapters.targets.rabbitmq import RabbitMqSender
-from tests.brokers import BrokerProcess, free_port, running
+from tests.brokers import (
+    BrokerProcess,
+    BrokerTls,
+    broker_tls,
+    client_certificate,
+    free_port,
+    rabbitmq_asks,
+    rabbitmq_command,
+    running,
+)
 from tests.contract.broker_deliveries import (
+    Killed,
     KnownSecrets,
     at_once,
+    binary_event,
     delivery,
-    killed_before_it_answers,
+    distrusted,
+    fired,
+    ledger_of_a_death,
+    ledger_of_a_refusal,
     parts,
+    read_by_example,
     receipt,
     rejected,
-    retried,
+    same,
     send,
+    shows_its_certificate,
+    structured_event,
 )
-from tests.programs import program
 
 # One server for all of this module: it takes seconds to start.
 pytestmark = pytest.mark.xdist_group("rabbitmq")
@@ -31,30 +48,21 @@ START_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-    program("rabbitmq-server", package="rabbitmq-server")
-    if not script.exists():
-        pytest.skip(f"rabbitmq-server is installed in another way than Debian's: there is no {script}")
-    folder, port, other = tmp_path_factory.mktemp("rabbitmq"), free_port(), free_port()
-    (folder / "enabled_plugins").write_text("[].\n")
-    (folder / "rabbitmq.conf").write_text("max_message_size = 60000\nloopback_users = none\n")
-    known = {
-        "HOME": str(folder),
-        "RABBITMQ_NODENAME": f"chrono{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(other),
-        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-        "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-    }
-    env = ["env", *(f"{name}={value}" for name, value in known.items())]
-    with running([*env, script], port, folder, within_s=START_S, group=True) as found:
+def tls(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> BrokerTls:
+    return broker_tls(tmp_path_factory.mktemp("tls"), authority)
+
+
+@pytest.fixture(scope="module")
+def tls_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tls: BrokerTls, tls_port: int) -> Iterator[BrokerProcess]:
+    folder, port = tmp_path_factory.mktemp("rabbitmq"), free_port()
+    command = rabbitmq_command(folder, port, max_message_size=60_000)
+    rabbitmq_asks(folder, tls, tls_port, by_name=True)
+    with running(command, port, folder, within_s=START_S, group=True) as found:
         yield found
 
 
@@ -105,17 +113,21 @@ def test_a_firing_is_a_persistent_message(broker: BrokerProcess, sender: RabbitM
     ((properties, body),) = read(broker)
     assert (properties.content_type, properties.delivery_mode) == ("application/cloudevents+json", 2)
     assert properties.message_id == one.execution_id
-    assert json.loads(body) == json.loads(one.event)
+    same(structured_event(body), one)
 
 
 def test_binary_mode_has_its_attributes_in_headers(broker: BrokerProcess, sender: RabbitMqSender) -> None:
     one = delivery(1, **target(broker, mode="binary"))
     receipt(send(sender, one))
     ((properties, body),) = read(broker)
-    whole = json.loads(one.event)
-    assert json.loads(body) == whole.pop("data")
-    assert properties.content_type == whole.pop("datacontenttype")
-    assert properties.headers == {f"ce-{name}": str(value) for name, value in whole.items()}
+    assert all(name.startswith("ce-") for name in properties.headers)
+    same(binary_event(properties.headers, "ce-", properties.content_type, body), one)
+
+
+def test_the_example_reads_it(broker: BrokerProcess, sender: RabbitMqSender) -> None:
+    one = delivery(1, **target(broker, mode="binary"))
+    receipt(send(sender, one))
+    read_by_example(one, "rabbitmq", f"amqp://127.0.0.1:{broker.port}", "new", "--user", "guest", "--password", "guest")
 
 
 def test_the_default_exchange_leads_to_the_queue_of_that_name(broker: BrokerProcess, sender: RabbitMqSender) -> None:
@@ -151,12 +163,47 @@ def test_an_address_that_the_guard_forbids_is_not_called(broker: BrokerProcess) 
     assert read(broker) == []
 
 
-def test_killed_before_the_answer_is_unknown_and_comes_again_once_rabbitmq_is_back(
+def test_a_firing_through_the_death_of_rabbitmq_is_one_execution_with_all_its_attempts(
     broker: BrokerProcess, sender: RabbitMqSender
 ) -> None:
-    one = delivery(1, **target(broker))
-    assert "broker may have it" in retried(killed_before_it_answers(broker, sender, one))
-    retried(send(sender, one))  # away
-    broker.start()
-    receipt(send(sender, one))
-    assert {properties.message_id for properties, _ in read(broker)} == {one.execution_id}
+    execution = fired(Killed(broker, sender), target(broker))
+    assert ledger_of_a_death(execution) == {"confirmed": True}
+    assert {structured_event(body).get_id() for _, body in read(broker)} == {execution.id}
+
+
+def test_refused_credentials_and_a_message_that_no_queue_takes_are_one_attempt(
+    broker: BrokerProcess, sender: RabbitMqSender
+) -> None:
+    assert "credentials" in ledger_of_a_refusal(fired(sender, target(broker, secret_ref="env:BAD")))
+    assert "NO_ROUTE" in ledger_of_a_refusal(fired(sender, target(broker, "nowhere")))
+
+
+def test_the_servers_certificate_must_be_of_a_trusted_ca(
+    broker: BrokerProcess, tls: BrokerTls, tls_port: int, authority: trustme.CA
+) -> None:
+    signs_in = {"username": "guest", "password": "guest", **client_certificate(authority)}  # which it asks for
+    secrets = KnownSecrets(GOOD=json.dumps(signs_in))
+    known, strange = RabbitMqSender(parts(secrets), ca_file=str(tls.ca)), RabbitMqSender(parts(secrets))
+    one = delivery(1, **(target(broker) | {"url": f"amqps://127.0.0.1:{tls_port}"}))
+    receipt(send(known, one))
+    distrusted(send(strange, one))
+    secrets.stored["env:OWN"] = tls.secret(**signs_in)
+    receipt(send(strange, replace(one, target={**one.target, "secret_ref": "env:OWN"})))
+    known.close()
+    strange.close()
+
+
+def test_a_server_that_asks_for_a_certificate_gets_the_targets(
+    broker: BrokerProcess, tls: BrokerTls, tls_port: int, authority: trustme.CA
+) -> None:
+    to = {key: value for key, value in target(broker).items() if key != "secret_ref"}
+    to["url"] = f"amqps://127.0.0.1:{tls_port}"
+    shows_its_certificate(RabbitMqSender, to, tls, authority, username="guest", password="guest")
+    assert len(read(broker)) == 2
+    # Without a name it is who the certificate says: EXTERNAL.
+    shows_its_certificate(RabbitMqSender, to, tls, authority, "guest")
+    assert len(read(broker)) == 2
+    sender = RabbitMqSender(parts(KnownSecrets(OTHER=tls.secret(**client_certificate(authority, "nobody")))))
+    unknown = delivery(1, **{**to, "secret_ref": "env:OTHER"})
+    assert "RabbitMQ refused the credentials" in rejected(send(sender, unknown))
+    sender.close()

@@ -8,33 +8,55 @@ from pathlib import Path
 
 import pytest
 import redis as redis_client
+import trustme
+from msgspec.structs import replace
 
 from chalicelib.adapters.targets.redis import RedisSender
-from tests.brokers import BrokerProcess, free_port, running
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, running
 from tests.contract.broker_deliveries import (
+    Killed,
     KnownSecrets,
     at_once,
     delivery,
+    distrusted,
+    fired,
     killed_before_it_answers,
+    ledger_of_a_death,
+    ledger_of_a_refusal,
     parts,
+    read_by_example,
     receipt,
     rejected,
     retried,
+    same,
     send,
+    shows_its_certificate,
+    structured_event,
     took_s,
 )
 from tests.programs import program
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+def tls(tmp_path: Path, authority: trustme.CA) -> BrokerTls:
+    return broker_tls(tmp_path, authority)
+
+
+@pytest.fixture
+def tls_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def broker(tmp_path: Path, tls: BrokerTls, tls_port: int) -> Iterator[BrokerProcess]:
     port = free_port()
     users = tmp_path / "users.acl"
     users.write_text(
         "user default on nopass ~* &* +@all\nuser writer on >right ~orders* +xadd +ping +hello +client +select\n"
     )
     command = [program("redis-server", package="redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
-    command += ["--save", "", "--aclfile", users]
+    command += ["--save", "", "--aclfile", users, "--tls-port", str(tls_port), "--tls-auth-clients", "no"]
+    command += ["--tls-cert-file", tls.certificate, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
     with running(command, port, tmp_path) as found:
         yield found
 
@@ -64,7 +86,8 @@ def test_a_firing_is_an_entry_whose_id_is_the_receipt(broker: BrokerProcess, sen
     ((entry, fields),) = entries(broker, "orders", 3)
     assert said == {"id": entry}
     assert fields.keys() == {"event"}
-    assert json.loads(fields["event"]) == json.loads(one.event)
+    same(structured_event(fields["event"].encode()), one)
+    read_by_example(one, "redis", url(broker, "/3"), "orders")
 
 
 def test_a_stream_is_cut_to_about_its_length(broker: BrokerProcess, sender: RedisSender) -> None:
@@ -105,6 +128,44 @@ def test_killed_before_the_answer_is_unknown_and_comes_again_once_redis_is_back(
     receipt(send(sender, one))
     ((_, fields),) = entries(broker, "orders")
     assert json.loads(fields["event"])["id"] == one.execution_id
+
+
+def test_a_firing_through_the_death_of_redis_is_one_execution_with_all_its_attempts(
+    broker: BrokerProcess, sender: RedisSender
+) -> None:
+    execution = fired(Killed(broker, sender), {"type": "redis", "url": url(broker), "stream": "orders"})
+    said = ledger_of_a_death(execution)
+    ((entry, fields),) = entries(broker, "orders")
+    assert (said, json.loads(fields["event"])["id"]) == ({"id": entry}, execution.id)
+
+
+def test_refused_credentials_are_one_attempt(broker: BrokerProcess, sender: RedisSender) -> None:
+    wrong = {"type": "redis", "url": url(broker), "stream": "orders", "secret_ref": "env:BAD"}
+    assert "credentials" in ledger_of_a_refusal(fired(sender, wrong))
+    assert entries(broker, "orders") == []
+
+
+def test_the_servers_certificate_must_be_of_a_trusted_ca(broker: BrokerProcess, tls: BrokerTls, tls_port: int) -> None:
+    secrets = KnownSecrets(OWN=tls.secret())
+    known, strange = RedisSender(parts(), ca_file=str(tls.ca)), RedisSender(parts(secrets))
+    one = delivery(1, type="redis", url=f"rediss://127.0.0.1:{tls_port}/0", stream="orders")
+    receipt(send(known, one))
+    distrusted(send(strange, one))
+    assert len(entries(broker, "orders")) == 1
+    receipt(send(strange, replace(one, target={**one.target, "secret_ref": "env:OWN"})))
+    known.close()
+    strange.close()
+
+
+def test_a_redis_that_asks_for_a_certificate_gets_the_targets(
+    broker: BrokerProcess, tls: BrokerTls, tls_port: int, authority: trustme.CA
+) -> None:
+    with redis_client.Redis(port=broker.port) as owner:
+        owner.config_set("tls-auth-clients", "yes")
+    to = {"type": "redis", "url": f"rediss://127.0.0.1:{tls_port}/0", "stream": "orders"}
+    said = shows_its_certificate(RedisSender, to, tls, authority, username="writer", password="right")
+    first, _ = entries(broker, "orders")  # and the one of the secret that was turned
+    assert said == {"id": first[0]}
 
 
 def test_a_frozen_redis_ends_in_time_and_holds_up_no_other(

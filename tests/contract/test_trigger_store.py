@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.triggers.listening import Listening
 from chalicelib.core.triggers.throttle import Passed, ThrottleState
 from chalicelib.core.triggers.trigger import AbsenceRule, DedupeRule, ThrottleRule, Trigger, TriggerRules
 from chalicelib.core.triggers.watch import Arrival, Watch
 from chalicelib.ports.services import Stores
-from chalicelib.ports.stores.triggers import DueWatch, TriggerStore
+from chalicelib.ports.stores.triggers import DueWatch, ListenedTrigger, TriggerStore
 from tests.kit.records import START_MS, execution
 from tests.kit.threads import run_together
 
@@ -43,6 +44,20 @@ def test_none_of_a_tenant_that_never_made_one(store: TriggerStore, tenant: str) 
     assert store.noted(tenant, ID, 5, None) == ([], None)
     assert store.throttle(tenant, ID) == ThrottleState(tenant, ID)
     assert store.watch(tenant, ID, "absence", "k") == Watch(tenant, ID, "absence", "k")
+
+
+def test_lists_those_that_a_worker_listens_for(store: TriggerStore, tenant: str) -> None:
+    first, second = trigger(tenant), trigger(tenant, 1)
+    for one in (first, second):
+        store.save(one, 0)
+    mine = [ListenedTrigger(tenant, one.id, 1) for one in (first, second)]
+    assert [found for found in store.listened() if found.tenant == tenant] == mine
+    brought = replace(second, rev=2, rules=replace(second.rules, source={"type": "webhook"}))
+    store.save(brought, 1)
+    store.save(replace(first, rev=2), 1)
+    assert [found for found in store.listened() if found.tenant == tenant] == [ListenedTrigger(tenant, first.id, 2)]
+    store.delete(tenant, first.id, 2)
+    assert [found for found in store.listened() if found.tenant == tenant] == []
 
 
 def test_saves_under_its_revision(store: TriggerStore, tenant: str) -> None:
@@ -114,6 +129,26 @@ def test_the_throttle_is_saved_under_its_revision(store: TriggerStore, tenant: s
     assert store.throttle(tenant, ID) == state
     assert store.save_throttle(replace(state, rev=2), 1)
     assert not store.save_throttle(replace(state, rev=2), 1)
+
+
+def test_what_workers_say_of_sources_is_saved_under_its_revision(store: TriggerStore, tenant: str) -> None:
+    one = Listening(
+        tenant=tenant, trigger_id=ID, source_since_ms=3, state="failing", since_ms=START_MS, seen_ms=START_MS + 1,
+        by="w", last_error="ä: refused", last_error_ms=START_MS, rev=1,
+    )  # fmt: skip
+    other = replace(one, trigger_id=ID[:-1] + "7", last_error=None, last_error_ms=None)
+    assert store.listenings(tenant, [ID, other.trigger_id]) == {}
+    assert store.listenings(tenant, []) == {}
+    assert not store.save_listening(one, 1)
+    assert store.save_listening(one, 0)
+    assert not store.save_listening(one, 0)
+    assert store.save_listening(other, 0)
+    assert store.save_listening(replace(one, tenant=tenant + "2"), 0)
+    assert store.listenings(tenant, [other.trigger_id, ID, "0" * 26]) == {ID: one, other.trigger_id: other}
+    newer = replace(one, rev=2, state="listening")
+    assert store.save_listening(newer, 1)
+    assert not store.save_listening(newer, 1)
+    assert store.listenings(tenant, [ID]) == {ID: newer}
 
 
 def test_a_watch_is_due_while_it_is_not_idle(store: TriggerStore, tenant: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.brokers import BrokerProcess, free_port, nats_program, running
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
@@ -101,9 +103,20 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[DevServer]:
+def announced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """A NATS server, which gets the deployed product's own events."""
+    folder, port = tmp_path_factory.mktemp("announced"), free_port()
+    command = [nats_program(), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", folder]
+    with running(command, port, folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer, announced: BrokerProcess) -> Iterator[DevServer]:
     """The packaged product as a stack, with keys and tokens asked for. The tests of test_deployed*.py share it."""
     env = {"CHRONO_AUTH": "jwt,apikey", "CHRONO_JWT_ISSUER": issuer.url, "CHRONO_JWT_AUDIENCE": AUDIENCE}
+    target = {"type": "nats", "servers": [f"nats://127.0.0.1:{announced.port}"], "subject": "events"}
+    env["CHRONO_DEFAULT_TARGET"] = json.dumps(target)
     made = DevServer(tmp_path_factory.mktemp("deployed") / "data", env, ("--deployed",))
     made.launch()
     wait_for("the greeting", lambda: "Ctrl-C stops it" in made.output(), 120)

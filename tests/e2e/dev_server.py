@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from localdev.processes import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 200.0  # longer than scripts/dev waits itself, which then says why
 STOP_TIMEOUT_S = 10.0  # within this time scripts/dev ends after SIGTERM
 
 T = TypeVar("T")
@@ -157,11 +157,13 @@ class DevServer:
         return created
 
     def executions(self, schedule_id: str) -> dict[int, dict[str, Any]]:
-        """All executions of a schedule by their instant."""
+        """All executions of a schedule by their instant; ConnectionError when the gateway reaches no function."""
         found: dict[int, dict[str, Any]] = {}
         token = ""
         while True:
             status, page = self.call("GET", f"/api/v1/schedules/{schedule_id}/executions?limit=100{token}")
+            if status in (502, 503, 504):
+                raise ConnectionError(page)
             assert status == 200, page
             found.update({item["firing_time_unix_ms"]: item for item in page["items"]})
             if page["next_page_token"] is None:

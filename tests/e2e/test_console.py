@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_a_task_is_retried_with_another_payload_and_shows_why_and_what_became_of
     server.call("PATCH", f"/api/v1/schedules/{schedule_id}", {"target": {"type": "webhook", "url": receiver.url}})
     page = console(f"#/tasks/{task_id}")
     page.wait_text("Fingerprint")
-    page.wait_text("1 task with it in the last 24 hours.")
+    page.wait_text("1 task with it in the last 24 hours.", 30.0)
     page.press("w")
     page.wait_text("All attempts failed")
     shoot(page, "task")
@@ -192,6 +193,45 @@ def test_the_preview_marks_the_night_on_which_the_clocks_change(console: Callabl
     forget_refusals(page, 422)
 
 
+def test_an_instant_of_the_night_on_which_the_clocks_change_is_explained(
+    console: Callable[..., Page], server: DevServer
+) -> None:
+    made = server.create(type="CRON", expr="30 2 * * *", timezone="Europe/Paris", name="in-the-night")
+    page = console(f"#/schedules/{made['id']}/why")
+    page.fill("#why-at", "2027-03-28T03:00")
+    page.wait_text("The clocks went forward over it")
+    page.fill("#why-at", "2027-10-31T02:30")
+    page.wait_text("The clocks went back over it")
+    page.fill("#why-at", "2027-10-31T02:31")
+    page.wait_text("The recurrence has no run at this instant")
+    page.run("location.hash = '#/upcoming'")  # else it asks for what is gone
+    page.wait("document.querySelector('h1')?.innerText === 'Upcoming'")
+    server.call("DELETE", f"/api/v1/schedules/{made['id']}")
+
+
+def test_an_edit_leaves_alone_what_is_not_edited_and_what_is_wrong_is_shown(
+    console: Callable[..., Page], server: DevServer
+) -> None:
+    start_ms = 1_900_000_012_670
+    made = server.create(type="RATE", expr="rate:5s", name="edited", start_at_unix_ms=start_ms, target={"type": "log"})
+    page = console(f"#/schedules/{made['id']}/edit")
+    page.wait("document.querySelector('#f-name')?.value === 'edited'")
+    parts = "document.querySelectorAll('details.more').forEach((part) => {{ part.open = {} }})"
+    page.run(parts.format("true"))
+    page.fill("#f-exclude", "{")
+    page.run(parts.format("false"))
+    page.button("Save")
+    page.wait("document.activeElement.id === 'f-exclude' && document.activeElement.closest('details').open")
+    page.fill("#f-exclude", "")
+    page.fill("#f-name", "edited-once")
+    page.button("Save")
+    page.wait("document.querySelector('h1')?.innerText === 'edited-once'")
+    assert server.call("GET", f"/api/v1/schedules/{made['id']}")[1]["start_at_unix_ms"] == start_ms
+    page.run("location.hash = '#/upcoming'")
+    page.wait("Boolean(document.querySelector('h1')?.innerText === 'Upcoming')")
+    server.call("DELETE", f"/api/v1/schedules/{made['id']}")
+
+
 def test_a_schedule_shows_what_was_owed_and_is_paused_and_filled_back(
     console: Callable[..., Page], server: DevServer, receiver: Receiver
 ) -> None:
@@ -208,6 +248,10 @@ def test_a_schedule_shows_what_was_owed_and_is_paused_and_filled_back(
     page.button("Pause")
     page.wait_text("Paused: the receiver moves")
     page.button("Backfill")
+    page.button("Look first")
+    page.wait_text("more than 1,000 instants")
+    recently = datetime.fromtimestamp(time.time() - 600, UTC)
+    page.fill("#bf-from", recently.strftime("%Y-%m-%dT%H:%M"))
     page.button("Look first")
     page.wait_text("would fire")
     page.press("Escape")
@@ -229,6 +273,40 @@ def test_a_schedule_shows_what_was_owed_and_is_paused_and_filled_back(
     page.run(f"location.hash = '#/schedules/{made['id']}/why'")
     page.wait_text("Version in force")
     page.run("location.hash = '#/upcoming'")  # else it asks for what is gone
+    page.wait("document.querySelectorAll('.lanes').length > 0")
+    server.call("DELETE", f"/api/v1/schedules/{made['id']}")
+
+
+def test_a_pause_is_given_an_end_and_ends_without_a_hand(
+    console: Callable[..., Page], server: DevServer, receiver: Receiver
+) -> None:
+    made = server.create(type="RATE", expr="rate:1s", name="rests", target=receiver.target(), tags=["rest"])
+    page = console(f"#/schedules/{made['id']}")
+    page.wait_text("Pause…")
+    page.press("p")
+    page.fill("#pause-note", "the receiver moves")
+    page.fill("#pause-until", "2020-01-01T10:00")
+    page.button("Pause")
+    page.wait("document.querySelector('dialog .wrong-why')?.innerText === 'must be in the future'")
+    page.button("4 hours")
+    page.button("Pause")
+    page.wait_text("the receiver moves")
+    page.wait("document.querySelector('.note').innerText.startsWith('Paused until ')")
+    until_ms = server.call("GET", f"/api/v1/schedules/{made['id']}")[1]["paused_until_unix_ms"]
+    assert 0 < until_ms - time.time() * 1000 - 4 * 3_600_000 + 60_000 < 120_000
+    ends_ms = int(time.time() * 1000) + 4_000
+    server.call("POST", f"/api/v1/schedules/{made['id']}:pause", {"until_unix_ms": ends_ms})
+    page.run("location.hash = '#/schedules?show=paused'")
+    page.wait(f"document.querySelector(`.sched[data-id='{made['id']}']`)?.innerText.includes('ends in')")
+    page.run(f"location.hash = '#/schedules/{made['id']}'")
+    page.wait(
+        "document.querySelector('.page-head').innerText.includes('active') && !document.querySelector('.note')", 20
+    )
+    after = wait_for(
+        "a run after the pause", lambda: [r.instant_ms for r in receiver.of(made) if r.instant_ms >= ends_ms]
+    )
+    assert min(after) < ends_ms + 1_000, "the first instant from then on"
+    page.run("location.hash = '#/upcoming'")
     page.wait("document.querySelectorAll('.lanes').length > 0")
     server.call("DELETE", f"/api/v1/schedules/{made['id']}")
 
@@ -297,7 +375,8 @@ def _tab_to(page: Page, selector: str, most: int = 60) -> None:
 
 
 JUMPS = {
-    "u": "Upcoming", "l": "Leases", "k": "Ticks", "i": "Insights", "p": "Policies", "a": "Audit", "y": "Keys",
+    "u": "Upcoming", "l": "Leases", "k": "Ticks", "i": "Insights", "w": "Workflows", "p": "Policies", "a": "Audit",
+    "y": "Keys",
 }  # fmt: skip
 VIEWS = (
     "", "#/schedules", "#/schedules/new", "#/upcoming", "#/insights", "#/leases", "#/ticks", "#/policies", "#/audit",

@@ -127,6 +127,9 @@ def test_a_duration(page: Page, ms: int, text: str) -> None:
 def test_wall_clocks_and_instants_agree_also_when_clocks_change(page: Page) -> None:
     for wall in ("2027-03-27T02:30", "2027-03-28T03:30", "2027-07-01T12:00", "2027-10-31T12:00"):
         assert _ask(page, "format.mjs", f"m.wallOf(m.instantOf('{wall}', 'Europe/Paris'), 'Europe/Paris')") == wall
+    assert _ask(page, "format.mjs", "m.instantOf('2027-10-31T02:30', 'Europe/Paris')") == 1_824_942_600_000, "the first"
+    exact = "m.instantOf(m.wallOf(1795252812670, 'Europe/Paris'), 'Europe/Paris')"
+    assert _ask(page, "format.mjs", exact) == 1_795_252_812_670, "a form loses no second of it"
     assert _ask(page, "format.mjs", "m.instantOf('2027-03-28T03:30', 'Europe/Paris')") == 1_806_197_400_000
     assert _ask(page, "format.mjs", "m.nextShift(1795252800000, 'Europe/Paris')") == 1_806_195_600_000
     assert _ask(page, "format.mjs", "m.nextShift(1795252800000, 'UTC')") is None

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+from tests.brokers import BrokerProcess, free_port
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
 
@@ -22,6 +30,39 @@ def test_a_deployed_schedule_fires_each_instant_once(deployed: DevServer, receiv
     status, execution = deployed.call("GET", f"/api/v1/executions/{came[0].event['id']}")
     assert (status, execution["delivery_state"]) == (200, "completed")
     assert deployed.call("DELETE", f"/api/v1/schedules/{beat['id']}")[0] == 200
+
+
+def test_the_services_own_events_reach_the_broker_that_is_the_default_target(
+    deployed: DevServer, announced: BrokerProcess
+) -> None:
+    """``deliver`` has the client of gRPC in a layer, and ``feed``, because of the default target, that of NATS."""
+    asyncio.run(_with_jetstream(announced, lambda js: js.add_stream(StreamConfig(name="EVENTS", subjects=["events"]))))
+    target = {"type": "grpc", "address": f"127.0.0.1:{free_port()}", "method": "/nothing.v1.Listens/There"}
+    once = {"retry_policy": {"max_attempts": 1}, "pause_after_failures": 1}
+    made = deployed.create(type="RATE", expr="rate:1s", target=target, **once)
+
+    def types() -> set[str]:  # ticks go there too, and firings that were late
+        events = asyncio.run(_with_jetstream(announced, _events))
+        return {event["type"] for event in events if event["subject"] == made["id"]}
+
+    wait_for("the alert of the pause", lambda: "chronowatch.alert.v1" in types(), 60)
+    # What was claimed before the pause may have come too late to be tried.
+    tried = [e["attempts"] for e in deployed.executions(made["id"]).values() if e["attempts"]]
+    ((attempt,), *_) = tried
+    assert (attempt["error_type"], "refused" in attempt["error"]) == ("connection_error", True), attempt
+
+
+async def _with_jetstream(broker: BrokerProcess, ask: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    client = await nats.connect(f"nats://127.0.0.1:{broker.port}")
+    try:
+        return await ask(client.jetstream())
+    finally:
+        await client.close()
+
+
+async def _events(jetstream: Any) -> list[dict[str, Any]]:
+    count = (await jetstream.stream_info("EVENTS")).state.messages
+    return [json.loads((await jetstream.get_msg("EVENTS", number + 1)).data) for number in range(count)]
 
 
 def test_colons_in_paths_arrive_either_way(deployed: DevServer) -> None:

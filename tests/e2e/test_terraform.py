@@ -147,6 +147,10 @@ def test_what_the_api_refuses_terraform_shows_and_a_destroyed_schedule_is_delete
 
 
 def test_nothing_is_left_of_the_stage(endpoint: str, stage: Terraform) -> None:
+    known = stage.run("state", "pull")
     stage.run("destroy", "-auto-approve", "-input=false", "-parallelism=30")
+    found = left(endpoint)
+    # A mapping whose creation got no answer is asked for again. AWS refuses the second; the emulator makes two.
+    assert not [uuid for uuid in found.pop("sources", []) if uuid in known]
     # A function that was at work when it went may have written its log once more, which makes the group anew.
-    assert set(left(endpoint)) <= {"log groups"}
+    assert set(found) <= {"log groups"}

@@ -30,4 +30,5 @@ def left(endpoint: str) -> dict[str, list[str]]:
     apis = [a["name"] for a in client(endpoint, "apigateway").get_rest_apis()["items"]]
     kinds = {"tables": tables, "queues": queues, "functions": functions, "layers": layers, "sources": sources}
     kinds |= {"rules": rules, "buses": buses, "log groups": groups, "roles": roles, "alarms": alarms, "apis": apis}
+    kinds["buckets"] = [b["Name"] for b in client(endpoint, "s3").list_buckets()["Buckets"]]
     return {kind: found for kind, found in kinds.items() if found}

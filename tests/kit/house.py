@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.identity import chain
 from chalicelib.api.http import app, edge
+from chalicelib.api.http.operations import Table
 from chalicelib.api.http.routes import table
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.journal import AttemptResult, accepted, claim, finish
@@ -68,14 +69,18 @@ class TestSettings:
 
 
 class House:
-    """A deployment in memory, and callers' hands on it."""
+    """A deployment in memory, and callers' hands on it. ``operations``: other calls than the service's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Table | None = None) -> None:
         self.services: Services = make_services()
         self.settings = TestSettings()
         self.authenticator: Authenticator = chain.Open()
         self.app = app.build(
-            "chronowatch", table(), lambda: self.services, lambda: self.settings, lambda: self.authenticator
+            "chronowatch",
+            operations or table(),
+            lambda: self.services,
+            lambda: self.settings,
+            lambda: self.authenticator,
         )
         self.edge = edge.Edge(self.app)
 

@@ -135,6 +135,20 @@ class Certificates:
     good: Path
     expired: Path
     stranger: Path
+    unlinked: Path
+
+
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _certificate(
@@ -144,6 +158,7 @@ def _certificate(
     signer: ec.EllipticCurvePrivateKey,
     days: int,
     ca: bool,
+    linked: bool = True,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
@@ -156,6 +171,13 @@ def _certificate(
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = builder.add_extension(identifier, critical=False)
+    if ca:
+        builder = builder.add_extension(_CA_USAGE, critical=True)
+    elif linked:  # Python 3.13 asks for it
+        link = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(link, critical=False)
     if not ca:
         names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -175,7 +197,8 @@ def _pem(path: Path, *parts: x509.Certificate | ec.EllipticCurvePrivateKey) -> P
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """A CA, and certificates for hook.test: one of that CA, one that has expired, one that somebody else signed."""
+    """A CA, and certificates for hook.test: one of that CA, one that has expired, one that somebody else signed,
+    and one that does not say by which key it was signed, as those of many private CAs."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
     ca = _certificate("Test CA", ca_key, ca_name, ca_key, 10, True)
@@ -184,6 +207,9 @@ def make_certificates(folder: Path) -> Certificates:
         good=_pem(folder / "good.pem", key, _certificate("hook.test", key, ca_name, ca_key, 10, False)),
         expired=_pem(folder / "expired.pem", key, _certificate("hook.test", key, ca_name, ca_key, -1, False)),
         stranger=_pem(folder / "stranger.pem", key, _certificate("hook.test", key, ca_name, key, 10, False)),
+        unlinked=_pem(
+            folder / "unlinked.pem", key, _certificate("hook.test", key, ca_name, ca_key, 10, False, linked=False)
+        ),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.stores import open_stores
@@ -13,16 +11,19 @@ from tests.simulation.actors.change_streams import FeedReader, TableStream, Watc
 from tests.simulation.actors.instance import Fleet
 from tests.simulation.actors.tables import Gate
 from tests.simulation.change_plan import START_MS
-from tests.simulation.faults import Fault, Faults
+from tests.simulation.faults import Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
+from tests.simulation.world_play import WorldPlay
 
 REST_MS = 120_000
 LOOK_MS = 1_000
 
 
-class ChangePlay:
+class ChangePlay(WorldPlay):
     """One world. ``left_out`` names the faults and readers that the shrinker takes away."""
+
+    CHECKERS = checkers.CHANGES
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.plan = plan = change_plan.draw(seed)
@@ -30,8 +31,7 @@ class ChangePlay:
         self.world = world = World(seed, START_MS, tell)
         self.written: dict[str, list[Change]] = {}
         kept = [f for f in plan.faults if f"fault {f.number}" not in left_out]
-        acts = {"crash": self._crash, "outage": self._outage, "storm": lambda fault: self.faults.storm(fault)}
-        world.faults = self.faults = Faults(world, kept, acts)
+        world.faults = self.faults = Faults(world, kept, self.process_acts())
         inner = open_stores()
         self.watched = WatchedChanges(Gate(world), inner.changes)
         stores = replace(inner, changes=self.watched)
@@ -43,26 +43,11 @@ class ChangePlay:
         self.readers = [FeedReader(self, number) for number in numbers]
         world.call_at(plan.end_ms, self._rest)
 
-    def _crash(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        if instance.alive:
-            self.world.hit("fault:crash")
-            self.world.crash(instance)
-
-    def _outage(self, fault: Fault) -> None:
-        self.world.hit("fault:outage")
-        self.fleet.closed_until_ms = self.world.now + fault.amount_ms
-        for instance in self.fleet.slots:
-            self.world.crash(instance)
-
     def _rest(self) -> None:
         """From here on nothing goes wrong, until everything is logged and read."""
         world = self.world
         if not world.resting:
-            world.tell("world", "everything goes well from here on")
-            self.faults.end()
-            self.fleet.reopen()
-            world.resting = True
+            self._end_faults()
         ends = {tenant: segments[-1].last for tenant, segments in self.watched.log.items()}
         read = all(reader.cursor == ends.get(reader.tenant, 0) for reader in self.readers)
         if read and all(stream.is_drained for stream in self.streams):
@@ -70,20 +55,8 @@ class ChangePlay:
         else:
             world.call_at(world.now + LOOK_MS, self._rest)
 
-    def run(self) -> Played:
-        """Play to the end and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(self.plan.end_ms + REST_MS)
-            problems = checkers.judge(self, checkers.CHANGES)
-        finally:
-            world.close(self.fleet.all)
-            if collecting:
-                gc.enable()
-        story = world.told or []
-        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+    def _play(self) -> None:
+        self.world.run(self.plan.end_ms + REST_MS)
 
     def _line(self) -> str:
         plan = self.plan
@@ -92,10 +65,10 @@ class ChangePlay:
             f"{plan.readers} readers, kept {plan.retention_ms // 1000} s, {plan.mood}{', rivals' * plan.rivals}"
         )
 
-    def _parts(self) -> dict[str, str]:
+    def _all_parts(self) -> dict[str, str]:
         parts = {f"reader {number}": f"reader {number}" for number in range(self.plan.readers)}
         parts |= {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
-        return {name: line for name, line in parts.items() if name not in self.left_out}
+        return parts
 
 
 def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:

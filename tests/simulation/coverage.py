@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.core.executions.execution import TRANSITIONS
-from tests.simulation import change_plan, lease_plan, tick_plan, trigger_plan, workflow_plan
+from tests.simulation import (
+    alert_plan,
+    change_plan,
+    lease_plan,
+    listener_plan,
+    tick_plan,
+    trigger_plan,
+    workflow_plan,
+)
 from tests.simulation.checkers import ruled, traffic
 from tests.simulation.faults import KINDS
 from tests.simulation.world import World
@@ -40,6 +48,8 @@ WANTED: Mapping[str, tuple[str, ...]] = {
     "changes": (*(f"fault:{kind}" for kind in change_plan.KINDS), *change_plan.POINTS),
     "workflows": (*(f"fault:{kind}" for kind in workflow_plan.KINDS), *workflow_plan.POINTS),
     "triggers": (*(f"fault:{kind}" for kind in trigger_plan.KINDS), *trigger_plan.POINTS),
+    "alerts": (*(f"fault:{kind}" for kind in alert_plan.KINDS), *alert_plan.POINTS),
+    "listeners": (*(f"fault:{kind}" for kind in listener_plan.KINDS), *listener_plan.POINTS),
 }
 
 

@@ -8,7 +8,7 @@ To add one: name it in CALL_KINDS or WORLD_KINDS, say in ``strike`` or ``play`` 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ CALL_KINDS = {
     "stall_before": 3,  # the process stops for a while (a pause of the sandbox) before the call takes effect
     "stall_after": 3,
 }
+# Of worlds whose calls carry one item each.
+SINGLE_CALL_KINDS = {kind: often for kind, often in CALL_KINDS.items() if kind not in ("partial", "crash_partial")}
 WORLD_KINDS = {
     "crash": 3,
     "outage": 2,  # every process dies, and none starts for a while
@@ -82,6 +84,8 @@ CHANGES = WRITES | {
     "claim_key",
     "note",
     "hint",
+    "settle",
+    "save_listening",
     "save_policy",
     "delete_policy",
     "run_append",
@@ -90,6 +94,9 @@ CHANGES = WRITES | {
     "run_wake",
     "run_put",
     "run_snapshot",
+    "save_book",
+    "save_monitor",
+    "save_sent",
 }  # with those that worlds of firings never make
 UNANSWERED = frozenset({"unknown_lost", "unknown_done", "partial"})
 
@@ -132,6 +139,22 @@ THEME_METHODS = {
     "chain": ("update", "update", "write_states", "insert", "send"),
     "eve": ("epochs", "change"),
 }
+
+
+def draw(
+    r: random.Random,
+    kinds: Mapping[str, int],
+    counts: Sequence[int],
+    one: Callable[[int, str], Fault],
+    share: float = 0.4,
+    fallback: tuple[str, ...] = ("crash_after",),
+) -> tuple[Fault, ...]:
+    """Faults of a world of few kinds, each of which a seed uses with the chance ``share``. ``kinds`` say how often each
+    is planned in comparison; ``one`` draws the rest of a fault."""
+    used = [kind for kind in kinds if r.random() < share] or list(fallback)
+    weights = [kinds[kind] for kind in used]
+    count = r.choice(counts)
+    return tuple(one(number, r.choices(used, weights)[0]) for number in range(count))
 
 
 def plan(r: random.Random, start_ms: int, end_ms: int, theme: str | None) -> list[Fault]:

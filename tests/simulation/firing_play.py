@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,9 +11,10 @@ from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef, shard_of
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
+from chalicelib.core.schedules.sharding import shard_of
 from chalicelib.engine import pipeline
-from tests.simulation import checkers, coverage, scenario, situations
+from tests.simulation import checkers, coverage, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
 from tests.simulation.actors.policy_table import Policies
@@ -28,7 +27,7 @@ from tests.simulation.checkers.queue_pauses import PAUSE
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
-from tests.simulation.world_faults import WorldFaults
+from tests.simulation.world_play import MailedPlay
 
 MINUTE = 60_000
 REST_MOST_MS = 45 * MINUTE  # by then everything must have come to rest
@@ -43,8 +42,10 @@ POISON = "01POISON"
 GARBAGE = ("{", "null", "[]", '{"fire": 7}', '{"run": ["a"]}', '{"fire": [["t", "s", "v", ["x"]]]}', "")
 
 
-class Play(WorldFaults):
+class Play(MailedPlay):
     """One world with everything in it. ``left_out`` names ops and faults that the shrinker takes away."""
+
+    CHECKERS = checkers.FIRINGS
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.scenario = plan = situations.draw(seed)
@@ -98,7 +99,7 @@ class Play(WorldFaults):
 
     def _acts(self) -> dict[str, Any]:
         return {
-            **self.common_acts(),
+            **self.mail_acts(),
             "clock_forward": self._clock,
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
@@ -110,12 +111,10 @@ class Play(WorldFaults):
         }
 
     def _clock(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        step_ms = fault.amount_ms if fault.kind == "clock_forward" else -fault.amount_ms
+        instance = self._slot(fault)
         if not instance.alive:
             return
-        self.world.hit(f"fault:{fault.kind}")
-        instance.clock.step(step_ms)
+        self._step_clock(instance, fault)
         self.faults.wrong_most_ms = max(self.faults.wrong_most_ms, abs(instance.clock.wrong_ms))
         if fault.slot % 2:
             self.world.call_at(self.world.now + 40_000 + fault.slot * 9_000, lambda: instance.clock.mend())
@@ -123,7 +122,7 @@ class Play(WorldFaults):
     def _clean_stop(self, fault: Fault) -> None:
         """As ``localdev/worker.py`` stops: what has not begun to be sent is handed back, what has begun goes on for
         some seconds, and messages that are left then are shown at once."""
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        instance = self._slot(fault)
         if not instance.alive or instance.leaves_ms is not None:
             return
         self.world.hit("fault:clean_stop")
@@ -203,13 +202,8 @@ class Play(WorldFaults):
 
     def _rest(self) -> None:
         """From here on nothing goes wrong; schedules go on until each has shown that it lives."""
-        world = self.world
-        world.tell("world", "everything goes well from here on")
-        self.faults.end()
-        self.fleet.reopen()
-        self.fleet.mend_clocks()
-        self.resting_since_ms = world.now
-        world.resting = True
+        self._end_faults()
+        self.resting_since_ms = self.world.now
         self._resume_queue()
 
     def _resume_queue(self) -> None:
@@ -262,7 +256,8 @@ class Play(WorldFaults):
         assert self.resting_since_ms is not None
         if definition.type == "DELAY":
             return state.next_run_ms or state.queued_ms or 0
-        found = definition.compiled().next_after(max(self.resting_since_ms, definition.since_ms - 1))
+        from_ms = checkers.history.starts_ms(definition, definition.since_ms)
+        found = definition.compiled().next_after(max(self.resting_since_ms, from_ms - 1))
         return found if found is not None else state.next_run_ms or 0
 
     def _awaits_open(self, key: Key, state: State) -> bool:
@@ -287,25 +282,20 @@ class Play(WorldFaults):
 
     # -- the whole
 
-    def run(self) -> Played:
-        """Play to the end and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(self.scenario.end_ms + REST_MOST_MS)
-            problems = checkers.judge(self, checkers.FIRINGS)
-            coverage.note_steps(world)
-            story = world.told or []
-        finally:
-            world.close(self.fleet.all)
-            if collecting:
-                gc.enable()
-        plan = partial(_plan_line, self.scenario)
-        return Played(world.seed, problems, world.hits, story, world.start_ms, plan, self._parts, world.steps)
+    def _play(self) -> None:
+        self.world.run(self.scenario.end_ms + REST_MOST_MS)
+        coverage.note_steps(self.world)
 
-    def _parts(self) -> dict[str, str]:
-        """Everything that can be left out and is not, with a line for the story."""
+    def _line(self) -> str:
+        plan = self.scenario
+        mood = (", calm" if plan.calm else "") + (f", theme {plan.theme}" if plan.theme else "")
+        return (
+            f"seed {plan.seed}: {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
+            f"{plan.instances} instances, {plan.shards} shards, horizon {plan.horizon_ms // 1000} s, "
+            f"drift {plan.max_drift_ms} ms, visibility {plan.visibility_ms // 1000} s{mood}"
+        )
+
+    def _all_parts(self) -> dict[str, str]:
         plan = self.scenario
         parts = {
             f"schedule {s.number}": f"at {clock(s.at_ms - plan.start_ms)} create {s.id}: {dict(s.fields)}"
@@ -313,16 +303,7 @@ class Play(WorldFaults):
         }
         for what in (*plan.ops, *plan.faults):
             parts[str(what).partition(":")[0]] = f"at {clock(what.at_ms - plan.start_ms)} {what}"
-        return {name: line for name, line in parts.items() if name not in self.left_out}
-
-
-def _plan_line(plan: scenario.Scenario) -> str:
-    mood = (", calm" if plan.calm else "") + (f", theme {plan.theme}" if plan.theme else "")
-    return (
-        f"seed {plan.seed}: {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
-        f"{plan.instances} instances, {plan.shards} shards, horizon {plan.horizon_ms // 1000} s, "
-        f"drift {plan.max_drift_ms} ms, visibility {plan.visibility_ms // 1000} s{mood}"
-    )
+        return parts
 
 
 def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:

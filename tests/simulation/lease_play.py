@@ -3,7 +3,7 @@ faults of their own."""
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,14 +18,17 @@ from tests.simulation.faults import Fault, Faults
 from tests.simulation.lease_plan import PLAY_MS, START_MS
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
+from tests.simulation.world_play import Acts, WorldPlay
 
 REST_MS = 15_000  # long enough for dead nodes to be noticed and their shards to be taken over
 SHARDS = 4
 MARGIN_MS = 20
 
 
-class LeasePlay:
+class LeasePlay(WorldPlay):
     """One world. ``left_out`` names the faults and clients that the shrinker takes away."""
+
+    CHECKERS = checkers.LEASES
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.plan = plan = lease_plan.draw(seed)
@@ -56,60 +59,37 @@ class LeasePlay:
 
     # -- faults of the world
 
-    def _acts(self) -> dict[str, Any]:
-        return {
-            "crash": self._crash,
-            "storm": lambda fault: self.faults.storm(fault),
-            "clock_forward": self._clock,
-            "clock_backward": self._clock,
-        }
-
-    def _crash(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        if instance.alive:
-            self.world.hit("fault:crash")
-            self.world.crash(instance)
+    def _acts(self) -> Acts:
+        return {**self.process_acts(), "clock_forward": self._clock, "clock_backward": self._clock}
 
     def _clock(self, fault: Fault) -> None:
         """A clock leaves the margin, for good."""
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
         self.within_margin = False
-        self.world.hit(f"fault:{fault.kind}")
-        instance.clock.step(fault.amount_ms if fault.kind == "clock_forward" else -fault.amount_ms)
+        self._step_clock(self._slot(fault), fault)
 
     # -- the course of it
 
-    def run(self) -> Played:
-        """Play, come to rest, and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(START_MS + PLAY_MS)
-            world.tell("world", "everything goes well from here on")
-            self.faults.end()
-            self.fleet.mend_clocks()
-            for client in self.clients:
-                client.stopping = True
-            world.run(START_MS + PLAY_MS + REST_MS)
-            self.nodes.look()
-            problems = checkers.judge(self, checkers.LEASES)
-        finally:
-            admin = [self.admin.process] if self.admin else []
-            world.close([*self.fleet.all, *(client.process for client in self.clients), *admin])
-            if collecting:
-                gc.enable()
-        story = world.told or []
-        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+    def _play(self) -> None:
+        """Play, and come to rest."""
+        self.world.run(START_MS + PLAY_MS)
+        self._end_faults()
+        for client in self.clients:
+            client.stopping = True
+        self.world.run(START_MS + PLAY_MS + REST_MS)
+        self.nodes.look()
+
+    def _others(self) -> Iterable[Any]:
+        admin = [self.admin.process] if self.admin else []
+        return [*(client.process for client in self.clients), *admin]
 
     def _line(self) -> str:
         plan = self.plan
         return f"seed {plan.seed}: leases, {plan.instances} instances, {plan.clients} clients, {plan.mood}"
 
-    def _parts(self) -> dict[str, str]:
+    def _all_parts(self) -> dict[str, str]:
         parts = {f"client {number}": f"client c{number}" for number in range(self.plan.clients)}
         parts |= {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
-        return {name: line for name, line in parts.items() if name not in self.left_out}
+        return parts
 
 
 class LeaseFleet(Fleet):

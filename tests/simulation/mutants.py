@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tests.simulation import random_mutants, workflow_mutants
+from tests.simulation import alert_mutants, random_mutants, workflow_mutants
 from tests.simulation.instrument import Edit
 from tests.simulation.planted_bug import Mutant
 
@@ -61,6 +61,8 @@ CHANGE_LOG, CHANGES = "chalicelib.core.changes.change_log", "chalicelib.workers.
 TRIGGERS, EVENTS = "chalicelib.usecases.triggers", "chalicelib.engine.triggers.event_firings"
 WATCHES, WATCHING = "chalicelib.engine.triggers.watches", "chalicelib.core.triggers.watch"
 THROTTLE = "chalicelib.core.triggers.throttle"
+LISTEN, MESSAGES = "chalicelib.workers.listen", "chalicelib.core.triggers.messages"
+LISTENING, HEARD = "chalicelib.engine.triggers.listening", "chalicelib.core.triggers.listening"
 MEMORY_CHANGES, CHANGE_FEED = "chalicelib.adapters.memory.changes", "chalicelib.usecases.changes"
 TICKS, BOOK, PRODUCER = (
     "chalicelib.core.ticks.numbering",
@@ -87,6 +89,7 @@ FIRST_SEEDS = (0, 100_000, 200_000)
 
 MUTANTS: dict[str, Mutant] = {
     **workflow_mutants.MUTANTS,
+    **alert_mutants.MUTANTS,
     # -- conditional writes
     "state-rev-ignored": Mutant(
         "a state is written over whatever is stored",
@@ -326,6 +329,11 @@ MUTANTS: dict[str, Mutant] = {
         "found by the simulator: what two workers died over goes out all at once",
         (Edit(RESUME, "    return judged.first_started_ms is None and not asked\n", "    return not judged.is_bound and not asked\n"),),
     ),
+    "heir-left-to-the-minute": Mutant(
+        "found by the simulator: what the heir of a dead worker claimed and died over waits for the minute's reconcile",
+        (Edit(RESUME, "    if is_listed_open(found) and (until_ms is None or until_ms > s.clock.now_ms() + ATTEMPT_LEASE_MS):\n",
+              "    if is_listed_open(found):\n"),),
+    ),
     "claimed-for-a-minute": Mutant(
         "what a dead worker had claimed is its own for a minute",
         (Edit(LIMITS, "ATTEMPT_LEASE_MS = 2_500 ", "ATTEMPT_LEASE_MS = 60_000 "),),
@@ -340,7 +348,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "given-away-and-sent": Mutant(
         "what is given away when its process stops is sent by it all the same",
-        (Edit(PIPELINE, "    if room.begin(waiting):\n", "    if room.begin(waiting) or waiting.is_given:\n"),),
+        (Edit(PIPELINE, "        if room.begin(waiting):\n", "        if room.begin(waiting) or waiting.is_given:\n"),),
     ),
     "renewal-forgotten": Mutant(
         "a claim is renewed in the tables alone, so that its outcome is written over an old record",
@@ -355,11 +363,11 @@ MUTANTS: dict[str, Mutant] = {
         "a message is answered although nobody has its firing in his care",
         (Edit(PIPELINE, "set(claims.redeliver), list(claims.leased)\n", "set(claims.redeliver), []\n"),
          Edit(PIPELINE, "        leased += claims.leased\n", ""),
-         Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
+         Edit(RECONCILE, "        _abandoned(s, tenant, held, scans)", "        pass"),),
     ),
     "nobody-looks-for-the-abandoned": Mutant(
         "reconcile does not look for claims whose worker died",
-        (Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
+        (Edit(RECONCILE, "        _abandoned(s, tenant, held, scans)", "        pass"),),
     ),
     "overdue-not-requeued": Mutant(
         "reconcile does not look at the open index",
@@ -368,6 +376,12 @@ MUTANTS: dict[str, Mutant] = {
     "shard-skipped": Mutant(
         "the last shard is nobody's",
         (Edit(SHARDS, "    for shard in range(s.config.shards):", "    for shard in range(max(1, s.config.shards - 1)):"),),
+    ),
+    "handed-and-forgotten": Mutant(
+        "the sweep never looks again at an instant that it has left to its claim, which does not move the schedule on",
+        (Edit(SWEEP, "if e.next_run_ms <= now_ms or not handed.is_all(", "if not handed.is_all("),
+         Edit(CLAIM, "    if len(group) > 1 or claimed.next_run_ms != firing.at_ms or ", "    if "),
+         Edit(CLAIM, "claimed.current.id != firing.version:", "claimed.current.id:"),),
     ),
     "planned-from-now": Mutant(
         "sweep plans from its own clock instead of from next_run",
@@ -414,7 +428,7 @@ MUTANTS: dict[str, Mutant] = {
     "held-and-forgotten": Mutant(
         "what waited too long is taken out of the line and nobody's any more",
         (Edit(IN_FLIGHT, "        delivery.move(DeliveryPhase.HELD_BACK)\n    hand_back(s, held)\n", "        delivery.move(DeliveryPhase.HELD_BACK)\n"),
-         Edit(RECONCILE, "        _abandoned(s, tenant, held)", "        pass"),),
+         Edit(RECONCILE, "        _abandoned(s, tenant, held, scans)", "        pass"),),
     ),
     "sent-without-a-second-look": Mutant(
         "what has waited is sent although it was changed meanwhile",
@@ -574,7 +588,9 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "slot-taken-back": Mutant(
         "a late instant that was given a catch-up slot within its window is given up when the slot comes",
-        (Edit(CATCH_UP, "    return record.put_off_ms is not None and not record.history\n", "    return False\n"),),
+        (Edit(CATCH_UP,
+              "    return record.put_off_ms is not None and record.put_off_ms > due_ms and not record.history\n",
+              "    return False\n"),),
     ),
     # -- what is told
     "lost-is-on-time": Mutant(
@@ -604,11 +620,24 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "resume-does-not-reset": Mutant(
         "a schedule that was resumed is paused again for its old failures",
-        (Edit(CHANGE, "new = replace(new, failures_from_ms=since_ms)", "new = replace(new)"),),
+        (Edit(CHANGE, "new = replace(new, failures_from_ms=new.owes_from(since_ms))", "new = replace(new)"),),
     ),
     "only-the-worker-judges": Mutant(
         "whether a schedule keeps failing is judged by the worker alone, which may die before it has",
         (Edit(STREAM, "        judged = failures.judge(s, failed[key][-1])\n", "        judged = getattr(s.stores.schedules.get([key]).get(key), 'definition', None)\n"),),
+    ),
+    # -- pauses that end by themselves
+    "pause-fires-before-its-end": Mutant(
+        "a schedule that is paused until an instant fires before it",
+        (Edit(CORE, "    from_ms = definition.owes_from(from_ms)\n    compiled", "    compiled"),),
+    ),
+    "pause-does-not-end": Mutant(
+        "a schedule that is paused until an instant waits there to be resumed",
+        (Edit(CHANGE, "    if not definition.active:\n        return replace(state,", "    if definition.is_paused_at(definition.since_ms):\n        return replace(state,"),),
+    ),
+    "claimed-goes-on-in-a-pause": Mutant(
+        "what was claimed before a pause that ends by itself is sent in it",
+        (Edit(BINDING, "    if not record.is_bound and definition.rests_at(record.firing_ms):\n", "    if False:\n"),),
     ),
     # -- monitor
     "paused-is-silent": Mutant(
@@ -714,7 +743,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "back-as-if-never-gone": Mutant(
         "a node that others may have seen dead keeps its shards under the old tokens",
-        (Edit(OWNERSHIP, "    if lapsed:\n        return shards.take(s, work, shard, item, shards.NODE, SHARD_NODE_LEASE_MS)\n", ""),),
+        (Edit(OWNERSHIP, "    if lapsed:\n        return shards.take(s, work, shard, item, shards.NODE)\n", ""),),
         "leases",
     ),
     "released-while-owned": Mutant(
@@ -724,7 +753,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "dead-keep-shards": Mutant(
         "a dead node's shards are its own until their leases expire",
-        (Edit(SHARDS, "    if _is_node(item) and item.holder_id not in nodes:\n        return None\n", ""),),
+        (Edit(SHARDS, "    if _is_node(item) and item.holder_id not in live:\n        return None\n", ""),),
         "leases",
     ),
     "dead-noticed-late": Mutant(
@@ -821,6 +850,12 @@ MUTANTS: dict[str, Mutant] = {
         "a tick is published although the write that was to open it lost its race",
         (Edit(GATE, "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev):\n",
               "        if book == kept.book or s.stores.ticks.save(book, (), kept.rev) or True:\n"),),
+        "ticks",
+    ),
+    "own-book-for-the-truth": Mutant(
+        "a worker drops what the book that it wrote last does not hold, though it was numbered since",
+        (Edit(GATE, "    return KeptBook(*own) if own is not None and all(_is_held(s, own[0], tick) for tick in due) else None\n",
+              "    return None if own is None else KeptBook(*own)\n"),),
         "ticks",
     ),
     "shown-before-opened": Mutant(
@@ -968,6 +1003,67 @@ MUTANTS: dict[str, Mutant] = {
         "an event whose worker died after it took its key takes the others of its key along",
         (Edit(TRIGGERS, "        _let_through(s, trigger, found, holder)\n", "        pass\n"),),
         "triggers",
+    ),
+    # -- processes that listen
+    "acknowledged-unread": Mutant(
+        "messages are acknowledged before their executions are stored",
+        (Edit(LISTEN, "        done = [False] * len(messages)\n", "        done = [True] * len(messages)\n        consumer.settle(messages, done)\n"),),
+        "listeners",
+    ),
+    "acknowledged-together": Mutant(
+        "a message is acknowledged because another that came with it is done",
+        (Edit(LISTEN, "        consumer.settle(messages, done)\n", "        consumer.settle(messages, [any(done)] * len(done))\n"),),
+        "listeners",
+    ),
+    "unstored-acknowledged": Mutant(
+        "a message is acknowledged though the tables were away",
+        (Edit(LISTEN, "        except ChronoError as problem:\n            log.warning(\"an event",
+              "        except ChronoError as problem:\n            done[place] = True\n            log.warning(\"an event"),),
+        "listeners",
+    ),
+    "paused-acknowledged": Mutant(
+        "a message that comes just as its trigger is paused is acknowledged",
+        (Edit(LISTEN, "            self._stopping.set()\n            return False\n", "            self._stopping.set()\n"),),
+        "listeners",
+    ),
+    "poison-dropped": Mutant(
+        "a message that is no event is acknowledged, and nothing says so",
+        (Edit(LISTEN, "            triggers.dead_letter(s, trigger, poison.event, poison.reason)\n", ""),),
+        "listeners",
+    ),
+    "fault-for-ever": Mutant(
+        "a message that this service fails on comes again for ever",
+        (Edit(LISTEN, "        times = self._faults.pop(name, 0) + 1\n", "        times = self._faults.pop(name, 0)\n"),),
+        "listeners",
+    ),
+    "fault-forgets-its-name": Mutant(
+        "what this service fails on has another name each time, so that one message has many dead letters",
+        (Edit(MESSAGES, "    source, event_id = f\"/chronowatch/triggers/{trigger_id}\", (message.place or new_id)[:ATTRIBUTE_MAX_CHARS]\n",
+              "    source, event_id = f\"/chronowatch/triggers/{trigger_id}\", new_id\n"),),
+        "listeners",
+    ),
+    "place-unheeded": Mutant(
+        "a message that is no CloudEvent is another event each time that it comes",
+        (Edit(MESSAGES, "event_id = f\"/chronowatch/triggers/{trigger_id}\", message.place or new_id\n",
+              "event_id = f\"/chronowatch/triggers/{trigger_id}\", new_id\n"),),
+        "listeners",
+    ),
+    "lane-ends-with-its-source": Mutant(
+        "a source that was away once is not read again",
+        (Edit(LISTEN, "                self._complain(str(problem))\n", "                self._complain(str(problem))\n                return\n"),),
+        "listeners",
+    ),
+    "resumed-unread": Mutant(
+        "a trigger that was paused while a message was under way is not read when it is resumed",
+        (Edit(LISTEN, "now == lane.trigger and not lane.is_over():", "now == lane.trigger:"),
+         Edit("chalicelib.engine.triggers.listening", "if k in schedules and schedules[k].definition.active}", "if k in schedules}")),
+        "listeners",
+    ),
+    "recovery-unsaid": Mutant(
+        "a source that is read again is shown as failing",
+        (Edit(LISTENING, "        is_turn = (problem is None) != (self._said is None)\n", "        is_turn = problem is not None and self._said is None\n"),
+         Edit(HEARD, "    if before.state != LISTENING or _is_stale(before, now_ms):\n", "    if _is_stale(before, now_ms):\n")),
+        "listeners",
     ),
 }  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Faults that nobody aimed at: lines of ``chalicelib/engine`` drawn by a seed, each broken by one operator.
 
 ``scripts/mutants --random N --seed S`` plays each against the simulation and against the unit tests of the engine and
-of what calls it. The changed source exists in the memory of the processes that judge it; no file is touched.
+of what calls it. What both miss goes on to what else the gate has for it: types, and the tests of the API. The changed
+source exists in the memory of the processes that judge it, or in a copy; no file of the product is touched.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import ast
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,10 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "chalicelib" / "engine"
 PREFIX = "random:"
 UNIT_TESTS = tuple(f"tests/unit/{folder}" for folder in ("engine", "usecases", "workers", "functions", "process"))
+API_TESTS = ("tests/api",)
 SEEDS = 400
-SIMULATION_S = 900  # a mutant that takes longer has stopped the world, which a gate notices too
-UNIT_S = 300
+# A mutant that takes longer has stopped the world, which the gate notices too. A busy machine takes six times as long.
+SIMULATION_S, TESTS_S = 1_800, 1_200
 PLANTED = "CHRONO_PLANTED"  # what ``planted`` reads
+CHECKED = ("app.py", "chalicelib", "infra", "container", "localdev", "pyproject.toml", ".mypy_cache")  # by mypy
 SAME_IN_ANY_ORDER = frozenset({"max", "min", "isinstance"})
 OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 
@@ -60,15 +65,21 @@ class Site(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What noticed a mutant: the simulation after so many seeds, a unit test by its name; None for what did not."""
+    """What noticed a mutant: the simulation after so many seeds, a unit test by its name; None for what did not. What
+    both missed: ``rest`` of the gate, by types or by a test of the API."""
 
     site: Site
     simulation: str | None
     unit: str | None
+    rest: str | None = None
+
+    @property
+    def is_left_to_the_rest(self) -> bool:
+        return self.simulation is None and self.unit is None
 
     @property
     def survives(self) -> bool:
-        return self.simulation is None and self.unit is None
+        return self.is_left_to_the_rest and self.rest is None
 
 
 # -- where a line can be broken
@@ -173,8 +184,28 @@ def edits(name: str) -> Sequence[Edit]:
 
 
 def judge(name: str, site: Site) -> Verdict:
-    """Play seeds of all kinds of world, and run the unit tests, with the mutant planted."""
-    return Verdict(site, _simulated(name), _tested(name))
+    """Play seeds of all kinds of world, and run the tests, with the mutant planted."""
+    found = Verdict(site, _simulated(name), _tested(name, UNIT_TESTS))
+    if not found.is_left_to_the_rest:
+        return found
+    return found._replace(rest=mistyped(site) or _tested(name, API_TESTS))
+
+
+def mistyped(site: Site) -> str | None:
+    """What the types say of a broken module. mypy's own way to swap a file trusts its cache of the whole one: so a copy
+    is checked."""
+    with tempfile.TemporaryDirectory() as copy:
+        for name in filter(Path.exists, (ROOT / name for name in CHECKED)):
+            if name.is_dir():
+                shutil.copytree(name, Path(copy, name.name))
+            else:
+                shutil.copy2(name, copy)
+        Path(copy, site.path.relative_to(ROOT)).write_text(site.broken())
+        done = subprocess.run([sys.executable, "-m", "mypy"], cwd=copy, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"mypy does not run: {_last(done.stdout + done.stderr)}")
+    error = re.search(r"^chalicelib/.*? error: (.*)", done.stdout, re.MULTILINE)
+    return error[1][:100] if error else None
 
 
 def _simulated(name: str) -> str | None:
@@ -191,15 +222,14 @@ def _simulated(name: str) -> str | None:
     return None if done.stdout.startswith("not caught") else f"does not start: {_last(done.stderr)}"
 
 
-def _tested(name: str) -> str | None:
+def _tested(name: str, tests: Sequence[str]) -> str | None:
     command = [
-        sys.executable, "-m", "pytest", "-x", "-q", "-p", "tests.simulation.planted", "-p", "no:cacheprovider",
-        *UNIT_TESTS,
+        sys.executable, "-m", "pytest", "-x", "-q", "-p", "tests.simulation.planted", "-p", "no:cacheprovider", *tests,
     ]  # fmt: skip
     environment = {**os.environ, PLANTED: name}
     try:
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=UNIT_S, env=environment
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TESTS_S, env=environment
         )
     except subprocess.TimeoutExpired:
         return "did not end"
@@ -225,6 +255,8 @@ def report(count: int, seed: int, jobs: int) -> int:
             print(f"    becomes     {' '.join(found.site.text.split())[:110]}")
             print(f"    simulation  {found.simulation or f'-  ({SEEDS} seeds)'}")
             print(f"    unit tests  {found.unit or '-'}", flush=True)
+            if found.is_left_to_the_rest:
+                print(f"    rest        {found.rest or '-'}", flush=True)
     left = [(name, found.site) for name, found in verdicts if found.survives]
     print(f"{len(verdicts) - len(left)} of {len(verdicts)} noticed; left:" + "".join(f"\n  {n}  {x}" for n, x in left))
     return 1 if left else 0

@@ -117,7 +117,9 @@ def _many(options: argparse.Namespace) -> int:
     with multiprocessing.get_context("fork").Pool(options.jobs, end_with_parent) as pool:
         starts = range(options.first_seed, options.first_seed + options.seeds, CHUNK_SEEDS)
         ends = options.first_seed + options.seeds
-        chunks = [(range(start, min(start + CHUNK_SEEDS, ends)), options.worlds) for start in starts]
+        chunks = [
+            (range(start, min(start + CHUNK_SEEDS, ends)), options.worlds, options.until_caught) for start in starts
+        ]
         results = pool.imap(_chunk, chunks)
         for part in _watched(results, options.seeds, began):
             if not options.until_caught:
@@ -142,8 +144,8 @@ def _prepare(names: tuple[str, ...]) -> None:
     gc.freeze()
 
 
-def _chunk(given: tuple[range, tuple[str, ...]]) -> Chunk:
-    seeds, names = given
+def _chunk(given: tuple[range, tuple[str, ...], bool]) -> Chunk:
+    seeds, names, until_caught = given
     hits: Counter[str] = Counter()
     failures = []
     gc.disable()  # what a world leaves behind is collected once, here, and not searched for while others are played
@@ -153,6 +155,8 @@ def _chunk(given: tuple[range, tuple[str, ...]]) -> Chunk:
             problems = _played(world, seed, hits)
             if problems:
                 failures.append((seed, world, problems))
+        if failures and until_caught:  # a bug that is caught may keep a later world going for ever
+            break
     gc.collect()
     branches = Counter({label: n - before.get(label, 0) for label, n in instrument.branches().items()})
     return Chunk(failures, hits, branches, len(seeds))

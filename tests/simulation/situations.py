@@ -23,7 +23,7 @@ from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 
 SECOND = 1000
 SHARE = 0.3
-FAILOVER, FAILOVER_SHARE = "failover", 0.05
+FAILOVER, FAILOVER_SHARE = "failover", 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +219,25 @@ def draw(seed: int) -> Scenario:
     plan = scenario.draw(seed)
     failover = random.Random(f"failover/{seed}")
     if failover.random() < FAILOVER_SHARE:
-        return _made(failover, plan, FAILOVER, DEATHS)
+        return _with_heirs(random.Random(f"heirs/{seed}"), _made(failover, plan, FAILOVER, DEATHS))
     r = random.Random(f"situation/{seed}")
     if r.random() >= SHARE:
         return plan
     (name,) = r.choices(tuple(SITUATIONS), [meant.weight for meant in SITUATIONS.values()])
     return _made(r, plan, name, SITUATIONS[name])
+
+
+def _with_heirs(r: random.Random, plan: Scenario) -> Scenario:
+    """In half of the worlds who takes over what a dead worker held dies as well, before it is sent."""
+    deaths = [fault for fault in plan.faults if fault.kind.startswith("crash")]
+    if not deaths or r.random() < 0.5:
+        return plan
+    first = r.choice(deaths)
+    heirs = [
+        Fault(len(plan.faults) + n, "crash_after", first.at_ms + at_ms, SECOND, r.randrange(3), "update", None)
+        for n, at_ms in enumerate(r.sample(range(1_500, 12_000), r.choice((1, 1, 2))))
+    ]
+    return replace(plan, faults=(*plan.faults, *heirs))
 
 
 def _made(r: random.Random, plan: Scenario, name: str, meant: Situation) -> Scenario:

@@ -11,12 +11,20 @@ import pytest
 from tests.simulation import checkers, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/policies.md", "docs/backpressure.md", "docs/api.md", "docs/workflows.md")
+PAGES = (
+    "docs/policies.md",
+    "docs/backpressure.md",
+    "docs/api.md",
+    "docs/workflows.md",
+    "docs/monitors.md",
+    "docs/notifications.md",
+)
 SECTIONS = {
     "docs/api.md": "## Executions",
     "docs/workflows.md": "## Guarantees",
 }  # of the page whose other parts promise nothing of this kind
 # Items of the pages that say how it is done or what it costs.
+JUDGES = (*checkers.FIRINGS, *checkers.WORKFLOWS, *checkers.ALERTS)
 NO_PROMISE = ("**Cost.**", "**Why it is right.**")
 
 
@@ -68,7 +76,7 @@ def test_the_words_stand_in_the_page_and_what_holds_them_exists(row: Row) -> Non
         assert len(row.checker) > 25, "why no checker is possible"
         assert not row.mutants
         return
-    assert row.checker in {checker.__name__.rpartition(".")[2] for checker in (*checkers.FIRINGS, *checkers.WORKFLOWS)}
+    assert row.checker in {checker.__name__.rpartition(".")[2] for checker in JUDGES}
     assert row.mutants, f"nothing shows that {row.checker} judges it"
     assert set(row.mutants) <= mutants.MUTANTS.keys()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.core.ticks.frequencies import FREQUENCIES, Frequency
 from tests.simulation.faults import BATCHES, CALL_KINDS, UNANSWERED, Fault
+from tests.simulation.faults import draw as draw_faults
 from tests.simulation.scenario import MOMENTS
 
 SECOND = 1000
@@ -25,7 +26,8 @@ WORLD_KINDS = {
     "bus_away": 2,  # nothing is taken for a while
     "bus_unsure": 2,  # some are taken, and the answer says that they were not
 }
-KINDS = (*CALL_KINDS, *WORLD_KINDS)
+WEIGHTS = CALL_KINDS | WORLD_KINDS
+KINDS = tuple(WEIGHTS)
 METHODS = (None, "ticks_load", "ticks_save", "ticks_save", "ticks_save", "send", "send", "dispatch", "prepare")
 WRITES = ("ticks_save", "send")
 POINTS = (
@@ -116,7 +118,9 @@ def draw(seed: int) -> TickPlan:
         slow_follower=r.random() < 0.3,
         visibility_ms=r.choice((40, 90, 180)) * SECOND,
         ops=tuple(ops),
-        faults=() if mood == "calm" else _faults(r, start_ms, end_ms),
+        faults=()
+        if mood == "calm"
+        else draw_faults(r, WEIGHTS, (1, 2, 3, 5, 8), lambda *named: _fault(r, *named, start_ms, end_ms), 0.3),
     )
 
 
@@ -134,14 +138,6 @@ def _switches(seed: int, first: int, start_ms: int, end_ms: int, streams: tuple[
         ops.append(TickOp(first + len(ops), at_ms, frequency, False))
         ops.append(TickOp(first + len(ops), at_ms + r.choice((1, 20, 400, 1_500, 5_000, 40_000)), frequency, True))
     return ops
-
-
-def _faults(r: random.Random, start_ms: int, end_ms: int) -> tuple[Fault, ...]:
-    """A few kinds a seed, as in worlds of firings."""
-    kinds = [k for k in KINDS if r.random() < 0.3] or ["crash_after"]
-    weights = [CALL_KINDS.get(k) or WORLD_KINDS[k] for k in kinds]
-    count = r.choice((1, 2, 3, 5, 8))
-    return tuple(_fault(r, number, r.choices(kinds, weights)[0], start_ms, end_ms) for number in range(count))
 
 
 def _fault(r: random.Random, number: int, kind: str, start_ms: int, end_ms: int) -> Fault:

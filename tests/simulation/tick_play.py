@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,7 +31,7 @@ from tests.simulation.actors.tick_clients import (
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.world import World
-from tests.simulation.world_faults import WorldFaults
+from tests.simulation.world_play import Acts, MailedPlay
 
 SECOND = 1000
 LIVE_MS = 150 * SECOND  # streams go on for so long after everything went wrong that will, and must be on time again
@@ -40,8 +39,10 @@ REST_MOST_MS = 3_600 * SECOND  # by then everything must have come to rest
 PAGE_ITEMS = 500
 
 
-class TickPlay(WorldFaults):
+class TickPlay(MailedPlay):
     """One world. ``left_out`` names the operations and faults that the shrinker takes away."""
+
+    CHECKERS = checkers.TICKS
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.plan = plan = tick_plan.draw(seed)
@@ -79,9 +80,9 @@ class TickPlay(WorldFaults):
 
     # -- faults of the world
 
-    def _acts(self) -> dict[str, Any]:
+    def _acts(self) -> Acts:
         return {
-            **self.common_acts(),
+            **self.mail_acts(),
             "clock_forward": self._clock,
             "clock_backward": self._clock,
             "bus_away": self._bus_away,
@@ -90,12 +91,10 @@ class TickPlay(WorldFaults):
 
     def _clock(self, fault: Fault) -> None:
         """One clock is stepped, or all of them."""
-        step_ms = fault.amount_ms if fault.kind == "clock_forward" else -fault.amount_ms
-        several = self.fleet.slots if fault.slot >= 4 else [self.fleet.slots[fault.slot % len(self.fleet.slots)]]
+        several = self.fleet.slots if fault.slot >= 4 else [self._slot(fault)]
         for instance in several:
             if instance.alive:
-                self.world.hit(f"fault:{fault.kind}")
-                instance.clock.step(step_ms)
+                self._step_clock(instance, fault)
 
     def _bus_away(self, fault: Fault) -> None:
         self.bus.away_until_ms = self.world.now + fault.amount_ms
@@ -107,12 +106,8 @@ class TickPlay(WorldFaults):
 
     def _rest(self) -> None:
         """From here on nothing goes wrong; streams go on for a while, and are stopped."""
-        self.world.tell("world", "everything goes well from here on")
-        self.faults.end()
+        self._end_faults()
         self.bus.away_until_ms = self.bus.unsure_until_ms = 0
-        self.fleet.reopen()
-        self.fleet.mend_clocks()
-        self.world.resting = True
 
     def _minute(self) -> None:
         """Called once a minute: at the end stop the streams, and when the last tick has passed, read everything."""
@@ -146,29 +141,26 @@ class TickPlay(WorldFaults):
 
     # -- the whole
 
-    def run(self) -> Played:
-        """Play to the end and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(self.plan.end_ms + REST_MOST_MS)
-            problems = checkers.judge(self, checkers.TICKS)
-        finally:
-            world.close([*self.fleet.all, *(reader.process for reader in self.readers)])
-            if collecting:
-                gc.enable()
-        line = partial(_plan_line, self.plan)
-        return Played(
-            self.plan.seed, problems, world.hits, world.told or [], world.start_ms, line, self._parts, world.steps
+    def _play(self) -> None:
+        self.world.run(self.plan.end_ms + REST_MOST_MS)
+
+    def _others(self) -> Iterable[Any]:
+        return [reader.process for reader in self.readers]
+
+    def _line(self) -> str:
+        plan = self.plan
+        return (
+            f"seed {plan.seed}: ticks, {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
+            f"{plan.zone}, streams {' '.join(plan.streams) or 'none'}, catches up {plan.catch_up}, "
+            f"{plan.instances} instances, visibility {plan.visibility_ms // 1000} s, {plan.mood}"
+            f"{', true time is known' if plan.proven else ''}"
         )
 
-    def _parts(self) -> dict[str, str]:
-        parts = {
+    def _all_parts(self) -> dict[str, str]:
+        return {
             str(what).partition(":")[0]: f"at {clock(what.at_ms - self.plan.start_ms)} {what}"
             for what in (*self.plan.ops, *self.plan.faults)
         }
-        return {name: line for name, line in parts.items() if name not in self.left_out}
 
 
 class TickFleet(Fleet):
@@ -188,15 +180,6 @@ class TickFleet(Fleet):
         if self._proven:
             instance.services = replace(instance.services, time_sources=Truth(instance.world))
         return instance
-
-
-def _plan_line(plan: tick_plan.TickPlan) -> str:
-    return (
-        f"seed {plan.seed}: ticks, {plan.active_ms // 1000} s from {to_rfc3339(plan.start_ms)} ({plan.start_ms}), "
-        f"{plan.zone}, streams {' '.join(plan.streams) or 'none'}, catches up {plan.catch_up}, "
-        f"{plan.instances} instances, visibility {plan.visibility_ms // 1000} s, {plan.mood}"
-        f"{', true time is known' if plan.proven else ''}"
-    )
 
 
 def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from tests.simulation.faults import CALL_KINDS, UNANSWERED, Fault
+from tests.simulation.faults import CALL_KINDS, SINGLE_CALL_KINDS, UNANSWERED, Fault
+from tests.simulation.faults import draw as draw_faults
 
 START_MS = 1_795_252_800_000
 SECOND = 1000
 
 WORLD_KINDS = {"crash": 4, "outage": 1, "storm": 2}
-KINDS = (*(k for k in CALL_KINDS if k not in ("partial", "crash_partial")), *WORLD_KINDS)
+WEIGHTS = SINGLE_CALL_KINDS | WORLD_KINDS
+KINDS = tuple(WEIGHTS)
 RULES = ("plain", "dedupe", "throttle", "debounce", "absence")
 METHODS = (None, "save_watch", "save_watch", "insert", "note", "hint", "claim_key", "save_throttle")
 POINTS = (
@@ -60,15 +62,10 @@ def draw(seed: int) -> TriggerPlan:
         active_ms=active_ms,
         instances=r.choice((1, 2, 3)),
         pace_ms=r.choice((100, 700, 3_000)),
-        faults=() if mood == "calm" else _faults(r, active_ms),
+        faults=()
+        if mood == "calm"
+        else draw_faults(r, WEIGHTS, (2, 5, 10, 16), lambda *named: _fault(r, *named, active_ms)),
     )
-
-
-def _faults(r: random.Random, active_ms: int) -> tuple[Fault, ...]:
-    kinds = [k for k in KINDS if r.random() < 0.4] or ["crash_after"]
-    weights = [CALL_KINDS.get(k) or WORLD_KINDS[k] for k in kinds]
-    count = r.choice((2, 5, 10, 16))
-    return tuple(_fault(r, number, r.choices(kinds, weights)[0], active_ms) for number in range(count))
 
 
 def _fault(r: random.Random, number: int, kind: str, active_ms: int) -> Fault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from msgspec.structs import replace
@@ -23,26 +22,28 @@ from tests.simulation.actors.event_senders import (
 )
 from tests.simulation.actors.instance import Fleet
 from tests.simulation.actors.tables import Gate
-from tests.simulation.faults import Fault, Faults
+from tests.simulation.faults import Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.trigger_plan import START_MS, TriggerPlan
 from tests.simulation.world import World
+from tests.simulation.world_play import WorldPlay
 
 REST_MS = 240_000
 LOOK_MS = 1_000
 TRIGGER_ID = "0" * 26
 
 
-class TriggerPlay:
+class TriggerPlay(WorldPlay):
     """One world. ``left_out`` names the faults that the shrinker takes away."""
+
+    CHECKERS = checkers.TRIGGERS
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.plan = plan = trigger_plan.draw(seed)
         self.left_out = left_out
         self.world = world = World(seed, START_MS, tell)
         kept = [f for f in plan.faults if f"fault {f.number}" not in left_out]
-        acts = {"crash": self._crash, "outage": self._outage, "storm": lambda fault: self.faults.storm(fault)}
-        world.faults = self.faults = Faults(world, kept, acts)
+        world.faults = self.faults = Faults(world, kept, self.process_acts())
         gate, inner = Gate(world), open_stores()
         inner.schedules.create(_carrier())
         self.trigger = Trigger(tenant="default", id=TRIGGER_ID, name="t", rules=_rules(plan))
@@ -60,45 +61,18 @@ class TriggerPlay:
         self.sender = EventSender(self)
         world.call_at(plan.end_ms, self._rest)
 
-    def _crash(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
-        if instance.alive:
-            self.world.hit("fault:crash")
-            self.world.crash(instance)
-
-    def _outage(self, fault: Fault) -> None:
-        self.world.hit("fault:outage")
-        self.fleet.closed_until_ms = self.world.now + fault.amount_ms
-        for instance in self.fleet.slots:
-            self.world.crash(instance)
-
     def _rest(self) -> None:
         """From here on nothing goes wrong, until every event is taken and nothing is waited for."""
         world = self.world
         if not world.resting:
-            world.tell("world", "everything goes well from here on")
-            self.faults.end()
-            self.fleet.reopen()
-            world.resting = True
+            self._end_faults()
         if self.sender.is_done and self.tables.is_idle:
             world.over = True
         else:
             world.call_at(world.now + LOOK_MS, self._rest)
 
-    def run(self) -> Played:
-        """Play to the end and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(self.plan.end_ms + REST_MS)
-            problems = checkers.judge(self, checkers.TRIGGERS)
-        finally:
-            world.close(self.fleet.all)
-            if collecting:
-                gc.enable()
-        story = world.told or []
-        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+    def _play(self) -> None:
+        self.world.run(self.plan.end_ms + REST_MS)
 
     def _line(self) -> str:
         plan = self.plan
@@ -107,9 +81,8 @@ class TriggerPlay:
             f"{plan.instances} instances, {len(self.sender.sent)} events, {plan.mood}"
         )
 
-    def _parts(self) -> dict[str, str]:
-        parts = {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
-        return {name: line for name, line in parts.items() if name not in self.left_out}
+    def _all_parts(self) -> dict[str, str]:
+        return {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
 
 
 class TriggerFleet(Fleet):

@@ -6,11 +6,12 @@ from __future__ import annotations
 from tests.simulation.instrument import Edit
 from tests.simulation.planted_bug import Mutant
 
-DECIDE, JOINS, GATES, WAITING = (
-    f"chalicelib.core.workflows.{name}" for name in ("decide", "joins", "gates", "waiting")
+DECIDE, JOINS, GATES, WAITING, CHAINED, ORDERS, SLA = (
+    f"chalicelib.core.workflows.{name}" for name in ("decide", "joins", "gates", "waiting", "chained", "orders", "sla")
 )
 ENDINGS, LOG = "chalicelib.core.workflows.run_endings", "chalicelib.core.workflows.run_log"
 ACCESS, STEPS, NODES = (f"chalicelib.engine.workflows.{name}" for name in ("run_access", "steps", "nodes"))
+OUTPUTS = "chalicelib.engine.workflows.outputs"
 CHILDREN, HANDLERS = "chalicelib.engine.workflows.children", "chalicelib.engine.workflows.handlers"
 MEMORY_RUNS = "chalicelib.adapters.memory.runs"
 
@@ -36,7 +37,11 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unanswered-append-believed": _planted(
         "an append without an answer counts as done",
-        Edit(ACCESS, "        first = decision.events[0]\n", "        return True\n        first = decision.events[0]\n"),
+        Edit(ACCESS, "        first, count = decision.events[0], len(decision.events)\n", "        return True\n        first, count = decision.events[0], len(decision.events)\n"),
+    ),
+    "claimed-over-a-claim": _planted(
+        "a worker that goes on takes what it did not claim",
+        Edit(STEPS, "        follow(s, run, decision, without=mine)\n        worker", "        follow(s, run, decision, without=mine)\n        decision = replace(decision, claimed=decision.claimed or next((o.node for o in decision.orders if o.kind == \"step\"), \"\"))\n        worker"),
     ),
     "key-by-attempt": _planted(
         "each attempt goes out under a key of its own",
@@ -93,7 +98,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "children-live-on": _planted(
         "a cancel does not reach the run of a subworkflow",
-        Edit(DECIDE, "        elif waiting.is_child_to_end(node):\n            orders", "        elif False:\n            orders"),
+        Edit(ORDERS, "        elif waiting.is_child_to_end(node):\n            orders", "        elif False:\n            orders"),
     ),
     "child-begun-unsaid": _planted(
         "a run that was begun and not yet waited for outlives the cancel",
@@ -113,6 +118,18 @@ MUTANTS: dict[str, Mutant] = {
         "a delay ends before its time",
         Edit(DECIDE, "if node.due_ms is not None and now_ms >= node.due_ms and", "if node.due_ms is not None and now_ms + 300 >= node.due_ms and"),
         Edit(STEPS, "    s.clock.sleep_until(hint.due_ms)\n", "    s.clock.sleep_until(hint.due_ms - 300)\n"),
+    ),
+    "miss-unsaid": _planted(
+        "what ends late is no miss",
+        Edit(SLA, "    return now_ms >= late_ms if ended_ms is None else ended_ms > late_ms", "    return ended_ms is None and now_ms >= late_ms"),
+    ),
+    "miss-at-the-end": _planted(
+        "nobody is told of the instant of an SLA",
+        Edit(ORDERS, "    dues += sla.dues(state)\n", ""),
+    ),
+    "miss-told-before": _planted(
+        "the log says that a miss was announced before it was",
+        Edit("chalicelib.engine.workflows.late_runs", "    emit(s, [_event(run, node)])\n    state = run.state\n", "    state = run.state\n    advance(s, state.tenant, state.id, TellsLate(node), run)\n    emit(s, [_event(run, node)])\n"),
     ),
     "deadline-unasked": _planted(
         "a run takes as long as it likes",
@@ -135,6 +152,7 @@ MUTANTS: dict[str, Mutant] = {
     "one-order-is-all": _planted(
         "a worker that goes on with one thing forgets the others",
         Edit(ACCESS, "    orders = [order for order in decision.orders if order != without]", "    orders = [] if without else list(decision.orders)"),
+        Edit(CHAINED, "orders=tuple(order for order in first.orders if order != mine) + claimed.orders", "orders=claimed.orders"),
     ),
     # -- items, children, compensation
     "more-items-at-once": _planted(
@@ -160,6 +178,24 @@ MUTANTS: dict[str, Mutant] = {
         "only the worker that ends a run tells of its failure",
         Edit(ACCESS, "        _send_handler(s, again)\n", "        if again.state.events == state.events and state.status == \"failed\":\n            _send_handler(s, again)\n"),
         Edit(ACCESS, "        _send_handler(s, ended)\n", ""),
+    ),
+    # -- large values
+    "value-believed": _planted(
+        "a large value counts as kept whatever its store says",
+        Edit(OUTPUTS, "        s.stores.large_values.put(tenant, run_id, made.name, made.content)\n", "        try:\n            s.stores.large_values.put(tenant, run_id, made.name, made.content)\n        except Exception as problem:\n            assert problem\n"),
+    ),
+    "value-unmarked": _planted(
+        "a large value is kept before the mark by which it is deleted",
+        Edit(OUTPUTS, "        s.stores.runs.put_payload(tenant, run_id, LARGE_MARK, b\"\")\n        s.stores.large_values.put(tenant, run_id, made.name, made.content)\n",
+             "        s.stores.large_values.put(tenant, run_id, made.name, made.content)\n        s.stores.runs.put_payload(tenant, run_id, LARGE_MARK, b\"\")\n"),
+    ),
+    "input-before-its-run": _planted(
+        "a large input is kept before anything knows of its run",
+        Edit(CHILDREN, "    if not _enter(s, replace(entry", "    if given is not None:\n        outputs.store(s, tenant, run_id, given)\n    if not _enter(s, replace(entry"),
+    ),
+    "value-of-another-run": _planted(
+        "what a child came to stays with the child, and its parent refers to it",
+        Edit(CHILDREN, "output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))", "output = outputs.keep(s, state.tenant, state.id, outputs.of_run(s, run))"),
     ),
     "handled-twice": _planted(
         "what follows a failure makes it another failure",

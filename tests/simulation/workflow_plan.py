@@ -4,13 +4,15 @@ what goes wrong."""
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.simulation.faults import CALL_KINDS, UNANSWERED, Fault
+from tests.simulation.faults import draw as draw_faults
 
 START_MS = 1_795_252_800_000
 SECOND = 1000
+PAD = "x" * 66_000  # with it a value is too large for the tables
 FIRST_FAULT_MS = 1_000  # by then everything is published
 MAIN = ("w0", "w1")
 INNER, HANDLER = "inner", "handler"
@@ -28,7 +30,8 @@ WORLD_KINDS = {
     "message_double": 3,
     "message_returns": 2,
 }
-KINDS = (*CALL_KINDS, *WORLD_KINDS)
+WEIGHTS = CALL_KINDS | WORLD_KINDS
+KINDS = tuple(WEIGHTS)
 METHODS = (
     None, None, None, *("run_append",) * 6, "run_read", "run_read", "run_summarize", "run_wake", "run_enter",
     "run_snapshot", "run_put", "run_woken", "send", "send", "dispatch", "dispatch", "dispatch",
@@ -53,6 +56,7 @@ POINTS = (
     "run: redriven",
     "run: under another version",
     "run: too late",
+    "sla: announced",
     "run: handler began",
     "node: lost",
     "node: skipped",
@@ -69,6 +73,9 @@ POINTS = (
     "gate: decided twice",
     "child: began again",
     "claim: answered too late",
+    "value: kept",
+    "value: read",
+    "value: left behind",
     "race: run_append lost",
     "race: run_summarize lost",
 )
@@ -103,6 +110,7 @@ class WorkflowPlan:
     tempers: dict[str, str]
     calls: tuple[PlannedCall, ...]
     faults: tuple[Fault, ...] = ()
+    large: frozenset[str] = frozenset()  # steps whose answers are too large for the tables
 
     @property
     def end_ms(self) -> int:
@@ -146,19 +154,63 @@ def draw(seed: int) -> WorkflowPlan:
     for main in mains:
         if apart.random() < 0.6:
             main["on_failure"] = HANDLER
+    _slas(random.Random(f"workflows/{seed}/sla"), [inner, *mains])
     edited = _edited(r, mains[0], tempers)
     calls = _calls(r, [m["name"] for m in mains], active_ms)
+    instances = r.choice((2, 3))
+    faults: list[Fault] = []
+    if not calm:
+        counts, crashes = (1, 2, 4, 7, 12), ("crash_after", "crash_before")
+        faults += draw_faults(r, WEIGHTS, counts, lambda *named: _fault(r, *named, active_ms), 0.35, crashes)
+    large = _large(random.Random(f"workflows/{seed}/large"), active_ms, tempers, calls, faults, calm=calm)
     return WorkflowPlan(
         seed=seed,
         calm=calm,
-        instances=r.choice((2, 3)),
+        instances=instances,
         active_ms=active_ms,
         documents=(inner, handler, *mains),
         edited=edited,
         tempers=tempers,
         calls=tuple(calls),
-        faults=() if calm else _faults(r, active_ms),
+        faults=tuple(faults),
+        large=large,
     )
+
+
+def _slas(r: random.Random, documents: list[dict[str, Any]]) -> None:
+    """Some workflows and some of their steps are to end by an instant."""
+    for document in documents:
+        if r.random() < 0.3:
+            document["sla_ms"] = r.choice((40, 2_500, 9_000, 30_000))
+        for node in document["nodes"]:
+            if node["type"] not in ("trigger", "join") and r.random() < 0.15:
+                node["sla_ms"] = r.choice((30, 1_000, 6_000, 20_000))
+
+
+def _large(
+    r: random.Random,
+    active_ms: int,
+    tempers: dict[str, str],
+    calls: list[PlannedCall],
+    faults: list[Fault],
+    *,
+    calm: bool,
+) -> frozenset[str]:
+    """In some worlds inputs and answers are large, and what goes wrong meets the store that takes them."""
+    if r.random() < 0.6:
+        return frozenset()
+    inputs = {f"r{number}" for number in range(3) if r.random() < 0.5}
+    for place, call in enumerate(calls):
+        if call.kind == "start" and call.run in inputs:
+            calls[place] = replace(call, fields={**call.fields, "pad": PAD})
+    for _ in range(0 if calm else r.choice((0, 1, 3))):
+        kind = r.choice(("crash_before", "crash_after", "unknown_lost", "unknown_done", "throttle", "stall_after"))
+        method = r.choice(("value_put", "value_put", "value_get", "run_put"))
+        if kind in UNANSWERED and method == "value_get":
+            kind = "throttle"
+        at_ms, skip = START_MS + FIRST_FAULT_MS + r.randrange(active_ms // 2), r.choice((0, 0, 1, 3))
+        faults.append(Fault(len(faults), kind, at_ms, r.choice((150, 3_000, 65_000)), skip, method, r.randrange(8)))
+    return frozenset(name for name in sorted(tempers) if r.random() < 0.4)
 
 
 def _trigger() -> dict[str, Any]:
@@ -313,14 +365,6 @@ def _calls(r: random.Random, names: list[str], active_ms: int) -> list[PlannedCa
     if r.random() < 0.4:
         add("publish", r.randrange(active_ms))
     return sorted(made, key=lambda call: call.at_ms)
-
-
-def _faults(r: random.Random, active_ms: int) -> tuple[Fault, ...]:
-    """A seed uses a few kinds; they fall into the time in which runs are under way."""
-    kinds = [k for k in KINDS if r.random() < 0.35] or ["crash_after", "crash_before"]
-    weights = [CALL_KINDS.get(k) or WORLD_KINDS[k] for k in kinds]
-    count = r.choice((1, 2, 4, 7, 12))
-    return tuple(_fault(r, number, r.choices(kinds, weights)[0], active_ms) for number in range(count))
 
 
 def _fault(r: random.Random, number: int, kind: str, active_ms: int) -> Fault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,14 +14,15 @@ from tests.simulation.actors.instance import Fleet, Instance
 from tests.simulation.actors.queue import Mailroom, Queue
 from tests.simulation.actors.rules import MinuteRule
 from tests.simulation.actors.run_clients import RunClients
-from tests.simulation.actors.run_parts import Echo, Outside, Paths
+from tests.simulation.actors.run_parts import Echo, Outside, Paths, RunBus
 from tests.simulation.actors.run_tables import RunRecord, WatchedRuns, WatchedWorkflows
 from tests.simulation.actors.tables import Gate
+from tests.simulation.actors.value_tables import WatchedValues
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.played import Played, clock
 from tests.simulation.workflow_plan import PEOPLE, START_MS
 from tests.simulation.world import World
-from tests.simulation.world_faults import WorldFaults
+from tests.simulation.world_play import MailedPlay
 
 MARGIN_MS = 20
 VISIBILITY_MS = 300_000  # as infra/state.py has it, and the function's time limit
@@ -30,8 +30,10 @@ REST_MOST_MS = 40 * 60_000  # by then every run must have ended
 LOOK_MS = 2_000
 
 
-class WorkflowPlay(WorldFaults):
+class WorkflowPlay(MailedPlay):
     """One world. ``left_out`` names the faults and calls that the shrinker takes away."""
+
+    CHECKERS = checkers.WORKFLOWS
 
     def __init__(self, seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> None:
         self.plan = plan = workflow_plan.draw(seed)
@@ -41,7 +43,7 @@ class WorkflowPlay(WorldFaults):
         kept = [f for f in plan.faults if f"fault {f.number}" not in left_out]
         self.kinds = frozenset(fault.kind for fault in kept)
         acts = {
-            **self.common_acts(),
+            **self.mail_acts(),
             "clock_forward": self._clock,
             "clock_backward": self._clock,
             "index_lag": self._index_lag,
@@ -49,13 +51,16 @@ class WorkflowPlay(WorldFaults):
         world.faults = self.faults = Faults(world, kept, acts)
         gate = Gate(world)
         self.inner = open_stores()
+        self.values = WatchedValues(gate, self.inner.large_values)
         stores = replace(
             self.inner,
             runs=WatchedRuns(gate, self.inner.runs, self.runs),
+            large_values=self.values,
             workflows=WatchedWorkflows(gate, self.inner.workflows, self.runs),
         )
-        outside = Outside(gate, self.runs, plan.tempers, set())
-        services: dict[str, Any] = {"stores": stores, "targets": {"webhook": outside}}
+        self.bus = RunBus(gate)
+        outside = Outside(gate, self.runs, plan.tempers, plan.large)
+        services: dict[str, Any] = {"stores": stores, "targets": {"webhook": outside, "eventbridge": self.bus}}
         self.fleet = _WorkflowFleet(world, plan.instances, services, {"max_drift_ms": MARGIN_MS})
         self.mailroom = Mailroom(world, self.fleet, VISIBILITY_MS, workflow.run, VISIBILITY_MS)
         self.fleet.parts = WorkflowParts(Queue(gate, self.mailroom), Paths(), outside, Echo(gate))
@@ -68,11 +73,10 @@ class WorkflowPlay(WorldFaults):
     # -- faults of the world
 
     def _clock(self, fault: Fault) -> None:
-        instance = self.fleet.slots[fault.slot % len(self.fleet.slots)]
+        instance = self._slot(fault)
         if not instance.alive:
             return
-        self.world.hit(f"fault:{fault.kind}")
-        instance.clock.step(fault.amount_ms if fault.kind == "clock_forward" else -fault.amount_ms)
+        self._step_clock(instance, fault)
         self.faults.wrong_most_ms = max(self.faults.wrong_most_ms, abs(instance.clock.wrong_ms))
         if fault.slot % 2:
             self.world.call_at(self.world.now + 30_000, instance.clock.mend)
@@ -87,11 +91,7 @@ class WorkflowPlay(WorldFaults):
         """From here on nothing goes wrong, and whoever is waited for comes. It is over when every run has ended."""
         world = self.world
         if not world.resting:
-            world.tell("world", "everything goes well from here on")
-            self.faults.end()
-            self.fleet.mend_clocks()
-            self.fleet.reopen()
-            world.resting = True
+            self._end_faults()
         for run, node in self.clients.waiting("gate"):
             for who in PEOPLE[:2]:
                 self.clients.decide(run, node, who, approve=True)
@@ -104,20 +104,8 @@ class WorkflowPlay(WorldFaults):
             self.rested = True
             world.over = True
 
-    def run(self) -> Played:
-        """Play to the end and judge."""
-        world = self.world
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            world.run(self.plan.end_ms + REST_MOST_MS)
-            problems = checkers.judge(self, checkers.WORKFLOWS)
-        finally:
-            world.close(self.fleet.all)
-            if collecting:
-                gc.enable()
-        story = world.told or []
-        return Played(self.plan.seed, problems, world.hits, story, START_MS, self._line, self._parts, world.steps)
+    def _play(self) -> None:
+        self.world.run(self.plan.end_ms + REST_MOST_MS)
 
     def _line(self) -> str:
         plan = self.plan
@@ -128,10 +116,9 @@ class WorkflowPlay(WorldFaults):
         )
         return f"seed {plan.seed}: workflows, {plan.instances} instances, {'calm' if plan.calm else 'rough'}; {graphs}"
 
-    def _parts(self) -> dict[str, str]:
+    def _all_parts(self) -> dict[str, str]:
         parts = {f"call {c.number}": f"at {clock(c.at_ms - START_MS)} {c}" for c in self.plan.calls}
-        parts |= {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
-        return {name: line for name, line in parts.items() if name not in self.left_out}
+        return parts | {f"fault {f.number}": f"at {clock(f.at_ms - START_MS)} {f}" for f in self.plan.faults}
 
 
 class _WorkflowFleet(Fleet):

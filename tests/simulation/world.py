@@ -21,6 +21,8 @@ from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.workers.feed import Written
 from tests.simulation import claims
 
+STEPS_MAX = 1_000_000  # far beyond what the busiest world takes: this one would not end
+
 # Milliseconds that a port call takes on each of its two ways; mostly short, now and then not.
 LATENCIES_MS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12)
 
@@ -340,6 +342,8 @@ class World:
                 what.ticket += 1
                 self.current = what
                 self.steps += 1
+                if self.steps > STEPS_MAX:
+                    raise RuntimeError(f"the world goes on for ever: {STEPS_MAX} steps at {at_ms - self.start_ms} ms")
                 if what.greenlet is None:
                     self._start(what)
                 else:

@@ -26,6 +26,8 @@ KINDS = {
     "changes": Kind("tests.simulation.change_play", 4, "streams of tables, the log of changes and its readers"),
     "workflows": Kind("tests.simulation.workflow_play", 4, "runs of workflows, their callers and what they call"),
     "triggers": Kind("tests.simulation.trigger_play", 4, "events that come at least once, and what waits for them"),
+    "alerts": Kind("tests.simulation.alert_play", 8, "monitors, notification rules, and the channels of these"),
+    "listeners": Kind("tests.simulation.listener_play", 8, "sources of triggers, and the processes that read them"),
 }
 
 

@@ -30,7 +30,7 @@ LAYERS = {
         "entry loops: sweep, deliver, reconcile, feed, publish, replan",
         "core", "process", "ports", "engine", "usecases",
     ),
-    "adapters": _layer("DynamoDB, SQS, targets, this machine, and all of it in memory", "core", "ports"),
+    "adapters": _layer("DynamoDB, SQS, S3, targets, this machine, and all of it in memory", "core", "ports"),
     "api": _layer("HTTP: one table of calls", "core", "process", "ports", "usecases"),
     "functions": _layer(
         "the Lambda handlers, one module each",
@@ -52,7 +52,22 @@ LAYERS = {
 
 MODULES = frozenset({"configuration", "settings", "bootstrap"})  # layers of one module
 KERNEL = frozenset(
-    {"batches", "errors", "http_date", "instants", "json_schema", "limits", "page_token", "trace", "ulid", "variables"}
+    {
+        "batches",
+        "channels",
+        "content_version",
+        "decoders",
+        "errors",
+        "http_date",
+        "instants",
+        "json_schema",
+        "limits",
+        "page_token",
+        "pause_end",
+        "trace",
+        "ulid",
+        "variables",
+    }
 )
 MANY_NOUNS = frozenset({"queue_messages"})  # the only module of core that names several nouns
 NOUNS = {

@@ -7,11 +7,14 @@ from argparse import Namespace
 import pytest
 
 from bench import copies, crowd, load
-from bench.__main__ import PARTS, SYSTEMS, _parser
+from bench.__main__ import PARTS, SYSTEMS, _parser, main
 from bench.copies import Original
 from bench.cpu import PARTS as CPU_PARTS
 from bench.crowd import Crowd
+from bench.postgres import PARTS as POSTGRES_PARTS
+from bench.postgres import SYSTEMS as POSTGRES_SYSTEMS
 from bench.report import Report
+from bench.workflows import PARTS as WORKFLOW_PARTS
 from chalicelib.core.ulid import derived
 
 
@@ -104,4 +107,7 @@ def test_parts_rates_and_the_hold_can_be_chosen() -> None:
     assert (options.rates, options.hold) == ((5, 9), 3)
     assert _parser().parse_args(["cpu", "--part", "idle", "--part", "reads"]).part == ["idle", "reads"]
     assert _parser().parse_args(["load", "--only", "celery"]).only == ["celery"]
-    assert (PARTS, SYSTEMS) == (CPU_PARTS, load.SYSTEMS)
+    assert PARTS == {"cpu": CPU_PARTS, "workflows": WORKFLOW_PARTS, "postgres": POSTGRES_PARTS}
+    assert SYSTEMS == {"load": load.SYSTEMS, "postgres": POSTGRES_SYSTEMS}
+    assert main(["load", "--part", "idle"]) == 2, "it has no parts"
+    assert main(["postgres", "--only", "celery"]) == 2, "it is no peer of that bench"

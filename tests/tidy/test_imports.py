@@ -6,7 +6,9 @@ import ast
 
 import pytest
 
+from chalicelib.api.http import routes
 from chalicelib.core.targets import registry
+from chalicelib.core.triggers import sources
 from tests.tidy.house import KERNEL, LAYERS, MANY_NOUNS, NOUNS, tables
 from tests.tidy.sources import ROOT, Source, beside, product
 
@@ -121,6 +123,8 @@ def test_every_module_is_used() -> None:
     named |= {name.rpartition(".")[0] for name in named}
     rooms = ("core.targets.kinds", "adapters.targets")
     named |= {f"chalicelib.{room}.{module}" for room in rooms for module in registry.MODULES.values()}
+    named |= {f"chalicelib.api.{noun}" for noun in routes.NOUNS}
+    named |= {f"chalicelib.adapters.sources.{kind}" for kind in (*sources.LISTENED, *sources.ROUTED)}
     modules = {
         source.path.removesuffix(".py").replace("/", ".") for source in product() if "__init__" not in source.path
     }

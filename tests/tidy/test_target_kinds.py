@@ -139,7 +139,7 @@ print(*sorted(m.removeprefix("chalicelib.") for m in found))
 """
 
 
-BROKERS = ("confluent_kafka", "nats", "pika", "paho", "redis")
+BROKERS = ("confluent_kafka", "nats", "pika", "paho", "redis", "grpc", "google.protobuf")
 STARTED = """
 import sys
 from chalicelib.functions import deliver, sweep, reconcile, api

@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.core.errors import SettingsError
+from chalicelib.core.targets import allow_setting
 
 
 def test_an_empty_environment_is_a_local_service_on_loopback() -> None:
@@ -54,6 +55,7 @@ def test_set_but_empty_means_the_default_except_for_the_allow_list() -> None:
         ("LOG_LEVEL", "chatty", "DEBUG"),
         ("AWS_ENDPOINT_URL", "localhost:4566", "http://127.0.0.1:4566"),
         ("AWS_ENDPOINT_URL", "http://h:port", "http://127.0.0.1:4566"),
+        ("AWS_ENDPOINT_URL", "http://[::1", "http://127.0.0.1:4566"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_would_be_right(
@@ -98,7 +100,7 @@ def test_a_lambda_on_an_emulator_on_loopback_counts_as_loopback() -> None:
     env = {"CHRONO_STAGE": "deployed", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
     chosen = settings.load({**env, "CHRONO_AUTH": "off"})
     assert (chosen.auth, chosen.on_lambda) == ("off", True)
-    assert chosen.webhook_allow == settings.LOOPBACK_ALLOW
+    assert chosen.webhook_allow == allow_setting.LOOPBACK
 
 
 def test_the_allow_list_takes_names_addresses_and_networks() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -81,11 +81,23 @@ def resource_name(stage: str, part: str) -> str:
     return f"chronowatch-{stage}-{part}"
 
 
+class AnswerEar(Protocol):
+    """Hears of calls and their answers, on the thread that makes them. It leaves out most of them by itself."""
+
+    def sent(self) -> None:
+        """A request goes out."""
+        ...
+
+    def received(self, response_dict: Mapping[str, Any]) -> None:
+        """Its answer has come, with these ``headers`` by their names in lower case."""
+        ...
+
+
 class Listener(Protocol):
     """Follows what clients do."""
 
-    def attach(self, client: Client) -> None:
-        """Follow ``client`` from now on."""
+    def attach(self, client: Client) -> AnswerEar | None:
+        """Follow ``client`` from now on, by its events; and by what is returned where a call makes no events."""
         ...
 
 
@@ -116,9 +128,11 @@ class Clients:
             return found
         with self._lock:
             if (service, read_timeout_s) not in self._made:
+                # What is loaded stays, and a client's model is tens of thousands of objects that stay. A full
+                # collection that walks them all takes 30 ms and more, in which no thread runs and no firing leaves.
+                # The first freeze spares a cold start one halfway through the model, the second all later ones.
+                gc.freeze()
                 self._made[service, read_timeout_s] = self._make(service, read_timeout_s)
-                # A client's model is tens of thousands of objects that stay: a full collection that walks them all
-                # takes 30 ms and more, in which no thread runs and no firing leaves.
                 gc.freeze()
             return self._made[service, read_timeout_s]
 
@@ -146,10 +160,9 @@ class Clients:
             service, region_name=self._region, endpoint_url=self._endpoint_url, config=config
         )
         session = _send_directly(client, self._session, read_timeout_s)
-        for listener in self._listeners:
-            listener.attach(client)
+        ears = [ear for listener in self._listeners if (ear := listener.attach(client)) is not None]
         if not self._counts:
-            _call_directly(client, session)
+            _call_directly(client, session, ears)
         return client
 
 
@@ -168,11 +181,11 @@ def _session(endpoint_url: str | None) -> Any:
     return session
 
 
-def _call_directly(client: Client, session: HttpSession) -> None:
+def _call_directly(client: Client, session: HttpSession, ears: Sequence[AnswerEar]) -> None:
     """Let calls that the client has made once go past botocore, which takes four fifths of their time."""
     from chalicelib.adapters.aws.known_calls import KnownCalls
 
-    KnownCalls(client, session, SystemClock())
+    KnownCalls(client, session, SystemClock(), ears)
 
 
 def _send_directly(client: Client, session: Any, read_timeout_s: float) -> HttpSession:
@@ -190,6 +203,13 @@ def _send_directly(client: Client, session: Any, read_timeout_s: float) -> HttpS
     )
     client._endpoint.http_session = own
     return own
+
+
+def allow_break_off(client: Client) -> Callable[[], None]:
+    """What ends all calls that a client has under way, and all that it makes later, with an error."""
+    session: HttpSession = client._endpoint.http_session
+    session.allow_break_off()
+    return session.break_off
 
 
 class Meter:

@@ -11,6 +11,7 @@ What goes wrong is raised as botocore's exceptions, by what is known: before any
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import ssl
@@ -25,7 +26,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.utils import get_environ_proxies
 
 from chalicelib.adapters.aws import sending
-from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, HttpAnswer, is_open
+from chalicelib.adapters.http.answer import RECEIVE_BYTES, UNREADABLE, BrokenOff, HttpAnswer, is_open
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PLACES_MAX = 256
@@ -75,6 +76,8 @@ class HttpSession:
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Address, list[socket.socket]] = {}
+        self._busy: set[socket.socket] | None = None  # kept for those who may want to break off their calls
+        self._is_broken_off = False
         self._places: dict[str, tuple[Address, str] | None] = {}
         weakref.finalize(self, _close, self._idle)  # a client that is dropped gets no call of close
 
@@ -93,7 +96,11 @@ class HttpSession:
         """Send ``data``, a whole request to ``url``, and read its answer to the end."""
         sock = self._take(address) or self._connect(address, url)
         answer, keep = HttpAnswer(), False
+        if self._busy is not None:
+            self._busy.add(sock)
         try:
+            if self._is_broken_off:
+                raise BrokenOff("calls were broken off")
             sock.sendall(data)
             sending.written()
             while not answer.is_complete:
@@ -104,6 +111,8 @@ class HttpSession:
         except UNREADABLE as error:
             raise exceptions.ConnectionClosedError(endpoint_url=url, request=request, error=error) from error
         finally:
+            if self._busy is not None:
+                self._busy.discard(sock)
             if keep:
                 self._keep(address, sock)
             else:
@@ -113,6 +122,17 @@ class HttpSession:
     def answer(self, url: str, answer: HttpAnswer) -> AWSResponse:
         """An answer as botocore reads it."""
         return AWSResponse(url, answer.status, answer.headers, _Body(answer.body))
+
+    def allow_break_off(self) -> None:
+        """Let calls from now on be broken off."""
+        self._busy = set()
+
+    def break_off(self) -> None:
+        """End the calls that are under way with ``ConnectionClosedError``, and so all that begin later."""
+        self._is_broken_off = True
+        for sock in tuple(self._busy or ()):
+            with contextlib.suppress(OSError):  # it has just ended
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close every idle connection."""

@@ -6,8 +6,8 @@ comes out the same each time but for the body and the signature. So the first ca
 and how it was sent is remembered. Later ones have their JSON written and read by msgspec, and are signed here (AWS
 Signature Version 4).
 
-All other operations go botocore's way, and so does what a proxy or a tracer is to see. Once a second a known one does
-too, for those who listen to a client's events. Botocore's parser reads every refusal, so errors are its own.
+All other operations go botocore's way, and so does what a proxy or a tracer is to see. Those who listen to a client's
+answers are given some of these too. Botocore's parser reads every refusal, so errors are its own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import hashlib
 import hmac
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +27,9 @@ from chalicelib.adapters.aws.http_session import Address, HttpSession
 from chalicelib.adapters.http.answer import HttpAnswer
 from chalicelib.adapters.machine.system import SystemClock
 from chalicelib.core.clock.limits import OBSERVE_EVERY_MS
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.aws.clients import AnswerEar
 
 OPERATIONS: Final = frozenset(
     {
@@ -49,7 +52,7 @@ OPERATIONS: Final = frozenset(
 CLIENT_TOKEN: Final = {"TransactWriteItems": "ClientRequestToken"}  # which botocore makes up when the caller does not
 # Headers of a request that are the same each time, and those that are made for each. One with any other is left to
 # botocore: what it would have to say is not known here.
-KEPT: Final = frozenset({"content-type", "user-agent", "x-amz-target", "x-amzn-query-mode"})
+KEPT: Final = frozenset({"content-type", "user-agent", "x-amz-target", "x-amzn-query-mode", "x-chronowatch-hold"})
 MADE: Final = frozenset(
     {
         "amz-sdk-invocation-id",
@@ -63,6 +66,7 @@ MADE: Final = frozenset(
     }
 )
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
+STAMP: Final = "x-amz-date"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -99,29 +103,63 @@ def known(request: Any) -> Known | None:
     return Known(request.url, Address.of(parts), kept, scope[2], scope[3])
 
 
+class _Prepared(Struct, frozen=True):
+    """What all requests of one operation have in common that are signed on one day with the same credentials. The
+    two parts of ``canonical`` lie around the request's second."""
+
+    day: str
+    credentials: tuple[str, str, str | None]
+    named: list[tuple[str, str]]
+    canonical: tuple[str, str]
+    scope: str
+    key: bytes
+    authorization: str
+
+
 class Signer:
-    """Signs requests; the key of a day is derived once. Safe to share between threads."""
+    """Signs requests. What a day's requests share is made once: a call every few seconds has to make as little as one
+    of many. Safe to share between threads."""
 
     def __init__(self) -> None:
+        self._stamp: tuple[int, str] = (-1, "")
         self._key: tuple[tuple[str, str, str, str], bytes] = (("", "", "", ""), b"")
+        self._prepared: dict[Known, _Prepared] = {}
 
     def headers(self, what: Known, body: bytes, credentials: SigningCredentials, at_s: int) -> list[tuple[str, str]]:
         """All headers of a request with ``body``, made at ``at_s`` (unix)."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at_s))
-        named = [*what.headers, ("host", what.address.host_header), ("x-amz-date", stamp)]
-        if credentials.token:
-            named.append(("x-amz-security-token", credentials.token))
-        signed = sorted((name, value) for name, value in named if name != "user-agent")
+        second, stamp = self._stamp
+        if second != at_s:
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at_s))
+            self._stamp = at_s, stamp
+        mine = credentials.access_key, credentials.secret_key, credentials.token
+        prepared = self._prepared.get(what)
+        if prepared is None or prepared.credentials != mine or not stamp.startswith(prepared.day):
+            prepared = self._prepared[what] = self._prepare(what, mine, stamp[:8])
+        before, after = prepared.canonical
+        canonical = f"{before}{stamp}{after}{hashlib.sha256(body).hexdigest()}"
+        to_sign = f"{ALGORITHM}\n{stamp}\n{prepared.scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        signature = hmac.digest(prepared.key, to_sign.encode(), "sha256").hex()
+        return [*prepared.named, (STAMP, stamp), ("authorization", f"{prepared.authorization}{signature}")]
+
+    def _prepare(self, what: Known, credentials: tuple[str, str, str | None], day: str) -> _Prepared:
+        access_key, secret_key, token = credentials
+        named = [*what.headers, ("host", what.address.host_header)]
+        if token:
+            named.append(("x-amz-security-token", token))
+        signed = sorted([(name, value) for name, value in named if name != "user-agent"] + [(STAMP, "")])
         names = ";".join(name for name, _ in signed)
-        lines = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in signed)
-        canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-        scope = f"{stamp[:8]}/{what.region}/{what.service}/aws4_request"
-        to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = self._signing_key(credentials.secret_key, stamp[:8], what.region, what.service)
-        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-        credential = f"{credentials.access_key}/{scope}"
-        authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
-        return [*named, ("authorization", authorization)]
+        before = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in signed if name < STAMP)
+        after = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in signed if name > STAMP)
+        scope = f"{day}/{what.region}/{what.service}/aws4_request"
+        return _Prepared(
+            day=day,
+            credentials=credentials,
+            named=named,
+            canonical=(f"POST\n/\n\n{before}{STAMP}:", f"\n{after}\n{names}\n"),
+            scope=scope,
+            key=self._signing_key(secret_key, day, what.region, what.service),
+            authorization=f"{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={names}, Signature=",
+        )
 
     def _signing_key(self, *parts: str) -> bytes:
         made_for, key = self._key
@@ -136,15 +174,16 @@ class Signer:
 class KnownCalls:
     """The way of one client's calls. Safe to share between threads."""
 
-    def __init__(self, client: Any, session: HttpSession, clock: SystemClock) -> None:
+    def __init__(self, client: Any, session: HttpSession, clock: SystemClock, ears: Sequence[AnswerEar] = ()) -> None:
         self._client = client
+        self._ears = ears
         self._session = session
         self._clock = clock
         self._signer = Signer()
         self._botocores_own: Callable[[str, Mapping[str, Any]], Any] = client._make_api_call
         self._untraced = type(client)._make_api_call  # a tracer puts its own in this place
         self._known: dict[str, Known] = {}
-        self._listened_until_ms = 0.0
+        self._deaf_until_ms = 0.0
         session.on_sent = self._remember
         client._make_api_call = self.call
 
@@ -152,8 +191,7 @@ class KnownCalls:
         """The answer, as ``client._make_api_call`` gives it. Raises what that raises."""
         what = self._known.get(operation)
         now = self._clock.read()
-        if what is None or now.steady_ms >= self._listened_until_ms or not self._is_plain(operation, arguments):
-            self._listened_until_ms = now.steady_ms + OBSERVE_EVERY_MS
+        if what is None or not self._is_plain(operation, arguments):
             return self._botocores_own(operation, arguments)
         credentials = self._client._request_signer._credentials
         if credentials is None:
@@ -162,7 +200,13 @@ class KnownCalls:
         headers = self._signer.headers(what, body, credentials.get_frozen_credentials(), now.wall_unix_nanos // 10**9)
         headers.append(("content-length", str(len(body))))
         head = "\r\n".join(["POST / HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "\r\n"])
+        ears = self._ears if now.steady_ms >= self._deaf_until_ms else ()
+        for ear in ears:
+            self._deaf_until_ms = now.steady_ms + OBSERVE_EVERY_MS
+            ear.sent()
         answer = self._session.exchange(what.address, what.url, head.encode("latin-1") + body)
+        for ear in ears:
+            ear.received({"headers": answer.headers})
         if answer.status >= 300:
             self._raise(operation, what.url, answer)
         found = _decode(answer.body) if answer.body else {}

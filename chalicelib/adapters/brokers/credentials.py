@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from chalicelib.core.secrets.secret_policy import SecretPolicy
 from chalicelib.ports.secrets import SecretMissing, Secrets
+
+SIGN_IN_FIELDS: Final = ("username", "password")
 
 
 class BrokerCredentials:
@@ -26,9 +29,15 @@ class BrokerCredentials:
 
 
 def read_credentials(
-    secrets: Secrets, policy: SecretPolicy, ref: object, tenant: str, fields: Collection[str]
+    secrets: Secrets,
+    policy: SecretPolicy,
+    ref: object,
+    tenant: str,
+    fields: Collection[str],
+    field: str,
 ) -> BrokerCredentials:
-    """The newest value of a secret: a JSON object of texts. ``fields`` are those that the kind knows.
+    """The newest value of a secret: a JSON object of texts. ``fields`` are those that the kind knows, ``field`` is what
+    an error names.
 
     Raises SecretMissing, SecretAway. The owner of a schedule chooses the broker that the value goes to, so
     CHRONO_HEADER_SECRETS decides about it, as about the headers of webhooks.
@@ -37,7 +46,7 @@ def read_credentials(
         return BrokerCredentials()
     ref = str(ref)
     if problem := policy.header_problem(ref, tenant):
-        raise SecretMissing(f"target.secret_ref: {ref} {problem}")
+        raise SecretMissing(f"{field}: {ref} {problem}")
     values = secrets.values(ref)
     try:
         found = json.loads(values[0])

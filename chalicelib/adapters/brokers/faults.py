@@ -7,6 +7,7 @@ import ssl
 
 from chalicelib.adapters.aws.failures import failed
 from chalicelib.adapters.http.dialer import AddressRefused
+from chalicelib.adapters.http.distrust import distrust
 from chalicelib.ports.secrets import SecretAway, SecretMissing
 from chalicelib.ports.target import Outcome
 
@@ -30,8 +31,11 @@ class BrokerSilent(Exception):
 UNKNOWN = "the message was sent and not acknowledged, so the broker may have it"
 
 
-def outcome_of(error: Exception, timeout_ms: int) -> Outcome:
-    """A failed delivery's outcome; the order matters, since several of these are kinds of OSError."""
+def outcome_of(error: Exception, timeout_ms: int, requirements: str) -> Outcome:
+    """A failed delivery's outcome; ``requirements`` is the file that names the client.
+
+    The order matters, since several of these are kinds of OSError.
+    """
     if isinstance(error, BrokerRefused | AddressRefused | SecretMissing):
         return failed("rejected", str(error), permanent=True)
     if isinstance(error, SecretAway):
@@ -45,9 +49,9 @@ def outcome_of(error: Exception, timeout_ms: int) -> Outcome:
     if isinstance(error, TimeoutError):
         return failed("timeout", f"no connection within {timeout_ms} ms")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return failed("connection_error", f"the certificate is not trusted: {error.verify_message}")
+        return failed("connection_error", distrust(error))
     if isinstance(error, OSError):
         return failed("connection_error", f"{type(error).__name__}: {error}")
     if isinstance(error, ImportError):
-        return failed("internal_error", f"this deployment lacks the packages of requirements-brokers.txt: {error}")
+        return failed("internal_error", f"this deployment lacks the packages of {requirements}: {error}")
     return failed("internal_error", f"{type(error).__name__}: {error}")

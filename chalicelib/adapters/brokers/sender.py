@@ -7,30 +7,21 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from chalicelib.adapters.brokers.credentials import BrokerCredentials, read_credentials
+from chalicelib.adapters.brokers.addresses import AddressJudge, BrokerPeer
+from chalicelib.adapters.brokers.alerts import CertificateRefused
+from chalicelib.adapters.brokers.credentials import SIGN_IN_FIELDS, BrokerCredentials, read_credentials
 from chalicelib.adapters.brokers.faults import BrokerAway, BrokerRefused, SignInRefused, outcome_of
 from chalicelib.adapters.brokers.links import BrokerLink, Links
-from chalicelib.adapters.http.dialer import AddressRefused
-from chalicelib.adapters.http.resolver import Resolver, resolve_within, system_resolver
+from chalicelib.adapters.brokers.own_certificates import FIELDS, tls_context
+from chalicelib.adapters.http.resolver import Resolver, system_resolver
+from chalicelib.adapters.http.trust import trusting
 from chalicelib.adapters.targets.target_parts import TargetParts
-from chalicelib.core.targets.broker_address import BrokerAddress, parse_broker
-from chalicelib.core.targets.ssrf import check_address
 from chalicelib.ports.target import COMPLETED, Delivery, Outcome
 
 ANSWER_MAX_S: Final = 10.0  # a broker that takes longer to acknowledge a message is away
 PREPARE_TIMEOUT_S: Final = 0.5
-
-
-class BrokerPeer(NamedTuple):
-    """An address that was judged: what is dialled is ``ip``, and certificates are checked against ``host``."""
-
-    scheme: str
-    host: str
-    ip: str
-    port: int
-    path: str | None
 
 
 class BrokerSender:
@@ -39,15 +30,17 @@ class BrokerSender:
     max_batch = 1
     ports: Mapping[str, int] = {}
     takes_path = False
-    secret_fields: tuple[str, ...] = ("username", "password")
+    secret_fields: tuple[str, ...] = SIGN_IN_FIELDS
+    ref_named = "secret_ref"  # the field of a target
+    answer_max_s = ANSWER_MAX_S
+    requirements = "requirements-brokers.txt"
 
     def __init__(self, parts: TargetParts, *, resolver: Resolver = system_resolver, ca_file: str | None = None) -> None:
         """``ca_file`` holds certificates trusted beside the system's."""
         self._monotonic_s = parts.monotonic_s
-        self._allow = parts.webhook_allow
+        self._judge = AddressJudge(parts.webhook_allow, parts.monotonic_s, resolver)
         self._secrets = parts.secrets
         self._policy = parts.secret_policy
-        self._resolver = resolver
         self._ca_file = ca_file
         self._links = Links(parts.monotonic_s)
         self._tls: ssl.SSLContext | None = None
@@ -103,19 +96,22 @@ class BrokerSender:
     # -- one delivery
 
     def _deliver(self, delivery: Delivery) -> Outcome:
-        timeout_s = min(delivery.timeout_ms / 1000, ANSWER_MAX_S)
+        timeout_s = min(delivery.timeout_ms / 1000, self.answer_max_s)
         deadline_s = self._monotonic_s() + timeout_s
         try:
             credentials = self._read(delivery)
             try:
                 return self._publish(delivery, credentials, deadline_s)
-            except SignInRefused:
+            except (SignInRefused, CertificateRefused):
                 # The secret may have been rotated since it was read. Nothing was sent yet.
-                if not credentials.ref or not self._secrets.refused(credentials.ref, credentials.values):
+                if not credentials.ref or not self._rotated(credentials):
                     raise
                 return self._publish(delivery, self._read(delivery), deadline_s)
         except Exception as error:
-            return outcome_of(error, round(timeout_s * 1000))
+            return self._outcome(error, round(timeout_s * 1000))
+
+    def _outcome(self, error: Exception, timeout_ms: int) -> Outcome:
+        return outcome_of(error, timeout_ms, self.requirements)
 
     def _publish(self, delivery: Delivery, credentials: BrokerCredentials, deadline_s: float) -> Outcome:
         key, left_s = self._key(delivery, credentials), self._left_s(deadline_s)
@@ -128,7 +124,13 @@ class BrokerSender:
 
     def _read(self, delivery: Delivery) -> BrokerCredentials:
         ref = self._secret_ref(delivery.target)
-        return read_credentials(self._secrets, self._policy, ref, delivery.tenant, self.secret_fields)
+        fields = (*self.secret_fields, *FIELDS)
+        named = f"target.{self.ref_named}"
+        return read_credentials(self._secrets, self._policy, ref, delivery.tenant, fields, named)
+
+    def _rotated(self, credentials: BrokerCredentials) -> bool:
+        """Read a refused secret anew. True when it has changed, so that another try may pass."""
+        return self._secrets.refused(credentials.ref, credentials.values)
 
     def _key(self, delivery: Delivery, credentials: BrokerCredentials) -> Hashable:
         target = delivery.target
@@ -148,40 +150,16 @@ class BrokerSender:
     # -- where it may go
 
     def _judged(self, texts: Sequence[str], deadline_s: float) -> list[BrokerPeer]:
-        """The peers that may be called. One forbidden address refuses them all, as with webhooks. A name that cannot be
-        resolved is passed over when another can. Raises AddressRefused, BrokerRefused, OSError."""
-        peers, problem = list[BrokerPeer](), None
-        for text in texts:
-            try:
-                address = parse_broker(text, self.ports, self.takes_path)
-            except ValueError as error:
-                raise BrokerRefused(f"{text} {error}") from None
-            try:
-                peers += self._resolved(address, deadline_s)
-            except OSError as error:
-                problem = error
-        if not peers:
-            raise problem or BrokerRefused("the target names no broker")
-        return peers
+        """The peers that may be called. Raises AddressRefused, BrokerRefused, OSError."""
+        return self._judge.judged(texts, self.ports, self.takes_path, deadline_s)
 
-    def _resolved(self, address: BrokerAddress, deadline_s: float) -> list[BrokerPeer]:
-        found = (
-            (address.literal,)
-            if address.literal is not None
-            else resolve_within(self._resolver, address.host, address.port, self._left_s(deadline_s))
-        )
-        for each in found:
-            if problem := check_address(address.host, each, self._allow):
-                raise AddressRefused(f"{address.host}: {problem}")
-        return [BrokerPeer(address.scheme, address.host, str(each), address.port, address.path) for each in found]
-
-    def _tls_context(self) -> ssl.SSLContext:
+    def _tls_context(self, credentials: BrokerCredentials) -> ssl.SSLContext:
+        """What checks the broker. Raises SecretMissing."""
+        if any(credentials.get(name) for name in FIELDS):
+            return tls_context(credentials, self._ca_file)
         with self._lock:
             if self._tls is None:
-                context = ssl.create_default_context()
-                if self._ca_file:
-                    context.load_verify_locations(self._ca_file)
-                self._tls = context
+                self._tls = trusting(self._ca_file)
             return self._tls
 
 

@@ -9,10 +9,11 @@ import msgspec
 
 from chalicelib.adapters.dynamodb.database import key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.bulk_job import BULK_RETENTION_S, BulkJob
 
 _PK: Final = "#bulk"
-_read = msgspec.json.Decoder(BulkJob).decode
+_read = decoder_of(BulkJob).decode
 
 
 class DynamoBulkJobStore(RegistryItems):

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, Value, key, number, text
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.schedules.capacity import Limits, Used
 from chalicelib.core.schedules.schedule import State
 from chalicelib.ports.stores.schedules import CapacityFull
@@ -59,7 +60,7 @@ class CreationMark(NamedTuple):
     name: tuple[str, str] | None = None
 
 
-class MarkedMove(NamedTuple):
+class MarkedMove(Struct, frozen=True):
     """A counter, and a creation that it was moved for."""
 
     counter: int
@@ -265,4 +266,4 @@ def _mark_name(mark: CreationMark) -> str:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(CreationMark).decode
+_decode = decoder_of(CreationMark).decode

@@ -10,6 +10,7 @@ import msgspec
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.core.changes.change_log import Change, Changed, ChangeType, LogHead, Mark, Segment
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.execution import Execution, parse_id
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
@@ -37,9 +38,9 @@ class _HeadDoc(msgspec.Struct):
     marks: dict[str, tuple[str, int]]
 
 
-_read_changes = msgspec.json.Decoder(list[_ChangeDoc]).decode
-_read_run = msgspec.json.Decoder(SeenRun).decode
-_read_head = msgspec.json.Decoder(_HeadDoc).decode
+_read_changes = decoder_of(list[_ChangeDoc]).decode
+_read_run = decoder_of(SeenRun).decode
+_read_head = decoder_of(_HeadDoc).decode
 
 
 def write_head(head: LogHead) -> str:

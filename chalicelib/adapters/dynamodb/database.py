@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -27,7 +27,7 @@ BATCH_GET_MAX: Final = 100  # reads in one batch call
 _LOST: Final = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
 
 
-class Statement(NamedTuple):
+class Statement(Struct, frozen=True):
     """A PartiQL statement and the values of its question marks."""
 
     text: str

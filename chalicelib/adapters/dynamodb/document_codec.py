@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from chalicelib.core.decoders import decoder_of
+
 R = TypeVar("R")
 _encode = msgspec.json.Encoder().encode
 
@@ -16,11 +18,11 @@ class Codec(Generic[R]):
     """Between a record and its document: the fields of both have the same names."""
 
     def __init__(self, document: type[msgspec.Struct], record: Callable[..., R]) -> None:
-        self.fields = tuple(field.name for field in msgspec.structs.fields(document))
+        self.fields = document.__struct_fields__
         self._document = document
         self._record = record
         self._values = attrgetter(*self.fields)
-        self._decode = msgspec.json.Decoder(document).decode
+        self._decode = decoder_of(document).decode
 
     def encode(self, record: R, **replaced: object) -> str:
         """The document of a record, some of its fields replaced."""

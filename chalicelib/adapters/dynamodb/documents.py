@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.adapters.dynamodb.document_codec import Codec
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.execution import (
     Attempt,
     AttemptOutcome,
@@ -244,6 +245,7 @@ class _DefinitionDoc(msgspec.Struct, omit_defaults=True, frozen=True):
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()
+    paused_until_ms: int | None = None
     monitor: Monitor | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
@@ -310,7 +312,7 @@ def encode_execution(execution: Execution) -> str:
     return EXECUTION_CODEC.encode(execution, attempts=attempts) if attempts else EXECUTION_CODEC.encode(execution)
 
 
-_attempt_values = attrgetter(*(field.name for field in msgspec.structs.fields(_AttemptDoc)))
+_attempt_values = attrgetter(*_AttemptDoc.__struct_fields__)
 
 
 def decode_execution(key: ExecutionKey, doc: str) -> Execution:
@@ -330,7 +332,7 @@ def encode_values(values: dict[str, int]) -> str:
 
 def decode_values(doc: str) -> dict[str, int]:
     """The values of a cursor."""
-    return msgspec.json.decode(doc, type=dict[str, int])
+    return decoder_of(dict[str, int]).decode(doc)
 
 
 def escaped(part: str) -> str:

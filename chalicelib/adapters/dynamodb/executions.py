@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import STATEMENTS_MAX, Database, Statement, Value, key, number, text
 from chalicelib.adapters.dynamodb.execution_texts import with_texts
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.ports.stores.executions import ExecutionPage
+
+T = TypeVar("T")
 
 SHARD_READERS: Final = 8
 SHARE_LEAST: Final = 4  # entries of a shard that are read beside twice its even share of a page
@@ -24,7 +28,7 @@ SHARE_LEAST: Final = 4  # entries of a shard that are read beside twice its even
 _AFTER_ALL: Final = "~"
 
 
-class _Shard(NamedTuple):
+class _Shard(Struct, frozen=True):
     """One shard's share of a merged page: sort keys with their executions, newest first."""
 
     entries: list[tuple[str, ExecutionKey]]
@@ -105,18 +109,23 @@ class DynamoExecutionStore:
         def read(shard: int, most: int) -> _Shard:
             return self._recent_of(tenant, shard, lowest, highest, most, after)
 
-        if len(shards) == 1:
-            return _merged([read(shards[0], limit)], limit)
-        share = min(limit, SHARE_LEAST + 2 * limit // len(shards))
-        parts = list(self._pool().map(partial(read, most=share), shards))
-        short = [place for place, part in enumerate(parts) if share < limit and _is_short(part, parts, limit)]
-        again = self._pool().map(partial(read, most=limit), [shards[place] for place in short])
+        share = limit if len(shards) == 1 else min(limit, SHARE_LEAST + 2 * limit // len(shards))
+        parts = self._of_each(partial(read, most=share), shards)
+        short = _short(parts, limit) if share < limit else []
+        again = self._of_each(partial(read, most=limit), [shards[place] for place in short])
         for place, part in zip(short, again, strict=True):
             parts[place] = part
         return _merged(parts, limit)
 
-    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
-        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
+    def count_recent(self, tenant: str, from_ms: Mapping[int, int], to_ms: int, limit: int) -> int:
+        """How many executions of a tenant have a firing instant in each shard's range, up to ``limit`` of a shard."""
+
+        def count(shard: int) -> int:
+            return self._count_recent_of(tenant, shard, from_ms[shard], to_ms, limit)
+
+        return sum(self._of_each(count, list(from_ms)))
+
+    def _count_recent_of(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
         lowest, highest = _bounds(from_ms, to_ms)
         if lowest > highest:
             return 0
@@ -151,8 +160,11 @@ class DynamoExecutionStore:
         last = f"{items[-1]['open_until']['N']} {items[-1]['sk']['S']} {items[-1]['pk']['S']}" if items else None
         return ExecutionPage(keys, last if "LastEvaluatedKey" in answer else None)
 
-    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
-        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
+    def ended_badly(self, shards: Sequence[int], from_ms: int, limit: int) -> int:
+        """How many records ended as failed or timeout at or after ``from_ms``, up to ``limit`` of a shard."""
+        return sum(self._of_each(partial(self._ended_badly_of, from_ms=from_ms, limit=limit), shards))
+
+    def _ended_badly_of(self, shard: int, from_ms: int, limit: int) -> int:
         answer = self._db.read(
             "query",
             TableName=self._table,
@@ -192,6 +204,10 @@ class DynamoExecutionStore:
         )
         found = [(i["recent_sk"]["S"], documents.execution_key(i["pk"]["S"], i["sk"]["S"])) for i in answer["Items"]]
         return _Shard([entry for entry in found if entry[0] != after], "LastEvaluatedKey" in answer)
+
+    def _of_each(self, read: Callable[[int], T], shards: Sequence[int]) -> list[T]:
+        """What ``read`` finds in each shard, in their order; several are read at once."""
+        return [read(shard) for shard in shards] if len(shards) < 2 else list(self._pool().map(read, shards))
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -280,15 +296,17 @@ def _failed_shard(shard: int) -> str:
     return f"bad#{shard}"
 
 
-def _is_short(part: _Shard, parts: Sequence[_Shard], limit: int) -> bool:
-    """Whether a page of what came of all ``parts`` takes the last entry of this one, though more of it remain."""
+def _short(parts: Sequence[_Shard], limit: int) -> list[int]:
+    """Of which parts a page of all that came takes the last entry, though more of their shards remain."""
     taken = _newest(parts, limit)
-    return part.more and (len(taken) < limit or not part.entries or part.entries[-1][0] >= taken[-1][0])
+    oldest = taken[-1][0] if len(taken) == limit else ""
+    return [
+        place for place, part in enumerate(parts) if part.more and (not part.entries or part.entries[-1][0] >= oldest)
+    ]
 
 
 def _newest(parts: Sequence[_Shard], limit: int) -> list[tuple[str, ExecutionKey]]:
-    merged = heapq.merge(*(part.entries for part in parts), key=lambda entry: entry[0], reverse=True)
-    return [entry for _, entry in zip(range(limit), merged, strict=False)]
+    return sorted((entry for part in parts for entry in part.entries), key=itemgetter(0), reverse=True)[:limit]
 
 
 def _merged(parts: Sequence[_Shard], limit: int) -> ExecutionPage:

@@ -9,11 +9,12 @@ import msgspec
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT, RegistryItems
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.stores.logs import LogLine
 
-_decode_line = msgspec.json.Decoder(LogLine).decode
+_decode_line = decoder_of(LogLine).decode
 
 
 class DynamoLogStore(RegistryItems):

@@ -20,6 +20,7 @@ from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Item,
 from chalicelib.adapters.dynamodb.registry import ABSENT
 from chalicelib.adapters.dynamodb.workflows import at_rev
 from chalicelib.core.batches import chunks
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
@@ -31,10 +32,10 @@ BATCH_WRITE_MAX: Final = 25
 CHUNK_BYTES: Final = 90 * 1024  # of a payload in one item
 _HEAD: Final = "head"
 _SNAPSHOT: Final = "snapshot"
-_summary: Final = msgspec.json.Decoder(RunSummary).decode
-_events: Final = msgspec.json.Decoder(list[RunEvent]).decode
-_slot_table: Final = msgspec.json.Decoder(SlotTable).decode
-_state: Final = msgspec.json.Decoder(RunState).decode
+_summary: Final = decoder_of(RunSummary).decode
+_events: Final = decoder_of(list[RunEvent]).decode
+_slot_table: Final = decoder_of(SlotTable).decode
+_state: Final = decoder_of(RunState).decode
 
 
 class DynamoRunStore:

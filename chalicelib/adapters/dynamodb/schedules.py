@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import capacity_counters, documents
 from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters
-from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.database import BATCH_GET_MAX, Database, Value, key, text
 from chalicelib.adapters.dynamodb.epochs import EPOCH_SK
 from chalicelib.adapters.dynamodb.monitors import Monitors
 from chalicelib.adapters.dynamodb.schedule_creation import ScheduleCreation
 from chalicelib.adapters.dynamodb.schedule_items import ScheduleItems, state_put, state_update
 from chalicelib.adapters.dynamodb.schedule_lists import ScheduleLists
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.adapters.machine.system import pause, token
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.execution_texts import with_texts
 from chalicelib.core.changes.change_log import Arrived, Change
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.leases import lease_document
@@ -189,7 +190,7 @@ def _run(record: Record, _sealing: Sealing) -> Arrived | None:
         return None
     if "packed" in before and bytes(before["packed"]["B"]) == bytes(after["packed"]["B"]):
         return None
-    seen = msgspec.json.decode(zlib.decompress(bytes(after["packed"]["B"])), type=SeenRun)
+    seen = decoder_of(SeenRun).decode(zlib.decompress(bytes(after["packed"]["B"])))
     state = seen.state
     return Arrived(
         _sequence(record), state.tenant, Change("workflow_run", state.id, _at_ms(record, None), state.owner, seen)

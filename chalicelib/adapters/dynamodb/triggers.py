@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,21 +11,27 @@ from msgspec.structs import replace
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, Item, key, number, text
 from chalicelib.adapters.dynamodb.workflows import at_rev
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.secrets import envelope
+from chalicelib.core.triggers import sources
 from chalicelib.core.triggers.limits import KEY_RETENTION_S
+from chalicelib.core.triggers.listening import LISTENING_RETENTION_S, Listening
 from chalicelib.core.triggers.throttle import ThrottleState
 from chalicelib.core.triggers.trigger import Trigger
 from chalicelib.core.triggers.watch import IDLE, Arrival, Watch, WatchKind
-from chalicelib.ports.stores.triggers import DueWatch
+from chalicelib.ports.stores.triggers import DueWatch, ListenedTrigger
 
 WATCH_SHARDS: Final = 2
 _THROTTLE: Final = "throttle"
+_LISTENED: Final = "listened"
+_TRIGGERS: Final = "#triggers"
 _INSTANT_CHARS: Final = 16  # an instant and the sign behind it
-_trigger: Final = msgspec.json.Decoder(Trigger).decode
-_throttle: Final = msgspec.json.Decoder(ThrottleState).decode
-_arrival: Final = msgspec.json.Decoder(Arrival).decode
-_watch: Final = msgspec.json.Decoder(Watch).decode
+_listening: Final = decoder_of(Listening).decode
+_trigger: Final = decoder_of(Trigger).decode
+_throttle: Final = decoder_of(ThrottleState).decode
+_arrival: Final = decoder_of(Arrival).decode
+_watch: Final = decoder_of(Watch).decode
 
 
 class DynamoTriggerStore:
@@ -49,7 +56,10 @@ class DynamoTriggerStore:
 
     def save(self, trigger: Trigger, expected_rev: int) -> bool:
         """Write a trigger if its stored rev still is ``expected_rev`` (0: if there is none)."""
-        return self._put(key(_triggers(trigger.tenant), trigger.id), trigger, trigger.rev, expected_rev)
+        more: Item = {}
+        if sources.is_listened(trigger.rules.source):  # the index says what to listen to, and what has changed
+            more = {"wake_in": text(_LISTENED), "wake_ms": number(trigger.rev)}
+        return self._put(key(_triggers(trigger.tenant), trigger.id), trigger, trigger.rev, expected_rev, more)
 
     def delete(self, tenant: str, trigger_id: str, expected_rev: int) -> bool:
         """Delete a trigger if its stored rev still is ``expected_rev``."""
@@ -57,6 +67,54 @@ class DynamoTriggerStore:
             return False
         gone = key(_triggers(tenant), trigger_id)
         return self._db.write("delete_item", TableName=self._table, Key=gone, **at_rev(expected_rev))
+
+    def listened(self) -> list[ListenedTrigger]:
+        """The triggers whose events a worker has to get, of all tenants. May lag."""
+        found: list[ListenedTrigger] = []
+        position: Item = {}
+        while True:
+            answer = self._db.read(
+                "query",
+                TableName=self._table,
+                IndexName="wake",
+                KeyConditionExpression="wake_in = :s",
+                ExpressionAttributeValues={":s": text(_LISTENED)},
+                **position,
+            )
+            for item in answer["Items"]:
+                tenant = documents.unescaped(item["pk"]["S"].removesuffix(_TRIGGERS))
+                found.append(ListenedTrigger(tenant, item["sk"]["S"], int(item["wake_ms"]["N"])))
+            if "LastEvaluatedKey" not in answer:
+                return sorted(found)
+            position = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def listenings(self, tenant: str, trigger_ids: Sequence[str]) -> dict[str, Listening]:
+        """What workers said last of the sources of triggers, in one query of the span that their ids make."""
+        found: dict[str, Listening] = {}
+        position: Item = {}
+        while trigger_ids:
+            answer = self._db.read(
+                "query",
+                TableName=self._table,
+                KeyConditionExpression="pk = :p AND sk BETWEEN :a AND :z",
+                ExpressionAttributeValues={
+                    ":p": text(_listenings(tenant)),
+                    ":a": text(min(trigger_ids)),
+                    ":z": text(max(trigger_ids)),
+                },
+                **position,
+            )
+            found |= {item["sk"]["S"]: _listening(item["doc"]["S"]) for item in answer["Items"]}
+            if "LastEvaluatedKey" not in answer:
+                break
+            position = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return {one: found[one] for one in trigger_ids if one in found}
+
+    def save_listening(self, listening: Listening, expected_rev: int) -> bool:
+        """Write what a worker says if its stored rev still is ``expected_rev`` (0: if there is none)."""
+        at = key(_listenings(listening.tenant), listening.trigger_id)
+        more = {"ttl": number(listening.seen_ms // 1000 + LISTENING_RETENTION_S)}
+        return self._put(at, listening, listening.rev, expected_rev, more)
 
     def claim_key(self, tenant: str, trigger_id: str, key_: str, event: Arrival, now_ms: int, until_ms: int) -> Arrival:
         """The event that holds a key. Its ``rev`` is until when: what has ended is taken over at once, however long
@@ -159,7 +217,11 @@ class DynamoTriggerStore:
 
 
 def _triggers(tenant: str) -> str:
-    return f"{documents.escaped(tenant)}#triggers"
+    return documents.escaped(tenant) + _TRIGGERS
+
+
+def _listenings(tenant: str) -> str:
+    return documents.escaped(tenant) + "#listening"
 
 
 def _memory(tenant: str, trigger_id: str) -> str:

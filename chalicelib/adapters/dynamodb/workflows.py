@@ -10,9 +10,10 @@ import msgspec
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.dynamodb.database import Database, key, number, text
 from chalicelib.adapters.dynamodb.registry import ABSENT
+from chalicelib.core.decoders import decoder_of
 from chalicelib.ports.stores.workflows import WorkflowHead
 
-_read: Final = msgspec.json.Decoder(WorkflowHead).decode
+_read: Final = decoder_of(WorkflowHead).decode
 
 
 class DynamoWorkflowStore:

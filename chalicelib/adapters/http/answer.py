@@ -27,7 +27,7 @@ class HttpAnswer:
     def __init__(self) -> None:
         self.status = 0  # until the head is complete
         self.reason = ""
-        self.headers: dict[str, str] = {}  # by their names in lower case
+        self._headers: list[tuple[bytes, bytes]] = []  # as they came: most are never asked for
         self.body_bytes = 0
         self.is_complete = False
         self.is_kept = False  # whether the connection can serve another request after this
@@ -36,6 +36,11 @@ class HttpAnswer:
         self._parser = httptools.HttpResponseParser(self)
         # "A recipient MAY recognize a single LF as a line terminator" (RFC 9112, section 2.2), and servers rely on it.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers so far, by their names in lower case."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
 
     @property
     def body(self) -> bytes:
@@ -82,7 +87,7 @@ class HttpAnswer:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         if not self.is_complete:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -102,7 +107,7 @@ class HttpAnswer:
             self.is_complete = True
         elif not self.is_complete:
             self.status, self.reason, self.is_kept = 0, "", False
-            self.headers.clear()
+            self._headers.clear()
 
 
 def is_open(sock: socket.socket) -> bool:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from chalicelib.adapters.http.answer import UNREADABLE, HttpAnswer
 from chalicelib.adapters.http.connection import ANSWER_MAX_BYTES, Connection, HttpCall, Peer, connect
 from chalicelib.adapters.http.resolver import Resolver, resolve_within, system_resolver
+from chalicelib.adapters.http.trust import trusting
 from chalicelib.core.targets.ssrf import WebhookUrl, parse_url
 
 TIMEOUT_S = 5.0
@@ -78,10 +79,7 @@ class HttpClient:
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                context = ssl.create_default_context()
-                if self._ca_file:
-                    context.load_verify_locations(self._ca_file)
-                self._tls = context
+                self._tls = trusting(self._ca_file)
             return self._tls
 
 

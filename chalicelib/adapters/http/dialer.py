@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from chalicelib.adapters.http.connection import Connection, HttpCall, Peer, Pool, connect
 from chalicelib.adapters.http.resolver import Resolver, resolve_within
+from chalicelib.adapters.http.trust import trusting
 from chalicelib.core.targets.ssrf import Address, WebhookUrl, check_address
 
 PREPARED_MAX_COUNT = 1024
@@ -152,9 +153,7 @@ class Dialer:
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                context = ssl.create_default_context()
-                if self._ca_file:
-                    context.load_verify_locations(self._ca_file)
+                context = trusting(self._ca_file)
                 context.set_alpn_protocols(["http/1.1"])
                 self._tls = context
             return self._tls

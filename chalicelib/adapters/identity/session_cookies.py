@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from chalicelib.adapters.machine.system import random_bytes
+from chalicelib.core.decoders import decoder_of
 
 COOKIE_MAX_CHARS: Final = 4_000  # browsers keep 4,096 bytes of name, value and attributes
 _NONCE_BYTES: Final = 12
@@ -60,6 +61,6 @@ class CookieJar:
             raw = base64.b64decode(value.encode("ascii") + b"=" * (-len(value) % 4), altchars=b"-_", validate=True)
             packed = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self.name.encode())
             text = zlib.decompressobj().decompress(packed, _TEXT_MAX_BYTES)
-            return msgspec.json.decode(text, type=kind)
+            return decoder_of(kind).decode(text)
         except (binascii.Error, UnicodeEncodeError, ValueError, InvalidTag, zlib.error, msgspec.MsgspecError):
             return None

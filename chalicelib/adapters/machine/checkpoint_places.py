@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from chalicelib.adapters.aws.clients import ClientFactory
 from chalicelib.adapters.machine.lazy import Lazy
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from chalicelib.ports.checkpoints import CheckpointSigner, CheckpointStore
 
 
-class ProofPlaces(NamedTuple):
+class ProofPlaces(Struct, frozen=True):
     """What a deployment chose. ``disk`` is a directory that stays (None: there is none)."""
 
     stage: str

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.adapters.machine.lazy import Lazy
-from chalicelib.core.security.jwt_settings import JwtSettings
-from chalicelib.core.security.session_settings import SessionSettings
-from chalicelib.ports.clock import Clock
-from chalicelib.ports.identity import Authenticator
+
+if TYPE_CHECKING:
+    from chalicelib.core.security.jwt_settings import JwtSettings
+    from chalicelib.core.security.session_settings import SessionSettings
+    from chalicelib.ports.clock import Clock
+    from chalicelib.ports.identity import Authenticator
 
 
 class WithSessions(Protocol):

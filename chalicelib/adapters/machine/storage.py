@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 from chalicelib.adapters.aws.clients import ClientFactory
+from chalicelib.adapters.machine.lazy import Lazy
 from chalicelib.ports.sealing import Sealing
 from chalicelib.ports.services import Stores
 from chalicelib.ports.work_queue import WorkQueue
+
+VALUE_READ_TIMEOUT_S: Final = 10.0  # of a part of an answer, and until the first
 
 
 class Storage(NamedTuple):
@@ -31,15 +35,25 @@ class Factories(Protocol):
     def __call__(self, service: str, timeout_s: float = ..., /) -> ClientFactory: ...
 
 
-def on_aws(factory: Factories, hasty_s: float, stage: str, kept: Retention, sealing: Sealing) -> Storage:
-    """DynamoDB and SQS. What stands in the way of requests is given up after ``hasty_s``."""
+def on_aws(
+    factory: Factories, hasty_s: float, stage: str, kept: Retention, sealing: Sealing, value_bucket: str | None = None
+) -> Storage:
+    """DynamoDB and SQS, and a bucket for large values of runs. What stands in the way of requests is given up after
+    ``hasty_s``."""
     from chalicelib.adapters.aws.work_queue import SqsQueue
     from chalicelib.adapters.dynamodb.stores import open_stores
 
     hasty = factory("dynamodb", hasty_s)
-    stores = open_stores(factory("dynamodb"), stage, kept.history_s, sealing, hasty, kept.changes_s)
+    bucket: Any = None if value_bucket is None else Lazy(partial(_bucket, factory, value_bucket, stage))
+    stores = open_stores(factory("dynamodb"), stage, kept.history_s, sealing, hasty, kept.changes_s, bucket)
     sqs = factory("sqs")
     return Storage(stores, SqsQueue.of_stage(sqs, stage), SqsQueue.of_stage(sqs, stage, "steps"))
+
+
+def _bucket(factory: Factories, value_bucket: str, stage: str) -> Any:
+    from chalicelib.adapters.aws.large_values import S3LargeValueStore
+
+    return S3LargeValueStore(factory("s3", VALUE_READ_TIMEOUT_S), value_bucket, stage)
 
 
 def on_postgres(dsn: str, stage: str, kept: Retention, sealing: Sealing) -> Storage:

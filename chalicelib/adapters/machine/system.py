@@ -257,10 +257,14 @@ class _Entry(Struct, frozen=True, order=True):
 class _Timer:
     """Gives out jobs as they are about to be due, by ``now_ms``."""
 
-    def __init__(self, now_ms: Callable[[], int], give: Callable[[int, _Job], None], name: str) -> None:
+    def __init__(
+        self, now_ms: Callable[[], int], give: Callable[[int, _Job], None], name: str, recheck_s: float | None = None
+    ) -> None:
+        """``recheck_s``: how long to sleep at the most, by a clock that may be set."""
         self._now_ms = now_ms
         self._give = give
         self._name = name
+        self._recheck_s = recheck_s
         self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -292,7 +296,9 @@ class _Timer:
                 if due:
                     return due
                 left_s = (self._heap[0].due_ms - horizon) / 1000 if self._heap else None
-                self._changed.wait(None if left_s is None else min(left_s, _RECHECK_S))
+                self._changed.wait(
+                    left_s if left_s is None or self._recheck_s is None else min(left_s, self._recheck_s)
+                )
 
 
 class SystemTasks:
@@ -302,7 +308,7 @@ class SystemTasks:
         self._clock = clock
         self._pool = _Pool(threads_max)
         self._leaves = _Pool(threads_max)  # for jobs that wait for no others, wherever they were begun
-        self._instants = _Timer(clock.now_ms, self._hand_over, "chronowatch-timer")
+        self._instants = _Timer(clock.now_ms, self._hand_over, "chronowatch-timer", _RECHECK_S)
         self._spans = _Timer(_steady_ms, lambda _, job: self._pool.run(job.execute), "chronowatch-spans")
 
     def start(self, job: Callable[[], None]) -> Handle:

@@ -40,11 +40,13 @@ class SystemTimeSources:
             self._ask_daemon()
         return self._observations
 
-    def attach(self, client: Any) -> None:
-        """Read the answers that a botocore ``client`` gets from now on."""
-        ear = _Ear(urlsplit(client.meta.endpoint_url).netloc, self._monotonic_nanos, self._hear)
+    def attach(self, client: Any) -> Ear:
+        """Read the answers that a botocore ``client`` gets from now on. A call that makes no events gives its answer
+        to the ear itself."""
+        ear = Ear(urlsplit(client.meta.endpoint_url).netloc, self._monotonic_nanos, self._hear)
         client.meta.events.register("before-send", ear.sent)
         client.meta.events.register("before-parse", ear.received)
+        return ear
 
     def _hear(self, observation: Observation) -> None:
         with self._lock:
@@ -68,7 +70,7 @@ class SystemTimeSources:
                 return
 
 
-class _Ear:
+class Ear:
     """Listens to one server, seldom: its answers' ``Date`` and how long each took."""
 
     def __init__(self, source: str, monotonic_nanos: Callable[[], int], hear: Callable[[Observation], None]) -> None:

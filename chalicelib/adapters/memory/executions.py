@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chalicelib.adapters.memory.sorted_entries import SortedEntries
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
@@ -68,12 +68,15 @@ class MemoryExecutionStore:
         keys = [at for _, at in merged[:limit]]
         return ExecutionPage(keys, merged[limit - 1][0] if len(merged) > limit else None)
 
-    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
-        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
+    def count_recent(self, tenant: str, from_ms: Mapping[int, int], to_ms: int, limit: int) -> int:
+        """How many executions of a tenant have a firing instant in each shard's range, up to ``limit`` of a shard."""
         with self._lock:
-            entries = self._recent.of((tenant, shard))
-            found = bisect_left(entries, (_instant(to_ms + 1),)) - bisect_left(entries, (_instant(from_ms),))
-            return max(0, min(limit, found))
+            found = 0
+            for shard, first_ms in from_ms.items():
+                entries = self._recent.of((tenant, shard))
+                end = bisect_left(entries, (_instant(to_ms + 1),))
+                found += max(0, min(limit, end - bisect_left(entries, (_instant(first_ms),))))
+            return found
 
     def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
         """Records that are listed open with ``open_until_ms <= until_ms``, earliest first."""
@@ -85,11 +88,11 @@ class MemoryExecutionStore:
         last = json.dumps(found[-1]) if found else None
         return ExecutionPage([at for _, at in found], last if first + limit < end else None)
 
-    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
-        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
+    def ended_badly(self, shards: Sequence[int], from_ms: int, limit: int) -> int:
+        """How many records ended as failed or timeout at or after ``from_ms``, up to ``limit`` of a shard."""
         with self._lock:
-            entries = self._failed.of(shard)
-            return min(limit, len(entries) - bisect_left(entries, (from_ms,)))
+            several = [self._failed.of(shard) for shard in shards]
+            return sum(min(limit, len(entries) - bisect_left(entries, (from_ms,))) for entries in several)
 
     def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:
         """When the first record of a shard ended badly at or after ``from_ms``; None when none did."""

@@ -231,10 +231,9 @@ class MemoryScheduleStore:
 
     def _count(self, old: State | None, new: State, limits: Limits | None) -> None:
         """Count ``new`` in place of ``old``, or raise CapacityFull."""
-        jobs, weight_bytes = _counts_for(new)
-        if old is not None:
-            was = _counts_for(old)
-            jobs, weight_bytes = jobs - was.jobs, weight_bytes - was.weight_bytes
+        now = _counts_for(new)
+        was = Used(0, 0) if old is None else _counts_for(old)
+        jobs, weight_bytes = now.jobs - was.jobs, now.weight_bytes - was.weight_bytes
         if limits is not None and not limits.allow(self._used, jobs, weight_bytes):
             raise CapacityFull
         self._used = Used(self._used.jobs + jobs, self._used.weight_bytes + weight_bytes)

@@ -14,6 +14,7 @@ from chalicelib.adapters.memory.cursors import MemoryCursorStore
 from chalicelib.adapters.memory.executions import MemoryExecutionStore
 from chalicelib.adapters.memory.idempotency import MemoryIdempotencyStore
 from chalicelib.adapters.memory.keys import MemoryKeyStore
+from chalicelib.adapters.memory.large_values import MemoryLargeValueStore
 from chalicelib.adapters.memory.leases import MemoryLeaseStore
 from chalicelib.adapters.memory.logs import MemoryLogStore
 from chalicelib.adapters.memory.metrics import MemoryMetricStore
@@ -51,6 +52,7 @@ def open_stores() -> Stores:
         audit=MemoryAuditStore(),
         workflows=MemoryWorkflowStore(),
         runs=MemoryRunStore(),
+        large_values=MemoryLargeValueStore(),
         alerts=MemoryAlertStore(),
         triggers=MemoryTriggerStore(),
     )

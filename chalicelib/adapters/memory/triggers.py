@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
+from chalicelib.core.triggers import sources
+from chalicelib.core.triggers.listening import Listening
 from chalicelib.core.triggers.throttle import ThrottleState
 from chalicelib.core.triggers.trigger import Trigger
 from chalicelib.core.triggers.watch import IDLE, Arrival, Watch, WatchKind
-from chalicelib.ports.stores.triggers import DueWatch
+from chalicelib.ports.stores.triggers import DueWatch, ListenedTrigger
 
 
 class MemoryTriggerStore:
@@ -16,6 +19,7 @@ class MemoryTriggerStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._triggers: dict[tuple[str, str], Trigger] = {}
+        self._listenings: dict[tuple[str, str], Listening] = {}
         self._keys: dict[tuple[str, str, str], tuple[Arrival, int]] = {}
         self._noted: dict[tuple[str, str], set[str]] = {}
         self._throttles: dict[tuple[str, str], ThrottleState] = {}
@@ -47,6 +51,27 @@ class MemoryTriggerStore:
             if not expected_rev or not self._is_at(tenant, trigger_id, expected_rev):
                 return False
             del self._triggers[tenant, trigger_id]
+            return True
+
+    def listened(self) -> list[ListenedTrigger]:
+        """The triggers whose events a worker has to get."""
+        with self._lock:
+            found = [one for one in self._triggers.values() if sources.is_listened(one.rules.source)]
+        return sorted(ListenedTrigger(one.tenant, one.id, one.rev) for one in found)
+
+    def listenings(self, tenant: str, trigger_ids: Sequence[str]) -> dict[str, Listening]:
+        """What workers said last of the sources of triggers."""
+        with self._lock:
+            return {one: found for one in trigger_ids if (found := self._listenings.get((tenant, one))) is not None}
+
+    def save_listening(self, listening: Listening, expected_rev: int) -> bool:
+        """Write what a worker says if its stored rev still is ``expected_rev`` (0: if there is none)."""
+        at = (listening.tenant, listening.trigger_id)
+        with self._lock:
+            known = self._listenings.get(at)
+            if (0 if known is None else known.rev) != expected_rev:
+                return False
+            self._listenings[at] = listening
             return True
 
     def claim_key(self, tenant: str, trigger_id: str, key: str, event: Arrival, now_ms: int, until_ms: int) -> Arrival:

@@ -26,6 +26,9 @@ REGO_TIMEOUT_MS: Final = 200
 START_TIMEOUT_MS: Final = 5_000  # of a new process, whose interpreter must start first
 ANSWER_MAX_BYTES: Final = 4 * 1024 * 1024
 PACKAGE: Final = "regorus"
+# The engine's allocator takes a gibibyte of addresses at once, in which the child's limit of memory would not hold. In
+# place of that it takes parts of 64 MiB.
+_ENVIRONMENT: Final = {"MIMALLOC_ARENA_RESERVE": "65536"}
 _CHILD: Final = Path(__file__).with_name("rego_child.py")
 _PROBE: Final = {
     "tenant": "default",
@@ -74,6 +77,8 @@ class RegoProcess:
                 text = self._exchange(line)
             except OSError as problem:
                 text, why = b"", f"the engine's process failed: {type(problem).__name__}"
+            except EOFError:  # as by recursion, or for want of memory
+                text, why = b"", "the engine's process ended"
             else:
                 why = f"the engine gave no answer in {self._timeout_s * 1000:.0f} ms"
             if not text.endswith(b"\n"):
@@ -83,7 +88,7 @@ class RegoProcess:
         return found, problem_text
 
     def _exchange(self, line: bytes) -> bytes:
-        """One line there, and one back. Without its end: there was none in time."""
+        """One line there, and one back. Without its end: there was none in time. Raises EOFError, OSError."""
         fresh = self._child is None
         child = self._child = self._child or _started()
         assert child.stdin is not None
@@ -97,8 +102,8 @@ class RegoProcess:
             if left_s <= 0 or not select.select([child.stdout], [], [], left_s)[0]:
                 break
             part = os.read(child.stdout.fileno(), 65536)
-            if not part:  # it has died, as by recursion
-                break
+            if not part:
+                raise EOFError
             text += part
         return bytes(text)
 
@@ -120,5 +125,5 @@ def _started() -> subprocess.Popen[bytes]:
     assert folder is not None
     command = [sys.executable, "-I", "-S", "-X", "utf8", str(_CHILD), folder]
     return subprocess.Popen(  # noqa: S603 -- our own script  # nosec B603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_ENVIRONMENT
     )

@@ -8,9 +8,10 @@ import msgspec
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.document_rows import LAST, DocumentRows
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.bulk_job import BULK_RETENTION_S, BulkJob
 
-_read = msgspec.json.Decoder(BulkJob).decode
+_read = decoder_of(BulkJob).decode
 
 
 class PostgresBulkJobStore:

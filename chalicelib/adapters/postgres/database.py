@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg_pool import ConnectionPool
 
+    from chalicelib.adapters.postgres.statements import Session
+
 Row = tuple[Any, ...]
 Values = Sequence[object]
 T = TypeVar("T")
@@ -100,7 +102,6 @@ def _options(name: str) -> dict[str, Any]:
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
-        "prepare_threshold": 1,
     }
 
 
@@ -113,7 +114,7 @@ class PostgresDatabase:
         self.sealing = sealing
         self._pool_max = pool_max
         self._lock = threading.Lock()
-        self._pool: ConnectionPool[psycopg.Connection[Row]] | None = None
+        self._pool: ConnectionPool[Session] | None = None
 
     def read(self, sql: str, values: Values | Mapping[str, object] = ()) -> list[Row]:
         """The rows of a query. Raises Unavailable."""
@@ -150,10 +151,14 @@ class PostgresDatabase:
         """Send it once. Raises _Again where nothing has happened and another try may do better."""
         import psycopg
 
+        from chalicelib.adapters.postgres import statements
+
         pool, connection = self._take()
         try:
-            cursor = connection.execute(sql, values, prepare=None if values is not None else False)
-            return cursor.fetchall() if cursor.description is not None else []
+            if values is not None:
+                return statements.execute(connection, sql, values)
+            connection.execute(sql.encode())
+            return []
         except psycopg.Error as problem:
             if problem.sqlstate in NOT_HERE:
                 connection.close()  # the next one may find another server
@@ -161,7 +166,7 @@ class PostgresDatabase:
         finally:
             pool.putconn(connection)  # which drops one that is broken
 
-    def _take(self) -> tuple[ConnectionPool[psycopg.Connection[Row]], psycopg.Connection[Row]]:
+    def _take(self) -> tuple[ConnectionPool[Session], Session]:
         """A connection that was alive a moment ago."""
         import psycopg
         from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
@@ -179,13 +184,16 @@ class PostgresDatabase:
         except psycopg.Error as problem:
             raise _Again(_said(problem)) from problem
 
-    def _opened(self) -> ConnectionPool[psycopg.Connection[Row]]:
+    def _opened(self) -> ConnectionPool[Session]:
         from psycopg_pool import ConnectionPool
+
+        from chalicelib.adapters.postgres.statements import Session
 
         with self._lock:
             if self._pool is None:
                 self._pool = ConnectionPool(
                     self.place.dsn,
+                    connection_class=Session,
                     kwargs={"autocommit": True, **_options("chronowatch")},
                     configure=lambda connection: prepare(self.place, connection),
                     min_size=1,

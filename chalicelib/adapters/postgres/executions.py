@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.combining import Combiner
 from chalicelib.adapters.dynamodb.execution_texts import with_texts
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row, in_lots
 from chalicelib.adapters.postgres.execution_rows import key_of, place
 from chalicelib.core.executions.execution import Execution, ExecutionKey, has_ended_badly, is_listed_open
@@ -65,17 +65,19 @@ SELECT r.at_ms, r.schedule_id, r.firing_ms, r.manual FROM unnest(%(shards)s::int
     ORDER BY e.at_ms DESC, e.schedule_id DESC LIMIT %(limit)s)
 ) r ORDER BY r.at_ms DESC, r.schedule_id DESC, r.manual DESC LIMIT %(limit)s"""
 COUNT_RECENT: Final = """
-SELECT count(*) FROM ((SELECT 1 FROM executions
-WHERE tenant = %(tenant)s AND shard = %(shard)s AND firing_ms BETWEEN %(low)s AND %(high)s AND at_ms IS NULL
-LIMIT %(limit)s)
-UNION ALL (SELECT 1 FROM executions_rest
-WHERE tenant = %(tenant)s AND shard = %(shard)s AND at_ms BETWEEN %(low)s AND %(high)s LIMIT %(limit)s)) found"""
+SELECT coalesce(sum(least(%(limit)s, counted.n)), 0)
+FROM unnest(%(shards)s::int[], %(lows)s::bigint[]) AS wanted (shard, low), LATERAL (SELECT count(*) AS n FROM (
+(SELECT 1 FROM executions e WHERE e.tenant = %(tenant)s AND e.shard = wanted.shard
+AND e.firing_ms BETWEEN wanted.low AND %(high)s AND e.at_ms IS NULL LIMIT %(limit)s)
+UNION ALL (SELECT 1 FROM executions_rest r WHERE r.tenant = %(tenant)s AND r.shard = wanted.shard
+AND r.at_ms BETWEEN wanted.low AND %(high)s LIMIT %(limit)s)) found) counted"""
 OPEN_UNTIL: Final = """
 SELECT open_ms, tenant, schedule_id, firing_ms, manual FROM executions
 WHERE shard = %s AND open_ms <= %s AND (open_ms, tenant, schedule_id, firing_ms, manual) > (%s, %s, %s, %s, %s)
 ORDER BY open_ms, tenant, schedule_id, firing_ms, manual LIMIT %s"""
 ENDED_BADLY: Final = """
-SELECT count(*) FROM (SELECT 1 FROM executions WHERE shard = %s AND bad_ms >= %s LIMIT %s) found"""
+SELECT coalesce(sum(counted.n), 0) FROM unnest(%s::int[]) AS wanted (shard), LATERAL (SELECT count(*) AS n FROM (
+SELECT 1 FROM executions e WHERE e.shard = wanted.shard AND e.bad_ms >= %s LIMIT %s) found) counted"""
 OLDEST_BAD: Final = "SELECT bad_ms FROM executions WHERE shard = %s AND bad_ms >= %s ORDER BY bad_ms LIMIT 1"
 
 
@@ -140,11 +142,11 @@ class PostgresExecutionStore:
         last = [(at_ms, row_id, manual) for at_ms, row_id, _, manual in rows[limit - 1 : limit]]
         return ExecutionPage(keys, json.dumps(last[0]) if len(rows) > limit and keys else None)
 
-    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
-        """How many executions of a tenant in a shard have a firing instant in the range, up to ``limit``."""
-        low, high = _clamped(from_ms), _clamped(to_ms)
-        values = {"tenant": tenant, "shard": shard, "low": low, "high": high, "limit": limit}
-        return min(limit, int(self._db.read(COUNT_RECENT, values)[0][0]))
+    def count_recent(self, tenant: str, from_ms: Mapping[int, int], to_ms: int, limit: int) -> int:
+        """How many executions of a tenant have a firing instant in each shard's range, up to ``limit`` of a shard."""
+        shards, lows = list(from_ms), [_clamped(first_ms) for first_ms in from_ms.values()]
+        values = {"tenant": tenant, "shards": shards, "lows": lows, "high": _clamped(to_ms), "limit": limit}
+        return int(self._db.read(COUNT_RECENT, values)[0][0])
 
     def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
         """Records that are listed open with ``open_until_ms <= until_ms``, earliest first."""
@@ -153,9 +155,9 @@ class PostgresExecutionStore:
         keys = [key_of(*row[1:]) for row in rows[:limit]]
         return ExecutionPage(keys, json.dumps(rows[limit - 1]) if len(rows) > limit and keys else None)
 
-    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
-        """How many records of a shard ended as failed or timeout at or after ``from_ms``, up to ``limit``."""
-        return int(self._db.read(ENDED_BADLY, (shard, from_ms, limit))[0][0])
+    def ended_badly(self, shards: Sequence[int], from_ms: int, limit: int) -> int:
+        """How many records ended as failed or timeout at or after ``from_ms``, up to ``limit`` of a shard."""
+        return int(self._db.read(ENDED_BADLY, (list(shards), from_ms, limit))[0][0])
 
     def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:
         """When the first record of a shard ended badly at or after ``from_ms``; None when none did."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.limits import IDEMPOTENCY_RETENTION_S
 from chalicelib.ports.stores.idempotency import Remembered
 
@@ -34,7 +35,7 @@ INSERT INTO documents AS d (kind, tenant, name, rev, doc, expires_s) VALUES (%s,
 ON CONFLICT (kind, tenant, name) DO UPDATE SET rev = excluded.rev, doc = excluded.doc WHERE d.doc NOT LIKE %s"""
 FORGET: Final = "DELETE FROM documents WHERE kind = %s AND tenant = %s AND name = %s AND doc NOT LIKE %s"
 _ANSWERED: Final = f'["{_DONE}",%'
-_read = msgspec.json.Decoder(tuple[str, str, str, int, str | None]).decode
+_read = decoder_of(tuple[str, str, str, int, str | None]).decode
 
 
 class PostgresIdempotencyStore:

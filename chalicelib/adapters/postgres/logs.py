@@ -8,12 +8,13 @@ import msgspec
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.document_rows import DocumentRows
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.ports.stores.logs import LogLine
 
 _AFTER_DIGITS: Final = ":"
-_decode_line = msgspec.json.Decoder(LogLine).decode
+_decode_line = decoder_of(LogLine).decode
 
 
 class PostgresLogStore:

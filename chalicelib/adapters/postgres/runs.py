@@ -13,16 +13,17 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.workflows.run_slots import SlotTable
 from chalicelib.core.workflows.run_state import RunEvent, RunState
 from chalicelib.ports.stores.runs import RunLogRead, RunSummary, WokenRun
 
 LIST_SCAN_MAX_ITEMS: Final = 1_000
 _SNAPSHOT: Final = ""  # the name of the snapshot among a run's contents; payloads have names
-_summary: Final = msgspec.json.Decoder(RunSummary).decode
-_events: Final = msgspec.json.Decoder(list[RunEvent]).decode
-_slot_table: Final = msgspec.json.Decoder(SlotTable).decode
-_state: Final = msgspec.json.Decoder(RunState).decode
+_summary: Final = decoder_of(RunSummary).decode
+_events: Final = decoder_of(list[RunEvent]).decode
+_slot_table: Final = decoder_of(SlotTable).decode
+_state: Final = decoder_of(RunState).decode
 ENTER: Final = """
 INSERT INTO runs (tenant, id, rev, started_ms, workflow, status, listed, wake_ms, doc, change)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1"""

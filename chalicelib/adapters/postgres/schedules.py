@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from chalicelib.adapters.dynamodb import documents
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.adapters.postgres import schedule_rows
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row, in_lots
 from chalicelib.adapters.postgres.schedule_writes import BATCH_MAX, LIMITED_PLACE, ScheduleStatements
@@ -62,6 +63,7 @@ SELECT id FROM states WHERE tenant = %s AND job_group = %s AND id < %s ORDER BY 
 MONITORS: Final = f"SELECT m.tenant, m.id, m.rev, m.doc FROM {_KEYS} JOIN monitors m USING (tenant, id)"
 DUE_MONITORS: Final = """
 SELECT tenant, id FROM monitors WHERE shard = %s AND look_ms <= %s ORDER BY look_ms, tenant, id LIMIT %s"""
+EPOCHS_MAX: Final = 1000  # of one read
 _LAST_ID: Final = "\x7f"  # sorts after every id
 
 
@@ -72,6 +74,9 @@ class PostgresScheduleStore:
         """``retention_s``: how long what is superseded is kept."""
         self._db = database
         self._writer = ScheduleStatements(database, retention_s)
+        self._states: Combiner[tuple[State, int], bool] = Combiner(self._written, BATCH_MAX)
+        # Firings look right before their instants, each for itself: those of neighbouring milliseconds share a read.
+        self._epochs: Combiner[Key, int | None] = Combiner(self._read_epochs, EPOCHS_MAX)
 
     def create(self, schedule: Schedule, limits: Limits | None = None, monitor: MonitorState | None = None) -> None:
         """Write a new schedule. Raises RevisionLost when the id exists, NameTaken, CapacityFull."""
@@ -102,13 +107,18 @@ class PostgresScheduleStore:
 
     def epochs(self, keys: Sequence[Key]) -> dict[Key, int]:
         """The epochs of schedules, and of what tenants' firings are judged by."""
-        tenants = list({at.tenant for at in keys if at.id == EPOCH_ID})
-        wanted = [at for at in dict.fromkeys(keys) if at.id != EPOCH_ID]
         if not keys:
             return {}
+        answers = zip(keys, self._epochs.call(keys), strict=True)
+        return {at: epoch for at, epoch in answers if epoch is not None}
+
+    def _read_epochs(self, keys: Sequence[Key]) -> list[int | None]:
+        tenants = list({at.tenant for at in keys if at.id == EPOCH_ID})
+        wanted = [at for at in dict.fromkeys(keys) if at.id != EPOCH_ID]
         columns = [[at.tenant for at in wanted], [at.id for at in wanted]]
         rows = self._db.read(TENANT_EPOCHS, (*columns, tenants)) if tenants else self._db.read(EPOCHS, columns)
-        return {Key(tenant, schedule_id): int(epoch) for tenant, schedule_id, epoch in rows}
+        found = {(tenant, schedule_id): int(epoch) for tenant, schedule_id, epoch in rows}
+        return [found.get(at) for at in keys]
 
     def definitions(self, keys: Sequence[Key]) -> dict[Key, Definition]:
         """The current definitions of schedules."""
@@ -133,6 +143,9 @@ class PostgresScheduleStore:
 
     def write_states(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
         """Replace states, each if its stored ``rev`` still is the given one."""
+        return self._states.call(writes) if writes else []
+
+    def _written(self, writes: Sequence[tuple[State, int]]) -> list[bool]:
         answers: list[bool] = []
         for lot in in_lots(writes, BATCH_MAX, lambda write: write[0].key):
             rows = [(*schedule_rows.state_row(state), rev) for state, rev in lot]

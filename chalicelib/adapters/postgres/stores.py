@@ -11,6 +11,7 @@ from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.executions import PostgresExecutionStore
 from chalicelib.adapters.postgres.idempotency import PostgresIdempotencyStore
 from chalicelib.adapters.postgres.keys import PostgresKeyStore
+from chalicelib.adapters.postgres.large_values import PostgresLargeValueStore
 from chalicelib.adapters.postgres.leases import PostgresLeaseStore
 from chalicelib.adapters.postgres.logs import PostgresLogStore
 from chalicelib.adapters.postgres.metrics import PostgresMetricStore
@@ -57,6 +58,7 @@ def open_stores(
         audit=PostgresAuditStore(database),
         workflows=PostgresWorkflowStore(database),
         runs=PostgresRunStore(database),
+        large_values=PostgresLargeValueStore(database),
         alerts=PostgresAlertStore(database),
         triggers=PostgresTriggerStore(database, retention_s),
     )

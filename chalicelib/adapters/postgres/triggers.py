@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,13 +11,16 @@ from msgspec.structs import replace
 from chalicelib.adapters.dynamodb import documents
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.document_rows import LAST, DocumentRows
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S
 from chalicelib.core.secrets import envelope
+from chalicelib.core.triggers import sources
 from chalicelib.core.triggers.limits import KEY_RETENTION_S
+from chalicelib.core.triggers.listening import LISTENING_RETENTION_S, Listening
 from chalicelib.core.triggers.throttle import ThrottleState
 from chalicelib.core.triggers.trigger import Trigger
 from chalicelib.core.triggers.watch import IDLE, Arrival, Watch, WatchKind
-from chalicelib.ports.stores.triggers import DueWatch
+from chalicelib.ports.stores.triggers import DueWatch, ListenedTrigger
 
 _KEYS: Final = "trigger key"
 _INSTANT_CHARS: Final = 16  # an instant and the sign behind it
@@ -35,10 +39,16 @@ WHERE tenant = %s AND trigger_id = %s AND kind = %s AND key = %s AND rev = %s RE
 DUE_WATCHES: Final = """
 SELECT tenant, trigger_id, kind, key, due_ms FROM watches WHERE due_ms <= %s
 ORDER BY due_ms, tenant, trigger_id, kind, key LIMIT %s"""
-_trigger: Final = msgspec.json.Decoder(Trigger).decode
-_throttle: Final = msgspec.json.Decoder(ThrottleState).decode
-_arrival: Final = msgspec.json.Decoder(Arrival).decode
-_watch: Final = msgspec.json.Decoder(Watch).decode
+LISTENED: Final = """
+SELECT tenant, name, rev FROM documents
+WHERE kind = 'trigger' AND doc::json #>> '{rules,source,type}' = ANY(%s) ORDER BY tenant, name"""
+LISTENINGS: Final = """
+SELECT name, doc FROM documents WHERE kind = 'trigger listening' AND tenant = %s AND name = ANY(%s)"""
+_listening: Final = decoder_of(Listening).decode
+_trigger: Final = decoder_of(Trigger).decode
+_throttle: Final = decoder_of(ThrottleState).decode
+_arrival: Final = decoder_of(Arrival).decode
+_watch: Final = decoder_of(Watch).decode
 
 
 class PostgresTriggerStore:
@@ -49,6 +59,7 @@ class PostgresTriggerStore:
         self._db = database
         self._retention_s = retention_s
         self._rows = DocumentRows(database, "trigger")
+        self._listenings = DocumentRows(database, "trigger listening")
         self._throttles = DocumentRows(database, "trigger throttle")
         self._fired = DocumentRows(database, "trigger event")
         self._keys = DocumentRows(database, _KEYS)
@@ -71,6 +82,22 @@ class PostgresTriggerStore:
     def delete(self, tenant: str, trigger_id: str, expected_rev: int) -> bool:
         """Delete a trigger if its stored rev still is ``expected_rev``."""
         return self._rows.delete(tenant, trigger_id, expected_rev)
+
+    def listened(self) -> list[ListenedTrigger]:
+        """The triggers whose events a worker has to get, of all tenants."""
+        return [ListenedTrigger(*row) for row in self._db.read(LISTENED, (list(sources.LISTENED),))]
+
+    def listenings(self, tenant: str, trigger_ids: Sequence[str]) -> dict[str, Listening]:
+        """What workers said last of the sources of triggers."""
+        if not trigger_ids:
+            return {}
+        return {name: _listening(doc) for name, doc in self._db.read(LISTENINGS, (tenant, list(trigger_ids)))}
+
+    def save_listening(self, listening: Listening, expected_rev: int) -> bool:
+        """Write what a worker says if its stored rev still is ``expected_rev`` (0: if there is none)."""
+        expires_s = listening.seen_ms // 1000 + LISTENING_RETENTION_S
+        at = (listening.tenant, listening.trigger_id)
+        return self._listenings.save(*at, _text(listening), listening.rev, expected_rev, expires_s)
 
     def claim_key(self, tenant: str, trigger_id: str, key: str, event: Arrival, now_ms: int, until_ms: int) -> Arrival:
         """The event that holds a key: this one, unless another holds it still."""

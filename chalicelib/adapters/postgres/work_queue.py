@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.adapters.postgres.database import PostgresDatabase, Row
 from chalicelib.core import queue_messages
 from chalicelib.core.limits import QUEUE_DELAY_MAX_S
@@ -57,6 +58,9 @@ class PostgresQueue:
     def __init__(self, database: PostgresDatabase, queue: str = WORK) -> None:
         self._db = database
         self._queue = queue
+        # Commits that notify stand in line for one another in PostgreSQL, each with its flush. So what many threads
+        # send at once is one commit.
+        self._sends: Combiner[Outgoing, None] = Combiner(self._sent, SEND_MAX)
 
     @property
     def channel(self) -> str:
@@ -66,16 +70,19 @@ class PostgresQueue:
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages: one statement a lot. Raises Unavailable when none, OutcomeUnknown when any may be queued."""
         for start in range(0, len(messages), SEND_MAX):
-            some = messages[start : start + SEND_MAX]
-            assert all(0 <= outgoing.delay_s <= QUEUE_DELAY_MAX_S for outgoing in some)
-            values = {
-                "queue": self._queue,
-                "delays": [outgoing.delay_s * 1000 for outgoing in some],
-                "bodies": [queue_messages.encode(outgoing.message) for outgoing in some],
-                "channel": self.channel,
-                "wakes": any(outgoing.delay_s < WAKES_WITHIN_S for outgoing in some),
-            }
-            self._db.write(SEND, values)
+            self._sends.call(messages[start : start + SEND_MAX])
+
+    def _sent(self, some: Sequence[Outgoing]) -> list[None]:
+        assert all(0 <= outgoing.delay_s <= QUEUE_DELAY_MAX_S for outgoing in some)
+        values = {
+            "queue": self._queue,
+            "delays": [outgoing.delay_s * 1000 for outgoing in some],
+            "bodies": [queue_messages.encode(outgoing.message) for outgoing in some],
+            "channel": self.channel,
+            "wakes": any(outgoing.delay_s < WAKES_WITHIN_S for outgoing in some),
+        }
+        self._db.write(SEND, values)
+        return [None] * len(some)
 
     def hide(self, handles: Sequence[str], for_s: int) -> None:
         """Change when received messages become visible again. Raises Unavailable."""

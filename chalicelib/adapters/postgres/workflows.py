@@ -8,9 +8,10 @@ import msgspec
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.document_rows import DocumentRows
+from chalicelib.core.decoders import decoder_of
 from chalicelib.ports.stores.workflows import WorkflowHead
 
-_read: Final = msgspec.json.Decoder(WorkflowHead).decode
+_read: Final = decoder_of(WorkflowHead).decode
 
 
 class PostgresWorkflowStore:

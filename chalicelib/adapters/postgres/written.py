@@ -41,10 +41,12 @@ class Position(NamedTuple):
 
 
 class WrittenRows(NamedTuple):
-    """Records by the table that they are of, each in order, and the position after them."""
+    """Records by the table that they are of, each in order, and the position after them. ``is_full``: there may be
+    more of them."""
 
     records: dict[str, list[dict[str, Any]]]
     last: Position
+    is_full: bool
 
 
 class WrittenReader:
@@ -64,7 +66,7 @@ class WrittenReader:
         for row in rows:
             table = _TABLES[row[2]]
             found.setdefault(table, []).append({**_record(row), "eventSourceARN": self._arn(table)})
-        return WrittenRows(found, Position(int(rows[-1][0]), int(rows[-1][1])))
+        return WrittenRows(found, Position(int(rows[-1][0]), int(rows[-1][1])), len(rows) == BATCH_MAX)
 
     def forget(self, after: Position, last: Position) -> None:
         """Take away what was handled."""

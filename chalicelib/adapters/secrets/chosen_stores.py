@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from chalicelib.core.secrets.secret_settings import SecretSettings, VaultSettings
 from chalicelib.ports.secrets import Secrets, SecretStore
 
 
-class SecretSources(NamedTuple):
+class SecretSources(Struct, frozen=True):
     """What stores are made of: AWS clients by service, the clock, and how a variable of the environment is read. None
     there: such references are not taken."""
 

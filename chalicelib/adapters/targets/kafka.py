@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final
 
+from chalicelib.adapters.brokers import kafka_client
+from chalicelib.adapters.brokers.addresses import BrokerPeer
 from chalicelib.adapters.brokers.credentials import BrokerCredentials
 from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
 from chalicelib.adapters.brokers.links import BrokerLink, Receipt
-from chalicelib.adapters.brokers.sender import ANSWER_MAX_S, BrokerPeer, BrokerSender
+from chalicelib.adapters.brokers.sender import ANSWER_MAX_S, BrokerSender
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets.event_modes import encode
 from chalicelib.core.targets.kinds.kafka import KIND, PORTS
@@ -25,7 +28,6 @@ from chalicelib.ports.target import Delivery
 RECORD_MAX_BYTES: Final = 1_000_000_000  # the topic's own bound decides
 POLL_S: Final = 0.05
 TOPIC_KNOWN_S: Final = 60.0
-DEFAULT_MECHANISM: Final = "PLAIN"
 
 
 class KafkaSender(BrokerSender):
@@ -33,7 +35,8 @@ class KafkaSender(BrokerSender):
 
     max_batch = KIND.max_batch
     ports = PORTS
-    secret_fields = ("username", "password", "mechanism")
+    secret_fields = kafka_client.SECRET_FIELDS
+    ref_named = "security.secret_ref"
 
     def _addresses(self, target: Mapping[str, object]) -> Sequence[str]:
         brokers = target.get("brokers")
@@ -52,27 +55,18 @@ class KafkaSender(BrokerSender):
         target: Mapping[str, object],
         timeout_s: float,
     ) -> BrokerLink:
-        hosts = dict.fromkeys((f"[{peer.host}]" if ":" in peer.host else peer.host, peer.port) for peer in peers)
         all_replicas = target.get("acks") != "leader"
-        options: dict[str, Any] = {
-            "bootstrap.servers": ",".join(f"{host}:{port}" for host, port in hosts),
-            "client.id": "chronowatch",
+        options = {
+            **kafka_client.connection_options(peers, credentials, _security(target), self._ca_file),
             "acks": "all" if all_replicas else "1",
             "enable.idempotence": all_replicas,
             "delivery.timeout.ms": round(ANSWER_MAX_S * 1000),
             "message.max.bytes": RECORD_MAX_BYTES,
-            "socket.keepalive.enable": True,
             "linger.ms": 1,
-            "security.protocol": _security(target).get("protocol", "PLAINTEXT"),
         }
-        if credentials.ref:
-            mechanism = _security(target).get("mechanism") or credentials.get("mechanism") or DEFAULT_MECHANISM
-            options["sasl.mechanism"] = mechanism
-            options["sasl.username"] = credentials.get("username") or ""
-            options["sasl.password"] = credentials.get("password") or ""
-        if self._ca_file:
-            options["ssl.ca.location"] = self._ca_file
-        return _KafkaLink(options, self._judge_advertised, self._monotonic_s, str(target.get("topic", "")), timeout_s)
+        refusal = kafka_client.refusal_of(peers, credentials, _security(target), self._ca_file)
+        topic = str(target.get("topic", ""))
+        return _KafkaLink(options, self._judge_advertised, refusal, self._monotonic_s, topic, timeout_s)
 
     def _judge_advertised(self, addresses: Sequence[str], timeout_s: float) -> None:
         self._judged(addresses, self._monotonic_s() + timeout_s)
@@ -83,17 +77,18 @@ class _KafkaLink:
         self,
         options: Mapping[str, Any],
         judge: Callable[[Sequence[str], float], None],
+        refusal: kafka_client.Refusal | None,
         monotonic_s: Callable[[], float],
         topic: str,
         timeout_s: float,
     ) -> None:
-        from confluent_kafka import KafkaError, KafkaException, Producer
+        from confluent_kafka import KafkaException, Producer
 
-        self._codes = KafkaError
         self._exception = KafkaException
         self._judge = judge
+        self._refusal = refusal
         self._monotonic_s = monotonic_s
-        self._problems: list[Any] = []
+        self._problems: deque[Any] = deque(maxlen=kafka_client.PROBLEMS_MAX)
         self._known: dict[str, float] = {}
         self._fatal = False
         self._closed = threading.Event()
@@ -151,7 +146,7 @@ class _KafkaLink:
         self._producer.poll(0)  # reports of what was purged
 
     def _on_error(self, error: Any) -> None:
-        self._problems = [*self._problems[-9:], error]
+        self._problems.append(error)
         self._fatal = self._fatal or error.fatal()
 
     def _on_report(self, report: Future[tuple[int, int]], error: Any, record: Any) -> None:
@@ -165,23 +160,16 @@ class _KafkaLink:
         if self._monotonic_s() - self._known.get(topic, -TOPIC_KNOWN_S) < TOPIC_KNOWN_S:
             return
         try:
-            found = self._producer.list_topics(topic, timeout_s)
-        except self._exception as error:
-            raise self._of_preflight(error.args[0]) from None
-        self._judge([_address(broker) for broker in found.brokers.values()], timeout_s)
+            found = kafka_client.described(
+                self._producer, topic, timeout_s, self._monotonic_s, self._problems, self._refusal
+            )
+        except (BrokerAway, BrokerRefused):
+            self._fatal = True
+            raise
+        self._judge(kafka_client.advertised(found), timeout_s)
         if (problem := found.topics[topic].error) is not None:
             raise meaning(problem, 0, topic)
         self._known[topic] = self._monotonic_s()
-
-    def _of_preflight(self, error: Any) -> Exception:
-        """No metadata came. Why is known to the callback of errors alone."""
-        self._fatal = True
-        for problem in reversed(self._problems):
-            if problem.code() == self._codes._AUTHENTICATION:  # so they are named
-                return SignInRefused(f"Kafka refused the credentials: {problem.str()}")
-            if problem.code() == self._codes._SSL:
-                return BrokerAway(f"no TLS with Kafka: {problem.str()}")
-        return BrokerAway(f"Kafka cannot be reached: {error.str()}")
 
 
 class _Report(Exception):
@@ -216,11 +204,6 @@ def meaning(error: Any, size: int, topic: str) -> Exception:
 def _security(target: Mapping[str, object]) -> Mapping[str, Any]:
     security = target.get("security")
     return security if isinstance(security, Mapping) else {}
-
-
-def _address(broker: Any) -> str:
-    host = f"[{broker.host}]" if ":" in broker.host else broker.host
-    return f"{host}:{broker.port}"
 
 
 def make(parts: TargetParts) -> KafkaSender:

@@ -10,10 +10,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final
 
+from chalicelib.adapters.brokers.addresses import BrokerPeer
+from chalicelib.adapters.brokers.alerts import heard
 from chalicelib.adapters.brokers.credentials import BrokerCredentials
 from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
 from chalicelib.adapters.brokers.links import BrokerLink, Receipt
-from chalicelib.adapters.brokers.sender import BrokerPeer, BrokerSender, first_to_answer
+from chalicelib.adapters.brokers.sender import BrokerSender, first_to_answer
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets.event_modes import encode
 from chalicelib.core.targets.kinds.mqtt import KIND, PORTS
@@ -45,8 +47,9 @@ class MqttSender(BrokerSender):
         timeout_s: float,
     ) -> BrokerLink:
         def dial(peer: BrokerPeer, share_s: float) -> BrokerLink:
-            tls = self._tls_context() if peer.scheme == "mqtts" else None
-            return _MqttLink(peer, credentials, tls, share_s)
+            tls = self._tls_context(credentials) if peer.scheme == "mqtts" else None
+            with heard(peer, tls, share_s, self._monotonic_s):
+                return _MqttLink(peer, credentials, tls, share_s)
 
         return first_to_answer(peers, dial, timeout_s)
 
@@ -64,6 +67,9 @@ class _MqttLink:
             def _create_socket_connection(self) -> socket.socket:
                 return socket.create_connection((peer.ip, peer.port), timeout_s)
 
+            def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> Any:
+                return tls.wrap_socket(tcp_sock, server_hostname=peer.host)  # and closed when the handshake fails
+
         self._properties: Callable[[], Any] = lambda: Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         self._connected: Future[None] = Future()
         self._lock = threading.Lock()
@@ -75,7 +81,7 @@ class _MqttLink:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
-        if credentials.ref:
+        if credentials.get("username") is not None:
             self._client.username_pw_set(credentials.get("username"), credentials.get("password"))
         if tls is not None:
             self._client.tls_set_context(tls)

@@ -11,10 +11,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final
 
+from chalicelib.adapters.brokers import nats_client
+from chalicelib.adapters.brokers.addresses import BrokerPeer
+from chalicelib.adapters.brokers.alerts import heard
 from chalicelib.adapters.brokers.credentials import BrokerCredentials
-from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
+from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent
 from chalicelib.adapters.brokers.links import BrokerLink, Receipt
-from chalicelib.adapters.brokers.sender import BrokerPeer, BrokerSender, first_to_answer
+from chalicelib.adapters.brokers.sender import BrokerSender, first_to_answer
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets.event_modes import encode
 from chalicelib.core.targets.kinds.nats import KIND, PORTS
@@ -30,7 +33,7 @@ class NatsSender(BrokerSender):
 
     max_batch = KIND.max_batch
     ports = PORTS
-    secret_fields = ("username", "password", "token")
+    secret_fields = nats_client.SECRET_FIELDS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -50,9 +53,10 @@ class NatsSender(BrokerSender):
         loop = self._running_loop()
 
         def dial(peer: BrokerPeer, share_s: float) -> BrokerLink:
-            link = _NatsLink(loop)
-            tls = self._tls_context() if peer.scheme == "tls" else None
-            link.call(link.open(peer, credentials, tls, share_s), share_s)
+            tls = self._tls_context(credentials) if peer.scheme == "tls" else None
+            link = _NatsLink(loop, nats_client.nats_client(tls is not None))
+            with heard(peer, tls, share_s, self._monotonic_s, greets=True):
+                link.call(link.open(peer, credentials, tls, share_s), share_s)
             return link
 
         return first_to_answer(peers, dial, timeout_s)
@@ -66,13 +70,13 @@ class NatsSender(BrokerSender):
 
 
 class _NatsLink:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: Any) -> None:
         import nats
-        from nats.aio.client import Client
 
         self._nats = nats
         self._loop = loop
-        self._client = Client()
+        self._client = client
+        self._problem: Exception | None = None
         self._closed = asyncio.Event()
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -87,32 +91,21 @@ class _NatsLink:
 
     async def open(self, peer: BrokerPeer, credentials: BrokerCredentials, tls: Any, timeout_s: float) -> None:
         """Connect and sign in. What the server says of others in its cluster is not followed."""
-        host = f"[{peer.ip}]" if ":" in peer.ip else peer.ip
-        known: dict[str, Any] = {
-            "user": credentials.get("username"),
-            "password": credentials.get("password"),
-            "token": credentials.get("token"),
-        }
-        options = {name: value for name, value in known.items() if value is not None}
-        if tls is not None:
-            options |= {"tls": tls, "tls_hostname": peer.host}
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._client.connect(
-                    servers=[f"nats://{host}:{peer.port}"],
-                    allow_reconnect=False,
-                    max_reconnect_attempts=0,
-                    reconnect_time_wait=0,
-                    connect_timeout=max(1, round(timeout_s)),
-                    closed_cb=self._on_closed,
-                    error_cb=self._on_error,
-                    max_outstanding_pings=2,
-                    ping_interval=20,
-                    **options,
-                )
+            await nats_client.connect(
+                self._client,
+                peer,
+                credentials,
+                tls,
+                timeout_s,
+                closed_cb=self._on_closed,
+                error_cb=self._on_error,
+                max_outstanding_pings=2,
+                ping_interval=20,
+            )
         except Exception as error:
-            await self._client.close()
-            raise _of_connecting(error, peer) from error
+            unnamed = isinstance(error, self._nats.errors.NoServersError)
+            raise nats_client.meaning(self._problem or error if unnamed else error, peer) from error
 
     def publish(self, delivery: Delivery, timeout_s: float) -> Receipt:
         receipt: Receipt = self.call(self._publish(delivery, timeout_s), timeout_s)
@@ -193,19 +186,11 @@ class _NatsLink:
         self._closed.set()
 
     async def _on_error(self, error: Exception) -> None:
+        self._problem = error
         found = _DENIED.search(str(error))
         for waiting in self._waiting.get(found[1], ()) if found else ():
             if not waiting.done():
                 waiting.set_result(None)
-
-
-def _of_connecting(error: Exception, peer: BrokerPeer) -> Exception:
-    text = str(error).lower()
-    if "authorization" in text or "authentication" in text:
-        return SignInRefused(f"NATS refused the credentials: {error}")
-    if isinstance(error, OSError):
-        return error
-    return BrokerAway(f"NATS at {peer.host}:{peer.port} cannot be reached: {error or type(error).__name__}")
 
 
 def make(parts: TargetParts) -> NatsSender:

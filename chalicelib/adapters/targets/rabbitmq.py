@@ -6,7 +6,6 @@ A connection is served by its own thread, and publishes for all that wait, so th
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -14,18 +13,27 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final, NamedTuple
 
+from chalicelib.adapters.brokers.addresses import BrokerPeer
+from chalicelib.adapters.brokers.alerts import heard
 from chalicelib.adapters.brokers.credentials import BrokerCredentials
-from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
+from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent
 from chalicelib.adapters.brokers.links import BrokerLink, Receipt
-from chalicelib.adapters.brokers.sender import BrokerPeer, BrokerSender, first_to_answer
+from chalicelib.adapters.brokers.rabbitmq_client import (
+    ACCESS_REFUSED,
+    TLS_SCHEME,
+    connection_parameters,
+    of_opening,
+)
+from chalicelib.adapters.brokers.sender import BrokerSender, first_to_answer
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets.event_modes import encode
 from chalicelib.core.targets.kinds.rabbitmq import KIND, PORTS
 from chalicelib.ports.target import Delivery
 
 PERSISTENT: Final = 2
-HEARTBEAT_S: Final = 30
-ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, NOT_ALLOWED = 403, 404, 406, 530
+# CloudEvents binds AMQP 1.0. RabbitMQ shows headers to callers of that as application properties, under these names.
+ATTRIBUTE_PREFIX: Final = "ce-"
+NOT_FOUND, PRECONDITION_FAILED = 404, 406
 _TOO_LARGE = re.compile(r"message size (\d+) (?:is )?larger than (?:configured )?max size (\d+)")
 
 
@@ -50,25 +58,10 @@ class RabbitMqSender(BrokerSender):
         timeout_s: float,
     ) -> BrokerLink:
         def dial(peer: BrokerPeer, share_s: float) -> BrokerLink:
-            import pika  # type: ignore[import-untyped]
-
-            tls = pika.SSLOptions(self._tls_context(), peer.host) if peer.scheme == "amqps" else None
-            known = {"ssl_options": tls} if tls else {}
-            if credentials.ref:
-                name, password = credentials.get("username") or "", credentials.get("password") or ""
-                known["credentials"] = pika.PlainCredentials(name, password)
-            parameters = pika.ConnectionParameters(
-                host=peer.ip,
-                port=peer.port,
-                virtual_host="/" if peer.path is None else peer.path,
-                heartbeat=HEARTBEAT_S,
-                socket_timeout=share_s,
-                stack_timeout=share_s,
-                connection_attempts=1,
-                client_properties={"connection_name": "chronowatch"},
-                **known,
-            )
-            return _RabbitLink(parameters, share_s)
+            tls = self._tls_context(credentials) if peer.scheme == TLS_SCHEME else None
+            parameters = connection_parameters(peer, credentials, tls, share_s)
+            with heard(peer, tls, share_s, self._monotonic_s):
+                return _RabbitLink(parameters, share_s)
 
         return first_to_answer(peers, dial, timeout_s)
 
@@ -83,10 +76,8 @@ class _RabbitLink:
     """What begins with ``_on`` runs in the thread of the connection, and nothing else touches its channel."""
 
     def __init__(self, parameters: Any, timeout_s: float) -> None:
-        import pika
+        import pika  # type: ignore[import-untyped]
 
-        # What it logs as errors are outcomes here, and its records quote what brokers say.
-        logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._pika = pika
         self._opened: Future[None] = Future()
         self._pending: dict[int, _Pending] = {}
@@ -174,7 +165,7 @@ class _RabbitLink:
             content_type=encoded.content_type,
             delivery_mode=PERSISTENT,
             message_id=delivery.execution_id,
-            headers=encoded.headers("ce-"),
+            headers=encoded.headers(ATTRIBUTE_PREFIX),
             app_id="chronowatch",
         )
         self._tag += 1
@@ -211,14 +202,14 @@ class _RabbitLink:
 
     def _on_open_error(self, error: BaseException) -> None:
         if not self._opened.done():
-            self._opened.set_exception(_of_opening(error))
+            self._opened.set_exception(of_opening(error))
         self._connection.ioloop.stop()
 
     def _on_gone(self, reason: BaseException) -> None:
         """The channel or the connection is closed: what is pending has its answer in the reason, or none at all."""
         self._open = False
         if not self._opened.done():
-            self._opened.set_exception(_of_opening(reason))
+            self._opened.set_exception(of_opening(reason))
         pending, self._pending = list(self._pending.values()), {}
         for each in pending:
             each.future.set_exception(_of_closing(reason, each.size))
@@ -231,32 +222,6 @@ class _RabbitLink:
             self._connection.close()
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what pika wrapped in it."""
-    yield error
-    for inner in (*getattr(error, "exceptions", ()), getattr(error, "exception", None)):
-        if isinstance(inner, BaseException):
-            yield from _causes(inner)
-
-
-def _of_opening(error: BaseException) -> Exception:
-    from pika import exceptions
-
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
-            return SignInRefused(f"RabbitMQ refused the credentials: {_text(cause)}")
-        if isinstance(cause, exceptions.ProbableAccessDeniedError):
-            return SignInRefused(f"RabbitMQ does not let these credentials into the virtual host: {_text(cause)}")
-        if isinstance(cause, exceptions.ConnectionClosedByBroker):
-            if cause.reply_code == ACCESS_REFUSED:
-                return SignInRefused(f"RabbitMQ refused the credentials: {cause.reply_text}")
-            if cause.reply_code == NOT_ALLOWED:
-                return BrokerRefused(f"RabbitMQ refused it: {cause.reply_text}")
-    last = causes[-1]
-    return last if isinstance(last, OSError) else BrokerAway(f"RabbitMQ cannot be reached: {_text(last)}")
-
-
 def _of_closing(reason: BaseException, size: int) -> Exception:
     code, text = getattr(reason, "reply_code", None), str(getattr(reason, "reply_text", "") or reason)
     if code == PRECONDITION_FAILED and (found := _TOO_LARGE.search(text)):
@@ -267,10 +232,6 @@ def _of_closing(reason: BaseException, size: int) -> Exception:
     elif code in (ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED):
         return BrokerRefused(f"RabbitMQ refused it: {text}")
     return BrokerAway(f"the connection to RabbitMQ broke off: {UNKNOWN}")
-
-
-def _text(error: BaseException) -> str:
-    return str(getattr(error, "reply_text", "") or error or type(error).__name__)
 
 
 def make(parts: TargetParts) -> RabbitMqSender:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chalicelib.adapters.brokers.addresses import BrokerPeer
+from chalicelib.adapters.brokers.alerts import heard
 from chalicelib.adapters.brokers.credentials import BrokerCredentials
 from chalicelib.adapters.brokers.faults import UNKNOWN, BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
 from chalicelib.adapters.brokers.links import BrokerLink, Receipt
-from chalicelib.adapters.brokers.sender import BrokerPeer, BrokerSender, first_to_answer
+from chalicelib.adapters.brokers.sender import BrokerSender, first_to_answer
 from chalicelib.adapters.targets.target_parts import TargetParts
 from chalicelib.core.targets.kinds.redis import KIND, PORTS
 from chalicelib.ports.target import Delivery
@@ -36,17 +39,19 @@ class RedisSender(BrokerSender):
         timeout_s: float,
     ) -> BrokerLink:
         def dial(peer: BrokerPeer, share_s: float) -> BrokerLink:
-            return _RedisLink(self._pool(peer, credentials, share_s))
+            tls = self._tls_context(credentials) if peer.scheme == "rediss" else None
+            with heard(peer, tls, share_s, self._monotonic_s):
+                return _RedisLink(self._pool(peer, credentials, tls, share_s))
 
         return first_to_answer(peers, dial, timeout_s)
 
-    def _pool(self, peer: BrokerPeer, credentials: BrokerCredentials, timeout_s: float) -> Any:
+    def _pool(
+        self, peer: BrokerPeer, credentials: BrokerCredentials, tls: ssl.SSLContext | None, timeout_s: float
+    ) -> Any:
         import redis
         from redis.backoff import NoBackoff
         from redis.maint_notifications import MaintNotificationsConfig
         from redis.retry import Retry
-
-        tls = self._tls_context() if peer.scheme == "rediss" else None
 
         class Pinned(redis.Connection):
             """Dials the address that was judged, and checks the certificate against the name."""

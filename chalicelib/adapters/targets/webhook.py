@@ -19,6 +19,7 @@ from chalicelib.adapters.aws.failures import failed
 from chalicelib.adapters.http.answer import UNREADABLE, BrokenOff, HttpAnswer
 from chalicelib.adapters.http.connection import Cancelled, Connection, HttpCall, Peer, Pool
 from chalicelib.adapters.http.dialer import AddressRefused, Dialer
+from chalicelib.adapters.http.distrust import distrust
 from chalicelib.adapters.http.resolver import Resolver, system_resolver
 from chalicelib.adapters.secrets.webhook_secrets import ReadSecrets, WebhookSecrets
 from chalicelib.adapters.targets.target_parts import TargetParts
@@ -282,7 +283,7 @@ def _outcome_of_error(error: Exception, timeout_ms: int) -> Outcome:
     if isinstance(error, TimeoutError):
         return failed("timeout", f"no complete answer within {timeout_ms} ms")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return failed("connection_error", f"the certificate is not trusted: {error.verify_message}")
+        return failed("connection_error", distrust(error))
     if isinstance(error, BrokenOff):
         return failed("connection_error", str(error))
     if isinstance(error, (*UNREADABLE, Cancelled)):

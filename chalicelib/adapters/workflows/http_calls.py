@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chalicelib.adapters.http.answer import UNREADABLE, HttpAnswer
@@ -45,7 +46,13 @@ class StepCalls(WebhookSender):
             firing_unix_ms=0,
             attempt=request.attempt,
             fencing_token=0,
-            target={"type": "webhook", "url": request.url, "headers": dict(request.headers), "method": request.method},
+            target={
+                "type": "webhook",
+                "url": request.url,
+                "headers": dict(request.headers),
+                "method": request.method,
+                "into_body": request.into_body,
+            },
             event=request.body or b"",
             traceparent=request.traceparent,
             timeout_ms=request.timeout_ms,
@@ -90,18 +97,24 @@ class StepCalls(WebhookSender):
         plain = {name: str(value) for name, value in own.items() if ref_of(value) is None}
         headers = {name.lower(): (name, value) for name, value in {**plain, **secrets.headers}.items()}
         headers.setdefault("user-agent", ("User-Agent", USER_AGENT))
-        if delivery.event:
+        body = delivery.event
+        into = delivery.target.get("into_body")
+        if into:
+            assert isinstance(into, Mapping)
+            moved = {field: headers.pop(name.lower())[1] for name, field in into.items() if name.lower() in headers}
+            body = json.dumps({**json.loads(body), **moved}, ensure_ascii=False).encode()
+        if body:
             headers.setdefault("content-type", ("Content-Type", "application/json"))
         for name in ("host", "content-length", "transfer-encoding", "connection", "idempotency-key"):
             headers.pop(name, None)
         lines = [f"{delivery.target['method']} {url.path} HTTP/1.1", f"Host: {url.authority}"]
         lines += [f"{name}: {value}" for name, value in headers.values()]
         lines += [f"Idempotency-Key: {delivery.execution_id}", f"{loop_depth.HEADER}: {delivery.depth + 1}"]
-        if delivery.event or delivery.target["method"] not in ("GET", "HEAD", "DELETE", "OPTIONS"):
-            lines.append(f"Content-Length: {len(delivery.event)}")
+        if body or delivery.target["method"] not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+            lines.append(f"Content-Length: {len(body)}")
         if delivery.traceparent:
             lines.append(f"traceparent: {delivery.traceparent}")
-        return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + delivery.event
+        return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + body
 
 
 def _read(connection: Connection) -> HttpAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,11 +14,15 @@ from chalicelib.adapters.memory.machine import CountingIds, ManualClock, ManualS
 from chalicelib.adapters.memory.stores import open_stores
 from chalicelib.adapters.memory.virtual_time import VirtualTime
 from chalicelib.core.queue_messages import RunHint
+from chalicelib.core.security.caller import DEFAULT_TENANT
 from chalicelib.core.workflows.run_state import RunEvent
 from chalicelib.ports.services import Config, Machine, Services, assemble
 from chalicelib.ports.target import Delivery, Outcome, Target
 from chalicelib.ports.work_queue import Outgoing
-from chalicelib.ports.workflow_steps import Cast, Expressions, Scripts, WorkflowParts
+from chalicelib.ports.workflow_steps import Cast, Expressions, HttpRequest, Mail, Scripts, StepFailed, WorkflowParts
+
+MAIL_TIMEOUT_MS = 30_000
+FIRST_ERROR, FIRST_OF_SERVER = 400, 500
 
 
 class MemoryStage:
@@ -32,7 +37,7 @@ class MemoryStage:
         stores = replace(stores, runs=_ToldRuns(stores.runs, cast))
         queue: Any = _StageQueue(time, cast)
         targets: Mapping[str, Target] = defaultdict(lambda: _StageTarget(cast))
-        parts = WorkflowParts(queue, expressions, cast, scripts)
+        parts = WorkflowParts(queue, expressions, cast, scripts, mailer=_StageMailer(cast))
         self.services: Services = assemble(
             Config(instance="stage", origin="rehearsal"), machine, stores, queue, targets, workflows=parts
         )
@@ -100,3 +105,21 @@ class _ToldRuns:
         if won:
             self._cast.appended(run_id, events)
         return won
+
+
+class _StageMailer:
+    """The cast takes an e-mail as it takes a call: to ``mailto:`` and who gets it."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+
+    def send(self, mail: Mail) -> str:
+        """As the port says."""
+        content = json.dumps({"from": mail.sender, "subject": mail.subject, "text": mail.text}).encode()
+        url = "mailto:" + ",".join(mail.to)
+        reply = self._cast.call(HttpRequest(mail.key, DEFAULT_TENANT, 1, "POST", url, {}, content, MAIL_TIMEOUT_MS, ""))
+        if reply.status >= FIRST_ERROR:
+            raise StepFailed(
+                "rejected", f"the e-mail was answered {reply.status}", retryable=reply.status >= FIRST_OF_SERVER
+            )
+        return f"rehearsed-{mail.key}"

@@ -21,7 +21,8 @@ def make_parts(parts: TargetParts, queue: WorkQueue, stage: str, slow_client: Cl
     calls: Any = Lazy(partial(_calls, parts))
     expressions: Any = Lazy(_expressions)
     scripts: Any = Lazy(_scripts if slow_client is None else partial(_elsewhere, slow_client, stage))
-    return WorkflowParts(queue, expressions, calls, scripts, partial(_stage, expressions, scripts))
+    mailer: Any = Lazy(partial(_mailer, parts))
+    return WorkflowParts(queue, expressions, calls, scripts, partial(_stage, expressions, scripts), mailer)
 
 
 def _stage(expressions: Any, scripts: Any, cast: Cast, now_ms: int) -> Stage:
@@ -40,6 +41,12 @@ def _calls(parts: TargetParts) -> Any:
     from chalicelib.adapters.workflows.http_calls import StepCalls
 
     return StepCalls(parts)
+
+
+def _mailer(parts: TargetParts) -> Any:
+    from chalicelib.adapters.aws.ses_mail import SesMailer
+
+    return SesMailer(parts.client("sesv2"))
 
 
 def _elsewhere(client: Clientele, stage: str) -> Any:

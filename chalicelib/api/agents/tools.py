@@ -101,7 +101,7 @@ def _create(given: Arguments) -> ToolCall:
 
 def _pause(given: Arguments) -> ToolCall:
     verb = "pause" if given.get("paused", True) else "resume"
-    body = _some(given, "note") if verb == "pause" else {}
+    body = _some(given, "note", "until_unix_ms") if verb == "pause" else {}
     return ToolCall("POST", f"{_SCHEDULE}:{verb}", _schedule(given), body=body)
 
 
@@ -175,8 +175,13 @@ TOOLS: Final[tuple[Tool, ...]] = (
     ),
     Tool(
         "pause_schedule",
-        "Pause a schedule, or resume it with paused=false.",
-        {"schedule_id": _TEXT, "paused": {"type": "boolean", "default": True}, "note": _TEXT},
+        "Pause a schedule, until an instant where until_unix_ms is given, or resume it with paused=false.",
+        {
+            "schedule_id": _TEXT,
+            "paused": {"type": "boolean", "default": True},
+            "note": _TEXT,
+            "until_unix_ms": _NUMBER,
+        },
         ("schedule_id",),
         _pause,
         _get_schedule,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from chalicelib.api.audit import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
 from chalicelib.api.http.requests import Body, Query, given
+from chalicelib.core.decoders import converted
 from chalicelib.core.errors import InvalidField
 
 COLLECTION = "/api/v1/audit"
@@ -34,7 +33,7 @@ def page(call: Call[Body, schemas.AuditQuery]) -> Reply:
     after = call.after(q)
     position = None if after is None else audit_trail.AuditPosition(*map(int, after.split(".")))
     found = audit_trail.page(call.services, call.caller, wanted, q.limit, position)
-    items = [msgspec.convert(shown(entry), schemas.AuditEntryView) for entry in found.entries]
+    items = [converted(shown(entry), schemas.AuditEntryView) for entry in found.entries]
     return call.page(items, found.after and f"{found.after.segment}.{found.after.sequence}")
 
 

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Instant, Opt, PageQuery, TokenQuery
+from chalicelib.core.json_schema import formed
 
 Wanted = Annotated[str, Meta(min_length=1, max_length=384)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, formed(pattern="^[0-9a-f]{64}$")]
 
 
 class AuditQuery(PageQuery, kw_only=True):

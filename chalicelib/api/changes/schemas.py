@@ -18,7 +18,7 @@ from chalicelib.api.workflows.views import seen_run_view
 from chalicelib.core.changes.change_log import CHANGE_TYPES, Change, ChangeType, position_text
 from chalicelib.core.changes.limits import POSITION_DIGITS
 from chalicelib.core.executions.execution import Execution
-from chalicelib.core.json_schema import states
+from chalicelib.core.json_schema import formed, states
 from chalicelib.core.limits import PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS
 from chalicelib.core.schedules.schedule import Schedule
 from chalicelib.core.workflows.run_state import SeenRun
@@ -27,7 +27,7 @@ _TYPE = "|".join(CHANGE_TYPES)
 
 Position = Annotated[
     str,
-    Meta(pattern=f"^[0-9]{{{POSITION_DIGITS}}}$", examples=["0000000000000042"], description="Opaque, and ordered."),
+    formed(pattern=f"^[0-9]{{{POSITION_DIGITS}}}$", examples=["0000000000000042"], description="Opaque, and ordered."),
 ]
 
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from chalicelib.api.http.requests import Body
 from chalicelib.api.http.responses import ShownInstant
+from chalicelib.core.json_schema import formed
 from chalicelib.core.leases.limits import (
     LEASE_HOLDER_MAX_CHARS,
 )
@@ -17,7 +18,7 @@ from chalicelib.core.leases.limits import (
 class JoinBody(Body, kw_only=True):
     """A worker node of yours."""
 
-    node_id: Annotated[str, Meta(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, pattern=r"^[A-Za-z0-9._:/-]+$")]
+    node_id: Annotated[str, formed(min_length=1, max_length=LEASE_HOLDER_MAX_CHARS, pattern=r"^[A-Za-z0-9._:/-]+$")]
     address: Annotated[str, Meta(min_length=1, max_length=256, examples=["10.0.0.7:7000"])]
 
 

@@ -25,6 +25,7 @@ _FOLDER = Path(__file__).parent / "static"
 _INDEX = "index.html"
 _PLACE = "%CONSOLE%"  # in the page: where the files are
 _PRELOADS = "%PRELOADS%"
+ON_DEMAND: Final = frozenset({"workflows.mjs", "input_form.mjs"})  # modules that few visits need
 _RELEASE_CHARS = 16
 _YEAR_S = 31_536_000
 HTML = "text/html; charset=utf-8"
@@ -68,8 +69,8 @@ class ConsoleRelease(Struct, frozen=True):
 
     @property
     def page(self) -> str:
-        """The page. It names all modules, so that browsers ask for them at once and not import by import."""
-        modules = [name for name in self.files if name.endswith(".mjs")]
+        """The page. It names its modules, so that browsers ask for them at once and not import by import."""
+        modules = [name for name in self.files if name.endswith(".mjs") and name not in ON_DEMAND]
         links = "\n".join(f'<link rel="modulepreload" href="{_PLACE}/{name}">' for name in modules)
         return self.files[_INDEX].replace(_PRELOADS, links)
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Instant, Opt, Query, given
 from chalicelib.api.http.responses import Ulid
 from chalicelib.api.schedules.schemas import Owner
@@ -21,6 +21,7 @@ from chalicelib.usecases import bulk_jobs
 from chalicelib.usecases.executions import ExecutionFilter
 
 ONE = "/api/v1/bulk-jobs/{bulk_id}"
+_TAGGED = {"ETag": "The version, for `If-Match`; each part of the work is a new one."}
 
 
 class BulkFilter(Body, kw_only=True):
@@ -78,16 +79,16 @@ def start(call: Call[BulkBody, Query]) -> Reply:
 
 def get(call: Call[Body, Query]) -> Reply:
     """How far a job has come."""
-    return Reply(200, _shown(bulk_jobs.get(call.services, call.caller, _id(call))))
+    return _shown(bulk_jobs.get(call.services, call.caller, _id(call)))
 
 
 def cancel(call: Call[Body, Query]) -> Reply:
     """Stop a job."""
-    return Reply(200, _shown(bulk_jobs.cancel(call.services, call.caller, _id(call))))
+    return _shown(bulk_jobs.cancel(call.services, call.caller, _id(call), call.versions))
 
 
-def _shown(job: BulkJob) -> BulkJobView:
-    return BulkJobView(
+def _shown(job: BulkJob) -> Reply:
+    view = BulkJobView(
         id=job.id,
         action=job.action,
         state=job.state,
@@ -96,6 +97,7 @@ def _shown(job: BulkJob) -> BulkJobView:
         failed=job.failed,
         created_at_unix_ms=job.created_ms,
     )
+    return Reply(200, view, {"ETag": entity_tag(job.version)})
 
 
 def _id(call: Call[Body, Query]) -> str:
@@ -133,6 +135,7 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: BulkJobView},
             errors=(404,),
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="POST",
@@ -143,5 +146,7 @@ def operations() -> list[Operation]:
             handler=cancel,
             answers={200: BulkJobView},
             errors=(403, 404),
+            guarded=True,
+            answer_headers=_TAGGED,
         ),
     ]

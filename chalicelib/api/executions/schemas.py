@@ -22,17 +22,18 @@ from chalicelib.core.executions.execution import (
     Transition,
 )
 from chalicelib.core.executions.limits import ERROR_MAX_CHARS, LOG_MESSAGE_MAX_CHARS
+from chalicelib.core.json_schema import formed
 from chalicelib.core.targets import target_answer
 from chalicelib.core.telemetry.telemetry_settings import trace_url
 from chalicelib.core.trace import trace_id_of
 from chalicelib.ports.stores.logs import LogLine
 
-ExecutionId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
+ExecutionId = Annotated[str, formed(pattern=f"^{ID_PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC-1795252805000"])]
 
 
 ErrorFingerprint = Annotated[
     str,
-    Meta(
+    formed(
         pattern=f"^[0-9a-f]{{{FINGERPRINT_CHARS}}}$",
         description="The same for errors that differ by numbers, ids and addresses alone. There when `error` is.",
         examples=["c9b365315f6baa4d"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from chalicelib import VERSION
 from chalicelib.api.health import schemas
@@ -14,7 +14,7 @@ from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.limits import SWEEP_PERIOD_MS
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases.health import HealthNumbers, numbers, reach_tables, swept_at_ms, unreadable_policies
+from chalicelib.usecases.health import HealthNumbers, numbers, swept_at_ms, unreadable_policies
 
 SWEEP_MAX_AGE_MS = 3 * SWEEP_PERIOD_MS  # no shard may go unswept for longer: its schedules would not fire
 RETRY_AFTER_S = 5
@@ -33,9 +33,7 @@ class Health:
         s = call.services
         now_ms = s.clock.now_ms()
         since_ms = self._since_ms = now_ms if self._since_ms is None else self._since_ms
-        tables = _checked(lambda: reach_tables(s))
-        # Tables that hang cost every call its time-outs: a probe would not wait for a second round of them.
-        checks = {"tables": tables, "sweep": _swept(s, now_ms) if tables.ok else Check(ok=False, detail="not known")}
+        checks = _tables_and_sweep(s, now_ms)
         failing = [name for name, check in checks.items() if not check.ok]
         if failing:
             error = Unavailable(f"not working: {', '.join(failing)}", retry_after_s=RETRY_AFTER_S, code="unhealthy")
@@ -67,20 +65,17 @@ def _view(s: Services, found: HealthNumbers, uptime_ms: int, checks: dict[str, C
     )
 
 
-def _checked(read: Callable[[], object]) -> Check:
-    try:
-        read()
-    except ChronoError as error:
-        return Check(ok=False, detail=error.detail)
-    return Check(ok=True, detail="answers")
-
-
-def _swept(s: Services, now_ms: int) -> Check:
-    """Whether every shard was swept lately. A sweep that ends well has reached both the tables and the queue."""
+def _tables_and_sweep(s: Services, now_ms: int) -> dict[str, Check]:
+    """Whether the tables answer, and whether every shard was swept lately: one read says both. A sweep that ends well
+    has reached both the tables and the queue."""
     try:
         swept = swept_at_ms(s)
     except ChronoError as error:
-        return Check(ok=False, detail=error.detail)
+        return {"tables": Check(ok=False, detail=error.detail), "sweep": Check(ok=False, detail="not known")}
+    return {"tables": Check(ok=True, detail="answers"), "sweep": _swept(swept, now_ms)}
+
+
+def _swept(swept: Sequence[int | None], now_ms: int) -> Check:
     never = sum(at is None for at in swept)
     if never:
         return Check(ok=False, detail=f"{never} of {len(swept)} shards were never swept")

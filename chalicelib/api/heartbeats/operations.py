@@ -25,8 +25,8 @@ _NEVER_KEPT = {"Cache-Control": "no-store"}
 def create(call: Call[schemas.NewMonitor, Query]) -> Reply:
     """Make a monitor; under an Idempotency-Key, find the one that an earlier run of the same call made."""
     s = call.services
-    monitor_id = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
-    again = call.run is not None and call.run.again
+    monitor_id = call.new_id()
+    again = call.is_repeat
     reply = _shown(call, heartbeats.create(s, call.caller, schemas.wish_of(call.body), monitor_id, again), 201)
     reply.headers["Location"] = f"{call.base}{MONITORS}/{monitor_id}"
     return reply

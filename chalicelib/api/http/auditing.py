@@ -33,6 +33,7 @@ _VERBS: Final = {"POST": "create", "PATCH": "edit", "PUT": "write", "DELETE": "d
 _ITEM_VERBS: Final = {"patch": "edit", "update": "edit"}
 _NOUNS: Final = {"jobs": "schedules", "join": "cluster", "tasks": "executions"}
 _PATH: Final = re.compile(r"(/api(?:/v1)?)?/([a-z-]+)(/\{\w+\})?(?:[:/]([a-z-]+))?")
+_NODE: Final = re.compile(r"(/api/v1)/([a-z-]+)/\{\w+\}/nodes/")  # a gate is its run's, whatever permission it asks
 _JOIN: Final = "/join"
 _BREAK: Final = "/api/v1/leases:break"
 
@@ -299,6 +300,6 @@ def _act_of_item(own: Act, verb: str, item: Any) -> Act:
 
 
 def _noun(operation: Operation) -> str:
-    found = _PATH.fullmatch(operation.path)
+    found = _PATH.fullmatch(operation.path) or _NODE.match(operation.path)
     noun = found[2] if found else operation.permission.partition(":")[0]
     return _NOUNS.get(noun, noun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from chalicelib.core.errors import Forbidden
 from chalicelib.core.security.caller import Caller
@@ -36,8 +36,16 @@ def check(method: str, headers: Mapping[str, str], caller: Caller, services: Cal
     if site is not None:
         allowed = site in ("same-origin", "none")
     elif origin is not None:
-        allowed = origin == services().sessions.origin() or (urlsplit(origin).netloc or None) == headers.get("host")
+        allowed = origin == services().sessions.origin() or (split_origin(origin).netloc or None) == headers.get("host")
     else:
         allowed = headers.get("cookie") is None or caller.credential in ("off", "none")
     if not allowed:
         raise Forbidden("the page of another site made this call", code="cross_origin")
+
+
+def split_origin(origin: str) -> SplitResult:
+    """The parts of an ``Origin`` header; all of them empty when it is no URL."""
+    try:
+        return urlsplit(origin)
+    except ValueError:  # a bracket without its other half
+        return urlsplit("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from chalicelib.api.http.problem import JSON, Reply
 from chalicelib.api.http.requests import Body, Query
 
 HTML = "text/html; charset=utf-8"
+SCHEMA_PATH = "/schemas/schedules.json"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 
 
@@ -20,14 +22,26 @@ class Docs:
     def __init__(self, table: Callable[[], Iterable[Operation]]) -> None:
         self._table = table
         self._text: str | None = None
+        self._parsed: dict[str, Any] | None = None
 
     def spec(self, call: Call[Body, Query]) -> Reply:
         """The OpenAPI document."""
         if self._text is None:
-            from chalicelib.api.http import openapi  # what few ask for, no cold start pays for
-
-            self._text = msgspec.json.encode(openapi.document(self._table())).decode()
+            self._text = msgspec.json.encode(self._document()).decode()
         return Reply(200, self._text)
+
+    def schema(self, call: Call[Body, Query]) -> Reply:
+        """What an editor needs to complete and check a file of schedules."""
+        from chalicelib.api.http import file_schema
+
+        if self._parsed is None:
+            self._parsed = self._document()
+        return Reply(200, file_schema.schema(self._parsed))
+
+    def _document(self) -> dict[str, Any]:
+        from chalicelib.api.http import openapi  # what few ask for, no cold start pays for
+
+        return openapi.document(self._table())
 
     def page(self, call: Call[Body, Query]) -> Reply:
         """The page."""
@@ -46,6 +60,17 @@ def operations(table: Callable[[], Iterable[Operation]]) -> list[Operation]:
             permission="docs:read",
             handler=docs.spec,
             answers={200: JSON},
+        ),
+        Operation(
+            method="GET",
+            path=SCHEMA_PATH,
+            summary="JSON Schema of the file that schedules are kept in",
+            tag="operations",
+            permission="docs:read",
+            handler=docs.schema,
+            answers={200: JSON},
+            open_to_all=True,
+            description="For editors: `# yaml-language-server: $schema=ADDRESS` as the first line of the file.",
         ),
         Operation(
             method="GET",

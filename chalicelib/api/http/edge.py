@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 from chalice.app import CaseInsensitiveMapping, Response
 from chalice.config import Config
-from chalice.local import CustomLocalChalice, LocalChalice, LocalGateway, RouteMatcher
+from chalice.local import CustomLocalChalice, LambdaEventConverter, LocalChalice, LocalGateway
 from msgspec import Struct
 
 from chalicelib.api.http import connection
 from chalicelib.api.http.app import HttpApp
 from chalicelib.api.http.connection import CallerConnection, EventSource, StreamSlot
 from chalicelib.api.http.problem import check_percent, too_large
-from chalicelib.api.rpc.paths import RPC_HELD, RPC_PREFIX
+from chalicelib.api.http.route_matcher import IndexedMatcher
+from chalicelib.api.rpc.paths import REST, RPC_PREFIX
 from chalicelib.core.errors import ChronoError, NotFound
 from chalicelib.core.limits import BODY_MAX_BYTES
 
@@ -58,7 +59,8 @@ class Edge:
         _make_thread_local(app)
         self.api = app.http_api
         self._gateway = LocalGateway(app, Config())
-        self._matcher = RouteMatcher(list(app.routes))
+        self._matcher = IndexedMatcher(list(app.routes))
+        self._gateway.event_converter = LambdaEventConverter(self._matcher, app.api.binary_types)
 
     def open(self, asked: Asked, caller: CallerConnection, may_stream: bool = True) -> Opened:
         """Answer one request as ``handle`` does, or begin to: its body may be a stream where that is allowed."""
@@ -76,7 +78,7 @@ class Edge:
     def may_hold(self, method: str, raw_path: str) -> bool:
         """Whether the server must reckon with such a call being held open, on a thread of its own."""
         plain = _COLON.sub(":", raw_path).removesuffix("/")
-        return (method, plain) in self.api.held or plain in RPC_HELD
+        return REST.get(plain, (method, plain)) in self.api.held
 
     def handle(
         self,

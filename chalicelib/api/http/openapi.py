@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from chalicelib import VERSION
 from chalicelib.api.console.schemas import ConsoleFileName, ConsoleReleaseName
@@ -30,6 +29,7 @@ from chalicelib.api.workflows.schemas import NodeId, RunId, WorkflowName, Workfl
 from chalicelib.core.clock import hlc
 from chalicelib.core.errors import ChronoError
 from chalicelib.core.executions.limits import IDEMPOTENCY_KEY_MAX_BYTES
+from chalicelib.core.json_schema import formed, shown
 from chalicelib.core.schedules.schedule import Definition
 from chalicelib.core.targets import registry
 from chalicelib.core.ticks.frequencies import Frequency
@@ -53,9 +53,9 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "bulk_id": responses.Ulid,
     "monitor_id": responses.Ulid,
     "rule_id": responses.Ulid,
-    "ping_id": Annotated[str, Meta(min_length=36, max_length=36, pattern="^[0-9a-f-]{36}$")],
-    "signal_id": Annotated[str, Meta(pattern="^(start|fail|log|[0-9]{1,3})$")],
-    "badge_id": Annotated[str, Meta(min_length=40, max_length=40, pattern=r"^[0-9a-f-]{36}\.svg$")],
+    "ping_id": Annotated[str, formed(min_length=36, max_length=36, pattern="^[0-9a-f-]{36}$")],
+    "signal_id": Annotated[str, formed(pattern="^(start|fail|log|[0-9]{1,3})$")],
+    "badge_id": Annotated[str, formed(min_length=40, max_length=40, pattern=r"^[0-9a-f-]{36}\.svg$")],
     "execution_id": ExecutionId,
     "key_id": KeyId,
     "name": LeaseName,
@@ -163,12 +163,15 @@ def _readable(components: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(node: Any, unions: dict[str, Any]) -> Any:
-    """``node`` with each discriminated union under its name (they are added to ``unions``), and enums with a type."""
+    """``node`` with each discriminated union under its name (they are added to ``unions``), enums with a type, and
+    patterns as ECMA-262 has them."""
     if isinstance(node, list):
         return [_plain(each, unions) for each in node]
     if not isinstance(node, dict):
         return node
     said = {key: _plain(value, unions) for key, value in node.items()}
+    if isinstance(said.get("pattern"), str):
+        said["pattern"] = shown(said["pattern"])
     if isinstance(said.get("enum"), list) and all(isinstance(value, str) for value in said["enum"]):
         return {"type": "string", **said}
     if "discriminator" not in said:

@@ -50,8 +50,19 @@ class Call(Struct, Generic[B_co, Q_co]):
 
     @property
     def versions(self) -> list[str] | None:
-        """What If-Match allows; None = any version."""
+        """What If-Match allows; None: it is not there. `*` allows any version of what exists."""
         return if_match(self.headers.get("if-match"))
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether an earlier run under the same Idempotency-Key may have made what this one makes."""
+        return self.run is not None and self.run.again
+
+    def new_id(self) -> str:
+        """The id of what the call makes: under an Idempotency-Key the one that each run of the call gets."""
+        if self.run is not None:
+            return self.run.seed.partition("@")[0]
+        return self.services.ids.ulid(self.services.clock.now_ms())
 
     def after(self, query: Paged) -> str | None:
         """The position that the page token holds. Raises BadRequest (``bad_page_token``)."""

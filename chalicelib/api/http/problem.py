@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, field
 
 from chalicelib.api.http.responses import Check, Problem, ProblemField, violation_view
+from chalicelib.core.decoders import converted, decoder_of
 from chalicelib.core.errors import (
     BadRequest,
     ChronoError,
@@ -32,6 +34,7 @@ from chalicelib.core.errors import (
     UnsupportedCoding,
     UnsupportedMedia,
 )
+from chalicelib.core.json_schema import shown
 from chalicelib.core.limits import BODY_MAX_BYTES, JSON_MAX_DEPTH
 
 JSON = "application/json"
@@ -54,6 +57,7 @@ _ENTITY_TAG = re.compile(r'\s*(W/)?(?:"([^"]*)"|([^",\s]+))\s*(?:,|$)')
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_MATCHING = re.compile(r"(Expected `str` matching regex )(.*)", re.DOTALL)
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
@@ -124,14 +128,20 @@ def read_body(model: type[S], raw: bytes, content_type: str | None) -> S:
     Raises UnsupportedMedia, BadRequest (not JSON) and InvalidField (JSON of another shape).
     """
     if not raw:
-        if any(f.required for f in msgspec.structs.fields(model)):
+        if _requires_fields(model):
             raise BadRequest("the body is empty; a JSON object is needed")
         return model()
     check_json(raw, content_type)
     try:
-        return msgspec.json.decode(raw, type=model)
+        return decoder_of(model).decode(raw)
     except msgspec.ValidationError as error:
         raise InvalidField([field_error(str(error), model)]) from None
+
+
+@cache
+def _requires_fields(model: type[msgspec.Struct]) -> bool:
+    """Asked at every call without a body."""
+    return any(f.required for f in msgspec.structs.fields(model))
 
 
 def check_plain(headers: Mapping[str, str]) -> None:
@@ -204,7 +214,7 @@ def read_query(model: type[S], given: Mapping[str, Sequence[str]]) -> S:
             raise InvalidField.of(name, "is given more than once")
     texts = {name: values[0] for name, values in given.items()}
     try:
-        query = msgspec.convert(texts, type=model, strict=False)
+        query = converted(texts, model, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidField([field_error(str(error), model, "parameter")]) from None
     for name, text in texts.items():  # msgspec takes 1e1 for 10
@@ -224,6 +234,8 @@ def field_error(message: str, model: type[msgspec.Struct], noun: str = "field") 
         return FieldError(_joined(path, missing[1]), "is required")
     if said.startswith("Invalid ") and (choices := _choices(model, path)):
         return FieldError(path, "must be one of " + ", ".join(choices))
+    if matching := _MATCHING.fullmatch(said):
+        said = matching[1] + shown(matching[2].replace("\\\\", "\\"))  # msgspec quotes as Python does
     return FieldError(path or "body", said[:1].lower() + said[1:])
 
 
@@ -277,13 +289,23 @@ def entity_tags(header: str) -> list[tuple[str, bool]]:
     return [(m[2] if m[2] is not None else m[3], m[1] is not None) for m in _ENTITY_TAG.finditer(header)]
 
 
+class EveryVersion(list[str]):
+    """What ``If-Match: *`` allows: each version there is, so that only what does not exist has none of them."""
+
+    def __contains__(self, version: object) -> bool:
+        return True
+
+
 def if_match(header: str | None) -> list[str] | None:
-    """The versions that If-Match allows; None = any. Weak tags never match (RFC 9110, section 13.1.1).
+    """The versions that If-Match allows; None: there is no such header. Weak tags never match (RFC 9110, section
+    13.1.1).
 
     Raises PreconditionFailed when no version could match.
     """
-    if header is None or header.strip() == "*":
+    if header is None:
         return None
+    if header.strip() == "*":
+        return EveryVersion()
     strong = [tag for tag, weak in entity_tags(header) if not weak]
     if not strong:
         raise PreconditionFailed("If-Match names no version")

@@ -9,9 +9,10 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from chalicelib.core import ulid
 from chalicelib.core.errors import Violation
+from chalicelib.core.json_schema import formed
 
 Ulid = Annotated[
-    str, Meta(min_length=26, max_length=26, pattern=f"^{ulid.PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])
+    str, formed(min_length=26, max_length=26, pattern=f"^{ulid.PATTERN}$", examples=["01KB0E5T0QJ8Z3V7M4N2X9YRSC"])
 ]
 ShownInstant = Annotated[int, Meta(description="Unix milliseconds.")]
 

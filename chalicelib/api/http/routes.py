@@ -1,81 +1,82 @@
-"""All calls of the API, noun by noun."""
+"""All calls of the API, noun by noun, and those of one place alone.
+
+A function of the API loads the nouns of the place that it is asked for. Most functions serve few places before they
+end. A server loads all at its start.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Final
 
-from chalicelib.api.agents.operations import operations as agent_operations
-from chalicelib.api.audit.operations import operations as audit_operations
-from chalicelib.api.changes.operations import operations as change_operations
-from chalicelib.api.clock.operations import operations as clock_operations
-from chalicelib.api.cluster.operations import operations as cluster_operations
-from chalicelib.api.console.operations import operations as console_operations
-from chalicelib.api.executions import bulk_jobs
-from chalicelib.api.executions.operations import operations as execution_operations
-from chalicelib.api.health.operations import operations as health_operations
-from chalicelib.api.heartbeats.operations import operations as heartbeat_operations
-from chalicelib.api.http import docs
 from chalicelib.api.http.operations import Operation, Table
-from chalicelib.api.jobs.operations import operations as job_operations
-from chalicelib.api.keys.operations import operations as key_operations
-from chalicelib.api.leases.operations import operations as lease_operations
-from chalicelib.api.metrics.operations import operations as metric_operations
-from chalicelib.api.notices.operations import operations as notice_operations
-from chalicelib.api.policies.operations import operations as policy_operations
-from chalicelib.api.queues.operations import operations as queue_operations
-from chalicelib.api.roles.operations import operations as role_operations
-from chalicelib.api.runs.operations import operations as run_operations
-from chalicelib.api.schedules import bulk, explain, files, outlook, words
-from chalicelib.api.schedules.operations import operations as schedule_operations
-from chalicelib.api.sessions.operations import operations as session_operations
-from chalicelib.api.subjects.operations import operations as subject_operations
-from chalicelib.api.tasks.operations import operations as task_operations
-from chalicelib.api.ticks.operations import operations as tick_operations
-from chalicelib.api.travel.operations import operations as travel_operations
-from chalicelib.api.triggers.operations import operations as trigger_operations
-from chalicelib.api.webhooks.operations import operations as webhook_operations
-from chalicelib.api.workflows.operations import operations as workflow_operations
+
+# Each noun's module in ``chalicelib.api``, and the places that its paths are at.
+NOUNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "schedules.operations": ("schedules",),
+    "schedules.bulk": ("schedules",),
+    "schedules.files": ("schedules",),
+    "schedules.explain": ("schedules",),
+    "schedules.outlook": ("schedules", "upcoming"),
+    "schedules.words": ("schedules",),
+    "jobs.operations": ("jobs",),
+    "executions.operations": ("executions",),
+    "executions.bulk_jobs": ("executions", "bulk-jobs"),
+    "leases.operations": ("leases",),
+    "keys.operations": ("keys",),
+    "ticks.operations": ("ticks",),
+    "changes.operations": ("changes",),
+    "tasks.operations": ("tasks",),
+    "clock.operations": ("time",),
+    "health.operations": ("health",),
+    "cluster.operations": ("debug", "join"),
+    "metrics.operations": ("metrics",),
+    "roles.operations": ("roles",),
+    "queues.operations": ("admin",),
+    "sessions.operations": ("session",),
+    "policies.operations": ("policies", "schedules"),
+    "audit.operations": ("audit",),
+    "subjects.operations": ("subjects",),
+    "webhooks.operations": (".well-known",),
+    "console.operations": ("console",),
+    "workflows.operations": ("workflows",),
+    "runs.operations": ("runs",),
+    "heartbeats.operations": ("monitors", "ping", "badge"),
+    "notices.operations": ("notification-rules", "notifications"),
+    "travel.operations": ("runs", "sessions"),
+    "triggers.operations": ("triggers", "ingest"),
+    "agents.operations": ("mcp", "llms.txt"),
+    "http.docs": ("openapi.json", "schemas", "docs"),
+}
+_ABOUT_ALL: Final = frozenset({"agents.operations", "http.docs"})  # they are given all operations
+_PLACES: Final = frozenset(place for places in NOUNS.values() for place in places)
+_PLACE: Final = re.compile(r"/(?:api/(?:v1/)?)?([^/:]*)")
+
+
+def place_of(path: str) -> str:
+    """The first word of a path, or of a route, behind ``/api`` and ``/api/v1``; empty where no noun is."""
+    found = _PLACE.match(path)
+    return found[1] if found is not None and found[1] in _PLACES else ""
 
 
 def table() -> Table:
     """A new table, with its own clock watch and health record."""
     operations: list[Operation] = []
-
-    def everything() -> Sequence[Operation]:
-        return operations
-
-    operations += schedule_operations()
-    operations += bulk.operations()
-    operations += files.operations()
-    operations += explain.operations()
-    operations += outlook.operations()
-    operations += words.operations()
-    operations += job_operations()
-    operations += execution_operations()
-    operations += bulk_jobs.operations()
-    operations += lease_operations()
-    operations += key_operations()
-    operations += tick_operations()
-    operations += change_operations()
-    operations += task_operations()
-    operations += clock_operations()
-    operations += health_operations()
-    operations += cluster_operations()
-    operations += metric_operations()
-    operations += role_operations()
-    operations += queue_operations()
-    operations += session_operations()
-    operations += policy_operations()
-    operations += audit_operations()
-    operations += subject_operations()
-    operations += webhook_operations()
-    operations += console_operations()
-    operations += workflow_operations()
-    operations += run_operations()
-    operations += heartbeat_operations()
-    operations += notice_operations()
-    operations += travel_operations()
-    operations += trigger_operations()
-    operations += agent_operations(everything)
-    operations += docs.operations(everything)
+    operations += _of(NOUNS, lambda: operations)
     return Table(operations)
+
+
+def table_at(place: str) -> Table:
+    """A new table of the nouns at ``place``; empty where nothing is."""
+    return Table(_of((noun for noun, places in NOUNS.items() if place in places), cache(lambda: table().operations)))
+
+
+def _of(nouns: Iterable[str], everything: Callable[[], Sequence[Operation]]) -> list[Operation]:
+    found: list[Operation] = []
+    for noun in nouns:
+        module = import_module(f"chalicelib.api.{noun}")
+        found += module.operations(everything) if noun in _ABOUT_ALL else module.operations()
+    return found

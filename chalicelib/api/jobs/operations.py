@@ -22,8 +22,8 @@ ONE = COLLECTION + "/{job_id}"
 def create(call: Call[schemas.NewJob, Query]) -> Reply:
     """Make a job; under an Idempotency-Key, find the one that an earlier run of the same call made."""
     s = call.services
-    job_id = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
-    made = _existing(call, job_id) if call.run is not None and call.run.again else None
+    job_id = call.new_id()
+    made = _existing(call, job_id) if call.is_repeat else None
     made = made or jobs.create(s, call.caller, schemas.request_of(call.body), job_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{job_id}"

@@ -138,7 +138,7 @@ def of_job(job: Job, now_ms: int) -> JobView:
         webhook_url=str(d.target["url"]) if d.target.get("type") == "webhook" else UNSET,
         payload=Raw(d.payload),
         status=job.status,
-        reason=_reason(d),
+        reason=_reason(d, now_ms),
         last_execution_unix_ms=_last_ms(job, course.last_run_ms),
         next_run_unix_ms=course.next_run_ms,
         run_count=course.run_count,
@@ -160,7 +160,7 @@ def of_status(job: Job, now_ms: int) -> JobStatusView:
         next_run_unix_ms=UNSET if course.next_run_ms is None else course.next_run_ms,
         error_type=_error_type(last),
         error=UNSET if last is None or last.error is None else last.error,
-        reason=_reason(job.schedule.definition),
+        reason=_reason(job.schedule.definition, now_ms),
     )
 
 
@@ -175,5 +175,5 @@ def _error_type(last: Execution | None) -> Opt[str]:
     return last.attempts[-1].error_type
 
 
-def _reason(definition: Definition) -> Opt[str]:
-    return UNSET if definition.active or not definition.note else definition.note
+def _reason(definition: Definition, now_ms: int) -> Opt[str]:
+    return definition.note if definition.note and definition.is_paused_at(now_ms) else UNSET

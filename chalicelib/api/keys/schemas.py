@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.api.http.requests import PLAIN_TEXT, Body, Instant, Opt
 from chalicelib.api.http.responses import ShownInstant
-from chalicelib.core.json_schema import states
+from chalicelib.core.json_schema import formed, states
 from chalicelib.core.keys import key_text
 from chalicelib.core.keys.limits import (
     KEY_CIDRS_MAX,
@@ -22,7 +22,7 @@ from chalicelib.core.limits import OWNER_MAX_CHARS
 from chalicelib.core.security.permissions import PERMISSIONS
 from chalicelib.ports.stores.keys import KeptKey
 
-KeyId = Annotated[str, Meta(pattern=f"^{key_text.ID_PATTERN}$", examples=["0aB1cD2e"])]
+KeyId = Annotated[str, formed(pattern=f"^{key_text.ID_PATTERN}$", examples=["0aB1cD2e"])]
 KeyName = Annotated[str, Meta(min_length=1, max_length=KEY_NAME_MAX_CHARS, examples=["ci"]), PLAIN_TEXT]
 Names = Annotated[list[str], Meta(min_length=1)]
 Networks = Annotated[

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import PLAIN_TEXT, Body, Opt
 from chalicelib.api.http.responses import PolicyWarnings, ShownInstant
+from chalicelib.core.json_schema import formed
 from chalicelib.core.leases.limits import (
     FENCING_TOKEN_MAX,
     LEASE_HOLDER_MAX_CHARS,
@@ -21,7 +22,7 @@ from chalicelib.core.leases.limits import (
 
 LeaseName = Annotated[
     str,
-    Meta(
+    formed(
         min_length=1,
         max_length=LEASE_NAME_MAX_CHARS,
         pattern="^[A-Za-z0-9._:/-]+$",

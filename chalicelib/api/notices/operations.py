@@ -20,8 +20,8 @@ RULE = RULES + "/{rule_id}"
 def create(call: Call[schemas.NewNotificationRule, Query]) -> Reply:
     """Make a rule; under an Idempotency-Key, find the one that an earlier run of the same call made."""
     s = call.services
-    rule_id = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
-    again = call.run is not None and call.run.again
+    rule_id = call.new_id()
+    again = call.is_repeat
     reply = _shown(notices.create(s, call.caller, schemas.wish_of(call.body), rule_id, again), 201)
     reply.headers["Location"] = f"{call.base}{RULES}/{rule_id}"
     return reply
@@ -51,7 +51,7 @@ def delete(call: Call[Body, Query]) -> Reply:
 
 def test(call: Call[Body, Query]) -> Reply:
     """Try the channels."""
-    return Reply(202, schemas.Tested(notices.test(call.services, call.caller, _id(call))))
+    return Reply(202, schemas.Tested(notices.test(call.services, call.caller, _id(call), call.versions)))
 
 
 def sent(call: Call[Body, schemas.SentQuery]) -> Reply:
@@ -159,6 +159,7 @@ def operations() -> list[Operation]:
             handler=test,
             answers={202: schemas.Tested},
             errors=(404,),
+            guarded=True,
         ),
         Operation(
             method="GET",

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta
 from chalicelib.api.http.requests import PLAIN_TEXT, Body, Opt, PageQuery, given
 from chalicelib.api.http.responses import ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner, Tag, Timezone
+from chalicelib.core.channels import ADDRESS_PATTERN, MAIL_MAX_COUNT
 from chalicelib.core.json_schema import states
 from chalicelib.core.notices.ledger_line import SentNotification
 from chalicelib.core.notices.limits import CHANNELS_MAX, GROUP_MAX_MS, QUIET_MAX_MS
@@ -21,6 +22,12 @@ from chalicelib.usecases.notices import RuleWish
 RuleName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS), PLAIN_TEXT]
 Group = Annotated[int, Meta(ge=0, le=GROUP_MAX_MS, description="Milliseconds in which incidents share a message.")]
 Causes = Annotated[list[NoticeCause], Meta(min_length=1, max_length=7)]
+
+
+MailAddress = Annotated[
+    str, Meta(min_length=3, max_length=255, examples=["ops@example.com"]), states(pattern=ADDRESS_PATTERN)
+]
+MailAddresses = Annotated[list[MailAddress], Meta(min_length=1, max_length=MAIL_MAX_COUNT)]
 
 
 class NoticeMatchBody(Body, kw_only=True):
@@ -41,7 +48,7 @@ class QuietTimesBody(Body, kw_only=True):
 
 class ChannelBody(Body, kw_only=True):
     """Where to. `webhook`: `url`, `headers`, `secret_ref` (signs). `slack`: `url`; or `channel` and `secret_ref`.
-    `pagerduty`: `routing_key` or `secret_ref`. `sns`: `topic_arn`."""
+    `pagerduty`: `routing_key` or `secret_ref`. `sns`: `topic_arn`. `email`: `to`, `from` (which SES has verified)."""
 
     type: ChannelType
     url: Opt[str] = UNSET
@@ -50,7 +57,8 @@ class ChannelBody(Body, kw_only=True):
     channel: Opt[str] = UNSET
     routing_key: Opt[str] = UNSET
     topic_arn: Opt[str] = UNSET
-    to: Opt[list[str]] = UNSET
+    to: Opt[MailAddress | MailAddresses] = UNSET
+    sender: Opt[MailAddress] = msgspec.field(name="from", default=UNSET)
 
 
 Channels = Annotated[list[ChannelBody], Meta(min_length=1, max_length=CHANNELS_MAX)]
@@ -162,7 +170,8 @@ def wish_of(body: NotificationRuleChanges) -> RuleWish:
 
 
 def _written(channel: ChannelBody) -> dict[str, Any]:
-    return {name: value for name in channel.__struct_fields__ if (value := getattr(channel, name)) is not UNSET}
+    names = zip(channel.__struct_fields__, channel.__struct_encode_fields__, strict=True)
+    return {shown: value for name, shown in names if (value := getattr(channel, name)) is not UNSET}
 
 
 def of_rule(rule: NotificationRule) -> NotificationRuleView:

@@ -27,7 +27,7 @@ _EXAMPLE: Final[dict[str, Any]] = {"name": "https-only", "match": {"tag": "produ
 
 def create(call: Call[schemas.NewPolicyBody, Query]) -> Reply:
     """Make a policy."""
-    again = call.run is not None and call.run.again
+    again = call.is_repeat
     made = policies.create(call.services, call.caller, schemas.policy_of(call.body), again)
     return _shown(made, 201)
 
@@ -89,7 +89,7 @@ def dry_run(call: Call[schemas.DryRunBody, TokenQuery]) -> Reply:
     after = call.after(call.query)
     try:
         proposed = None if body is None else schemas.policy_of(body, name)
-        done = policy_dry_run.run_one(call.services, call.caller, name, proposed, after)
+        done = policy_dry_run.run_one(call.services, call.caller, name, proposed, after, call.versions)
     except InvalidField as wrong:
         raise InvalidField([e._replace(field=f"policy.{e.field}") for e in wrong.errors], code=wrong.code) from None
     return Reply(200, schemas.dry_run_view(done, call.token(done.after)))
@@ -210,6 +210,7 @@ def operations() -> list[Operation]:
             query=TokenQuery,
             answers={200: schemas.DryRunView},
             errors=(404,),
+            guarded=True,
             description=f"In its form of now, or in the one that is proposed. {bounded}",
             example={"policy": {"rules": [_RULE]}},
         ),

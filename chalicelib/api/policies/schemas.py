@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta
 from chalicelib.api.http.requests import Body, Instant, Opt, given
 from chalicelib.api.http.responses import ViolationView, violation_view
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.json_schema import states
+from chalicelib.core.json_schema import formed, states
 from chalicelib.core.rules.limits import (
     DESCRIPTION_MAX_CHARS,
     EXCEPTIONS_MAX_COUNT,
@@ -26,7 +26,7 @@ from chalicelib.core.rules.ruling import Finding, PolicyVerdict
 from chalicelib.usecases.policies import Evaluation, NamedPolicy
 from chalicelib.usecases.policy_dry_run import DryRun, Use
 
-PolicyName = Annotated[str, Meta(pattern=POLICY_NAME_PATTERN, examples=["https-only"])]
+PolicyName = Annotated[str, formed(pattern=POLICY_NAME_PATTERN, examples=["https-only"])]
 _One = Annotated[str, Meta(min_length=1)]
 OneOrMore = _One | Annotated[list[_One], Meta(min_length=1, max_length=VALUES_MAX_COUNT)]
 Condition = Annotated[

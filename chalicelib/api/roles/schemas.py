@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from chalicelib.api.http.requests import PLAIN_TEXT, Body
-from chalicelib.core.json_schema import states
+from chalicelib.core.json_schema import formed, states
 from chalicelib.core.security.permissions import PERMISSIONS
 from chalicelib.core.security.tenant_roles import ROLE_DESCRIPTION_MAX_CHARS, ROLE_NAME_PATTERN
 
-RoleName = Annotated[str, Meta(pattern=ROLE_NAME_PATTERN, examples=["retrier"])]
+RoleName = Annotated[str, formed(pattern=ROLE_NAME_PATTERN, examples=["retrier"])]
 PermissionName = Annotated[str, Meta(max_length=64, examples=["executions:retry"]), states(enum=sorted(PERMISSIONS))]
 
 

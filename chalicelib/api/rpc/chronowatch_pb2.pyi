@@ -32,7 +32,7 @@ class NowResponse(_message.Message):
     def __init__(self, wall_unix_nanos: _Optional[int] = ..., monotonic_nanos: _Optional[int] = ..., tz: _Optional[str] = ..., iso8601: _Optional[str] = ..., clock_id: _Optional[str] = ..., hlc_physical_nanos: _Optional[int] = ..., hlc_logical: _Optional[int] = ..., error_bound_nanos: _Optional[int] = ...) -> None: ...
 
 class CreateScheduleRequest(_message.Message):
-    __slots__ = ("type", "expr", "payload", "enabled", "owner", "sla_ms", "shard_key", "name", "timezone", "target")
+    __slots__ = ("type", "expr", "payload", "enabled", "owner", "sla_ms", "shard_key", "name", "timezone", "target", "start_at_unix_ms", "end_at_unix_ms", "max_runs", "overlap", "catch_up_window_ms", "jitter_ms", "dst_gap", "dst_overlap", "exclude", "retry_policy", "timeout_ms", "tags", "pause_after_failures", "monitor")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     EXPR_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,20 @@ class CreateScheduleRequest(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     TIMEZONE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    START_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    END_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    CATCH_UP_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_MS_FIELD_NUMBER: _ClassVar[int]
+    DST_GAP_FIELD_NUMBER: _ClassVar[int]
+    DST_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_AFTER_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    MONITOR_FIELD_NUMBER: _ClassVar[int]
     type: str
     expr: str
     payload: bytes
@@ -53,7 +67,21 @@ class CreateScheduleRequest(_message.Message):
     name: str
     timezone: str
     target: _struct_pb2.Struct
-    def __init__(self, type: _Optional[str] = ..., expr: _Optional[str] = ..., payload: _Optional[bytes] = ..., enabled: _Optional[bool] = ..., owner: _Optional[str] = ..., sla_ms: _Optional[int] = ..., shard_key: _Optional[str] = ..., name: _Optional[str] = ..., timezone: _Optional[str] = ..., target: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    start_at_unix_ms: int
+    end_at_unix_ms: int
+    max_runs: int
+    overlap: str
+    catch_up_window_ms: int
+    jitter_ms: int
+    dst_gap: str
+    dst_overlap: str
+    exclude: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]
+    retry_policy: _struct_pb2.Struct
+    timeout_ms: int
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    pause_after_failures: int
+    monitor: _struct_pb2.Struct
+    def __init__(self, type: _Optional[str] = ..., expr: _Optional[str] = ..., payload: _Optional[bytes] = ..., enabled: _Optional[bool] = ..., owner: _Optional[str] = ..., sla_ms: _Optional[int] = ..., shard_key: _Optional[str] = ..., name: _Optional[str] = ..., timezone: _Optional[str] = ..., target: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., start_at_unix_ms: _Optional[int] = ..., end_at_unix_ms: _Optional[int] = ..., max_runs: _Optional[int] = ..., overlap: _Optional[str] = ..., catch_up_window_ms: _Optional[int] = ..., jitter_ms: _Optional[int] = ..., dst_gap: _Optional[str] = ..., dst_overlap: _Optional[str] = ..., exclude: _Optional[_Iterable[_Union[_struct_pb2.Value, _Mapping]]] = ..., retry_policy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., pause_after_failures: _Optional[int] = ..., monitor: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ScheduleId(_message.Message):
     __slots__ = ("id",)
@@ -62,7 +90,7 @@ class ScheduleId(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("id", "type", "expr", "enabled", "owner", "next_run_unix_ms", "sla_ms", "shard_key", "name", "timezone", "target", "payload")
+    __slots__ = ("id", "type", "expr", "enabled", "owner", "next_run_unix_ms", "sla_ms", "shard_key", "name", "timezone", "target", "payload", "state", "start_at_unix_ms", "end_at_unix_ms", "max_runs", "overlap", "catch_up_window_ms", "jitter_ms", "dst_gap", "dst_overlap", "exclude", "retry_policy", "timeout_ms", "tags", "pause_after_failures", "monitor", "last_run_unix_ms", "run_count", "version", "created_at_unix_ms", "updated_at_unix_ms", "description")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     EXPR_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +103,27 @@ class Schedule(_message.Message):
     TIMEZONE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    START_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    END_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    CATCH_UP_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_MS_FIELD_NUMBER: _ClassVar[int]
+    DST_GAP_FIELD_NUMBER: _ClassVar[int]
+    DST_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_AFTER_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    MONITOR_FIELD_NUMBER: _ClassVar[int]
+    LAST_RUN_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    RUN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: str
     expr: str
@@ -87,7 +136,28 @@ class Schedule(_message.Message):
     timezone: str
     target: _struct_pb2.Struct
     payload: bytes
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., expr: _Optional[str] = ..., enabled: _Optional[bool] = ..., owner: _Optional[str] = ..., next_run_unix_ms: _Optional[int] = ..., sla_ms: _Optional[int] = ..., shard_key: _Optional[str] = ..., name: _Optional[str] = ..., timezone: _Optional[str] = ..., target: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    state: str
+    start_at_unix_ms: int
+    end_at_unix_ms: int
+    max_runs: int
+    overlap: str
+    catch_up_window_ms: int
+    jitter_ms: int
+    dst_gap: str
+    dst_overlap: str
+    exclude: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]
+    retry_policy: _struct_pb2.Struct
+    timeout_ms: int
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    pause_after_failures: int
+    monitor: _struct_pb2.Struct
+    last_run_unix_ms: int
+    run_count: int
+    version: str
+    created_at_unix_ms: int
+    updated_at_unix_ms: int
+    description: str
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., expr: _Optional[str] = ..., enabled: _Optional[bool] = ..., owner: _Optional[str] = ..., next_run_unix_ms: _Optional[int] = ..., sla_ms: _Optional[int] = ..., shard_key: _Optional[str] = ..., name: _Optional[str] = ..., timezone: _Optional[str] = ..., target: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., payload: _Optional[bytes] = ..., state: _Optional[str] = ..., start_at_unix_ms: _Optional[int] = ..., end_at_unix_ms: _Optional[int] = ..., max_runs: _Optional[int] = ..., overlap: _Optional[str] = ..., catch_up_window_ms: _Optional[int] = ..., jitter_ms: _Optional[int] = ..., dst_gap: _Optional[str] = ..., dst_overlap: _Optional[str] = ..., exclude: _Optional[_Iterable[_Union[_struct_pb2.Value, _Mapping]]] = ..., retry_policy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., pause_after_failures: _Optional[int] = ..., monitor: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., last_run_unix_ms: _Optional[int] = ..., run_count: _Optional[int] = ..., version: _Optional[str] = ..., created_at_unix_ms: _Optional[int] = ..., updated_at_unix_ms: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
 
 class ListSchedulesRequest(_message.Message):
     __slots__ = ("limit", "page_token")

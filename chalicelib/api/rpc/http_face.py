@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, quote
@@ -18,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from chalicelib.api.http import connection
 from chalicelib.api.http.app import HttpApi
 from chalicelib.api.http.connection import CallerConnection
-from chalicelib.api.rpc.calls import RpcOutcome, run
+from chalicelib.api.rpc.calls import RpcOutcome, marks, run
 from chalicelib.api.rpc.methods import BY_PATH, Method
 from chalicelib.api.rpc.status import (
     DEADLINE_EXCEEDED,
@@ -26,6 +27,7 @@ from chalicelib.api.rpc.status import (
     RESOURCE_EXHAUSTED,
     UNIMPLEMENTED,
     RpcError,
+    invalid_field,
 )
 from chalicelib.core.limits import BODY_MAX_BYTES
 
@@ -36,6 +38,7 @@ WEB_TEXT: Final = "application/grpc-web-text"
 TEXT_TYPES: Final = (JSON, WEB_TEXT, WEB_TEXT + "+proto")
 _TIMEOUT_MAX_DIGITS: Final = 10
 _TRAILERS: Final = 0x80
+_WRONG_FIELD: Final = re.compile(r'has no field named "([^"]+)"|Failed to parse (\S+) field')  # as json_format says it
 
 
 class RpcAnswer(NamedTuple):
@@ -58,7 +61,14 @@ class RpcQuestion(NamedTuple):
 
 
 def answer(api: HttpApi, asked: RpcQuestion, now_ms: Callable[[], int]) -> RpcAnswer:
-    """The answer, in the protocol that the request speaks."""
+    """The answer, in the protocol that the request speaks. Refusals too bear the trace and the stamp."""
+    said = _in_its_protocol(api, asked, now_ms)
+    if "traceparent" not in said.headers:
+        said.headers.update(marks(api, asked.headers, asked.peer))
+    return said
+
+
+def _in_its_protocol(api: HttpApi, asked: RpcQuestion, now_ms: Callable[[], int]) -> RpcAnswer:
     media, _, _ = asked.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
     if media.removesuffix("+proto") in (WEB, WEB_TEXT):
@@ -209,16 +219,19 @@ def _timed(
 
 
 def _read(method: Method, in_json: bool, raw: bytes) -> Message:
-    """The message. Raises RpcError."""
+    """The message. Raises RpcError. A field that there is not is refused, as in REST: it may be a typo."""
     message = method.request()
     try:
         if in_json:
-            json_format.Parse(raw or b"{}", message, ignore_unknown_fields=True, max_recursion_depth=50)
+            json_format.Parse(raw or b"{}", message, max_recursion_depth=50)
         else:
             message.ParseFromString(raw)
     except (json_format.ParseError, DecodeError, UnicodeDecodeError) as problem:
-        reason = str(problem) if in_json else "it is not the wire format of its type"
-        raise RpcError(INVALID_ARGUMENT, f"the message cannot be read: {reason}"[:500]) from None
+        reason = str(problem).partition("\n")[0] if in_json else "it is not the wire format of its type"
+        text = f"the message cannot be read: {reason}"[:500]
+        if found := _WRONG_FIELD.search(reason):
+            raise invalid_field(found[1] or found[2], text) from None
+        raise RpcError(INVALID_ARGUMENT, text) from None
     return message
 
 

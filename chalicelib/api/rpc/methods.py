@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from chalicelib.api.rpc.chronowatch_pb2 import (
     AcquireLeaseRequest,
@@ -34,13 +34,11 @@ from chalicelib.api.rpc.chronowatch_pb2 import (
     Schedule,
     ScheduleId,
 )
+from chalicelib.api.rpc.paths import REST, RPC_PREFIX
 from chalicelib.core.errors import InvalidField
 
-PACKAGE: Final = "chronowatch.v1"
-_SCHEDULE = "/api/v1/schedules/{schedule_id}"
-_EXECUTION = "/api/v1/executions/{execution_id}"
-
 Json = dict[str, Any]
+_STRUCTS: Final = frozenset({"target", "retry_policy", "monitor"})
 
 
 class RestCall(NamedTuple):
@@ -52,25 +50,27 @@ class RestCall(NamedTuple):
 
 
 class Method(NamedTuple):
-    """One call: its messages, and the REST operation behind it. ``held``: it may wait."""
+    """One call: its messages, what it asks of the REST operation behind it, and how that answers."""
 
     service: str
     name: str
     request: type[Message]
     response: type[Message]
-    rest_method: str
-    rest_path: str
     ask: Callable[[Any], RestCall]
     answer: Callable[[Any, Json], Message]
-    held: bool = False
 
     @property
     def path(self) -> str:
-        return f"/{PACKAGE}.{self.service}/{self.name}"
+        return f"{RPC_PREFIX}{self.service}/{self.name}"
+
+    @property
+    def rest(self) -> tuple[str, str]:
+        """Method and path of the operation, as the table of operations spells them."""
+        return REST[self.path]
 
     @property
     def reads(self) -> bool:
-        return self.rest_method == "GET"
+        return self.rest[0] == "GET"
 
 
 def _now(_asked: NowRequest, said: Json) -> NowResponse:
@@ -78,31 +78,29 @@ def _now(_asked: NowRequest, said: Json) -> NowResponse:
 
 
 def _create(m: CreateScheduleRequest) -> RestCall:
-    texts = {n: v for n in ("owner", "shard_key", "name", "timezone") if (v := getattr(m, n))}
-    body: Json = {"type": m.type, "expr": m.expr, "enabled": m.enabled, **texts}
-    if m.payload:
-        body["payload"] = _payload(m.payload)
-    if m.sla_ms:
-        body["sla_ms"] = m.sla_ms
-    if m.HasField("target"):
-        body["target"] = _plain(m.target)
-    return RestCall(body=body)
+    """What is zero or empty is left out, so that it is the default: the wire makes no difference between them."""
+    given = {field.name: _given(value) for field, value in m.ListFields()}
+    if "payload" in given:
+        given["payload"] = _payload(m.payload)
+    return RestCall(body={**given, "type": m.type, "expr": m.expr, "enabled": m.enabled})
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _plain(value)
+    if isinstance(value, str | bytes | int):
+        return value
+    return [_whole(json_format.MessageToDict(each)) if isinstance(each, Value) else each for each in value]
 
 
 def _payload(raw: bytes) -> Any:
-    """JSON; text that is none as a string, as clients of the seed send it. Raises InvalidField."""
+    """The JSON that the bytes are. Raises InvalidField."""
     try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise InvalidField.of("payload", "must be text in UTF-8; encode bytes, in base64 for example") from None
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except ValueError:
-        return text
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
+        value = json.loads(raw.decode())
+        json.dumps(value, allow_nan=False)  # NaN and 1e999 are no JSON, though the reader takes them
+    except (ValueError, RecursionError):
+        raise InvalidField.of("payload", 'must be JSON in UTF-8: a text stands in quotes, as "hello" does') from None
+    return value
 
 
 def _plain(struct: Struct) -> Json:
@@ -132,21 +130,13 @@ def _schedule_id(_asked: Message, said: Json) -> ScheduleId:
 
 
 def _schedule(_asked: Message, said: Json) -> Schedule:
-    payload = said.get("payload")
-    return Schedule(
-        id=said["id"],
-        type=said["type"],
-        expr=said["expr"],
-        enabled=said["enabled"],
-        owner=said["owner"],
-        next_run_unix_ms=said["next_run_unix_ms"] or 0,
-        sla_ms=said["sla_ms"] or 0,
-        shard_key=said["shard_key"] or "",
-        name=said["name"] or "",
-        timezone=said["timezone"],
-        target=_struct(said["target"]),
-        payload=b"" if payload is None else json.dumps(payload, ensure_ascii=False).encode(),
-    )
+    shown = {f.name: said[f.name] for f in Schedule.DESCRIPTOR.fields if said.get(f.name) is not None}
+    for name in _STRUCTS & shown.keys():
+        shown[name] = _struct(shown[name])
+    if "payload" in shown:
+        shown["payload"] = json.dumps(shown["payload"], ensure_ascii=False).encode()
+    shown["exclude"] = [json_format.ParseDict(each, Value()) for each in shown.get("exclude", ())]
+    return Schedule(**shown)
 
 
 def _schedules(asked: Message, said: Json) -> ListSchedulesResponse:
@@ -229,49 +219,19 @@ def change(item: Json) -> Change:
 
 
 METHODS: Final = (
-    Method("TimeService", "Now", NowRequest, NowResponse, "GET", "/api/v1/time/now", lambda _: RestCall(), _now),
-    Method(
-        "ScheduleService", "Create", CreateScheduleRequest, ScheduleId,
-        "POST", "/api/v1/schedules", _create, _schedule_id,
-    ),
-    Method("ScheduleService", "Get", ScheduleId, Schedule, "GET", _SCHEDULE, _of_schedule, _schedule),
-    Method(
-        "ScheduleService", "List", ListSchedulesRequest, ListSchedulesResponse,
-        "GET", "/api/v1/schedules", _page, _schedules,
-    ),
-    Method(
-        "ScheduleService", "Pause", ScheduleId, Schedule,
-        "POST", f"{_SCHEDULE}:pause", _verb_of_schedule, _schedule,
-    ),
-    Method(
-        "ScheduleService", "Resume", ScheduleId, Schedule,
-        "POST", f"{_SCHEDULE}:resume", _verb_of_schedule, _schedule,
-    ),
-    Method("ScheduleService", "Delete", ScheduleId, ScheduleId, "DELETE", _SCHEDULE, _of_schedule, _schedule_id),
-    Method(
-        "LeaseService", "Acquire", AcquireLeaseRequest, AcquireLeaseResponse,
-        "POST", "/api/v1/leases:acquire", _acquire, _acquired, held=True,
-    ),
-    Method(
-        "LeaseService", "Renew", RenewLeaseRequest, AcquireLeaseResponse,
-        "POST", "/api/v1/leases:renew", _renew, _acquired,
-    ),
-    Method(
-        "LeaseService", "Release", ReleaseLeaseRequest, ScheduleId,
-        "POST", "/api/v1/leases:release", _release, _released,
-    ),
-    Method("ExecutionService", "Get", ExecutionId, Execution, "GET", _EXECUTION, _of_execution, _execution),
-    Method(
-        "ExecutionService", "List", ListExecutionsRequest, ListExecutionsResponse,
-        "GET", "/api/v1/executions", _executions_page, _executions,
-    ),
-    Method(
-        "ExecutionService", "Retry", RetryExecutionRequest, Execution,
-        "POST", f"{_EXECUTION}:retry", _verb_of_execution, _execution,
-    ),
-    Method(
-        "ExecutionService", "Cancel", CancelExecutionRequest, Execution,
-        "POST", f"{_EXECUTION}:cancel", _verb_of_execution, _execution,
-    ),
-)  # fmt: skip
+    Method("TimeService", "Now", NowRequest, NowResponse, lambda _: RestCall(), _now),
+    Method("ScheduleService", "Create", CreateScheduleRequest, ScheduleId, _create, _schedule_id),
+    Method("ScheduleService", "Get", ScheduleId, Schedule, _of_schedule, _schedule),
+    Method("ScheduleService", "List", ListSchedulesRequest, ListSchedulesResponse, _page, _schedules),
+    Method("ScheduleService", "Pause", ScheduleId, Schedule, _verb_of_schedule, _schedule),
+    Method("ScheduleService", "Resume", ScheduleId, Schedule, _verb_of_schedule, _schedule),
+    Method("ScheduleService", "Delete", ScheduleId, ScheduleId, _of_schedule, _schedule_id),
+    Method("LeaseService", "Acquire", AcquireLeaseRequest, AcquireLeaseResponse, _acquire, _acquired),
+    Method("LeaseService", "Renew", RenewLeaseRequest, AcquireLeaseResponse, _renew, _acquired),
+    Method("LeaseService", "Release", ReleaseLeaseRequest, ScheduleId, _release, _released),
+    Method("ExecutionService", "Get", ExecutionId, Execution, _of_execution, _execution),
+    Method("ExecutionService", "List", ListExecutionsRequest, ListExecutionsResponse, _executions_page, _executions),
+    Method("ExecutionService", "Retry", RetryExecutionRequest, Execution, _verb_of_execution, _execution),
+    Method("ExecutionService", "Cancel", CancelExecutionRequest, Execution, _verb_of_execution, _execution),
+)
 BY_PATH: Final[Mapping[str, Method]] = {method.path: method for method in METHODS}

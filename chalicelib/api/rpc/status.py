@@ -54,22 +54,36 @@ _BY_STATUS: Final = {
     503: UNAVAILABLE,
     507: RESOURCE_EXHAUSTED,
 }
+# What the REST API says for errors that only these protocols know.
+_REASONS: Final = {
+    "invalid_argument": "bad_request",
+    "unimplemented": "not_found",
+    "resource_exhausted": "too_large",
+    "internal": "internal_error",
+}
 _BY_CODE: Final = {"name_taken": ALREADY_EXISTS, "conflict": ABORTED, "idempotency_key_in_use": ABORTED}
 
 
 class RpcError(Exception):
-    """An answer that is no message. ``details``: messages of google.rpc."""
+    """An answer that is no message. ``details``: messages of google.rpc; without any, one that names the reason."""
 
     def __init__(self, code: RpcCode, message: str, details: Sequence[Message] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.details = tuple(details)
+        reason = _REASONS.get(code.name, code.name)
+        self.details = tuple(details) or (ErrorInfo(reason=reason, domain=DOMAIN),)
 
     def status(self) -> Status:
         """What ``grpc-status-details-bin`` holds."""
         details = [Detail(type_url=_TYPES + d.DESCRIPTOR.full_name, value=d.SerializeToString()) for d in self.details]
         return Status(code=self.code.number, message=self.message, details=details)
+
+
+def invalid_field(name: str, message: str) -> RpcError:
+    """The refusal of one field of a message."""
+    wrong = BadRequest(field_violations=[BadRequest.FieldViolation(field=name, description=message)])
+    return RpcError(INVALID_ARGUMENT, message, (ErrorInfo(reason="invalid_field", domain=DOMAIN), wrong))
 
 
 def of_problem(status: int, said: dict[str, Any], retry_after: str | None) -> RpcError:

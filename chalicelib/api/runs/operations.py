@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Query, given
 from chalicelib.api.workflows import schemas, views
+from chalicelib.core.errors import InvalidField
+from chalicelib.core.workflows.run_state import version_of
 from chalicelib.usecases import runs
 from chalicelib.usecases.runs import ShownRun
 
 COLLECTION: Final = "/api/v1/runs"
 ONE: Final = COLLECTION + "/{run_id}"
 NODE: Final = ONE + "/nodes/{node}"
+_TAGGED: Final = {"ETag": "How many events its log has, for `If-Match`."}
 
 
 def page(call: Call[Body, schemas.RunsQuery]) -> Reply:
@@ -25,9 +30,10 @@ def page(call: Call[Body, schemas.RunsQuery]) -> Reply:
     return call.page([views.run_summary_view(one) for one in found], after)
 
 
-def get(call: Call[Body, Query]) -> Reply:
+def get(call: Call[Body, schemas.RunQuery]) -> Reply:
     """One run."""
-    return Reply(200, views.run_view(runs.get(call.services, call.caller, call.params["run"])))
+    found = runs.get(call.services, call.caller, call.params["run"], call.query.inline_bytes)
+    return _run(found, 200)
 
 
 def events(call: Call[Body, schemas.EventsQuery]) -> Reply:
@@ -40,7 +46,7 @@ def events(call: Call[Body, schemas.EventsQuery]) -> Reply:
 
 def cancel(call: Call[schemas.CancelRunBody, Query]) -> Reply:
     """Let a run end."""
-    return _run(runs.cancel(call.services, call.caller, call.params["run"], call.body.reason), 202)
+    return _run(runs.cancel(call.services, call.caller, call.params["run"], call.body.reason, call.versions), 202)
 
 
 def redrive(call: Call[Any, Query]) -> Reply:
@@ -54,6 +60,7 @@ def redrive(call: Call[Any, Query]) -> Reply:
         given(body.version),
         body.patch_input,
         body.dry_run,
+        call.versions,
     )
     return Reply(200 if body.dry_run else 202, views.redrive_view(plan))
 
@@ -70,25 +77,31 @@ def reject(call: Call[schemas.DecisionBody, Query]) -> Reply:
 
 def complete(call: Call[schemas.CompleteNodeBody, Query]) -> Reply:
     """Say that a job ended well."""
-    params = call.params
-    after = runs.end_node(call.services, call.caller, params["run"], params["node"], call.body.output, None)
-    return _run(after, 200)
+    body = call.body
+    if body.output is not UNSET and body.result is not UNSET:
+        raise InvalidField.of("result", "output says the same: give one of them")
+    said = body.result if body.output is UNSET else body.output
+    return _ended(call, None if said is UNSET else said, None)
 
 
 def fail(call: Call[schemas.FailNodeBody, Query]) -> Reply:
     """Say that a job failed."""
-    params, why = call.params, (call.body.error_type, call.body.error)
-    return _run(runs.end_node(call.services, call.caller, params["run"], params["node"], None, why), 200)
+    return _ended(call, None, (call.body.error_type, call.body.error))
+
+
+def _ended(call: Call[Any, Query], output: Any, failed: tuple[str, str] | None) -> Reply:
+    run_id, node = call.params["run"], call.params["node"]
+    return _run(runs.end_node(call.services, call.caller, run_id, node, output, failed, call.versions), 200)
 
 
 def _decide(call: Call[schemas.DecisionBody, Query], *, approve: bool) -> Reply:
-    params, body = call.params, call.body
-    after = runs.decide(call.services, call.caller, params["run"], params["node"], body.nonce, approve, body.comment)
+    run_id, node, body = call.params["run"], call.params["node"], call.body
+    after = runs.decide(call.services, call.caller, run_id, node, body.nonce, approve, body.comment, call.versions)
     return _run(after, 200)
 
 
 def _run(run: ShownRun, status: int) -> Reply:
-    return Reply(status, views.run_view(run))
+    return Reply(status, views.run_view(run), {"ETag": entity_tag(version_of(run.run.state))})
 
 
 def operations() -> list[Operation]:
@@ -114,9 +127,11 @@ def operations() -> list[Operation]:
             tag="runs",
             permission="workflows:read",
             handler=get,
+            query=schemas.RunQuery,
             answers=one_run,
             errors=(404,),
-            description='Outputs over 64 KiB are shown as `{"$ref", "size"}`.',
+            answer_headers=_TAGGED,
+            description='Values over `inline_bytes`, by default 64 KiB, are shown as `{"$ref", "size"}`.',
         ),
         Operation(
             method="GET",
@@ -139,6 +154,8 @@ def operations() -> list[Operation]:
             body=schemas.CancelRunBody,
             answers={202: schemas.RunView},
             errors=(404, 409),
+            guarded=True,
+            answer_headers=_TAGGED,
             description="What waits ends at once, what is under way within 5 s. What had not begun never begins.",
         ),
         Operation(
@@ -151,6 +168,7 @@ def operations() -> list[Operation]:
             body=schemas.RedriveBody,
             answers={200: schemas.RedriveView, 202: schemas.RedriveView},
             errors=(404, 409),
+            guarded=True,
             description="What completed is kept; what failed or never ran runs again, under the same keys. With `from` "
             "that node and all after it run again, under new ones. A dry run is 200.",
         ),
@@ -165,6 +183,8 @@ def operations() -> list[Operation]:
                 body=schemas.DecisionBody,
                 answers=one_run,
                 errors=(404, 409),
+                guarded=True,
+                answer_headers=_TAGGED,
                 description="The first decision wins; the others are 409. `nonce` is that of this entry of the gate.",
             )
             for verb, handler in (("approve", approve), ("reject", reject))
@@ -179,6 +199,8 @@ def operations() -> list[Operation]:
             body=schemas.CompleteNodeBody,
             answers=one_run,
             errors=(404, 409),
+            guarded=True,
+            answer_headers=_TAGGED,
             description="For jobs whose target answered 202 with `X-Chrono-Async: true`.",
         ),
         Operation(
@@ -191,5 +213,7 @@ def operations() -> list[Operation]:
             body=schemas.FailNodeBody,
             answers=one_run,
             errors=(404, 409),
+            guarded=True,
+            answer_headers=_TAGGED,
         ),
     ]

@@ -38,9 +38,9 @@ _CREATED = 201
 def batch(call: Call[bulk_schemas.BatchBody, Query]) -> Reply:
     """Run a batch. Under an Idempotency-Key every create has an id that the key's first call gave it."""
     s = call.services
-    seed = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
+    seed = call.new_id()
     wanted = [_operation(o, derived(seed, n)) for n, o in enumerate(call.body.operations)]
-    results = bulk.run(s, call.caller, wanted, again=call.run is not None and call.run.again)
+    results = bulk.run(s, call.caller, wanted, again=call.is_repeat)
     now_ms = s.clock.now_ms()
     language = language_of(call.headers)
     items = [_result(n, result, now_ms, language) for n, result in enumerate(results)]
@@ -55,7 +55,8 @@ def _operation(body: AnyOperation, new_id: str) -> BulkOperation:
         case PatchOperation():
             return BulkOperation("patch", body.id, request_of(body.changes), if_match=given(body.if_match))
         case PauseOperation():
-            return BulkOperation("pause", body.id, note=given(body.note) or None, if_match=given(body.if_match))
+            note, until_ms = given(body.note) or None, given(body.until_unix_ms)
+            return BulkOperation("pause", body.id, note=note, if_match=given(body.if_match), until_ms=until_ms)
         case ResumeOperation():
             return BulkOperation("resume", body.id, if_match=given(body.if_match))
         case DeleteOperation():
@@ -85,8 +86,10 @@ def item_error(error: ChronoError) -> ItemError:
 def by_tag(op: TagVerb, call: Call[Any, bulk_schemas.TagQuery]) -> Reply:
     """Change everything with a tag, or return what that would do."""
     q, tag = call.query, call.body.tag
-    note = getattr(call.body, "note", None) or None
-    done = bulk.by_tag(call.services, call.caller, op, tag, note, q.dry_run, call.after(q))
+    note, until_ms = None, None
+    if isinstance(call.body, bulk_schemas.TagPauseBody):
+        note, until_ms = call.body.note or None, given(call.body.until_unix_ms)
+    done = bulk.by_tag(call.services, call.caller, op, tag, note, q.dry_run, call.after(q), until_ms)
     items = [_tag_item(change) for change in done.changes]
     changed = sum(item.changed for item in items)
     return Reply(200, bulk_schemas.TagView(op, tag, q.dry_run, changed, items, call.token(done.after)))

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Body, Opt, TokenQuery
 from chalicelib.api.http.responses import ProblemField, ShownInstant, ViolationView
-from chalicelib.api.schedules.schemas import NewSchedule, ScheduleChanges, ScheduleView, Tag
+from chalicelib.api.schedules.schemas import NewSchedule, PauseEnd, ScheduleChanges, ScheduleView, Tag
 from chalicelib.core.schedules.limits import BATCH_MAX_OPERATIONS, NOTE_MAX_CHARS
 from chalicelib.usecases.bulk import TagVerb
 
@@ -40,6 +40,7 @@ class PauseOperation(Body, tag_field="op", tag="pause", kw_only=True):
 
     id: Id
     note: Opt[Note | None] = UNSET
+    until_unix_ms: PauseEnd = UNSET
     if_match: IfMatch = UNSET
 
 
@@ -103,9 +104,10 @@ class TagBody(Body, kw_only=True):
 
 
 class TagPauseBody(TagBody, kw_only=True):
-    """Which schedules, and why."""
+    """Which schedules, why, and until when."""
 
     note: Note | None = None
+    until_unix_ms: PauseEnd = UNSET
 
 
 class TagQuery(TokenQuery, kw_only=True):

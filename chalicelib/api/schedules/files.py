@@ -107,7 +107,7 @@ def _shown(name: str, value: Any) -> Any:
 def import_(call: Call[file_schemas.ImportBody, file_schemas.ImportQuery]) -> Reply:
     """Make schedules as a file says, or return what that would do."""
     s, dry_run = call.services, call.query.dry_run
-    seed = s.ids.ulid(s.clock.now_ms()) if call.run is None else call.run.seed.partition("@")[0]
+    seed = call.new_id()
     entries = [ImportEntry(request_of(e), given(e.id)) for e in call.body.schedules]
     steps = files.apply(s, call.caller, entries, seed, dry_run)
     items = [_item(call, n, entry, step) for n, (entry, step) in enumerate(zip(entries, steps, strict=True))]

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from chalicelib.api.executions.schemas import ExecutionList, ScheduleExecutionsQuery, of_execution
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply, entity_tag, none_match
+from chalicelib.api.http.problem import EveryVersion, Reply, entity_tag, none_match
 from chalicelib.api.http.requests import Body, Query, given, json_text
 from chalicelib.api.schedules import ledger_schemas, schemas
 from chalicelib.core.errors import InvalidField, NotFound, PreconditionFailed
@@ -29,14 +29,9 @@ ONE = COLLECTION + "/{schedule_id}"
 
 def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
     """Make a schedule; under an Idempotency-Key, find the one that an earlier run of the same call made."""
-    s = call.services
-    found: Schedule | None = None
-    if call.run is None:
-        schedule_id = s.ids.ulid(s.clock.now_ms())
-    else:
-        schedule_id = call.run.seed.partition("@")[0]
-        found = _existing(call, schedule_id) if call.run.again else None
-    made = found or schedules.create(s, call.caller, schemas.request_of(call.body), schedule_id)
+    schedule_id = call.new_id()
+    found = _existing(call, schedule_id) if call.is_repeat else None
+    made = found or schedules.create(call.services, call.caller, schemas.request_of(call.body), schedule_id)
     reply = _shown(call, made, 201)
     reply.headers["Location"] = f"{call.base}{COLLECTION}/{made.definition.id}"
     return reply
@@ -85,7 +80,8 @@ def delete(call: Call[Body, Query]) -> Reply:
 def pause(call: Call[schemas.PauseBody, Query]) -> Reply:
     """Stop firing."""
     schedule_id, version = id_of(call), _expected(call)
-    return _shown(call, schedules.pause(call.services, call.caller, schedule_id, call.body.note or None, version))
+    note, until_ms = call.body.note or None, given(call.body.until_unix_ms)
+    return _shown(call, schedules.pause(call.services, call.caller, schedule_id, note, version, until_ms))
 
 
 def resume(call: Call[Body, Query]) -> Reply:
@@ -195,8 +191,10 @@ def _expected(call: Call[msgspec.Struct, Query]) -> str | None:
 def expected_version(call: Call[msgspec.Struct, Query], schedule_id: str) -> str | None:
     """The one version that If-Match allows; of several, the one that is current. None = any."""
     versions = call.versions
-    if versions is None or len(versions) == 1:
-        return versions[0] if versions else None
+    if versions is None or isinstance(versions, EveryVersion):
+        return None
+    if len(versions) == 1:
+        return versions[0]
     current = schedules.get(call.services, call.caller, schedule_id).definition.version
     if current not in versions:
         raise PreconditionFailed(f"the schedule is at version {current}")
@@ -330,8 +328,9 @@ def _verbs() -> list[Operation]:
             answers={200: _VIEW},
             errors=(404,),
             guarded=True,
-            description="Instants before now stay owed.",
-            example={"note": "deploying"},
+            description="Instants before now stay owed. With `until_unix_ms` it goes on by itself: `enabled` stays "
+            "true, `state` is `paused` until then, and the first instant from then on fires in its time.",
+            example={"note": "the receiver is being moved", "until_unix_ms": 1893456000000},
         ),
         Operation(
             method="POST",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
@@ -24,6 +26,9 @@ class VersionView(msgspec.Struct, kw_only=True):
     since_unix_ms: ShownInstant
     until_unix_ms: ShownInstant | None
     note: Opt[str] = UNSET
+    paused_until_unix_ms: Annotated[
+        Opt[ShownInstant], Meta(description="Until when this version is paused, or was: it goes on by itself.")
+    ] = UNSET
     schedule: ScheduleView
 
 
@@ -85,6 +90,7 @@ def _version(found: Schedule, version: Definition, now_ms: int, language: WordsL
         since_unix_ms=version.since_ms,
         until_unix_ms=version.until_ms,
         note=UNSET if version.note is None else version.note,
+        paused_until_unix_ms=UNSET if version.paused_until_ms is None else version.paused_until_ms,
         schedule=of_schedule(Schedule(version, found.state), now_ms, language),
     )
 

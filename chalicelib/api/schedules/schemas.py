@@ -55,6 +55,10 @@ Name = Annotated[
     str,
     Meta(min_length=1, max_length=NAME_MAX_CHARS, description="Unique within an owner when given."),
 ]
+PauseEnd = Annotated[
+    Opt[Instant],
+    Meta(description="When the pause ends by itself; left out: when it is resumed. It must be in the future."),
+]
 Expr = Annotated[
     str,
     Meta(
@@ -161,9 +165,10 @@ class PreviewBody(Body, kw_only=True):
 
 
 class PauseBody(Body, kw_only=True):
-    """Why it is paused, for those who read it next."""
+    """Why it is paused, for those who read it next, and until when."""
 
     note: Annotated[str, Meta(max_length=NOTE_MAX_CHARS)] | None = None
+    until_unix_ms: PauseEnd = UNSET
 
 
 class TriggerBody(Body, kw_only=True):
@@ -277,6 +282,9 @@ class ScheduleView(msgspec.Struct, kw_only=True):
     updated_at_unix_ms: ShownInstant
     description: Annotated[str, Meta(description="What it does, in words, in the language of `Accept-Language`.")]
     note: Opt[str] = UNSET
+    paused_until_unix_ms: Annotated[
+        Opt[ShownInstant], Meta(description="Until when it is paused. It is there while it goes on by itself then.")
+    ] = UNSET
     warnings: PolicyWarnings = UNSET
 
 
@@ -360,7 +368,8 @@ def of_schedule(found: Schedule, now_ms: int, language: WordsLanguage = "en") ->
         created_at_unix_ms=d.created_at_ms,
         updated_at_unix_ms=d.updated_at_ms,
         description=described(d.type, d.expr, d.timezone, language),
-        note=_note(d),
+        note=_note(d, now_ms),
+        paused_until_unix_ms=paused_until(d, now_ms),
     )
 
 
@@ -380,5 +389,11 @@ def _exclusion(exclusion: tuple[int, int] | str) -> Range | str:
     return exclusion if isinstance(exclusion, str) else Range(from_unix_ms=exclusion[0], to_unix_ms=exclusion[1])
 
 
-def _note(definition: Definition) -> str | UnsetType:
-    return UNSET if definition.active or not definition.note else definition.note
+def _note(definition: Definition, now_ms: int) -> str | UnsetType:
+    return definition.note if definition.note and definition.is_paused_at(now_ms) else UNSET
+
+
+def paused_until(definition: Definition, now_ms: int) -> int | UnsetType:
+    """Until when a schedule is paused that goes on by itself."""
+    until_ms = definition.paused_until_ms
+    return until_ms if until_ms is not None and definition.active and now_ms < until_ms else UNSET

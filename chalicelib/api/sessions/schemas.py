@@ -9,9 +9,14 @@ from msgspec import UNSET, Meta
 
 from chalicelib.api.http.requests import Body, Opt, Query
 from chalicelib.api.http.responses import ShownInstant
+from chalicelib.core.json_schema import formed
 from chalicelib.core.security.caller import Caller
 
 RETURN_MAX_CHARS = 512
+
+
+# Of one slash alone: browsers take two, or one and a backslash, for the start of another host.
+RETURN_PATTERN = r"^/([^/\\\x00-\x1f\x7f][^\x00-\x1f\x7f]*)?$"
 
 
 class SignInBody(Body, kw_only=True):
@@ -27,7 +32,7 @@ class BeginQuery(Query, kw_only=True):
     """Where the browser goes after that."""
 
     return_to: Annotated[
-        str, Meta(max_length=RETURN_MAX_CHARS, pattern=r"^/([^/\\\\]|$)", description="A path of this service.")
+        str, formed(max_length=RETURN_MAX_CHARS, pattern=RETURN_PATTERN, description="A path of this service.")
     ] = "/console"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import EveryVersion, Reply
 from chalicelib.api.http.requests import Body, TokenQuery
 from chalicelib.api.subjects import schemas
 from chalicelib.core.audit.limits import SUBJECT_MAX_CHARS
-from chalicelib.core.errors import NotFound
+from chalicelib.core.errors import NotFound, PreconditionFailed
 
 ONE = "/api/v1/subjects/{subject_id}"
 NDJSON = "text/x-ndjson"
@@ -49,6 +49,8 @@ def _id(call: Call[Body, TokenQuery]) -> str:
     subject_id = call.params["subject"]
     if len(subject_id) > SUBJECT_MAX_CHARS:
         raise NotFound("there is no such subject")
+    if call.versions is not None and not isinstance(call.versions, EveryVersion):
+        raise PreconditionFailed("a subject has no version: leave If-Match out")
     return subject_id
 
 
@@ -65,6 +67,7 @@ def operations() -> list[Operation]:
             query=TokenQuery,
             answers={200: NDJSON},
             errors=(400,),
+            guarded=True,
             records_itself=True,
             description='For admins. Each line is `{"kind","data"}`: `schedule`, `execution`, `log`, `key`, `lease` or '
             f"`audit`. Where there is more, `{NEXT_TOKEN}` is the page token of the rest. docs/compliance.md.",
@@ -80,6 +83,7 @@ def operations() -> list[Operation]:
             query=TokenQuery,
             answers={200: schemas.ErasureView},
             errors=(400, 409),
+            guarded=True,
             records_itself=True,
             description="For admins. Deletes the subject's schedules, ends its keys, breaks its leases. In ended "
             "executions and in the audit a pseudonym stands for it. The audit stays valid. docs/compliance.md.",

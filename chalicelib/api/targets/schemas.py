@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from chalicelib.core.decoders import converted
 from chalicelib.core.targets import registry
 from chalicelib.core.targets.target_description import StoredTarget, TargetFields
 
@@ -22,4 +23,4 @@ def target_of(fields: TargetFields) -> dict[str, object]:
 
 def of_target(stored: StoredTarget) -> Target:
     """A stored target as its owner sees it."""
-    return msgspec.convert(stored, Target)
+    return converted(stored, Target)

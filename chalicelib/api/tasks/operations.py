@@ -13,13 +13,13 @@ from chalicelib.api.executions.schemas import RetryBody
 from chalicelib.api.http import connection, event_stream
 from chalicelib.api.http.event_stream import FeedPause, StreamEvent
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Query, given, json_text
 from chalicelib.api.queues.schemas import of_queue
 from chalicelib.api.tasks import schemas
 from chalicelib.core.changes.change_log import position_text
 from chalicelib.core.errors import NotFound
-from chalicelib.core.executions.execution import ID_PATTERN, Execution
+from chalicelib.core.executions.execution import ID_PATTERN, Execution, version_of
 from chalicelib.core.schedules import validation
 from chalicelib.process.change_tail import TailEntry
 from chalicelib.usecases import changes, executions, queues, task_feed, tasks
@@ -30,6 +30,7 @@ COLLECTION = "/api/tasks"
 ONE = COLLECTION + "/{task_id}"
 STREAM_MAX_MS = 3_600_000  # then the subscriber comes back, perhaps to another server
 _ID_FORM = re.compile(ID_PATTERN)
+_TAGGED = {"ETag": "The version of its execution, for `If-Match`."}
 
 
 def page(call: Call[Body, schemas.TasksQuery]) -> Reply:
@@ -48,7 +49,8 @@ def page(call: Call[Body, schemas.TasksQuery]) -> Reply:
 def get(call: Call[Body, Query]) -> Reply:
     """One task."""
     found = tasks.get(call.services, call.caller, _id(call))
-    return Reply(200, schemas.of_detail(found, call.services.config.trace_url_template))
+    view = schemas.of_detail(found, call.services.config.trace_url_template)
+    return Reply(200, view, {"ETag": entity_tag(version_of(found.task.execution))})
 
 
 def retry(call: Call[RetryBody, Query]) -> Reply:
@@ -57,12 +59,12 @@ def retry(call: Call[RetryBody, Query]) -> Reply:
     payload = None if raw is None else json_text(raw)
     if payload is not None:
         validation.check_payload(payload)
-    return _shown(call, executions.retry(call.services, call.caller, _id(call), payload=payload))
+    return _shown(call, executions.retry(call.services, call.caller, _id(call), call.versions, payload))
 
 
 def cancel(call: Call[Body, Query]) -> Reply:
     """Cancel a pending or running task."""
-    return _shown(call, executions.cancel(call.services, call.caller, _id(call), None))
+    return _shown(call, executions.cancel(call.services, call.caller, _id(call), None, call.versions))
 
 
 def metrics(call: Call[Body, Query]) -> Reply:
@@ -85,7 +87,8 @@ def metrics(call: Call[Body, Query]) -> Reply:
 
 def _shown(call: Call[Any, Query], found: Execution) -> Reply:
     task = tasks.one(call.services, found)
-    return Reply(200, schemas.of_task(task, call.services.config.trace_url_template))
+    view = schemas.of_task(task, call.services.config.trace_url_template)
+    return Reply(200, view, {"ETag": entity_tag(version_of(found))})
 
 
 def _id(call: Call[Any, Query]) -> str:
@@ -192,6 +195,7 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: schemas.TaskDetailView},
             errors=(404,),
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="POST",
@@ -203,6 +207,8 @@ def operations() -> list[Operation]:
             body=RetryBody,
             answers={200: schemas.TaskView},
             errors=(404, 409),
+            guarded=True,
+            answer_headers=_TAGGED,
             example={"payload": {"hello": "again"}},
         ),
         Operation(
@@ -214,5 +220,7 @@ def operations() -> list[Operation]:
             handler=cancel,
             answers={200: schemas.TaskView},
             errors=(404, 409),
+            guarded=True,
+            answer_headers=_TAGGED,
         ),
     ]

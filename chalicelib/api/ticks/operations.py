@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from chalicelib.api.http import event_stream
 from chalicelib.api.http.event_stream import FeedPause, StreamEvent
 from chalicelib.api.http.operations import Call, Operation
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, Query, given
 from chalicelib.api.targets.schemas import of_target, target_of
 from chalicelib.api.ticks import schemas
@@ -22,6 +22,7 @@ from chalicelib.usecases import tick_feed, ticks
 from chalicelib.usecases.tick_feed import Dropped, Nothing
 
 COLLECTION = "/api/v1/ticks"
+_TAGGED = {"ETag": "Of the stream, for `If-Match`: it changes with the switch and the target, not with the ticks."}
 
 
 def page(call: Call[Body, schemas.TicksQuery]) -> Reply:
@@ -34,7 +35,8 @@ def page(call: Call[Body, schemas.TicksQuery]) -> Reply:
     found = ticks.history(call.services, call.caller, frequency, after_sequence, call.query.limit)
     next_position = str(found.ticks[-1].sequence) if found.more else None
     items, gaps = [_tick(t) for t in found.ticks], [_gap(g) for g in found.gaps]
-    return Reply(200, schemas.TickList(items, gaps, call.token(next_position)))
+    shown = schemas.TickList(items, gaps, call.token(next_position))
+    return Reply(200, shown, {"ETag": entity_tag(found.version)})
 
 
 def streams(call: Call[Body, Query]) -> Reply:
@@ -46,12 +48,16 @@ def enable(call: Call[schemas.EnableTicksBody, Query]) -> Reply:
     """Start a stream."""
     asked = call.body.target
     target = target_of(asked) if isinstance(asked, TargetFields) else asked
-    return Reply(200, _stream(ticks.enable(call.services, call.caller, call.params["frequency"], target)))
+    return _switched(ticks.enable(call.services, call.caller, call.params["frequency"], target, call.versions))
 
 
 def disable(call: Call[Body, Query]) -> Reply:
     """Stop a stream."""
-    return Reply(200, _stream(ticks.disable(call.services, call.caller, call.params["frequency"])))
+    return _switched(ticks.disable(call.services, call.caller, call.params["frequency"], call.versions))
+
+
+def _switched(view: ticks.TickStreamStatus) -> Reply:
+    return Reply(200, _stream(view), {"ETag": entity_tag(view.version)})
 
 
 def _tick(tick: Tick) -> schemas.TickView:
@@ -149,6 +155,7 @@ def operations() -> list[Operation]:
             handler=page,
             query=schemas.TicksQuery,
             answers={200: schemas.TickList},
+            answer_headers=_TAGGED,
             description="`frequency` is second, minute, hour or day. With `Accept: text/event-stream` ticks come as "
             "Server-Sent Events, `event: tick` with the sequence as `id`; `Last-Event-ID` goes on from there, without "
             "loss or repeat. To a subscriber that falls far behind, `event: dropped` reports the numbers that it did "
@@ -164,6 +171,8 @@ def operations() -> list[Operation]:
             body=schemas.EnableTicksBody,
             answers={200: schemas.TickStreamView},
             errors=(403,),
+            guarded=True,
+            answer_headers=_TAGGED,
             description="For admins. After a pause nothing is owed, and numbers go on.",
         ),
         Operation(
@@ -175,6 +184,8 @@ def operations() -> list[Operation]:
             handler=disable,
             answers={200: schemas.TickStreamView},
             errors=(403,),
+            guarded=True,
+            answer_headers=_TAGGED,
             description="For admins. The stream ends within two seconds; ticks up to `reserved_sequence` still come.",
         ),
     ]

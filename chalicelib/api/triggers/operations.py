@@ -31,7 +31,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 def create(call: Call[schemas.NewTriggerBody, Query]) -> Reply:
     """Make a trigger."""
-    trigger_id = _new_id(call)
+    trigger_id = call.new_id()
     made = trigger_settings.create(call.services, call.caller, views.request_of(call.body), trigger_id)
     return _shown(call, made, 201)
 
@@ -39,8 +39,8 @@ def create(call: Call[schemas.NewTriggerBody, Query]) -> Reply:
 def page(call: Call[Body, PageQuery]) -> Reply:
     """A page of triggers."""
     found, after = trigger_settings.page(call.services, call.caller, call.query.limit, call.after(call.query))
-    base = views.base_of(call.headers, call.base)
-    return call.page([views.trigger_view(one, base) for one in found], after)
+    base, now_ms = views.base_of(call.headers, call.base), call.services.clock.now_ms()
+    return call.page([views.trigger_view(one, base, now_ms) for one in found], after)
 
 
 def get(call: Call[Body, Query]) -> Reply:
@@ -110,20 +110,14 @@ def _event_of(call: Call[Any, Any], trigger_id: str) -> ReceivedEvent:
     return received_event.of_object(received_event.wrapped(source, event_id, now_ms, value), depth)
 
 
-def _new_id(call: Call[Any, Any]) -> str:
-    """The id, the same when the call runs again under its key."""
-    if call.run is not None:
-        return call.run.seed.partition("@")[0]
-    return call.services.ids.ulid(call.services.clock.now_ms())
-
-
 def _switched(call: Call[Any, Any], active: bool) -> Reply:
     found = trigger_settings.switch(call.services, call.caller, call.params["trigger"], active, call.versions)
     return _shown(call, found, 200)
 
 
 def _shown(call: Call[Any, Any], found: ShownTrigger, status: int) -> Reply:
-    shown = views.trigger_view(found, views.base_of(call.headers, call.base))
+    base, now_ms = views.base_of(call.headers, call.base), call.services.clock.now_ms()
+    shown = views.trigger_view(found, base, now_ms)
     return Reply(status, shown, {"ETag": entity_tag(found.version)})
 
 

@@ -12,14 +12,16 @@ from chalicelib.api.http.requests import PLAIN_TEXT, Body, Duration, Opt
 from chalicelib.api.http.responses import PolicyWarnings, ShownInstant, Ulid
 from chalicelib.api.schedules.schemas import Owner, RetryPolicyBody, Tags
 from chalicelib.api.targets.schemas import Target
+from chalicelib.core.json_schema import formed
 from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.triggers.limits import CEL_MAX_CHARS, THROTTLE_MAX, THROTTLE_PER_MAX_MS, WAIT_MAX_MS, WINDOW_MAX_MS
+from chalicelib.core.triggers.listening import ListeningState
 from chalicelib.core.triggers.sources import Source
 from chalicelib.usecases.trigger_settings import NAME_MAX_CHARS
 from chalicelib.usecases.triggers import Outcome
 
 TriggerName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS), PLAIN_TEXT]
-InletToken = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,512}$")]
+InletToken = Annotated[str, formed(pattern=r"^[A-Za-z0-9_-]{22,512}$")]
 Wait = Annotated[int, Meta(ge=0, le=WAIT_MAX_MS, description="Milliseconds.")]
 AttemptTime = Annotated[int, Meta(ge=1, le=DURATION_MAX_MS, description="Milliseconds that an attempt may take.")]
 
@@ -76,8 +78,22 @@ class NewTriggerBody(TriggerChanges, kw_only=True):
     source: Source
 
 
+class ListeningView(msgspec.Struct, kw_only=True):
+    """Whether a worker reads the source. `unattended`: none has said anything for three minutes, or since the source
+    was set."""
+
+    state: ListeningState
+    since_unix_ms: Annotated[int | None, Meta(description="Since when, in Unix milliseconds; null: it is not known.")]
+    seen_unix_ms: Annotated[int | None, Meta(description="When a worker last said so.")]
+    last_error: Annotated[
+        str | None, Meta(description="Why a worker could not read it last; it stays when that is over.")
+    ]
+    last_error_unix_ms: Annotated[int | None, Meta(description="When that was.")]
+
+
 class TriggerView(msgspec.Struct, kw_only=True):
-    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else."""
+    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else. `listening` is there
+    where a worker has to read the source."""
 
     id: Ulid
     name: str
@@ -99,6 +115,7 @@ class TriggerView(msgspec.Struct, kw_only=True):
     created_at_unix_ms: ShownInstant
     updated_at_unix_ms: ShownInstant
     ingest_url: Opt[str] = UNSET
+    listening: Opt[ListeningView] = UNSET
     warnings: PolicyWarnings = UNSET
 
 

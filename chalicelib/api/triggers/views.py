@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chalicelib.api.schedules.schemas import RetryPolicyBody
 from chalicelib.api.targets.schemas import of_target, target_of
@@ -14,12 +13,14 @@ from chalicelib.api.triggers.schemas import (
     AbsenceBody,
     CelBody,
     DedupeBody,
+    ListeningView,
     NewTriggerBody,
     ReceivedView,
     ThrottleBody,
     TriggerChanges,
     TriggerView,
 )
+from chalicelib.core.decoders import converted
 from chalicelib.core.schedules.schedule import RetryPolicy
 from chalicelib.core.triggers.sources import Source, stored
 from chalicelib.core.triggers.trigger import AbsenceRule, DedupeRule, ThrottleRule
@@ -43,11 +44,11 @@ def base_of(headers: Mapping[str, str], base: str) -> str:
     return f"{scheme if scheme == 'https' else 'http'}://{host}{base}" if host else base
 
 
-def trigger_view(found: ShownTrigger, base: str) -> TriggerView:
+def trigger_view(found: ShownTrigger, base: str, now_ms: int) -> TriggerView:
     """A trigger as its owner sees it. ``base`` is what stands before our paths in the caller's URL, with its host."""
     trigger, d = found.trigger, found.schedule.definition
     rules, policy = trigger.rules, d.retry_policy
-    source: Any = msgspec.convert(rules.source, Source)
+    source: Any = converted(rules.source, Source)
     return TriggerView(
         id=trigger.id,
         name=trigger.name,
@@ -76,6 +77,20 @@ def trigger_view(found: ShownTrigger, base: str) -> TriggerView:
         created_at_unix_ms=d.created_at_ms,
         updated_at_unix_ms=d.updated_at_ms,
         ingest_url=f"{base}/ingest/{trigger.id}/{trigger.token}" if rules.source["type"] == "webhook" else UNSET,
+        listening=_listening_view(found, now_ms),
+    )
+
+
+def _listening_view(found: ShownTrigger, now_ms: int) -> ListeningView | UnsetType:
+    known = found.listening(now_ms)
+    if known is None:
+        return UNSET
+    return ListeningView(
+        state=known.state,
+        since_unix_ms=known.since_ms,
+        seen_unix_ms=known.seen_ms,
+        last_error=known.last_error,
+        last_error_unix_ms=known.last_error_ms,
     )
 
 

@@ -32,7 +32,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 def create(call: Call[schemas.NewWorkflowBody, Query]) -> Reply:
     """Publish version 1."""
-    again = call.run is not None and call.run.again
+    again = call.is_repeat
     return _shown(workflows.create(call.services, call.caller, views.document_of(call.body), again), 201)
 
 
@@ -68,8 +68,10 @@ def delete(call: Call[Body, Query]) -> Reply:
 def validate(call: Call[schemas.WorkflowBody, Query]) -> Reply:
     """Judge a definition."""
     name = call.params["workflow"]
-    if re.match(NAME_PATTERN, name) is None:
+    if re.fullmatch(NAME_PATTERN, name) is None:
         raise InvalidField.of("workflow", NAME_RULE)
+    if call.versions is not None:
+        workflows.check_match(call.services, call.caller, name, call.versions)
     document = {**views.document_of(call.body), "name": name}
     return Reply(200, views.validated_view(workflows.problems(call.services, call.caller, document)))
 
@@ -77,9 +79,10 @@ def validate(call: Call[schemas.WorkflowBody, Query]) -> Reply:
 def start(call: Call[schemas.StartBody, Query]) -> Reply:
     """Start a run."""
     body = call.body
-    run_id = runs.start(
-        call.services, call.caller, call.params["workflow"], body.input, given(body.version), given(body.run_id)
-    )
+    name, wanted, wanted_id = call.params["workflow"], given(body.version), given(body.run_id)
+    if wanted_id is None and call.run is not None:
+        wanted_id = call.new_id()
+    run_id = runs.start(call.services, call.caller, name, body.input, wanted, wanted_id, call.versions)
     return Reply(202, schemas.StartedView(run_id))
 
 
@@ -190,8 +193,9 @@ def operations() -> list[Operation]:
             handler=validate,
             body=schemas.WorkflowBody,
             answers={200: schemas.ValidatedView},
+            guarded=True,
             yaml=True,
-            description="Nothing is published, and the workflow need not exist.",
+            description="Nothing is published, and the workflow need not exist, but under `If-Match`.",
             example={name: value for name, value in _EXAMPLE.items() if name != "name"},
         ),
         Operation(
@@ -218,7 +222,10 @@ def operations() -> list[Operation]:
             body=schemas.StartBody,
             answers={202: schemas.StartedView},
             errors=(404, 409),
-            description="With a `run_id` that exists the answer is that run's, and nothing starts.",
+            creates=True,
+            guarded=True,
+            description="With a `run_id` that exists the answer is that run's, and nothing starts. `If-Match` takes "
+            "the workflow's version.",
             example={"input": {"customer": "c-1"}, "run_id": "order-4711"},
         ),
         Operation(

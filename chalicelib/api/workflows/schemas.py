@@ -8,15 +8,22 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.api.http.requests import Body, Duration, Opt, PageQuery, Query
+from chalicelib.core.json_schema import formed
 from chalicelib.core.workflows.definition import FORMAT
-from chalicelib.core.workflows.limits import ERROR_MAX_CHARS, NODES_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.limits import (
+    ERROR_MAX_CHARS,
+    INLINE_LIMIT_BYTES,
+    NODES_MAX_COUNT,
+    OUTPUT_INLINE_MAX_BYTES,
+    RUN_MAX_EVENTS,
+)
 from chalicelib.core.workflows.parse import NAME_PATTERN, NODE_ID_PATTERN
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_~#-]{1,512}$")]
-NodeId = Annotated[str, Meta(pattern=NODE_ID_PATTERN)]
-WorkflowVersion = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,64}$")]
-WorkflowName = Annotated[str, Meta(pattern=NAME_PATTERN, examples=["nightly-report"])]
+RunId = Annotated[str, formed(pattern=r"^[A-Za-z0-9_~#-]{1,512}$")]
+NodeId = Annotated[str, formed(pattern=NODE_ID_PATTERN)]
+WorkflowVersion = Annotated[str, formed(pattern=r"^[a-z0-9]{1,64}$")]
+WorkflowName = Annotated[str, formed(pattern=NAME_PATTERN, examples=["nightly-report"])]
 RunStateWord = Literal[
     "running", "waiting", "completed", "failed", "cancelling", "cancelled", "compensating", "compensation_failed"
 ]  # fmt: skip
@@ -32,6 +39,7 @@ class WorkflowBody(Body, kw_only=True):
     input_schema: Annotated[Opt[dict[str, Any]], Meta(description="JSON Schema of what a run is started with.")] = UNSET
     concurrency: Opt[dict[str, Any]] = UNSET
     timeout_ms: Opt[Duration] = UNSET
+    sla_ms: Opt[Duration] = UNSET
     on_failure: Opt[str] = UNSET
     nodes: Annotated[
         list[dict[str, Any]],
@@ -55,13 +63,20 @@ class StartBody(Body, kw_only=True):
     input: Any = None
     version: Annotated[Opt[str], Meta(description="A hash or a number; left out: the live version.")] = UNSET
     run_id: Annotated[
-        Opt[Annotated[str, Meta(pattern=RUN_ID_PATTERN)]],
+        Opt[Annotated[str, formed(pattern=RUN_ID_PATTERN)]],
         Meta(description="A run of this id that exists is answered, and nothing starts."),
     ] = UNSET
 
 
+class ForkBody(Body, kw_only=True):
+    """A run, and the number of the event after which another way is tried."""
+
+    run_id: str
+    position: Annotated[Opt[Annotated[int, Meta(ge=1)]], Meta(description="Left out: the end of the log.")] = UNSET
+
+
 class TestWorkflowBody(Body, kw_only=True):
-    """What to try: a `definition`, or a version of a published `workflow`."""
+    """What to try: a `definition`, or a version of a published `workflow`; of a `fork` also what its run walked."""
 
     __test__ = False  # no class of tests
 
@@ -74,6 +89,9 @@ class TestWorkflowBody(Body, kw_only=True):
         UNSET
     )
     item: Annotated[Any, Meta(description="Of `node` alone, within a foreach: the item.")] = UNSET
+    fork: Annotated[
+        Opt[ForkBody], Meta(description="Go on from there: what had completed is kept, with `input` where it is given.")
+    ] = UNSET
     mocks: Annotated[
         Opt[dict[str, Any]], Meta(description="What nodes that reach outside are answered: see docs/workflows.md.")
     ] = UNSET
@@ -113,9 +131,10 @@ class DecisionBody(Body, kw_only=True):
 
 
 class CompleteNodeBody(Body, kw_only=True):
-    """How a job ended."""
+    """How a job ended. `result` is what executions call it, and means `output`."""
 
-    output: Any = None
+    output: Opt[Any] = UNSET
+    result: Opt[Any] = UNSET
 
 
 class FailNodeBody(Body, kw_only=True):
@@ -141,6 +160,19 @@ class RunsQuery(PageQuery, kw_only=True):
 
     workflow: Opt[WorkflowName] = UNSET
     state: Opt[RunStateWord] = UNSET
+
+
+class RunQuery(Query, kw_only=True):
+    """How much of one run."""
+
+    inline_bytes: Annotated[
+        int,
+        Meta(
+            ge=OUTPUT_INLINE_MAX_BYTES,
+            le=INLINE_LIMIT_BYTES,
+            description="Values of up to so many bytes are shown themselves; of larger ones 2 MiB in all.",
+        ),
+    ] = OUTPUT_INLINE_MAX_BYTES
 
 
 class EventsQuery(Query, kw_only=True):
@@ -193,6 +225,7 @@ class WorkflowView(msgspec.Struct, kw_only=True, omit_defaults=True):
     input_schema: Opt[dict[str, Any]] = UNSET
     concurrency: Opt[dict[str, Any]] = UNSET
     timeout_ms: Opt[int] = UNSET
+    sla_ms: Opt[int] = UNSET
     on_failure: Opt[str] = UNSET
     notes: Annotated[list[str], Meta(description="What its author may not have meant.")] = msgspec.field(
         default_factory=list
@@ -284,6 +317,7 @@ class RunNodeView(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: Opt[str] = UNSET
     child_run_id: Opt[str] = UNSET
     items: Opt[dict[str, int]] = UNSET
+    late: Opt[bool] = UNSET
     approval: Opt[ApprovalView] = UNSET
 
 
@@ -305,6 +339,7 @@ class RunView(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_type: Opt[str] = UNSET
     reason: Opt[str] = UNSET
     finished_unix_ms: Opt[int] = UNSET
+    late: Opt[bool] = UNSET
     parent_run_id: Opt[str] = UNSET
 
 

@@ -12,6 +12,7 @@ from chalicelib.usecases.workflow_tests import TestRequest
 
 def request(body: TestWorkflowBody) -> TestRequest:
     """What the caller wants to try."""
+    fork = given(body.fork)
     return TestRequest(
         definition=given(body.definition),
         workflow=given(body.workflow),
@@ -22,6 +23,8 @@ def request(body: TestWorkflowBody) -> TestRequest:
         item=None if body.item is UNSET else body.item,
         has_item=body.item is not UNSET,
         mocks=given(body.mocks) or {},
+        fork_run_id=None if fork is None else fork.run_id,
+        fork_position=None if fork is None else given(fork.position),
     )
 
 

@@ -117,6 +117,7 @@ def _run_view(state: RunState, nodes: dict[str, RunNodeView], given: Any, output
         error_type=state.error_type or UNSET,
         reason=state.reason or UNSET,
         finished_unix_ms=UNSET if state.finished_ms is None else state.finished_ms,
+        late=bool(state.late) or UNSET,
         parent_run_id=state.parent or UNSET,
     )
 
@@ -181,6 +182,7 @@ def _node(state: RunState, node: NodeState, may_decide: frozenset[str], output: 
         error_type=node.error_type or UNSET,
         reason=why,
         child_run_id=node.child or UNSET,
+        late=bool(node.late) or UNSET,
         items=UNSET
         if fan is None
         else {"count": fan.count, "begun": fan.next, "running": len(fan.live), "failed": fan.failed},

@@ -15,8 +15,8 @@ RETENTION_MIN_MS: Final = 86_400_000
 RETENTION_MAX_MS: Final = 3660 * 86_400_000
 FOR_EVER: Final = "forever"
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_KEY = re.compile(r"[A-Za-z0-9:/_-]{1,2048}")
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_KEY = r"[A-Za-z0-9:/_-]{1,2048}"
 
 
 class AuditSettings(NamedTuple):
@@ -31,9 +31,9 @@ class AuditSettings(NamedTuple):
 def load(env: Mapping[str, str]) -> AuditSettings:
     """The choices that ``env`` states. Raises SettingsError for the first that is wrong."""
     bucket, key_id = env.get("CHRONO_AUDIT_BUCKET", "").strip(), env.get("CHRONO_AUDIT_KMS_KEY_ID", "").strip()
-    if bucket and _BUCKET.fullmatch(bucket) is None:
+    if bucket and re.fullmatch(_BUCKET, bucket) is None:
         raise SettingsError("CHRONO_AUDIT_BUCKET", f"must be the name of an S3 bucket, not {bucket[:80]!r}")
-    if key_id and _KEY.fullmatch(key_id) is None:
+    if key_id and re.fullmatch(_KEY, key_id) is None:
         raise SettingsError("CHRONO_AUDIT_KMS_KEY_ID", "must be the id, ARN or alias of a KMS key (ECC_NIST_P256)")
     retention_ms = None
     if env.get("CHRONO_AUDIT_RETENTION", "").strip().lower() not in ("", FOR_EVER):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 _FIXED_FROM: Final = -7  # ECMAScript writes 1e-7 with an exponent, and 0.000001 without
@@ -22,16 +23,26 @@ def sha256(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is dict or kind is list or kind is tuple:
+        return _whole(value)
     if value is None or isinstance(value, bool | str | int):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
         return _number(value)
-    if isinstance(value, Mapping):
-        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
-        return "{" + ",".join(f"{_text(name)}:{_text(value[name])}" for name in names) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ",".join(map(_text, value)) + "]"
-    raise TypeError(f"JSON has no {type(value).__name__}")
+    if isinstance(value, Mapping | Sequence):
+        return _whole(value)
+    raise TypeError(f"JSON has no {kind.__name__}")
+
+
+def _whole(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    if not isinstance(value, Mapping):
+        return "[" + ",".join([_text(part) for part in value]) + "]"
+    # Only names beyond ASCII have an order in UTF-16 that may be another.
+    names = sorted(value) if "".join(value).isascii() else sorted(value, key=lambda name: name.encode("utf-16-be"))
+    return "{" + ",".join([f"{_text(name)}:{_text(value[name])}" for name in names]) + "}"
 
 
 def _number(value: float) -> str:

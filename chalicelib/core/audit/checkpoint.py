@@ -15,6 +15,7 @@ from msgspec import Struct
 from chalicelib.core.audit import merkle
 from chalicelib.core.audit.canonical import canonical, sha256
 from chalicelib.core.audit.segment import AuditSegment
+from chalicelib.core.decoders import decoder_of
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -89,6 +90,6 @@ def write(checkpoint: Checkpoint) -> str:
 def read(document: str) -> Checkpoint | None:
     """The checkpoint of a document; None: it is none, or not whole."""
     try:
-        return msgspec.json.decode(document, type=Checkpoint)
+        return decoder_of(Checkpoint).decode(document)
     except msgspec.MsgspecError:
         return None

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.audit.entry import Draft
+from chalicelib.core.decoders import decoder_of
 
 
 class Intent(Struct, frozen=True):
@@ -22,4 +23,4 @@ def write(intent: Intent) -> str:
 
 def read(document: str) -> Intent:
     """The intent of a document that ``write`` made."""
-    return msgspec.json.decode(document, type=Intent)
+    return decoder_of(Intent).decode(document)

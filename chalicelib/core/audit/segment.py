@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.audit.entry import Draft, Entry, enter
+from chalicelib.core.decoders import decoder_of
 
 
 class AuditSegment(Struct, frozen=True):
@@ -62,4 +63,4 @@ def write(segment: AuditSegment) -> str:
 
 def read(document: str) -> AuditSegment:
     """The segment of a document that ``write`` made."""
-    return msgspec.json.decode(document, type=AuditSegment)
+    return decoder_of(AuditSegment).decode(document)

@@ -137,18 +137,19 @@ class _Made:
         brokers = [brokers] if isinstance(brokers, str) and brokers else list(brokers)
         if bus != KAFKA:
             if bus in BROKERS:
-                raise SettingsError("scheduler.event_bus", f"{bus} needs CHRONO_DEFAULT_TARGET, as JSON")
+                raise SettingsError(
+                    "scheduler.event_bus", f"is for {KAFKA}: leave it out, and set CHRONO_DEFAULT_TARGET"
+                )
             if topic not in ("", TOPIC):
                 raise SettingsError("scheduler.event_topic", f"is {TOPIC} on EventBridge, and cannot be chosen")
             if brokers:
                 raise SettingsError("scheduler.event_brokers", f"is for event_bus: {KAFKA}")
             self.put("CHRONO_EVENT_BUS", "scheduler.event_bus", "" if bus == "eventbridge" else bus)
             return
-        if "CHRONO_DEFAULT_TARGET" in self._known and not brokers:
+        if not brokers:
             raise SettingsError("scheduler.event_brokers", f"is required with event_bus: {KAFKA}, as host:port")
         target = {"type": KAFKA, "brokers": brokers, "topic": topic or TOPIC}
-        instead = f"{KAFKA} is not of this version: name a bus of EventBridge, or leave it out"
-        self.put("CHRONO_DEFAULT_TARGET", "scheduler.event_bus", json.dumps(target), instead)
+        self.put("CHRONO_DEFAULT_TARGET", "scheduler.event_bus", json.dumps(target))
 
     def _put_rest(self) -> None:
         path = self._text("observability.prometheus_path")

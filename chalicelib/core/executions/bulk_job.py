@@ -43,6 +43,11 @@ class BulkJob(Struct, frozen=True, kw_only=True):
     state: BulkState = "running"
     created_ms: int
 
+    @property
+    def version(self) -> str:
+        """What distinguishes two readings of one job."""
+        return str(self.rev)
+
     def wants(self, execution: Execution) -> bool:
         """Whether the filter means an execution, in the state that it was in when the job was made."""
         return self.state_wanted in (None, execution.state) or self.was_done(execution)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.executions.execution import (
     CANCELLED,
@@ -57,6 +58,9 @@ class Reason(NamedTuple):
     detail: str
 
 
+_NOT_YET: Final = Reason("not_yet", "it fires when its time comes")
+
+
 class Explanation(Struct, frozen=True):
     """``owed``: the version in force then was active, and its grid has the instant. ``version`` is None before the
     first. ``outcome`` is None where nothing came of it yet."""
@@ -102,6 +106,10 @@ def _against(
         since = to_rfc3339(version.since_ms if not version.active else version.until_ms or 0)
         note = f": {version.note}" if version.note else ""
         found.append(Reason("paused", f"the schedule was paused at {since}{note}"))
+    elif version.rests_at(at_ms):
+        span = f"at {to_rfc3339(version.since_ms)} until {to_rfc3339(version.owes_from(0))}"
+        note = f": {version.note}" if version.note else ""
+        found.append(Reason("paused", f"the schedule was paused {span}{note}"))
     if version.start_at_ms is not None and at_ms < version.start_at_ms:
         found.append(Reason("before_start", f"it begins at {to_rfc3339(version.start_at_ms)}"))
     elif version.end_at_ms is not None and at_ms > version.end_at_ms:
@@ -114,12 +122,29 @@ def _against(
     elif compiled.excluded_between(at_ms, at_ms, 1):
         found.append(Reason("excluded", "one of its exclusions covers this instant"))
     elif not compiled.between(at_ms, at_ms, 1):
+        found += _left_out(version, at_ms)
         following = compiled.next_after(at_ms)
         near = "no instant follows" if following is None else f"the next instant is {to_rfc3339(following)}"
         found.append(Reason("not_on_grid", f"{version.expr} in {version.timezone} has no instant here; {near}"))
     elif owed_until_ms is not None and at_ms > owed_until_ms:
         found.append(Reason("max_runs_reached", f"its last run was owed at {to_rfc3339(owed_until_ms)}"))
     return found
+
+
+def _left_out(version: Definition, at_ms: int) -> Iterator[Reason]:
+    """The clock change that has no instant here because of what the schedule says about it: with another ``dst_gap`` or
+    ``dst_overlap`` it would have one."""
+    for gap in ("run_after", "shift"):
+        if gap != version.dst_gap and _has(replace(version, dst_gap=gap), at_ms, "gap"):
+            detail = f"dst_gap is {version.dst_gap}; only with {gap} would it run at this instant"
+            yield Reason("dst_gap", f"the clocks go forward here, and {detail}")
+    if version.dst_overlap == "once" and _has(replace(version, dst_overlap="twice"), at_ms, "overlap"):
+        yield Reason("dst_overlap", "the clocks go back here: its wall time comes twice, and dst_overlap is once")
+
+
+def _has(version: Definition, at_ms: int, kind: str) -> bool:
+    compiled = version.compiled()
+    return bool(compiled.between(at_ms, at_ms, 1)) and (at_ms, kind) in compiled.dst_notes([at_ms])
 
 
 def _told(
@@ -133,11 +158,13 @@ def _told(
 ) -> Explanation:
     if execution is not None:
         reasons = [*against, *notes, _of_execution(execution)]
+        if at_ms > now_ms and execution.state == PENDING and not execution.manual:
+            reasons.append(_NOT_YET)  # its record is written a few seconds ahead
         return Explanation(at_ms, owed, execution.state, tuple(dict.fromkeys(reasons)), version)
     if not owed:
         return Explanation(at_ms, owed, None, (*against, *notes), version)
     if at_ms > now_ms:
-        return Explanation(at_ms, owed, None, (*notes, Reason("not_yet", "it fires when its time comes")), version)
+        return Explanation(at_ms, owed, None, (*notes, _NOT_YET), version)
     if now_ms - at_ms < LOST_AFTER_MS:
         return Explanation(at_ms, owed, PENDING, (*notes, Reason("pending", "it is on its way")), version)
     lost = Reason("pending", "it was owed and has left no trace: it counts as lost until it is repaired")

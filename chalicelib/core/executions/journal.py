@@ -61,6 +61,8 @@ def claim(execution: Execution, owner: str, fencing_token: int, now_ms: int) -> 
         put_off_ms=execution.put_off_ms if execution.retry_at_ms is None else execution.retry_at_ms,
         retry_at_ms=None,
         waits=False,
+        # A hold ends with the claim, also of what was skipped meanwhile and is owed again after an edit.
+        held_until_ms=now_ms if execution.is_held else execution.held_until_ms,
     )
 
 

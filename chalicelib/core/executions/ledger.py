@@ -76,6 +76,9 @@ def _expected(
             last = min(last, owed_until_ms)
         compiled = version.compiled()
         start = max(from_ms, version.since_ms)
+        owes_from = version.owes_from(start)
+        found |= dict.fromkeys(compiled.between(start, min(owes_from - 1, last, to_ms), limit), PAUSED)
+        start = owes_from
         found |= dict.fromkeys(compiled.between(start, active_to, limit), "owed")
         found |= dict.fromkeys(compiled.excluded_between(start, active_to, limit), EXCLUDED)
         paused_from = max(start, active_to + 1)

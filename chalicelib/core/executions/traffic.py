@@ -23,6 +23,16 @@ def counted(values: Mapping[str, int], instants_ms: Iterable[int]) -> dict[str, 
     }
 
 
+def joined(values: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    """The slots of ``values`` that change when what ``others`` counted is added; of two periods the newer stays."""
+    found: dict[str, int] = {}
+    for slot in (f"n{number}" for number in range(SLOTS)):
+        (mine, n), (theirs, more) = divmod(values.get(slot, 0), _COUNT_MAX), divmod(others.get(slot, 0), _COUNT_MAX)
+        if more and theirs >= mine:
+            found[slot] = theirs * _COUNT_MAX + min(more + (n if mine == theirs else 0), _COUNT_MAX - 1)
+    return found
+
+
 def total(values: Mapping[str, int], now_ms: int) -> int:
     """How many were counted in the window that ends with the present period."""
     newest = now_ms // PERIOD_MS

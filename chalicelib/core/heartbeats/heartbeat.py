@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField
-from chalicelib.core.heartbeats.limits import PINGS_KEPT
+from chalicelib.core.heartbeats.limits import CLOCKS_APART_MS, CROSSINGS_RAISED, PINGS_KEPT
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.expressions import RecurrenceType, Spec
 
@@ -47,8 +47,9 @@ class Crossing(Struct, frozen=True):
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """A monitor. Times are unix milliseconds; ``rev`` orders all writes, ``version`` its definition.
 
-    ``expected_ms`` is when the next ping is expected (None: nothing is), ``started_ms`` when a start came whose end did
-    not. ``crossings`` counts the changes between up and down.
+    ``expected_ms`` is when the next ping is expected (None: nothing is). ``started_ms`` is when a start came whose end
+    did not, and ``ended_ms`` when the last success or failure came. ``crossings`` counts changes between up and down.
+    ``is_bad`` says that the last of them was down: a pause does not end what was announced.
     """
 
     tenant: str
@@ -70,8 +71,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     expected_ms: int | None = None
     started_ms: int | None = None
     last_ping_ms: int | None = None
+    ended_ms: int | None = None
     down_since_ms: int | None = None
     crossings: int = 0
+    is_bad: bool = False
     untold: tuple[Crossing, ...] = ()
     pings: tuple[Ping, ...] = ()
 
@@ -120,28 +123,41 @@ def observe(heartbeat: Heartbeat, now_ms: int) -> Heartbeat:
 
 
 def pinged(heartbeat: Heartbeat, ping: Ping) -> Heartbeat:
-    """The monitor after a ping. What time has made of it until then comes first."""
+    """The monitor after a ping. What time has made of it until then comes first.
+
+    A ping may be written later than it arrived. It counts from its arrival, but from no earlier than what was made of
+    the monitor meanwhile. An end that arrived before another end which has been written changes no state, and a start
+    that arrived before any other ping does not.
+    """
     at_ms = ping.at_ms
     known = observe(heartbeat, at_ms)
     kept = (*known.pings, ping)[-PINGS_KEPT:]
     known = replace(known, pings=kept, rev=heartbeat.rev + 1)
     if ping.kind == "log":
         return known
+    newest_ms = (known.last_ping_ms if ping.kind == "start" else known.ended_ms) or 0
+    if at_ms < newest_ms - CLOCKS_APART_MS:
+        return known
+    at_ms = max(at_ms, newest_ms, known.down_since_ms or 0, known.updated_ms)
     known = replace(known, last_ping_ms=max(at_ms, known.last_ping_ms or 0))
     if known.state == "paused":
         return known
     if ping.kind == "start":
         return replace(known, started_ms=at_ms)
+    if known.started_ms is not None and known.started_ms <= at_ms + CLOCKS_APART_MS:
+        known = replace(known, started_ms=None)
+    known = replace(known, ended_ms=at_ms)
     if ping.kind == "fail":
-        failed = replace(known, expected_ms=expected_after(known, at_ms), started_ms=None)
+        failed = replace(known, expected_ms=expected_after(known, at_ms))
         return failed if failed.state == "down" else replace(_down(failed, at_ms, "failed"), rev=known.rev)
     return _up(known, at_ms)
 
 
 def paused(heartbeat: Heartbeat, version: str, now_ms: int) -> Heartbeat:
-    """The monitor, which expects nothing for now."""
+    """The monitor, which expects nothing for now. What it missed before stays missed."""
+    known = observe(heartbeat, now_ms)
     fresh = {"version": version, "updated_ms": now_ms, "rev": heartbeat.rev + 1}
-    return replace(heartbeat, state="paused", expected_ms=None, started_ms=None, down_since_ms=None, **fresh)
+    return replace(known, state="paused", expected_ms=None, started_ms=None, down_since_ms=None, **fresh)
 
 
 def resumed(heartbeat: Heartbeat, version: str, now_ms: int) -> Heartbeat:
@@ -159,6 +175,15 @@ def rescheduled(heartbeat: Heartbeat, now_ms: int) -> Heartbeat:
     return replace(heartbeat, state="up", expected_ms=expected_after(heartbeat, now_ms))
 
 
+def restored(heartbeat: Heartbeat, now_ms: int) -> Heartbeat:
+    """The monitor out of a backup. What became of it since is not known: it announces nothing of that time, and expects
+    a ping from now on. Its changes are numbered above those that were announced, so that none passes for one of them.
+    """
+    numbered = heartbeat.crossings + CROSSINGS_RAISED
+    quiet = replace(heartbeat, untold=(), started_ms=None, crossings=numbered, rev=heartbeat.rev + 1)
+    return rescheduled(quiet, now_ms)
+
+
 def told(heartbeat: Heartbeat, numbers: int) -> Heartbeat:
     """The monitor after its changes up to a number were announced."""
     left = tuple(crossing for crossing in heartbeat.untold if crossing.number > numbers)
@@ -170,6 +195,7 @@ def _down(known: Heartbeat, at_ms: int, reason: str) -> Heartbeat:
     return replace(
         known,
         state="down",
+        is_bad=True,
         down_since_ms=at_ms,
         started_ms=None,
         crossings=crossing.number,
@@ -179,8 +205,8 @@ def _down(known: Heartbeat, at_ms: int, reason: str) -> Heartbeat:
 
 
 def _up(known: Heartbeat, at_ms: int) -> Heartbeat:
-    fresh = replace(known, state="up", expected_ms=expected_after(known, at_ms), started_ms=None, down_since_ms=None)
-    if known.state != "down":
+    fresh = replace(known, state="up", expected_ms=expected_after(known, at_ms), down_since_ms=None)
+    if known.state != "down" and not known.is_bad:
         return fresh
     crossing = Crossing(known.crossings + 1, "up", at_ms, "pinged")
-    return replace(fresh, crossings=crossing.number, untold=(*known.untold, crossing))
+    return replace(fresh, is_bad=False, crossings=crossing.number, untold=(*known.untold, crossing))

@@ -10,4 +10,6 @@ MONITORS_MAX_COUNT = 1_000  # of a tenant
 PINGS_KEPT = 10
 PING_TEXT_MAX_CHARS = 1_000
 UNTOLD_MAX = 20  # changes that wait to be announced; beyond that a ping is asked to come again
+CROSSINGS_RAISED = 1 << 32  # at a restore: more than a monitor changes between a backup and its loss
+CLOCKS_APART_MS = SECOND_MS  # pings that are nearer than this are ordered by their writes
 EXIT_CODE_MAX = 255

@@ -7,6 +7,8 @@ import ipaddress
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.decoders import decoder_of
+
 ADMIN = "admin"
 ROLES_DEFAULT = ("user",)  # of a key that is made without roles and permissions: its owner's things
 
@@ -64,7 +66,7 @@ def _address(source_ip: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Add
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(ApiKey).decode
+_decode = decoder_of(ApiKey).decode
 
 
 def write(key: ApiKey) -> str:

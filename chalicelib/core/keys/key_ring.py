@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import Conflict
 from chalicelib.core.keys.api_key import ApiKey
 from chalicelib.core.keys.limits import KEY_KEPT_MS, KEYS_CLEARED_MAX, KEYS_MAX
@@ -125,7 +126,7 @@ def _next(ring: KeyRing, entries: Iterable[RingEntry]) -> KeyRing:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(KeyRing).decode
+_decode = decoder_of(KeyRing).decode
 
 
 def write(ring: KeyRing) -> str:

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.leases.lease_item import LeaseItem
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(LeaseItem)
+_DECODER: Final = decoder_of(LeaseItem)
 
 
 def write(item: LeaseItem) -> str:

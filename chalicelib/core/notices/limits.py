@@ -15,6 +15,11 @@ SOURCES_KEPT = 200  # what was noted already, so that a repeat of the feed count
 INCIDENTS_MAX = 300  # open ones of a rule; the next ones are counted, and named together
 NOTICES_MAX = 50  # that wait to be sent
 LINES_MAX = 50  # incidents that one message lists one by one
+NUMBERS_RAISED = 1 << 32  # at a restore: more than a rule gives out between a backup and its loss
 LEDGER_RETENTION_S = 30 * 86_400
 
-assert SEND_TIMEOUT_MS < SEND_LEASE_MS
+QUOTA_NOTED_EVERY_MS = 60_000  # by each process, of each caller
+QUOTA_CALM_MS = 600_000  # without a refusal for so long, a caller's incident is over
+
+assert QUOTA_NOTED_EVERY_MS < QUOTA_CALM_MS
+assert SEND_TIMEOUT_MS < SEND_LEASE_MS < BACKOFF_MAX_MS

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chalicelib.core.channels import subject_line
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.notices.limits import LINES_MAX
 from chalicelib.core.notices.rule import NotificationRule
@@ -45,6 +46,13 @@ def text_of(rule: NotificationRule, notice: Notice) -> str:
     return f"[{plain(rule.name)}] {notice.kind}: " + "\n".join(lines)
 
 
+def mail_of(rule: NotificationRule, notice: Notice) -> tuple[str, str]:
+    """The message as the subject of an e-mail and its text, which names each incident by its id."""
+    names = ", ".join(plain(each.name) for each in notice.incidents)
+    known = "\n".join(f"incident_id: {each.id}" for each in notice.incidents[:LINES_MAX])
+    return subject_line(f"[{plain(rule.name)}] {notice.kind}: {names}"), f"{text_of(rule, notice)}\n\n{known}\n"
+
+
 def _line(each: Incident) -> str:
     what = " and ".join(each.causes) or "test"
     times = "" if each.count == 1 else f", {each.count} times"
@@ -56,9 +64,11 @@ def _line(each: Incident) -> str:
 
 def _incident(each: Incident) -> dict[str, Any]:
     kind, _, thing = each.subject.partition("/")
+    run, _, node = thing.partition("/")
+    subject = {"run_id": run, "node_id": node} if kind == "gate" else {f"{kind}_id": thing or each.subject}
     return {
         "incident_id": each.id,
-        f"{kind}_id": thing or each.subject,
+        **subject,
         "name": plain(each.name),
         "when": list(each.causes),
         "opened_unix_ms": each.opened_ms,

@@ -7,7 +7,16 @@ from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
-from chalicelib.core.errors import FieldError, InvalidField, NotSupported
+from chalicelib.core.channels import (
+    CLOUD_CHANNELS,
+    PAGERDUTY_URL,
+    RECEIVERS_WRONG,
+    SENDER_WRONG,
+    UNOFFERED,
+    is_address,
+    receivers,
+)
+from chalicelib.core.errors import FieldError, InvalidField
 from chalicelib.core.notices.limits import CHANNELS_MAX
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.expressions import Spec
@@ -17,14 +26,13 @@ from chalicelib.core.targets import registry
 NoticeCause = Literal["failed", "late", "silent", "recovered", "dead_letter", "approval", "quota"]
 CAUSES: Final[tuple[NoticeCause, ...]] = get_args(NoticeCause)
 ChannelType = Literal["webhook", "slack", "email", "pagerduty", "sns"]
-PAGERDUTY_URL: Final = "https://events.pagerduty.com/v2/enqueue"
 SLACK_URL: Final = "https://slack.com/api/chat.postMessage"
 _FIELDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {  # needed, allowed
     "webhook": (frozenset({"url"}), frozenset({"url", "secret_ref", "headers"})),
     "slack": (frozenset(), frozenset({"url", "secret_ref", "channel"})),
     "pagerduty": (frozenset(), frozenset({"url", "routing_key", "secret_ref"})),
     "sns": (frozenset({"topic_arn"}), frozenset({"topic_arn"})),
-    "email": (frozenset({"to"}), frozenset({"to", "from", "secret_ref"})),
+    "email": (frozenset({"to", "from"}), frozenset({"to", "from"})),
 }
 
 
@@ -67,7 +75,8 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
 class Signal(Struct, frozen=True, kw_only=True):
     """Something happened to ``subject``. ``source`` names it for ever, so that a repeat is known.
 
-    ``causes`` are what it is bad for; a ``success`` ends the incidents of rules that none of these concerns.
+    ``causes`` are what it is bad for; a ``success`` ends the incidents of rules that none of these concerns. Where
+    nothing succeeds, the incident is over when nothing bad came for ``calm_ms``.
     """
 
     subject: str
@@ -79,6 +88,7 @@ class Signal(Struct, frozen=True, kw_only=True):
     at_ms: int
     source: str
     detail: str = ""
+    calm_ms: int | None = None
 
 
 def concerns(rule: NotificationRule, signal: Signal) -> bool:
@@ -91,6 +101,11 @@ def concerns(rule: NotificationRule, signal: Signal) -> bool:
         and match.owner in (None, signal.owner)
         and (match.name_prefix is None or signal.name.startswith(match.name_prefix))
     )
+
+
+def only_ends(rule: NotificationRule) -> bool:
+    """Whether a rule is about the ends of incidents alone, whatever they were."""
+    return all(cause == "recovered" for cause in rule.when)
 
 
 def quiet_until(rule: NotificationRule, now_ms: int) -> int | None:
@@ -109,8 +124,9 @@ def quiet_until(rule: NotificationRule, now_ms: int) -> int | None:
     return end_ms
 
 
-def check(rule: NotificationRule, webhook_allow: tuple[str, ...], secrets: SecretPolicy) -> None:
-    """Refuse a rule that is wrong anywhere, naming every wrong field. Raises InvalidField, NotSupported."""
+def check(rule: NotificationRule, webhook_allow: tuple[str, ...], secrets: SecretPolicy, in_cloud: bool) -> None:
+    """Refuse a rule that is wrong anywhere, naming every wrong field, and channels that need the cloud where this
+    deployment runs without it. Raises InvalidField."""
     errors: list[FieldError] = []
     if not rule.name.isprintable():
         errors.append(FieldError("name", "must not hold control characters"))
@@ -124,10 +140,11 @@ def check(rule: NotificationRule, webhook_allow: tuple[str, ...], secrets: Secre
         errors += _quiet(rule.quiet)
     if errors:
         raise InvalidField(errors)
-    later = [i for i, channel in enumerate(rule.channels) if channel["type"] == "email"]
-    if later:
-        problem = "email is not offered by this deployment: let an sns topic send it, or a webhook"
-        raise NotSupported([FieldError(f"channels.{i}.type", problem) for i in later])
+    # What this deployment cannot send is said last: what is wrong anywhere is wrong everywhere.
+    missing = [i for i, channel in enumerate(rule.channels) if channel["type"] in CLOUD_CHANNELS and not in_cloud]
+    if missing:
+        found = [FieldError(f"channels.{i}.type", f"{rule.channels[i]['type']} {UNOFFERED}") for i in missing]
+        raise InvalidField(found, code="not_configured")
 
 
 def _quiet(quiet: Quiet) -> list[FieldError]:
@@ -155,9 +172,8 @@ def _channel(
     if kind == "pagerduty" and ("routing_key" in channel) == ("secret_ref" in channel):
         return [FieldError(f"{place}.routing_key", "give it, or secret_ref in its place")]
     if kind == "email":
-        to = channel["to"]
-        right = isinstance(to, list) and to and all(isinstance(each, str) and "@" in each for each in to)
-        return [] if right else [FieldError(f"{place}.to", "must be a list of addresses")]
+        wrong = [] if receivers(channel["to"]) else [FieldError(f"{place}.to", RECEIVERS_WRONG)]
+        return wrong if is_address(channel["from"]) else [*wrong, FieldError(f"{place}.from", SENDER_WRONG)]
     texts = [name for name in allowed - {"headers"} if name in channel and not isinstance(channel[name], str)]
     if texts:
         return [FieldError(f"{place}.{name}", "must be a text") for name in sorted(texts)]

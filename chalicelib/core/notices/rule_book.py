@@ -21,11 +21,12 @@ from chalicelib.core.notices.limits import (
     BACKOFF_MAX_MS,
     INCIDENTS_MAX,
     NOTICES_MAX,
+    NUMBERS_RAISED,
     SEND_ATTEMPTS_MAX,
     SEND_LEASE_MS,
     SOURCES_KEPT,
 )
-from chalicelib.core.notices.rule import NotificationRule, Signal, quiet_until
+from chalicelib.core.notices.rule import NotificationRule, Signal, only_ends, quiet_until
 
 NoticeKind = Literal["alert", "recovery", "digest", "test"]
 SendState = Literal["pending", "sent", "failed"]
@@ -45,6 +46,12 @@ class Incident(Struct, frozen=True, kw_only=True):
     detail: str = ""
     announced: bool = False
     closed_ms: int | None = None
+    calm_ms: int | None = None
+
+    @property
+    def calm_at_ms(self) -> int | None:
+        """When it is over if nothing more comes; None: only a success ends it, or it is over."""
+        return None if self.calm_ms is None or self.closed_ms is not None else self.last_ms + self.calm_ms
 
 
 class Send(Struct, frozen=True):
@@ -88,12 +95,13 @@ class RuleBook(Struct, frozen=True, kw_only=True):
     def next_ms(self) -> int | None:
         """When there is something to do next."""
         sends = [send.next_ms for notice in self.notices for send in notice.sends if send.state == "pending"]
-        return min([*sends, *([] if self.due_ms is None else [self.due_ms])], default=None)
+        calms = [i.calm_at_ms for i in self.incidents if i.calm_at_ms is not None]
+        return min([*sends, *calms, *([] if self.due_ms is None else [self.due_ms])], default=None)
 
 
 def note(book: RuleBook, rule: NotificationRule, signal: Signal, now_ms: int) -> RuleBook:
     """The book after a signal. The same object when it changes nothing."""
-    causes = [cause for cause in signal.causes if cause in rule.when]
+    causes = [cause for cause in signal.causes if cause in rule.when or only_ends(rule)]
     open_now = next((i for i in book.incidents if i.subject == signal.subject and i.closed_ms is None), None)
     if signal.source in book.seen:
         return book
@@ -108,13 +116,16 @@ def note(book: RuleBook, rule: NotificationRule, signal: Signal, now_ms: int) ->
 
 def compose(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
     """Make messages of what is new, when its time has come; in quiet times they wait, and become a digest."""
-    if book.due_ms is None or book.due_ms > now_ms or len(book.notices) + 2 > NOTICES_MAX:
-        return book
+    book = _calmed(book, rule, now_ms)
     until_ms = quiet_until(rule, now_ms)
     if until_ms is not None:
+        book = _put_off(book, until_ms)
+    if book.due_ms is None or book.due_ms > now_ms or len(book.notices) + 2 > NOTICES_MAX:
+        return book
+    if until_ms is not None:
         return replace(book, due_ms=until_ms, held=True, rev=book.rev + 1)
-    fresh = tuple(i for i in book.incidents if not i.announced)
-    over = tuple(i for i in book.incidents if i.announced and i.closed_ms is not None)
+    fresh = tuple(i for i in book.incidents if not i.announced and not only_ends(rule))
+    over = tuple(i for i in book.incidents if i.closed_ms is not None and i not in fresh)
     told = over if "recovered" in rule.when else ()
     lots: list[tuple[NoticeKind, tuple[Incident, ...]]]
     lots = [("digest", (*fresh, *told))] if book.held else [("alert", fresh), ("recovery", told)]
@@ -126,6 +137,20 @@ def compose(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
             made = _with_notice(made, rule, kind, incidents, now_ms)
     left = tuple(replace(i, announced=True) for i in book.incidents if i.closed_ms is None)
     return replace(made, incidents=left, beyond=0)
+
+
+def hastened(book: RuleBook, now_ms: int) -> RuleBook:
+    """The book after the quiet times of its rule have changed: what waited for the end of the old ones is checked now.
+    The same object when nothing did."""
+
+    def sooner(send: Send) -> Send:
+        # A send that another worker has keeps its time: a claim is shorter than the longest pause between two tries.
+        latest_ms = now_ms if send.attempts == 0 else now_ms + BACKOFF_MAX_MS
+        return replace(send, next_ms=latest_ms) if send.state == "pending" and send.next_ms > latest_ms else send
+
+    notices = tuple(replace(n, sends=tuple(sooner(send) for send in n.sends)) for n in book.notices)
+    due_ms = now_ms if book.held else book.due_ms
+    return book if (notices, due_ms) == (book.notices, book.due_ms) else replace(book, notices=notices, due_ms=due_ms)
 
 
 def test(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
@@ -179,6 +204,21 @@ def finish(book: RuleBook, number: int, channel: int, error: str | None, final: 
     return replace(after, notices=open_still)
 
 
+def restored(book: RuleBook) -> RuleBook:
+    """The book out of a backup. What became of its messages since is not known: none of them is sent, and what goes on
+    being bad opens an incident anew. Numbers begin above those that were given out, so that no receiver takes a new
+    message for one that it has."""
+    return RuleBook(tenant=book.tenant, id=book.id, rev=book.rev + 1, counter=book.counter + NUMBERS_RAISED)
+
+
+def emptied(book: RuleBook) -> RuleBook:
+    """The book of a rule that is switched off, or on again: its incidents would wait for ends that it does not hear of.
+    The same object when it is empty."""
+    if not (book.incidents or book.notices or book.beyond):
+        return book
+    return RuleBook(tenant=book.tenant, id=book.id, rev=book.rev, counter=book.counter, seen=book.seen)
+
+
 def notice_of(book: RuleBook, number: int) -> Notice | None:
     """A message that still has something to be sent."""
     return next((notice for notice in book.notices if notice.number == number), None)
@@ -213,8 +253,34 @@ def _worse(
         opened_ms=signal.at_ms,
         last_ms=signal.at_ms,
         detail=signal.detail,
+        calm_ms=signal.calm_ms,
     )
     return _due(replace(book, counter=number, incidents=(*book.incidents, opened)), rule, now_ms)
+
+
+def _calmed(book: RuleBook, rule: NotificationRule, now_ms: int) -> RuleBook:
+    """End the incidents that nothing more came of. The same object when there are none."""
+    over = [i for i in book.incidents if i.calm_at_ms is not None and i.calm_at_ms <= now_ms]
+    if not over:
+        return book
+    incidents = tuple(replace(i, closed_ms=i.calm_at_ms) if i in over else i for i in book.incidents)
+    return _due(replace(book, incidents=incidents, rev=book.rev + 1), replace(rule, group_ms=0), now_ms)
+
+
+def _put_off(book: RuleBook, until_ms: int) -> RuleBook:
+    """Let what is still to be sent wait for the end of a quiet time. A test is asked for now. The same object when
+    nothing is put off."""
+
+    def later(notice: Notice) -> Notice:
+        if notice.kind == "test" or not any(s.state == "pending" and s.next_ms < until_ms for s in notice.sends):
+            return notice
+        sends = tuple(replace(s, next_ms=max(s.next_ms, until_ms)) if s.state == "pending" else s for s in notice.sends)
+        return replace(notice, sends=sends)
+
+    notices = tuple(later(notice) for notice in book.notices)
+    if all(new is old for new, old in zip(notices, book.notices, strict=True)):
+        return book
+    return replace(book, notices=notices, rev=book.rev + 1)
 
 
 def _beyond(book: RuleBook, rule: NotificationRule, now_ms: int) -> Incident:

@@ -34,8 +34,9 @@ def is_expired(definition: Definition, record: Execution, now_ms: int) -> bool:
 
 def keeps_its_time(record: Execution) -> bool:
     """Whether a claimed firing was given a time of its own after its instant. That is a catch-up slot, the end of the
-    run before it, or a later place in line."""
-    return record.put_off_ms is not None and not record.history
+    run before it, or a later place in line. What a worker that stopped gave back is due at its instant, as before."""
+    due_ms = record.firing_ms + record.offset_ms
+    return record.put_off_ms is not None and record.put_off_ms > due_ms and not record.history
 
 
 def too_late(record: Execution) -> str:

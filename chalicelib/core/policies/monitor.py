@@ -62,7 +62,8 @@ class MonitorFinding(StrEnum):
 
 def to_begin(before: Schedule | None, after: Schedule) -> MonitorState | None:
     """The watch that begins with a change: one that creates or resumes a monitored schedule, wakes a completed one, or
-    changes its monitor. None when a watch goes on, or there is nothing to watch."""
+    changes its monitor. One that is paused until an instant is watched from then on. None when a watch goes on, or
+    there is nothing to watch."""
     definition = after.definition
     if definition.monitor is None or not definition.active:
         return None
@@ -72,11 +73,12 @@ def to_begin(before: Schedule | None, after: Schedule) -> MonitorState | None:
 
 
 def _is_active(before: Schedule, after: Schedule) -> bool:
-    return schedule.progress(before, after.definition.since_ms).state == "active"
+    since_ms = after.definition.since_ms
+    return not after.definition.rests_at(since_ms) and schedule.progress(before, since_ms).state == "active"
 
 
 def _begun(after: Schedule, window_ms: int) -> MonitorState:
-    state, since_ms = after.state, after.definition.since_ms
+    state, since_ms = after.state, after.definition.owes_from(after.definition.since_ms)
     fresh = MonitorState(
         tenant=state.tenant,
         id=state.id,

@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.decoders import decoder_of
+
 QUEUE_NOTE_MAX_CHARS: Final = 256
 HELD_CHECK_MS: Final = (
     840_000  # after so long what a pause holds is checked, if it was not woken: near the queue's longest delay
@@ -48,7 +50,7 @@ ACTIVE: Final = QueueState()
 
 def read(document: str) -> QueueState:
     """The state of a document that ``write`` made."""
-    return msgspec.json.decode(document, type=QueueState)
+    return decoder_of(QueueState).decode(document)
 
 
 def write(state: QueueState) -> str:

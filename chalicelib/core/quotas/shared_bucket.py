@@ -19,11 +19,11 @@ _SECOND_US = 1_000_000
 
 
 class QuotaKey(NamedTuple):
-    """Whose quota, and which."""
+    """Whose quota, and which. ``counts`` is of what may be held at most: it has no bucket."""
 
     tenant: str
     subject: str
-    quota: Quota
+    quota: Quota | Literal["counts"]
 
 
 class SharedBucket(Struct, frozen=True):

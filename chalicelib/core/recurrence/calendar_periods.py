@@ -17,12 +17,11 @@ from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.recurrence.calendar_days import EPOCH_DAY, LAST_DAY, NEVER, month_length
 from chalicelib.core.recurrence.zones import Zone
 
-_PERIOD: Final = re.compile(
+_PERIOD: Final = (
     r"P(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,7})D)?"
-    r"(?:T(?=\d)(?:(\d{1,8})H)?(?:(\d{1,9})M)?(?:(\d{1,10})(?:[.,](\d{1,9}))?S)?)?",
-    re.ASCII,
+    r"(?:T(?=\d)(?:(\d{1,8})H)?(?:(\d{1,9})M)?(?:(\d{1,10})(?:[.,](\d{1,9}))?S)?)?"
 )
-_LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+_LOCAL: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
 _DAY_MS: Final = 86_400_000
 _MONTH_MS: Final = 2_629_746_000  # 400 Gregorian years / 4800
 _SLACK_MS: Final = 6 * _DAY_MS  # how far any month is from k average ones, with leap days, month ends and zone changes
@@ -52,7 +51,7 @@ class Repetition(Struct, frozen=True):
 
 def parse_period(text: str) -> Period:
     """Read an ISO 8601 duration such as ``P1M`` or ``PT5M``. Raises ValueError."""
-    found = _PERIOD.fullmatch(text.upper())
+    found = re.fullmatch(_PERIOD, text.upper(), re.ASCII)
     if found is None or text.upper() == "P":
         raise ValueError("must be an ISO 8601 duration such as PT5M, P1D or P1M")
     years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[:7])
@@ -79,7 +78,7 @@ def parse_repetition(text: str) -> Repetition:
 
 def parse_anchor(text: str, zone: Zone) -> int:
     """Unix milliseconds of RFC 3339, or of a local time without offset as ``zone`` shows it. Raises ValueError."""
-    if not _LOCAL.fullmatch(text.upper()):
+    if not re.fullmatch(_LOCAL, text.upper(), re.ASCII):
         return parse_rfc3339(text)
     wall_ms = parse_rfc3339(text + "Z")
     return zone.resolve(wall_ms // 1000) * 1000

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 Segment = tuple[int, int, int, int]
 """``(start_s, end_s, offset_s, before_s)``: [start, end) has ``offset``; just before start it was ``before``."""
@@ -130,6 +132,8 @@ def zone(name: str) -> Zone:
 def _zone_info(name: str) -> ZoneInfo:
     if not name or len(name) > 64 or not name.isascii():
         raise ValueError("must be an IANA time zone name, such as Europe/Berlin")
+    from zoneinfo import ZoneInfo  # loaded with the first zone: each function pays for its imports at a cold start
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -144,6 +148,8 @@ def when_forgotten(action: Callable[[], None]) -> None:
 
 def forget() -> None:
     """Drop every table, ``zoneinfo``'s own cache and what was built on them: new zone data is read from here on."""
+    from zoneinfo import ZoneInfo
+
     with _lock:
         _zones.clear()
         ZoneInfo.clear_cache()

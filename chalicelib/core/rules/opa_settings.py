@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from chalicelib.core.errors import SettingsError
 
 PATH_DEFAULT: Final = "chronowatch/allow"
-_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", re.ASCII)
+_PATH: Final = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
 
 
 class OpaSettings(NamedTuple):
@@ -30,7 +30,7 @@ def read(env: Mapping[str, str]) -> OpaSettings | None:
         return None
     if not _is_base(url):
         raise SettingsError("CHRONO_OPA_URL", f"must be a URL such as http://127.0.0.1:8181, not {url[:80]!r}")
-    if path and _PATH.fullmatch(path) is None:
+    if path and re.fullmatch(_PATH, path, re.ASCII) is None:
         raise SettingsError(
             "CHRONO_OPA_POLICY_PATH", f"must be a path of names such as {PATH_DEFAULT}, not {path[:80]!r}"
         )

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import FieldError, InvalidField, NotSupported
 from chalicelib.core.rules import condition
 from chalicelib.core.rules.condition import Ask, Condition, Leaf
@@ -138,7 +139,7 @@ def write(policy: WrittenPolicy) -> str:
 def read(document: str) -> WrittenPolicy:
     """The policy of a document that ``write`` made. Raises ValueError for one with unknown fields: a later
     release wrote it, and what they mean is not known."""
-    return msgspec.json.decode(document, type=WrittenPolicy)
+    return decoder_of(WrittenPolicy).decode(document)
 
 
 def compile_policy(policy: WrittenPolicy) -> CompiledPolicy:

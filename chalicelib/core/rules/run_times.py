@@ -10,14 +10,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.limits import INSTANT_MAX_MS
 from chalicelib.core.recurrence import expressions, zones
 from chalicelib.core.recurrence.expressions import RecurrenceType, Spec
 from chalicelib.core.rules.limits import GAPS_MAX_RUNS
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 FROM_MS: Final = 1_767_225_600_000  # 2026-01-01, a Thursday
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -98,6 +100,8 @@ def _keeps(spec: Spec, window: DayWindow) -> bool:
         return False
     if compiled.delay_ms is not None:
         return False
+    from zoneinfo import ZoneInfo  # loaded with the first window: each function pays for its imports
+
     zone = ZoneInfo(window.timezone or spec.timezone)
     begin_ms = 0 if spec.type == "AT" else spec.anchor_ms
     return all(_inside(at_ms, zone, window) for at_ms in compiled.between(begin_ms, INSTANT_MAX_MS, GAPS_MAX_RUNS))

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
+from chalicelib.core.decoders import converted
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.rules import policy
 from chalicelib.core.rules.condition import Leaf
@@ -74,7 +75,7 @@ def _match(given: Any) -> Match | None:
     known: dict[str, Any] = {}
     for name in Match.__struct_fields__:
         try:
-            names = msgspec.convert(parts.get(name), str | list[str])
+            names = converted(parts.get(name), str | list[str])
         except msgspec.ValidationError:
             continue
         if names and all(names):

@@ -47,7 +47,7 @@ _RENAMED: Final = {"active": "enabled", "start_at_ms": "start_at_unix_ms", "end_
 _LEFT_OUT: Final = frozenset(
     {
         "version", "since_ms", "until_ms", "payload", "target", "retry_policy", "monitor", "failures_from_ms",
-        "failure_pauses", "zone_data", "depth", "created_at_ms", "updated_at_ms", "hlc", "origin",
+        "failure_pauses", "paused_until_ms", "zone_data", "depth", "created_at_ms", "updated_at_ms", "hlc", "origin",
     }
 )  # fmt: skip
 _PLAIN: Final = tuple(

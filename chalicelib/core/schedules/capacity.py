@@ -6,8 +6,7 @@ limits in the write that makes a schedule count or grow. So they hold among many
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.schedules.schedule import NOWHERE, UNCOUNTED, Definition, State
@@ -15,14 +14,14 @@ from chalicelib.core.schedules.schedule import NOWHERE, UNCOUNTED, Definition, S
 BASE_WEIGHT_BYTES = 1024  # what any schedule takes up besides its texts
 
 
-class Used(NamedTuple):
+class Used(Struct, frozen=True):
     """What all schedules that count make up together."""
 
     jobs: int
     weight_bytes: int
 
 
-class Limits(NamedTuple):
+class Limits(Struct, frozen=True):
     """What a deployment may hold; None = without limit."""
 
     jobs: int | None

@@ -7,7 +7,6 @@ newest. An edit made after T must not swallow a late delivery of T, one made bef
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
@@ -30,7 +29,6 @@ Overlap = Literal["allow", "forbid", "replace", "queue"]
 Backoff = Literal["exponential", "fixed"]
 BadEnd = Literal["", "failed", "timeout", "cancelled"]
 ScheduleState = Literal["active", "paused", "completed", "deleted"]
-
 
 UNCOUNTED = -1  # in State.counted: it does not count
 NOWHERE = -2  # the same, since no limit is set; it is listed as spent when its last instant has passed
@@ -73,9 +71,10 @@ class Definition(Struct, frozen=True, kw_only=True):
     ``payload`` is serialised JSON. ``since_ms`` is when this version came into force, ``until_ms`` when the next
     one did (None while it is the current one). ``zone_data`` is the release of the zone rules it was planned with.
     ``pause_after_failures`` counts executions of instants from ``failures_from_ms`` on; ``failure_pauses``
-    are the last pauses that it brought about: see core.policies.failures. ``by_events``: a trigger's, which events fire
-    and no instant, so that no list of schedules shows it. ``depth`` counts the webhooks of this
-    service that led to it: see core.targets.loop_depth. ``traceparent`` is of the call that created the schedule.
+    are the last pauses that it brought about: see core.policies.failures. ``paused_until_ms``: no instant before it is
+    owed under this version. ``by_events``: a trigger's, which events fire and no instant, so that no list of schedules
+    shows it. ``depth`` counts the webhooks of this service that led to it: see core.targets.loop_depth. ``traceparent``
+    is of the call that created the schedule.
     """
 
     tenant: str
@@ -107,6 +106,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     pause_after_failures: int | None = None
     failures_from_ms: int = 0
     failure_pauses: tuple[FailurePause, ...] = ()
+    paused_until_ms: int | None = None
     monitor: Monitor | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
@@ -122,6 +122,18 @@ class Definition(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> Key:
         return Key(self.tenant, self.id)
+
+    def rests_at(self, at_ms: int) -> bool:
+        """Whether ``at_ms`` lies before the end of a pause that ends by itself."""
+        return self.paused_until_ms is not None and at_ms < self.paused_until_ms
+
+    def is_paused_at(self, at_ms: int) -> bool:
+        """Whether nothing at ``at_ms`` is owed under this version: paused until it is resumed, or until later."""
+        return not self.active or self.rests_at(at_ms)
+
+    def owes_from(self, from_ms: int) -> int:
+        """``from_ms``, or the end of the pause when that is later: it counts as a resumption."""
+        return from_ms if self.paused_until_ms is None else max(from_ms, self.paused_until_ms)
 
     @property
     def late_limit_ms(self) -> int | None:
@@ -295,13 +307,9 @@ class Schedule(Struct, frozen=True):
     state: State
 
 
-def shard_of(shard_key: str, shards: int) -> int:
-    """The shard that schedules of one key share: stable across processes and releases."""
-    return int.from_bytes(hashlib.blake2b(shard_key.encode(), digest_size=8).digest()) % shards
-
-
 def first_from(definition: Definition, from_ms: int) -> int | None:
     """The first instant owed at or after ``from_ms``; for DELAY, its start or else ``from_ms`` plus the delay."""
+    from_ms = definition.owes_from(from_ms)
     compiled = definition.compiled()
     if definition.type != "DELAY":
         return compiled.next_after(from_ms - 1)
@@ -358,8 +366,8 @@ def progress(schedule: Schedule, now_ms: int) -> Progress:
     if state.status == "deleted":
         return Progress("deleted", None, last, state.run_count - ahead)
     waits = definition.type == "DELAY" and state.queued_ms is not None
-    exhausted = upcoming is None and not waits
-    shown: ScheduleState = "paused" if not definition.active else "completed" if exhausted else "active"
+    course: ScheduleState = "active" if waits or upcoming is not None else "completed"
+    shown: ScheduleState = "paused" if definition.is_paused_at(now_ms) else course
     return Progress(shown, upcoming if definition.active else None, last, state.run_count - ahead)
 
 
@@ -374,7 +382,7 @@ def _ahead(definition: Definition, state: State, now_ms: int) -> tuple[int, int 
         return 0, state.next_run_ms
     if definition.type == "DELAY":
         return 1, state.queued_ms
-    start = max(now_ms + 1, definition.since_ms)
+    start = definition.owes_from(max(now_ms + 1, definition.since_ms))
     queued = definition.compiled().between(start, state.queued_ms, SETTLE_MAX_INSTANTS)
     return len(queued), (queued[0] if queued else state.next_run_ms)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, get_args
 
-from chalicelib.core.errors import FieldError, InvalidField, NotSupported, TooLarge
+from chalicelib.core.errors import FieldError, InvalidField, TooLarge
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS, OWNER_MAX_CHARS
 from chalicelib.core.recurrence.limits import EXPR_MAX_CHARS
@@ -34,7 +34,6 @@ from chalicelib.core.targets import registry
 
 OVERLAPS: Final = get_args(Overlap)
 BACKOFFS: Final = get_args(Backoff)
-LATER_TARGETS: Final = ("grpc",)
 
 TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"  # of names, tags and the like
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -51,23 +50,19 @@ def check(
 
     ``now_ms`` decides whether an AT lies in the past, which only ``allow_past`` lets through. ``webhook_allow`` lists
     the private addresses that webhooks may reach; ``secrets`` says which references are taken. Raises TooLarge
-    (``payload_too_large``), InvalidField, or NotSupported when the only thing wrong is that this release does not
-    offer it.
+    (``payload_too_large``), InvalidField.
     """
     check_payload(definition.payload)
     errors = [
         *_texts(definition),
         *_numbers(definition),
         *_policy(definition.retry_policy),
-        *_target(definition.target, webhook_allow, secrets),
+        *registry.problems(definition.target, webhook_allow, secrets),
     ]
     named = {e.field for e in errors}
     errors += [e for e in _recurrence(definition, now_ms, allow_past) if e.field not in named]
     if errors:
         raise InvalidField(errors)
-    later = list(_not_offered(definition))
-    if later:
-        raise NotSupported(later)
 
 
 def check_payload(text: str) -> None:
@@ -82,7 +77,7 @@ def check_target(
     target: Mapping[str, object], webhook_allow: tuple[str, ...], secrets: SecretPolicy = STRICTEST
 ) -> None:
     """Raise InvalidField with everything that is wrong with a target by itself."""
-    errors = list(_target(target, webhook_allow, secrets))
+    errors = list(registry.problems(target, webhook_allow, secrets))
     if errors:
         raise InvalidField(errors)
 
@@ -164,14 +159,3 @@ def _recurrence(definition: Definition, now_ms: int, allow_past: bool) -> Iterab
         if at_ms < now_ms:
             return [FieldError("expr", "lies in the past")]
     return ()
-
-
-def _not_offered(definition: Definition) -> Iterable[FieldError]:
-    if definition.target.get("type") in LATER_TARGETS:
-        yield FieldError("target.type", f"{definition.target['type']} is not offered yet")
-
-
-def _target(
-    target: Mapping[str, object], webhook_allow: tuple[str, ...], secrets: SecretPolicy
-) -> Iterable[FieldError]:
-    return () if target.get("type") in LATER_TARGETS else registry.problems(target, webhook_allow, secrets)

@@ -12,7 +12,6 @@ FORMS: Final = "secretsmanager:NAME, ssm:NAME, vault:MOUNT/data/NAME#field or en
 REF_MAX_CHARS: Final = 512
 _NAME = r"[A-Za-z0-9/_+=.@:-]+"
 PATTERN: Final = rf"(?:(secretsmanager|ssm):{_NAME}|vault:{_NAME}(#[A-Za-z0-9_.-]+)?|env:[A-Za-z_][A-Za-z0-9_]*)"
-_REF = re.compile(PATTERN, re.ASCII)
 VAULT_FIELD_DEFAULT: Final = "value"
 
 
@@ -26,7 +25,7 @@ class SecretRef(NamedTuple):
 
 def parse(text: str) -> SecretRef:
     """Take a reference apart. Raises ValueError with what is wrong with it."""
-    if len(text) > REF_MAX_CHARS or not _REF.fullmatch(text):
+    if len(text) > REF_MAX_CHARS or not re.fullmatch(PATTERN, text, re.ASCII):
         raise ValueError(f"must be {FORMS}")
     store, _, rest = text.partition(":")
     name, _, field = rest.partition("#")

@@ -12,7 +12,7 @@ VARIABLE: Final = "CHRONO_BOOTSTRAP_KEY"
 MIN_CHARS: Final = 32
 MAX_CHARS: Final = 4096  # a header holds twice as much
 
-_FORM: Final = re.compile(rf"[!-~]{{{MIN_CHARS},{MAX_CHARS}}}")
+_FORM: Final = rf"[!-~]{{{MIN_CHARS},{MAX_CHARS}}}"
 
 
 def read(env: Mapping[str, str], auth: str) -> str | None:
@@ -23,7 +23,7 @@ def read(env: Mapping[str, str], auth: str) -> str | None:
     key = env.get(VARIABLE, "").strip()
     if not key:
         return None
-    if not _FORM.fullmatch(key):
+    if not re.fullmatch(_FORM, key):
         raise SettingsError(VARIABLE, f"must have {MIN_CHARS} to {MAX_CHARS} characters of ASCII, and no blanks")
     if auth != "off" and "apikey" not in auth.split(","):
         raise SettingsError(VARIABLE, f"is taken only with apikey in CHRONO_AUTH, which is {auth}")

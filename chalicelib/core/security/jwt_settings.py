@@ -19,7 +19,7 @@ VARIABLES: Final = (
     "CHRONO_JWT_SUBJECT_CLAIM",
     "CHRONO_JWT_ROLES_CLAIM",
 )
-_LOOPBACK: Final = re.compile(r"localhost|127\.[0-9.]+|::1", re.ASCII)
+_LOOPBACK: Final = r"localhost|127\.[0-9.]+|::1"
 
 
 class JwtSettings(NamedTuple):  # no struct: scripts/dev reads it before anything is installed
@@ -65,7 +65,7 @@ def url_problem(url: str) -> str | None:
         return "is no URL"
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         return "must be a URL such as https://issuer.example/"
-    if parts.scheme == "http" and _LOOPBACK.fullmatch(host) is None:
+    if parts.scheme == "http" and re.fullmatch(_LOOPBACK, host, re.ASCII) is None:
         return "must begin with https://, since what answers for it can sign tokens; http:// is for loopback only"
     return None
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.errors import Forbidden, InvalidField
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import ROLES, Role, is_permission
@@ -43,7 +44,7 @@ class RoleBook(Struct, frozen=True):
 
 def read(document: str, rev: int) -> RoleBook:
     """The book of a document that ``write`` made."""
-    return RoleBook(msgspec.json.decode(document, type=dict[str, TenantRole]), rev)
+    return RoleBook(decoder_of(dict[str, TenantRole]).decode(document), rev)
 
 
 def write(book: RoleBook) -> str:

@@ -26,6 +26,7 @@ MODULES: Final[Mapping[str, str]] = {
     "rabbitmq": "rabbitmq",
     "mqtt": "mqtt",
     "redis": "redis",
+    "grpc": "grpc",
     "workflow": "workflow",
 }
 NAMES: Final = tuple(MODULES)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 
@@ -70,6 +70,8 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
+_BAD_HOST = "must have a valid host, such as example.com or [2001:db8::1]"
+_AFTER_BRACKET = re.compile(r"(:[0-9]*)?")
 URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\]+$"  # what a pattern can judge; hosts are judged one by one
 
 
@@ -128,6 +130,15 @@ def check_url(url: str, allow: Sequence[str]) -> str | None:
     return None if parsed.literal is None else check_address(parsed.host, parsed.literal, allow)
 
 
+def url_problem(url: str) -> str | None:
+    """What is wrong with a URL by itself, wherever it leads; None: nothing."""
+    try:
+        parse_url(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def check_address(host: str, address: Address, allow: Sequence[str]) -> str | None:
     """Why the ``address`` that ``host`` stands for may not be called, or None when it may."""
     allowed = parse_allow(allow)
@@ -147,19 +158,32 @@ def parse_url(url: str) -> WebhookUrl:
         raise ValueError(f"must be at most {URL_MAX_CHARS} characters")
     if _UNPRINTABLE.search(url):
         raise ValueError("must not hold blanks, control characters or backslashes")
-    parts = urlsplit(url)  # raises ValueError itself on bad brackets
+    parts, asked_port = _split(url)
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("must begin with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("must not hold credentials: send them in headers")
     host, literal = _parse_host(parts.netloc, parts.hostname or "")
-    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    if port == 0:
-        raise ValueError("port 0 cannot be called")
+    port = DEFAULT_PORTS[parts.scheme] if asked_port is None else asked_port
     path = quote(parts.path or "/", safe=_PATH_SAFE)
     if parts.query:
         path += "?" + quote(parts.query, safe=_PATH_SAFE + "?")
     return WebhookUrl(parts.scheme, host, port, path, literal)
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    """The parts of a URL, and its port. Raises ValueError in words of ours: Python's are about Python."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket without its other half, or what stands in brackets and is no address
+        raise ValueError(_BAD_HOST) from None
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535, or none")
+    return parts, port
 
 
 def _parse_host(netloc: str, host: str) -> tuple[str, Address | None]:
@@ -167,7 +191,12 @@ def _parse_host(netloc: str, host: str) -> tuple[str, Address | None]:
     if netloc.startswith("["):
         if "%" in host:
             raise ValueError("an address with a zone cannot be called")
-        literal = IPv6Address(host)
+        if not _AFTER_BRACKET.fullmatch(netloc.rpartition("]")[2]):
+            raise ValueError(_BAD_HOST)  # some releases of Python pass over what stands there
+        try:
+            literal = IPv6Address(host)
+        except ValueError:
+            raise ValueError(_BAD_HOST) from None
         return str(literal), literal
     name = host.lower() if host.isascii() else _ascii_name(host)
     if len(name) > 253 or not _HOST.fullmatch(name) or any(len(label) > 63 for label in name.split(".")):

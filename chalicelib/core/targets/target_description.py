@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from chalicelib.core.decoders import converted
 from chalicelib.core.errors import FieldError
 from chalicelib.core.secrets.secret_policy import STRICTEST, SecretPolicy
 from chalicelib.core.targets.limits import TARGET_NAME_MAX_CHARS
@@ -146,7 +147,7 @@ def _shapes(fields: type[TargetFields]) -> dict[str, tuple[Any, bool]]:
 
 def _problem(value: object, shape: Any, rule: FieldRule, webhook_allow: Sequence[str]) -> str | None:
     try:
-        msgspec.convert(value, shape)
+        converted(value, shape)
     except msgspec.ValidationError:
         return f"must be {rule.must_be}"
     if rule.pattern and not re.fullmatch(rule.pattern, str(value), re.ASCII):

@@ -41,6 +41,10 @@ FIRES: Final = MetricFamily(
 LEASE_ACQUIRES: Final = MetricFamily(
     "chronowatch_lease_acquire_total", "counter", "Calls for a lease: granted, queued, or refused.", ("result",)
 )
+TRIGGER_EVENTS: Final = MetricFamily(
+    "chronowatch_trigger_events_total", "counter", "Events that came to triggers, by what became of them.",
+    ("source", "outcome"),
+)  # fmt: skip
 LEASES_HELD: Final = MetricFamily(
     "chronowatch_lease_held_gauge", "gauge", "Leases that are held: the first 100 names, the rest together.", ("name",)
 )
@@ -93,6 +97,7 @@ CATALOGUE: Final = (
     SCHEDULES,
     FIRES,
     LEASE_ACQUIRES,
+    TRIGGER_EVENTS,
     LEASES_HELD,
     LATENESS,
     LATE,

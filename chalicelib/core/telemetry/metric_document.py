@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from chalicelib.core.decoders import decoder_of
 from chalicelib.core.telemetry.counts import Counts
 
 SOURCES_MAX: Final = 64
@@ -67,7 +68,7 @@ class MetricDocument(Struct):
 
 def read(text: str | None) -> MetricDocument:
     """The document; an empty one for None."""
-    return MetricDocument() if text is None else msgspec.json.decode(text, type=MetricDocument)
+    return MetricDocument() if text is None else decoder_of(MetricDocument).decode(text)
 
 
 def write(document: MetricDocument) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ CONSUMER: Final = 5
 Value = str | int | float | bool
 
 
-class Link(NamedTuple):
+class Link(Struct, frozen=True):
     """Another span that led to this one; ``why`` says how."""
 
     trace_id: str

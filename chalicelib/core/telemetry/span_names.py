@@ -33,6 +33,7 @@ LATE: Final = "chronowatch.late"
 LINK: Final = "chronowatch.link"
 
 CREATION: Final = "creation"  # a link to the call that made the schedule
+BACKFILL: Final = "backfill"  # a link to the call that asked for what had been missed
 PREVIOUS_ATTEMPT: Final = "previous_attempt"
 
 WORK_QUEUE: Final = {MESSAGING_SYSTEM: "aws_sqs", MESSAGING_DESTINATION: "work"}

@@ -7,6 +7,7 @@ from typing import Final
 from chalicelib.core.schedules.limits import PAYLOAD_MAX_BYTES
 
 EVENT_MAX_BYTES: Final = PAYLOAD_MAX_BYTES  # an event is the payload of what it fires
+POISON_KEPT_BYTES: Final = 32 * 1024  # of a message that is no event, in its dead letter
 ATTRIBUTE_MAX_CHARS: Final = 2_048
 CEL_MAX_CHARS: Final = 4_096
 WINDOW_MAX_MS: Final = 31 * 86_400_000

@@ -64,7 +64,8 @@ class TriggerRules(Struct, frozen=True, kw_only=True):
 
 
 class Trigger(Struct, frozen=True, kw_only=True):
-    """A trigger as stored. ``token`` is the secret part of its ``ingest_url``. ``rev`` grows with every change."""
+    """A trigger as stored. ``token`` is the secret part of its ``ingest_url``. ``rev`` grows with every change.
+    ``since_ms`` is when its source became what it is: earlier events are not its own."""
 
     tenant: str
     id: str
@@ -73,6 +74,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
     token: str = ""
     rev: int = 1
     created_ms: int = 0
+    since_ms: int = 0
 
 
 def problems(rules: TriggerRules, webhook_allow: Sequence[str], secrets: SecretPolicy) -> Iterator[FieldError]:

@@ -13,11 +13,10 @@ race the log is read again, and decided again. Orders are sent after the append,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.workflows import gates, joins, live_stops, run_endings, run_slots, waiting
+from chalicelib.core.workflows import gates, joins, live_stops, run_endings, run_slots, sla, waiting
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import (
     Begins,
@@ -34,14 +33,15 @@ from chalicelib.core.workflows.happenings import (
     GoesOn,
     Happening,
     ItemEnds,
-    Order,
     Passes,
     Redrives,
     SetsStops,
     StopsAt,
+    TellsLate,
     Waits,
 )
-from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, ERROR_MAX_CHARS, LOST_MAX_COUNT, RUN_MAX_EVENTS
+from chalicelib.core.workflows.orders import is_new, next_due_ms, owed
 from chalicelib.core.workflows.run_log import RunLog
 from chalicelib.core.workflows.run_state import ENDED, NodeState, RunState
 
@@ -87,62 +87,22 @@ def decide(graph: Graph, state: RunState, happening: Happening, now_ms: int) -> 
         case CannotGoOn():
             if log.state.status == "running":
                 _stop(log, error_type=happening.error_type, reason=happening.error)
+        case TellsLate(node=name):
+            sla.said(log, name)
         case _:
             _of_a_step(log, happening)
     _settle(log)
     run_slots.settle(log)
+    if log.events or isinstance(happening, Passes):  # what changes nothing else must not seem to
+        sla.settle(log)
     if not log.events:
         return Decision((), state)
-    orders = [order for order in owed(graph, log.state) if _is_new(order, state, log.state, before)]
+    orders = [order for order in owed(graph, log.state) if is_new(order, state, log.state, before)]
     orders += run_slots.freed(state, log.state)
     changed = state.shown_status != log.state.shown_status or state.redrives != log.state.redrives
     due_ms = next_due_ms(log.state)
     is_new_due = due_ms != next_due_ms(state)
     return Decision(tuple(log.events), log.state, tuple(orders), due_ms if is_new_due else None, changed)
-
-
-def owed(graph: Graph, state: RunState) -> list[Order]:
-    """All that is to be done as of now: it is safe to do again."""
-    orders: list[Order] = []
-    if state.slot == "wanted":
-        orders.append(Order("take_slot", item=state.slot_turn))
-    for name, node in state.nodes.items():
-        if node.status == "running" and not node.worker and state.slot != "wanted":
-            orders.append(Order("step", name))
-        if node.fan is not None:
-            kind = "begin_item" if node.status == "waiting" else "cancel_child"
-            orders += [Order(kind, name, index) for index in node.fan.live]  # type: ignore[arg-type]
-        elif waiting.is_child_to_end(node):
-            orders.append(Order("cancel_child", name))
-    if state.is_ended and state.parent:
-        orders.append(Order("tell_parent"))
-    return orders
-
-
-def next_due_ms(state: RunState, *, with_leases: bool = False) -> int | None:
-    """The next instant at which time itself changes something (None: never). ``with_leases``: also that at which the
-    worker of a step counts as lost, which need not be met to the millisecond."""
-    if state.is_ended:
-        return None
-    live = [node for node in state.nodes.values() if node.status == "waiting" or with_leases]
-    dues = [node.due_ms for node in live if node.due_ms is not None]
-    dues += [due for due in (state.cancel_by_ms, state.deadline_ms if state.status == "running" else None) if due]
-    return min(dues, default=None)
-
-
-def _is_new(order: Order, before: RunState, after: RunState, fans: Mapping[str, object]) -> bool:
-    """Whether the order comes from this decision: what was owed before was sent before."""
-    if order.kind == "tell_parent":
-        return not before.is_ended or before.redrives != after.redrives  # a redrive may end at once
-    if order.kind == "take_slot":
-        return before.slot_turn != after.slot_turn
-    if order.kind == "step" and before.slot == "wanted":
-        return True
-    was, now = before.nodes.get(order.node, NodeState()), after.nodes[order.node]
-    if order.kind == "begin_item":
-        known = () if was.fan is None else was.fan.live
-        return order.item not in known
-    return was.status != now.status or was.attempt != now.attempt or was.lost != now.lost
 
 
 def _of_a_step(log: RunLog, happening: Happening) -> None:
@@ -168,7 +128,8 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
             if fan is not None and index in fan.live:
                 if log.nodes[name].status == "waiting" and waiting.is_outdated(log.state, happening):
                     return
-                log.write("item_ended", name, index=index, status=happening.status)
+                why = {"error": happening.error[:ERROR_MAX_CHARS]} if happening.error else {}
+                log.write("item_ended", name, index=index, status=happening.status, **why)
                 _go_on_with_items(log, name)
         case ChildEnds(node=name):
             node = log.nodes[name]
@@ -177,6 +138,8 @@ def _of_a_step(log: RunLog, happening: Happening) -> None:
                     return
                 if happening.status == "completed":
                     _complete(log, name, happening.output)
+                elif happening.error_type:
+                    _fail(log, name, happening.error_type, happening.error)
                 else:
                     said = f"run {happening.child} ended {happening.status}: {happening.error}"
                     _fail(log, name, "child_" + happening.status, said)
@@ -303,7 +266,7 @@ def _fall_due(log: RunLog, name: str, node: NodeState) -> None:
         case "timeout":
             _fail(log, name, "timeout", "it did not end in time", "timeout")
         case "retry":
-            log.write("node_started", name)
+            log.start(name)
 
 
 def _redrive(log: RunLog, redrives: Redrives) -> None:
@@ -324,7 +287,7 @@ def _start(log: RunLog, name: str) -> None:
     if node.type in _INSTANT or (node.type == "parallel" and not node.is_foreach):
         _complete(log, name, None)
     else:
-        log.write("node_started", name)
+        log.start(name)
 
 
 def _complete(log: RunLog, name: str, output: object, case: str = "") -> None:

@@ -47,6 +47,7 @@ class WorkflowNode(Struct, frozen=True):
     fields: Mapping[str, Any] = field(default_factory=dict)
     retry: RetryPolicy = RetryPolicy(max_attempts=1)
     timeout_ms: int | None = None
+    sla_ms: int | None = None
     input: Any = None
     compensate: str = ""
 
@@ -93,6 +94,7 @@ class WorkflowDefinition(Struct, frozen=True):
     input_schema: Mapping[str, Any] | None = None
     concurrency: Concurrency | None = None
     timeout_ms: int | None = None
+    sla_ms: int | None = None
     on_failure: str = ""
 
 

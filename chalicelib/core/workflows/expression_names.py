@@ -49,6 +49,10 @@ def _of_node(node: WorkflowNode) -> Iterator[PlacedCode]:
     for name, template in (("input", node.input), *((name, fields.get(name)) for name in _TEMPLATES)):
         for where, leaf in leaves(f"{place}.{name}", template):
             yield _cel(where, leaf)
+    if node.type == "notification":
+        for name in ("headers", "subject"):
+            for where, leaf in leaves(f"{place}.channel.{name}", fields["channel"].get(name)):
+                yield _cel(where, leaf)
     if node.type == "condition":
         for number, case in enumerate(fields["cases"]):
             yield _cel(f"{place}.cases[{number}].when", case["when"])

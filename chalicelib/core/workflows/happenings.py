@@ -69,6 +69,7 @@ class ItemEnds(Struct, frozen=True):
     index: int
     status: str
     parent_redrives: int = 0
+    error: str = ""
 
 
 class ChildEnds(Struct, frozen=True):
@@ -80,6 +81,7 @@ class ChildEnds(Struct, frozen=True):
     output: Any = None
     error: str = ""
     parent_redrives: int = 0
+    error_type: str = ""  # what failed is not the run itself, but what it came to
 
 
 class Decides(Struct, frozen=True):
@@ -136,6 +138,12 @@ class CannotGoOn(Struct, frozen=True):
     error: str
 
 
+class TellsLate(Struct, frozen=True):
+    """It was announced that a node missed its ``sla_ms``, or the run did (empty)."""
+
+    node: str
+
+
 class SetsStops(Struct, frozen=True):
     """A session replaces its breakpoints on the live run."""
 
@@ -172,6 +180,7 @@ Happening = (
     | Redrives
     | GetsSlot
     | CannotGoOn
+    | TellsLate
     | SetsStops
     | StopsAt
     | GoesOn
@@ -179,10 +188,10 @@ Happening = (
 
 
 class Order(Struct, frozen=True):
-    """What is to be done outside: for a step, for a child or the parent, or for a slot. ``item`` is an item of
-    a foreach, or the turn of a slot."""
+    """What is to be done outside: for a step, for a child or the parent, for a slot, or a miss to announce. ``item``
+    is an item of a foreach, or the turn of a slot."""
 
-    kind: Literal["step", "begin_item", "cancel_child", "tell_parent", "take_slot", "free_slot"]
+    kind: Literal["step", "begin_item", "cancel_child", "tell_parent", "take_slot", "free_slot", "tell_late"]
     node: str = ""
     item: int | None = None
 
@@ -196,3 +205,4 @@ class Decision(Struct, frozen=True):
     orders: tuple[Order, ...] = ()
     next_due_ms: int | None = None
     status_changed: bool = False  # the state that callers see is another
+    claimed: str = ""  # the step that the same append claims for who decided

@@ -15,6 +15,9 @@ NAME_MAX_CHARS: Final = 64
 RUN_ID_MAX_CHARS: Final = 64
 OUTPUT_INLINE_MAX_BYTES: Final = 64 * 1024
 OUTPUT_MAX_BYTES: Final = 16 * 1024 * 1024
+INLINE_LIMIT_BYTES: Final = (
+    2 * 1024 * 1024
+)  # of values above OUTPUT_INLINE_MAX_BYTES in an answer, which a function bounds
 EXPRESSION_MAX_CHARS: Final = 4096
 CODE_MAX_CHARS: Final = 64 * 1024
 ERROR_MAX_CHARS: Final = 1024

@@ -6,19 +6,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from chalicelib.core import channels
 from chalicelib.core.errors import FieldError, InvalidField
+from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.recurrence import expressions
-from chalicelib.core.targets.ssrf import parse_url
+from chalicelib.core.targets.ssrf import url_problem
 from chalicelib.core.workflows.limits import CASES_MAX_COUNT, CODE_MAX_CHARS, CONCURRENCY_MAX_COUNT, ITEMS_MAX_COUNT
 from chalicelib.core.workflows.templates import bounded_expression, is_expression, leaves
 
-COMMON: Final = frozenset({"id", "type", "name", "retry", "timeout_ms", "input", "compensate"})
+COMMON: Final = frozenset({"id", "type", "name", "retry", "timeout_ms", "sla_ms", "input", "compensate"})
 # Types that do something outside, and that can be undone or undo.
 EFFECTS: Final = frozenset({"job", "http", "notification", "script", "transform", "subworkflow"})
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
-    "webhook": ("url",), "slack": ("url",), "email": ("to",), "sns": ("topic_arn",), "pagerduty": ("routing_key",),
+    "webhook": ("url",), "slack": ("url",), "email": ("from",), "sns": ("topic_arn",), "pagerduty": ("routing_key",),
 }  # fmt: skip
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
 
@@ -38,6 +40,20 @@ def template_problems(place: str, template: Any) -> Found:
     for where, leaf in leaves(place, template):
         if (problem := bounded_expression(leaf)) is not None:
             yield FieldError(where, problem)
+
+
+def header_problems(place: str, headers: Mapping[str, Any]) -> Found:
+    """What is wrong with names of headers, and with the expressions in their values, as forms."""
+    for name in headers:
+        if not _HEADER.fullmatch(name):
+            yield FieldError(f"{place}.{name}", "is no name of a header")
+    yield from template_problems(place, headers)
+
+
+def url_problems(place: str, url: str) -> Found:
+    """What is wrong with a URL that is called as it stands."""
+    if problem := url_problem(url):
+        yield FieldError(place, problem)
 
 
 def cases_of(fields: Mapping[str, Any]) -> list[str]:
@@ -150,12 +166,22 @@ def _delay(fields: Mapping[str, Any]) -> Found:
         yield from _expression(given[0], fields[given[0]])
     elif "for_ms" in fields:
         yield from _integer("for_ms", fields["for_ms"], 0, DURATION_MAX_MS)
-    elif "until" in fields and not isinstance(fields["until"], str):
-        yield from _integer("until", fields["until"], 0, INSTANT_MAX_MS)
+    elif "until" in fields:
+        yield from _until(fields["until"])
     elif "until_cron" in fields:
         yield from _until_cron(fields["until_cron"], fields.get("timezone", "UTC"))
     if "timezone" in fields and "until_cron" not in fields:
         yield FieldError("timezone", "only until_cron takes it")
+
+
+def _until(instant: Any) -> Found:
+    if not isinstance(instant, str):
+        yield from _integer("until", instant, 0, INSTANT_MAX_MS)
+        return
+    try:
+        parse_rfc3339(instant)
+    except ValueError as wrong:
+        yield FieldError("until", str(wrong))
 
 
 def _until_cron(expr: Any, zone: Any) -> Found:
@@ -197,13 +223,23 @@ def _notification(fields: Mapping[str, Any]) -> Found:
     kind = channel.get("type")
     yield from _word("channel.type", kind, *CHANNELS)
     if kind == "email":
-        yield FieldError("channel.type", "email is not offered yet: send it by a webhook")
+        yield from _email(channel)
     for name in CHANNELS.get(str(kind), ()):
         if not isinstance(channel.get(name), str | Mapping):
             yield FieldError(f"channel.{name}", "is missing")
     if "message" not in fields:
         yield FieldError("message", "is missing")
     yield from template_problems("message", fields.get("message"))
+
+
+def _email(channel: Mapping[str, Any]) -> Found:
+    for name in channel.keys() - {"type", "to", "from", "subject"}:
+        yield FieldError(f"channel.{name}", "is not a field of this")
+    if not channels.receivers(channel.get("to")):
+        yield FieldError("channel.to", channels.RECEIVERS_WRONG)
+    if isinstance(channel.get("from"), str) and not channels.is_address(channel["from"]):
+        yield FieldError("channel.from", channels.SENDER_WRONG)
+    yield from template_problems("channel.subject", channel.get("subject"))
 
 
 def _script(fields: Mapping[str, Any]) -> Found:
@@ -216,18 +252,12 @@ def _http(fields: Mapping[str, Any]) -> Found:
     url = fields.get("url")
     yield from _text("url", url, 2048)
     if isinstance(url, str):
-        try:
-            parse_url(url)
-        except ValueError as wrong:
-            yield FieldError("url", str(wrong))
+        yield from url_problems("url", url)
     headers = fields.get("headers", {})
     if not isinstance(headers, Mapping):
         yield FieldError("headers", "must be an object")
         return
-    for name in headers:
-        if not _HEADER.fullmatch(name):
-            yield FieldError(f"headers.{name}", "is no name of a header")
-    yield from template_problems("headers", headers)
+    yield from header_problems("headers", headers)
     yield from template_problems("body", fields.get("body"))
     expect = fields.get("expect")
     if expect is not None:

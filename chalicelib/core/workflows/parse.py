@@ -30,8 +30,8 @@ NAME_RULE: Final = "must be 1 to 64 lower-case letters, digits, dots, dashes or 
 NODE_ID_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 REFERENCE_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}(@[a-z0-9]{1,64})?$"
 _TOP: Final = frozenset(
-    {"format", "name", "description", "input_schema", "concurrency", "timeout_ms", "on_failure", "nodes", "edges",
-     "layout"}
+    {"format", "name", "description", "input_schema", "concurrency", "timeout_ms", "sla_ms", "on_failure", "nodes",
+     "edges", "layout"}
 )  # fmt: skip
 _EDGE: Final = frozenset({"from", "to", "on", "case"})
 _RETRY: Final = frozenset(RetryPolicy.__struct_fields__)
@@ -85,6 +85,7 @@ def parse(document: Mapping[str, Any]) -> WorkflowDefinition:
             concurrency.get("hold_while_waiting", False),
         ),
         timeout_ms=document.get("timeout_ms"),
+        sla_ms=document.get("sla_ms"),
         on_failure=document.get("on_failure", ""),
     )
 
@@ -94,16 +95,17 @@ def _top(found: Findings, document: Mapping[str, Any]) -> None:
     if document.get("format", FORMAT) != FORMAT:
         found.add("format", f"must be {FORMAT}")
     name = document.get("name")
-    if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
         found.add("name", NAME_RULE)
-    if "timeout_ms" in document:
-        found.duration("timeout_ms", document["timeout_ms"])
+    for field in ("timeout_ms", "sla_ms"):
+        if field in document:
+            found.duration(field, document[field])
     for field, kind, called in (("description", str, "text"), ("input_schema", dict, "an object"),
                                 ("layout", dict, "an object")):  # fmt: skip
         if field in document and not isinstance(document[field], kind):
             found.add(field, f"must be {called}")
     after = document.get("on_failure")
-    if after is not None and not (isinstance(after, str) and re.match(REFERENCE_PATTERN, after)):
+    if after is not None and not (isinstance(after, str) and re.fullmatch(REFERENCE_PATTERN, after)):
         found.add("on_failure", "must be a workflow, or workflow@version")
     if "concurrency" in document:
         _concurrency(found, document["concurrency"])
@@ -144,7 +146,7 @@ def _node(found: Findings, place: str, given: Any) -> WorkflowNode | None:
         return None
     name: Any = given.get("id")
     kind: Any = given.get("type")
-    if not isinstance(name, str) or not re.match(NODE_ID_PATTERN, name):
+    if not isinstance(name, str) or not re.fullmatch(NODE_ID_PATTERN, name):
         found.add(f"{place}.id", "must begin with a letter, and have up to 64 letters, digits, dashes or underscores")
         return None
     if kind not in TYPES:
@@ -154,8 +156,9 @@ def _node(found: Findings, place: str, given: Any) -> WorkflowNode | None:
     fields = {key: value for key, value in given.items() if key not in node_rules.COMMON}
     for problem in node_rules.problems(kind, fields):
         found.add(f"{place}.{problem.field}", problem.message)
-    if "timeout_ms" in given:
-        found.duration(f"{place}.timeout_ms", given["timeout_ms"])
+    for field in ("timeout_ms", "sla_ms"):
+        if field in given:
+            found.duration(f"{place}.{field}", given[field])
     for field in ("name", "compensate"):
         if not isinstance(given.get(field, ""), str):
             found.add(f"{place}.{field}", "must be text")
@@ -169,6 +172,7 @@ def _node(found: Findings, place: str, given: Any) -> WorkflowNode | None:
         fields=fields,
         retry=_retry(found, f"{place}.retry", given.get("retry")),
         timeout_ms=given.get("timeout_ms"),
+        sla_ms=given.get("sla_ms"),
         input=given.get("input"),
         compensate=given.get("compensate", ""),
     )

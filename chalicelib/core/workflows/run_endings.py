@@ -62,7 +62,7 @@ def _end(log: RunLog) -> None:
     todo = _to_undo(log)
     if todo:
         log.write("run_compensating", "", node=todo, error_type=error_type, error=error)
-        log.write("node_started", log.graph.nodes[todo].compensate)
+        log.start(log.graph.nodes[todo].compensate)
     else:
         _skip_compensations(log)
         log.write("run_failed", "", error_type=error_type, error=error)
@@ -81,7 +81,7 @@ def _go_on_undoing(log: RunLog) -> None:
     todo = _to_undo(log)
     if todo:
         log.write("run_compensating", "", node=todo, error_type=state.error_type, error=state.error)
-        log.write("node_started", log.graph.nodes[todo].compensate)
+        log.start(log.graph.nodes[todo].compensate)
     else:
         _skip_compensations(log)
         log.write("run_failed", "", error_type=state.error_type, error=state.error)

@@ -28,6 +28,14 @@ class RunLog:
         if node and self.state.nodes[node].status in ENDED:
             self.changed.append(node)
 
+    def start(self, name: str) -> None:
+        """Let a node begin, or its next attempt. The first one says by when it is late."""
+        sla_ms = self.graph.nodes[name].sla_ms
+        is_first = self.state.nodes[name].started_ms is None
+        self.write(
+            "node_started", name, **({} if sla_ms is None or not is_first else {"late_ms": self.now_ms + sla_ms})
+        )
+
     def end_by_cancel(self, name: str, reason: str, **data: Any) -> None:
         """End a node that is not wanted any more. A ``subworkflow`` may have begun its run and not have said so: that
         run is to end as well."""

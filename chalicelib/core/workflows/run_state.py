@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
+
+from chalicelib.core.decoders import converted
 
 NodeStatus = Literal["pending", "running", "waiting", "completed", "failed", "timeout", "skipped", "cancelled"]
 RunStatus = Literal[
@@ -20,6 +21,9 @@ Then = Literal["", "complete", "approve", "reject", "timeout", "retry"]
 SlotPhase = Literal["", "wanted", "held"]
 ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "timeout", "skipped", "cancelled"})
 RUN_ENDED: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled", "compensation_failed"})
+
+
+Lateness = Literal["", "untold", "told"]  # whether ``sla_ms`` was missed, and that announced
 
 
 class RunEvent(Struct, frozen=True, omit_defaults=True):
@@ -79,6 +83,8 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     child: str = ""  # the run that it waits for
     child_ended: bool = False  # said by that run after the node itself had ended
     stop: Mapping[str, str] | None = None  # the breakpoint that it stands at
+    late_ms: int | None = None  # it misses its ``sla_ms`` then
+    late: Lateness = ""
 
 
 class RunState(Struct, omit_defaults=True):
@@ -122,6 +128,9 @@ class RunState(Struct, omit_defaults=True):
     step_next: bool = False  # whatever would begin next stops
     released_at: int = 0  # the event that let it go on last
     fired: tuple[str, ...] = ()  # conditions that have stopped it
+    sla_ms: int | None = None
+    late_ms: int | None = None  # it misses its ``sla_ms`` then
+    late: Lateness = ""
     slot_kept: bool = False  # it holds its slot while it waits at gates and delays, too
 
     @property
@@ -178,6 +187,7 @@ def _run_after(state: RunState, event: RunEvent) -> None:
                 setattr(state, name, tuple(value) if name in ("scope", "indices") else value)
             state.nodes = {name: NodeState() for name in data["nodes"]}
             state.started_ms = event.at_ms
+            state.late_ms = None if state.sla_ms is None else event.at_ms + state.sla_ms
         case "run_cancelling":
             state.status, state.cancel_by_ms = "cancelling", data["by_ms"]
             state.reason, state.stopped_by = data.get("reason", ""), data.get("error_type", "")
@@ -197,6 +207,10 @@ def _run_after(state: RunState, event: RunEvent) -> None:
             state.fired = ()
         case "run_released":
             state.step_next, state.released_at = data["step"], event.number
+        case "sla_missed":
+            state.late = "untold"
+        case "sla_told":
+            state.late = "told"
         case "slot_wanted":
             state.slot, state.slot_turn = "wanted", state.slot_turn + 1
         case "slot_taken":
@@ -214,6 +228,7 @@ def _redrive(state: RunState, event: RunEvent) -> None:
     state.version = data.get("version", state.version)
     state.input = data.get("input", state.input)
     state.deadline_ms = data.get("deadline_ms")
+    state.late_ms = None  # an SLA is of the first way to the end; a miss stays shown
     state.redrives += 1
     state.parent_redrives = data.get("parent_redrives", state.parent_redrives)
     before = state.nodes
@@ -256,7 +271,12 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
                 due_ms=None,
                 then="",
                 stop=None,
+                late_ms=data.get("late_ms", node.late_ms),
             )
+        case "sla_missed":
+            return replace(node, late="untold")
+        case "sla_told":
+            return replace(node, late="told")
         case "node_stopped":
             attempt = node.attempt - (node.status == "running")  # it had not begun in truth
             return replace(node, status="waiting", attempt=attempt, due_ms=None, then="", stop=data["stop"])
@@ -314,5 +334,10 @@ def _node_after(node: NodeState, event: RunEvent) -> NodeState:
             raise ValueError(f"no event of a node is called {event.type}")
 
 
+def version_of(run: RunState) -> str:
+    """What distinguishes two readings of one run: how long its log is."""
+    return str(run.events)
+
+
 def _gate(data: Mapping[str, Any]) -> Gate:
-    return msgspec.convert(data, Gate)
+    return converted(data, Gate)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from chalicelib.core.content_version import content_version
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.run_state import RunEvent, RunState, fold
 
@@ -34,6 +35,11 @@ class TravelSession(Struct, frozen=True):
     events: tuple[RunEvent, ...] = ()
     document: str = ""
     is_live: bool = False  # its breakpoints stop the run itself
+
+    @property
+    def version(self) -> str:
+        """What distinguishes two readings of one session: where it is, and where it stops."""
+        return content_version(self.position, self.breakpoints)
 
 
 def as_of(events: Sequence[RunEvent], position: int) -> RunState:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
+from chalicelib.core.decoders import converted
 from chalicelib.core.errors import NotFound
 from chalicelib.core.workflows import redrive
 from chalicelib.core.workflows.happenings import Begins, Cancels, ChildEnds, Decision, ItemEnds, Order, Redrives
 from chalicelib.core.workflows.node_rules import reference_of
+from chalicelib.core.workflows.output_ref import EncodedOutput
 from chalicelib.core.workflows.run_ids import child_id, item_id
 from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun
 from chalicelib.core.workflows.waiting import is_child_to_end, is_child_waited_for
@@ -30,6 +32,7 @@ from chalicelib.engine.workflows.run_access import (
 )
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
+from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
 
 
@@ -40,9 +43,10 @@ class Begun(NamedTuple):
     decision: Decision | None = None
 
 
-def begin(s: Services, fields: dict[str, Any]) -> bool:
-    """Begin a run, and queue its steps; False when it had begun before."""
-    begun, decision = begin_quietly(s, fields)
+def begin(s: Services, fields: dict[str, Any], given: EncodedOutput | None = None) -> bool:
+    """Begin a run, and queue its steps; False when it had begun before. ``given`` is the input that ``fields`` refers
+    to."""
+    begun, decision = begin_quietly(s, fields, given)
     if begun is None or decision is None:
         return False
     send(s, begun.state, decision.orders, decision.next_due_ms)
@@ -51,41 +55,64 @@ def begin(s: Services, fields: dict[str, Any]) -> bool:
     return True
 
 
-def begin_quietly(s: Services, fields: dict[str, Any], is_cancelled: bool = False) -> Begun:
-    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds."""
+def begin_quietly(
+    s: Services,
+    fields: dict[str, Any],
+    given: EncodedOutput | None = None,
+    is_cancelled: bool = False,
+    worker: str = "",
+) -> Begun:
+    """Begin a run. The summary comes first: a crash after it leaves a run that ``reconcile`` finds, and a large input
+    that is deleted with it. ``worker`` may claim a step as in ``tell``."""
     tenant, run_id = fields["tenant"], fields["id"]
     now_ms = s.clock.now_ms()
     made = workflow(s, tenant, fields["workflow"], fields["version"])
     limit = made.definition.concurrency
     if limit is not None and not fields.get("scope"):
         fields = fields | {"limited": True, "slot_kept": limit.hold_while_waiting}
-    state = msgspec.convert(fields, RunState)
+    if made.definition.sla_ms is not None and not fields.get("scope"):
+        fields = fields | {"sla_ms": made.definition.sla_ms}
+    state = converted(fields, RunState)
     state.started_ms = now_ms
     empty = LoadedRun(RunState(scope=state.scope), made)
     state.nodes = {name: NodeState() for name in empty.graph.nodes}
     entry = summary_of(state, 1, now_ms + LOOK_EVERY_MS)
-    entered = s.stores.runs.enter(replace(entry, change=SeenRun(state) if entry.listed else None))
-    if not entered:
-        if s.stores.runs.read(tenant, run_id).events:
-            return Begun(None)
-        # It was entered by a worker that died, and reconcile may have given it up since.
-        s.stores.runs.wake_by(tenant, run_id, now_ms + LOOK_EVERY_MS)
-    after, decision = tell(s, tenant, run_id, Begins(fields, is_cancelled), empty)
+    if not _enter(s, replace(entry, change=SeenRun(state) if entry.listed else None), now_ms):
+        return Begun(None)
+    if given is not None:
+        outputs.store(s, tenant, run_id, given)
+    after, decision = tell(s, tenant, run_id, Begins(fields, is_cancelled), empty, worker)
     return Begun(after, decision) if decision.events else Begun(None)
 
 
-def begin_item(s: Services, run: LoadedRun, node: str, index: int) -> Begun:
-    """Begin the run of one item, once. One that ended before says so again, or goes on in a redrive."""
+def _enter(s: Services, entry: RunSummary, now_ms: int) -> bool:
+    """Whether a run is there that has not begun."""
+    if s.stores.runs.enter(entry):
+        return True
+    if s.stores.runs.read(entry.tenant, entry.id).events:
+        return False
+    # It was entered by a worker that died, and reconcile may have given it up since.
+    s.stores.runs.wake_by(entry.tenant, entry.id, now_ms + LOOK_EVERY_MS)
+    return True
+
+
+def begin_item(s: Services, run: LoadedRun, node: str, index: int, worker: str = "") -> Begun:
+    """Begin the run of one item, once. One that ended before says so again, or goes on in a redrive. ``worker`` may
+    claim a step of it."""
     state = run.state
     here = state.nodes[node]
     if here.status != "waiting" or here.fan is None or index not in here.fan.live:
         return Begun(None)
     child = item_id(state.id, node, here.generation, index)
-    items = outputs.read(s, state.tenant, state.id, here.output)
-    given = outputs.keep(s, state.tenant, child, {"item": items[index]})
-    begun = begin_quietly(s, _item_fields(state, node, index, given))
+    try:
+        items = outputs.read(s, state.tenant, state.id, here.output)
+        given = outputs.encoded({"item": items[index]}, "the item")
+    except StepFailed as wrong:  # nothing else could ever begin it
+        said = f"{wrong.error_type}: {wrong.error}"
+        return Begun(*tell(s, state.tenant, state.id, ItemEnds(node, index, "failed", state.redrives, said)))
+    begun = begin_quietly(s, _item_fields(state, node, index, given.ref), given, worker=worker)
     if begun.run is None:
-        return recall(s, state.tenant, child)
+        return recall(s, state.tenant, child, worker)
     return begun
 
 
@@ -128,12 +155,12 @@ def child_fields(run: LoadedRun, node: str, given: Any) -> dict[str, Any]:
     }
 
 
-def recall(s: Services, tenant: str, child: str) -> Begun:
+def recall(s: Services, tenant: str, child: str, worker: str = "") -> Begun:
     """A child that had begun before may have ended before: let it say so again, or go on in a redrive."""
     found = load(s, tenant, child)
     if not found.state.is_ended:
         return Begun(None)
-    told = tell_parent(s, found)
+    told = tell_parent(s, found, worker)
     return Begun(None) if told is None else Begun(*told)
 
 
@@ -167,34 +194,57 @@ def cancel_child(s: Services, run: LoadedRun, node: str, index: int | None) -> N
         follow(s, *told)
 
 
-def tell_parent(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
+def tell_parent(s: Services, run: LoadedRun, worker: str = "") -> tuple[LoadedRun, Decision] | None:
     """Let the run that waits for this one know how it ended; that run after it, and the orders that follow. Where that
-    run went on since in a redrive, this one goes on as well, and is what is returned."""
+    run went on since in a redrive, this one goes on as well, and is what is returned. ``worker`` may claim a step of
+    either, which is then the caller's to take."""
     state = run.state
+    if not state.is_ended:  # a message of its earlier end, which comes after a redrive
+        return None
     try:
         parent = load(s, state.tenant, state.parent)
     except NotFound:
         return None
     if _goes_on_in_a_redrive(parent, state):
-        return _drive_again(s, parent, run)
+        return _drive_again(s, parent, run, worker)
     happening: ItemEnds | ChildEnds
     if state.scope:
-        index = state.indices[-1]
+        index, wrong = state.indices[-1], None
         if state.status == "completed":
             node = parent.state.nodes[state.parent_node]
             name = outputs.item_name(state.parent_node, node.generation, index)
-            content = outputs.item_content(outputs.of_run(s, run))
-            s.stores.runs.put_payload(state.tenant, state.parent, name, content)
+            wrong = _failure(lambda: outputs.keep_item(s, state.tenant, state.parent, name, outputs.of_run(s, run)))
         happening = ItemEnds(state.parent_node, index, state.status, state.parent_redrives)
+        if wrong is not None:
+            said = f"{wrong.error_type}: {wrong.error}"
+            happening = ItemEnds(state.parent_node, index, "failed", state.parent_redrives, said)
     else:
-        output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
-        said = state.error, state.parent_redrives
-        happening = ChildEnds(state.parent_node, state.id, state.status, output, *said)
-    told = tell(s, state.tenant, state.parent, happening)
+        happening = _child_ends(s, run)
+    told = tell(s, state.tenant, state.parent, happening, worker=worker)
     if _goes_on_in_a_redrive(told[0], state):  # which came between the two readings
-        return _drive_again(s, told[0], run)
+        return _drive_again(s, told[0], run, worker)
     rest(s, run)
     return told
+
+
+def _child_ends(s: Services, run: LoadedRun) -> ChildEnds:
+    """How a subworkflow ended, as its parent hears it. What came to more than is kept of one value is a failure there:
+    the child itself has it in parts."""
+    state = run.state
+    try:
+        output = outputs.keep(s, state.tenant, state.parent, outputs.of_run(s, run))
+    except StepFailed as wrong:
+        said = f"run {state.id}: {wrong.error}"
+        return ChildEnds(state.parent_node, state.id, "failed", None, said, state.parent_redrives, wrong.error_type)
+    return ChildEnds(state.parent_node, state.id, state.status, output, state.error, state.parent_redrives)
+
+
+def _failure(act: Callable[[], None]) -> StepFailed | None:
+    try:
+        act()
+    except StepFailed as wrong:
+        return wrong
+    return None
 
 
 def _goes_on_in_a_redrive(parent: LoadedRun, child: RunState) -> bool:
@@ -211,7 +261,7 @@ def _is_waited_for(parent: LoadedRun, child: RunState) -> bool:
     return is_child_waited_for(parent.graph, parent.state, child.parent_node, child.id)
 
 
-def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun) -> tuple[LoadedRun, Decision]:
+def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun, worker: str) -> tuple[LoadedRun, Decision]:
     """What a redrive of the parent means for a run that it waits for. What completed is kept. The rest runs again under
     the same keys, with the input as it is now."""
     state, name = run.state, run.state.parent_node
@@ -225,4 +275,4 @@ def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun) -> tuple[Loaded
         given = state.input  # what it cannot be given anew it has from before
     again = redrive.plan(run.graph, run.graph, state, None).again
     happening = Redrives(again, state.started_by, "", given, None, parent.state.redrives)
-    return tell(s, state.tenant, state.id, happening, run)
+    return tell(s, state.tenant, state.id, happening, run, worker)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
+from chalicelib.core.workflows import output_ref
+from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH, OUTPUT_MAX_BYTES
 from chalicelib.core.workflows.run_state import RunState
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
 from chalicelib.ports.services import Services
+from chalicelib.ports.workflow_steps import StepFailed
+
+INPUT_MAX_BYTES: Final = OUTPUT_MAX_BYTES - 64 * 1024  # all else that a handler gets is less
 
 
 def begin(s: Services, run: LoadedRun) -> None:
@@ -22,7 +26,7 @@ def begin(s: Services, run: LoadedRun) -> None:
     version = hash_of(head, wanted or LIVE)
     made = workflow(s, state.tenant, name, version)
     handler = f"{state.id}~on_failure~{state.redrives}"  # events may follow a failure
-    said = _said(s, state)
+    said = outputs.encoded(_said(s, state), "the input of the handler")
     fields = {
         "tenant": state.tenant,
         "id": handler,
@@ -30,12 +34,12 @@ def begin(s: Services, run: LoadedRun) -> None:
         "version": version,
         "owner": head.owner,
         "started_by": state.started_by,
-        "input": outputs.keep(s, state.tenant, handler, said),
+        "input": said.ref,
         "depth": state.depth + 1,
         "child_versions": resolved_children(s, state.tenant, made),
         "traceparent": state.traceparent,
     }
-    children.begin(s, fields)
+    children.begin(s, fields, said)
 
 
 def _said(s: Services, state: RunState) -> dict[str, Any]:
@@ -45,5 +49,15 @@ def _said(s: Services, state: RunState) -> dict[str, Any]:
         "version": state.version,
         "error": state.error,
         "error_type": state.error_type,
-        "input": outputs.read(s, state.tenant, state.id, state.input),
+        "input": _input(s, state),
     }
+
+
+def _input(s: Services, state: RunState) -> Any:
+    """The input of the run that failed. One that with all else would be too large, or is gone, is named."""
+    if state.input is not None and state.input.get("size", 0) > INPUT_MAX_BYTES:
+        return output_ref.pointer(state.input)
+    try:
+        return outputs.read(s, state.tenant, state.id, state.input)
+    except StepFailed:
+        return output_ref.pointer(state.input)

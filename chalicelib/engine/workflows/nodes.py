@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -9,12 +10,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from chalicelib.core.channels import PAGERDUTY_URL, receivers, subject_line
 from chalicelib.core.errors import ChronoError, Unavailable
 from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.targets import cloudevent, registry
+from chalicelib.core.targets.webhook_signature import ref_of
 from chalicelib.core.workflows.definition import WorkflowNode
 from chalicelib.core.workflows.happenings import Ends, Fans, Waits
 from chalicelib.core.workflows.limits import (
@@ -24,16 +27,17 @@ from chalicelib.core.workflows.limits import (
     STEP_TIMEOUT_DEFAULT_MS,
 )
 from chalicelib.core.workflows.node_rules import next_of_cron
-from chalicelib.core.workflows.run_ids import child_id
 from chalicelib.core.workflows.run_state import Gate
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, parts_of
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
-from chalicelib.ports.workflow_steps import HttpRequest, StepFailed
+from chalicelib.ports.workflow_steps import HttpRequest, Mail, StepFailed
 
 AT_ONCE_DEFAULT: Final = 10
+SUMMARY_MAX_CHARS: Final = 1024
+DEDUP_KEY_MAX_CHARS: Final = 255
 ACCEPTED_MAX_MS: Final = 86_400_000
 _RETRY_ALWAYS: Final = frozenset({"internal_error"})
 
@@ -192,12 +196,20 @@ def _headers(step: TakenStep, given: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _call(s: Services, step: TakenStep, method: str, url: str, headers: dict[str, Any], body: Any) -> Answer:
+def _call(
+    s: Services,
+    step: TakenStep,
+    method: str,
+    url: str,
+    headers: Mapping[str, Any],
+    body: Any,
+    into_body: Mapping[str, str] | None = None,
+) -> Answer:
     content = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     reply = parts_of(s).calls.call(
         HttpRequest(
             step.key, step.run.state.tenant, step.attempt, method, url, headers, content, step.timeout_ms,
-            step.run.state.traceparent, step.run.state.depth,
+            step.run.state.traceparent, step.run.state.depth, into_body or {},
         )
     )  # fmt: skip
     expected = (step.node.fields.get("expect") or {}).get("status")
@@ -291,19 +303,49 @@ def _notification(s: Services, step: TakenStep) -> Answer:
     kind = channel["type"]
     text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
     if kind == "webhook":
-        return _call(s, step, "POST", channel["url"], dict(channel.get("headers", {})), {"message": message})
+        return _call(s, step, "POST", channel["url"], _headers(step, channel.get("headers", {})), {"message": message})
     if kind == "slack":
         return _call(s, step, "POST", channel["url"], {}, {"text": text})
     if kind == "pagerduty":
-        event = {
-            "routing_key": channel["routing_key"],
-            "event_action": "trigger",
-            "dedup_key": step.key,
-            "payload": {"summary": text[:1024], "source": step.run.state.workflow, "severity": "error"},
-        }
-        return _call(s, step, "POST", channel.get("url", "https://events.pagerduty.com/v2/enqueue"), {}, event)
+        return _pagerduty(s, step, channel, text)
+    if kind == "email":
+        return _email(s, step, channel, text)
     target = {"type": "sns", "topic_arn": channel["topic_arn"]}
     return _job(s, _with(step, {"target": target, "payload": message}))
+
+
+def _pagerduty(s: Services, step: TakenStep, channel: Mapping[str, Any], text: str) -> Answer:
+    """An event of version 2. The keys of deep children are longer than PagerDuty takes; their hash is as good."""
+    key, is_secret = channel["routing_key"], ref_of(channel["routing_key"]) is not None
+    fits = len(step.key) <= DEDUP_KEY_MAX_CHARS
+    event = {
+        **({} if is_secret else {"routing_key": key}),
+        "event_action": "trigger",
+        "dedup_key": step.key if fits else hashlib.sha256(step.key.encode()).hexdigest(),
+        "payload": {
+            "summary": text[:SUMMARY_MAX_CHARS].strip() or step.node.name or step.node.id,
+            "source": step.run.state.workflow,
+            "severity": "error",
+        },
+    }
+    headers, into = ({"X-Routing-Key": key}, {"X-Routing-Key": "routing_key"}) if is_secret else ({}, {})
+    return _call(s, step, "POST", channel.get("url", PAGERDUTY_URL), headers, event, into)
+
+
+def _email(s: Services, step: TakenStep, channel: Mapping[str, Any], text: str) -> Answer:
+    """Sent once for each identity: what was sent is kept beside the log, since SES knows no keys."""
+    mailer, state, done = parts_of(s).mailer, step.run.state, f"mail/{step.key}"
+    if mailer is None:
+        raise StepFailed("not_configured", "this deployment sends no e-mail")
+    sent = s.stores.runs.payloads(state.tenant, state.id, [done]).get(done)
+    if sent is not None:
+        return _done(s, step, {"message_id": sent.decode()})
+    subject = step.scope.fill(channel.get("subject", f"{state.workflow}: {step.node.name or step.node.id}"))
+    line = subject_line(subject if isinstance(subject, str) else json.dumps(subject, ensure_ascii=False))
+    mail = Mail(step.key, channel["from"], receivers(channel["to"]), line, text)
+    message_id = mailer.send(mail)
+    s.stores.runs.put_payload(state.tenant, state.id, done, message_id.encode())
+    return _done(s, step, {"message_id": message_id})
 
 
 def _with(step: TakenStep, fields: dict[str, Any]) -> TakenStep:
@@ -315,9 +357,9 @@ def _subworkflow(s: Services, step: TakenStep) -> Answer:
     state, fields = step.run.state, step.node.fields
     if state.depth + 1 >= NESTING_MAX_DEPTH:
         raise StepFailed("too_deep", f"runs are nested at most {NESTING_MAX_DEPTH} deep")
-    given = outputs.keep(s, state.tenant, child_id(state, step.node.id), step.scope.input())
-    made = children.child_fields(step.run, step.node.id, given)
-    child, began = made["id"], children.begin(s, made)
+    given = outputs.encoded(step.scope.input(), "the input of the subworkflow")
+    made = children.child_fields(step.run, step.node.id, given.ref)
+    child, began = made["id"], children.begin(s, made, given)
     if not fields.get("wait", True):
         return _done(s, step, {"run_id": child})
     if not began:

@@ -21,7 +21,8 @@ from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
 from chalicelib.core.workflows.run_state import RunEvent
 from chalicelib.core.workflows.tried import Rehearsed, StoryEvent
-from chalicelib.engine.workflows import children, outputs, steps
+from chalicelib.engine.workflows import children, forked, outputs, steps
+from chalicelib.engine.workflows.forked import ForkOrigin
 from chalicelib.engine.workflows.run_access import advance, load, workflow
 from chalicelib.engine.workflows.versions import resolved_children
 from chalicelib.ports.services import Services
@@ -39,7 +40,7 @@ _FINAL_STATUS_FROM, _SERVER_ERROR_FROM = 400, 500
 
 class Play:
     """One rehearsal. ``definitions`` are all that may begin, by name; what they begin beside is a stub that gives back
-    what its mock says. ``is_over``: whether it has taken too long."""
+    what its mock says. ``is_over``: whether it has taken too long. ``forked_from``: it goes on from there."""
 
     def __init__(
         self,
@@ -47,11 +48,14 @@ class Play:
         main: str,
         mocks: Mocks,
         is_over: Callable[[], bool] = lambda: False,
+        forked_from: ForkOrigin | None = None,
     ) -> None:
         self._definitions = dict(definitions)
         self._main = main
         self._mocks = mocks
         self._is_over = is_over
+        self._forked_from = forked_from
+        self._is_seeding = False
         self._story: list[StoryEvent] = []
         self._workflows: dict[str, str] = {}  # of each run
         self._stage: Stage
@@ -62,7 +66,10 @@ class Play:
         s = stage.services
         try:
             self._publish(s)
-            s.tasks.start(partial(self._begin, given, now_ms))
+            if self._forked_from is None:
+                s.tasks.start(partial(self._begin, given, now_ms))
+            else:
+                self._fork(s, self._forked_from, given)
             self._until_nothing_is_left(s)
             run = load(s, DEFAULT_TENANT, RUN_ID)
             done = [name for name, node in run.state.nodes.items() if node.status == "completed"]
@@ -75,6 +82,7 @@ class Play:
     def _begin(self, given: Any, now_ms: int) -> None:
         s, made = self._stage.services, self._definitions[self._main]
         compiled = workflow(s, DEFAULT_TENANT, made.name, made.version)
+        kept = outputs.encoded(given)
         fields = {
             "tenant": DEFAULT_TENANT,
             "id": RUN_ID,
@@ -82,11 +90,18 @@ class Play:
             "version": made.version,
             "owner": "rehearsal",
             "started_by": "rehearsal",
-            "input": outputs.keep(s, DEFAULT_TENANT, RUN_ID, given),
+            "input": kept.ref,
             "deadline_ms": None if made.timeout_ms is None else now_ms + made.timeout_ms,
             "child_versions": resolved_children(s, DEFAULT_TENANT, compiled),
         }
-        children.begin(s, fields)
+        children.begin(s, fields, kept)
+
+    def _fork(self, s: Services, origin: ForkOrigin, given: Any) -> None:
+        made = self._definitions[self._main]
+        self._is_seeding, self._workflows[RUN_ID] = True, self._main
+        forked.seed(s, RUN_ID, origin)
+        self._is_seeding = False
+        forked.go_on(s, RUN_ID, made, given)
 
     def _until_nothing_is_left(self, s: Services) -> None:
         looked: set[tuple[str, int]] = set()
@@ -182,7 +197,7 @@ class Play:
 
     def appended(self, run_id: str, events: Sequence[RunEvent]) -> None:
         """Keep the story, and let the person come that a node waits for."""
-        for event in events:
+        for event in () if self._is_seeding else events:
             self._story.append(StoryEvent(run_id, event))
             if event.type == "run_started":
                 self._workflows[run_id] = event.data["run"]["workflow"]

@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.errors import OutcomeUnknown, TooMany
+from chalicelib.core.errors import OutcomeUnknown, PreconditionFailed, TooMany
 from chalicelib.core.limits import QUEUE_DELAY_MAX_S
 from chalicelib.core.queue_messages import RunHint, delay_s
 from chalicelib.core.security.authorize import missing
-from chalicelib.core.workflows import compiled
+from chalicelib.core.workflows import compiled, sla
+from chalicelib.core.workflows.chained import decide_and_claim
 from chalicelib.core.workflows.compiled import CompiledWorkflow
-from chalicelib.core.workflows.decide import decide, next_due_ms, owed
+from chalicelib.core.workflows.decide import decide
 from chalicelib.core.workflows.graph import Graph
 from chalicelib.core.workflows.happenings import Decision, Happening, Order, Redrives
 from chalicelib.core.workflows.limits import SNAPSHOT_EVERY_EVENTS
-from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun, fold
+from chalicelib.core.workflows.orders import next_due_ms, owed
+from chalicelib.core.workflows.run_state import NodeState, RunState, SeenRun, fold, version_of
+from chalicelib.engine.workflows import gate_notices
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.work_queue import Outgoing
@@ -63,6 +66,12 @@ def load(s: Services, tenant: str, run_id: str) -> LoadedRun:
     return LoadedRun(state, workflow(s, tenant, state.workflow, state.version))
 
 
+def check_version(run: RunState, versions: Sequence[str] | None) -> None:
+    """Refuse a version other than those that a caller names. Raises PreconditionFailed."""
+    if versions is not None and version_of(run) not in versions:
+        raise PreconditionFailed(f"the run is at version {version_of(run)}")
+
+
 def workflow(s: Services, tenant: str, name: str, version: str) -> CompiledWorkflow:
     """A version, ready to be walked. Raises NotFound."""
     document = s.process.workflows.get(
@@ -74,34 +83,48 @@ def workflow(s: Services, tenant: str, name: str, version: str) -> CompiledWorkf
 
 
 def tell(
-    s: Services, tenant: str, run_id: str, happening: Happening, known: LoadedRun | None = None
+    s: Services,
+    tenant: str,
+    run_id: str,
+    happening: Happening,
+    known: LoadedRun | None = None,
+    worker: str = "",
+    versions: Sequence[str] | None = None,
 ) -> tuple[LoadedRun, Decision]:
     """Let this happen to a run; the run after it. The orders of the decision are the caller's to send.
 
-    ``known``: the run as the caller saw it last, to save the read. Raises NotFound, Conflict.
+    ``known``: the run as the caller saw it last, to save the read. With ``worker`` the decision may claim the step that
+    the caller then has to take. ``versions``: those that the run may have (None: any). The append is refused where the
+    log has grown, so what it is added to has one of them. Raises NotFound, Conflict, PreconditionFailed.
     """
     run = known
     for _ in range(APPEND_ATTEMPTS):
         run = run or load(s, tenant, run_id)
-        graph = _graph_after(s, run, happening)
-        decision = decide(graph, run.state, happening, s.clock.now_ms())
+        check_version(run.state, versions)
+        decision = _decided(s, run, happening, worker)
         if not decision.events:
-            if run is known:  # what the caller saw may be old
-                run = known = None
-                continue
-            return run, decision
+            if run is not known:
+                return run, decision
+            run = known = None  # what the caller saw may be old
+            continue
         _promise_look(s, run.state, decision)
         if _append(s, tenant, run_id, decision):
-            after = LoadedRun(decision.state, workflow(s, tenant, decision.state.workflow, decision.state.version))
             _keep(s, run.state, decision.state)
-            return after, decision
+            return _after(s, decision.state), decision
         run = None
     raise TooMany("the run is being changed by many at once", code="contended")
 
 
-def advance(s: Services, tenant: str, run_id: str, happening: Happening, known: LoadedRun | None = None) -> LoadedRun:
+def advance(
+    s: Services,
+    tenant: str,
+    run_id: str,
+    happening: Happening,
+    known: LoadedRun | None = None,
+    versions: Sequence[str] | None = None,
+) -> LoadedRun:
     """``tell``, and send what follows from it."""
-    after, decision = tell(s, tenant, run_id, happening, known)
+    after, decision = tell(s, tenant, run_id, happening, known, versions=versions)
     follow(s, after, decision)
     return after
 
@@ -111,7 +134,8 @@ def follow(s: Services, after: LoadedRun, decision: Decision, without: Order | N
     orders = [order for order in decision.orders if order != without]
     send(s, after.state, orders, decision.next_due_ms)
     tells_itself = without is not None and without.kind == "tell_parent"  # and lets the run rest then
-    if decision.status_changed and not (tells_itself and after.state.scope):
+    shows = decision.status_changed or gate_notices.concern(after.graph, decision)
+    if shows and not (tells_itself and after.state.scope):
         settle_summary(s, after)
 
 
@@ -198,6 +222,9 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
         if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
             wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
         wanted = summary_of(again.state, known.rev + 1, wake_ms)
+        if not gate_notices.tell(s, again.graph, again.state):
+            soon_ms = now_ms + LOOK_EVERY_MS
+            wanted = replace(wanted, wake_ms=soon_ms if wake_ms is None else min(soon_ms, wake_ms))
         if wanted == replace(known, rev=known.rev + 1):
             return
         _send_handler(s, again)
@@ -223,7 +250,7 @@ def rest(s: Services, ended: LoadedRun) -> None:
     check reports again, which changes nothing."""
     run = ended.state
     known = s.stores.runs.load(run.tenant, run.id)
-    if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()):
+    if known is None or _is_about_to_go_on(known, run, s.clock.now_ms()) or sla.untold(run):
         return
     purge_ms = purge_ms_of(s, run)
     if known.wake_ms != purge_ms or known.status != run.shown_status:
@@ -237,11 +264,23 @@ def _append(s: Services, tenant: str, run_id: str, decision: Decision) -> bool:
     try:
         return s.stores.runs.append(tenant, run_id, decision.events)
     except OutcomeUnknown:
-        first = decision.events[0]
-        found = s.stores.runs.events(tenant, run_id, first.number - 1, 1)
+        # Another's append may begin with the same event: all of them are compared, the claim of this worker too.
+        first, count = decision.events[0], len(decision.events)
+        found = s.stores.runs.events(tenant, run_id, first.number - 1, count)
         if not found:
             raise
-        return found[0] == first
+        return found[:count] == list(decision.events)
+
+
+def _after(s: Services, state: RunState) -> LoadedRun:
+    return LoadedRun(state, workflow(s, state.tenant, state.workflow, state.version))
+
+
+def _decided(s: Services, run: LoadedRun, happening: Happening, worker: str) -> Decision:
+    graph, now_ms = _graph_after(s, run, happening), s.clock.now_ms()
+    if worker:
+        return decide_and_claim(graph, run.state, happening, worker, now_ms)
+    return decide(graph, run.state, happening, now_ms)
 
 
 def _graph_after(s: Services, run: LoadedRun, happening: Happening) -> Graph:

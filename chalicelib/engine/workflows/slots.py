@@ -39,8 +39,9 @@ def key_of(s: Services, definition: WorkflowDefinition, given: Any) -> str:
     return text
 
 
-def take(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
-    """Ask for the slot that a run wants; the run after it, where it has one. Else it is called when one is free."""
+def take(s: Services, run: LoadedRun, worker: str = "") -> tuple[LoadedRun, Decision] | None:
+    """Ask for the slot that a run wants; the run after it, where it has one. Else it is called when one is free.
+    ``worker`` may claim a step as in ``tell``."""
     state, limit = run.state, _limit(run)
     if state.slot != "wanted":
         return None
@@ -57,7 +58,7 @@ def take(s: Services, run: LoadedRun) -> tuple[LoadedRun, Decision] | None:
         return tell(s, state.tenant, state.id, CannotGoOn(wrong.error_type, wrong.error))
     change = _change(s, state, key, ask)
     if change.taken:
-        return tell(s, state.tenant, state.id, GetsSlot(state.slot_turn, key))
+        return tell(s, state.tenant, state.id, GetsSlot(state.slot_turn, key), worker=worker)
     if state.slot_turn == 1:  # a run that has begun its work is neither left out nor lets others end
         _on_limit(s, run, limit, change.table)
     return None

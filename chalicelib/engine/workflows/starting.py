@@ -10,6 +10,7 @@ from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.workflows import input_schema
 from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
+from chalicelib.core.workflows.output_ref import EncodedOutput
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import workflow
 from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
@@ -44,6 +45,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         return found
     made = workflow(s, tenant, head.name, chosen)
     _check_input(made, wanted)
+    given = _encoded(wanted)
     timeout_ms = made.definition.timeout_ms
     fields = {
         "tenant": tenant,
@@ -52,13 +54,13 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "version": chosen,
         "owner": head.owner,
         "started_by": wanted.by,
-        "input": _kept(s, tenant, wanted),
+        "input": given.ref,
         "deadline_ms": None if timeout_ms is None else s.clock.now_ms() + timeout_ms,
         "child_versions": resolved_children(s, tenant, made),
         "depth": wanted.depth,
         "traceparent": wanted.traceparent,
     }
-    children.begin(s, fields)
+    children.begin(s, fields, given)
     return found
 
 
@@ -78,8 +80,8 @@ def _check_input(made: CompiledWorkflow, wanted: RunStart) -> None:
         raise InvalidField(errors)
 
 
-def _kept(s: Services, tenant: str, wanted: RunStart) -> dict[str, Any]:
+def _encoded(wanted: RunStart) -> EncodedOutput:
     try:
-        return outputs.keep(s, tenant, wanted.run_id, wanted.given)
+        return outputs.encoded(wanted.given, "the input")
     except StepFailed as wrong:
         raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None

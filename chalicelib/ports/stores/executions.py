@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from chalicelib.core.executions.execution import Execution, ExecutionKey
@@ -43,18 +43,18 @@ class ExecutionStore(Protocol):
         """*May lag*: keys of a tenant's executions by firing instant, newest first, merged over the shards."""
         ...
 
-    def count_recent(self, tenant: str, shard: int, from_ms: int, to_ms: int, limit: int) -> int:
-        """*May lag*: how many executions of a tenant in a shard have a firing instant in the range; at most ``limit``
-        are counted."""
+    def count_recent(self, tenant: str, from_ms: Mapping[int, int], to_ms: int, limit: int) -> int:
+        """*May lag*: how many executions of a tenant have a firing instant up to ``to_ms``. ``from_ms`` names the
+        shards, with the first instant of each. At most ``limit`` of a shard are counted."""
         ...
 
     def open_until(self, shard: int, until_ms: int, limit: int, after: str | None = None) -> ExecutionPage:
         """*May lag*: records with ``open_until_ms <= until_ms``, earliest first, of those that ``is_listed_open``."""
         ...
 
-    def ended_badly(self, shard: int, from_ms: int, limit: int) -> int:
-        """*May lag*: how many records of a shard ended at or after ``from_ms``, of those that ``has_ended_badly``;
-        at most ``limit`` are counted."""
+    def ended_badly(self, shards: Sequence[int], from_ms: int, limit: int) -> int:
+        """*May lag*: how many records of some shards ended at or after ``from_ms``, of those that ``has_ended_badly``;
+        at most ``limit`` of a shard are counted."""
         ...
 
     def oldest_bad_ms(self, shard: int, from_ms: int) -> int | None:

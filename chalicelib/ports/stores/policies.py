@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+from msgspec import Struct
 
 from chalicelib.core.schedules.schedule import Key
 
@@ -15,7 +17,7 @@ def epoch_key(tenant: str) -> Key:
     return Key(tenant, EPOCH_ID)
 
 
-class KeptPolicy(NamedTuple):
+class KeptPolicy(Struct, frozen=True):
     """A policy as stored: its document, by core.rules.policy, under its rev."""
 
     name: str

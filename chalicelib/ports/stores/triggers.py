@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from chalicelib.core.triggers.listening import Listening
 from chalicelib.core.triggers.throttle import ThrottleState
 from chalicelib.core.triggers.trigger import Trigger
 from chalicelib.core.triggers.watch import Arrival, Watch, WatchKind
@@ -17,6 +19,14 @@ class DueWatch(NamedTuple):
     kind: WatchKind
     key: str
     due_ms: int
+
+
+class ListenedTrigger(NamedTuple):
+    """A trigger whose events a worker has to get, and its rev."""
+
+    tenant: str
+    id: str
+    rev: int
 
 
 class TriggerStore(Protocol):
@@ -36,6 +46,19 @@ class TriggerStore(Protocol):
 
     def delete(self, tenant: str, trigger_id: str, expected_rev: int) -> bool:
         """Delete a trigger if its stored rev still is ``expected_rev``."""
+        ...
+
+    def listened(self) -> list[ListenedTrigger]:
+        """The triggers whose events a worker has to get (``sources.is_listened``), of all tenants. May lag."""
+        ...
+
+    def listenings(self, tenant: str, trigger_ids: Sequence[str]) -> dict[str, Listening]:
+        """What workers said last of the sources of triggers; none of those of which none said anything. May lag."""
+        ...
+
+    def save_listening(self, listening: Listening, expected_rev: int) -> bool:
+        """Write what a worker says if its stored rev still is ``expected_rev`` (0: if there is none). It is forgotten
+        some days later."""
         ...
 
     def claim_key(self, tenant: str, trigger_id: str, key: str, event: Arrival, now_ms: int, until_ms: int) -> Arrival:

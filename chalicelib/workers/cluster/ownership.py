@@ -1,9 +1,10 @@
 """Nodes: workers that stay. Each is registered by a lease of its own, and owns a fair share of the shards.
 
-One heartbeat a second is all that a node writes while no node comes or goes. Its shards are its own for as long as that
-lease lives. When it is no longer heard of, the others take its shards over, each with a new fencing token. When a node
-comes, those that have more than their share give some up. Every node works out the same plan from what it reads
-(``core.cluster.shard_plan``); what decides is the conditional write.
+One heartbeat a second is all that a node writes while no node comes or goes. A node that is alone looks for others
+every third time. A newcomer finds it, and has no shard yet that could come free. A node's shards are its own for as
+long as its lease lives. When it is no longer heard of, the others take its shards over, each with a new fencing
+token. When a node comes, those that have more than their share give some up. Every node works out the same plan from
+what it reads (``core.cluster.shard_plan``); what decides is the conditional write.
 
 A node stops believing by its own monotonic clock, counted from before each heartbeat, and so before others act.
 """
@@ -17,9 +18,12 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from chalicelib.core.cluster.limits import (
+    NODE_BEAT_AT_MS,
     NODE_HEARTBEAT_MS,
+    NODE_LOOK_ALONE_MS,
     NODE_TTL_MS,
     NODES_MAX,
+    SHARD_CALLED_CHECK_MS,
     SHARD_CHECK_MS,
     SHARD_NODE_LEASE_MS,
 )
@@ -58,6 +62,7 @@ class Node:
         self._lease: LeaseItem | None = None
         self._believed_until_ms = 0
         self._seen: frozenset[str] = frozenset()
+        self._looked_ms = 0
         self._lock = threading.Lock()
         self._owned: dict[str, dict[int, int]] = {name: {} for name in works}
 
@@ -74,8 +79,10 @@ class Node:
         asked_ms, believed_until_ms = _monotonic_ms(s), self._believed_until_ms
         self._beat(s)
         lapsed = _monotonic_ms(s) >= believed_until_ms  # by the time it was written, others may have seen us dead
-        nodes = shards.live_nodes(s)
-        seen = frozenset(nodes)
+        nodes = {} if self._is_alone(s, asked_ms, lapsed) else shards.live_nodes(s)
+        if nodes:
+            self._looked_ms = asked_ms
+        seen = frozenset(nodes) or self._seen
         changed = lapsed or seen != self._seen
         for work in self._works.values():
             if changed or not work.settled or s.clock.now_ms() >= work.check_ms:
@@ -85,6 +92,11 @@ class Node:
             self._owned = {w.name: {n: i.fencing_token for n, i in w.leases.items()} for w in self._works.values()}
             self._believed_until_ms = asked_ms + NODE_TTL_MS
         return self._next_tick_ms(s, nodes)
+
+    def _is_alone(self, s: Services, now_ms: int, lapsed: bool) -> bool:
+        """Whether the last look showed no other node, and was not long ago."""
+        settled = not lapsed and all(work.settled for work in self._works.values())
+        return settled and self._seen == {s.config.instance} and now_ms - self._looked_ms < NODE_LOOK_ALONE_MS
 
     def leave(self, s: Services) -> None:
         """Release its lease, so that others see at once that this node is gone. Raises Unavailable, OutcomeUnknown."""
@@ -128,13 +140,15 @@ class Node:
         raise TooManyNodes(f"{NODES_MAX} nodes are registered")
 
     def _next_tick_ms(self, s: Services, nodes: Mapping[str, LeaseItem]) -> int:
-        """A heartbeat from now; sooner when another node, should it not be heard of, will be dead sooner."""
+        """The next heartbeat, at its place in the second; sooner when another node, should it not be heard of, will be
+        dead sooner."""
         now_ms = s.clock.now_ms()
         others = [i.expires_at_unix_ms for holder, i in nodes.items() if holder != s.config.instance]
         deaths = [expiry_ms + s.config.max_drift_ms for expiry_ms in others]
         unsettled = any(not work.settled for work in self._works.values())
-        pause_ms = NODE_HEARTBEAT_MS // (4 if unsettled else 1)
-        return max(now_ms + 1, min([now_ms + pause_ms, *deaths]))
+        beat_ms = now_ms + NODE_HEARTBEAT_MS - (now_ms - NODE_BEAT_AT_MS) % NODE_HEARTBEAT_MS
+        following_ms = now_ms + NODE_HEARTBEAT_MS // 4 if unsettled else beat_ms
+        return max(now_ms + 1, min([following_ms, *deaths]))
 
     # -- its shards
 
@@ -144,7 +158,8 @@ class Node:
         items = shards.shard_items(s, work.name)
         # After the shards: a node that had taken one by then is registered by now, and must not seem dead.
         nodes = {*shards.live_nodes(s), s.config.instance}
-        owners = [shards.owner_of(s, items.get(shard), nodes) for shard in range(s.config.shards)]
+        live = nodes | shards.turn_holders(s, work.name, items)
+        owners = [shards.owner_of(s, items.get(shard), live) for shard in range(s.config.shards)]
         mine = {shard: items[shard] for shard, owner in enumerate(owners) if owner == s.config.instance}
         following = plan(owners, sorted(nodes), s.config.instance)
         for shard in following.release:
@@ -152,15 +167,12 @@ class Node:
                 self._owned[work.name].pop(shard, None)  # before others can take it
             _give_up(s, mine.pop(shard))
         kept = {shard: _kept(s, work.name, shard, item, lapsed) for shard, item in sorted(mine.items())}
-        taken = {
-            shard: shards.take(s, work.name, shard, items.get(shard), shards.NODE, SHARD_NODE_LEASE_MS)
-            for shard in following.take
-        }
+        taken = {shard: shards.take(s, work.name, shard, items.get(shard), shards.NODE) for shard in following.take}
         if taken:
             log.info("%s: took shards %s", work.name, [shard for shard, item in taken.items() if item is not None])
         work.leases = {shard: item for shard, item in (kept | taken).items() if item is not None}
         work.settled = following.settled
-        work.check_ms = s.clock.now_ms() + SHARD_CHECK_MS
+        work.check_ms = s.clock.now_ms() + (SHARD_CHECK_MS if nodes.issuperset(owners) else SHARD_CALLED_CHECK_MS)
 
 
 def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> LeaseItem | None:
@@ -170,7 +182,7 @@ def _kept(s: Services, work: str, shard: int, item: LeaseItem, lapsed: bool) -> 
     Otherwise a lease is renewed when half of it is over.
     """
     if lapsed:
-        return shards.take(s, work, shard, item, shards.NODE, SHARD_NODE_LEASE_MS)
+        return shards.take(s, work, shard, item, shards.NODE)
     now_ms = s.clock.now_ms()
     if item.expires_at_unix_ms - now_ms > SHARD_NODE_LEASE_MS // 2:
         return item

@@ -35,13 +35,19 @@ class Outcome(NamedTuple):
     excused: dict[str, int]
 
 
-def fuzz(url: str, seconds: int, seed: int, folder: Path, key: str | None = None) -> Outcome:
-    """Fuzz the service at ``url`` for so long, with ``key`` as the credentials. Files go to ``folder``."""
+def fuzz(url: str, seconds: int, seed: int | None, folder: Path, key: str | None = None) -> Outcome:
+    """Fuzz the service at ``url`` for so long, with ``key`` as the credentials. Files go to ``folder``.
+
+    Without a seed it tries what every run tries.
+    """
     told = folder / "excused.json"
     command: list[str | Path] = [CLIENTS.python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
-    command += [f"{url}/api/v1/openapi.json", "--max-time", str(seconds), "--seed", str(seed)]
+    command += [f"{url}/api/v1/openapi.json", "--max-time", str(seconds)]
+    command += (
+        ["--generation-deterministic"] if seed is None else ["--seed", str(seed), "--generation-database", "none"]
+    )
     command += ["--checks", "all", "--exclude-checks", REPLACED, "--continue-on-failure"]
-    command += ["--output-sanitize", "false", "--generation-database", "none", "--no-color"]
+    command += ["--output-sanitize", "false", "--no-color"]
     command += [] if key is None else ["--header", f"Authorization: Bearer {key}"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "FUZZ_EXCUSED": str(told)}
     ran = subprocess.run(

@@ -37,17 +37,24 @@ UNSAID = (
     Unsaid(
         "invalid_field",
         "Unicode's tables say which characters are printable",
-        "holder_id|name",
+        "holder_id|name|owner",
         "printable|control characters",
     ),
-    Unsaid("invalid_field", HOSTS, "(.+\\.|webhook_)url", "^(?!must begin|must not hold blanks)"),
+    Unsaid(
+        "invalid_field",
+        HOSTS,
+        r"(.+\.|webhook_)(queue_)?url|(.+\.)?(address|servers|brokers)",
+        "^(?!must (begin|not hold blanks|be a text such))",
+    ),
     Unsaid("invalid_field", "how much a range holds depends on the schedule", "to_unix_ms", "the range holds more"),
-    Unsaid("invalid_field", "names are compared without case", r"(.+\.)?headers", "is set by the service"),
+    Unsaid(
+        "invalid_field", "names are compared without case", r"(.+\.)?(headers|metadata)", "is set by the service|binary"
+    ),
     Unsaid("invalid_field", SERIALISED, "metadata", "bytes"),
     Unsaid("payload_too_large", SERIALISED),
     Unsaid("bad_request", "JSON Schema knows no depth and no size of numbers", "", "nested deeper|cannot be kept"),
     Unsaid("invalid_field", "it compares the entries of a list", r"schedules\.\d+\.(name|id)", "of this file"),
-    Unsaid("invalid_field", STATE, "type", "a DELAY schedule has no grid"),
+    Unsaid("invalid_field", STATE, "type|position", "a DELAY schedule has no grid|the log has the events"),
     Unsaid("invalid_field", TWO_FIELDS, r"(.+\.)?(to_unix_ms|end_at_unix_ms|max_ms)", "must not be (before|less than)"),
     Unsaid("not_understood", GRAMMAR, "text"),
     Unsaid("jsonrpc", "the messages of agents have a standard of their own, in which errors have numbers"),
@@ -57,7 +64,7 @@ UNSAID = (
     Unsaid(
         "invalid_field",
         "which secrets a header may hold is a list, and the operator's",
-        r"(.+\.)?(headers\..+|secret_ref)",
+        r"(.+\.)?((headers|metadata)\..+|secret_ref)",
         "CHRONO_HEADER_SECRETS",
     ),
     Unsaid("invalid_field", "built-in roles can be read under their names, and not changed", "name", "a built-in role"),
@@ -65,10 +72,10 @@ UNSAID = (
     Unsaid(
         "invalid_field",
         TWO_FIELDS,
-        r"permissions|definition|version|node|channels\.\d+\..+",
-        "not both|give |of a publ|is missing|is unknown|must|there is no node",
+        r"permissions|definition|version|node|from|result|(.+\.)?security|channels\.\d+\..+",
+        "not both|give |of a publ|needs secret_ref|is missing|is unknown|must|there is no node|of a whole run",
     ),
-    Unsaid("invalid_field", "a condition is a language of its own", r"(policy\.)?rules\.\d+\.condition.*"),
+    Unsaid("invalid_field", "a condition is a language of its own", r"(policy\.)?rules\.\d+\.condition.*|\d+\.value"),
     Unsaid(
         "invalid_field",
         "it compares a rule with the others of its policy",
@@ -81,14 +88,17 @@ UNSAID = (
     Unsaid(
         "invalid_field",
         "a definition, and the log of a run, are languages of their own",
-        r"(document\.)?(nodes|edges|concurrency|on_failure|input_schema|events|layout)\b.*",
+        r"(document\.)?(nodes|edges|concurrency|on_failure|input_schema|events|layout)\b.*|definition\..*",
     ),
-    Unsaid("invalid_field", "a definition is a language of its own", "timeout_ms", "31622400000"),
+    Unsaid("invalid_field", "a definition is a language of its own", "(timeout|sla)_ms", "31622400000"),
     Unsaid("invalid_field", "it stands inside a document", r"(document\..+)?(name)?", "lower-case letters|not a field"),
-    Unsaid("not_supported", "this version does not offer it", r"source\.type|channels.+", "not offered"),
-    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers|addresses)(\.\d+)?", "must begin with [^h]|blanks"),
-    Unsaid("invalid_field", GRAMMAR, r"(.+\.)?secret_ref", "a path of Vault|only for a service"),
-    Unsaid("invalid_field", "the zones are those of the release of IANA's data", "timezone"),
+    Unsaid(
+        "invalid_field", GRAMMAR, r"(.+\.)?(url|servers|brokers?|address(es)?)(\.\d+)?", "must begin with [^h]|blanks"
+    ),
+    Unsaid(
+        "invalid_field", GRAMMAR, r"(.+\.)?((headers|metadata)\..+|secret_ref)", "a path of Vault|only for a service"
+    ),
+    Unsaid("invalid_field", "the zones are those of the release of IANA's data", r"(.+\.)?timezone"),
 )
 
 

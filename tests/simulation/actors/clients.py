@@ -22,6 +22,7 @@ ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
 CALLER = ANONYMOUS_ADMIN
 REPEATS_MAX = 3
 PATIENCE_MS = 60_000
+RESTS_MS = (40, 700, 2_500, 9_000, 30_000, 80_000)
 API_LIMIT_MS = 29_000  # the time limits of the functions, as .chalice/config.json sets them
 
 
@@ -98,7 +99,7 @@ class Clients:
                 "edit", key, fields, lambda s: schedules.edit(s, CALLER, name, ScheduleRequest(**fields), None), done
             )
         elif kind == "pause":
-            self.pause(key, done)
+            self.pause(key, done, rest_ms=_rest_ms(op.draw))
         elif kind == "resume":
             self.call("resume", key, {}, lambda s: schedules.resume(s, CALLER, name, None), done)
         elif kind == "delete":
@@ -169,9 +170,21 @@ class Clients:
         """Resume the tenant's queue."""
         self.call("queue_resume", key, {}, lambda s: queues.resume(s, CALLER), done, must=must)
 
-    def pause(self, key: Key, done: Callable[[Operation], None] | None = None, must: bool = False) -> None:
-        """Pause a schedule."""
-        self.call("pause", key, {}, lambda s: schedules.pause(s, CALLER, key.id, None, None), done, must=must)
+    def pause(
+        self,
+        key: Key,
+        done: Callable[[Operation], None] | None = None,
+        must: bool = False,
+        rest_ms: int | None = None,
+    ) -> None:
+        """Pause a schedule, for good or for so long."""
+        until_ms = None if rest_ms is None else self._world.now + rest_ms
+        if until_ms is not None:
+            self._world.hit("change:paused until an instant")
+        fields = {"active": until_ms is not None, "paused_until_ms": until_ms}
+        self.call(
+            "pause", key, fields, lambda s: schedules.pause(s, CALLER, key.id, None, None, until_ms), done, must=must
+        )
 
     def call(
         self,
@@ -224,3 +237,9 @@ class Clients:
         elif kind == "accept_beat":
             self._world.call_at(first_ms, lambda: self._execution_call("heartbeat", key))
             self._world.call_at(first_ms + 2_500, lambda: self._execution_call("complete", key))
+
+
+def _rest_ms(draw: float) -> int | None:
+    """How long a pause lasts that ends by itself: one of two does."""
+    number = int(draw * len(RESTS_MS) * 2)
+    return RESTS_MS[number] if number < len(RESTS_MS) else None

@@ -115,6 +115,12 @@ class Mailroom:
         """Messages that some worker holds."""
         return [letter for letter in self.letters.values() if letter.flight and not letter.ready]
 
+    def empty(self) -> None:
+        """All messages are lost."""
+        for letter in self.letters.values():
+            letter.deleted = True
+        self.letters.clear()
+
     def left_by(self, instance: Any) -> None:
         """A process that stopped shows at once what it could not finish."""
         for letter in self.in_work():

@@ -11,6 +11,7 @@ from chalicelib.ports.target import Delivery, Outcome
 from chalicelib.ports.workflow_steps import HttpReply, HttpRequest, StepFailed
 from tests.simulation.actors.run_tables import Effect, RunRecord
 from tests.simulation.actors.tables import Gate
+from tests.simulation.workflow_plan import PAD
 
 PICKY_ABOVE = 2  # what is picky refuses items from here on
 FLAKY_ATTEMPTS = 2  # so many attempts fail
@@ -21,11 +22,11 @@ class Outside:
 
     max_batch = 1
 
-    def __init__(self, gate: Gate, record: RunRecord, tempers: Mapping[str, str], mended_by: set[str]) -> None:
+    def __init__(self, gate: Gate, record: RunRecord, tempers: Mapping[str, str], large: frozenset[str]) -> None:
         self._gate = gate
         self._record = record
         self._tempers = tempers
-        self._mended_by = mended_by
+        self._large = large
 
     def call(self, request: HttpRequest) -> HttpReply:
         node = request.url.removeprefix("https://out.example/").partition("/")[0]
@@ -43,7 +44,8 @@ class Outside:
         status = self._status(temper, request.key, request.attempt)
         effect.said = str(status)
         self._gate.leave(fault)
-        return HttpReply(status, {"content-type": "application/json"}, json.dumps({"key": request.key}).encode())
+        said = {"key": request.key, **({"pad": PAD} if node in self._large else {})}
+        return HttpReply(status, {"content-type": "application/json"}, json.dumps(said).encode())
 
     def _begin(self, key: str, node: str, attempt: int) -> Effect:
         world = self._gate.world
@@ -91,6 +93,33 @@ class Outside:
         effect.said = outcome.kind
         self._gate.leave(fault)
         return [outcome]
+
+
+class RunBus:
+    """The bus that hears of runs that are late: ``heard`` are run, node and instant."""
+
+    max_batch = 10
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.heard: list[tuple[str, str, int]] = []
+
+    def prepare(self, delivery: Delivery) -> None:
+        return
+
+    def cancel(self, execution_id: str, attempt: int) -> bool:
+        return False
+
+    def dispatch(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        fault = self._gate.enter("dispatch")
+        for delivery in deliveries:
+            run_id, _, _ = delivery.execution_id.rpartition("-")[0].rpartition("-")
+            said = json.loads(delivery.event)["data"]
+            name = said["node"] or ""
+            self.heard.append((run_id.removesuffix(f"/{name}") if name else run_id, name, said["due_unix_ms"]))
+            self._gate.world.hit("sla: announced")
+        self._gate.leave(fault)
+        return [Outcome("completed", 200) for _ in deliveries]
 
 
 class Paths:

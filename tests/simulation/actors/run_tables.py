@@ -61,9 +61,13 @@ class RunRecord:
     documents: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
+    def workflow(self, state: RunState) -> compiled.CompiledWorkflow:
+        """The version that the run is of."""
+        return compiled.of_text(self.documents[state.workflow, state.version])
+
     def graph(self, state: RunState) -> Any:
         """What the run walks."""
-        return compiled.of_text(self.documents[state.workflow, state.version]).graph(state.scope)
+        return self.workflow(state).graph(state.scope)
 
 
 def key_of(state: RunState, name: str) -> str:

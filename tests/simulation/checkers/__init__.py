@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.checkers import (
+    alerts,
     changes,
     clocks,
     delays,
@@ -17,9 +18,11 @@ from tests.simulation.checkers import (
     failover,
     failures,
     fencing,
+    heartbeats,
     hidden,
     history,
     leases,
+    listeners,
     lost,
     machine,
     misses,
@@ -36,7 +39,9 @@ from tests.simulation.checkers import (
     run_instants,
     run_items,
     run_rest,
+    run_slas,
     run_steps,
+    run_values,
     runs,
     shards,
     silences,
@@ -76,9 +81,11 @@ FIRINGS = (
 LEASES = (leases, shards, stamps)
 TICKS = (ticks,)
 CHANGES = (changes,)
-WORKFLOWS = (run_ends, run_steps, run_cancels, run_instants, run_gates, run_items, run_rest)
+WORKFLOWS = (run_ends, run_steps, run_cancels, run_instants, run_gates, run_items, run_rest, run_slas, run_values)
 TRIGGERS = (triggers,)
-__all__ = ["CHANGES", "FIRINGS", "LEASES", "TICKS", "TRIGGERS", "WORKFLOWS", "history", "judge"]
+ALERTS = (heartbeats, alerts)
+LISTENERS = (listeners,)
+__all__ = ["ALERTS", "CHANGES", "FIRINGS", "LEASES", "LISTENERS", "TICKS", "TRIGGERS", "WORKFLOWS", "history", "judge"]
 
 
 def judge(play: Any, these: Sequence[Any]) -> list[str]:

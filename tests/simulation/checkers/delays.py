@@ -28,7 +28,8 @@ def check(play: Any) -> Iterable[str]:
 
 
 def _caused(key: Key, definitions: Sequence[Definition], stored: dict[int, list[ExecutionWrite]]) -> Iterable[str]:
-    """An instant is the start of a version, or the end of another run plus the delay (moved past exclusions)."""
+    """An instant is the start of a version or the end of its pause, or the end of another run, plus the delay (moved
+    past exclusions)."""
     causes: set[int] = set()
     ends = {
         max(w.record.finished_ms, at_ms)  # an end before its own instant, by a clock that lags, counts as the instant
@@ -38,7 +39,7 @@ def _caused(key: Key, definitions: Sequence[Definition], stored: dict[int, list[
     }
     for definition in definitions:
         delay_ms = history.duration_ms(definition.expr)
-        bases = {definition.since_ms + delay_ms, *(end + delay_ms for end in ends)}
+        bases = {history.starts_ms(definition, definition.since_ms) + delay_ms, *(end + delay_ms for end in ends)}
         if definition.start_at_ms is not None:
             bases.add(definition.start_at_ms)
         causes |= bases | {_moved(definition, at_ms) for at_ms in bases}

@@ -61,7 +61,7 @@ def _version_kept(record: Any, op: Operation) -> Iterable[str]:
     stored = [w for w in record.schedules.get(op.schedule, ()) if w.definition is not None]
     if not any(w.definition == answer.definition and w.at_ms <= (op.ended_ms or 0) for w in stored):
         yield f"{op.kind} of {op.schedule.id} answered version {version}, which was not stored"
-    wanted = {"pause": {"active": False}, "resume": {"active": True}}.get(op.kind, dict(op.fields))
+    wanted = {"resume": {"active": True}}.get(op.kind, dict(op.fields))
     if "enabled" in wanted:
         wanted["active"] = wanted.pop("enabled")
     for name, value in wanted.items():

@@ -14,6 +14,7 @@ from chalicelib.core.policies.limits import FEED_LAG_MAX_MS
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
 from tests.simulation.actors.tables import as_of_execution
+from tests.simulation.checkers import history
 from tests.simulation.world import ExecutionWrite, StateWrite
 
 ALERT = "chronowatch.alert.v1"
@@ -51,12 +52,15 @@ def in_a_row(runs: dict[ExecutionKey, list[ExecutionWrite]], from_ms: int, at_ms
 
 def counts_from(writes: Sequence[StateWrite], until: int) -> int:
     """Since when failures count for the ``until``-th write: when the schedule was resumed last."""
-    since_ms, active = 0, True
+    since_ms, active, until_ms = 0, True, 0
     for write in writes[: until + 1]:
-        ref = write.state.current
-        if write.kind != "create" and ref.active and not active:
-            since_ms = ref.since_ms
-        active = ref.active
+        ref, d = write.state.current, write.definition
+        if d is None:
+            continue
+        rests = history.rests(d, ref.since_ms)
+        if write.kind != "create" and ref.active and (not active or ref.since_ms < until_ms or rests):
+            since_ms = history.starts_ms(d, ref.since_ms)
+        active, until_ms = ref.active, d.paused_until_ms or 0
     return since_ms
 
 

@@ -67,9 +67,20 @@ def is_excluded(definition: Definition, at_ms: int) -> bool:
     return any(not isinstance(e, str) and e[0] <= at_ms <= e[1] for e in definition.exclude)
 
 
+def starts_ms(definition: Definition, from_ms: int) -> int:
+    """From when on a definition owes anything: after a pause that ends by itself."""
+    return max(from_ms, definition.paused_until_ms or 0)
+
+
+def rests(definition: Definition, at_ms: int) -> bool:
+    """Whether a pause that ends by itself is not over."""
+    return at_ms < (definition.paused_until_ms or 0)
+
+
 def instants(definition: Definition, from_ms: int, until_ms: int) -> Iterator[int]:
     """The instants of a definition in [from, until), before any counting of runs. DELAY has none of its own."""
     end_ms = until_ms if definition.end_at_ms is None else min(until_ms, definition.end_at_ms + 1)
+    from_ms = starts_ms(definition, from_ms)
     start_ms = from_ms if definition.start_at_ms is None else max(from_ms, definition.start_at_ms)
     if definition.type == "AT":
         at_ms = parse_rfc3339(definition.expr.partition(":")[2])

@@ -59,6 +59,8 @@ def _allowed(d: Dispatch, claim: Execution, writes: Sequence[StateWrite], seen_m
         yield f"{d.key.id} was sent at {d.started_ms} although {span} was in force and stored by {d.look_ms}"
     elif claim.version != span.version:
         yield f"{d.key.id} was sent under {claim.version}, but {span.version} was in force and stored by {d.look_ms}"
+    elif history.rests(span.definition, d.key.firing_ms):
+        yield f"{d.key.id} was sent, and its schedule was paused until {span.definition.paused_until_ms}"
     elif span.definition.type != "DELAY" and not list(
         history.instants(span.definition, d.key.firing_ms, d.key.firing_ms + 1)
     ):

@@ -45,7 +45,8 @@ def check(play: Any) -> Iterable[str]:
         order = [each.version for each in history.spans(writes)]
         if span is None or claim.version not in order or order.index(claim.version) > order.index(span.version):
             continue  # of a later change, which need not have been answered
-        if span.definition is None or not span.active or span.version != claim.version:
+        paused = not span.active or (span.definition is not None and history.rests(span.definition, d.key.firing_ms))
+        if span.definition is None or paused or span.version != claim.version:
             yield (
                 f"{d.key.id} was sent at {d.started_ms} under {claim.version}, although {last.kind} was answered at "
                 f"{last.ended_ms} and {span} was in force"

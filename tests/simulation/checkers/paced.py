@@ -1,6 +1,8 @@
 """Catch-up: what is more than 2 s late goes out in order and spaced, over all workers together.
 
-Judged by the slots that records name. What is claimed for now has the moment of its claim for a slot.
+Judged by the slots that records name. What is claimed for now has the moment of its claim for a slot. What a pause of
+the queue held was taken before the pause. It has its own order, also where one worker finds it free and takes late
+instants in one call.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class Slot(NamedTuple):
     exact: bool
     key: ExecutionKey
     write: ExecutionWrite
+    was_held: bool = False  # by a pause of its queue, before this write
 
 
 def check(play: Any) -> Iterable[str]:
@@ -36,7 +39,7 @@ def check(play: Any) -> Iterable[str]:
         slots = [
             slot
             for key, writes in record.executions.items()
-            if key.schedule_id == name.id and (slot := _slot(key, _first(writes), states)) is not None
+            if key.schedule_id == name.id and (slot := _slot(key, writes, states)) is not None
         ]
         slots.sort(key=lambda s: (s.at_ms, s.key.firing_ms))
         for before, after in pairwise(slots):
@@ -54,8 +57,9 @@ def _first(writes: Sequence[ExecutionWrite]) -> ExecutionWrite:
     return next((w for w in writes if not w.record.is_held), writes[0])
 
 
-def _slot(key: ExecutionKey, first: ExecutionWrite, states: Sequence[StateWrite]) -> Slot | None:
-    found = first.record
+def _slot(key: ExecutionKey, writes: Sequence[ExecutionWrite], states: Sequence[StateWrite]) -> Slot | None:
+    first = _first(writes)
+    found, was_held = first.record, first is not writes[0]
     if found.requested or found.manual or found.history or found.is_held:
         return None
     if history.definition_of(states, found.version).late_limit_ms is None:
@@ -64,18 +68,18 @@ def _slot(key: ExecutionKey, first: ExecutionWrite, states: Sequence[StateWrite]
     if found.retry_at_ms is not None and found.fencing_token and claimed_late_ms <= CATCH_UP_LATE_MS:
         return None  # claimed on time and handed back: it waited in vain for its turn among others
     if found.retry_at_ms is not None and not found.attempt:
-        return Slot(found.retry_at_ms, True, key, first)
+        return Slot(found.retry_at_ms, True, key, first, was_held)
     decided_ms = found.created_ms if found.held_until_ms is None else found.held_until_ms
     late_ms = decided_ms - key.firing_ms - found.offset_ms
     is_late = found.attempt == 1 and late_ms > CATCH_UP_LATE_MS + DECIDED_WITHIN_MS
-    return Slot(decided_ms, False, key, first) if is_late else None
+    return Slot(decided_ms, False, key, first, was_held) if is_late else None
 
 
 def _in_order(slots: Sequence[Slot]) -> Iterable[str]:
-    """What one worker takes at once goes out in the order of its instants."""
-    calls: dict[tuple[int, str], list[Slot]] = {}
+    """What one worker takes at once goes out in the order of its instants, and so does what it finds free at once."""
+    calls: dict[tuple[int, str, bool], list[Slot]] = {}
     for slot in slots:
-        calls.setdefault((id(slot.write.call), slot.write.record.version), []).append(slot)
+        calls.setdefault((id(slot.write.call), slot.write.record.version, slot.was_held), []).append(slot)
     for several in calls.values():
         for before, after in pairwise(several):
             if after.key.firing_ms < before.key.firing_ms:

@@ -29,7 +29,8 @@ def _log(play: Any, run_id: str, log: list[Any]) -> Iterator[str]:
             apply(state, event)
             if _is_by_time(before, event):
                 assert before.due_ms is not None
-                early_ms = before.due_ms - stored.clock_ms
+                # The clock may be stepped back between the decision and its append.
+                early_ms = before.due_ms - max(stored.clock_ms, event.at_ms)
                 late_ms = stored.at_ms - before.due_ms
                 if early_ms > 0:
                     yield f"{run_id}: {event.node} went on {early_ms} ms early"
@@ -90,6 +91,7 @@ def _parents(play: Any) -> Iterator[str]:
         state = record.states[run_id]
         index = state.indices[-1] if state.scope else -1
         told = heard.get((state.parent, state.parent_node, index), [])
-        after = [at_ms - log[-1].at_ms for at_ms in told if at_ms >= log[-1].at_ms]
+        ended_ms = [stored for stored in log if any(e.type.startswith("run_") for e in stored.events)][-1].at_ms
+        after = [at_ms - ended_ms for at_ms in told if at_ms >= ended_ms]
         if state.is_ended and after and len(told) == 1 and after[0] > LATE_MS:
             yield f"{run_id}: {state.parent} heard of its end {after[0]} ms later"

@@ -34,7 +34,7 @@ def _at_once(play: Any) -> Iterator[str]:
     for run_id, log in record.logs.items():
         state = record.states[run_id]
         if state.scope:
-            ended = next((s.at_ms for s in log if s.events[-1].type in _RUN_ENDS), 1 << 60)
+            ended = next((s.at_ms for s in log if any(e.type in _RUN_ENDS for e in s.events)), 1 << 60)
             spans.setdefault((state.parent, state.parent_node), []).append((log[0].at_ms, ended))
     for (parent, node), lives in spans.items():
         fan = record.states[parent].nodes[node].fan

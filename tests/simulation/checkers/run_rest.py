@@ -52,7 +52,7 @@ def _detached(record: Any) -> Iterator[str]:
         if state.scope:
             continue
         document = record.documents[state.workflow, state.version]
-        failures = [s.events[-1].number for s in log if s.events[-1].type == "run_failed"]
+        failures = [event.number for s in log for event in s.events if event.type == "run_failed"]
         begun = [name for name in record.states if name.startswith(f"{run_id}~on_failure~")]
         if '"on_failure"' in document and state.status == "failed" and not begun:
             yield f"{run_id} failed, and its handler did not begin"

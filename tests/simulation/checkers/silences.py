@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from chalicelib.core.executions.execution import COMPLETED
 from chalicelib.core.schedules import schedule as schedules
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule
+from tests.simulation.checkers import history
 from tests.simulation.world import StateWrite, WatchWrite
 
 ALERT = "chronowatch.alert.v1"
@@ -85,7 +86,7 @@ def _is_right(write: WatchWrite, states: Sequence[StateWrite], successes: Sequen
     last_ms = max([begun_ms, *(s.finished_ms for s in successes if s.at_ms < write.journal_ms)])
     if base_ms < last_ms:
         yield f"{watch.id} is called silent from {base_ms} on, and was heard of at {last_ms}"
-    began = {w.definition.since_ms for w in states if w.definition is not None}
+    began = {history.starts_ms(d, d.since_ms) for w in states if (d := w.definition) is not None}
     if base_ms not in began | {s.finished_ms for s in successes}:
         yield f"{watch.id} is called silent from {base_ms} on, when nothing was"
     if write.clock_ms < base_ms + watch.window_ms:
@@ -99,8 +100,10 @@ def _begun_ms(states: Sequence[StateWrite], at_ms: int) -> int:
         d = write.definition
         if write.at_ms >= at_ms:
             break
-        if d is not None and d.active and (before is None or not before.active or before.monitor != d.monitor):
-            begun_ms = d.since_ms
+        anew = d is not None and (history.rests(d, d.since_ms) or (before and history.rests(before, d.since_ms)))
+        changed = before is None or not before.active or (d is not None and before.monitor != d.monitor)
+        if d is not None and d.active and (anew or changed):
+            begun_ms = history.starts_ms(d, d.since_ms)
         before = d
     return begun_ms
 
@@ -156,8 +159,9 @@ def _all_found(play: Any, states: Sequence[StateWrite], successes: Sequence[Succ
         d = write.definition
         if d is None or not d.active or d.monitor is None:
             continue
-        spoke = [s.finished_ms for s in successes if d.since_ms < s.finished_ms < end_ms]
-        starts = [d.since_ms, *spoke] if _begun_ms(states, write.at_ms + 1) == d.since_ms else spoke
+        since_ms = history.starts_ms(d, d.since_ms)
+        spoke = [s.finished_ms for s in successes if since_ms < s.finished_ms < end_ms]
+        starts = [since_ms, *spoke] if _begun_ms(states, write.at_ms + 1) == since_ms else spoke
         for base_ms, next_ms in pairwise([*starts, end_ms]):
             latest_ms = base_ms + d.monitor.window_ms * 101 // 100 + FOUND_WITHIN_MS
             if base_ms not in found and latest_ms < next_ms and not _is_completed(d, states, latest_ms):

@@ -182,7 +182,11 @@ def _chain_goes_on(states: Sequence[StateWrite], runs: Runs, soon_ms: int) -> It
         state = as_of_state(states, ended.at_ms)
         if state is None or state.status != "active" or state.queued_ms != key.firing_ms or state.next_run_ms:
             continue
-        moved = [w.at_ms for w in states if w.at_ms > ended.at_ms and w.state.queued_ms != key.firing_ms]
+        moved = [
+            w.at_ms
+            for w in states
+            if w.at_ms > ended.at_ms and (w.state.queued_ms != key.firing_ms or w.state.status != "active")
+        ]
         if not moved or moved[0] > ended.at_ms + soon_ms:
             yield f"{key.id} ended at {ended.at_ms}, and its schedule went on at {moved[:1]}"
 

@@ -50,7 +50,10 @@ def test_a_worker_is_alive_while_its_note_is_renewed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        ([], "COMMAND: must be one of api, grpc, worker, init, first-key, restored, resume, health, not nothing"),
+        (
+            [],
+            "COMMAND: must be one of api, grpc, worker, listen, init, first-key, restored, resume, health, not nothing",
+        ),
         (["serve"], "not serve"),
         (["--slot-gp=1s", "api"], "--slot-gp: is no option; did you mean --slot-gap?"),
         (["--slot-gap=11s", "health"], "SLOT_GAP: must be from 1s to 10s"),

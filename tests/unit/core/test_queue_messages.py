@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,19 @@ def test_a_tenant_with_many_firings_has_messages_of_its_own() -> None:
     messages = pack([*heavy, *light])
     assert [fair_group(m) for m in messages if any(f.schedule.tenant == "heavy" for f in m.firings)] == ["heavy"] * 3
     assert [fair_group(m) for m in messages].count(SHARED) == 1, "small tenants share one: a message each would be dear"
+
+
+def test_schedules_that_begin_together_are_not_claimed_together_ever_after() -> None:
+    seconds = [1000 * second for second in range(120)]
+    ends = [[m.due_ms for m in pack([Firing(Key("t", f"S{n}"), "v", at) for at in seconds])] for n in range(200)]
+    assert all(len(dues) <= 120_000 // MESSAGE_SPAN_MS + 1 for dues in ends), "at most one message more"
+    seconds_of_second = Counter(dues[1] for dues in ends)
+    assert len(seconds_of_second) == MESSAGE_SPAN_MS // 1000
+    assert max(seconds_of_second.values()) < 200 // 5
+
+
+def test_what_fits_into_one_message_is_one() -> None:
+    assert all(len(pack([Firing(Key("t", f"S{n}"), "v", at) for at in (0, 9_999)])) == 1 for n in range(50))
 
 
 def test_every_message_says_whose_it_is() -> None:

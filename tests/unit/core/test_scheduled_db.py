@@ -13,6 +13,7 @@ import pytest
 from chalicelib import settings
 from chalicelib.core.configuration import scheduled_db
 from chalicelib.core.errors import SettingsError
+from localdev.__main__ import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
 OWN = ("--deployed", "--until-eof")
@@ -112,3 +113,9 @@ def test_paths_of_the_caller_are_relative_to_where_it_stands(tmp_path: Path) -> 
 def test_an_unknown_option_is_one_line() -> None:
     assert _dev("--nope").stderr.startswith("scripts/dev: --nope: is no option")
     assert _dev("nope").stderr.startswith("scripts/dev: nope: is no option")
+
+
+def test_help_names_every_option() -> None:
+    told = _dev("--help")
+    assert told.returncode == 0, told.stderr
+    assert all(option in told.stdout for option in (*OPTIONS, "--help", "docs/running.md"))

@@ -9,6 +9,7 @@ from chalicelib.core.notices.rule import Signal
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.target import Outcome
 from chalicelib.usecases import heartbeats, notices
+from chalicelib.usecases.notices import RuleWish
 from tests.kit.alert_play import AlertPlay
 
 CALLS_COVERED = 37
@@ -119,10 +120,29 @@ def test_a_deleted_rule_sends_nothing_more() -> None:
     assert play.s.stores.alerts.load(rule.tenant, "book", rule.id) is None
 
 
+def test_a_rule_that_is_switched_off_forgets_what_was_open() -> None:
+    """What recovers meanwhile is not heard of: its next failure is an incident of its own."""
+    play = AlertPlay()
+    rule, monitor = play.rule(), play.monitor()
+    assert play.ping(monitor.ping_token, "fail")
+    play.settle()
+    notices.edit(play.s, ANONYMOUS_ADMIN, rule.id, RuleWish(enabled=False), None)
+    assert play.ping(monitor.ping_token)
+    play.settle()
+    assert play.ping(monitor.ping_token, "fail")
+    assert play.ping(monitor.ping_token)
+    play.settle()
+    notices.edit(play.s, ANONYMOUS_ADMIN, rule.id, RuleWish(enabled=True), None)
+    assert play.ping(monitor.ping_token, "fail")
+    play.settle()
+    assert [kind for _, host, kind in play.messages if host == "a"] == ["alert", "alert"]
+    assert len({key for key, _, _ in play.messages}) == 4
+
+
 def test_a_test_is_sent_to_every_channel() -> None:
     play = AlertPlay()
     rule = play.rule()
-    made = notices.test(play.s, ANONYMOUS_ADMIN, rule.id)
+    made = notices.test(play.s, ANONYMOUS_ADMIN, rule.id, None)
     play.settle()
     assert [key for key, _, kind in play.messages if kind == "test"] == made
 

@@ -14,7 +14,7 @@ from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.telemetry.span import CLIENT, CONSUMER, PRODUCER, Link
 from chalicelib.core.trace import TraceContext
 from chalicelib.ports.target import Outcome
-from chalicelib.usecases import schedules
+from chalicelib.usecases import backfill, schedules
 from tests.kit.plant import Plant
 from tests.kit.spans import KeptSpans
 
@@ -65,6 +65,19 @@ def test_a_firing_of_the_grid_is_a_root_that_links_to_the_creation() -> None:
     assert first.context.trace_id != second.context.trace_id != CALLED.trace_id
     assert first.links == second.links == (Link(CALLED.trace_id, CALLED.span_id, "creation"),)
     assert first.context.trace_id == made.hook.sent[0][1].traceparent.split("-")[1]
+
+
+def test_what_a_backfill_fires_are_roots_that_link_to_the_backfill() -> None:
+    made, kept = plant()
+    schedule = made.create(type="RATE", expr="rate:5s", target=TARGET, enabled=False)
+    caller = replace(ANONYMOUS_ADMIN, traceparent=str(CALLED._replace(flags=0)))
+    assert backfill.backfill(made.services, caller, schedule, START_MS - 10_000, START_MS - 5_000) == 2
+    made.run_until(START_MS + 10_000)
+    spans = kept.named("deliver")
+    assert [span.links for span in spans] == [(Link(CALLED.trace_id, CALLED.span_id, "backfill"),)] * 2
+    assert {span.parent_id for span in spans} == {""}
+    assert len({CALLED.trace_id, *(span.context.trace_id for span in spans)}) == 3, "each has a trace of its own"
+    assert {span.context.flags for span in spans} == {1}, "which is sampled by the service's own share"
 
 
 def test_a_retry_is_a_child_of_the_attempt_before_and_links_to_it() -> None:

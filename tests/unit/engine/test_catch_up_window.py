@@ -165,6 +165,8 @@ def record(**changes: object) -> Execution:
         ({"offset_ms": 9_000, "lease_until_ms": AT_MS + 9_000 + ATTEMPT_LEASE_MS}, False),  # meant to be, by its jitter
         ({"lease_until_ms": AT_MS + 30_000 + ATTEMPT_LEASE_MS}, False),  # it waits for its turn: its claim was renewed
         ({"put_off_ms": AT_MS + 7_500}, True),  # a slot, or handed back and claimed again
+        ({"put_off_ms": AT_MS}, False),  # given back by a worker that stopped
+        ({"put_off_ms": AT_MS + 900, "offset_ms": 900}, False),  # the same, with its jitter
     ],
 )
 def test_only_what_was_claimed_for_a_later_time_than_its_own_keeps_it(changes: dict[str, object], keeps: bool) -> None:

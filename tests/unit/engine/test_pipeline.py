@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField, OutcomeUnknown
-from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import progress
 from chalicelib.engine.execution_change import cancel_running
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing, WorkQueue
+from chalicelib.process.limits import SHARED_INSTANTS
 from chalicelib.usecases import backfill, executions, schedules
 from tests.kit.plant import CALLER, Plant
 from tests.kit.watched import Watched
@@ -45,6 +46,20 @@ def test_every_instant_of_a_rate_fires_once_at_its_time() -> None:
     assert all(sent_ms == delivery.firing_unix_ms for sent_ms, delivery in plant.bus.sent)
     tokens = [delivery.fencing_token for _, delivery in plant.bus.sent]
     assert tokens == sorted(set(tokens))
+
+
+def test_a_crowd_is_sent_a_few_milliseconds_late_and_never_early() -> None:
+    plant = Plant(T0)
+    most = SHARED_INSTANTS[-1][0]
+    ids = [plant.create(type="AT", expr=f"at:{to_rfc3339(T0 + 60_000 + n)}") for n in range(3 * most)]
+    alone = plant.create(type="AT", expr=f"at:{to_rfc3339(T0 + 65_003)}")
+    plant.run_until(T0 + 70_000)
+    late = [sent_ms - d.firing_unix_ms for sent_ms, d in plant.bus.sent if d.schedule_id != alone]
+    assert len(late) == len(ids)
+    assert len({d.schedule_id for _, d in plant.bus.sent}) == len(plant.bus.sent)
+    assert min(late) == 0
+    assert 0 < max(late) < SHARED_INSTANTS[0][1]
+    assert [sent_ms for sent_ms, d in plant.bus.sent if d.schedule_id == alone] == [T0 + 65_003]
 
 
 def test_an_at_beyond_the_horizon_waits_in_the_index_and_fires_once() -> None:

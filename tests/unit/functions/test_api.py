@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -11,32 +12,12 @@ from typing import Any
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.api.rpc import chronowatch_pb2
 from chalicelib.functions import api
 from chalicelib.settings import load
+from tests.kit.gateway import AUTH, request
 from tests.kit.services import make_services
 from tests.tidy.sources import ROOT
-
-AUTH = load({"CHRONO_AUTH": "apikey"})
-
-
-def request(path: str, body: object = None, authorization: str | None = None) -> dict[str, Any]:
-    """A request as API Gateway hands it on."""
-    headers = {"Content-Type": ["application/json"]} | ({"Authorization": [authorization]} if authorization else {})
-    return {
-        "path": path,
-        "requestContext": {
-            "resourcePath": path,
-            "httpMethod": "GET" if body is None else "POST",
-            "identity": {"sourceIp": "203.0.113.7"},
-        },
-        "pathParameters": None,
-        "multiValueQueryStringParameters": None,
-        "headers": {name: value for name, [value] in headers.items()},
-        "multiValueHeaders": headers,
-        "stageVariables": None,
-        "isBase64Encoded": False,
-        "body": None if body is None else json.dumps(body),
-    }
 
 
 def test_an_operator_of_the_account_gets_the_first_key_once() -> None:
@@ -105,3 +86,48 @@ def test_the_consoles_page_names_its_files_under_the_stage_and_the_gateway_gets_
         assert file["headers"]["Content-Type"] == "text/javascript; charset=utf-8"
         assert not file.get("isBase64Encoded"), "the gateway compresses text by itself"
         assert file["body"].startswith("// The console begins here.")
+
+
+CREATE = chronowatch_pb2.CreateScheduleRequest(type="RATE", expr="rate:5s", enabled=True)
+FRAMED = b"\0" + CREATE.ByteSize().to_bytes(4) + CREATE.SerializeToString()
+
+
+def in_bytes(path: str, raw: bytes, kind: str) -> dict[str, Any]:
+    """A POST as the gateway hands it on, for which all media types are binary."""
+    event = request("/{proxy+}", {})
+    event["multiValueHeaders"] = {"Content-Type": [kind]}
+    return event | {
+        "path": path,
+        "pathParameters": {"proxy": path[1:]},
+        "isBase64Encoded": True,
+        "body": base64.b64encode(raw).decode(),
+    }
+
+
+def test_protobuf_passes_the_gateway_both_ways() -> None:
+    create = "/chronowatch.v1.ScheduleService/Create"
+    with bootstrap.override(make_services(), load({})):
+        plain = api.handle(in_bytes(create, CREATE.SerializeToString(), "application/proto"), None)
+        assert (plain["statusCode"], plain["isBase64Encoded"]) == (200, True)
+        assert chronowatch_pb2.ScheduleId.FromString(base64.b64decode(plain["body"])).id
+        for kind in ("application/grpc-web", "application/grpc-web+proto"):
+            framed = api.handle(in_bytes(create, FRAMED, kind), None)
+            assert framed["isBase64Encoded"]
+            whole = base64.b64decode(framed["body"])
+            length = int.from_bytes(whole[1:5])
+            assert chronowatch_pb2.ScheduleId.FromString(whole[5 : 5 + length]).id
+            assert whole[5 + length :].endswith(b"grpc-status: 0\r\n")
+        refused = api.handle(in_bytes(create, b"\xff", "application/proto"), None)
+        assert (refused["statusCode"], refused["isBase64Encoded"]) == (400, False)
+        assert json.loads(refused["body"])["code"] == "invalid_argument"
+
+
+def test_json_reaches_rest_and_connect_though_the_gateway_takes_it_for_bytes() -> None:
+    said = json.dumps({"type": "RATE", "expr": "rate:5s", "name": "Zoë"}).encode()
+    with bootstrap.override(make_services(), load({})):
+        event = in_bytes("/api/v1/schedules", said, "application/json")
+        event["requestContext"]["resourcePath"] = "/api/v1/schedules"
+        made = api.handle(event | {"pathParameters": None}, None)
+        assert (made["statusCode"], json.loads(made["body"])["name"]) == (201, "Zoë")
+        listed = api.handle(in_bytes("/chronowatch.v1.ScheduleService/List", b"{}", "application/json"), None)
+        assert [item["name"] for item in json.loads(listed["body"])["items"]] == ["Zoë"]

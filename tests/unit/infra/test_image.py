@@ -87,7 +87,9 @@ def test_instructions_are_those_of_the_last_stage() -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--base", "other", "x"], ["a", "b"], ["--nope"]])
 def test_the_script_says_how_it_is_used(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert image.main(arguments) == 2
+    with pytest.raises(SystemExit) as ended:
+        image.main(arguments)
+    assert ended.value.code == 2
     assert "usage: scripts/image" in capsys.readouterr().err
 
 

@@ -249,6 +249,39 @@ def test_every_resource_that_holds_state_is_in_both_templates(
     assert [bus["Name"] for bus in by_type["AWS::Events::EventBus"]] == [wanted.event_bus]
 
 
+def test_large_values_of_runs_have_a_bucket_that_who_uses_it_is_told(
+    template: dict[str, Any], terraform: dict[str, Any]
+) -> None:
+    made = template["Resources"]
+    told = {n for n in FUNCTIONS if "CHRONO_VALUE_BUCKET" in made[n]["Properties"]["Environment"]["Variables"]}
+    assert told == {"APIHandler", "Deliver", "Workflow"}
+    functions = terraform["resource"]["aws_lambda_function"]
+    told = {n for n, each in functions.items() if "CHRONO_VALUE_BUCKET" in each["environment"]["variables"]}
+    assert told == {"api_handler", "deliver", "workflow"}
+    bucket = made["ValueBucket"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert "BucketName" not in bucket["Properties"], "a name of ours would be taken in another region or account"
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
+    assert "ExpirationInDays" not in rule, "a value ends with its run, however long that is kept"
+    (rules,) = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    _, own, other = rules["ServerSideEncryptionByDefault"]["Fn::If"]
+    assert (own["SSEAlgorithm"], other["SSEAlgorithm"]) == ("aws:kms", "AES256")
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert made["ValueBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]["Effect"] == "Deny"
+    buckets = terraform["resource"]["aws_s3_bucket"]["values"]
+    assert len(buckets["bucket_prefix"]) <= 37
+    assert {name for name in terraform["resource"] if name.startswith("aws_s3_bucket_")} == {
+        "aws_s3_bucket_lifecycle_configuration",
+        "aws_s3_bucket_ownership_controls",
+        "aws_s3_bucket_policy",
+        "aws_s3_bucket_public_access_block",
+        "aws_s3_bucket_server_side_encryption_configuration",
+        "aws_s3_bucket_versioning",
+    }
+
+
 def test_a_deployed_stage_asks_for_keys_and_its_secret_is_nowhere(
     template: dict[str, Any], terraform: dict[str, Any]
 ) -> None:
@@ -265,11 +298,19 @@ def test_the_gateway_leaves_every_path_and_method_to_the_service(template: dict[
     body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
     assert all("x-amazon-apigateway-any-method" in operations for operations in body["paths"].values())
     assert "/{proxy+}" in body["paths"]
+    assert body["x-amazon-apigateway-binary-media-types"] == ["*/*"], "protobuf goes both ways"
+    assert template["Resources"]["RestAPI"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
     for answer in body["x-amazon-apigateway-gateway-responses"].values():
         assert answer["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         text = answer["responseTemplates"]["application/json"]
         problem = json.loads(text.replace("$context.error.messageString", '""').replace("$context.status", "0"))
         assert set(problem) == {"type", "title", "status", "detail", "code", "trace_id"}
+
+
+def test_the_gateway_of_terraform_takes_bytes(terraform: dict[str, Any]) -> None:
+    swagger = json.loads(terraform["locals"]["chalice_api_swagger"])
+    assert swagger["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+    assert terraform["resource"]["aws_api_gateway_rest_api"]["rest_api"]["binary_media_types"] == ["*/*"]
 
 
 def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.package import PackageFailed, package
+from infra.tenant_keys import TAG
 
 pytestmark = pytest.mark.slow
 TABLE = "arn:aws:dynamodb:eu-west-1:1:table/chronowatch-prod-schedules"
@@ -90,3 +91,28 @@ def test_workers_serve_all_tenants(resources: dict[str, Any], function: str) -> 
 def test_it_is_for_cloudformation(tmp_path: Path) -> None:
     with pytest.raises(PackageFailed, match="--tenant-tags"):
         package("prod", "terraform", tmp_path, tenant_tags=True)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "key", "is_open"),
+    [
+        ("acme", "chronowatch/prod/runs/acme/r/n", True),
+        ("acme", "chronowatch/prod/runs/acme2/r/n", False),
+        ("acme", "chronowatch/prod/runs/other/acme/n", False),
+        (None, "chronowatch/prod/runs/acme/r/n", False),
+        (None, "chronowatch/prod/runs//r/n", False),
+    ],
+)
+def test_large_values_of_other_tenants_are_closed(
+    resources: dict[str, Any], tenant: str | None, key: str, is_open: bool
+) -> None:
+    place = f"arn:aws:s3:::bucket/{key}"
+    for action in ("s3:GetObject", "s3:PutObject"):
+        found = [
+            s
+            for s in statements(resources, "APIHandler")
+            if action in s["Action"]
+            and any(fnmatchcase(place, r.replace(TAG, tenant or "")) for r in s["Resource"])
+            and meets(s.get("Condition", {}), None, tenant)
+        ]
+        assert bool(found) is is_open

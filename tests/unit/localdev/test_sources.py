@@ -151,3 +151,56 @@ def test_firings_go_first_before_a_stream_is_read() -> None:
     assert done.wait(10)
     stopping.set()
     assert read_before[:1] == [0]
+
+
+class Holding(FakeStreams):
+    """One shard of an emulator that lets a read wait. Each of its reads brings what was written until its end."""
+
+    def __init__(self, waits_s: float) -> None:
+        super().__init__()
+        self._waits_s = waits_s
+        self._written = threading.Semaphore(0)
+
+    def write(self) -> None:
+        self._written.release()
+
+    def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
+        self.reads.append(ShardIterator)
+        records = [{"eventID": "new"}] if self._written.acquire(timeout=self._waits_s) else []
+        return {"Records": records, "NextShardIterator": ShardIterator}
+
+
+def test_where_reads_wait_none_is_made_in_between_and_the_next_follows_at_once() -> None:
+    stopping, seen = threading.Event(), threading.Semaphore(0)
+    streams = Holding(waits_s=0.3)
+    StreamSource(streams, streams.find, lambda _event, _context: seen.release(), stopping).start()
+    begun = time.monotonic()
+    for _ in range(3):
+        time.sleep(0.5)
+        streams.write()
+        assert seen.acquire(timeout=10)
+    took_s = time.monotonic() - begun
+    stopping.set()
+    assert len(streams.reads) <= 2 + took_s / 0.3 + 3, "one for each wait, and one for each record"
+
+
+def test_of_a_herd_more_comes_with_each_read() -> None:
+    stopping = threading.Event()
+    got: list[int] = []
+    done = threading.Event()
+
+    class Herd(FakeStreams):
+        left = 40
+
+        def get_records(self, *, ShardIterator: str, **_: object) -> dict[str, Any]:
+            self.reads.append(ShardIterator)
+            brought, self.left = min(self.left, 20), max(0, self.left - 20)
+            if not brought:
+                done.set()
+            return {"Records": [{"eventID": "new"}] * brought, "NextShardIterator": ShardIterator}
+
+    streams = Herd()
+    StreamSource(streams, streams.find, lambda event, _: got.append(len(event["Records"])), stopping).start()
+    assert done.wait(10)
+    stopping.set()
+    assert got == [20, 20]

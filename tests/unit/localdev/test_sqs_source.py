@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from chalicelib.adapters.aws.work_queue import parse_event
-from localdev.sqs_source import BATCH_MAX, CALL_MAX, SqsSource
+from localdev.sqs_source import BATCH_MAX, CALL_MAX, HELD_POLL_S, SqsSource, WaitingCalls
 
 
 class FakeSqs:
@@ -207,3 +207,32 @@ def test_an_endpoint_that_was_away_is_used_again() -> None:
         until(lambda: sqs.fail_next == 0)
         sqs.put("late")
         until(lambda: got == ["late"])
+
+
+def test_a_stop_breaks_off_the_call_that_waits_where_that_loses_nothing() -> None:
+    sqs, broken, stopping = FakeSqs([]), threading.Event(), threading.Event()
+    waited: list[float] = []
+
+    class Waiting:
+        def receive_message(self, *, WaitTimeSeconds: float, **_: object) -> dict[str, Any]:
+            waited.append(WaitTimeSeconds)
+            assert broken.wait(10)
+            raise ConnectionError("broken off")
+
+    source = SqsSource(
+        sqs,
+        "url",
+        "arn:aws:sqs:here:0:work",
+        lambda *_: None,
+        timeout_s=60,
+        visibility_s=30,
+        region="here",
+        stopping=stopping,
+        waiting=WaitingCalls(Waiting(), broken.set),
+    )
+    source.start()
+    until(lambda: waited == [HELD_POLL_S])
+    stopping.set()
+    assert source.drain(time.monotonic() + 5) == 0
+    assert broken.is_set()
+    assert waited == [HELD_POLL_S], "none was made after it"

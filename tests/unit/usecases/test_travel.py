@@ -16,7 +16,7 @@ def test_going_on_from_a_breakpoint_does_not_stop_there_again() -> None:
     play.publish("w", nodes, [("t", "a"), ("a", "b")])
     run = play.start("w")
     play.advance(10_000)
-    made = travel.create(play.s, ANONYMOUS_ADMIN, run, live=False)
+    made = travel.create(play.s, ANONYMOUS_ADMIN, run, live=False, session_id=play.s.ids.ulid(play.s.clock.now_ms()))
     travel.set_breakpoints(play.s, ANONYMOUS_ADMIN, made.id, [Breakpoint("type", "delay")])
     travel.jump(play.s, ANONYMOUS_ADMIN, made.id, 1)
     stops = []

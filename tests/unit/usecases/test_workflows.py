@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.errors import InvalidField, PreconditionFailed
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
+from chalicelib.core.targets import registry
 from chalicelib.usecases import workflows
 from tests.kit.workflow_play import Play
 
@@ -53,10 +55,81 @@ def test_a_handler_that_is_not_there_is_refused(play: Play) -> None:
         assert [error.field for error in refused.value.errors] == ["on_failure"]
 
 
-def test_what_is_not_offered_is_refused_and_not_ignored(play: Play) -> None:
-    mail = {"id": "n", "type": "notification", "channel": {"type": "email", "to": "a@example.com"}, "message": "x"}
-    with pytest.raises(InvalidField):
+@pytest.mark.parametrize(
+    ("channel", "field"),
+    [
+        ({"to": "a@example.com"}, "from"),
+        ({"to": [], "from": "b@example.com"}, "to"),
+        ({"to": ["a@example.com\r\nBcc: c@example.com"], "from": "b@example.com"}, "to"),
+        ({"to": "nobody", "from": "b@example.com"}, "to"),
+        ({"to": "a@example.com", "from": "nobody"}, "from"),
+        ({"to": "a@example.com", "from": "b@example.com", "cc": "c@example.com"}, "cc"),
+    ],
+)
+def test_an_e_mail_that_cannot_be_sent_is_refused_with_its_field(
+    play: Play, channel: dict[str, Any], field: str
+) -> None:
+    mail = {"id": "n", "type": "notification", "channel": {"type": "email", **channel}, "message": "x"}
+    with pytest.raises(InvalidField) as refused:
         play.publish("w", [TRIGGER, mail], [("t", "n")])
+    assert [error.field for error in refused.value.errors] == [f"nodes.n.channel.{field}"]
+
+
+CHANNELS: dict[str, dict[str, Any]] = {
+    "webhook": {
+        "url": "https://example.com/x",
+        "headers": {"X-Of": {"cel": "run.id"}, "X-Key": {"secret_ref": "env:K"}},
+    },
+    "slack": {"url": "https://hooks.slack.com/services/T/B/X"},
+    "pagerduty": {"routing_key": "R0UT1NGKEY"},
+    "sns": {"topic_arn": "arn:aws:sns:us-east-1:123456789012:alarms"},
+}
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_a_channel_that_says_what_it_must_is_taken(play: Play, kind: str) -> None:
+    told = {"id": "n", "type": "notification", "channel": {"type": kind, **CHANNELS[kind]}, "message": "x"}
+    play.publish("w", [TRIGGER, told], [("t", "n")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "field"),
+    [
+        ("webhook", {"url": {"cel": "input.url"}}, "url"),
+        ("webhook", {"url": "ftp://example.com"}, "url"),
+        ("webhook", {"headers": ["x"]}, "headers"),
+        ("webhook", {"headers": {"a b": "x"}}, "headers.a b"),
+        ("webhook", {"headers": {"X-Of": {"cel": "nodes.gone.output"}}}, "headers.X-Of.cel"),
+        ("webhook", {"headers": {"X-Of": {"cel": "run."}}}, "headers.X-Of.cel"),
+        ("webhook", {"method": "PUT"}, "method"),
+        ("slack", {"channel": "#x"}, "channel"),
+        ("slack", {"url": "nowhere"}, "url"),
+        ("pagerduty", {"routing_key": ""}, "routing_key"),
+        ("pagerduty", {"routing_key": {"cel": "input.key"}}, "routing_key"),
+        ("pagerduty", {"severity": "info"}, "severity"),
+        ("sns", {"topic_arn": "alarms"}, "topic_arn"),
+        ("sns", {"topic_arn": {"cel": "input.topic"}}, "topic_arn"),
+        ("sns", {"subject": "x"}, "subject"),
+        ("email", {"to": "a@example.com", "from": "b@example.com", "subject": {"cel": "input."}}, "subject.cel"),
+    ],
+)
+def test_a_channel_that_could_not_be_sent_to_is_refused_with_its_field(
+    play: Play, kind: str, wrong: dict[str, Any], field: str
+) -> None:
+    channel = {"type": kind, **CHANNELS.get(kind, {}), **wrong}
+    told = {"id": "n", "type": "notification", "channel": channel, "message": "x"}
+    with pytest.raises(InvalidField) as refused:
+        play.publish("w", [TRIGGER, told], [("t", "n")])
+    assert [error.field for error in refused.value.errors] == [f"nodes.n.channel.{field}"]
+
+
+def test_without_aws_no_e_mail_is_taken(play: Play) -> None:
+    play.s = replace(play.s, config=replace(play.s.config, unoffered=registry.OF_AWS))
+    channel = {"type": "email", "to": "a@example.com", "from": "b@example.com"}
+    mail = {"id": "n", "type": "notification", "channel": channel, "message": "x"}
+    with pytest.raises(InvalidField) as refused:
+        play.publish("w", [TRIGGER, mail], [("t", "n")])
+    assert [error.field for error in refused.value.errors] == ["nodes.n.channel.type"]
 
 
 def test_an_edit_of_another_version_than_the_live_one_is_refused(play: Play) -> None:

@@ -82,3 +82,23 @@ def test_what_is_overdue_is_queued_once_in_a_pass_however_much_there_is() -> Non
     while batch := plant.queue.receive():
         queued.update(decoded.execution.firing_ms for m in batch if isinstance(decoded := decode(m.body), Run))
     assert [queued[record.firing_ms] for record in records] == [1] * count
+
+
+def test_a_shard_in_which_nothing_is_found_is_noted_every_five_minutes() -> None:
+    plant = Plant(T0)
+    notes: Counter[str] = Counter()
+    store = plant.services.stores.cursors
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def save(self, name: str, values: Mapping[str, int], expected_rev: int) -> bool:
+            notes[name] += 1
+            return store.save(name, values, expected_rev)
+
+    watched = with_stores(plant.services, cursors=Noting())
+    for _ in range(21):
+        plant.skip(plant.clock.now_ms() + MINUTE_MS)
+        reconcile.run(watched)
+    assert notes == {"scans#default#0": 5}, "one note for all shards"

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.request import ScheduleRequest
-from chalicelib.core.schedules.schedule import State
+from chalicelib.core.schedules.schedule import Key, State
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.process.memory import ProcessMemory
 from chalicelib.usecases import schedules
 from chalicelib.workers import sweep
 from tests.kit.plant import CALLER, MINUTE_MS, Plant
+from tests.kit.services import with_stores
 
 T0 = 1_795_252_800_000  # 2026-11-21T09:20:00Z
 AT_MS = T0 + 4 * MINUTE_MS + 12_345
@@ -138,3 +139,33 @@ def test_a_schedule_that_lets_no_runs_overlap_is_moved_on_by_the_sweep() -> None
     alone = once(plant, overlap="forbid")
     plant.run_until(AT_MS - 50_000)
     assert state_of(plant, alone).queued_ms == AT_MS
+
+
+def test_what_is_handed_and_still_ahead_is_not_read_again() -> None:
+    class Reading:
+        """The store of schedules; says how often states were read."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+            self.reads = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def states(self, keys: Sequence[Key]) -> Any:
+            self.reads += 1
+            return self._inner.states(keys)
+
+    plant = Plant(T0)
+    shard = state_of(plant, once(plant)).shard
+    store = Reading(plant.services.stores.schedules)
+    watched = with_stores(plant.services, schedules=store)
+    plant.skip(AT_MS - 100_000)
+    for reads in (1, 1):
+        plant.clock.start(lambda: sweep.sweep_shard(watched, shard))
+        plant.skip(plant.clock.now_ms() + 20_000)
+        assert store.reads == reads
+    plant.skip(AT_MS + 1)
+    plant.clock.start(lambda: sweep.sweep_shard(watched, shard))
+    plant.skip(AT_MS + 1000)
+    assert store.reads > 1, "its instant has passed: the state tells whether it was claimed"

@@ -66,14 +66,19 @@ export const nextShift = (fromMs, zone) => {
   return null;
 };
 
-// The instant of a wall clock in a zone, as <input type="datetime-local"> writes it; null for what is none.
+// The instant of a wall clock in a zone, as <input type="datetime-local"> writes it; null for what is none. Of a wall
+// clock that comes twice it is the first, at which schedules run.
 export const instantOf = (text, zone) => {
   const wall = Date.parse(`${text}Z`);
   if (Number.isNaN(wall)) return null;
+  const found = [-86400e3, 86400e3].map((far) => wall - offsetMinutes(wall + far, zone) * 60000).filter((ms) => ms + offsetMinutes(ms, zone) * 60000 === wall);
+  if (found.length) return Math.min(...found);
   const first = wall - offsetMinutes(wall, zone) * 60000;
   return wall - offsetMinutes(first, zone) * 60000;
 };
-export const wallOf = (ms, zone) => new Date(ms + offsetMinutes(ms, zone) * 60000).toISOString().slice(0, 16);
+// Seconds and milliseconds stand there only where they are not nought: none may be lost on the way through a form.
+export const wallOf = (ms, zone) => new Date(ms + offsetMinutes(ms, zone) * 60000).toISOString().slice(0, 23).replace(/(:00)?\.000$/, '');
+export const minuteOf = (ms) => Math.floor(ms / 60000) * 60000;
 
 const UNITS = [['d', 86400e3], ['h', 3600e3], ['min', 60e3], ['s', 1e3]];
 export const duration = (ms) => {

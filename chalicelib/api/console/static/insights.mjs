@@ -47,7 +47,7 @@ const Plot = ({ data, series, label, values, log }) => {
       ...size(), tzDate: (s) => uPlot.tzDate(new Date(s * 1000), chosenZone), cursor: { y: false },
       scales: log ? { y: { distr: 3, log: 10, range: (_, min, max) => [Math.max(0.5, min || 0.5), Math.max(10, (max || 10) * 1.5)] } } : { y: { range: (_, __, max) => [0, Math.max(1, (max || 1) * 1.1)] } },
       axes: [{ ...axis, values: (_, ticks, __, ___, step) => ticks.map((s) => (step >= 86400 ? dayName(s * 1000, chosenZone) : hourMinute(s * 1000, chosenZone))) }, { ...axis, size: 60, values: (_, ticks) => ticks.map((v) => (v === null ? '' : values(v))) }],
-      series: [{ label: 'time', value: (_, s) => (s === null ? '–' : clock(s * 1000, chosenZone)) }, ...series.map((s) => ({ label: s.label, stroke: css(s.colour), width: 2, points: { show: false }, spanGaps: true, dash: s.dash, fill: s.fill && `${css(s.colour)}22`, value: (_, v) => (v === null ? '–' : values(v)) }))],
+      series: [{ label: 'time', value: (_, s) => (s === null ? '–' : clock(s * 1000, chosenZone)) }, ...series.map((s) => ({ label: s.label, stroke: css(s.colour), width: 2, points: { show: (u, i) => u.data[i].filter((v) => v !== null && v !== undefined).length < 3 }, spanGaps: true, dash: s.dash, fill: s.fill && `${css(s.colour)}22`, value: (_, v) => (v === null ? '–' : values(v)) }))],
     }, data, place);
     const watch = new ResizeObserver(() => plot.setSize(size()));
     watch.observe(place);

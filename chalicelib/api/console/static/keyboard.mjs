@@ -30,7 +30,7 @@ addEventListener('keydown', (e) => {
 });
 
 export const HELP = [
-  ['Everywhere', [['?', 'these keys'], ['g t', 'tasks'], ['g s', 'schedules'], ['g u', 'upcoming'], ['g l', 'leases'], ['g k', 'ticks'], ['g i', 'insights'], ['g p', 'policies'], ['g a', 'audit'], ['g y', 'keys'], ['c', 'new schedule'], ['t', 'light, dark, as the system'], ['Esc', 'close what is open']]],
+  ['Everywhere', [['?', 'these keys'], ['g t', 'tasks'], ['g s', 'schedules'], ['g u', 'upcoming'], ['g l', 'leases'], ['g k', 'ticks'], ['g i', 'insights'], ['g w', 'workflows'], ['g p', 'policies'], ['g a', 'audit'], ['g y', 'keys'], ['c', 'new schedule'], ['t', 'light, dark, as the system'], ['Esc', 'close what is open']]],
   ['Lists', [['/', 'search'], ['j k ↓ ↑', 'next, previous'], ['PgDn PgUp Home End', 'far'], ['Enter o', 'open'], ['n', 'show what is new'], ['b', 'bulk actions']]],
   ['A task', [['r', 'retry'], ['e', 'retry with an edited payload'], ['x', 'cancel'], ['w', 'why it fired or did not']]],
   ['A schedule', [['p', 'pause or resume'], ['f', 'fire now'], ['e', 'edit']]],

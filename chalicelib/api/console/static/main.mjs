@@ -14,10 +14,17 @@ import { Shell, SignIn } from './shell.mjs';
 import { session } from './state.mjs';
 import { Tasks } from './tasks.mjs';
 import { Ticks } from './ticks.mjs';
-import { Button, Empty, html, useEffect, useSig } from './ui.mjs';
+import { Button, Empty, Loading, Trouble, html, useEffect, useLoad, useSig } from './ui.mjs';
 import { Upcoming } from './upcoming.mjs';
 
-const SHOWN = { tasks: Tasks, schedules: Schedules, upcoming: Upcoming, insights: Insights, leases: Leases, ticks: Ticks, policies: Policies, audit: Audit, keys: Keys };
+// A view that is fetched when it is first looked at: most visits do without it.
+const Workflows = () => {
+  const { value, error, again } = useLoad(() => import('./workflows.mjs'), []);
+  if (error) return html`<section class="page"><${Trouble} error=${error} again=${again} /></section>`;
+  return value ? html`<${value.Workflows} />` : html`<section class="page"><${Loading} /></section>`;
+};
+
+const SHOWN = { tasks: Tasks, schedules: Schedules, upcoming: Upcoming, insights: Insights, leases: Leases, ticks: Ticks, policies: Policies, audit: Audit, keys: Keys, workflows: Workflows };
 
 const App = () => {
   const s = useSig(session);

@@ -3,10 +3,11 @@
 import { call, create, get, id as enc, pages, post } from './api.mjs';
 import { CalendarStrip } from './calendar.mjs';
 import { listen } from './feed.mjs';
-import { duration, instantOf, number, plural, quantile, wallOf, zoneOf } from './format.mjs';
+import { duration, instantOf, minuteOf, number, plural, quantile, wallOf, zoneOf } from './format.mjs';
 import { bind } from './keyboard.mjs';
 import { Ledger } from './ledger.mjs';
 import { go, href } from './router.mjs';
+import { PauseEnd, pauseEnd } from './pause_end.mjs';
 import { Sparkline } from './sparkline.mjs';
 import { may, now, toast, zone } from './state.mjs';
 import { Versions } from './versions.mjs';
@@ -35,6 +36,13 @@ export const ScheduleDetail = ({ id, tab }) => {
       clearTimeout(timer);
     };
   }, [id]);
+  // What ends by itself is shown when it does: no change says so.
+  useEffect(() => {
+    const ends = s?.paused_until_unix_ms;
+    if (!ends) return undefined;
+    const timer = setTimeout(again, Math.min(Math.max(0, ends - now()) + 50, 2 ** 31 - 1));
+    return () => clearTimeout(timer);
+  }, [s?.paused_until_unix_ms]);
   const resume = () => post(`/api/v1/schedules/${enc(id)}:resume`).then(again);
   useLayoutEffect(() => bind({
     p: () => s && (s.state === 'paused' ? resume().then(() => toast('Resumed.'), (e) => toast(e.message, 'error')) : setDialog('pause')),
@@ -59,7 +67,7 @@ export const ScheduleDetail = ({ id, tab }) => {
       <${Button} icon="trash" kind="danger" onClick=${() => setDialog('delete')}>Delete…<//>`}
       <a class="btn" href=${href({ view: 'tasks', query: { q: `schedule:${s.id}` } })}><${Icon} name="tasks" size="14" />Its tasks</a>
     </div>
-    ${s.note && html`<p class="note">Paused: ${s.note}</p>`}
+    ${(s.note || s.paused_until_unix_ms) && html`<p class="note">Paused${s.paused_until_unix_ms ? html` until <${Time} ms=${s.paused_until_unix_ms} />` : ''}${s.note ? `: ${s.note}` : '.'}</p>`}
     <${Tabs} tabs=${TABS} at=${tab} href=${(key) => href({ view: 'schedules', id, tab: key === 'overview' ? '' : key })} />
     ${tab === 'overview' && html`<${Overview} s=${s} runs=${runs.value?.items || []} />`}
     ${tab === 'ledger' && html`<${Ledger} id=${id} />`}
@@ -94,14 +102,14 @@ const Overview = ({ s, runs }) => {
 };
 
 const WhyTab = ({ s }) => {
-  const [at, setAt] = useState(wallOf(s.next_run_unix_ms || now(), s.timezone));
-  const [ms, setMs] = useState(s.next_run_unix_ms || Math.floor(now() / 60000) * 60000);
+  const [at, setAt] = useState(wallOf(s.next_run_unix_ms || minuteOf(now()), s.timezone));
+  const [ms, setMs] = useState(s.next_run_unix_ms || minuteOf(now()));
   const pick = (text) => {
     setAt(text);
     const found = instantOf(text, s.timezone);
     if (found !== null) setMs(found);
   };
-  return html`<div class="whytab"><${Field} label=${`Why does it run, or not, at (${s.timezone})`} id="why-at"><input id="why-at" type="datetime-local" step="1" value=${at} onInput=${(e) => pick(e.target.value)} /><//><${Why} scheduleId=${s.id} atMs=${ms} /></div>`;
+  return html`<div class="whytab"><${Field} label=${`Why does it run, or not, at (${s.timezone})`} id="why-at"><input id="why-at" type="datetime-local" step="0.001" value=${at} onInput=${(e) => pick(e.target.value)} /><//><${Why} scheduleId=${s.id} atMs=${ms} /></div>`;
 };
 
 const Trigger = ({ s, onClose }) => {
@@ -127,19 +135,26 @@ const Trigger = ({ s, onClose }) => {
 
 const Pause = ({ s, onClose, done }) => {
   const [note, setNote] = useState('');
+  const [until, setUntil] = useState('');
+  const [wrong, setWrong] = useState('');
   const pause = async () => {
-    await post(`/api/v1/schedules/${enc(s.id)}:pause`, note.trim() ? { note: note.trim() } : {});
+    const end = pauseEnd('pause-until', until, s.timezone);
+    setWrong(end.wrong || '');
+    if (end.wrong) return false;
+    await post(`/api/v1/schedules/${enc(s.id)}:pause`, { ...end.body, ...(note.trim() ? { note: note.trim() } : {}) });
     done();
+    return true;
   };
   return html`<${Dialog} title="Pause the schedule" onClose=${onClose}><p>Nothing fires for the time of the pause, and nothing of it is caught up.</p>
     <${Field} label="Why (optional)" id="pause-note" hint="Shown to those who find it paused."><input id="pause-note" maxlength="500" value=${note} onInput=${(e) => setNote(e.target.value)} /><//>
+    <${PauseEnd} id="pause-until" value=${until} onChange=${(text) => { setUntil(text); setWrong(''); }} zone=${s.timezone} error=${wrong} />
     <footer><${Button} onClick=${onClose}>Not now<//><${Act} kind="primary" icon="pause" act=${pause} done="Paused.">Pause<//></footer><//>`;
 };
 
 const MOST = 1000;
 const Backfill = ({ s, onClose }) => {
-  const [from, setFrom] = useState(wallOf(now() - 3600e3, s.timezone));
-  const [to, setTo] = useState(wallOf(now(), s.timezone));
+  const [from, setFrom] = useState(wallOf(minuteOf(now() - 3600e3), s.timezone));
+  const [to, setTo] = useState(wallOf(minuteOf(now()), s.timezone));
   const [found, setFound] = useState(null);
   const [error, setError] = useState('');
   const body = () => ({ from_unix_ms: instantOf(from, s.timezone), to_unix_ms: instantOf(to, s.timezone) });
@@ -153,6 +168,7 @@ const Backfill = ({ s, onClose }) => {
       const preview = await post('/api/v1/schedules:preview', { ...recurrence, after_unix_ms: Math.max(0, fromMs - 1), count: MOST, ...(anchor && anchor <= fromMs ? { start_at_unix_ms: anchor } : {}) });
       const had = await pages(`/api/v1/schedules/${enc(s.id)}/executions`, { from_unix_ms: fromMs, to_unix_ms: toMs }, { most: MOST });
       const known = new Set(had.items.map((run) => run.firing_time_unix_ms));
+      if (preview.runs_unix_ms.length === MOST && preview.runs_unix_ms[MOST - 1] < toMs) throw new Error(`There are more than ${number(MOST)} instants between these two: choose a shorter span.`);
       setFound(preview.runs_unix_ms.filter((ms) => ms <= toMs && !known.has(ms)));
     } catch (problem) {
       setFound(null);
@@ -168,7 +184,7 @@ const Backfill = ({ s, onClose }) => {
   return html`<${Dialog} title="Backfill" onClose=${onClose}><p>Fires the instants between these two that have no execution. Both ends count.</p>
     <div class="two"><${Field} label="From" id="bf-from"><input id="bf-from" type="datetime-local" step="1" value=${from} onInput=${(e) => { setFrom(e.target.value); setFound(null); }} /><//><${Field} label="To" id="bf-to"><input id="bf-to" type="datetime-local" step="1" value=${to} onInput=${(e) => { setTo(e.target.value); setFound(null); }} /><//></div>
     ${error && html`<p class="wrong-why" role="alert">${error}</p>`}
-    ${found && html`<p aria-live="polite"><b>${plural(found.length, 'run')}</b> would fire${found.length >= MOST ? ' or more' : ''}.</p>${found.length > 0 && html`<ul class="dryrun">${found.slice(0, 8).map((ms) => html`<li key=${ms}><${Time} ms=${ms} plain=${true} zoneName=${chosen} /></li>`)}${found.length > 8 ? html`<li class="dim">and ${number(found.length - 8)} more</li>` : ''}</ul>`}`}
+    ${found && html`<p aria-live="polite"><b>${plural(found.length, 'run')}</b> would fire.</p>${found.length > 0 && html`<ul class="dryrun">${found.slice(0, 8).map((ms) => html`<li key=${ms}><${Time} ms=${ms} plain=${true} zoneName=${chosen} /></li>`)}${found.length > 8 ? html`<li class="dim">and ${number(found.length - 8)} more</li>` : ''}</ul>`}`}
     <footer><${Button} onClick=${onClose}>Not now<//><${Button} onClick=${look}>Look first (dry run)<//><${Act} kind="primary" act=${run} done=${(made) => `${plural(made.count, 'run')} fire now.`}>Fire ${found ? plural(found.length, 'run') : 'them'}<//></footer><//>`;
 };
 

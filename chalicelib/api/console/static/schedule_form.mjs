@@ -6,7 +6,7 @@ import { browserZone, dateTime, instantOf, isZone, nextShift, plural, wallOf } f
 import { go } from './router.mjs';
 import { now, toast } from './state.mjs';
 import { inWords } from './words.mjs';
-import { Button, Field, Icon, Loading, Pills, Trouble, html, useEffect, useRef, useState } from './ui.mjs';
+import { Button, Field, Icon, Loading, Pills, Trouble, html, showWrong, useEffect, useRef, useState } from './ui.mjs';
 
 const TYPES = [
   ['CRON', 'Cron', '0 2 * * *', 'Five or six fields: minute hour day month weekday, seconds before them if need be.'],
@@ -36,9 +36,9 @@ const ofView = (s) => ({
   max_attempts: s.retry_policy.max_attempts, start: s.start_at_unix_ms === null ? '' : wallOf(s.start_at_unix_ms, s.timezone), end: s.end_at_unix_ms === null ? '' : wallOf(s.end_at_unix_ms, s.timezone),
 });
 
-const recurrence = (f, wrong) => {
+const recurrence = (f, wrong, before) => {
   const made = { type: f.type, expr: f.expr.trim(), timezone: f.timezone, dst_gap: f.dst_gap, dst_overlap: f.dst_overlap };
-  for (const [field, name] of [['start', 'start_at_unix_ms'], ['end', 'end_at_unix_ms']]) if (f[field]) made[name] = instantOf(f[field], f.timezone);
+  for (const [field, name] of [['start', 'start_at_unix_ms'], ['end', 'end_at_unix_ms']]) if (f[field]) made[name] = before?.[name] && f[field] === wallOf(before[name], before.timezone) && f.timezone === before.timezone ? before[name] : instantOf(f[field], f.timezone);
   if (f.exclude.trim()) {
     try {
       made.exclude = JSON.parse(f.exclude);
@@ -52,7 +52,7 @@ const recurrence = (f, wrong) => {
 // The body of the call, or which fields are wrong.
 const bodyOf = (f, before) => {
   const wrong = {};
-  const made = recurrence(f, wrong);
+  const made = recurrence(f, wrong, before);
   made.name = f.name.trim() || null;
   made.tags = f.tags.split(',').map((tag) => tag.trim()).filter(Boolean);
   made.target = Object.fromEntries(Object.entries(f.target).filter(([key, value]) => value !== '' || !OPTIONAL.has(key)));
@@ -94,9 +94,9 @@ const Preview = ({ f }) => {
     }, 200);
     return () => clearTimeout(timer);
   }, [f.type, f.expr, f.timezone, f.dst_gap, f.dst_overlap, f.start, f.end, f.exclude, from]);
-  const shift = isZone(f.timezone) ? nextShift(now(), f.timezone) : null;
-  const words = inWords(f.type, f.expr, f.timezone);
   const { value, error } = state;
+  const shift = isZone(f.timezone) ? nextShift(now(), f.timezone) : null;
+  const words = error || !isZone(f.timezone) ? '' : inWords(f.type, f.expr, f.timezone);
   return html`<section class="preview" aria-label="Preview" aria-live="off">
     <h2>What will run</h2>
     ${words && html`<p class="words">${words}.</p>`}
@@ -105,6 +105,7 @@ const Preview = ({ f }) => {
       ${from && html`<${Button} kind="small" onClick=${() => setFrom('')}>Now<//>`}
       ${shift && html`<${Button} kind="small" onClick=${() => setFrom(wallOf(shift - 36 * 3600e3, f.timezone))} title=${dateTime(shift, f.timezone)}>Next change of clocks<//>`}
     </div>
+    ${!isZone(f.timezone) && html`<p class="dim">Runs are shown once the time zone is one that is known.</p>`}
     ${error ? html`<p class="wrong-why" role="alert">${error.errors.map((e) => `${e.field}: ${e.message}`).join('; ') || error.message}</p>` : ''}
     ${value && !error && html`<p class="sr" aria-live="polite">${plural(value.runs_unix_ms.length, 'run')} found.</p><${CalendarStrip} runs=${value.runs_unix_ms} dst=${value.dst} zone=${f.timezone} fromMs=${state.fromMs} complete=${value.runs_unix_ms.length < 200} />`}
     ${value && !error && value.dst.length > 0 && html`<p class="note"><${Icon} name="clock" size="14" /> ${plural(value.dst.length, 'run')} of these meet${value.dst.length === 1 ? 's' : ''} a change of clocks. What happens then is set below, under “Daylight saving”.</p>`}
@@ -133,7 +134,10 @@ export const ScheduleForm = ({ id }) => {
     if (!isZone(f.timezone)) bad.timezone = 'no such zone; IANA’s names such as Europe/Paris are known';
     setWrong(bad);
     setError(null);
-    if (Object.keys(bad).length) return;
+    if (Object.keys(bad).length) {
+      showWrong();
+      return;
+    }
     setBusy(true);
     try {
       const saved = id ? await patch(`/api/v1/schedules/${enc(id)}`, made, before.version) : await create('/api/v1/schedules', made);
@@ -143,6 +147,7 @@ export const ScheduleForm = ({ id }) => {
       setBusy(false);
       setError(problem);
       setWrong(Object.fromEntries(problem.errors?.map((each) => [each.field, each.message]) || []));
+      showWrong();
     }
   };
   const text = (name, label, rest = {}) => html`<${Field} label=${label} id=${`f-${name}`} hint=${rest.hint} error=${whyOf(name)}><input id=${`f-${name}`} value=${f[name]} onInput=${set(name)} aria-invalid=${Boolean(whyOf(name))} ...${{ ...rest, hint: undefined }} /><//>`;

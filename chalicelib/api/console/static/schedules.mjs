@@ -2,13 +2,14 @@
 
 import { get, id as enc, pages, post } from './api.mjs';
 import { listen } from './feed.mjs';
-import { number, plural } from './format.mjs';
+import { number, plural, zoneOf } from './format.mjs';
 import { bind } from './keyboard.mjs';
 import { amend, go, href, route } from './router.mjs';
 import { ScheduleDetail } from './schedule_detail.mjs';
 import { ScheduleForm } from './schedule_form.mjs';
 import { Sparkline } from './sparkline.mjs';
-import { may, toast } from './state.mjs';
+import { PauseEnd, pauseEnd } from './pause_end.mjs';
+import { may, now, toast, zone } from './state.mjs';
 import { inWords } from './words.mjs';
 import { Ago, Button, Dialog, Empty, Field, Loading, Pills, Shape, Trouble, html, useEffect, useEvery, useLayoutEffect, useRef, useSig, useState } from './ui.mjs';
 
@@ -68,7 +69,7 @@ const Row = ({ s, tick, cursor }) => {
     <span class="sched-tags">${s.tags.slice(0, 3).map((tag) => html`<span class="tag" key=${tag}>${tag}</span>`)}</span>
     <span class="sched-spark"><${Sparkline} runs=${runs} /></span>
     <span class="sched-count dim">${plural(s.run_count, 'run')}</span>
-    <span class="sched-next">${s.state === 'paused' ? html`<span class="tag">paused</span>` : s.next_run_unix_ms ? html`<span class="dim">next </span><${Ago} ms=${s.next_run_unix_ms} />` : html`<span class="dim">no further run</span>`}</span>
+    <span class="sched-next">${s.state === 'paused' ? html`<span class="tag" title=${s.note || ''}>paused</span>${s.paused_until_unix_ms ? html`<span class="sched-ends dim">ends <${Ago} ms=${s.paused_until_unix_ms} /></span>` : ''}` : s.next_run_unix_ms ? html`<span class="dim">next </span><${Ago} ms=${s.next_run_unix_ms} />` : html`<span class="dim">no further run</span>`}</span>
   </li>`;
 };
 
@@ -90,17 +91,22 @@ const ScheduleList = () => {
   const search = useRef();
   const dirty = useRef(false);
   const { show = 'all', tag = '' } = at.query;
-  const server = { tag, enabled: show === 'paused' ? 'false' : show === 'active' ? 'true' : undefined };
+  // One that goes on by itself counts as enabled for the service, and is paused to those who look.
+  const lists = show === 'paused' ? ['false', 'true'] : [show === 'active' ? 'true' : undefined];
   const load = async () => {
     try {
-      const found = await pages('/api/v1/schedules', server, { most: 2000 });
-      setState({ ...found, loading: false, error: null });
+      const found = await Promise.all(lists.map((enabled) => pages('/api/v1/schedules', { tag, enabled }, { most: 2000 })));
+      const items = found.flatMap((each) => each.items).filter((s) => show === 'all' || (s.state === 'paused') === (show === 'paused'));
+      setState({ items, more: found.some((each) => each.more), loading: false, error: null });
     } catch (error) {
       setState((s) => ({ ...s, loading: false, error }));
     }
   };
   useEffect(() => { load(); }, [show, tag]);
   useEffect(() => listen(() => { dirty.current = true; }), []);
+  useEvery(1000, () => {
+    if (state.items.some((s) => s.paused_until_unix_ms <= now())) dirty.current = true;
+  });
   useEvery(REFRESH_MS, () => {
     if (!dirty.current) return;
     dirty.current = false;
@@ -137,15 +143,20 @@ const ScheduleList = () => {
 
 // Pause, resume or delete all schedules of a tag: what would change is shown first.
 const TagDialog = ({ tags, onClose }) => {
+  const [note, setNote] = useState('');
+  const [until, setUntil] = useState('');
+  const [wrong, setWrong] = useState('');
+  const chosen = zoneOf(useSig(zone));
   const [verb, setVerb] = useState('pause');
-  const [tag, setTag] = useState(tags[0] || '');
+  const [typed, setTag] = useState(null);
+  const tag = typed ?? tags[0] ?? '';
   const [would, setWould] = useState({ changed: null, error: null });
-  const run = async (dry) => {
+  const run = async (dry, more = {}) => {
     let changed = 0;
     let token;
     do {
       const url = `/api/v1/schedules:${verb}?dry_run=${dry}${token ? `&page_token=${encodeURIComponent(token)}` : ''}`;
-      const page = await post(url, { tag });
+      const page = await post(url, { tag, ...more });
       changed += page.changed;
       token = page.next_page_token;
     } while (token);
@@ -157,10 +168,16 @@ const TagDialog = ({ tags, onClose }) => {
     if (tag) run(true).then((changed) => here && setWould({ changed, error: null }), (error) => here && setWould({ changed: null, error }));
     return () => { here = false; };
   }, [verb, tag]);
-  const act = () => run(false).then((n) => { toast(`${plural(n, 'schedule')}: ${verb}d.`); onClose(); }, (e) => toast(e.message, 'error'));
+  const act = () => {
+    const end = verb === 'pause' ? pauseEnd('bulk-until', until, chosen) : { body: {} };
+    setWrong(end.wrong || '');
+    if (!end.wrong) change(verb === 'pause' && note.trim() ? { ...end.body, note: note.trim() } : end.body);
+  };
+  const change = (more) => run(false, more).then((n) => { toast(`${plural(n, 'schedule')}: ${verb}d.`); onClose(); }, (e) => toast(e.message, 'error'));
   return html`<${Dialog} title="All schedules of a tag" onClose=${onClose}>
     <${Pills} label="What to do" options=${[['pause', 'Pause'], ['resume', 'Resume'], ['delete', 'Delete']]} value=${verb} onChange=${setVerb} />
     <${Field} label="Tag" id="bulk-tag"><input id="bulk-tag" list="bulk-tags" value=${tag} onInput=${(e) => setTag(e.target.value)} /><datalist id="bulk-tags">${tags.map((each) => html`<option key=${each} value=${each} />`)}</datalist><//>
+    ${verb === 'pause' && html`<${Field} label="Why (optional)" id="bulk-note"><input id="bulk-note" maxlength="500" value=${note} onInput=${(e) => setNote(e.target.value)} /><//><${PauseEnd} id="bulk-until" value=${until} onChange=${(text) => { setUntil(text); setWrong(''); }} zone=${chosen} error=${wrong} />`}
     <p aria-live="polite">${would.error ? html`<span class="wrong-why">${would.error.message}</span>` : would.changed === null ? (tag ? 'Counting…' : 'Name a tag.') : html`<b>${plural(would.changed, 'schedule')}</b> would change.`}</p>
     <footer><${Button} onClick=${onClose}>Not now<//><${Button} kind=${verb === 'delete' ? 'danger' : 'primary'} aria-disabled=${!would.changed} onClick=${() => would.changed && act()}>${verb[0].toUpperCase() + verb.slice(1)} ${would.changed ? plural(would.changed, 'schedule') : ''}<//></footer>
   <//>`;

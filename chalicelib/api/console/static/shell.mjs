@@ -1,7 +1,8 @@
 // The frame around all views: who is signed in, the figures, where to go, and what is announced.
 
 import { get, post } from './api.mjs';
-import { duration, instantOf, number, percent, zoneOf } from './format.mjs';
+import { duration, number, percent, zoneOf } from './format.mjs';
+import { PauseEnd, pauseEnd } from './pause_end.mjs';
 import { HELP, bind } from './keyboard.mjs';
 import { go, href, route } from './router.mjs';
 import { signIn, signInAtIssuer, signOut } from './session.mjs';
@@ -11,7 +12,7 @@ import { Act, Button, Dialog, Field, Icon, Shape, Time, Toasts, html, useEffect,
 const FIGURES_MS = 5000;
 export const VIEWS = [
   ['tasks', 'Tasks', 't'], ['schedules', 'Schedules', 's'], ['upcoming', 'Upcoming', 'u'], ['insights', 'Insights', 'i'], ['leases', 'Leases', 'l'], ['ticks', 'Ticks', 'k'],
-  ['policies', 'Policies', 'p'], ['audit', 'Audit', 'a', 'audit:read'], ['keys', 'Keys', 'y', 'keys:read'],
+  ['workflows', 'Workflows', 'w'], ['policies', 'Policies', 'p'], ['audit', 'Audit', 'a', 'audit:read'], ['keys', 'Keys', 'y', 'keys:read'],
 ];
 const THEMES = ['system', 'light', 'dark'];
 
@@ -86,14 +87,19 @@ const QueueControl = () => {
 const PauseQueue = ({ set, onClose }) => {
   const [note, setNote] = useState('');
   const [until, setUntil] = useState('');
+  const [wrong, setWrong] = useState('');
   const chosen = zoneOf(useSig(zone));
   const pause = async () => {
-    set(await post('/api/admin/queue/pause', { note, ...(until ? { until_unix_ms: instantOf(until, chosen) } : {}) }));
+    const end = pauseEnd('queue-until', until, chosen);
+    setWrong(end.wrong || '');
+    if (end.wrong) return false;
+    set(await post('/api/admin/queue/pause', { note, ...end.body }));
     onClose();
+    return true;
   };
   return html`<${Dialog} title="Pause the queue" onClose=${onClose}><p>Nothing of this tenant is dispatched until it is resumed. What falls due is held; what is under way goes on to its end.</p>
     <${Field} label="Why" id="queue-note" hint="Everybody sees it."><input id="queue-note" data-first value=${note} onInput=${(e) => setNote(e.target.value)} /><//>
-    <${Field} label=${`Until (optional, ${chosen})`} id="queue-until"><input id="queue-until" type="datetime-local" value=${until} onInput=${(e) => setUntil(e.target.value)} /><//>
+    <${PauseEnd} id="queue-until" value=${until} onChange=${(text) => { setUntil(text); setWrong(''); }} zone=${chosen} error=${wrong} />
     <footer><${Button} onClick=${onClose}>Not now<//><${Act} kind="primary" icon="pause" act=${pause} done="The queue is paused.">Pause the queue<//></footer><//>`;
 };
 

@@ -89,8 +89,15 @@ export const TaskDetail = ({ id, onClose }) => {
 
 const ErrorBox = ({ task }) => {
   const print = task.error_fingerprint;
-  const { value: day } = useLoad((signal) => get('/api/tasks/metrics', {}, { signal }), [print]);
+  const { value: day, again } = useLoad((signal) => get('/api/tasks/metrics', {}, { signal }), [print]);
   const alike = day?.errors_24h.find((each) => each.error_fingerprint === print);
+  const looks = useRef(0);
+  useEffect(() => { // the counts come some seconds after the task
+    if (!day || alike || looks.current >= 5) return undefined;
+    looks.current += 1;
+    const later = setTimeout(again, 2000);
+    return () => clearTimeout(later);
+  }, [day]);
   const among = day?.more_24h ? ' among its newest 2,000 tasks' : '';
   const often = alike ? `${plural(alike.count, 'task')} with it in the last 24 hours${among}` : `in the last 24 hours${among} it is not among the most frequent errors`;
   const words = task.error.replace(/'[^']*'|"[^"]*"/g, ' ').split(/\s+/).find((word) => /^[a-z]{4,}$/i.test(word));

@@ -98,8 +98,9 @@ const ICONS = {
   ticks: 'M3 12V9M6.3 12V6M9.6 12V9M13 12V4',
   insights: 'M2.5 13.5v-11M2.5 13.5h11M5 10.5 7.5 7l2 2L13 4.5',
   policies: 'M8 1.8 13 4v4c0 3-2 5-5 6.2C5 13 3 11 3 8V4z',
+  workflows: 'M2.5 2.5h4v3h-4zM9.5 10.5h4v3h-4zM4.5 5.5v6.5h5',
   audit: 'M4 2.5h8v11H4zM6 5.5h4M6 8h4M6 10.5h2.5',
-  keys: 'M9.5 6.5a3 3 0 1 1-3 3L13 3M10.8 5.2 13 7.4',
+  keys: 'M8.5 10.5a3 3 0 1 1-6 0 3 3 0 0 1 6 0zM7.7 8.3l5.8-5.8M10.8 5.2l2.2 2.2',
   sun: 'M8 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1',
 };
 export const Icon = ({ name, size = 16 }) => html`<svg viewBox="0 0 16 16" width=${size} height=${size} aria-hidden="true" class="icon">${path(ICONS[name], { 'stroke-width': 1.5 })}</svg>`;
@@ -187,8 +188,16 @@ export const Field = ({ label, hint, error, children, id }) =>
   html`<div class=${`field${error ? ' wrong' : ''}`}>
     <label for=${id}>${label}</label>${children}
     ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
-    ${error && html`<p class="wrong-why" role="alert">${error}</p>`}
+    ${error && html`<p class="wrong-why" role="alert" id=${`${id}-why`}>${error}</p>`}
   </div>`;
+
+// What is wrong may be out of sight, or in a part that is closed.
+export const showWrong = () => setTimeout(() => {
+  const field = document.querySelector('.field.wrong input, .field.wrong select, .field.wrong textarea');
+  const part = field?.closest('details');
+  if (part) part.open = true;
+  field?.focus();
+}, 50);
 
 export const copy = async (text) => {
   try {

@@ -4,7 +4,7 @@ import { get, id as enc, patch } from './api.mjs';
 import { Act, Loading, Time, Trouble, html, useLoad, useState } from './ui.mjs';
 
 // Fields that are the course of a schedule, or its identity, and not its definition.
-const COURSE = new Set(['id', 'version', 'created_at_unix_ms', 'updated_at_unix_ms', 'next_run_unix_ms', 'last_run_unix_ms', 'run_count', 'state', 'tenant', 'note', 'description', 'enabled', 'shard_key', 'owner']);
+const COURSE = new Set(['id', 'version', 'created_at_unix_ms', 'updated_at_unix_ms', 'next_run_unix_ms', 'last_run_unix_ms', 'run_count', 'state', 'tenant', 'note', 'paused_until_unix_ms', 'description', 'enabled', 'shard_key', 'owner']);
 
 export const differences = (before, after) =>
   [...new Set([...Object.keys(before), ...Object.keys(after)])]
@@ -32,7 +32,7 @@ export const Versions = ({ id, current, onChanged }) => {
     again();
   };
   return html`<div class="versions">
-    <ol class="version-list">${items.map((item, i) => html`<li key=${item.version}><button type="button" class=${i === at ? 'on' : ''} aria-pressed=${i === at} onClick=${() => setAt(i)}><code>${item.version}</code><span class="dim"><${Time} ms=${item.since_unix_ms} plain=${true} /></span>${item.until_unix_ms === null ? html`<span class="tag good">in force</span>` : ''}${item.note ? html`<span class="dim">${item.note}</span>` : ''}</button></li>`)}${value.more && html`<li class="dim">There were others before.</li>`}</ol>
+    <ol class="version-list">${items.map((item, i) => html`<li key=${item.version}><button type="button" class=${i === at ? 'on' : ''} aria-pressed=${i === at} onClick=${() => setAt(i)}><code>${item.version}</code><span class="dim"><${Time} ms=${item.since_unix_ms} plain=${true} /></span>${item.until_unix_ms === null ? html`<span class="tag good">in force</span>` : ''}${item.paused_until_unix_ms ? html`<span class="dim">paused until <${Time} ms=${item.paused_until_unix_ms} plain=${true} /></span>` : ''}${item.note ? html`<span class="dim">${item.note}</span>` : ''}</button></li>`)}${value.more && html`<li class="dim">There were others before.</li>`}</ol>
     <div class="version-diff">
       <h3>${previous ? 'What it changed' : 'The first version'}</h3>
       ${previous && !diff.length && html`<p class="dim">Nothing of the definition: it was paused, resumed or deleted.</p>`}

@@ -7,9 +7,8 @@ from typing import Annotated, Final, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.core.json_schema import states
-from chalicelib.core.secrets.secret_ref import PATTERN, REF_MAX_CHARS
 from chalicelib.core.targets.broker_address import BROKER_ADDRESSES_MAX, address_check
+from chalicelib.core.targets.credentials_ref import CredentialsRef
 from chalicelib.core.targets.event_modes import EVENT_MODES, STRUCTURED, EventMode
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.core.targets.target_description import (
@@ -32,9 +31,7 @@ class KafkaSecurity(Struct, forbid_unknown_fields=True, kw_only=True):
 
     protocol: KafkaProtocol
     mechanism: KafkaMechanism | UnsetType = UNSET
-    secret_ref: (
-        Annotated[str, Meta(min_length=1, max_length=REF_MAX_CHARS), states(pattern=f"^{PATTERN}$")] | UnsetType
-    ) = UNSET
+    secret_ref: CredentialsRef | UnsetType = UNSET
 
 
 class KafkaTarget(TargetFields, tag="kafka", kw_only=True):
@@ -68,8 +65,10 @@ def check_security(security: Mapping[str, object], _allow: object) -> str | None
     signs_in = str(security.get("protocol")).startswith("SASL_")
     if signs_in and "secret_ref" not in security:
         return "needs secret_ref: the protocol signs in"
-    if not signs_in and (security.keys() & {"secret_ref", "mechanism"}):
-        return "must have a protocol that signs in (SASL_…) where it has secret_ref or mechanism"
+    if not signs_in and "mechanism" in security:
+        return "must have a protocol that signs in (SASL_…) where it has mechanism"
+    if security.get("protocol") == "PLAINTEXT" and "secret_ref" in security:
+        return "must have another protocol than PLAINTEXT where it has secret_ref"
     return None
 
 

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.core.secrets.secret_ref import FORMS, PATTERN
 from chalicelib.core.targets.broker_address import address_check
+from chalicelib.core.targets.credentials_ref import CredentialsRef
 from chalicelib.core.targets.event_modes import EVENT_MODES, STRUCTURED, EventMode
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.core.targets.target_description import (
@@ -31,9 +32,7 @@ class MqttTarget(TargetFields, tag="mqtt", kw_only=True):
     qos: Annotated[int, Meta(ge=0, le=2)] | UnsetType = UNSET
     retain: bool | UnsetType = UNSET
     mode: EventMode | UnsetType = UNSET
-    secret_ref: Annotated[TargetName | UnsetType, Meta(description=f"Where the credentials are kept: `{FORMS}`.")] = (
-        UNSET
-    )
+    secret_ref: CredentialsRef | UnsetType = UNSET
 
 
 def _destination(target: StoredTarget) -> str:
@@ -44,7 +43,7 @@ KIND = TargetDescription(
     fields=MqttTarget,
     rules={
         "broker": FieldRule("a text such as mqtt://host:port", check=address_check(PORTS)),
-        "topic": FieldRule("a topic without wildcards", r"[^+#\x00]+"),
+        "topic": FieldRule("a topic without wildcards and control characters", r"[^+#\x00-\x1f\x7f]+"),
         "qos": FieldRule("0, 1 or 2"),
         "retain": FieldRule("true or false"),
         "mode": FieldRule("one of " + ", ".join(EVENT_MODES)),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.core.secrets.secret_ref import FORMS, PATTERN
 from chalicelib.core.targets.broker_address import BROKER_ADDRESSES_MAX, address_check
+from chalicelib.core.targets.credentials_ref import CredentialsRef
 from chalicelib.core.targets.event_modes import EVENT_MODES, STRUCTURED, EventMode
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.core.targets.target_description import (
@@ -31,9 +32,7 @@ class NatsTarget(TargetFields, tag="nats", kw_only=True):
     subject: TargetName
     jetstream: bool | UnsetType = UNSET
     mode: EventMode | UnsetType = UNSET
-    secret_ref: Annotated[TargetName | UnsetType, Meta(description=f"Where the credentials are kept: `{FORMS}`.")] = (
-        UNSET
-    )
+    secret_ref: CredentialsRef | UnsetType = UNSET
 
 
 def _destination(target: StoredTarget) -> str:

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.core.secrets.secret_ref import FORMS, PATTERN
 from chalicelib.core.targets.broker_address import address_check
+from chalicelib.core.targets.credentials_ref import CredentialsRef
 from chalicelib.core.targets.event_modes import EVENT_MODES, STRUCTURED, EventMode
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.core.targets.target_description import (
@@ -16,7 +17,6 @@ from chalicelib.core.targets.target_description import (
     StoredTarget,
     TargetDescription,
     TargetFields,
-    TargetName,
     sent_secret,
 )
 
@@ -31,9 +31,7 @@ class RabbitMqTarget(TargetFields, tag="rabbitmq", kw_only=True):
     exchange: _Short
     routing_key: _Short
     mode: EventMode | UnsetType = UNSET
-    secret_ref: Annotated[TargetName | UnsetType, Meta(description=f"Where the credentials are kept: `{FORMS}`.")] = (
-        UNSET
-    )
+    secret_ref: CredentialsRef | UnsetType = UNSET
 
 
 def _destination(target: StoredTarget) -> str:

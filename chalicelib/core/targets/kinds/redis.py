@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.core.secrets.secret_ref import FORMS, PATTERN
 from chalicelib.core.targets.broker_address import address_check
+from chalicelib.core.targets.credentials_ref import CredentialsRef
 from chalicelib.core.targets.limits import URL_MAX_CHARS
 from chalicelib.core.targets.target_description import (
     READS_SECRETS,
@@ -29,9 +30,7 @@ class RedisTarget(TargetFields, tag="redis", kw_only=True):
     url: Annotated[str, Meta(min_length=1, max_length=URL_MAX_CHARS, examples=["redis://redis.example.com:6379/0"])]
     stream: TargetName
     maxlen: Annotated[int, Meta(ge=1, le=STREAM_LENGTH_MAX)] | UnsetType = UNSET
-    secret_ref: Annotated[TargetName | UnsetType, Meta(description=f"Where the credentials are kept: `{FORMS}`.")] = (
-        UNSET
-    )
+    secret_ref: CredentialsRef | UnsetType = UNSET
 
 
 def _destination(target: StoredTarget) -> str:

@@ -23,4 +23,10 @@ COLUMNS: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("ticks", "get"): ("sequence", "timestamp", "id", "instance_id"),
     ("workflows", "list"): ("name", "live", "number", "owner", "updated_at_unix_ms"),
     ("changes", "list"): ("position", "type", "id", "at_unix_ms"),
+    ("monitors", "list"): ("id", "name", "state", "type", "expr", "last_ping_unix_ms", "expected_unix_ms", "owner"),
+    ("notification-rules", "list"): ("id", "name", "when", "enabled", "group_ms", "owner"),
+    ("notifications", "list"): ("at_unix_ms", "rule", "kind", "channel", "state", "name", "when", "error"),
+    ("triggers", "list"): ("id", "name", "source", "listening", "target", "enabled", "dropped", "owner"),
+    ("policies", "versions"): ("version", "name", "mode", "description"),
+    ("roles", "list"): ("name", "built_in", "permissions", "description"),
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -21,7 +21,8 @@ _OWN: Final = {"--output", "--context", "--trace", "--help", "--file", "--limit"
 @cache
 def operations() -> Sequence[Operation]:
     """The table, as scripts/generate-clients made it."""
-    found: Sequence[Operation] = json.loads(Path(__file__).with_name("operations.json").read_bytes())
+    with open(os.path.join(os.path.dirname(__file__), "operations.json"), "rb") as table:
+        found: Sequence[Operation] = json.load(table)
     return found
 
 
@@ -73,6 +74,7 @@ def _set(name: str) -> Any:
     def callback(context: click.Context, parameter: click.Parameter, given: Any) -> None:
         root = context.find_root()
         root.obj = root.obj or Session()
+        root.obj.path = max(root.obj.path, context.command_path, key=len)
         if given is not None:
             setattr(root.obj, name, given)
 
@@ -101,13 +103,14 @@ def parameters(operation: Operation) -> list[click.Parameter]:
     found: list[click.Parameter] = [argument(name) for name in operation.get("arguments", ())]
     found += leading_name(operation)
     # ``--limit`` of a list that comes at once is the API's own.
-    taken = _OWN - {"--output"} - (set() if operation.get("paged") else {"--limit"})
+    whole = operation.get("paged") or operation.get("by_position")
+    taken = _OWN - {"--output"} - (set() if whole else {"--limit"})
     for place in ("body", "query"):
         for field in operation.get(place, ()):
-            if field["name"] == "limit" and operation.get("paged"):
+            if field["name"] == "limit" and whole:
                 continue
             found += options.option(field, place, taken)
-    if operation.get("paged"):
+    if whole:
         found.append(click.Option(["--limit"], type=click.IntRange(0), help="At most so many; without it, all."))
     if operation.get("has_body") and operation.get("body"):
         about = "The body, from a file of JSON or YAML (-: standard input). Options win over it."
@@ -157,12 +160,12 @@ def run(
     query = resolved(session, options.values(operation.get("query", ()), "query", given))
     body = body_of(operation, given, fill)
     how: dict[str, Any] = {"query": query, "safe": not operation.get("unsafe")}
-    if operation.get("paged"):
-        from chronosctl.columns import COLUMNS
-
-        how = {"method": operation["method"], "body": body}
-        items = session.pages(path, query, most=given.get("limit"), **how)
-        output.many(items, session.output, COLUMNS.get((operation["noun"], operation["verb"]), ()))
+    if operation.get("paged") or operation.get("by_position"):
+        if operation.get("paged"):
+            items = session.pages(path, query, most=given.get("limit"), method=operation["method"], body=body)
+        else:
+            items = session.after(path, query, most=given.get("limit"))
+        output.many(items, session.output, _columns(operation))
         return
     how["headers"] = headers_of(operation, given)
     answered = session.exchange(operation["method"], path, body, **how)
@@ -174,19 +177,26 @@ def run(
 
 def show(session: Session, operation: Operation, answer: Any) -> None:
     """Print an answer that is whole: a thing, or what came as a list at once."""
-    from chronosctl.columns import COLUMNS
-
-    columns = COLUMNS.get((operation["noun"], operation["verb"]), ())
     if isinstance(answer, list):
-        output.many(answer, session.output, columns)
-    elif isinstance(answer, dict) and _is_list(answer) and session.output in ("table", "jsonl", "name"):
-        output.many(answer["items"], session.output, columns)
+        output.many(answer, session.output, _columns(operation))
+    elif operation.get("listed") or (_is_report(answer) and session.output in ("table", "jsonl", "name")):
+        output.many(answer["items"], session.output, _columns(operation))
+        if answer.get("more"):
+            click.echo("there were others before, which are no longer kept", err=True)
     elif answer is not None:
         output.one(answer, session.output)
 
 
-def _is_list(answer: Mapping[str, Any]) -> bool:
-    return isinstance(answer.get("items"), list) and bool(answer["items"]) and isinstance(answer["items"][0], dict)
+def _columns(operation: Operation) -> Sequence[str]:
+    from chronosctl.columns import COLUMNS
+
+    return COLUMNS.get((operation["noun"], operation["verb"]), ())
+
+
+def _is_report(answer: Any) -> bool:
+    """Whether lines tell the most of it: it has items, and says something of them all besides."""
+    items = answer.get("items") if isinstance(answer, dict) else None
+    return isinstance(items, list) and bool(items) and isinstance(items[0], dict)
 
 
 def path_of(session: Session, operation: Operation, given: Mapping[str, Any]) -> str:

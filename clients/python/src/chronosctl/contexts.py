@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chronosctl.faults import Fault, usage
 
@@ -16,8 +13,8 @@ LOCAL: Final = "http://127.0.0.1:8080"
 _HINT: Final = "`chronosctl context list` shows them, `chronosctl context set NAME --url URL` makes one"
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+# No dataclasses and no pathlib: each call of the program would wait for them.
+class Connection(NamedTuple):
     """Where calls go, with which token, and who says so."""
 
     url: str
@@ -25,27 +22,27 @@ class Connection:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(NamedTuple):
     """What the file holds."""
 
     current: str | None
     contexts: Mapping[str, Mapping[str, str]]
 
 
-def path() -> Path:
+def path() -> str:
     """The file, which CHRONOSCTL_CONFIG may name."""
     if named := os.environ.get("CHRONOSCTL_CONFIG"):
-        return Path(named)
+        return named
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return Path(home) / "chronowatch" / "contexts.json"
+    return os.path.join(home, "chronowatch", "contexts.json")
 
 
 def read() -> Book:
     """The contexts; none where there is no file. Raises Fault."""
     file = path()
     try:
-        found: Any = json.loads(file.read_text())
+        with open(file) as stream:
+            found: Any = json.load(stream)
         contexts = {str(name): dict(value) for name, value in found["contexts"].items()}
         return Book(found.get("current"), contexts)
     except FileNotFoundError:
@@ -58,11 +55,14 @@ def read() -> Book:
 
 def write(book: Book) -> None:
     """Replace the file, whole or not at all. Only its owner may read it: it holds tokens. Raises Fault."""
+    import tempfile
+
     file = path()
     text = json.dumps({"current": book.current, "contexts": book.contexts}, indent=2) + "\n"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, made = tempfile.mkstemp(dir=file.parent, prefix=".contexts-")  # made with mode 0600
+        directory = os.path.dirname(file) or "."
+        os.makedirs(directory, exist_ok=True, mode=0o700)
+        handle, made = tempfile.mkstemp(dir=directory, prefix=".contexts-")  # made with mode 0600
         try:
             with os.fdopen(handle, "w") as stream:
                 stream.write(text)

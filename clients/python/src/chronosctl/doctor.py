@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def doctor(context: click.Context, /) -> None:
 def _context(session: Session) -> str:
     found = contexts.connection(session.context)
     file = contexts.path()
-    if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+    if os.path.exists(file) and stat.S_IMODE(os.stat(file).st_mode) & 0o077:
         raise Fault(f"others may read {file}, which holds tokens", hint=f"chmod 600 {file}")
     return f"{found.url} by {found.origin}, {'with a' if found.token else 'no'} token"
 

@@ -1,4 +1,4 @@
-"""The log of an execution, also while it grows."""
+"""Executions, where a person waits: for the lines of a log, and for a bulk job."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from urllib.parse import quote
 
 import click
 
-from chronosctl import output
+from chronosctl import commands, naming, output
 from chronosctl.columns import COLUMNS
-from chronosctl.commands import Shared, argument, session_of
+from chronosctl.commands import Shared, argument, session_of, verbs
+from chronosctl.faults import FAILED
+from chronosctl.progress import Progress
 from chronosctl.session import PAGE_ITEMS, Session
 
 _POLL_S: Final = 0.5
 _ALIVE: Final = ("pending", "in_progress")
+_BULK: Final = verbs("executions")["bulk"]
 
 
 @click.command("logs", cls=Shared, params=[argument("execution_id")])
@@ -53,3 +56,41 @@ def _say(session: Session, line: Any) -> None:
     else:
         output.one(line, "jsonl" if session.output == "json" else session.output)
     sys.stdout.flush()
+
+
+@click.command("bulk", cls=Shared, params=commands.parameters(_BULK))
+@click.option("--wait", is_flag=True, help="Wait until the job is over. Exit code 1: not all could be done.")
+@click.pass_context
+def bulk(context: click.Context, /, wait: bool, **given: Any) -> None:
+    """Retry or cancel all executions that a filter finds.
+
+    A job of the service does it, to at most 10,000 executions. --dry-run only counts them.
+    """
+    session = session_of(context)
+    body = commands.body_of(_BULK, given)
+    if isinstance(body["filter"], dict) and isinstance(body["filter"].get("schedule_id"), str):
+        body["filter"]["schedule_id"] = naming.schedule(session, body["filter"]["schedule_id"])
+    started = session.call("POST", _BULK["path"], body, headers=commands.headers_of(_BULK, given))
+    if not wait or "job_id" not in started:
+        output.one(started, session.output)
+        return
+    job = _over(session, started["job_id"], started["matched"])
+    output.one(job, session.output)
+    if job["state"] != "completed" or job["failed"]:
+        context.exit(FAILED)
+
+
+def _over(session: Session, job_id: str, matched: int) -> Any:
+    """A bulk job when it is over. Raises ApiError, Unreachable."""
+    with Progress("working", matched) as progress:
+        try:
+            while True:
+                job = session.call("GET", f"/api/v1/bulk-jobs/{job_id}")
+                progress.at(job["done"] + job["failed"])
+                if job["state"] != "running":
+                    return job
+                time.sleep(_POLL_S)
+        except BaseException:
+            progress.clear()
+            print(f"the job goes on: `chronosctl bulk-jobs get {job_id}` shows how far it is", file=sys.stderr)
+            raise

@@ -34,14 +34,14 @@ def export(context: click.Context, /, source: str | None, **given: Any) -> None:
     if mark is not None:
         query["tag"] = mark
     entries: list[dict[str, Any]] = []
-    progress = Progress("exporting", 0)
-    while True:
-        answered = session.exchange("GET", "/api/v1/schedules:export", query=query, headers={"Accept": "*/*"})
-        entries += files.parse(answered.body.decode(), "the answer").value["schedules"]
-        progress.at(len(entries))
-        query["page_token"] = answered.headers.get(_MORE)
-        if query["page_token"] is None:
-            break
+    with Progress("exporting") as progress:
+        while True:
+            answered = session.exchange("GET", "/api/v1/schedules:export", query=query, headers={"Accept": "*/*"})
+            entries += files.parse(answered.body.decode(), "the answer").value["schedules"]
+            progress.at(len(entries))
+            query["page_token"] = answered.headers.get(_MORE)
+            if query["page_token"] is None:
+                break
     shown = [_without(each, mark) for each in entries]
     if session.output in ("json", "jsonl"):
         text = json.dumps({"version": 1, "schedules": shown}, ensure_ascii=False, indent=2) + "\n"

@@ -39,6 +39,10 @@ class Parsed:
         return self.lines.get(place, 1)
 
 
+def _called(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
 def parse(text: str, path: str) -> Parsed:
     """The one document of a file. Raises Fault."""
     found = parse_all(text, path)
@@ -51,6 +55,7 @@ def parse_all(text: str, path: str) -> list[Parsed]:
     """Every document of a file. Raises Fault, with the line and column of what is wrong."""
     import yaml
 
+    path = _called(path)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         nodes = list(yaml.compose_all(text, Loader=loader))
@@ -141,6 +146,7 @@ def _of_file(path: str) -> list[Wanted]:
     from chronosctl import options
 
     parsed = parse(options.read(path), path)
+    path = parsed.path
     hint = "a file is `version: 1` and `schedules:`, a list; `chronosctl export` writes one"
     if not isinstance(parsed.value, dict) or not isinstance(parsed.value.get("schedules"), list):
         raise usage(f"{path}: `schedules` must be a list", hint)

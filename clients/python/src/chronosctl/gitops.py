@@ -91,25 +91,29 @@ def run(session: Session, made: Plan, *, yes_prune: bool, keep_going: bool) -> N
         show(session, made)
         hint = "nothing was written; --keep-going applies the rest"
         raise Fault(f"{len(made.of('refused'))} schedules are refused", FAILED, hint)
-    todo = [*made.of("create"), *made.of("update")]
-    progress = Progress("applying", len(todo) + len(made.of("delete")))
-    done = 0
-    try:
-        for start, chunk in planning.chunks([each.entry for each in todo]):
-            _import(session, todo[start : start + len(chunk)], chunk)
-            done += len(chunk)
-            progress.at(done)
-        for step in made.of("delete"):
-            _delete(session, step)
-            done += 1
-            progress.at(done)
-    except BaseException as failure:
-        progress.end()
-        if isinstance(failure, KeyboardInterrupt) or hasattr(failure, "unsent") or hasattr(failure, "status"):
-            print(f"applied {done} of {progress.total}; apply again to go on", file=sys.stderr)
-        raise
-    progress.end()
+    with Progress("applying", sum(len(made.of(verb)) for verb in ("create", "update", "delete"))) as progress:
+        try:
+            _write(session, made, progress)
+        except BaseException as failure:
+            if isinstance(failure, KeyboardInterrupt) or hasattr(failure, "unsent") or hasattr(failure, "status"):
+                _interrupted(progress)
+            raise
     show(session, made, applied=True)
+
+
+def _write(session: Session, made: Plan, progress: Progress) -> None:
+    todo = [*made.of("create"), *made.of("update")]
+    for start, chunk in planning.chunks([each.entry for each in todo]):
+        _import(session, todo[start : start + len(chunk)], chunk)
+        progress.at(progress.done + len(chunk))
+    for step in made.of("delete"):
+        _delete(session, step)
+        progress.at(progress.done + 1)
+
+
+def _interrupted(progress: Progress) -> None:
+    progress.clear()
+    print(f"applied {progress.done} of {progress.total}; apply again to go on", file=sys.stderr)
 
 
 def _import(session: Session, steps: Sequence[Step], chunk: Sequence[dict[str, Any]]) -> None:
@@ -182,9 +186,8 @@ def _short(value: Any) -> str:
 
 def _firings(made: Plan) -> None:
     f = made.firings
-    click.echo(
-        f"firings of the next {made.days} days: {len(f.added)} added, {len(f.removed)} removed, {len(f.moved)} moved"
-    )
+    days = "day" if made.days == 1 else f"{made.days} days"
+    click.echo(f"firings of the next {days}: {len(f.added)} added, {len(f.removed)} removed, {len(f.moved)} moved")
     for sign, each in [("+", a) for a in f.added[:_SHOWN]] + [("-", r) for r in f.removed[:_SHOWN]]:
         click.echo(f"  {sign} {output.instant(each['at_unix_ms'])}  {each['schedule']}")
     for each in f.moved[:_SHOWN]:

@@ -19,7 +19,9 @@ BY_HAND: Final = {
     ("schedules", "plan"): "gitops:plan",
     ("schedules", "export"): "exports:export",
     ("schedules", "import"): "imports:import_",
+    ("schedules", "backfill"): "backfills:backfill",
     ("executions", "logs"): "executions:logs",
+    ("executions", "bulk"): "executions:bulk",
     ("leases", "acquire"): "leases:acquire",
     ("leases", "renew"): "leases:renew",
     ("leases", "release"): "leases:release",
@@ -113,16 +115,33 @@ def _outcome(session: Any, arguments: Sequence[str]) -> int:
         return int(end.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message())
+        return faults.USAGE
     except click.ClickException as wrong:
         fault = _of_click(wrong)
     except Exception as failure:
         fault = _of_failure(failure)
+    fault.hint = _named(fault.hint, session.path)
     try:
         sys.stdout.flush()
         faults.show(fault, session.output == "json" or _asks_for_json(arguments))
     except BrokenPipeError:
         return _quietly()
     return int(fault.exit_code)
+
+
+def _named(hint: str, path: str) -> str:
+    """A hint with the command that was called in the place of NOUN and VERB."""
+    from chronosctl.commands import verbs
+
+    noun = path.split()[1] if " " in path else "NOUN"
+    if noun != "NOUN" and "list" not in verbs(noun):
+        hint = hint.replace(
+            "`chronosctl NOUN list` shows what there is; names are told apart by case",
+            f"`chronosctl {noun} --help` shows its calls; names are told apart by case",
+        )
+    return hint.replace("chronosctl NOUN VERB", path or "chronosctl").replace("chronosctl NOUN", f"chronosctl {noun}")
 
 
 def _quietly() -> int:
@@ -134,15 +153,23 @@ def _quietly() -> int:
 def _asks_for_json(arguments: Sequence[str]) -> bool:
     """Whether the call asks for JSON though it was too wrong to be understood."""
     said = list(arguments[: arguments.index("--")]) if "--" in arguments else list(arguments)
-    pairs = zip(said, [*said[1:], ""], strict=True)
+    pairs = zip(said, [*said[1:], ""], strict=False)
     return any((a in ("-o", "--output") and b == "json") or a in ("-ojson", "--output=json") for a, b in pairs)
 
 
 def _of_click(wrong: Any) -> Any:
+    import difflib
+    import re
+
     from chronosctl import faults
 
     context = getattr(wrong, "ctx", None)
     path = context.command_path if context is not None else "chronosctl"
+    asked = re.fullmatch(r"No such command '(.*)'\.?", wrong.format_message())
+    if asked and context is not None:
+        near = difflib.get_close_matches(asked[1], context.command.list_commands(context), 1, 0.7)
+        if near:
+            return faults.Fault(wrong.format_message(), faults.USAGE, f"did you mean `{path} {near[0]}`?")
     return faults.Fault(wrong.format_message(), faults.USAGE, f"`{path} --help` shows how it is called")
 
 
@@ -180,6 +207,20 @@ def root() -> Any:
                 return by_hand
             operation = verbs(str(self.name)).get(name)
             return None if operation is None else command(operation)
+
+        def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, self._about(context, name)) for name in self.list_commands(context)])
+
+        def _about(self, context: click.Context, name: str) -> str:
+            """In a line. The table and ABOUT know it without loading the modules of all commands."""
+            known = verbs(str(self.name)).get(name)
+            if name in ABOUT and (self.name, name) in BY_HAND:
+                return ABOUT[name]
+            if known is not None:
+                return f"{known['summary']}."
+            found = self.get_command(context, name)
+            return "" if found is None else found.get_short_help_str(80)
 
     class Root(SharedGroup):
         def list_commands(self, context: click.Context) -> list[str]:

@@ -31,10 +31,11 @@ def _answers(session: Session, line: str) -> list[str]:
 
     try:
         message: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [_error(None, -32700, "this line is no JSON")]
-    asked = message.get("id") if isinstance(message, dict) else None
-    params = message.get("params") if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return [_error(None, -32600, "send one JSON-RPC 2.0 request a line; batches are not taken")]
+    asked, params = message.get("id"), message.get("params")
     headers = {"Accept": "application/json, text/event-stream", "Mcp-Method": str(message.get("method", ""))}
     if isinstance(params, dict) and isinstance(params.get("protocolVersion"), str):
         headers["MCP-Protocol-Version"] = params["protocolVersion"]

@@ -37,6 +37,27 @@ def key(session: Session, said: str) -> str:
     return _only("key", said, [each for each in named if each["active"]] or named)
 
 
+def monitor(session: Session, said: str) -> str:
+    """The id of a monitor that ``said`` names. Raises Fault."""
+    return _by_name(session, "monitor", "/api/v1/monitors", said)
+
+
+def rule(session: Session, said: str) -> str:
+    """The id of a notification rule that ``said`` names. Raises Fault."""
+    return _by_name(session, "notification-rule", "/api/v1/notification-rules", said)
+
+
+def trigger(session: Session, said: str) -> str:
+    """The id of a trigger that ``said`` names. Raises Fault."""
+    return _by_name(session, "trigger", "/api/v1/triggers", said)
+
+
+def _by_name(session: Session, noun: str, path: str, said: str) -> str:
+    if _ULID.fullmatch(said):
+        return said
+    return _only(noun, said, [each for each in session.pages(path, {}) if each["name"] == said])
+
+
 def _only(noun: str, said: str, found: list[Any]) -> str:
     if not found:
         hint = f"`chronosctl {noun}s list -o name` shows what there is; names are told apart by case"
@@ -50,6 +71,9 @@ def _only(noun: str, said: str, found: list[Any]) -> str:
 RESOLVERS: Final[dict[str, Callable[[Session, str], str]]] = {
     "schedule_id": schedule,
     "key_id": key,
+    "monitor_id": monitor,
+    "rule_id": rule,
+    "trigger_id": trigger,
 }
 _LISTS: Final = {
     "schedule_id": "/api/v1/schedules",
@@ -62,6 +86,9 @@ _LISTS: Final = {
     "job_id": "/jobs",
     "role": "/api/v1/roles",
     "task_id": "/api/tasks",
+    "monitor_id": "/api/v1/monitors",
+    "rule_id": "/api/v1/notification-rules",
+    "trigger_id": "/api/v1/triggers",
 }
 
 

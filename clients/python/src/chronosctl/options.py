@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -137,7 +136,10 @@ def json_of(flag: str, text: str) -> Any:
 def read(path: str) -> str:
     """A file, or standard input for ``-``. Raises Fault."""
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        if path == "-":
+            return sys.stdin.read()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is no text in UTF-8"
         raise usage(f"{path} cannot be read: {reason}", "name a file that is there, or - for standard input") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -43,7 +42,7 @@ def many(items: Iterable[Any], output: str, columns: Sequence[str] = ()) -> None
     else:
         for item in items:
             one(item, output)
-            sys.stdout.flush()
+            sys.stdout.flush()  # a reader has each line though the next page is long in coming
 
 
 def name_of(found: Any) -> str:
@@ -84,6 +83,7 @@ def _json_list(items: Iterable[Any]) -> None:
     for item in items:
         text = json.dumps(item, ensure_ascii=False, indent=2).replace("\n", "\n  ")
         sys.stdout.write(("[\n  " if first else ",\n  ") + text)
+        sys.stdout.flush()
         first = False
     _say("[]" if first else "\n]")
 
@@ -92,6 +92,7 @@ def _yaml_list(items: Iterable[Any]) -> None:
     some = False
     for item in items:
         sys.stdout.write(yaml_text([item]))
+        sys.stdout.flush()
         some = True
     if not some:
         _say("[]")
@@ -104,12 +105,16 @@ def _cell(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and key.endswith("unix_ms"):
         return instant(value)
+    if isinstance(value, list) and value and key.endswith("unix_ms") and all(isinstance(each, int) for each in value):
+        return ", ".join(map(instant, value))
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         return visible(",".join(value))
-    if isinstance(value, Mapping) and isinstance(value.get("type"), str):
-        return visible(value["type"])
+    if isinstance(value, Mapping):
+        for name in ("type", "state"):
+            if isinstance(value.get(name), str):
+                return visible(value[name])
     return "-" if value in ([], {}) else visible(json.dumps(value, ensure_ascii=False))
 
 
@@ -126,7 +131,8 @@ def _shown(key: str, value: Any, most: int = _CELL_MAX) -> str:
 def _fields(found: Mapping[str, Any]) -> None:
     width = max((len(key) for key in found), default=0)
     for key, value in found.items():
-        whole = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) and value else _cell(key, value)
+        nested = isinstance(value, dict | list) and value and not key.endswith("unix_ms")
+        whole = json.dumps(value, ensure_ascii=False) if nested else _cell(key, value)
         _say(f"{key.ljust(width)}  {visible(whole)}")
 
 
@@ -139,10 +145,20 @@ def _table(items: Iterable[Any], columns: Sequence[str]) -> None:
     rows = [[_shown(name, _dig(item, name)) for name in names] for item in first]
     heads = [name.removesuffix("_unix_ms").upper() for name in names]
     widths = [max(len(row[n]) for row in (heads, *rows)) for n in range(len(names))]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() and not os.environ.get("CHRONO_WIDE") else None
+    edge = _edge()
     for row in itertools.chain([heads], rows, ([_shown(n, _dig(item, n)) for n in names] for item in ahead)):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         _say(line if edge is None or len(line) <= edge else line[: edge - 1] + "…")
+        sys.stdout.flush()
+
+
+def _edge() -> int | None:
+    """How wide a terminal is; None where nothing is cut."""
+    if not sys.stdout.isatty() or os.environ.get("CHRONO_WIDE"):
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _dig(item: Any, name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from chronosctl import firings
 from chronosctl.files import Wanted
+from chronosctl.progress import Progress
 from chronosctl.session import Session
 
 MARK: Final = "managed:"
@@ -87,10 +88,12 @@ def make(session: Session, wanted: Sequence[Wanted], source: str, days: int, pru
     """The plan. Raises ApiError, Unreachable, Fault."""
     plan = Plan(source, mark_of(source), days, prune=prune)
     entries = [marked(each.entry, plan.mark) for each in wanted]
-    for start, chunk in chunks(entries):
-        answer = session.call("POST", "/api/v1/schedules:import", {"schedules": chunk}, query={"dry_run": True})
-        for item in answer["items"]:
-            plan.steps.append(_step(wanted[start + item["index"]], chunk[item["index"]], item))
+    with Progress("comparing", len(entries)) as progress:
+        for start, chunk in chunks(entries):
+            answer = session.call("POST", "/api/v1/schedules:import", {"schedules": chunk}, query={"dry_run": True})
+            for item in answer["items"]:
+                plan.steps.append(_step(wanted[start + item["index"]], chunk[item["index"]], item))
+            progress.at(start + len(chunk))
     _left_over(session, plan)
     _firings(session, plan)
     return plan
@@ -136,16 +139,23 @@ def _firings(session: Session, plan: Plan) -> None:
     if not plan.changes or not plan.days:
         return
     outlook = firings.Outlook(session, plan.days)
-    for step in plan.steps:
-        if step.action == "create":
-            step.firings = outlook.compare(step.called, None, step.entry)
-        elif step.action == "delete":
-            step.firings = outlook.compare(step.called, step.entry, None)
-        elif step.action == "update" and firings.DECIDING & step.change.keys():
-            before = session.call("GET", f"/api/v1/schedules/{step.id}")
-            after = {**before, **{name: each["to"] for name, each in step.change.items()}}
-            step.firings = outlook.compare(step.called, before, after)
+    with Progress("comparing firings", len(plan.steps)) as progress:
+        for n, step in enumerate(plan.steps):
+            step.firings = _compared(session, outlook, step)
+            progress.at(n + 1)
     plan.firings, plan.hot = outlook.found, outlook.hot_minutes()
+
+
+def _compared(session: Session, outlook: firings.Outlook, step: Step) -> Mapping[str, int]:
+    if step.action == "create":
+        return outlook.compare(step.called, None, step.entry)
+    if step.action == "delete":
+        return outlook.compare(step.called, step.entry, None)
+    if step.action == "update" and firings.DECIDING & step.change.keys():
+        before = session.call("GET", f"/api/v1/schedules/{step.id}")
+        after = {**before, **{name: each["to"] for name, each in step.change.items()}}
+        return outlook.compare(step.called, before, after)
+    return {}
 
 
 def shown(plan: Plan) -> dict[str, Any]:

@@ -15,6 +15,8 @@ _CLEARABLE: Final = ("name", "start_at_unix_ms", "end_at_unix_ms", "max_runs", "
 
 
 def _type_it(body: dict[str, Any], given: Mapping[str, Any]) -> None:
+    if given.get("expression"):
+        body["expr"] = given["expression"]
     if "expr" not in body:
         raise usage("--expr is missing", 'as in --expr "0 2 * * *", --expr rate:5m or --expr at:2026-12-25T10:00:00Z')
     expressions.complete(body)
@@ -33,7 +35,7 @@ def _clear(body: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 _operations = verbs("schedules")
-create = command(_operations["create"], _type_it)
+create = command(_operations["create"], _type_it, [click.Argument(["expression"], required=False, metavar="[EXPR]")])
 edit = command(
     _operations["edit"],
     _clear,

@@ -19,6 +19,7 @@ class Session:
 
     def __init__(self) -> None:
         self.output = "table"
+        self.path = ""  # of the command that was called, for hints
         self.context: str | None = None
         self.trace = False
         self.timeout_s = 30.0
@@ -78,3 +79,20 @@ class Session:
             if page.get("next_page_token") is None or left == 0:
                 return
             asked["page_token"] = page["next_page_token"]
+
+    def after(self, path: str, query: Mapping[str, Any], *, most: int | None = None) -> Iterator[Any]:
+        """The items of a log after a position, up to its end; at most ``most`` of them. The change feed without a
+        position says none: where it ends now goes to the standard error, to go on from."""
+        asked, left = dict(query), most
+        while left is None or left > 0:
+            if left is not None:
+                asked["limit"] = min(PAGE_ITEMS, left)
+            page = self.call("GET", path, query=asked)
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            if page["next_after"] is None or page["next_after"] == asked.get("after"):
+                return
+            if "after" not in asked and not page["items"]:
+                print(f"it ends at {page['next_after']}: --after goes on from there", file=sys.stderr)
+                return
+            asked["after"] = page["next_after"]

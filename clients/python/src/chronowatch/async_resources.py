@@ -217,15 +217,21 @@ class AsyncSchedules(AsyncCaller):
         )
 
     async def pause(
-        self, schedule_id: str, *, note: str | None | Unset = UNSET, if_match: str | None = None
+        self,
+        schedule_id: str,
+        *,
+        note: str | None | Unset = UNSET,
+        until_unix_ms: int | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.ScheduleView:
-        """Stop firing. Instants before now stay owed."""
+        """Stop firing. Instants before now stay owed. With `until_unix_ms` it goes on by itself: `enabled` stays
+        true, `state` is `paused` until then, and the first instant from then on fires in its time."""
         return cast(
             "models.ScheduleView",
             await self._call(
                 "POST",
                 place("/api/v1/schedules/{schedule_id}:pause", schedule_id=schedule_id),
-                body=said(note=note),
+                body=said(note=note, until_unix_ms=until_unix_ms),
                 if_match=if_match,
             ),
         )
@@ -330,13 +336,21 @@ class AsyncSchedules(AsyncCaller):
         )
 
     def pause_tagged(
-        self, tag: str, *, note: str | None | Unset = UNSET, dry_run: bool | Unset = UNSET
+        self,
+        tag: str,
+        *,
+        note: str | None | Unset = UNSET,
+        until_unix_ms: int | Unset = UNSET,
+        dry_run: bool | Unset = UNSET,
     ) -> AsyncIterator[models.TagItem]:
         """Pause every schedule with a tag. `dry_run=true` answers with what would change and the next runs, and
         changes nothing. At most 1000 schedules a call: with a `next_page_token` call again. Pages are fetched as
         they are needed."""
         return self._pages(
-            "POST", "/api/v1/schedules:pause", body=said(tag=tag, note=note), query=said(dry_run=dry_run)
+            "POST",
+            "/api/v1/schedules:pause",
+            body=said(tag=tag, note=note, until_unix_ms=until_unix_ms),
+            query=said(dry_run=dry_run),
         )
 
     def resume_tagged(self, tag: str, *, dry_run: bool | Unset = UNSET) -> AsyncIterator[models.TagItem]:
@@ -675,11 +689,13 @@ class AsyncBulkJobs(AsyncCaller):
             "models.BulkJobView", await self._call("GET", place("/api/v1/bulk-jobs/{bulk_id}", bulk_id=bulk_id))
         )
 
-    async def cancel(self, bulk_id: str) -> models.BulkJobView:
+    async def cancel(self, bulk_id: str, *, if_match: str | None = None) -> models.BulkJobView:
         """Stop a bulk job; what is done stays done."""
         return cast(
             "models.BulkJobView",
-            await self._call("POST", place("/api/v1/bulk-jobs/{bulk_id}:cancel", bulk_id=bulk_id), body=said()),
+            await self._call(
+                "POST", place("/api/v1/bulk-jobs/{bulk_id}:cancel", bulk_id=bulk_id), body=said(), if_match=if_match
+            ),
         )
 
 
@@ -829,22 +845,33 @@ class AsyncTickStreams(AsyncCaller):
         )
 
     async def enable(
-        self, frequency: Literal["day", "hour", "minute", "second"], *, target: models.Target | None | Unset = UNSET
+        self,
+        frequency: Literal["day", "hour", "minute", "second"],
+        *,
+        target: models.Target | None | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.TickStreamView:
         """Start a stream of ticks. For admins. After a pause nothing is owed, and numbers go on."""
         return cast(
             "models.TickStreamView",
             await self._call(
-                "POST", place("/api/v1/ticks/{frequency}:enable", frequency=frequency), body=said(target=target)
+                "POST",
+                place("/api/v1/ticks/{frequency}:enable", frequency=frequency),
+                body=said(target=target),
+                if_match=if_match,
             ),
         )
 
-    async def disable(self, frequency: Literal["day", "hour", "minute", "second"]) -> models.TickStreamView:
+    async def disable(
+        self, frequency: Literal["day", "hour", "minute", "second"], *, if_match: str | None = None
+    ) -> models.TickStreamView:
         """Stop a stream of ticks. For admins. The stream ends within two seconds; ticks up to `reserved_sequence`
         still come."""
         return cast(
             "models.TickStreamView",
-            await self._call("POST", place("/api/v1/ticks/{frequency}:disable", frequency=frequency), body=said()),
+            await self._call(
+                "POST", place("/api/v1/ticks/{frequency}:disable", frequency=frequency), body=said(), if_match=if_match
+            ),
         )
 
 
@@ -907,16 +934,25 @@ class AsyncTasks(AsyncCaller):
         """One task with its history, logs and result."""
         return cast("models.TaskDetailView", await self._call("GET", place("/api/tasks/{task_id}", task_id=task_id)))
 
-    async def cancel(self, task_id: str) -> models.TaskView:
+    async def cancel(self, task_id: str, *, if_match: str | None = None) -> models.TaskView:
         """Cancel a pending or running task."""
-        return cast("models.TaskView", await self._call("DELETE", place("/api/tasks/{task_id}", task_id=task_id)))
+        return cast(
+            "models.TaskView",
+            await self._call("DELETE", place("/api/tasks/{task_id}", task_id=task_id), if_match=if_match),
+        )
 
-    async def retry(self, task_id: str, *, payload: Any | Unset = UNSET) -> models.TaskView:
+    async def retry(
+        self, task_id: str, *, payload: Any | Unset = UNSET, if_match: str | None = None
+    ) -> models.TaskView:
         """A further attempt of a task that ended without success."""
         return cast(
             "models.TaskView",
             await self._call(
-                "POST", place("/api/tasks/{task_id}/retry", task_id=task_id), body=said(payload=payload), safe=False
+                "POST",
+                place("/api/tasks/{task_id}/retry", task_id=task_id),
+                body=said(payload=payload),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
@@ -1152,7 +1188,12 @@ class AsyncPolicies(AsyncCaller):
         return self._pages("GET", place("/api/v1/policies/{policy}/schedules", policy=policy), query=said(limit=limit))
 
     async def dry_run(
-        self, policy_name: str, *, policy: models.PolicyBody | Unset = UNSET, page_token: str | Unset = UNSET
+        self,
+        policy_name: str,
+        *,
+        policy: models.PolicyBody | Unset = UNSET,
+        page_token: str | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.DryRunView:
         """Which schedules and firings a policy would deny. In its form of now, or in the one that is proposed. A
         call judges up to 1000 schedules, then at the firings of the last week, and takes some seconds; with a
@@ -1164,6 +1205,7 @@ class AsyncPolicies(AsyncCaller):
                 place("/api/v1/policies/{policy}:dry-run", policy=policy_name),
                 body=said(policy=policy),
                 query=said(page_token=page_token),
+                if_match=if_match,
             ),
         )
 
@@ -1243,7 +1285,7 @@ class AsyncAudit(AsyncCaller):
 class AsyncSubjects(AsyncCaller):
     """The calls of subjects."""
 
-    async def export(self, subject_id: str, *, page_token: str | Unset = UNSET) -> str:
+    async def export(self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None) -> str:
         """Everything that is kept about a subject, as JSON lines. For admins. Each line is `{"kind","data"}`:
         `schedule`, `execution`, `log`, `key`, `lease` or `audit`. Where there is more, `X-Chrono-Next-Page-Token`
         is the page token of the rest. docs/compliance.md."""
@@ -1252,10 +1294,13 @@ class AsyncSubjects(AsyncCaller):
             place("/api/v1/subjects/{subject_id}:export", subject_id=subject_id),
             body=said(),
             query=said(page_token=page_token),
+            if_match=if_match,
             safe=False,
         )
 
-    async def erase(self, subject_id: str, *, page_token: str | Unset = UNSET) -> models.ErasureView:
+    async def erase(
+        self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.ErasureView:
         """Erase a subject. For admins. Deletes the subject's schedules, ends its keys, breaks its leases. In ended
         executions and in the audit a pseudonym stands for it. The audit stays valid. docs/compliance.md."""
         return cast(
@@ -1265,6 +1310,7 @@ class AsyncSubjects(AsyncCaller):
                 place("/api/v1/subjects/{subject_id}:erase", subject_id=subject_id),
                 body=said(),
                 query=said(page_token=page_token),
+                if_match=if_match,
                 safe=False,
             ),
         )
@@ -1283,6 +1329,7 @@ class AsyncWorkflows(AsyncCaller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
@@ -1304,6 +1351,7 @@ class AsyncWorkflows(AsyncCaller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
@@ -1335,6 +1383,7 @@ class AsyncWorkflows(AsyncCaller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
@@ -1355,6 +1404,7 @@ class AsyncWorkflows(AsyncCaller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
@@ -1391,12 +1441,14 @@ class AsyncWorkflows(AsyncCaller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.ValidatedView:
-        """Judge a definition. Nothing is published, and the workflow need not exist. The body may be YAML too
-        (`Content-Type: text/yaml`): the same document in another spelling."""
+        """Judge a definition. Nothing is published, and the workflow need not exist, but under `If-Match`. The body
+        may be YAML too (`Content-Type: text/yaml`): the same document in another spelling."""
         return cast(
             "models.ValidatedView",
             await self._call(
@@ -1409,11 +1461,13 @@ class AsyncWorkflows(AsyncCaller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
                     layout=layout,
                 ),
+                if_match=if_match,
             ),
         )
 
@@ -1427,6 +1481,7 @@ class AsyncWorkflows(AsyncCaller):
         input: Any | Unset = UNSET,
         outputs: Mapping[str, Any] | Unset = UNSET,
         item: Any | Unset = UNSET,
+        fork: models.ForkBody | Unset = UNSET,
         mocks: Mapping[str, Any] | Unset = UNSET,
     ) -> models.TestedView:
         """Try a node with sample input, or rehearse a run. Nothing is stored and nothing outside is called. A
@@ -1445,6 +1500,7 @@ class AsyncWorkflows(AsyncCaller):
                     input=input,
                     outputs=outputs,
                     item=item,
+                    fork=fork,
                     mocks=mocks,
                 ),
                 safe=False,
@@ -1452,16 +1508,25 @@ class AsyncWorkflows(AsyncCaller):
         )
 
     async def start(
-        self, workflow: str, *, input: Any | Unset = UNSET, version: str | Unset = UNSET, run_id: str | Unset = UNSET
+        self,
+        workflow: str,
+        *,
+        input: Any | Unset = UNSET,
+        version: str | Unset = UNSET,
+        run_id: str | Unset = UNSET,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
     ) -> models.StartedView:
-        """Start a run. With a `run_id` that exists the answer is that run's, and nothing starts."""
+        """Start a run. With a `run_id` that exists the answer is that run's, and nothing starts. `If-Match` takes
+        the workflow's version."""
         return cast(
             "models.StartedView",
             await self._call(
                 "POST",
                 place("/api/v1/workflows/{workflow}:start", workflow=workflow),
                 body=said(input=input, version=version, run_id=run_id),
-                safe=False,
+                key=key_of_call(idempotency_key),
+                if_match=if_match,
             ),
         )
 
@@ -1496,9 +1561,14 @@ class AsyncRuns(AsyncCaller):
         next one. Pages are fetched as they are needed."""
         return self._pages("GET", "/api/v1/runs", query=said(limit=limit, workflow=workflow, state=state))
 
-    async def get(self, run_id: str) -> models.RunView:
-        """One run. Outputs over 64 KiB are shown as `{"$ref", "size"}`."""
-        return cast("models.RunView", await self._call("GET", place("/api/v1/runs/{run_id}", run_id=run_id)))
+    async def get(self, run_id: str, *, inline_bytes: int | Unset = UNSET) -> models.RunView:
+        """One run. Values over `inline_bytes`, by default 64 KiB, are shown as `{"$ref", "size"}`."""
+        return cast(
+            "models.RunView",
+            await self._call(
+                "GET", place("/api/v1/runs/{run_id}", run_id=run_id), query=said(inline_bytes=inline_bytes)
+            ),
+        )
 
     async def events(self, run_id: str, *, after: int | Unset = UNSET, limit: int | Unset = UNSET) -> models.EventList:
         """The log of a run."""
@@ -1509,11 +1579,16 @@ class AsyncRuns(AsyncCaller):
             ),
         )
 
-    async def cancel(self, run_id: str, *, reason: str | Unset = UNSET) -> models.RunView:
+    async def cancel(self, run_id: str, *, reason: str | Unset = UNSET, if_match: str | None = None) -> models.RunView:
         """Cancel a run. What waits ends at once, what is under way within 5 s. What had not begun never begins."""
         return cast(
             "models.RunView",
-            await self._call("POST", place("/api/v1/runs/{run_id}:cancel", run_id=run_id), body=said(reason=reason)),
+            await self._call(
+                "POST",
+                place("/api/v1/runs/{run_id}:cancel", run_id=run_id),
+                body=said(reason=reason),
+                if_match=if_match,
+            ),
         )
 
     async def redrive(
@@ -1524,6 +1599,7 @@ class AsyncRuns(AsyncCaller):
         version: str | Unset = UNSET,
         patch_input: Any | Unset = UNSET,
         dry_run: bool | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.RedriveView:
         """Let a run that ended go on. What completed is kept; what failed or never ran runs again, under the same
         keys. With `from` that node and all after it run again, under new ones. A dry run is 200."""
@@ -1533,11 +1609,14 @@ class AsyncRuns(AsyncCaller):
                 "POST",
                 place("/api/v1/runs/{run_id}:redrive", run_id=run_id),
                 body=said(from_=from_, version=version, patch_input=patch_input, dry_run=dry_run),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    async def approve(self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET) -> models.RunView:
+    async def approve(
+        self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Approve at a gate. The first decision wins; the others are 409. `nonce` is that of this entry of the
         gate."""
         return cast(
@@ -1546,11 +1625,14 @@ class AsyncRuns(AsyncCaller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:approve", run_id=run_id, node=node),
                 body=said(nonce=nonce, comment=comment),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    async def reject(self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET) -> models.RunView:
+    async def reject(
+        self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Reject at a gate. The first decision wins; the others are 409. `nonce` is that of this entry of the gate."""
         return cast(
             "models.RunView",
@@ -1558,22 +1640,34 @@ class AsyncRuns(AsyncCaller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:reject", run_id=run_id, node=node),
                 body=said(nonce=nonce, comment=comment),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    async def complete(self, run_id: str, node: str, *, output: Any | Unset = UNSET) -> models.RunView:
+    async def complete(
+        self,
+        run_id: str,
+        node: str,
+        *,
+        output: Any | Unset = UNSET,
+        result: Any | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.RunView:
         """Say that a job ended well. For jobs whose target answered 202 with `X-Chrono-Async: true`."""
         return cast(
             "models.RunView",
             await self._call(
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:complete", run_id=run_id, node=node),
-                body=said(output=output),
+                body=said(output=output, result=result),
+                if_match=if_match,
             ),
         )
 
-    async def fail(self, run_id: str, node: str, error: str, *, error_type: str | Unset = UNSET) -> models.RunView:
+    async def fail(
+        self, run_id: str, node: str, error: str, *, error_type: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Say that a job failed."""
         return cast(
             "models.RunView",
@@ -1581,6 +1675,7 @@ class AsyncRuns(AsyncCaller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:fail", run_id=run_id, node=node),
                 body=said(error=error, error_type=error_type),
+                if_match=if_match,
             ),
         )
 
@@ -1765,12 +1860,16 @@ class AsyncNotificationRules(AsyncCaller):
             ),
         )
 
-    async def test(self, rule_id: str) -> models.Tested:
+    async def test(self, rule_id: str, *, if_match: str | None = None) -> models.Tested:
         """Send a test to every channel of a rule."""
         return cast(
             "models.Tested",
             await self._call(
-                "POST", place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id), body=said(), safe=False
+                "POST",
+                place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id),
+                body=said(),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
@@ -1791,16 +1890,21 @@ class AsyncNotifications(AsyncCaller):
 class AsyncSessions(AsyncCaller):
     """The calls of sessions."""
 
-    async def begin(self, run_id: str, *, live: bool | Unset = UNSET) -> models.TravelView:
+    async def begin(
+        self, run_id: str, *, live: bool | Unset = UNSET, idempotency_key: str | None = None
+    ) -> models.TravelView:
         """Travel through the log of a run."""
         return cast(
             "models.TravelView",
             await self._call(
-                "POST", place("/api/v1/runs/{run_id}/sessions", run_id=run_id), body=said(live=live), safe=False
+                "POST",
+                place("/api/v1/runs/{run_id}/sessions", run_id=run_id),
+                body=said(live=live),
+                key=key_of_call(idempotency_key),
             ),
         )
 
-    async def step_forward(self, session_id: str) -> models.MomentView:
+    async def step_forward(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """One event on."""
         return cast(
             "models.MomentView",
@@ -1808,11 +1912,12 @@ class AsyncSessions(AsyncCaller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:step-forward", session_id=session_id),
                 body=said(),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    async def step_backward(self, session_id: str) -> models.MomentView:
+    async def step_backward(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """One event back."""
         return cast(
             "models.MomentView",
@@ -1820,11 +1925,14 @@ class AsyncSessions(AsyncCaller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:step-backward", session_id=session_id),
                 body=said(),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    async def jump(self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET) -> models.MomentView:
+    async def jump(
+        self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET, if_match: str | None = None
+    ) -> models.MomentView:
         """To any event."""
         return cast(
             "models.MomentView",
@@ -1832,22 +1940,32 @@ class AsyncSessions(AsyncCaller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:jump", session_id=session_id),
                 body=said(position=position, watch=watch),
+                if_match=if_match,
             ),
         )
 
-    async def continue_(self, session_id: str) -> models.MomentView:
+    async def continue_(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """To the next breakpoint."""
         return cast(
             "models.MomentView",
             await self._call(
-                "POST", place("/api/v1/sessions/{session_id}:continue", session_id=session_id), body=said(), safe=False
+                "POST",
+                place("/api/v1/sessions/{session_id}:continue", session_id=session_id),
+                body=said(),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
-    async def breakpoints(self, session_id: str, items: Sequence[models.BreakpointBody]) -> Any:
+    async def breakpoints(
+        self, session_id: str, items: Sequence[models.BreakpointBody], *, if_match: str | None = None
+    ) -> Any:
         """Replace the breakpoints. `step` takes a node, `type` a type of node; both stop before the node begins."""
         return await self._call(
-            "PUT", place("/api/v1/sessions/{session_id}/breakpoints", session_id=session_id), body=items
+            "PUT",
+            place("/api/v1/sessions/{session_id}/breakpoints", session_id=session_id),
+            body=items,
+            if_match=if_match,
         )
 
     async def export(self, session_id: str) -> models.ExportedSession:
@@ -1865,8 +1983,9 @@ class AsyncSessions(AsyncCaller):
         events: Sequence[Mapping[str, Any]],
         document: Mapping[str, Any],
         *,
-        breakpoints: Sequence[models.BreakpointBody] | Unset = UNSET,
+        breakpoints: Sequence[models.ImportedBreakpointBody] | Unset = UNSET,
         payloads: Mapping[str, str] | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> models.TravelView:
         """A session from its export."""
         return cast(
@@ -1883,7 +2002,7 @@ class AsyncSessions(AsyncCaller):
                     breakpoints=breakpoints,
                     payloads=payloads,
                 ),
-                safe=False,
+                key=key_of_call(idempotency_key),
             ),
         )
 

@@ -187,6 +187,26 @@ class RedisTarget(TypedDict):
     secret_ref: NotRequired[str]
 
 
+class GrpcTarget(TypedDict):
+    """A unary method of a gRPC service, which takes an `io.cloudevents.v1.CloudEvent`."""
+
+    type: Literal["grpc"]
+    address: str
+    method: str
+    tls: NotRequired[bool | GrpcTls]
+    metadata: NotRequired[Mapping[str, str | HeaderSecret]]
+    timeout_ms: NotRequired[int]
+
+
+class GrpcTls(TypedDict):
+    """TLS with certificates of one's own. `secret_ref` names a JSON object of texts in PEM: `ca`, and `certificate`
+    with `key` where the server asks for one. `server_name` is the name that the server's certificate is checked
+    for."""
+
+    secret_ref: NotRequired[str]
+    server_name: NotRequired[str]
+
+
 class WorkflowTarget(TypedDict):
     """A workflow of this service."""
 
@@ -256,6 +276,7 @@ class ScheduleView(TypedDict):
     updated_at_unix_ms: int
     description: str
     note: NotRequired[str]
+    paused_until_unix_ms: NotRequired[int]
     warnings: NotRequired[Sequence[ViolationView]]
 
 
@@ -464,6 +485,7 @@ class PauseOperation(TypedDict):
     op: Literal["pause"]
     id: str
     note: NotRequired[str | None]
+    until_unix_ms: NotRequired[int]
     if_match: NotRequired[str]
 
 
@@ -646,6 +668,7 @@ class VersionView(TypedDict):
     since_unix_ms: int
     until_unix_ms: int | None
     note: NotRequired[str]
+    paused_until_unix_ms: NotRequired[int]
     schedule: ScheduleView
 
 
@@ -1501,6 +1524,7 @@ class WorkflowView(TypedDict):
     input_schema: NotRequired[Mapping[str, Any]]
     concurrency: NotRequired[Mapping[str, Any]]
     timeout_ms: NotRequired[int]
+    sla_ms: NotRequired[int]
     on_failure: NotRequired[str]
     notes: NotRequired[Sequence[str]]
     nodes: NotRequired[Sequence[Mapping[str, Any]]]
@@ -1553,6 +1577,13 @@ class WrongField(TypedDict):
 
     field: str
     message: str
+
+
+class ForkBody(TypedDict):
+    """A run, and the number of the event after which another way is tried."""
+
+    run_id: str
+    position: NotRequired[int]
 
 
 class TestedView(TypedDict):
@@ -1631,6 +1662,7 @@ class RunView(TypedDict):
     error_type: NotRequired[str]
     reason: NotRequired[str]
     finished_unix_ms: NotRequired[int]
+    late: NotRequired[bool]
     parent_run_id: NotRequired[str]
 
 
@@ -1649,6 +1681,7 @@ class RunNodeView(TypedDict):
     reason: NotRequired[str]
     child_run_id: NotRequired[str]
     items: NotRequired[Mapping[str, int]]
+    late: NotRequired[bool]
     approval: NotRequired[ApprovalView]
 
 
@@ -1741,18 +1774,20 @@ class NoticeMatchBody(TypedDict):
     name_prefix: NotRequired[str]
 
 
-class ChannelBody(TypedDict):
-    """Where to. `webhook`: `url`, `headers`, `secret_ref` (signs). `slack`: `url`; or `channel` and `secret_ref`.
-    `pagerduty`: `routing_key` or `secret_ref`. `sns`: `topic_arn`."""
-
-    type: Literal["email", "pagerduty", "slack", "sns", "webhook"]
-    url: NotRequired[str]
-    headers: NotRequired[Mapping[str, Any]]
-    secret_ref: NotRequired[str]
-    channel: NotRequired[str]
-    routing_key: NotRequired[str]
-    topic_arn: NotRequired[str]
-    to: NotRequired[Sequence[str]]
+ChannelBody = TypedDict(
+    "ChannelBody",
+    {
+        "type": "Literal['email', 'pagerduty', 'slack', 'sns', 'webhook']",
+        "url": "NotRequired[str]",
+        "headers": "NotRequired[Mapping[str, Any]]",
+        "secret_ref": "NotRequired[str]",
+        "channel": "NotRequired[str]",
+        "routing_key": "NotRequired[str]",
+        "topic_arn": "NotRequired[str]",
+        "to": "NotRequired[str | Sequence[str]]",
+        "from": "NotRequired[str]",
+    },
+)
 
 
 class QuietTimesBody(TypedDict):
@@ -1863,7 +1898,13 @@ class BreakpointBody(TypedDict):
     """Where to stop: `value` is a node, a type of node, or an expression that comes to hold."""
 
     kind: Literal["condition", "error", "step", "type"]
-    value: NotRequired[str]
+    value: NotRequired[str | ConditionBody]
+
+
+class ConditionBody(TypedDict):
+    """An expression, as definitions of workflows write it."""
+
+    cel: str
 
 
 class ExportedSession(TypedDict):
@@ -1876,6 +1917,13 @@ class ExportedSession(TypedDict):
     events: Sequence[Mapping[str, Any]]
     document: Mapping[str, Any]
     payloads: Mapping[str, str]
+
+
+class ImportedBreakpointBody(TypedDict):
+    """A breakpoint as an export has it."""
+
+    kind: Literal["condition", "error", "step", "type"]
+    value: NotRequired[str]
 
 
 class WebhookSource(TypedDict):
@@ -1957,7 +2005,8 @@ class AbsenceBody(TypedDict):
 
 
 class TriggerView(TypedDict):
-    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else."""
+    """A trigger. `ingest_url` is where a webhook source takes events; a sender needs nothing else. `listening` is
+    there where a worker has to read the source."""
 
     id: str
     name: str
@@ -1979,7 +2028,19 @@ class TriggerView(TypedDict):
     created_at_unix_ms: int
     updated_at_unix_ms: int
     ingest_url: NotRequired[str]
+    listening: NotRequired[ListeningView]
     warnings: NotRequired[Sequence[ViolationView]]
+
+
+class ListeningView(TypedDict):
+    """Whether a worker reads the source. `unattended`: none has said anything for three minutes, or since the
+    source was set."""
+
+    state: Literal["failing", "listening", "paused", "unattended"]
+    since_unix_ms: int | None
+    seen_unix_ms: int | None
+    last_error: str | None
+    last_error_unix_ms: int | None
 
 
 class TriggerList(TypedDict):
@@ -2015,6 +2076,7 @@ Target = Union[
     RabbitMqTarget,
     MqttTarget,
     RedisTarget,
+    GrpcTarget,
     WorkflowTarget,
 ]
 

@@ -110,6 +110,27 @@ class Receiver:
         start_response(f"{answer.status} {'OK' if answer.status < 300 else 'Refused'}", list(sent.items()))
         return [content]
 
+    @property
+    def asgi(self) -> Any:
+        """As an ASGI application: ``app.add_route("/firings", handler.asgi, methods=["POST"])`` of FastAPI."""
+        from chronowatch.frameworks import AsgiReceiver
+
+        return AsgiReceiver(self.receive)
+
+    @property
+    def flask(self) -> Any:
+        """As a view of Flask: ``app.post("/firings")(handler.flask)``."""
+        from chronowatch.frameworks import flask_view
+
+        return flask_view(self.receive)
+
+    @property
+    def django(self) -> Any:
+        """As a view of Django: ``path("firings", handler.django)``."""
+        from chronowatch.frameworks import django_view
+
+        return django_view(self.receive)
+
     # -- one firing
 
     def _once(self, firing: Firing) -> Any:

@@ -212,15 +212,21 @@ class Schedules(Caller):
         )
 
     def pause(
-        self, schedule_id: str, *, note: str | None | Unset = UNSET, if_match: str | None = None
+        self,
+        schedule_id: str,
+        *,
+        note: str | None | Unset = UNSET,
+        until_unix_ms: int | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.ScheduleView:
-        """Stop firing. Instants before now stay owed."""
+        """Stop firing. Instants before now stay owed. With `until_unix_ms` it goes on by itself: `enabled` stays
+        true, `state` is `paused` until then, and the first instant from then on fires in its time."""
         return cast(
             "models.ScheduleView",
             self._call(
                 "POST",
                 place("/api/v1/schedules/{schedule_id}:pause", schedule_id=schedule_id),
-                body=said(note=note),
+                body=said(note=note, until_unix_ms=until_unix_ms),
                 if_match=if_match,
             ),
         )
@@ -325,13 +331,21 @@ class Schedules(Caller):
         )
 
     def pause_tagged(
-        self, tag: str, *, note: str | None | Unset = UNSET, dry_run: bool | Unset = UNSET
+        self,
+        tag: str,
+        *,
+        note: str | None | Unset = UNSET,
+        until_unix_ms: int | Unset = UNSET,
+        dry_run: bool | Unset = UNSET,
     ) -> Iterator[models.TagItem]:
         """Pause every schedule with a tag. `dry_run=true` answers with what would change and the next runs, and
         changes nothing. At most 1000 schedules a call: with a `next_page_token` call again. Pages are fetched as
         they are needed."""
         return self._pages(
-            "POST", "/api/v1/schedules:pause", body=said(tag=tag, note=note), query=said(dry_run=dry_run)
+            "POST",
+            "/api/v1/schedules:pause",
+            body=said(tag=tag, note=note, until_unix_ms=until_unix_ms),
+            query=said(dry_run=dry_run),
         )
 
     def resume_tagged(self, tag: str, *, dry_run: bool | Unset = UNSET) -> Iterator[models.TagItem]:
@@ -664,11 +678,13 @@ class BulkJobs(Caller):
         """How far a bulk job has come."""
         return cast("models.BulkJobView", self._call("GET", place("/api/v1/bulk-jobs/{bulk_id}", bulk_id=bulk_id)))
 
-    def cancel(self, bulk_id: str) -> models.BulkJobView:
+    def cancel(self, bulk_id: str, *, if_match: str | None = None) -> models.BulkJobView:
         """Stop a bulk job; what is done stays done."""
         return cast(
             "models.BulkJobView",
-            self._call("POST", place("/api/v1/bulk-jobs/{bulk_id}:cancel", bulk_id=bulk_id), body=said()),
+            self._call(
+                "POST", place("/api/v1/bulk-jobs/{bulk_id}:cancel", bulk_id=bulk_id), body=said(), if_match=if_match
+            ),
         )
 
 
@@ -817,22 +833,33 @@ class TickStreams(Caller):
         )
 
     def enable(
-        self, frequency: Literal["day", "hour", "minute", "second"], *, target: models.Target | None | Unset = UNSET
+        self,
+        frequency: Literal["day", "hour", "minute", "second"],
+        *,
+        target: models.Target | None | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.TickStreamView:
         """Start a stream of ticks. For admins. After a pause nothing is owed, and numbers go on."""
         return cast(
             "models.TickStreamView",
             self._call(
-                "POST", place("/api/v1/ticks/{frequency}:enable", frequency=frequency), body=said(target=target)
+                "POST",
+                place("/api/v1/ticks/{frequency}:enable", frequency=frequency),
+                body=said(target=target),
+                if_match=if_match,
             ),
         )
 
-    def disable(self, frequency: Literal["day", "hour", "minute", "second"]) -> models.TickStreamView:
+    def disable(
+        self, frequency: Literal["day", "hour", "minute", "second"], *, if_match: str | None = None
+    ) -> models.TickStreamView:
         """Stop a stream of ticks. For admins. The stream ends within two seconds; ticks up to `reserved_sequence`
         still come."""
         return cast(
             "models.TickStreamView",
-            self._call("POST", place("/api/v1/ticks/{frequency}:disable", frequency=frequency), body=said()),
+            self._call(
+                "POST", place("/api/v1/ticks/{frequency}:disable", frequency=frequency), body=said(), if_match=if_match
+            ),
         )
 
 
@@ -895,16 +922,22 @@ class Tasks(Caller):
         """One task with its history, logs and result."""
         return cast("models.TaskDetailView", self._call("GET", place("/api/tasks/{task_id}", task_id=task_id)))
 
-    def cancel(self, task_id: str) -> models.TaskView:
+    def cancel(self, task_id: str, *, if_match: str | None = None) -> models.TaskView:
         """Cancel a pending or running task."""
-        return cast("models.TaskView", self._call("DELETE", place("/api/tasks/{task_id}", task_id=task_id)))
+        return cast(
+            "models.TaskView", self._call("DELETE", place("/api/tasks/{task_id}", task_id=task_id), if_match=if_match)
+        )
 
-    def retry(self, task_id: str, *, payload: Any | Unset = UNSET) -> models.TaskView:
+    def retry(self, task_id: str, *, payload: Any | Unset = UNSET, if_match: str | None = None) -> models.TaskView:
         """A further attempt of a task that ended without success."""
         return cast(
             "models.TaskView",
             self._call(
-                "POST", place("/api/tasks/{task_id}/retry", task_id=task_id), body=said(payload=payload), safe=False
+                "POST",
+                place("/api/tasks/{task_id}/retry", task_id=task_id),
+                body=said(payload=payload),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
@@ -1138,7 +1171,12 @@ class Policies(Caller):
         return self._pages("GET", place("/api/v1/policies/{policy}/schedules", policy=policy), query=said(limit=limit))
 
     def dry_run(
-        self, policy_name: str, *, policy: models.PolicyBody | Unset = UNSET, page_token: str | Unset = UNSET
+        self,
+        policy_name: str,
+        *,
+        policy: models.PolicyBody | Unset = UNSET,
+        page_token: str | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.DryRunView:
         """Which schedules and firings a policy would deny. In its form of now, or in the one that is proposed. A
         call judges up to 1000 schedules, then at the firings of the last week, and takes some seconds; with a
@@ -1150,6 +1188,7 @@ class Policies(Caller):
                 place("/api/v1/policies/{policy}:dry-run", policy=policy_name),
                 body=said(policy=policy),
                 query=said(page_token=page_token),
+                if_match=if_match,
             ),
         )
 
@@ -1229,7 +1268,7 @@ class Audit(Caller):
 class Subjects(Caller):
     """The calls of subjects."""
 
-    def export(self, subject_id: str, *, page_token: str | Unset = UNSET) -> str:
+    def export(self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None) -> str:
         """Everything that is kept about a subject, as JSON lines. For admins. Each line is `{"kind","data"}`:
         `schedule`, `execution`, `log`, `key`, `lease` or `audit`. Where there is more, `X-Chrono-Next-Page-Token`
         is the page token of the rest. docs/compliance.md."""
@@ -1238,10 +1277,13 @@ class Subjects(Caller):
             place("/api/v1/subjects/{subject_id}:export", subject_id=subject_id),
             body=said(),
             query=said(page_token=page_token),
+            if_match=if_match,
             safe=False,
         )
 
-    def erase(self, subject_id: str, *, page_token: str | Unset = UNSET) -> models.ErasureView:
+    def erase(
+        self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.ErasureView:
         """Erase a subject. For admins. Deletes the subject's schedules, ends its keys, breaks its leases. In ended
         executions and in the audit a pseudonym stands for it. The audit stays valid. docs/compliance.md."""
         return cast(
@@ -1251,6 +1293,7 @@ class Subjects(Caller):
                 place("/api/v1/subjects/{subject_id}:erase", subject_id=subject_id),
                 body=said(),
                 query=said(page_token=page_token),
+                if_match=if_match,
                 safe=False,
             ),
         )
@@ -1269,6 +1312,7 @@ class Workflows(Caller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
@@ -1290,6 +1334,7 @@ class Workflows(Caller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
@@ -1319,6 +1364,7 @@ class Workflows(Caller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
@@ -1339,6 +1385,7 @@ class Workflows(Caller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
@@ -1375,12 +1422,14 @@ class Workflows(Caller):
         input_schema: Mapping[str, Any] | Unset = UNSET,
         concurrency: Mapping[str, Any] | Unset = UNSET,
         timeout_ms: int | Unset = UNSET,
+        sla_ms: int | Unset = UNSET,
         on_failure: str | Unset = UNSET,
         edges: Sequence[Mapping[str, Any]] | Unset = UNSET,
         layout: Mapping[str, Any] | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.ValidatedView:
-        """Judge a definition. Nothing is published, and the workflow need not exist. The body may be YAML too
-        (`Content-Type: text/yaml`): the same document in another spelling."""
+        """Judge a definition. Nothing is published, and the workflow need not exist, but under `If-Match`. The body
+        may be YAML too (`Content-Type: text/yaml`): the same document in another spelling."""
         return cast(
             "models.ValidatedView",
             self._call(
@@ -1393,11 +1442,13 @@ class Workflows(Caller):
                     input_schema=input_schema,
                     concurrency=concurrency,
                     timeout_ms=timeout_ms,
+                    sla_ms=sla_ms,
                     on_failure=on_failure,
                     nodes=nodes,
                     edges=edges,
                     layout=layout,
                 ),
+                if_match=if_match,
             ),
         )
 
@@ -1411,6 +1462,7 @@ class Workflows(Caller):
         input: Any | Unset = UNSET,
         outputs: Mapping[str, Any] | Unset = UNSET,
         item: Any | Unset = UNSET,
+        fork: models.ForkBody | Unset = UNSET,
         mocks: Mapping[str, Any] | Unset = UNSET,
     ) -> models.TestedView:
         """Try a node with sample input, or rehearse a run. Nothing is stored and nothing outside is called. A
@@ -1429,6 +1481,7 @@ class Workflows(Caller):
                     input=input,
                     outputs=outputs,
                     item=item,
+                    fork=fork,
                     mocks=mocks,
                 ),
                 safe=False,
@@ -1436,16 +1489,25 @@ class Workflows(Caller):
         )
 
     def start(
-        self, workflow: str, *, input: Any | Unset = UNSET, version: str | Unset = UNSET, run_id: str | Unset = UNSET
+        self,
+        workflow: str,
+        *,
+        input: Any | Unset = UNSET,
+        version: str | Unset = UNSET,
+        run_id: str | Unset = UNSET,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
     ) -> models.StartedView:
-        """Start a run. With a `run_id` that exists the answer is that run's, and nothing starts."""
+        """Start a run. With a `run_id` that exists the answer is that run's, and nothing starts. `If-Match` takes
+        the workflow's version."""
         return cast(
             "models.StartedView",
             self._call(
                 "POST",
                 place("/api/v1/workflows/{workflow}:start", workflow=workflow),
                 body=said(input=input, version=version, run_id=run_id),
-                safe=False,
+                key=key_of_call(idempotency_key),
+                if_match=if_match,
             ),
         )
 
@@ -1478,9 +1540,12 @@ class Runs(Caller):
         next one. Pages are fetched as they are needed."""
         return self._pages("GET", "/api/v1/runs", query=said(limit=limit, workflow=workflow, state=state))
 
-    def get(self, run_id: str) -> models.RunView:
-        """One run. Outputs over 64 KiB are shown as `{"$ref", "size"}`."""
-        return cast("models.RunView", self._call("GET", place("/api/v1/runs/{run_id}", run_id=run_id)))
+    def get(self, run_id: str, *, inline_bytes: int | Unset = UNSET) -> models.RunView:
+        """One run. Values over `inline_bytes`, by default 64 KiB, are shown as `{"$ref", "size"}`."""
+        return cast(
+            "models.RunView",
+            self._call("GET", place("/api/v1/runs/{run_id}", run_id=run_id), query=said(inline_bytes=inline_bytes)),
+        )
 
     def events(self, run_id: str, *, after: int | Unset = UNSET, limit: int | Unset = UNSET) -> models.EventList:
         """The log of a run."""
@@ -1491,11 +1556,16 @@ class Runs(Caller):
             ),
         )
 
-    def cancel(self, run_id: str, *, reason: str | Unset = UNSET) -> models.RunView:
+    def cancel(self, run_id: str, *, reason: str | Unset = UNSET, if_match: str | None = None) -> models.RunView:
         """Cancel a run. What waits ends at once, what is under way within 5 s. What had not begun never begins."""
         return cast(
             "models.RunView",
-            self._call("POST", place("/api/v1/runs/{run_id}:cancel", run_id=run_id), body=said(reason=reason)),
+            self._call(
+                "POST",
+                place("/api/v1/runs/{run_id}:cancel", run_id=run_id),
+                body=said(reason=reason),
+                if_match=if_match,
+            ),
         )
 
     def redrive(
@@ -1506,6 +1576,7 @@ class Runs(Caller):
         version: str | Unset = UNSET,
         patch_input: Any | Unset = UNSET,
         dry_run: bool | Unset = UNSET,
+        if_match: str | None = None,
     ) -> models.RedriveView:
         """Let a run that ended go on. What completed is kept; what failed or never ran runs again, under the same
         keys. With `from` that node and all after it run again, under new ones. A dry run is 200."""
@@ -1515,11 +1586,14 @@ class Runs(Caller):
                 "POST",
                 place("/api/v1/runs/{run_id}:redrive", run_id=run_id),
                 body=said(from_=from_, version=version, patch_input=patch_input, dry_run=dry_run),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    def approve(self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET) -> models.RunView:
+    def approve(
+        self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Approve at a gate. The first decision wins; the others are 409. `nonce` is that of this entry of the
         gate."""
         return cast(
@@ -1528,11 +1602,14 @@ class Runs(Caller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:approve", run_id=run_id, node=node),
                 body=said(nonce=nonce, comment=comment),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    def reject(self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET) -> models.RunView:
+    def reject(
+        self, run_id: str, node: str, nonce: str, *, comment: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Reject at a gate. The first decision wins; the others are 409. `nonce` is that of this entry of the gate."""
         return cast(
             "models.RunView",
@@ -1540,22 +1617,34 @@ class Runs(Caller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:reject", run_id=run_id, node=node),
                 body=said(nonce=nonce, comment=comment),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    def complete(self, run_id: str, node: str, *, output: Any | Unset = UNSET) -> models.RunView:
+    def complete(
+        self,
+        run_id: str,
+        node: str,
+        *,
+        output: Any | Unset = UNSET,
+        result: Any | Unset = UNSET,
+        if_match: str | None = None,
+    ) -> models.RunView:
         """Say that a job ended well. For jobs whose target answered 202 with `X-Chrono-Async: true`."""
         return cast(
             "models.RunView",
             self._call(
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:complete", run_id=run_id, node=node),
-                body=said(output=output),
+                body=said(output=output, result=result),
+                if_match=if_match,
             ),
         )
 
-    def fail(self, run_id: str, node: str, error: str, *, error_type: str | Unset = UNSET) -> models.RunView:
+    def fail(
+        self, run_id: str, node: str, error: str, *, error_type: str | Unset = UNSET, if_match: str | None = None
+    ) -> models.RunView:
         """Say that a job failed."""
         return cast(
             "models.RunView",
@@ -1563,6 +1652,7 @@ class Runs(Caller):
                 "POST",
                 place("/api/v1/runs/{run_id}/nodes/{node}:fail", run_id=run_id, node=node),
                 body=said(error=error, error_type=error_type),
+                if_match=if_match,
             ),
         )
 
@@ -1743,12 +1833,16 @@ class NotificationRules(Caller):
             self._call("DELETE", place("/api/v1/notification-rules/{rule_id}", rule_id=rule_id), if_match=if_match),
         )
 
-    def test(self, rule_id: str) -> models.Tested:
+    def test(self, rule_id: str, *, if_match: str | None = None) -> models.Tested:
         """Send a test to every channel of a rule."""
         return cast(
             "models.Tested",
             self._call(
-                "POST", place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id), body=said(), safe=False
+                "POST",
+                place("/api/v1/notification-rules/{rule_id}:test", rule_id=rule_id),
+                body=said(),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
@@ -1769,16 +1863,21 @@ class Notifications(Caller):
 class Sessions(Caller):
     """The calls of sessions."""
 
-    def begin(self, run_id: str, *, live: bool | Unset = UNSET) -> models.TravelView:
+    def begin(
+        self, run_id: str, *, live: bool | Unset = UNSET, idempotency_key: str | None = None
+    ) -> models.TravelView:
         """Travel through the log of a run."""
         return cast(
             "models.TravelView",
             self._call(
-                "POST", place("/api/v1/runs/{run_id}/sessions", run_id=run_id), body=said(live=live), safe=False
+                "POST",
+                place("/api/v1/runs/{run_id}/sessions", run_id=run_id),
+                body=said(live=live),
+                key=key_of_call(idempotency_key),
             ),
         )
 
-    def step_forward(self, session_id: str) -> models.MomentView:
+    def step_forward(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """One event on."""
         return cast(
             "models.MomentView",
@@ -1786,11 +1885,12 @@ class Sessions(Caller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:step-forward", session_id=session_id),
                 body=said(),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    def step_backward(self, session_id: str) -> models.MomentView:
+    def step_backward(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """One event back."""
         return cast(
             "models.MomentView",
@@ -1798,11 +1898,14 @@ class Sessions(Caller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:step-backward", session_id=session_id),
                 body=said(),
+                if_match=if_match,
                 safe=False,
             ),
         )
 
-    def jump(self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET) -> models.MomentView:
+    def jump(
+        self, session_id: str, position: int, *, watch: Sequence[str] | Unset = UNSET, if_match: str | None = None
+    ) -> models.MomentView:
         """To any event."""
         return cast(
             "models.MomentView",
@@ -1810,21 +1913,33 @@ class Sessions(Caller):
                 "POST",
                 place("/api/v1/sessions/{session_id}:jump", session_id=session_id),
                 body=said(position=position, watch=watch),
+                if_match=if_match,
             ),
         )
 
-    def continue_(self, session_id: str) -> models.MomentView:
+    def continue_(self, session_id: str, *, if_match: str | None = None) -> models.MomentView:
         """To the next breakpoint."""
         return cast(
             "models.MomentView",
             self._call(
-                "POST", place("/api/v1/sessions/{session_id}:continue", session_id=session_id), body=said(), safe=False
+                "POST",
+                place("/api/v1/sessions/{session_id}:continue", session_id=session_id),
+                body=said(),
+                if_match=if_match,
+                safe=False,
             ),
         )
 
-    def breakpoints(self, session_id: str, items: Sequence[models.BreakpointBody]) -> Any:
+    def breakpoints(
+        self, session_id: str, items: Sequence[models.BreakpointBody], *, if_match: str | None = None
+    ) -> Any:
         """Replace the breakpoints. `step` takes a node, `type` a type of node; both stop before the node begins."""
-        return self._call("PUT", place("/api/v1/sessions/{session_id}/breakpoints", session_id=session_id), body=items)
+        return self._call(
+            "PUT",
+            place("/api/v1/sessions/{session_id}/breakpoints", session_id=session_id),
+            body=items,
+            if_match=if_match,
+        )
 
     def export(self, session_id: str) -> models.ExportedSession:
         """The session as one document."""
@@ -1841,8 +1956,9 @@ class Sessions(Caller):
         events: Sequence[Mapping[str, Any]],
         document: Mapping[str, Any],
         *,
-        breakpoints: Sequence[models.BreakpointBody] | Unset = UNSET,
+        breakpoints: Sequence[models.ImportedBreakpointBody] | Unset = UNSET,
         payloads: Mapping[str, str] | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> models.TravelView:
         """A session from its export."""
         return cast(
@@ -1859,7 +1975,7 @@ class Sessions(Caller):
                     breakpoints=breakpoints,
                     payloads=payloads,
                 ),
-                safe=False,
+                key=key_of_call(idempotency_key),
             ),
         )
 

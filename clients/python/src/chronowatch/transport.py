@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import ssl
 import threading
 import time
@@ -133,6 +132,8 @@ class Transport:
     @staticmethod
     def _backoff_s(tried: int) -> float:
         # Full jitter: many clients that failed together do not come back together.
+        import random  # what no retry needs is not loaded
+
         return random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**tried))  # noqa: S311 (no secret is made of it)
 
     def _all_headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -216,6 +216,28 @@ def test_silence_is_a_read_timeout(make_session: MakeSession, receiver: Receiver
     assert send(session, receiver).content == b"ok"
 
 
+def test_calls_are_broken_off(session: HttpSession, receiver: Receiver) -> None:
+    session.allow_break_off()
+    assert send(session, receiver).content == b"ok"
+    asked, failed = threading.Event(), list[BaseException]()
+    receiver.answers = [lambda _sock: asked.set()]
+
+    def wait() -> None:
+        with pytest.raises(exceptions.ConnectionClosedError) as raised:
+            send(session, receiver)
+        failed.append(raised.value)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert asked.wait(GUARD_S)
+    session.break_off()
+    waiting.join(GUARD_S)
+    assert len(failed) == 1
+    with pytest.raises(exceptions.ConnectionClosedError):
+        send(session, receiver)
+    assert len(receiver.requests) == 2, "none is begun after it"
+
+
 def test_nobody_listening_is_known_to_have_sent_nothing(session: HttpSession) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

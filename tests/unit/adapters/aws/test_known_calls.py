@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -69,7 +70,10 @@ def test_signatures_are_those_of_botocore(token: str | None) -> None:
         )
         address = Address("http", "localhost", 80 if number % 2 else 4566)
         what = Known("", address, headers, r.choice(["eu-west-1", "us-east-1"]), r.choice(["sqs", "dynamodb"]))
-        made = dict(signer.headers(what, body, credentials.get_frozen_credentials(), AT_S + number * 7200))
+        at_s = AT_S + number * 7200
+        for before_s in (100_000, 86_400, 1, 0):  # what is kept of these must not be taken for this second's
+            made = dict(signer.headers(what, body, credentials.get_frozen_credentials(), at_s - before_s))
+        assert made["x-amz-date"] == time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at_s))
         theirs = AWSRequest(
             "POST", f"http://{address.host_header}/", {**dict(headers), "X-Amz-Date": made["x-amz-date"]}, body
         )
@@ -161,3 +165,25 @@ def test_a_request_that_says_more_is_not_known() -> None:
     assert known(prepared) is not None
     prepared.url = "http://localhost:1/queue"
     assert known(prepared) is None
+
+
+def test_who_listens_hears_of_known_calls_too_now_and_then(receiver: Receiver) -> None:
+    heard: list[object] = []
+
+    class Ears:
+        def attach(self, _client: Any) -> Ears:
+            return self
+
+        def sent(self) -> None:
+            heard.append("sent")
+
+        def received(self, response_dict: Any) -> None:
+            heard.append(response_dict["headers"]["date"])
+
+    client = Clients("eu-west-1", f"http://127.0.0.1:{receiver.port}", listener=Ears()).get("dynamodb")
+    receiver.answers = [answer({"Item": KEY}, Date=f"number {n}") for n in range(5)]
+    for _ in range(5):
+        client.get_item(TableName="table", Key=KEY)
+    assert [is_botocores(request) for request in receiver.requests] == [True, False, False, False, False]
+    assert heard[:2] == ["sent", "number 1"]
+    assert len(heard) <= 4, "one of each second"

@@ -6,13 +6,16 @@ The cases of built-in functions say what Open Policy Agent answers, by its own r
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chalicelib.adapters.policies.rego import RegoProcess
+from chalicelib.adapters.policies.rego_child import MEMORY_MAX_BYTES
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.rules.rego_module import ALLOWED
 
@@ -210,14 +213,22 @@ def test_a_module_that_ends_the_process_is_a_no(rego: RegoProcess) -> None:
     text = "package a\nimport rego.v1\nf(x) := f(x)\nallow if f(1)"
     with pytest.raises(InvalidField):
         rego.check(text, "rego")
-    assert not rego.ask(text, {}).holds
+    answer = rego.ask(text, {})
+    assert (answer.holds, answer.problem) == (False, "the engine's process ended")
     assert rego.ask(HTTPS, subject("https://a.example/")).holds
 
 
 def test_a_module_that_wants_much_memory_is_a_no(rego: RegoProcess) -> None:
-    text = module('count(sprintf("%3000000000d", [1])) > 0')
-    assert not rego.ask(text, {}).holds
+    assert not rego.ask(module('count(sprintf("%3000000000d", [1])) > 0'), {}).holds
     assert rego.ask(HTTPS, subject("https://a.example/")).holds
+
+
+def test_the_limit_of_memory_leaves_no_room_that_was_reserved_before(rego: RegoProcess) -> None:
+    assert rego.ask(HTTPS, subject("https://a.example/")).holds
+    mine = {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    (child,) = [pid for pid in mine if b"rego_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    mapped_bytes = int(Path(f"/proc/{child}/statm").read_text().split()[0]) * resource.getpagesize()
+    assert mapped_bytes < MEMORY_MAX_BYTES
 
 
 def test_a_pattern_takes_linear_time(rego: RegoProcess) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -617,6 +618,17 @@ def test_https_with_a_bad_certificate(make_target, receiver: Receiver, certifica
     assert outcome.error_type == "connection_error"
     assert "certificate is not trusted" in (outcome.error or "")
     assert receiver.requests == []
+
+
+def test_a_certificate_that_strict_checks_refuse_is_named(make_target, receiver: Receiver, certificates: Certificates):
+    serve_tls(receiver, certificates.unlinked)
+    target = make_target(ca_file=str(certificates.ca_file), resolver=Names(["127.0.0.1"]))
+    outcome = send(target, url_of(receiver, "hook.test", "https"))
+    if sys.version_info < (3, 13):
+        assert outcome == Outcome("completed", 200)
+    else:
+        said = "not trusted: Missing Authority Key Identifier (RFC 5280 asks for it, and Python 3.13 and later insist)"
+        assert said in (outcome.error or "")
 
 
 def test_https_trickle_and_cancel(make_target, receiver: Receiver, certificates: Certificates):

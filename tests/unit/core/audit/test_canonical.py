@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,20 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
+
+
+@given(json_values)
+def test_text_is_written_as_json_writes_it(value: object) -> None:
+    if not isinstance(value, float):
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        assert sorted(canonical(value).decode()) == sorted(text), "but for the order of names"
+
+
+def test_what_is_no_plain_dict_or_list_has_the_same_form() -> None:
+    frozen = MappingProxyType({"b": (1, True, None), "a": "x"})
+    assert canonical(frozen) == canonical(dict(frozen)) == b'{"a":"x","b":[1,true,null]}'
+    with pytest.raises(TypeError):
+        canonical({1: 2})
 
 
 @given(json_values)

@@ -52,6 +52,15 @@ def test_a_claim_outlasts_the_instant() -> None:
     assert not claimed().leased(T + ATTEMPT_LEASE_MS)
 
 
+def test_a_claim_ends_a_hold_also_of_what_was_skipped_meanwhile() -> None:
+    held = journal.hold(claimed(), T - 900, T + 60_000)
+    assert held.is_held
+    skipped = journal.settle(held, "skipped", T - 500, "the schedule was paused")
+    again = journal.claim(replace(journal.reopen(skipped, T, "owed again"), retry_at_ms=None), "worker", 8, T)
+    assert (again.is_held, again.held_until_ms) == (False, T)
+    assert not claimed().is_held
+
+
 def test_a_failure_waits_in_progress_for_its_next_attempt_until_they_are_spent() -> None:
     failed = AttemptResult("failed", error_type="http_error", http_status=500)
     first = journal.finish(claimed(), failed, POLICY, T, T + 10)

@@ -61,6 +61,7 @@ def test_one_that_just_passed_is_pending_and_one_long_past_is_lost() -> None:
         ((replace(MADE, exclude=((NOON, NOON),)),), {}, "excluded"),
         ((replace(MADE, until_ms=NOON), replace(MADE, version="v2", since_ms=NOON, active=False)), {}, "paused"),
         ((replace(MADE, until_ms=NOON), replace(MADE, version="v2", since_ms=NOON + 1)), {}, "paused"),
+        ((replace(MADE, paused_until_ms=NOON + 1),), {}, "paused"),
         ((MADE,), {"at_ms": START_MS - 5 * S}, "before_start"),
         ((replace(MADE, start_at_ms=NOON + 5 * S),), {}, "before_start"),
         ((replace(MADE, end_at_ms=NOON - 5 * S),), {}, "after_end"),
@@ -84,6 +85,13 @@ def test_a_note_and_the_next_instant_are_said() -> None:
     assert "2100-01-01T00:00:55" in ask(at_ms=NOON + 1).reasons[0].detail
 
 
+def test_the_end_of_a_pause_is_said_and_at_it_the_schedule_owes() -> None:
+    resting = replace(MADE, paused_until_ms=NOON, note="deploying")
+    assert (ask(resting).owed, codes(ask(resting))) == (True, ["pending"])
+    [reason] = ask(resting, at_ms=NOON - 5 * S).reasons
+    assert reason.detail.endswith("until 2100-01-01T00:00:50.000Z: deploying"), reason.detail
+
+
 def test_a_delay_is_owed_at_its_next_instant() -> None:
     assert ask(replace(MADE, type="DELAY", expr="delay:5s"), delay_next_ms=NOON).owed
 
@@ -97,6 +105,33 @@ def test_the_nights_of_a_clock_change_are_marked(at_ms: int, minute: str, code: 
     )
     found = ask(nightly, at_ms=at_ms, now_ms=at_ms - 1)
     assert (found.owed, codes(found)) == (True, [code, "not_yet"])
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "fields", "expected"),
+    [
+        (SPRING, {"dst_gap": "skip"}, ["dst_gap", "not_on_grid"]),  # where it runs by default
+        (SPRING + 1_800_000, {"dst_gap": "skip"}, ["dst_gap", "not_on_grid"]),  # half past two as it would have been
+        (SPRING + 1_800_000, {}, ["dst_gap", "not_on_grid"]),
+        (SPRING, {"dst_gap": "shift"}, ["dst_gap", "not_on_grid"]),
+        (SPRING + 900_000, {"dst_gap": "skip"}, ["not_on_grid"]),
+        (SPRING + 86_400_000, {"dst_gap": "skip"}, ["not_on_grid"]),
+        (AUTUMN + 1_800_000, {}, ["dst_overlap", "not_on_grid"]),  # the second half past two
+        (AUTUMN + 1_800_000, {"dst_overlap": "twice"}, ["dst_overlap", "not_yet"]),
+    ],
+)
+def test_what_a_clock_change_leaves_out_is_said(at_ms: int, fields: dict[str, Any], expected: list[str]) -> None:
+    since: dict[str, Any] = {"since_ms": 0, "created_at_ms": 0, "updated_at_ms": 0}
+    nightly = definition(KEY, type="CRON", expr="30 2 * * *", timezone="Europe/Berlin", **since, **fields)
+    found = ask(nightly, at_ms=at_ms, now_ms=at_ms - 1)
+    assert (found.owed, codes(found)) == ("not_yet" in expected, expected)
+    if "not_on_grid" in expected[1:]:
+        assert all(policy in found.reasons[0].detail for policy in fields.values())
+
+
+def test_one_whose_record_is_written_ahead_is_pending_and_not_yet() -> None:
+    found = ask(now_ms=NOON - 1, execution=record(KEY, NOON))
+    assert (found.owed, found.outcome, codes(found)) == (True, "pending", ["pending", "not_yet"])
 
 
 @pytest.mark.parametrize(

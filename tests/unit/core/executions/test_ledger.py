@@ -67,3 +67,15 @@ def test_a_pause_is_told_alike_for_what_was_queued_before_it_and_for_what_was_no
     drawn = draw([active, paused], [queued, retried], START_MS, START_MS + 20_000, START_MS + 21_000, 100, None)
     assert [line.outcome for line in drawn.lines] == ["pending", "paused", "completed", "paused"]
     assert [line.expected for line in drawn.lines] == [True, False, False, False]
+
+
+def test_the_pause_of_a_version_ends_at_its_instant() -> None:
+    active = replace(definition(), until_ms=START_MS + 7_000)
+    resting = definition(version="v2", since_ms=START_MS + 7_000, paused_until_ms=START_MS + 15_000)
+    drawn = draw([active, resting], [], START_MS, START_MS + 20_000, START_MS + 20_000, 100, None)
+    assert [(line.firing_ms - START_MS, line.outcome, line.expected) for line in drawn.lines] == [
+        (5_000, "pending", True),
+        (10_000, "paused", False),
+        (15_000, "pending", True),
+        (20_000, "pending", True),
+    ]

@@ -88,6 +88,39 @@ def test_paused_expects_nothing_and_resumed_begins_anew() -> None:
     assert resumed(paused(monitor(), "v2", T0), "v3", T0).state == "new"
 
 
+def test_a_ping_that_is_written_late_takes_nothing_back() -> None:
+    up = pinged(monitor(), Ping("success", T0))
+    newer = pinged(up, Ping("success", T0 + 9_000))
+    late = pinged(newer, Ping("success", T0 + 2_000))
+    assert (late.expected_ms, late.last_ping_ms, len(late.pings)) == (newer.expected_ms, newer.last_ping_ms, 3)
+    started = pinged(up, Ping("start", T0 + 9_000))
+    ended = pinged(started, Ping("success", T0 + 2_000))
+    assert (ended.expected_ms, ended.started_ms) == (T0 + 2_000 + PERIOD_MS, T0 + 9_000), "the one before it has ended"
+    assert pinged(newer, Ping("start", T0 + 2_000)).started_ms is None
+    failed = pinged(up, Ping("fail", T0 + 9_000))
+    assert pinged(failed, Ping("success", T0 + 2_000)).state == "down"
+    assert pinged(failed, Ping("success", T0 + 8_995)).state == "up", "clocks of two workers are that far apart"
+
+
+def test_a_ping_that_came_in_time_and_was_written_too_late_ends_what_was_found_meanwhile() -> None:
+    down = observe(pinged(monitor(), Ping("success", T0)), T0 + PERIOD_MS + GRACE_MS)
+    up = pinged(down, Ping("success", T0 + PERIOD_MS))
+    assert [(c.number, c.state) for c in up.untold] == [(1, "down"), (2, "up")]
+    assert up.untold[1].at_ms >= up.untold[0].at_ms
+
+
+def test_a_pause_hides_no_miss_and_ends_nothing_that_was_announced() -> None:
+    up = pinged(monitor(), Ping("success", T0))
+    missed_ms = T0 + PERIOD_MS + GRACE_MS
+    still = paused(up, "v2", missed_ms + 5)
+    assert (still.state, [(c.state, c.at_ms) for c in still.untold]) == ("paused", [("down", missed_ms)])
+    again = resumed(told(still, 1), "v3", missed_ms + 10)
+    assert (again.state, again.untold) == ("up", ())
+    well = pinged(again, Ping("success", missed_ms + 20))
+    assert [(c.number, c.state) for c in well.untold] == [(2, "up")], "so the next miss is an incident of its own"
+    assert pinged(told(well, 2), Ping("success", missed_ms + 30)).untold == ()
+
+
 def test_what_no_monitor_can_have_is_refused() -> None:
     for kind, expr in (("AT", "at:2030-01-01T00:00:00Z"), ("DELAY", "delay:5s")):
         with pytest.raises(InvalidField, match="type"):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chalicelib.core.notices import rule_book
 from chalicelib.core.notices.limits import INCIDENTS_MAX, SEND_ATTEMPTS_MAX, SEND_LEASE_MS
 from chalicelib.core.notices.rule import NotificationRule, Quiet, RuleMatch, Signal, concerns, quiet_until
-from chalicelib.core.notices.rule_book import Notice, RuleBook, claim, claimable, compose, finish, note
+from chalicelib.core.notices.rule_book import Notice, RuleBook, claim, claimable, compose, finish, hastened, note
 
 T0 = 1_795_740_000_000  # 00:40 UTC
 
@@ -104,6 +105,48 @@ def test_a_group_is_one_message_and_quiet_ends_in_a_digest() -> None:
     book, digest = sent(compose(book, r, T0 + 80 * 60_000), T0 + 80 * 60_000)
     assert [(notice.kind, [i.subject for i in notice.incidents]) for notice, _ in digest] == [
         ("digest", ["d", "a"])
+    ] * 2
+
+
+def test_what_is_tried_again_waits_for_the_end_of_a_quiet_time_and_a_test_does_not() -> None:
+    r = rule(quiet=Quiet("0 1 * * *", 3_600_000))
+    night_ms, morning_ms = T0 + 20 * 60_000, T0 + 80 * 60_000
+    book = compose(
+        note(RuleBook(tenant="t", id="R"), r, bad("s", night_ms - 1_000), night_ms - 1_000), r, night_ms - 1_000
+    )
+    number = book.notices[0].number
+    book = claim(book, number, 0, night_ms - 1_000)
+    book = compose(finish(book, number, 0, "503", False, night_ms - 900), r, night_ms + 60_000)
+    assert (claimable(book, morning_ms - 1), book.next_ms) == ([], morning_ms)
+    tried = rule_book.test(book, r, night_ms + 60_000)
+    assert [n for n, _ in claimable(compose(tried, r, night_ms + 60_000), night_ms + 60_000)] == [tried.counter] * 2
+    assert claimable(compose(book, r, morning_ms), morning_ms) == [(number, 0), (number, 1)]
+
+
+def test_when_quiet_times_change_what_they_held_is_looked_at() -> None:
+    r = rule(quiet=Quiet("0 1 * * *", 3_600_000))
+    night_ms = T0 + 30 * 60_000
+    held = compose(note(RuleBook(tenant="t", id="R"), r, bad("s", night_ms), night_ms), r, night_ms)
+    assert held.next_ms == T0 + 80 * 60_000
+    now = hastened(held, night_ms + 5)
+    assert now.next_ms == night_ms + 5
+    _, told = sent(compose(now, rule(), night_ms + 5), night_ms + 5)
+    assert [notice.kind for notice, _ in told] == ["digest", "digest"]
+    busy = claim(compose(note(RuleBook(tenant="t", id="R"), rule(), bad("s", T0), T0), rule(), T0), 2, 0, T0)
+    claimed = next(send for send in hastened(busy, T0 + 1).notices[0].sends if send.channel == 0)
+    assert claimed.next_ms == T0 + SEND_LEASE_MS, "a worker has it"
+
+
+def test_recovered_alone_hears_of_the_ends_of_everything() -> None:
+    r, book = rule(when=("recovered",)), RuleBook(tenant="t", id="R")
+    book = compose(note(note(book, r, bad("s", T0), T0), r, bad("q", T0, causes=("quota",)), T0), r, T0)
+    assert (book.notices, len(book.incidents)) == ((), 2)
+    for subject in "sq":
+        book = note(book, r, good(subject, T0 + 5), T0 + 5)
+    book = note(note(book, r, bad("x", T0 + 5), T0 + 5), r, good("x", T0 + 6), T0 + 6)
+    _, ends = sent(compose(book, r, T0 + 6), T0 + 6)
+    assert [(notice.kind, [i.subject for i in notice.incidents]) for notice, _ in ends] == [
+        ("recovery", ["s", "q", "x"])
     ] * 2
 
 

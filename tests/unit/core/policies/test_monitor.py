@@ -63,6 +63,16 @@ def test_a_completed_schedule_that_is_woken_is_watched_anew() -> None:
     assert monitor.to_begin(ended, made(T0 + 9, 2)) is not None
 
 
+def test_one_that_is_paused_until_an_instant_is_watched_from_then_on() -> None:
+    after = made(T0 + 9, 2)
+    resting = replace(after, definition=replace(after.definition, paused_until_ms=T0 + 50))
+    found = monitor.to_begin(made(), resting)
+    assert found is not None
+    assert (found.since_ms, found.success_ms) == (T0 + 50, T0 + 50)
+    assert monitor.to_begin(resting, made(T0 + 30, 3)) is not None, "resumed before its end"
+    assert monitor.to_begin(resting, made(T0 + 60, 3)) is None, "the watch goes on"
+
+
 def test_no_two_watches_of_a_schedule_share_a_rev() -> None:
     second = monitor.to_begin(made(active=False), made(T0 + 9, 2))
     assert second is not None

@@ -12,11 +12,12 @@ from chalicelib.core.schedules.schedule import (
     State,
     VersionRef,
     Window,
+    first_from,
     progress,
     queued_after,
-    shard_of,
     window,
 )
+from chalicelib.core.schedules.sharding import shard_of
 from chalicelib.core.schedules.verdict import Verdict, judge, judge_snapshot
 
 T0 = 1_795_252_800_000
@@ -169,3 +170,24 @@ def test_shards_are_stable_and_spread() -> None:
 )
 def test_how_late_an_instant_may_be_delivered(fields: dict[str, object], limit_ms: int | None) -> None:
     assert definition(**fields).late_limit_ms == limit_ms
+
+
+def test_a_pause_that_ends_by_itself_is_over_at_its_instant() -> None:
+    resting = definition(paused_until_ms=T0 + 10_000)
+    assert [resting.is_paused_at(T0 + at) for at in (0, 9_999, 10_000)] == [True, True, False]
+    assert first_from(resting, T0) == T0 + 10_000
+    assert first_from(resting, T0 + 10_001) == T0 + 15_000
+    ahead = state(next_run_ms=T0 + 125_000, queued_ms=T0 + 120_000, run_count=23)
+    seen = progress(Schedule(resting, ahead), T0 + 2_000)
+    assert (seen.state, seen.next_run_ms, seen.run_count) == ("paused", T0 + 10_000, 0)
+    assert progress(Schedule(resting, ahead), T0 + 10_000).state == "active"
+
+
+def test_a_delay_goes_on_after_its_pause_as_if_it_was_resumed_then() -> None:
+    assert first_from(definition(type="DELAY", expr="delay:30s", paused_until_ms=T0 + 5_000), T0) == T0 + 35_000
+
+
+def test_what_a_pause_swallowed_is_completed_after_it() -> None:
+    once = definition(type="AT", expr="at:2026-11-21T00:00:05Z", paused_until_ms=T0 + 90_000)
+    assert progress(Schedule(once, state()), T0 + 89_999).state == "paused"
+    assert progress(Schedule(once, state()), T0 + 90_000).state == "completed"

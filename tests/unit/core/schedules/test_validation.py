@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core.errors import InvalidField, NotSupported, TooLarge
+from chalicelib.core.errors import InvalidField, TooLarge
 from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules import validation
 from chalicelib.core.schedules.limits import JITTER_MAX_MS, PAYLOAD_MAX_BYTES, RUNS_MAX
@@ -164,13 +164,6 @@ def test_listed_private_addresses_may_be_called() -> None:
 @pytest.mark.parametrize("overlap", ["forbid", "replace", "queue"])
 def test_every_overlap_of_the_contract_is_offered(overlap: str) -> None:
     validation.check(replace(GOOD, overlap=overlap), NOW_MS, ())
-
-
-@pytest.mark.parametrize("kind", validation.LATER_TARGETS)
-def test_later_targets_are_not_offered_yet(kind: str) -> None:
-    with pytest.raises(NotSupported) as caught:
-        validation.check(replace(GOOD, target={"type": kind, "whatever": 1}), NOW_MS, ())
-    assert [e.field for e in caught.value.errors] == ["target.type"]
 
 
 def test_a_past_at_is_let_through_only_when_told() -> None:

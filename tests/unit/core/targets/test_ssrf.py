@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.targets import ssrf
+from chalicelib.core.targets.broker_address import address_check
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -228,6 +229,36 @@ def test_a_name_that_idna_2008_does_not_know_is_refused(host: str):
     found = ssrf.check_url(f"http://{host}/", LOOPBACK)
     assert found is not None
     assert "host name" in found
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("[::1", "valid host"),
+        ("::1]", "valid host"),
+        ("[zz]", "valid host"),
+        ("[]", "valid host"),
+        ("[v1.x]", "valid host"),
+        ("[1.2.3.4]", "valid host"),
+        ("[2001:4860::1]x", "valid host"),
+        ("[2001:4860::1]x:1", "valid host"),
+        ("a\u2100b.example", "valid host"),
+        ("example.com:0", "a port from 1 to 65535"),
+        ("example.com:65536", "a port from 1 to 65535"),
+        ("example.com:http", "a port from 1 to 65535"),
+        ("example.com:-1", "a port from 1 to 65535"),
+        ("example.com:\u0661", "a port from 1 to 65535"),
+    ],
+)
+def test_what_cannot_be_taken_apart_is_said_in_words_of_ours(place: str, said: str):
+    for found in (
+        ssrf.check_url(f"http://{place}/", ()),
+        address_check({"nats": 4222})(f"nats://{place}", ()),
+        address_check({"": 9092})(place, ()),
+    ):
+        assert found is not None
+        assert found.startswith("must have ")
+        assert said in found
 
 
 def test_plain_names_load_no_tables():

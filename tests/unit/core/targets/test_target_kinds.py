@@ -36,6 +36,10 @@ EXAMPLES: dict[str, list[dict[str, object]]] = {
         {"broker": "mqtt://m.example", "topic": "a/b"},
         {"broker": "mqtts://m.example", "topic": "a/b"},
     ],
+    "grpc": [
+        {"address": "g.example:443", "method": "/a.v1.B/C", "tls": {"server_name": "h.example"}},
+        {"address": "G.example:444", "method": "/a.v1.B/C", "tls": True, "metadata": {"tenant": "a"}},
+    ],
     "workflow": [{"workflow": "a"}, {"workflow": "b", "version": "2"}],
     "redis": [
         {"url": "redis://r.example:6379/0", "stream": "a"},

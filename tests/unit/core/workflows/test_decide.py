@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.core.errors import Conflict
 from chalicelib.core.schedules.schedule import RetryPolicy
-from chalicelib.core.workflows.decide import decide, next_due_ms, owed
+from chalicelib.core.workflows.decide import decide
 from chalicelib.core.workflows.definition import WorkflowEdge, WorkflowNode
 from chalicelib.core.workflows.graph import build, of_item, without_bodies
 from chalicelib.core.workflows.happenings import (
@@ -25,6 +25,7 @@ from chalicelib.core.workflows.happenings import (
     Waits,
 )
 from chalicelib.core.workflows.limits import CANCEL_GRACE_MS, LOST_MAX_COUNT
+from chalicelib.core.workflows.orders import next_due_ms, owed
 from chalicelib.core.workflows.run_state import Gate, RunState, fold
 
 
@@ -93,6 +94,16 @@ def test_a_dead_workers_step_is_taken_again_under_another_token_and_its_late_ans
     run.tell(Ends("a", second, "completed"))
     assert run.state.status == "completed"
     assert run.state.nodes["a"].attempt == 1
+
+
+def test_what_changes_nothing_writes_no_miss():
+    """Else a claim that is refused would seem to be taken."""
+    run = Played(line(http("a", sla_ms=500), http("b")))
+    run.claim("a")
+    run.now_ms = 2000
+    assert not run.tell(ClaimsStep("a", "other", 30_000))
+    assert not run.tell(Begins({"id": "r"}))
+    assert [event.type for event in run.tell(Passes())] == ["sla_missed"]
 
 
 def test_a_step_whose_workers_all_die_ends_with_an_unknown_outcome():

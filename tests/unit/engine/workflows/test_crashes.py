@@ -285,3 +285,39 @@ def test_a_cancel_in_the_middle_lets_nothing_begin_afterwards() -> None:
         walk.run()
         assert play.state("r").status == "cancelled"
         assert len(play.calls.keys) == done
+
+
+class _AnotherWasFirst:
+    """Runs whose next append ends without an answer: another's went in, which begins with the same event."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self.armed = inner, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def append(self, tenant: str, run_id: str, events: Any) -> bool:
+        claims = [place for place, event in enumerate(events) if event.type == "node_claimed"]
+        if not (self.armed and claims and claims[0]):
+            return bool(self._inner.append(tenant, run_id, events))
+        self.armed = False
+        claim = events[claims[0]]
+        others = msgspec.structs.replace(claim, data={**claim.data, "worker": "another"})
+        assert self._inner.append(tenant, run_id, [*events[: claims[0]], others, *events[claims[0] + 1 :]])
+        raise OutcomeUnknown("no answer")
+
+
+def test_an_append_without_an_answer_is_not_that_of_another_which_begins_alike() -> None:
+    base = make_services()
+    watched = _AnotherWasFirst(base.stores.runs)
+    play = Play(msgspec.structs.replace(base, stores=msgspec.structs.replace(base.stores, runs=watched)))
+    call = {"type": "http", "method": "POST", "url": "https://out.example/"}
+    nodes = [{"id": "t", "type": "trigger", "on": "manual"}, {**call, "id": "a"}, {**call, "id": "b"}]
+    play.publish("line", nodes, [("t", "a"), ("a", "b")])
+    run_id = play.start("line")
+    watched.armed = True
+    play.settle()
+    assert play.calls.keys == [f"{run_id}/a"], "the other claimed b, and will take it"
+    assert play.state(run_id).nodes["b"].worker == "another"
+    play.advance(120_000)
+    assert play.state(run_id).status == "completed"

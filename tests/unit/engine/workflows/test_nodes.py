@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from chalicelib.core.errors import Conflict
+from chalicelib.core.queue_messages import RunHint
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.workflows.happenings import Decides
 from chalicelib.core.workflows.run_state import RunState
 from chalicelib.engine.workflows.run_access import advance
 from chalicelib.ports.target import Outcome
-from chalicelib.ports.workflow_steps import HttpReply, HttpRequest
+from chalicelib.ports.work_queue import Outgoing
+from chalicelib.ports.workflow_steps import HttpReply, HttpRequest, StepFailed
 from chalicelib.usecases import runs, workflows
+from tests.kit.mailer import FakeMailer
 from tests.kit.workflow_play import Play
 
 TRIGGER = {"id": "t", "type": "trigger", "on": "manual"}
@@ -294,6 +300,39 @@ class TestNotification:
         assert f'"dedup_key":"{run}/n"'.encode() in (asked.body or b"")
         assert b'"summary":"n is 3"' in (asked.body or b"")
 
+    def test_the_headers_of_a_webhook_are_evaluated_and_its_secrets_are_not_read_here(self) -> None:
+        headers = {"X-N": {"cel": "string(input.n)"}, "X-Key": {"secret_ref": "env:KEY"}}
+        play, _ = self.sent({"type": "webhook", "url": URL, "headers": headers})
+        assert dict(play.calls.asked[0].headers) == {"X-N": "3", "X-Key": {"secret_ref": "env:KEY"}}
+
+    def test_a_routing_key_may_be_a_secret_which_goes_into_the_body_where_it_is_sent(self) -> None:
+        play, _ = self.sent({"type": "pagerduty", "routing_key": {"secret_ref": "env:KEY"}})
+        [asked] = play.calls.asked
+        assert (dict(asked.headers), dict(asked.into_body)) == (
+            {"X-Routing-Key": {"secret_ref": "env:KEY"}},
+            {"X-Routing-Key": "routing_key"},
+        )
+        assert "routing_key" not in json.loads(asked.body or b"")
+
+    @pytest.mark.parametrize(("message", "summary"), [("", "n"), (" ", "n"), ("x" * 2000, "x" * 1024)])
+    def test_a_summary_is_one_that_pagerduty_takes(self, message: str, summary: str) -> None:
+        play, _ = self.sent({"type": "pagerduty", "routing_key": "k"}, message)
+        assert json.loads(play.calls.asked[0].body or b"")["payload"]["summary"] == summary
+
+    def test_a_key_that_is_longer_than_pagerduty_takes_is_hashed(self) -> None:
+        told = {"id": "n" * 64, "type": "notification", "channel": {"type": "pagerduty", "routing_key": "k"}}
+        play = Play()
+        play.publish("inner", [TRIGGER, told | {"message": "x"}], [("t", "n" * 64)])
+        for depth in range(3):
+            name, child = f"outer{depth}", "inner" if depth == 0 else f"outer{depth - 1}"
+            begins = {"id": "s" * 64, "type": "subworkflow", "workflow": child}
+            play.publish(name, [TRIGGER, begins], [("t", "s" * 64)])
+        play.start("outer2", run_id="r" * 64)
+        play.settle()
+        [asked] = play.calls.asked
+        assert len(asked.key) > 255
+        assert json.loads(asked.body or b"")["dedup_key"] == hashlib.sha256(asked.key.encode()).hexdigest()
+
 
 class TestScripts:
     def test_a_script_has_its_input_and_the_last_value_is_its_output(self) -> None:
@@ -369,3 +408,59 @@ def test_a_join_gives_what_its_live_parents_brought() -> None:
 def test_the_trigger_has_the_input_as_its_output() -> None:
     play = play_of(script("s", "input", input={"cel": "nodes.t.output"}))
     assert output(play, go(play, {"x": [1]})) == {"x": [1]}
+
+
+class TestEmail:
+    CHANNEL: ClassVar[dict[str, Any]] = {"type": "email", "to": "ops@example.com", "from": "no-reply@example.com"}
+    MESSAGE: ClassVar[dict[str, str]] = {"cel": "'total ' + string(input.n)"}
+
+    def play(self, **more: Any) -> tuple[Play, FakeMailer]:
+        node = {"id": "n", "type": "notification", "channel": self.CHANNEL | more, "message": self.MESSAGE}
+        play, mailer = play_of(node | {"retry": {"max_attempts": 3, "base_ms": 100, "jitter": False}}), FakeMailer()
+        assert play.s.workflows is not None
+        play.s = msgspec.structs.replace(play.s, workflows=msgspec.structs.replace(play.s.workflows, mailer=mailer))
+        return play, mailer
+
+    def test_it_says_who_what_and_under_which_key(self) -> None:
+        play, mailer = self.play(to=["a@example.com", "b@example.com"], subject={"cel": "'n\\n is ' + string(input.n)"})
+        run = go(play, {"n": 5})
+        [mail] = mailer.sent
+        assert (mail.to, mail.sender) == (("a@example.com", "b@example.com"), "no-reply@example.com")
+        assert (mail.subject, mail.text, mail.key) == ("n is 5", "total 5", f"{run}/n")
+        assert output(play, run, "n") == {"message_id": "m1"}
+
+    def test_what_is_refused_for_a_while_is_sent_again_and_once(self) -> None:
+        play, mailer = self.play()
+        mailer.problem = StepFailed("connection_error", "no answer", retryable=True)
+        run = go(play, {"n": 5})
+        play.advance(60_000)
+        assert [mail.key for mail in mailer.sent] == [f"{run}/n"] * 2
+        assert play.state(run).status == "completed"
+        assert mailer.sent[0].subject == "w: n"
+
+    def test_what_was_sent_before_its_worker_died_is_not_sent_again(self) -> None:
+        play, mailer = self.play()
+        run = play.start("w", {"n": 5})
+        play.s.stores.runs.put_payload("default", run, f"mail/{run}/n", b"m0")
+        play.settle()
+        assert not mailer.sent
+        assert output(play, run, "n") == {"message_id": "m0"}
+
+    def test_a_deployment_without_e_mail_says_so(self) -> None:
+        node = {"id": "n", "type": "notification", "channel": self.CHANNEL, "message": "x"}
+        play = play_of(node)
+        run = go(play)
+        assert error(play, run, "n") == ("failed", "not_configured")
+
+
+def test_a_child_that_goes_on_again_has_not_ended_whatever_an_old_message_says() -> None:
+    play = Play()
+    play.publish("inner", [TRIGGER, {"id": "wait", "type": "delay", "for_ms": 30_000}], [("t", "wait")])
+    play.publish("w", [TRIGGER, {"id": "sub", "type": "subworkflow", "workflow": "inner"}], [("t", "sub")])
+    run = go(play)
+    child = play.state(run).nodes["sub"].child
+    play.queue.send([Outgoing(RunHint("default", child, "tell_parent"), 0)])
+    play.settle()
+    assert play.state(run).nodes["sub"].status == "waiting"
+    play.advance(60_000)
+    assert play.state(run).status == "completed"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.cluster.limits import (
     NODE_HEARTBEAT_MS,
+    NODE_LOOK_ALONE_MS,
     NODE_TTL_MS,
     NODES_MAX,
     SHARD_CALL_LEASE_MS,
     SHARD_NODE_LEASE_MS,
+    TURN_LIGHT_MS,
 )
 from chalicelib.core.errors import OutcomeUnknown
 from chalicelib.core.leases import lease_document
@@ -21,6 +23,7 @@ from chalicelib.core.leases.lease_item import LeaseItem
 from chalicelib.engine import shards
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.leases import LeaseStore
+from chalicelib.process.memory import ProcessMemory
 from chalicelib.workers import sweep
 from chalicelib.workers.cluster.ownership import Node, TooManyNodes
 from tests.kit.machine import MovableClock
@@ -36,7 +39,10 @@ class CountingLeases:
         self._inner = inner
         self.calls: list[str] = []
         self.lose_answers = 0
-        self.load = inner.load
+
+    def load(self, tenant: str, name: str) -> tuple[str, int] | None:
+        self.calls.append("load")
+        return self._inner.load(tenant, name)
 
     def save(self, tenant: str, name: str, document: str, rev: int, expected_rev: int) -> bool:
         self.calls.append("save")
@@ -75,6 +81,7 @@ class Cluster:
         self.s = replace(with_stores(s, leases=self.store), config=replace(s.config, shards=SHARDS))
         assert isinstance(s.clock, MovableClock)
         self.clock = s.clock
+        self._processes: dict[str, Services] = {}
 
     def worker(self, name: str) -> Worker:
         return Worker(self.s, name)
@@ -91,13 +98,20 @@ class Cluster:
         self.clock.sleep_until(end)
 
     def call(self, name: str, work: str = "sweep") -> list[shards.HeldShard]:
-        """What a call on Lambda could take."""
-        return list(shards.each_shard(replace(self.s, config=replace(self.s.config, instance=name)), work))
+        """What a call on Lambda could take: each name is a process of its own."""
+        return list(shards.each_shard(self.process(name), work))
+
+    def process(self, name: str) -> Services:
+        found = self._processes.get(name)
+        if found is None:
+            config = replace(self.s.config, instance=name)
+            found = self._processes[name] = replace(self.s, config=config, process=ProcessMemory())
+        return found
 
     def owners(self) -> dict[int, str | None]:
         items = shards.shard_items(self.s, "sweep")
-        nodes = shards.live_nodes(self.s)
-        return {n: shards.owner_of(self.s, items.get(n), nodes) for n in range(SHARDS)}
+        live = shards.live_nodes(self.s).keys() | shards.turn_holders(self.s, "sweep", items)
+        return {n: shards.owner_of(self.s, items.get(n), live) for n in range(SHARDS)}
 
 
 @pytest.fixture
@@ -234,12 +248,83 @@ def test_calls_take_what_is_free_for_half_a_minute(c: Cluster) -> None:
     assert c.call("y") == [shards.HeldShard(shard, 2) for shard in range(SHARDS)]
 
 
-def test_a_call_takes_one_read_and_a_write_for_each_shard(c: Cluster) -> None:
+def test_the_next_call_of_a_process_writes_its_turn_and_no_shard(c: Cluster) -> None:
+    c.call("x")
+    for _ in range(3 * SHARD_NODE_LEASE_MS // 60_000):
+        c.clock.advance(60_000)
+        c.store.calls.clear()
+        assert c.call("x") == [shards.HeldShard(shard, 1) for shard in range(SHARDS)]
+        assert c.store.calls == ["load", "save", "list"]
+
+
+def test_what_is_kept_over_turns_is_anothers_when_the_process_does_not_come(c: Cluster) -> None:
+    c.call("x")
+    c.clock.advance(60_000)
+    assert c.call("y") == [shards.HeldShard(shard, 2) for shard in range(SHARDS)]
+    c.clock.advance(60_000)
+    assert c.call("x") == [shards.HeldShard(shard, 3) for shard in range(SHARDS)], "not under its old tokens"
+
+
+def test_two_calls_at_once_have_no_shard_together(c: Cluster) -> None:
+    c.call("x")
+    c.clock.advance(60_000)
+    first = shards.each_shard(c.process("x"), "sweep")
+    mine = [next(first), next(first)]
+    assert c.call("y") == []
+    assert [*mine, *first] == [shards.HeldShard(shard, 1) for shard in range(SHARDS)]
+
+
+def test_a_work_that_takes_long_is_shared_shard_by_shard(c: Cluster) -> None:
+    def slowly(name: str, ms: int) -> Iterator[shards.HeldShard]:
+        for held in shards.each_shard(c.process(name), "sweep"):
+            c.clock.advance(ms)
+            yield held
+
+    assert len(list(slowly("x", TURN_LIGHT_MS // 2))) == SHARDS
+    c.clock.advance(60_000)
+    heavy = slowly("x", TURN_LIGHT_MS // 2)
+    begun = [next(heavy), next(heavy)]
+    others = c.call("y")
+    assert [held.shard for held in others] == list(range(len(begun), SHARDS)), "those that it had not come to"
+    assert list(heavy) == []
+    c.clock.advance(60_000)
+    assert len(list(slowly("x", 0))) == SHARDS
+    c.clock.advance(60_000)
     c.call("x")
     c.clock.advance(60_000)
     c.store.calls.clear()
     c.call("x")
-    assert c.store.calls == ["list", *["save"] * SHARDS]
+    assert c.store.calls.count("save") == 1, "light again, so it stands for all"
+
+
+def test_a_turn_that_grew_long_takes_the_rest_one_by_one(c: Cluster) -> None:
+    c.call("x")
+    c.clock.advance(60_000)
+    calls = shards.each_shard(c.process("x"), "sweep")
+    assert next(calls) == shards.HeldShard(0, 1)
+    c.clock.advance(SHARD_CALL_LEASE_MS + 20)
+    assert c.call("y") == [shards.HeldShard(shard, 2) for shard in range(SHARDS)]
+    assert list(calls) == [], "another process took them meanwhile"
+
+
+def test_a_lost_answer_to_the_turn_costs_no_minute(c: Cluster) -> None:
+    c.call("x")
+    c.clock.advance(60_000)
+    c.store.lose_answers = 1
+    assert c.call("x") == [shards.HeldShard(shard, 1) for shard in range(SHARDS)]
+
+
+def test_a_node_leaves_alone_what_a_call_has_in_its_turn(c: Cluster) -> None:
+    c.call("x")
+    c.clock.advance(60_000)
+    c.call("x")
+    assert set(c.owners().values()) == {"x"}
+    a = c.worker("a")
+    a.tick()
+    assert a.owned == {}
+    c.run(a, ms=SHARD_CALL_LEASE_MS + 6000)
+    assert a.owned == dict.fromkeys(range(SHARDS), 2)
+    assert c.call("x") == []
 
 
 def test_calls_leave_alone_what_living_nodes_have_and_take_what_dead_ones_had(c: Cluster) -> None:
@@ -263,43 +348,13 @@ def test_each_work_has_leases_of_its_own(c: Cluster) -> None:
     assert len(c.call("x", "sweep")) == len(c.call("x", "reconcile")) == SHARDS
 
 
-def test_an_older_owner_writes_no_cursor(c: Cluster) -> None:
-    assert shards.stamp(c.s, "sweep#0", 2, seen=7)
-    rev = c.s.stores.cursors.load("sweep#0").rev
-    assert not shards.stamp(c.s, "sweep#0", 1, seen=8)
-    assert c.s.stores.cursors.load("sweep#0").rev == rev
-    assert shards.stamp(c.s, "sweep#0", 2, seen=9)
-    assert shards.stamp(c.s, "sweep#0", 3)
-    values = c.s.stores.cursors.load("sweep#0").values
-    assert values == {"seen": 9, "at_ms": c.clock.now_ms(), "fencing_token": 3}
-
-
-def test_a_stamp_that_loses_its_race_looks_again_whose_turn_it_is(c: Cluster) -> None:
-    class Interrupting:
-        """Cursors between whose read and write somebody else writes."""
-
-        def __init__(self, meanwhile: Callable[[], object]) -> None:
-            self.load = c.s.stores.cursors.load
-            self._meanwhile: list[Callable[[], object]] = [meanwhile]
-
-        def save(self, name: str, values: Mapping[str, int], expected_rev: int) -> bool:
-            if self._meanwhile:
-                self._meanwhile.pop()()
-            return c.s.stores.cursors.save(name, values, expected_rev)
-
-    late = with_stores(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
-    assert not shards.stamp(late, "sweep#0", 1)
-    same = with_stores(c.s, cursors=Interrupting(lambda: shards.stamp(c.s, "sweep#0", 2)))
-    assert shards.stamp(same, "sweep#0", 2)
-
-
 def test_a_sweep_is_stamped_with_the_token_of_its_owner(c: Cluster) -> None:
     sweep.run(c.s)
     swept = c.s.stores.cursors.load("sweep")
     assert (swept.rev, [swept.values[f"token#{n}"] for n in range(SHARDS)]) == (1, [1] * SHARDS)
     assert shards.swept_at_ms(c.s) == [c.clock.now_ms()] * SHARDS
-    sweep.run_shard(c.s, shards.HeldShard(0, 5))
-    sweep.run_shard(c.s, shards.HeldShard(0, 4))
+    sweep.run_shards(c.s, [shards.HeldShard(0, 5)])
+    sweep.run_shards(c.s, [shards.HeldShard(0, 4)])
     values = c.s.stores.cursors.load("sweep").values
     assert [values[f"token#{n}"] for n in range(SHARDS)] == [5, *[1] * (SHARDS - 1)]
 
@@ -332,3 +387,19 @@ def test_what_is_stored_is_a_lease_like_any_other(c: Cluster) -> None:
     assert isinstance(item, LeaseItem)
     assert (item.holder_id, item.fencing_token, item.metadata) == ("a", 1, {"kind": "node"})
     assert item.hlc
+
+
+def test_shards_that_are_swept_together_are_noted_together(c: Cluster) -> None:
+    sweep.run_shards(c.s, iter([shards.HeldShard(n, 3) for n in range(SHARDS)]))
+    swept = c.s.stores.cursors.load("sweep")
+    assert (swept.rev, shards.swept_at_ms(c.s)) == (1, [c.clock.now_ms()] * SHARDS)
+
+
+def test_a_node_that_is_alone_looks_for_others_seldom_and_finds_them_soon(c: Cluster) -> None:
+    a, b = c.worker("a"), c.worker("b")
+    c.run(a, ms=10_000)
+    c.store.calls.clear()
+    c.run(a, ms=30_000)
+    assert c.store.calls.count("list") <= 11 + 2 * 3, "every third heartbeat, and twice with each check of all shards"
+    c.run(a, b, ms=NODE_LOOK_ALONE_MS + 4 * NODE_HEARTBEAT_MS)
+    assert sorted((len(a.owned), len(b.owned))) == [SHARDS // 2, SHARDS // 2]
