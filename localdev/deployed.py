@@ -21,7 +21,7 @@ STAGE = "deployed"
 STACK = "chronowatch-deployed"
 BUCKET = "chronowatch-deployments"
 TEMPLATE_KEY = "template.json"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0  # a machine may be busy
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 PAGE_TOKENS = "CHRONO_PAGE_TOKEN_SECRET"  # a parameter of the stack
 # What Lambda or the stage says to the functions, and what is the supervisor's. The rest is the caller's choice.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import BrokerProcess, free_port, nats_program, running
-from tests.e2e.dev_server import DevServer, wait_for
+from tests.e2e.dev_server import DevServer
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 from tests.e2e.scripted import Script, Scripted
@@ -118,9 +118,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer, announced
     target = {"type": "nats", "servers": [f"nats://127.0.0.1:{announced.port}"], "subject": "events"}
     env["CHRONO_DEFAULT_TARGET"] = json.dumps(target)
     made = DevServer(tmp_path_factory.mktemp("deployed") / "data", env, ("--deployed",))
-    made.launch()
-    wait_for("the greeting", lambda: "Ctrl-C stops it" in made.output(), 120)
-    [made.key] = FIRST_KEY.findall(made.output())
+    [made.key] = FIRST_KEY.findall(made.greeted())
     yield made
     made.stop()
 

@@ -19,6 +19,7 @@ from localdev.processes import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 200.0  # longer than scripts/dev waits itself, which then says why
+STACK_TIMEOUT_S = 180.0  # the same of the stack, which --deployed waits for before
 STOP_TIMEOUT_S = 10.0  # within this time scripts/dev ends after SIGTERM
 
 T = TypeVar("T")
@@ -100,6 +101,20 @@ class DevServer:
 
         wait_for("GET /health to be 200", healthy, READY_TIMEOUT_S)
         return time.monotonic() - began
+
+    def greeted(self) -> str:
+        """Launch it and wait for its greeting, which comes last; what it has printed by then."""
+        process = self.launch()
+
+        def output() -> str:
+            printed = self.output()
+            assert process.poll() is None, f"it ended with {process.returncode}: {printed}"
+            return printed if "Ctrl-C stops it" in printed else ""
+
+        try:
+            return wait_for("the greeting", output, READY_TIMEOUT_S + STACK_TIMEOUT_S)
+        except AssertionError as problem:
+            raise AssertionError(f"{problem}; it printed: {self.output()}") from None
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to stop and wait for that; how long it took, in seconds."""

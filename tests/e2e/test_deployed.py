@@ -15,7 +15,7 @@ from tests.brokers import BrokerProcess, free_port
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_deployed_schedule_fires_each_instant_once(deployed: DevServer, receiver: Receiver) -> None:

@@ -15,7 +15,7 @@ from tests.e2e.dev_server import DevServer
 from tests.kit.forgeries import forgeries
 from tests.kit.issuer import Issuer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULES = "/api/v1/schedules"
 

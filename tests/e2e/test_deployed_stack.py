@@ -23,7 +23,7 @@ from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 OTHER = "schedules-of-a-team"
 
 
@@ -235,8 +235,7 @@ def test_teardown_leaves_the_tables_and_then_nothing(new_server: Any) -> None:
     from infra.state import state
 
     server = new_server(arguments=("--deployed",))
-    server.launch()
-    wait_for("the greeting", lambda: "Ctrl-C stops it" in server.output(), 120)
+    server.greeted()
     cloudformation, dynamodb = client(server, "cloudformation"), client(server, "dynamodb")
     cloudformation.delete_stack(StackName=STACK)
     assert settled(cloudformation, STACK) == "GONE"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.dev_server import DevServer, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NODES = [
     {"id": "t", "type": "trigger", "on": "manual"},

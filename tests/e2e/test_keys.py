@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib.core.keys.limits import KEY_ENDS_WITHIN_MS
 from chalicelib.core.leases.limits import LEASE_WAIT_MAX_MS
-from tests.e2e.dev_server import DevServer, wait_for
+from tests.e2e.dev_server import DevServer
 
 KEY = re.compile(r"cw_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}")
 BOOTSTRAP = "a-bootstrap-key-of-more-than-32-characters"
@@ -23,12 +23,6 @@ BOOTSTRAP = "a-bootstrap-key-of-more-than-32-characters"
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-def served(server: DevServer) -> str:
-    """What it printed until it was ready."""
-    server.launch()
-    return wait_for("the greeting", lambda: server.output() if "Ctrl-C stops it" in server.output() else "", 60)
 
 
 def status(server: DevServer, key: str) -> int:
@@ -67,8 +61,8 @@ def test_the_first_key_is_printed_once_and_the_end_of_a_key_holds_on_every_serve
 ) -> None:
     env = {"CHRONO_AUTH": "apikey", "AWS_ENDPOINT_URL": aws}
     one, other = new_server(env=env), new_server(env=env)
-    [first] = KEY.findall(served(one))
-    assert KEY.findall(served(other)) == [], "it is printed once"
+    [first] = KEY.findall(one.greeted())
+    assert KEY.findall(other.greeted()) == [], "it is printed once"
     assert one.call("GET", "/health")[0] == 401
     assert one.call("GET", "/health", headers=bearer(first))[0] == 200
 
@@ -118,7 +112,7 @@ def test_it_becomes_ready_where_its_supervisor_has_no_credentials(
     aws: str, new_server: Callable[..., DevServer], env: dict[str, str]
 ) -> None:
     server = new_server(env={**env, "AWS_ENDPOINT_URL": aws})
-    assert "cw_" not in served(server)
+    assert "cw_" not in server.greeted()
     assert server.call("GET", "/health")[0] == 401
     assert server.stop() < 10
 
@@ -127,12 +121,12 @@ def test_the_bootstrap_key_is_an_admin_and_state_of_the_disk_holds_no_key(
     new_server: Callable[..., DevServer],
 ) -> None:
     server = new_server(env={"CHRONO_AUTH": "apikey", "CHRONO_BOOTSTRAP_KEY": BOOTSTRAP})
-    assert KEY.findall(served(server)) == [], "there is an admin key already"
+    assert KEY.findall(server.greeted()) == [], "there is an admin key already"
     admin = made(server, BOOTSTRAP, roles=["admin"])
     assert server.call("GET", "/api/v1/keys", headers=bearer(admin["key"]))[1]["items"][0]["last_used_unix_ms"]
     assert server.stop() < 10
     server.env.pop("CHRONO_BOOTSTRAP_KEY")
-    assert KEY.findall(served(server)) == [], "there was a key before"
+    assert KEY.findall(server.greeted()) == [], "there was a key before"
     assert (status(server, admin["key"]), status(server, BOOTSTRAP)) == (200, 401)
     code, refused = server.call("DELETE", f"/api/v1/keys/{admin['id']}", headers=bearer(admin["key"]))
     assert (code, refused["code"]) == (409, "last_admin_key")

@@ -83,8 +83,7 @@ def test_no_secret_is_kept(
         "HOOK_NO_KEY": NO_KEY,
     }
     server = new_server(env=env)
-    server.launch()
-    wait_for("the greeting", lambda: "Ctrl-C stops it" in server.output(), 60)
+    server.greeted()
     ask = Asking(server)
 
     # Keys and tokens: good ones, and those that are refused.
