@@ -36,6 +36,10 @@ MAKES: Final = {
     "POST /ping/{ping_id}/{signal_id}": "programs send it, who never read the monitor",
     "POST /ingest/{trigger_id}/{token}": "senders of events, who never read the trigger",
 }
+# Each POST that makes a thing and can be sent as its example says. A session of travel is read by its verbs alone.
+MAKERS: Final = [
+    o for o in OPERATIONS if o.method == "POST" and 201 in o.answers and "{" not in o.path and "session" not in o.path
+]
 GUARDED: Final = [o for o in OF_ONE if o.method != "GET" and f"{o.method} {o.path}" not in MAKES]
 # Bodies of calls whose operation has no example.
 BODIES: Final[dict[str, Any]] = {
@@ -162,6 +166,7 @@ def paths() -> dict[str, Any]:
 def test_what_is_excepted_is_there() -> None:
     assert {o.path for o in OF_ONE if o.method == "GET"} >= set(NEVER_CHANGES)
     assert {_name(o) for o in OF_ONE} >= set(MAKES)
+    assert len(MAKERS) > 5
     for name in MAKES:
         assert not name.startswith(("PATCH", "DELETE")), name
         assert not re.search(r"\}:\w", name), name
@@ -182,8 +187,18 @@ def test_whoever_changes_a_thing_documents_if_match(paths: dict[str, Any]) -> No
         assert "412" in said["responses"], _name(operation)
 
 
+@pytest.mark.parametrize("operation", MAKERS, ids=_name)
+def test_whoever_makes_a_thing_says_where_it_is(operation: Operation, paths: dict[str, Any]) -> None:
+    assert {"Location", "ETag"} <= set(paths[operation.path]["post"]["responses"]["201"]["headers"])
+    house = House()
+    made = house.call("POST", operation.path, operation.example)
+    assert made.status == 201, made.body
+    found = house.call("GET", made.headers["Location"])
+    assert (found.status, found.headers["ETag"]) == (200, made.headers["ETag"])
+
+
 @pytest.mark.parametrize("operation", GUARDED, ids=_name)
-def test_a_call_that_names_another_version_changes_nothing(operation: Operation) -> None:
+def test_a_call_that_names_another_version_changes_nothing(operation: Operation, paths: dict[str, Any]) -> None:
     world = World(operation)
     has_version = "{subject_id}" not in operation.path
     before = world.house.call("GET", world.shown_at) if has_version else None
@@ -196,6 +211,8 @@ def test_a_call_that_names_another_version_changes_nothing(operation: Operation)
         assert (after.json, after.headers["ETag"]) == (before.json, current)
         done = world.call(f'"stale", {current}')
         assert done.status in operation.answers, done.body
+        said = paths[operation.path][operation.method.lower()]["responses"][str(done.status)].get("headers", {})
+        assert {"ETag", "Location"} & set(done.headers) <= set(said)
         assert World(operation).call("*").status in operation.answers
     else:
         assert world.call("*").status != 412

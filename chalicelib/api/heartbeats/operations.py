@@ -161,6 +161,7 @@ def operations() -> list[Operation]:
             errors=(404,),
             guarded=True,
             example={"grace_ms": 300_000},
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="DELETE",
@@ -184,6 +185,7 @@ def operations() -> list[Operation]:
                 answers={200: schemas.MonitorView},
                 errors=(404,),
                 guarded=True,
+                answer_headers=_TAGGED,
             )
             for verb, summary, handler in (
                 ("pause", "Expect nothing until the monitor is resumed", pause),

@@ -137,6 +137,7 @@ def operations() -> list[Operation]:
             errors=(404,),
             guarded=True,
             example={"enabled": False},
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="DELETE",

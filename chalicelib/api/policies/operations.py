@@ -29,7 +29,9 @@ def create(call: Call[schemas.NewPolicyBody, Query]) -> Reply:
     """Make a policy."""
     again = call.is_repeat
     made = policies.create(call.services, call.caller, schemas.policy_of(call.body), again)
-    return _shown(made, 201)
+    reply = _shown(made, 201)
+    reply.headers["Location"] = f"{call.base}{COLLECTION}/{call.body.name}"
+    return reply
 
 
 def page(call: Call[Body, PageQuery]) -> Reply:
@@ -126,7 +128,7 @@ def operations() -> list[Operation]:
             description="A rule is an assertion: its action applies where its condition does not hold. The policy is "
             f"in force for every firing and call that begins after this answer. At most {POLICIES_MAX_COUNT} a tenant.",
             example=_EXAMPLE,
-            answer_headers=_TAGGED,
+            answer_headers={"Location": "The policy's path.", **_TAGGED},
         ),
         Operation(
             method="GET",

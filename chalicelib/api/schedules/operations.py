@@ -25,6 +25,7 @@ from chalicelib.usecases.executions import ExecutionFilter
 
 COLLECTION = "/api/v1/schedules"
 ONE = COLLECTION + "/{schedule_id}"
+_TAGGED = {"ETag": "Its version, which changes with its definition and not with its runs."}
 
 
 def create(call: Call[schemas.NewSchedule, Query]) -> Reply:
@@ -226,7 +227,7 @@ def operations() -> list[Operation]:
             errors=(409, 507),
             creates=True,
             example=_EXAMPLE,
-            answer_headers={"Location": "The schedule's path.", "ETag": "Its version."},
+            answer_headers={"Location": "The schedule's path.", **_TAGGED},
         ),
         Operation(
             method="GET",
@@ -259,7 +260,7 @@ def operations() -> list[Operation]:
             handler=get,
             answers={200: _VIEW, 304: None},
             errors=(404,),
-            answer_headers={"ETag": "Its version, which changes with its definition and not with its runs."},
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="PATCH",
@@ -275,6 +276,7 @@ def operations() -> list[Operation]:
             description="Fields left out stay; null clears `name`, `start_at_unix_ms`, `end_at_unix_ms`, `max_runs`. "
             "`shard_key` is fixed for life.",
             example={"expr": "rate:10s"},
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="DELETE",
@@ -331,6 +333,7 @@ def _verbs() -> list[Operation]:
             description="Instants before now stay owed. With `until_unix_ms` it goes on by itself: `enabled` stays "
             "true, `state` is `paused` until then, and the first instant from then on fires in its time.",
             example={"note": "the receiver is being moved", "until_unix_ms": 1893456000000},
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="POST",
@@ -343,6 +346,7 @@ def _verbs() -> list[Operation]:
             errors=(404,),
             guarded=True,
             description="Nothing is caught up for the time of the pause.",
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="POST",

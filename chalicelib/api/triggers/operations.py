@@ -33,7 +33,9 @@ def create(call: Call[schemas.NewTriggerBody, Query]) -> Reply:
     """Make a trigger."""
     trigger_id = call.new_id()
     made = trigger_settings.create(call.services, call.caller, views.request_of(call.body), trigger_id)
-    return _shown(call, made, 201)
+    reply = _shown(call, made, 201)
+    reply.headers["Location"] = f"{call.base}{COLLECTION}/{trigger_id}"
+    return reply
 
 
 def page(call: Call[Body, PageQuery]) -> Reply:
@@ -138,7 +140,7 @@ def operations() -> list[Operation]:
             description="Each event that matches fires once: by its source and id there is one execution, with the "
             "same journal, retries and policies as any. See docs/triggers.md for the sources.",
             example=_EXAMPLE,
-            answer_headers=_TAGGED,
+            answer_headers={"Location": "The trigger's path.", **_TAGGED},
         ),
         Operation(
             method="GET",

@@ -33,7 +33,9 @@ _EXAMPLE: Final[dict[str, Any]] = {
 def create(call: Call[schemas.NewWorkflowBody, Query]) -> Reply:
     """Publish version 1."""
     again = call.is_repeat
-    return _shown(workflows.create(call.services, call.caller, views.document_of(call.body), again), 201)
+    reply = _shown(workflows.create(call.services, call.caller, views.document_of(call.body), again), 201)
+    reply.headers["Location"] = f"{call.base}{COLLECTION}/{call.body.name}"
+    return reply
 
 
 def page(call: Call[Body, PageQuery]) -> Reply:
@@ -120,7 +122,7 @@ def operations() -> list[Operation]:
             "that cannot be read, workflows that would begin themselves. The version is the hash of the definition "
             "without `layout`.",
             example=_EXAMPLE,
-            answer_headers=_TAGGED,
+            answer_headers={"Location": "The workflow's path.", **_TAGGED},
         ),
         Operation(
             method="GET",
@@ -183,6 +185,7 @@ def operations() -> list[Operation]:
             handler=version,
             answers={200: schemas.WorkflowView},
             errors=(404,),
+            answer_headers=_TAGGED,
         ),
         Operation(
             method="POST",
