@@ -8,7 +8,7 @@ when both are.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, Union
 
 from msgspec import UNSET, Struct, UnsetType
@@ -161,7 +161,7 @@ def edit(
         if wanted.enabled is not UNSET:
             fields["active"] = wanted.enabled
         fields["name"] = _NAME_PREFIX + after.name
-        changed = _change_schedule(s, caller, found, lambda d, fields=fields: replace(d, **fields))  # type: ignore[misc]
+        changed = _change_schedule(s, caller, found, versions, fields)
         if after == before:
             _route(s, before, changed.definition.active)
             return found._replace(schedule=changed)
@@ -179,8 +179,9 @@ def edit(
 def switch(s: Services, caller: Caller, trigger_id: str, active: bool, versions: Sequence[str] | None) -> ShownTrigger:
     """Pause or resume. While it is paused no event fires; what fired before goes on."""
     found = _changeable(s, caller, trigger_id, versions)
+    of_schedule = _judged_version(found, versions)
     changed = schedule_change.change(
-        s, found.schedule.definition.key, None, lambda d: replace(d, active=active), None, found.schedule
+        s, found.schedule.definition.key, of_schedule, lambda d: replace(d, active=active), None, found.schedule
     )
     _route(s, found.trigger, active)
     return found._replace(schedule=changed)
@@ -189,7 +190,7 @@ def switch(s: Services, caller: Caller, trigger_id: str, active: bool, versions:
 def delete(s: Services, caller: Caller, trigger_id: str, versions: Sequence[str] | None) -> None:
     """Delete. What it fired and is not sent yet is cancelled; executions stay readable."""
     found = _changeable(s, caller, trigger_id, versions)
-    schedule_change.delete(s, found.schedule.definition.key, None, found.schedule)
+    schedule_change.delete(s, found.schedule.definition.key, _judged_version(found, versions), found.schedule)
     trigger = found.trigger
     _unroute(s, trigger)
     while trigger is not None and not s.stores.triggers.delete(trigger.tenant, trigger.id, trigger.rev):
@@ -225,6 +226,12 @@ def _changeable(s: Services, caller: Caller, trigger_id: str, versions: Sequence
     if versions is not None and found.version not in versions:
         raise PreconditionFailed("the trigger has another version")
     return found
+
+
+def _judged_version(found: ShownTrigger, versions: Sequence[str] | None) -> str | None:
+    """What the schedule must still be when it is written, where the caller named the trigger's version: another may
+    have changed it since it was read."""
+    return None if versions is None else found.schedule.definition.version
 
 
 def _load(s: Services, tenant: str, trigger_id: str) -> ShownTrigger | None:
@@ -317,17 +324,18 @@ def _unroute(s: Services, trigger: Trigger) -> None:
 
 
 def _change_schedule(
-    s: Services, caller: Caller, found: ShownTrigger, edited: Callable[[Definition], Definition]
+    s: Services, caller: Caller, found: ShownTrigger, versions: Sequence[str] | None, fields: Mapping[str, Any]
 ) -> Schedule:
     def judged(definition: Definition) -> Definition:
-        changed = edited(definition)
+        changed = replace(definition, **fields)
         schedules.check_edit(s, changed)
         authorize_owner(caller, changed.owner, definition.owner)
         check_schedule(s, caller, changed, "schedules:edit")
         return changed
 
     try:
-        return schedule_change.change(s, found.schedule.definition.key, None, judged, None, found.schedule)
+        of_schedule = _judged_version(found, versions)
+        return schedule_change.change(s, found.schedule.definition.key, of_schedule, judged, None, found.schedule)
     except Conflict as taken:
         raise _said(taken, found.trigger.name) from None
 

@@ -12,13 +12,15 @@ from chalicelib.core.executions.bulk_job import BulkJob
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.workflows.run_state import version_of
 from chalicelib.ports.services import Services
-from chalicelib.usecases import bulk_jobs, heartbeats, runs, ticks
+from chalicelib.usecases import bulk_jobs, heartbeats, runs, ticks, trigger_settings
+from chalicelib.usecases.trigger_settings import TriggerRequest
 from tests.kit.alert_play import AlertPlay
 from tests.kit.services import make_services, with_stores
 from tests.kit.workflow_play import Play
 
 GATE = {"id": "g", "type": "approval", "approvers": ["ann"]}
 DELAY = {"id": "d", "type": "delay", "for_ms": 60_000}
+TRIGGER_ID = "01KB" + "0" * 22
 TRIGGER = {"id": "t", "type": "trigger", "on": "manual"}
 
 
@@ -126,3 +128,30 @@ def test_a_monitor(verb: str) -> None:
     assert store.is_overtaken
     found = heartbeats.get(play.s, ANONYMOUS_ADMIN, made.id)
     assert (found.name, found.state) == ("theirs", "new")
+
+
+@pytest.mark.parametrize("names_version", [True, False])
+@pytest.mark.parametrize("verb", ["edit", "pause", "delete"])
+def test_a_trigger(verb: str, names_version: bool) -> None:
+    base = make_services()
+    wanted = TriggerRequest(name="t", source={"type": "webhook"})
+    made = trigger_settings.create(base, ANONYMOUS_ADMIN, wanted, TRIGGER_ID)
+    seen = [made.version] if names_version else None
+    calls: dict[str, Callable[[Services], object]] = {
+        "edit": lambda s: trigger_settings.edit(s, ANONYMOUS_ADMIN, TRIGGER_ID, TriggerRequest(owner="mine"), seen),
+        "pause": lambda s: trigger_settings.switch(s, ANONYMOUS_ADMIN, TRIGGER_ID, False, seen),
+        "delete": lambda s: trigger_settings.delete(s, ANONYMOUS_ADMIN, TRIGGER_ID, seen),
+    }
+
+    def first() -> None:
+        trigger_settings.edit(base, ANONYMOUS_ADMIN, TRIGGER_ID, TriggerRequest(owner="theirs", tags=["theirs"]), None)
+
+    s, store = overtaken(base, "schedules", "change", first)
+    if names_version:
+        with pytest.raises(PreconditionFailed):
+            calls[verb](s)
+        found = trigger_settings.get(base, ANONYMOUS_ADMIN, TRIGGER_ID).schedule.definition
+        assert (found.owner, list(found.tags), found.active) == ("theirs", ["theirs"], True)
+    else:
+        calls[verb](s)
+    assert store.is_overtaken
