@@ -63,28 +63,41 @@ def _is_stale(d: Dispatch, writes: Sequence[ExecutionWrite]) -> bool:
 def _first_come(
     sent: Sequence[Dispatch], runs: dict[ExecutionKey, list[ExecutionWrite]], states: Sequence[StateWrite]
 ) -> Iterable[str]:
-    """``queue``: what was claimed when another waited already is not sent before that one."""
-    in_line = {key: since_ms for key, w in runs.items() if (since_ms := _in_line_ms(key, w, states)) is not None}
+    """``queue``: what was claimed when another waited already is not sent before that one. What ended meanwhile and
+    began again, as after a pause that was taken back, comes anew."""
     began: dict[ExecutionKey, int] = {}
     for d in sent:
         began.setdefault(d.key, d.started_ms)
     for d in sent:
         if began[d.key] != d.started_ms or _is_stale(d, runs[d.key]) or _is_asked_for(runs[d.key]):
             continue
-        claimed_ms = next((w.at_ms for w in runs[d.key] if w.record.attempt), d.started_ms)
-        for other, since_ms in in_line.items():
-            if other == d.key or since_ms >= claimed_ms or began.get(other, d.started_ms + 1) <= d.started_ms:
+        own = _of_this_time(runs[d.key], d.started_ms)
+        claimed_ms = next((w.at_ms for w in own if w.record.attempt), d.started_ms)
+        for other, writes in runs.items():
+            since_ms = _in_line_ms(other, _of_this_time(writes, d.started_ms), states)
+            if other == d.key or since_ms is None or since_ms >= claimed_ms:
                 continue
-            seen = (as_of_execution(runs[other], at_ms) for at_ms in (d.look_ms, d.started_ms))
-            if all(record is not None and record.is_open for record in seen) and not _is_asked_for(runs[other]):
+            if began.get(other, d.started_ms + 1) <= d.started_ms or _is_asked_for(writes):
+                continue
+            seen = (as_of_execution(writes, at_ms) for at_ms in (d.look_ms, d.started_ms))
+            if all(record is not None and record.is_open for record in seen):
                 yield f"{d.key.id} came at {claimed_ms} and was sent before {other.id}, which waited since {since_ms}"
+
+
+def _of_this_time(writes: Sequence[ExecutionWrite], at_ms: int) -> Sequence[ExecutionWrite]:
+    """The writes of an execution until ``at_ms``, since it was last at an end."""
+    until = [w for w in writes if w.at_ms <= at_ms]
+    ended = [number for number, w in enumerate(until) if not w.record.is_open]
+    return until[ended[-1] + 1 :] if ended else until
 
 
 def _in_line_ms(key: ExecutionKey, writes: Sequence[ExecutionWrite], states: Sequence[StateWrite]) -> int | None:
     """Since when an execution waits for the slot: its schedule names it, and its own record says so."""
-    named = next((w.at_ms for w in states if w.state.waiting == overlap.ref_of(key)), None)
     waits = next((w.at_ms for w in writes if w.record.waits), None)
-    return None if named is None or waits is None else max(named, waits)
+    if waits is None:
+        return None
+    named = next((w.at_ms for w in states if w.state.waiting == overlap.ref_of(key)), None)
+    return None if named is None else max(named, waits)
 
 
 def _is_asked_for(writes: Sequence[ExecutionWrite]) -> bool:
