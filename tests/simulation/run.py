@@ -114,7 +114,8 @@ def _many(options: argparse.Namespace) -> int:
     began = time.monotonic()
     total = Chunk([], Counter(), Counter(), 0)
     _prepare(options.worlds)
-    with multiprocessing.get_context("fork").Pool(options.jobs, end_with_parent) as pool:
+    # A process for each chunk: what its worlds leave behind goes with it, and is neither searched for nor freed.
+    with multiprocessing.get_context("fork").Pool(options.jobs, end_with_parent, maxtasksperchild=1) as pool:
         starts = range(options.first_seed, options.first_seed + options.seeds, CHUNK_SEEDS)
         ends = options.first_seed + options.seeds
         chunks = [
@@ -148,7 +149,7 @@ def _chunk(given: tuple[range, tuple[str, ...], bool]) -> Chunk:
     seeds, names, until_caught = given
     hits: Counter[str] = Counter()
     failures = []
-    gc.disable()  # what a world leaves behind is collected once, here, and not searched for while others are played
+    gc.disable()
     before = instrument.branches()
     for seed in seeds:
         for world in worlds.plays_of(seed, names):
@@ -157,7 +158,6 @@ def _chunk(given: tuple[range, tuple[str, ...], bool]) -> Chunk:
                 failures.append((seed, world, problems))
         if failures and until_caught:  # a bug that is caught may keep a later world going for ever
             break
-    gc.collect()
     branches = Counter({label: n - before.get(label, 0) for label, n in instrument.branches().items()})
     return Chunk(failures, hits, branches, len(seeds))
 
