@@ -139,14 +139,18 @@ def _slot_is_not_left_free(
 
 
 def _put_off_ms(states: Sequence[StateWrite], runs: Runs, at_ms: int) -> int:
-    """Until when the run that has the slot is put off: one that is late keeps it while its turn comes. 0: it is not."""
+    """Until when the run that has the slot is put off: one that is late keeps it while its turn comes, claimed or not.
+    0: it is not."""
     state = as_of_state(states, at_ms)
     if state is None or state.running is None:
         return 0
     before = [w.record for w in runs.get(overlap.key_of(state, state.running), ()) if w.at_ms <= at_ms]
-    if not before or not before[-1].is_open or before[-1].waits or before[-1].retry_at_ms is None:
+    if not before or not before[-1].is_open or before[-1].waits:
         return 0
-    return before[-1].due_ms
+    latest = before[-1]
+    if latest.retry_at_ms is not None:
+        return latest.due_ms
+    return 0 if latest.lease_until_ms is None or _has_begun(latest) else _meant_ms(latest)
 
 
 def _held(
