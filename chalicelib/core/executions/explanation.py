@@ -127,7 +127,7 @@ def _against(
         near = "no instant follows" if following is None else f"the next instant is {to_rfc3339(following)}"
         found.append(Reason("not_on_grid", f"{version.expr} in {version.timezone} has no instant here; {near}"))
     elif owed_until_ms is not None and at_ms > owed_until_ms:
-        found.append(Reason("max_runs_reached", f"its last run was owed at {to_rfc3339(owed_until_ms)}"))
+        found.append(Reason("max_runs_reached", f"its last run is that of {to_rfc3339(owed_until_ms)}"))
     return found
 
 
