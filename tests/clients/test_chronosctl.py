@@ -430,6 +430,13 @@ def test_the_bridge_for_agents_answers_each_line_whatever_it_is(served: Served) 
     assert json.loads(away.out)["error"]["code"] == -32001
 
 
+def test_every_noun_is_told_in_the_program_s_help() -> None:
+    said = call("--help")
+    lines = said.out.partition("Commands:\n")[2].splitlines()
+    assert [line for line in lines if len(line.split()) == 1 and line[2:3] != " "] == []
+    assert len(lines) > 30
+
+
 def test_manual_pages_are_made_of_every_command(tmp_path: Path) -> None:
     assert call("man", "--all", str(tmp_path)).code == 0
     names = {path.name for path in tmp_path.iterdir()}
