@@ -261,7 +261,7 @@ def test_a_refused_entry_is_named_by_its_line_and_nothing_is_written(served: Ser
 
 def test_other_schedulers_files_become_one_that_applies(served: Served, tmp_path: Path) -> None:
     crontab = tmp_path / "crontab"
-    crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily c\n@reboot d\n")
+    crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily\tc\n@reboot d\n")
     said = call("import", "crontab", str(crontab), "--target", LOG)
     assert [line.partition(":")[0] for line in said.err.splitlines()] == ["line 1", "line 4", "line 6"]
     (tmp_path / "made.yaml").write_text(said.out)
@@ -290,6 +290,65 @@ def test_eventbridge_counts_days_from_sunday_as_one(tmp_path: Path) -> None:
         "  expr: at:2027-01-01T00:00:00Z",
     ]
     assert said.err.startswith("line ")
+
+
+def test_an_eventbridge_schedule_keeps_what_a_schedule_here_can_hold(served: Served, tmp_path: Path) -> None:
+    bus = "arn:aws:events:eu-west-1:1:event-bus/shop"
+    rules: list[dict[str, Any]] = [
+        {
+            "Name": "bounded",
+            "ScheduleExpression": "rate(1 hour)",
+            "StartDate": "2027-12-01T00:00:00Z",
+            "EndDate": "2028-01-01T01:00:00+01:00",
+            "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
+            "Target": {
+                "Arn": bus,
+                "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 3600},
+            },
+        },
+        {"Name": "unbounded", "ScheduleExpression": "rate(1 hour)", "StartDate": "soon"},
+        {"Name": "strange", "ScheduleExpression": "rate(1 hour)", "Targets": [{"Arn": "arn:aws:ecs:r:1:task/x"}, {}]},
+    ]
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"Schedules": rules}))
+    said = call("import", "eventbridge", str(path))
+    assert said.err.splitlines() == [
+        "line 1: unbounded: StartDate: 'soon' is not understood",
+        "line 1: strange: its target arn:aws:ecs:r:1:task/x is of no kind that is known here: --target names another",
+        "line 1: strange: of its 2 targets the first is taken",
+    ]
+    (tmp_path / "made.yaml").write_text(said.out)
+    assert call("apply", "-f", str(tmp_path / "made.yaml"), url=served.url).code == 0
+    made = json.loads(call("schedules", "get", "bounded", "-o", "json", url=served.url).out)
+    assert (made["start_at_unix_ms"], made["end_at_unix_ms"]) == (1827619200000, 1830297600000)
+    assert (made["jitter_ms"], made["catch_up_window_ms"]) == (900_000, 3_600_000)
+    assert (made["retry_policy"]["max_attempts"], made["target"]) == (100, {"type": "eventbridge", "bus": "shop"})
+
+
+def test_cronjobs_speak_the_cron_of_kubernetes(tmp_path: Path) -> None:
+    said = [
+        "{schedule: '@every 1h30m', suspend: true}",
+        "{schedule: '0 0 ? * *', startingDeadlineSeconds: 60}",
+        "{schedule: '@midnight', jobTemplate: [1]}",
+        "{schedule: '@every 1.5h'}",
+        "{schedule: '@often'}",
+        "{schedule: '0 0 * * *', startingDeadlineSeconds: soon}",
+        "[1]",
+    ]
+    path = tmp_path / "jobs.yaml"
+    path.write_text("\n---\n".join(f"{{kind: CronJob, spec: {each}}}" for each in said))
+    made = call("import", "k8s", str(path))
+    assert [line for line in made.out.splitlines() if "expr" in line] == [
+        "  expr: rate:5400s",
+        "  expr: 0 0 * * *",
+        "  expr: '@midnight'",
+    ]
+    assert made.err.splitlines() == [
+        "line 7: '@every 1.5h' is not understood",
+        "line 9: '@often' is not understood",
+        "line 11: startingDeadlineSeconds: 'soon' is no whole number",
+        "line 13: it has 0 of the five fields",
+    ]
 
 
 def test_declared_schedules_are_made_so(served: Served, tmp_path: Path) -> None:
