@@ -259,6 +259,42 @@ def test_a_refused_entry_is_named_by_its_line_and_nothing_is_written(served: Ser
     assert call("schedules", "get", "good", url=served.url).code == 3
 
 
+def test_an_entry_that_is_no_schedule_is_named_by_its_line(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "shapes.yaml"
+    path.write_text(
+        "version: 1\nschedules:\n"
+        + "".join(f"  - {{name: s{n}, type: RATE, expr: 'rate:1h'}}\n" for n in range(60))
+        + "  - name: wrong\n    type: RATE\n    expr: rate:1h\n    nonsense: 3\n"
+    )
+    for words in (("plan",), ("apply",)):
+        said = call(*words, "-f", str(path), url=served.url)
+        assert (said.code, said.out) == (1, "")
+        assert f"error: {path}:66: wrong: nonsense: is not a known field\n" in said.err
+    problem = json.loads(call("plan", "-f", str(path), "-o", "json", url=served.url).err)
+    assert (problem["code"], problem["status"], problem["errors"][0]["field"]) == ("invalid_field", 422, "nonsense")
+    assert call("schedules", "get", "s0", url=served.url).code == 3
+
+
+def test_a_schedule_that_two_entries_name_is_refused_however_far_they_lie_apart(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(
+        "version: 1\nschedules:\n"
+        + "".join(f"  - {{name: s{n}, type: RATE, expr: 'rate:1h'}}\n" for n in range(60))
+        + "  - {name: s0, type: RATE, expr: 'rate:2h'}\n"
+    )
+    with serve() as running:
+        said = call("apply", "-f", str(path), url=running.url)
+        assert (said.code, said.err.splitlines()[0]) == (
+            2,
+            f"error: {path}:63: name s0 is used by another schedule, at {path}:3",
+        )
+        assert call("schedules", "list", "-o", "name", url=running.url).out == ""
+        path.write_text(
+            "schedules:\n" + "".join(f"  - {{name: s, owner: o{n}, type: RATE, expr: 'rate:1h'}}\n" for n in "ab")
+        )
+        assert call("plan", "-f", str(path), url=running.url).code == 2
+
+
 def test_other_schedulers_files_become_one_that_applies(served: Served, tmp_path: Path) -> None:
     crontab = tmp_path / "crontab"
     crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily\tc\n@reboot d\n")
