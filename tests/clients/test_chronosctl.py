@@ -476,13 +476,48 @@ def test_help_and_calls_load_little(served: Served, words: str, absent: set[str]
     assert len(loaded) <= most, sorted(loaded)
 
 
-def test_shells_complete_commands_and_names_of_the_service(served: Served) -> None:
+def test_shells_complete_commands_files_and_names_of_the_service(served: Served, tmp_path: Path) -> None:
     call("schedules", "create", "--expr", "rate:1h", "--name", "complete-me", "--target", LOG, url=served.url)
     for shell in ("bash", "zsh", "fish"):
         assert "_CHRONOSCTL_COMPLETE" in call("completion", shell).out
-    asked = {"_CHRONOSCTL_COMPLETE": "bash_complete", "COMP_WORDS": "chronosctl schedules get compl", "COMP_CWORD": "3"}
-    ran = subprocess.run(_program(), env={**_env(served.url), **asked}, capture_output=True, text=True)
-    assert "complete-me" in ran.stdout
+    contexts = tmp_path / "contexts.json"
+    assert call("context", "set", "prod", "--url", served.url, env={"CHRONOSCTL_CONFIG": str(contexts)}).code == 0
+    for words, found in {
+        "schedules get compl": "plain,complete-me",
+        "listen --schedule compl": "plain,complete-me",
+        "schedules preview compl": "plain,complete-me",
+        "executions list --schedule-id compl": "plain,complete-me",
+        "time --context p": "plain,prod",
+        "apply -f sched": "file,sched",
+        "import crontab cron": "file,cron",
+        "schedules create --file bo": "file,bo",
+        "man --all fol": "dir,fol",
+    }.items():
+        asked = {"_CHRONOSCTL_COMPLETE": "bash_complete", "COMP_WORDS": f"chronosctl {words}"}
+        env = {**_env(served.url), **asked, "COMP_CWORD": str(len(words.split())), "CHRONOSCTL_CONFIG": str(contexts)}
+        ran = subprocess.run(_program(), env=env, capture_output=True, text=True)
+        assert (words, ran.stdout.splitlines()) == (words, [found])
+
+
+def test_a_wrong_secret_is_refused_before_anything_is_listened_for(served: Served) -> None:
+    said = call("listen", "--forward-to", "localhost:1", "--secret", "whsec_?", url=served.url)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --secret: what follows whsec_ must be base64")
+
+
+def test_an_empty_standard_input_is_no_token(tmp_path: Path) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    assert call("context", "set", "a", "--url", "http://a", "--token-stdin", stdin="old\n", env=env).code == 0
+    said = call("context", "set", "a", "--token-stdin", stdin="", env=env)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --token-stdin: standard input holds no token")
+
+
+def test_a_list_is_filtered_by_names_too(served: Served) -> None:
+    channel = '{"type":"webhook","url":"https://example.com/x"}'
+    words = ("notification-rules", "create", "--name", "named", "--when", "failed", "--channel", channel)
+    assert call(*words, url=served.url).code == 0
+    assert call("notifications", "list", "--rule-id", "named", url=served.url).code == 0
+    said = call("notifications", "list", "--rule-id", "nobody", url=served.url)
+    assert (said.code, said.err.splitlines()[0]) == (3, "error: there is no notification-rule nobody")
 
 
 def test_firings_are_forwarded_as_a_webhook_would_be() -> None:

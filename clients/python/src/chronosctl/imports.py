@@ -26,7 +26,7 @@ def import_() -> None:
 
 def _command(name: str, about: str, read: Callable[[str, str], Found]) -> None:
     @import_.command(name, cls=Shared, help=about)
-    @click.argument("file")
+    @click.argument("file", type=click.Path())
     @click.option("--timezone", help="The zone of what names none.")
     @click.option("--target", metavar="JSON", help="The target of what names none that the service knows.")
     @click.option("--tag", multiple=True, help="A tag for each. Repeatable.")

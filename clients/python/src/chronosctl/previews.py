@@ -26,7 +26,7 @@ def _options() -> list[click.Parameter]:
 
 
 @click.command("preview", cls=Shared, params=_options())
-@click.argument("what", required=False, metavar="[EXPR|SCHEDULE]")
+@click.argument("what", required=False, metavar="[EXPR|SCHEDULE]", shell_complete=options.completer("schedule_id"))
 @click.option("--tz", help="As --timezone.")
 @click.option("--calendar", "as_calendar", is_flag=True, help="Months with their days of runs; clock changes marked.")
 @click.pass_context
