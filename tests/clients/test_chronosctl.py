@@ -499,6 +499,22 @@ def test_shells_complete_commands_files_and_names_of_the_service(served: Served,
         assert (words, ran.stdout.splitlines()) == (words, [found])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("schedules create", []),
+        ("schedules preview", []),
+        ("leases acquire", []),
+        ("leases renew", []),
+        ("leases release", []),
+        ("schedules backfill", ["--from-unix-ms", "--to-unix-ms"]),
+    ],
+)
+def test_help_calls_required_only_what_a_person_must_say(words: str, said: list[str]) -> None:
+    options = call(*words.split(), "--help").out.split("\n  --")
+    assert ["--" + each.split()[0] for each in options if "[required]" in each] == said
+
+
 def test_a_wrong_secret_is_refused_before_anything_is_listened_for(served: Served) -> None:
     said = call("listen", "--forward-to", "localhost:1", "--secret", "whsec_?", url=served.url)
     assert (said.code, said.err.splitlines()[0]) == (2, "error: --secret: what follows whsec_ must be base64")

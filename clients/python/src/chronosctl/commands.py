@@ -91,8 +91,10 @@ def command(
     operation: Operation,
     fill: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None,
     more: Sequence[click.Parameter] = (),
+    filled: Sequence[str] = (),
 ) -> click.Command:
-    """The command of an operation. ``fill`` completes the body from what was given; ``more`` are its parameters."""
+    """The command of an operation. ``fill`` completes the body from what was given: the fields that are ``filled`` need
+    not be said. ``more`` are its parameters."""
 
     def callback(**given: Any) -> None:
         session = session_of(click.get_current_context())
@@ -101,11 +103,11 @@ def command(
     about = operation["summary"] + "."
     if operation.get("description"):
         about += "\n\n" + operation["description"]
-    return Shared(operation["verb"], params=[*more, *parameters(operation)], callback=callback, help=about)
+    return Shared(operation["verb"], params=[*more, *parameters(operation, filled)], callback=callback, help=about)
 
 
-def parameters(operation: Operation) -> list[click.Parameter]:
-    """The arguments and options of an operation."""
+def parameters(operation: Operation, filled: Sequence[str] = ()) -> list[click.Parameter]:
+    """The arguments and options of an operation. Those that are ``filled`` are not required of a person."""
     found: list[click.Parameter] = [argument(name) for name in operation.get("arguments", ())]
     found += leading_name(operation)
     # ``--limit`` of a list that comes at once is the API's own.
@@ -115,7 +117,7 @@ def parameters(operation: Operation) -> list[click.Parameter]:
         for field in operation.get(place, ()):
             if field["name"] == "limit" and whole:
                 continue
-            found += options.option(field, place, taken)
+            found += options.option({**field, "required": False} if field["name"] in filled else field, place, taken)
     if whole:
         found.append(click.Option(["--limit"], type=click.IntRange(0), help="At most so many; without it, all."))
     if operation.get("has_body") and operation.get("body"):

@@ -21,7 +21,7 @@ _FIELDS: Final = [field["name"] for field in _OPERATION["body"]]
 def _options() -> list[click.Parameter]:
     found: list[click.Parameter] = []
     for field in _OPERATION["body"]:
-        found += options.option(field, "body", set())
+        found += options.option({**field, "required": False}, "body", set())  # the argument may say all of it
     return found
 
 
