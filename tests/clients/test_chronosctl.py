@@ -295,6 +295,20 @@ def test_a_schedule_that_two_entries_name_is_refused_however_far_they_lie_apart(
         assert call("plan", "-f", str(path), url=running.url).code == 2
 
 
+def test_an_export_of_a_source_is_filtered_by_a_tag_too(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "schedules:\n  - {name: a, type: RATE, expr: 'rate:1h', tags: [x]}\n"
+        "  - {name: b, type: RATE, expr: 'rate:1h'}\n"
+    )
+    with serve() as running:
+        assert call("apply", "-f", str(path), "--source", "s", url=running.url).code == 0
+        said = call("export", "--source", "s", "--tag", "x", "-o", "jsonl", url=running.url)
+        assert [json.loads(line)["name"] for line in said.out.splitlines()] == ["a"]
+        assert json.loads(said.out)["tags"] == ["x"]
+        assert call("export", "--source", "t", "--tag", "x", "-o", "name", url=running.url).out == ""
+
+
 def test_other_schedulers_files_become_one_that_applies(served: Served, tmp_path: Path) -> None:
     crontab = tmp_path / "crontab"
     crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily\tc\n@reboot d\n")
