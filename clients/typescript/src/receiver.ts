@@ -113,8 +113,9 @@ export function receiver<Data = unknown>(
       await store.forget(firing.id, firing.fencingToken);
       throw fault;
     }
+    // Not done with: the service sends it again when no report came, or a bad one. A plain success would be the report.
+    if (value === ACCEPTED) return answer(202, '', { 'X-Chrono-Async': 'true' });
     await store.finish(firing.id, firing.fencingToken);
-    if (value === ACCEPTED) return answer(202, '', { 'X-Chrono-Async': 'true' }); // a bare 202 is a success like any
     if (value === undefined || value === null) return answer(204);
     return answer(200, JSON.stringify(value), { 'Content-Type': 'application/json' });
   }

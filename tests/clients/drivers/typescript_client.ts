@@ -28,7 +28,7 @@ interface Delivery {
 }
 
 const [url, secret, given] = process.argv.slice(2) as [string, string, string];
-const [first, again, stale, newer, later] = JSON.parse(given) as [Delivery, Delivery, Delivery, Delivery, Delivery];
+const [first, again, stale, newer, later, latest] = JSON.parse(given) as Delivery[];
 const client = connect({ url });
 const failed = (call: Promise<unknown>): Promise<unknown> => call.then(() => 'no error').catch((problem) => problem);
 
@@ -109,8 +109,9 @@ async function receiving(): Promise<unknown> {
   const broken = await ours.lambda({ headers: again.headers, body: '?', isBase64Encoded: true });
   mood = 'later';
   const accepted = await ours.receive(later.headers, later.body);
+  const resumed = await ours.receive(latest.headers, latest.body);
   const alone = await verify<{ n: number }>({ ...first, secret: ['whsec_AAAA', secret] });
-  return { statuses, seen, gateway: [gateway.statusCode, broken.statusCode], accepted: [accepted.status, accepted.headers], alone: [alone.attempt, alone.data.n] };
+  return { statuses, seen, gateway: [gateway.statusCode, broken.statusCode], accepted: [accepted.status, accepted.headers, resumed.status], alone: [alone.attempt, alone.data.n] };
 }
 
 console.log(JSON.stringify({ schedules: await schedules(), leases: await leases(), receiving: await receiving() }));
