@@ -22,7 +22,7 @@ class WaitingRoom(Generic[Group]):
     """Groups that wait, and how many are being delivered. Each group is begun or taken away, never both."""
 
     def __init__(self) -> None:
-        self._waiting: set[WaitingGroup[Group]] = set()
+        self._waiting: dict[WaitingGroup[Group], None] = {}  # in the order of their coming
         self._begun: set[WaitingGroup[Group]] = set()
         self._lock = Lock()
 
@@ -30,7 +30,7 @@ class WaitingRoom(Generic[Group]):
         """A group begins to wait."""
         waiting = WaitingGroup(due_ms, group)
         with self._lock:
-            self._waiting.add(waiting)
+            self._waiting[waiting] = None
         return waiting
 
     def begin(self, waiting: WaitingGroup[Group]) -> bool:
@@ -38,7 +38,7 @@ class WaitingRoom(Generic[Group]):
         with self._lock:
             if waiting not in self._waiting:
                 return False
-            self._waiting.discard(waiting)
+            del self._waiting[waiting]
             self._begun.add(waiting)
             return True
 
@@ -48,11 +48,12 @@ class WaitingRoom(Generic[Group]):
             self._begun.discard(waiting)
 
     def take_away(self, after_ms: int) -> list[WaitingGroup[Group]]:
-        """The groups whose instants come after this one: they are the caller's now."""
+        """The groups whose instants come after this one, soonest first: they are the caller's now."""
         with self._lock:
             away = [waiting for waiting in self._waiting if waiting.due_ms > after_ms]
-            self._waiting.difference_update(away)
-        return away
+            for waiting in away:
+                del self._waiting[waiting]
+        return sorted(away, key=lambda waiting: waiting.due_ms)
 
     @property
     def is_empty(self) -> bool:
