@@ -145,6 +145,8 @@ def _end_is_told(
     told_ms = told.get(_id(write, "recovered"))
     if told_ms is not None and (not heard or told_ms < min(heard)):
         yield f"{write.watch.id} is said to have recovered at {told_ms}, and had not"
+    if play.faults.wrong_most_ms > write.watch.window_ms:
+        return  # an edit by such a clock lies before the silence, and begins the watch anew
     rest_ms = play.resting_since_ms or play.world.now
     watched_until_ms = _ended_ms(states, write, play.world.now)
     if told_ms is None and over and watched_until_ms > max(over[0], rest_ms) + FED_WITHIN_MS:
