@@ -102,6 +102,7 @@ RING = {
     "nodes": [TRIGGER, SCRIPT, {"id": "r", "type": "delay", "for_ms": 1}],
     "edges": edges(("t", "s"), ("s", "r"), ("r", "s")),
 }
+HOOK = {"type": "webhook", "url": "https://a.example.com/", "headers": {"a": {"cel": 5}}}
 EACH = {"id": "p", "type": "parallel", "foreach": {"items": {"cel": "input"}}}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": [SCRIPT]}, "nodes"),
@@ -109,6 +110,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": [TRIGGER, SCRIPT], "edges": []}, "nodes.s"),
     ({"nodes": [TRIGGER, SCRIPT], "edges": edges(("t", "x"))}, "edges[0].to"),
     ({"nodes": [TRIGGER, {"id": "x", "type": "pigeon"}]}, "nodes[1].type"),
+    ({"nodes": [TRIGGER, {"id": "x", "type": ["script"]}]}, "nodes[1].type"),
     (script_with(color=1), "nodes.s.color"),
     (script_with(code="x = ("), "nodes.s.code"),
     (script_with(input={"a": {"cel": "input.a +"}}), "nodes.s.input.a.cel"),
@@ -120,6 +122,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (after_trigger(type="approval", approvers=[]), "nodes.x.approvers"),
     (after_trigger(type="http", method="GET", url="ftp://x"), "nodes.x.url"),
     (after_trigger(type="job", target={"type": "webhook"}), "nodes.x.target.url"),
+    (after_trigger(type="job", target={"type": ["log"]}), "nodes.x.target.type"),
+    (after_trigger(type="notification", message="m", channel=HOOK), "nodes.x.channel.headers.a"),
     (after_trigger(type="join", mode="n_of", n=2), "nodes.x.n"),
     (after_trigger(type="subworkflow", workflow="gone"), "nodes.x.workflow"),
     (after_trigger(type="delay"), "nodes.x.for_ms"),
@@ -129,6 +133,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (RING, "edges"),
     ({"nodes": [TRIGGER, EACH, SCRIPT], "edges": edges(("t", "p"), ("p", "s"))}, "nodes.p.foreach"),
     (LINE | {"input_schema": {"type": "thing"}}, "input_schema.type"),
+    (LINE | {"input_schema": {"type": {"is": "string"}}}, "input_schema.type"),
+    (LINE | {"input_schema": {"required": [{"name": "n"}]}}, "input_schema.required"),
+    (LINE | {"input_schema": {"enum": "abc"}}, "input_schema.enum"),
     (LINE | {"timeout_ms": 0}, "timeout_ms"),
 ]
 
@@ -155,6 +162,12 @@ def test_an_input_that_does_not_fit_is_refused(house: House) -> None:
     assert house.call("POST", f"{ALL}/w:start", {"input": {}}).fields == ["input.n"]
     assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 0}}).fields == ["input.n"]
     assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 1}}).status == 202
+
+
+def test_true_is_not_the_number_that_a_schema_lists(house: House) -> None:
+    publish(house, **LINE, input_schema={"properties": {"n": {"enum": [1]}, "m": {"const": True}}})
+    assert house.call("POST", f"{ALL}/w:start", {"input": {"n": True, "m": 1}}).fields == ["input.n", "input.m"]
+    assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 1.0, "m": True}}).status == 202
 
 
 def test_starting_with_an_id_that_exists_answers_that_run(house: House) -> None:

@@ -149,7 +149,7 @@ def _node(found: Findings, place: str, given: Any) -> WorkflowNode | None:
     if not isinstance(name, str) or not re.fullmatch(NODE_ID_PATTERN, name):
         found.add(f"{place}.id", "must begin with a letter, and have up to 64 letters, digits, dashes or underscores")
         return None
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         found.add(f"{place}.type", "must be one of " + ", ".join(sorted(TYPES)))
         return None
     place = f"nodes.{name}"
