@@ -35,7 +35,7 @@ _TOP: Final = frozenset(
 )  # fmt: skip
 _EDGE: Final = frozenset({"from", "to", "on", "case"})
 _RETRY: Final = frozenset(RetryPolicy.__struct_fields__)
-TYPES: Final = frozenset(get_args(NodeType))
+TYPES: Final = get_args(NodeType)
 ONS: Final = get_args(EdgeOn)
 
 
@@ -149,7 +149,7 @@ def _node(found: Findings, place: str, given: Any) -> WorkflowNode | None:
     if not isinstance(name, str) or not re.fullmatch(NODE_ID_PATTERN, name):
         found.add(f"{place}.id", "must begin with a letter, and have up to 64 letters, digits, dashes or underscores")
         return None
-    if not isinstance(kind, str) or kind not in TYPES:
+    if kind not in TYPES:
         found.add(f"{place}.type", "must be one of " + ", ".join(sorted(TYPES)))
         return None
     place = f"nodes.{name}"
