@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib.core.errors import Conflict
 from chalicelib.core.queue_messages import RunHint
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.workflows.happenings import Decides
 from chalicelib.core.workflows.run_state import RunState
@@ -19,7 +20,7 @@ from chalicelib.engine.workflows.run_access import advance
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.ports.workflow_steps import HttpReply, HttpRequest, StepFailed
-from chalicelib.usecases import runs, workflows
+from chalicelib.usecases import runs, schedules, workflows
 from tests.kit.mailer import FakeMailer
 from tests.kit.workflow_play import Play
 
@@ -137,8 +138,15 @@ class TestJob:
         play.advance(6 * SECOND_MS)
         assert error(play, run, "j") == ("timeout", "timeout")
 
-    def test_a_schedule_that_is_not_there_fails_it(self) -> None:
-        play = play_of({"id": "j", "type": "job", "schedule_id": "01HZZZZZZZZZZZZZZZZZZZZZZZ"})
+    def test_it_goes_to_the_target_of_a_schedule_until_that_is_deleted(self) -> None:
+        play = Play()
+        target = {"type": "webhook", "url": "https://hook.example.com/"}
+        wanted = ScheduleRequest(type="RATE", expr="rate:5s", target=target)
+        made = schedules.create(play.s, ANONYMOUS_ADMIN, wanted, "01HZZZZZZZZZZZZZZZZZZZZZZZ").definition
+        play.publish("w", [TRIGGER, {"id": "j", "type": "job", "schedule_id": made.id}], [("t", "j")])
+        run = go(play, {"x": 1})
+        assert (play.state(run).status, play.target.got[0].target["url"]) == ("completed", target["url"])
+        schedules.delete(play.s, ANONYMOUS_ADMIN, made.id, None)
         assert error(play, go(play), "j") == ("failed", "not_found")
 
     def test_what_is_refused_for_good_is_not_tried_again(self) -> None:
