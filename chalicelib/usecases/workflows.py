@@ -35,6 +35,15 @@ from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
+_OF_TRIGGERS = frozenset({"schedule_id", "filter"})
+_WITHOUT_ATTEMPT = {
+    "trigger": "",
+    "condition": "",
+    "join": "",
+    "delay": "",
+    "parallel": ": its steps may have one",
+    "approval": ": expires_in_ms ends its wait",
+}
 _HOW = {
     "schedule": 'a schedule with the target {"type": "workflow", "workflow": "…"} begins its runs',
     "webhook": 'a trigger of /api/v1/triggers on webhook, with the target {"type": "workflow"}, begins its runs',
@@ -310,10 +319,18 @@ def _by_schedule(made: WorkflowDefinition) -> list[WorkflowNode]:
 
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What its author may not have meant."""
-    ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
-    if ons and ons[0] != "manual":
-        return [_HOW[ons[0]]] if ons[0] in _HOW else []
-    return []
+    return [said for node in document["nodes"] for said in _notes(node)]
+
+
+def _notes(node: Mapping[str, Any]) -> Iterator[str]:
+    kind, place = node.get("type"), f"nodes.{node.get('id')}"
+    if kind == "trigger":
+        if node.get("on") in _HOW:
+            yield _HOW[node["on"]]
+        for field in node.keys() & _OF_TRIGGERS:
+            yield f"{place}.{field} has no effect: it is for what begins the runs to say"
+    if kind in _WITHOUT_ATTEMPT and node.get("timeout_ms") is not None:
+        yield f"{place}.timeout_ms has no effect{_WITHOUT_ATTEMPT[kind]}"
 
 
 def _keep(s: Services, tenant: str, made: WorkflowDefinition) -> None:

@@ -253,6 +253,40 @@ def test_a_redrive_may_patch_the_input(house: House) -> None:
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"from": "q"}).fields == ["from"]
 
 
+def test_what_a_node_says_and_nothing_reads_is_noted(house: House) -> None:
+    trigger = {**TRIGGER, "filter": {"cel": "true"}}
+    made = publish(house, nodes=[trigger, {**GATE, "timeout_ms": 5}], edges=edges(("t", "g")))
+    assert made["notes"] == [
+        "nodes.t.filter has no effect: it is for what begins the runs to say",
+        "nodes.g.timeout_ms has no effect: expires_in_ms ends its wait",
+    ]
+
+
+def test_a_patch_is_held_to_the_schema(house: House) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": ["integer", "string"]}}}
+    publish(house, **LINE, input_schema=schema)
+    run_id = start(house, input={"n": "x"})
+    for dry_run in (True, False):
+        again = {"patch_input": {"n": [1]}, "dry_run": dry_run}
+        assert house.call("POST", f"{RUNS}/{run_id}:redrive", again).fields == ["patch_input.n"]
+    assert run_of(house, run_id)["state"] == "failed"
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"patch_input": {"n": 4}}).status == 202
+
+
+def test_a_redrive_under_another_version_has_the_timeout_of_that_one(house: House) -> None:
+    wait = {"id": "d", "type": "delay", "for_ms": 60_000}
+    nodes = {"nodes": [TRIGGER, SCRIPT, wait], "edges": edges(("t", "s"), ("s", "d"))}
+    publish(house, **nodes)
+    run_id = start(house, input={"n": "x"})
+    edited = {**nodes, "timeout_ms": 5_000}
+    assert house.call("PUT", f"{ALL}/w", edited).status == 200
+    again = {"version": "live", "patch_input": {"n": 1}}
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", again).status == 202
+    driven = house.call("GET", f"{RUNS}/{run_id}/events", query="limit=1000").json["items"]
+    [event] = [one for one in driven if one["type"] == "run_redriven"]
+    assert event["data"]["deadline_ms"] == event["at_unix_ms"] + 5_000
+
+
 def test_a_patch_of_a_large_input_keeps_the_rest_of_it(house: House) -> None:
     publish(house, nodes=[TRIGGER, SCRIPT | {"code": "len(input['text']) + input['n']"}], edges=edges(("t", "s")))
     run_id = start(house, input={"text": "x" * 80_000})

@@ -378,6 +378,48 @@ class TestSubworkflow:
         play.advance(2000)
         assert output(play, run) == 2
 
+    def slow(self, inner: dict[str, Any], **more: Any) -> tuple[Play, str]:
+        """A run whose child waits for an hour, begun at once; and the play."""
+        play = Play()
+        play.publish("inner", [TRIGGER, {"id": "d", "type": "delay", "for_ms": 3_600_000}], [("t", "d")], **inner)
+        after = {"id": "a", "type": "delay", "for_ms": 0}
+        edges = [("t", "s"), {"from": "s", "to": "a", "on": "timeout"}]
+        play.publish("w", [TRIGGER, self.NODE | {"input": None} | more, after], edges)
+        return play, go(play)
+
+    def test_it_is_waited_for_as_long_as_its_timeout_says_and_its_child_is_cancelled(self) -> None:
+        play, run = self.slow({}, timeout_ms=5000)
+        due_ms = play.s.clock.now_ms() + 5000
+        assert (play.statuses(run)["s"], play.state(run).nodes["s"].due_ms) == ("waiting", due_ms)
+        play.advance(5000)
+        assert (play.state(run).status, play.statuses(run)) == ("completed", {"t": "completed", "s": "timeout",
+                                                                             "a": "completed"})  # fmt: skip
+        child = play.state(run).nodes["s"].child
+        assert play.state(child).status == "cancelled"
+
+    def test_a_redrive_lets_the_child_of_a_timeout_go_on(self) -> None:
+        play, run = self.slow({"timeout_ms": 4_000_000}, timeout_ms=5000)
+        play.advance(5000)
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "s", None, None, dry_run=False)
+        play.settle()
+        child = play.state(run).nodes["s"].child
+        began_ms = play.s.clock.now_ms()
+        assert (play.statuses(run)["s"], play.state(child).status) == ("waiting", "running")
+        assert play.state(child).deadline_ms == began_ms + 4_000_000
+
+    def test_the_timeout_of_the_workflow_that_it_begins_holds(self) -> None:
+        play, run = self.slow({"timeout_ms": 7000})
+        child = play.state(run).nodes["s"].child
+        play.advance(7000)
+        assert (play.state(child).status, play.state(child).error_type) == ("failed", "timeout")
+        assert play.statuses(run)["s"] == "failed"
+
+    def test_an_input_that_the_inner_schema_refuses_fails_the_node(self) -> None:
+        play, run = self.slow({"input_schema": {"type": "object", "required": ["n"]}}, input={"m": 1})
+        assert error(play, run, "s") == ("failed", "invalid_input")
+        assert play.state(run).nodes["s"].error == "inner: input.n: is required"
+        assert play.state(run).nodes["s"].child == ""
+
     def test_it_keeps_the_version_of_the_parents_start(self) -> None:
         play = self.play()
         run = go(play, {"n": 1})
