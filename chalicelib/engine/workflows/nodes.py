@@ -226,7 +226,7 @@ def _body(content: bytes, headers: Mapping[str, str]) -> Any:
     if "json" in headers.get("content-type", ""):
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # it said so and is not: the text is what there is
     return content.decode("utf-8", "replace") if content else None
 

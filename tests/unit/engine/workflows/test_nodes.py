@@ -98,6 +98,12 @@ class TestHttp:
         assert times[1] - times[0] == 30_000
         assert play.state(run).status == "completed"
 
+    @pytest.mark.parametrize("body", [b"{", b"[" * 5000 + b"]" * 5000])
+    def test_a_body_that_says_it_is_json_and_cannot_be_read_is_text(self, body: bytes) -> None:
+        play = play_of(self.NODE)
+        play.calls.answers[URL] = lambda _: HttpReply(200, JSON, body)
+        assert output(play, go(play))["body"] == body.decode()
+
     def test_it_expects_the_statuses_that_it_says(self) -> None:
         play = play_of(self.NODE | {"expect": {"status": [404]}})
         play.calls.answers[URL] = lambda _: HttpReply(404, {}, b"gone")
@@ -178,6 +184,11 @@ class TestCondition:
         play = self.play()
         done = play.statuses(go(play, {"n": n}))
         assert {name for name in "bsf" if done[name] == "completed"} == {ran}
+
+    def test_text_with_a_nul_is_not_taken_for_what_comes_before_it(self) -> None:
+        play = self.play(cases=[{"name": "big", "when": {"cel": "input.role == 'admin'"}}])
+        run = go(play, {"role": "admin\0"})
+        assert error(play, run, "c") == ("failed", "expression_error")
 
     def test_one_that_cannot_be_evaluated_is_an_error_and_never_false(self) -> None:
         play = self.play()
