@@ -191,8 +191,8 @@ def _headers(step: TakenStep, given: Mapping[str, Any]) -> dict[str, Any]:
             made[name] = value
             continue
         text = value if isinstance(value, str) else json.dumps(value)
-        if any(ord(char) < 32 or ord(char) == 127 for char in text):
-            raise StepFailed("invalid_header", f"headers.{name}: a value must be one line of text")
+        if any(ord(char) < 32 or ord(char) == 127 or ord(char) > 255 for char in text):
+            raise StepFailed("invalid_header", f"headers.{name}: a value must be one line of Latin-1")
         made[name] = text
     return made
 

@@ -69,10 +69,11 @@ class TestHttp:
         assert (asked.key, asked.headers, asked.body) == (f"{run}/h", {"X-N": "5"}, b'{"n":5,"cel":"input.n"}')
         assert output(play, run) == {"status": 200, "headers": JSON, "body": {"ok": True}}
 
-    def test_a_header_that_would_be_two_fails_its_node(self) -> None:
+    @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "日本"])
+    def test_a_header_that_would_be_two_or_is_not_latin_1_fails_its_node(self, value: str) -> None:
         play = play_of(self.NODE | {"headers": {"X-N": {"cel": "input"}}})
-        run = go(play, "a\r\nX-Evil: 1")
-        assert error(play, run, "h")[0] == "failed"
+        run = go(play, value)
+        assert error(play, run, "h") == ("failed", "invalid_header")
         assert play.calls.asked == []
 
     @pytest.mark.parametrize(("status", "times"), [(503, 3), (429, 3), (408, 3), (404, 1), (301, 1)])
