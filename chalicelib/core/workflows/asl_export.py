@@ -242,11 +242,7 @@ class _Machine:
             "Items": _query(given),
             "MaxConcurrency": int(each.get("max_concurrency", 10)),
             "ItemSelector": _query(f"$merge([{CONTEXT}, {_object(of_item)}])"),
-            "ItemProcessor": {
-                "ProcessorConfig": {"Mode": "INLINE"},
-                "StartAt": start,
-                "States": inner.states,
-            },
+            "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": start, "States": inner.states},
             "Output": _query(output),
             **self._after(region, join),
         }

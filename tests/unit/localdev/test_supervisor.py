@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,14 +24,17 @@ def test_a_dsn_is_shown_without_its_password(dsn: str, said: str) -> None:
     assert supervisor._said_of(dsn) == f"PostgreSQL at {said}"
 
 
-def test_a_default_target_that_needs_aws_is_refused_before_postgresql_is_started(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(
-        "CHRONO_DEFAULT_TARGET", '{"type": "sqs", "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q"}'
+def test_a_default_target_that_needs_aws_is_refused_before_postgresql_is_started() -> None:
+    target = '{"type": "sqs", "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/q"}'
+    ran = subprocess.run(
+        [sys.executable, "-m", "localdev.supervisor", "--postgres"],
+        env={**os.environ, "CHRONO_DEFAULT_TARGET": target},
+        cwd=Path(__file__).resolve().parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
-    monkeypatch.setattr(sys, "argv", ["supervisor", "--postgres"])
-    assert supervisor.main() == 2
-    said = capsys.readouterr().err
-    assert said.startswith("scripts/dev: CHRONO_DEFAULT_TARGET: ")
-    assert "runs without" in said
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("scripts/dev: CHRONO_DEFAULT_TARGET: ")
+    assert "runs without" in ran.stderr
