@@ -20,8 +20,9 @@ DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed", "
 def tables(client: Any, prefix: str) -> list[tuple[str, int]]:
     """The deployment's tables, and how many items each holds."""
     names = [n for page in client.get_paginator("list_tables").paginate() for n in page["TableNames"]]
+    counted = client.get_paginator("scan")  # one answer counts 1 MB
     return [
-        (name, client.scan(TableName=name, Select="COUNT")["Count"])
+        (name, sum(page["Count"] for page in counted.paginate(TableName=name, Select="COUNT")))
         for name in sorted(names)
         if name.startswith(prefix)
     ]

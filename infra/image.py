@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from infra.given_paths import from_caller
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCKERFILE: Final = ROOT / "Dockerfile"
 WHEELS: Final = "wheels"  # the stage that installs the packages
@@ -256,11 +258,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", metavar="DIRECTORY", help="a new directory")
     chosen = parser.parse_args(arguments)
     base: str = chosen.base
-    target = Path(chosen.directory).resolve()
-    if target.exists():
-        print(f"scripts/image: {target} exists", file=sys.stderr)
-        return 1
+    target = from_caller(Path(chosen.directory))
     root = target.with_name(f"{target.name}-root")
+    for path in (target, root):
+        if path.exists():
+            print(f"scripts/image: {path} exists", file=sys.stderr)
+            return 1
     try:
         root.mkdir(parents=True)
         made = lay_out(root, base)

@@ -26,6 +26,7 @@ from chalicelib.core.targets.default_target import settled
 from infra import announcing, chalice_project, cloudformation, tenant_keys, terraform, vendor
 from infra.build import Build, seals
 from infra.functions import API, SUBSCRIBE
+from infra.given_paths import from_caller
 from infra.layers import FOLDER, Layer
 from infra.state import EVENT_BUS_DEFAULT, state
 from infra.vendor import ARM64, MACHINES, Target
@@ -64,6 +65,7 @@ FORMATS = {
     "terraform": Format("terraform", "chalice.tf.json", terraform.complete),
     "chalice": Format("cloudformation", "sam.json", chalice_project.companion, "stack.json"),
 }
+_OWN = (ZIP_NAME, chalice_project.FIRST, *(each.written or each.file for each in FORMATS.values()))
 
 
 class Package(NamedTuple):
@@ -157,6 +159,14 @@ def _variables(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config.get("environment_variables", {}), **config["stages"][stage].get("environment_variables", {})}
 
 
+def check_replaceable(out: Path) -> None:
+    """Raises PackageFailed for a path that holds something else than a package, which would be deleted."""
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in _OWN):
+        raise PackageFailed(f"{out} is not empty and holds no package: empty it, or name another directory")
+    if out.exists() and not out.is_dir():
+        raise PackageFailed(f"{out} is a file")
+
+
 def check_settings(stage: str, config: Mapping[str, Any]) -> Mapping[str, object] | None:
     """The stage's default target, None for the bus. Raises PackageFailed, with the variable, for what every function
     of the stage would refuse at its start."""
@@ -227,17 +237,18 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__.splitlines()[0])
     parser.add_argument("--stage", default="prod", help="a stage of .chalice/config.json (prod)")
     parser.add_argument("--format", default="cloudformation", choices=sorted(FORMATS))
-    parser.add_argument("--out", type=Path, help="a directory, emptied first (build/FORMAT/STAGE)")
+    parser.add_argument("--out", type=Path, help="a new directory, or that of an earlier package (build/FORMAT/STAGE)")
     parser.add_argument("--tenant-tags", action="store_true", help="bind the API's role to the keys of its tag tenant")
     parser.add_argument("--arch", choices=sorted(MACHINES), help=f"the functions' processor ({ARM64})")
     parser.add_argument(
         "--snapstart", action="store_true", help="start functions from snapshots of a published version"
     )
     chosen = parser.parse_args(arguments)
-    out = chosen.out or BUILD / chosen.format / chosen.stage
+    out = from_caller(chosen.out) if chosen.out else BUILD / chosen.format / chosen.stage
     target = default_target(chosen.stage)
     target = target._replace(architecture=chosen.arch or target.architecture)
     try:
+        check_replaceable(out)
         made = package(chosen.stage, chosen.format, out, chosen.tenant_tags, target, chosen.snapstart)
     except (PackageFailed, SettingsError, vendor.VendorFailed) as problem:
         print(f"scripts/package: {problem}", file=sys.stderr)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chalicelib import VERSION
+from infra.given_paths import from_caller
 from localdev.locks import DEVELOPMENT, LAYERED, ROOT, SHIPPED, LockFailed, locked
 
 Json = dict[str, Any]
@@ -176,9 +177,10 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.licences:
         print(table(packages))
         return 0
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(document(packages), indent=1) + "\n")
-    print(f"{chosen.out}: {len(packages)} packages")
+    out = from_caller(chosen.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(document(packages), indent=1) + "\n")
+    print(f"{out}: {len(packages)} packages")
     return 0
 
 

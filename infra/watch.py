@@ -59,6 +59,7 @@ def alarms(state: State) -> tuple[Alarm, ...]:
         queue("dead", "dead", "ApproximateNumberOfMessagesVisible", 0, "Firings ran out of attempts"),
         queue("poison", "poison", "ApproximateNumberOfMessagesVisible", 0, "Messages that no worker could handle"),
         queue("work-age", "work", "ApproximateAgeOfOldestMessage", WORK_AGE_MOST_S, "Firings wait for workers"),
+        queue("steps-age", "steps", "ApproximateAgeOfOldestMessage", WORK_AGE_MOST_S, "Runs of workflows stand still"),
         function(
             "sweep-silent",
             "sweep",
@@ -104,7 +105,11 @@ def dashboard(state: State, region: str) -> Json:
             "Maximum",
             [[SQS, "ApproximateNumberOfMessagesVisible", "QueueName", name] for name in queues],
         ),
-        ("Firings held back", "Maximum", [[SQS, "ApproximateNumberOfMessagesDelayed", "QueueName", queues[-1]]]),
+        (
+            "Firings held back",
+            "Maximum",
+            [[SQS, "ApproximateNumberOfMessagesDelayed", "QueueName", state.queue("work").name]],
+        ),
         (
             "Capacity that tables used",
             "Sum",

@@ -250,18 +250,8 @@ class Supervisor:
         say(f"ChronoWatch serves on {base} (GET /health, /docs), {stored}, state in {self._data}")
         if self._tls:
             return  # what callers need to get in, only they know
-        asked = self._chosen.auth != "off"
-        authorization = " -H 'authorization: Bearer KEY'" if asked else ""
-        say(
-            "Try, in another terminal:" if not asked else "Try, in another terminal, with an API key or a token as KEY:"
-        )
-        say("  python3 examples/webhook_receiver.py &")
-        say(
-            f"""  curl -s -XPOST {base}/api/v1/schedules{authorization} -H 'content-type: application/json' \\\n"""
-            """    -d '{"type":"RATE","expr":"rate:5s","name":"beat","payload":{"hello":"world"},"""
-            """"target":{"type":"webhook","url":"http://127.0.0.1:9000/"}}'"""
-        )
-        say(f"  curl -s {base}/api/v1/executions{authorization}")
+        for line in what_to_try(base, self._chosen.auth):
+            say(line)
         say("Ctrl-C stops it.")
 
     def _serve_grpc(self) -> None:
@@ -341,6 +331,25 @@ class Supervisor:
             self._postgres.stop()
         self._own_pid.clear()
         return code
+
+
+def what_to_try(base: str, auth: str) -> list[str]:
+    """First steps with a service that was just started."""
+    if auth == "deny":
+        return [
+            "Every call is answered 401 until CHRONO_AUTH says who may call: jwt, apikey or jwt,apikey.",
+            "With CHRONO_AUTH=apikey the first admin key is shown here. See docs/security.md.",
+        ]
+    asked = auth != "off"
+    authorization = " -H 'authorization: Bearer KEY'" if asked else ""
+    return [
+        "Try, in another terminal, with an API key or a token as KEY:" if asked else "Try, in another terminal:",
+        "  python3 examples/webhook_receiver.py &",
+        f"  curl -s -XPOST {base}/api/v1/schedules{authorization} -H 'content-type: application/json' \\\n"
+        """    -d '{"type":"RATE","expr":"rate:5s","name":"beat","payload":{"hello":"world"},"""
+        """"target":{"type":"webhook","url":"http://127.0.0.1:9000/"}}'""",
+        f"  curl -s {base}/api/v1/executions{authorization}",
+    ]
 
 
 def _said_of(dsn: str) -> str:

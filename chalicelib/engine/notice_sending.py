@@ -22,6 +22,10 @@ from chalicelib.ports.workflow_steps import HttpRequest, Mail, StepFailed
 _SUMMARY_MAX: Final = 1_024
 _OK: Final = range(200, 300)
 _AGAIN: Final = frozenset({408, 425, 429})
+_SLACK_AGAIN: Final = frozenset(
+    ("fatal_error", "internal_error", "ratelimited", "rate_limited", "request_timeout", "service_unavailable")
+)
+_REASON_MAX: Final = 200
 
 
 def key_of(rule: NotificationRule, notice: Notice, channel: int) -> str:
@@ -104,7 +108,7 @@ def _by_call(
     except StepFailed as wrong:
         return str(wrong), not wrong.retryable
     if reply.status in _OK:
-        return None, False
+        return _slack_refusal(reply.body) if channel["type"] == "slack" else (None, False)
     return f"it answered {reply.status}", 400 <= reply.status < 500 and reply.status not in _AGAIN
 
 
@@ -127,6 +131,18 @@ def _slack(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -
     text = text_of(rule, notice).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     where = {"channel": channel["channel"]} if "channel" in channel else {}
     return {"text": text, "mrkdwn": False, "incident_id": notice.incidents[0].id, **where}
+
+
+def _slack_refusal(body: bytes) -> tuple[str | None, bool]:
+    """What went wrong though the status was 200: Slack's API says it in the body. Incoming webhooks answer ``ok``."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None, False
+    if not isinstance(found, dict) or found.get("ok") is not False:
+        return None, False
+    code = str(found.get("error", "no reason is given"))
+    return f"Slack refused it: {code[:_REASON_MAX]}", code not in _SLACK_AGAIN
 
 
 def _pagerduty(rule: NotificationRule, notice: Notice, channel: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -97,8 +97,7 @@ def on_monitor(s: Services, monitor: Heartbeat, crossings: Sequence[Crossing]) -
 def change(s: Services, tenant: str, rule_id: str, decide: Callable[[RuleBook], RuleBook]) -> RuleBook:
     """Change the book of a rule by one conditional write, and send the hint of what is to be done next."""
     for _ in range(WRITE_ATTEMPTS):
-        record = s.stores.alerts.load(tenant, "book", rule_id)
-        known = RuleBook(tenant=tenant, id=rule_id) if record is None else _book(record.document)
+        known = _load(s, tenant, rule_id)
         after = decide(known)
         if after is known:
             return known
@@ -109,6 +108,11 @@ def change(s: Services, tenant: str, rule_id: str, decide: Callable[[RuleBook], 
             _send_hint(s, after, known)
             return after
     raise TooMany("the incidents of a rule are being changed by many at once", code="contended")
+
+
+def _load(s: Services, tenant: str, rule_id: str) -> RuleBook:
+    record = s.stores.alerts.load(tenant, "book", rule_id)
+    return RuleBook(tenant=tenant, id=rule_id) if record is None else _book(record.document)
 
 
 def look(s: Services, tenant: str, rule_id: str) -> None:
@@ -155,23 +159,28 @@ def _deliver(s: Services, rule: NotificationRule, number: int, channel: int) -> 
     notice = rule_book.notice_of(book, number)
     if not took[0] or notice is None:
         return
+    attempt = next(x.attempts for x in notice.sends if x.channel == channel)
     error, final = None, False
     if not _is_in_ledger(s, rule, notice, channel):
         error, final = (
             ("the rule has no such channel", True) if channel >= len(rule.channels) else send(s, rule, notice, channel)
         )
-    after = rule_book.finish(book, number, channel, error, final, s.clock.now_ms())
-    settled = next((x for n in after.notices if n.number == number for x in n.sends if x.channel == channel), None)
-    if settled is None or settled.state != "pending":
-        state = "sent" if error is None else "failed"
-        attempts = next(x.attempts for x in notice.sends if x.channel == channel)
-        _enter(s, rule, notice, channel, state, attempts, error or "")
-    change(
-        s,
-        rule.tenant,
-        rule.id,
-        lambda known: rule_book.finish(known, number, channel, error, final, s.clock.now_ms()),
-    )
+
+    def ended(known: RuleBook) -> RuleBook:
+        return rule_book.finish(known, number, channel, attempt, error, final, s.clock.now_ms())
+
+    if error is None:
+        _enter(s, rule, notice, channel, "sent", attempt, "")
+    else:
+        known = _load(s, rule.tenant, rule.id)
+        if _is_pending(known, number, channel) and not _is_pending(ended(known), number, channel):
+            _enter(s, rule, notice, channel, "failed", attempt, error)
+    change(s, rule.tenant, rule.id, ended)
+
+
+def _is_pending(book: RuleBook, number: int, channel: int) -> bool:
+    notice = rule_book.notice_of(book, number)
+    return notice is not None and any(x.channel == channel and x.state == "pending" for x in notice.sends)
 
 
 def _is_held(rule: NotificationRule, book: RuleBook, number: int, now_ms: int) -> bool:

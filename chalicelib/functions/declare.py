@@ -62,6 +62,11 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     def name(self) -> str:
         return str(self.schedule["name"])
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a declared schedule is known by. Under another it is another schedule."""
+        return self.tenant, self.owner, self.name
+
 
 @blueprint.lambda_function(name="declare")
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -82,11 +87,10 @@ def _terraform(event: Mapping[str, Any]) -> dict[str, Any]:
     if step["action"] == "delete":
         return _remove_named(wanted).answer()
     before = step.get("prev_input")
-    made = declare(wanted, was_there=step["action"] == "update")
-    if before:
-        old = read({name: value for name, value in before.items() if name != "tf"})
-        if (old.tenant, old.owner, old.name) != (made.tenant, made.owner, made.name):
-            _remove_named(old)
+    old = read({name: value for name, value in before.items() if name != "tf"}) if before else wanted
+    made = declare(wanted, was_there=step["action"] == "update" and old.identity == wanted.identity)
+    if old.identity != wanted.identity:
+        _remove_named(old)
     return made.answer()
 
 
@@ -96,12 +100,13 @@ def _cloudformation(event: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, str] = {}
     old_id = str(event.get("PhysicalResourceId") or NOT_MADE)
     try:
-        properties = {name: value for name, value in event["ResourceProperties"].items() if name != "ServiceToken"}
+        properties = _own(event["ResourceProperties"])
         if event["RequestType"] == "Delete":
             if old_id != NOT_MADE:
                 _remove(read_properties(properties), old_id)
         else:
-            made = declare(read_properties(properties), was_there=event["RequestType"] == "Update").answer()
+            wanted = read_properties(properties)
+            made = declare(wanted, _was_there(event, wanted, old_id)).answer()
         reason = None
     except DeclarationRefused as refused:
         reason = str(refused)
@@ -110,6 +115,22 @@ def _cloudformation(event: Mapping[str, Any]) -> dict[str, Any]:
         reason = "internal error: see the log of the function declare"
     custom_resource.answer(event, made.get("id") or old_id, made, reason)
     return {"status": "FAILED" if reason else "SUCCESS"}
+
+
+def _was_there(event: Mapping[str, Any], wanted: Declaration, old_id: str) -> bool:
+    """Whether this resource had the schedule before, and so may change it."""
+    if event["RequestType"] != "Update":
+        return False
+    try:
+        old = read_properties(_own(event.get("OldResourceProperties") or event["ResourceProperties"]))
+    except DeclarationRefused:  # it goes back from what was refused, and so made nothing
+        return True
+    return old.identity == wanted.identity or old_id in _ids_of(wanted)
+
+
+def _own(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is CloudFormation's."""
+    return {name: value for name, value in properties.items() if name != "ServiceToken"}
 
 
 def read_properties(properties: Mapping[str, Any]) -> Declaration:
@@ -175,11 +196,14 @@ def declare(wanted: Declaration, was_there: bool) -> Declared:
 
 
 def _remove_named(wanted: Declaration) -> Declared:
-    s = bootstrap.services()
-    found = s.stores.schedules.named(wanted.tenant, [(wanted.owner, wanted.name)])
-    for schedule_id in found.values():
+    for schedule_id in _ids_of(wanted):
         _remove(wanted, schedule_id)
     return Declared(wanted.tenant, wanted.owner, wanted.name, "", "delete")
+
+
+def _ids_of(wanted: Declaration) -> list[str]:
+    found = bootstrap.services().stores.schedules.named(wanted.tenant, [(wanted.owner, wanted.name)])
+    return list(found.values())
 
 
 def _remove(wanted: Declaration, schedule_id: str) -> None:

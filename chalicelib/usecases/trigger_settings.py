@@ -229,8 +229,8 @@ def _changeable(s: Services, caller: Caller, trigger_id: str, versions: Sequence
 
 
 def _judged_version(found: ShownTrigger, versions: Sequence[str] | None) -> str | None:
-    """What the schedule must still be when it is written, where the caller named the trigger's version: another may
-    have changed it since it was read."""
+    """What the schedule must still be when it is written. It is judged where the caller named the trigger's version:
+    another may have changed it since it was read."""
     return None if versions is None else found.schedule.definition.version
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib import VERSION
 from chalicelib.api.agents.tools import TOOLS
 from tests.kit.callers import by, who
 from tests.kit.house import RATE, Answer, House
@@ -31,6 +32,7 @@ def test_it_says_what_it_is(shared: House) -> None:
     assert found["protocolVersion"] == "2025-06-18"
     assert found["capabilities"]["tools"] == {"listChanged": False}
     assert found["capabilities"].keys() == {"tools", "resources", "prompts", "completions"}
+    assert found["serverInfo"]["version"] == VERSION
     assert rpc(shared, "server/discover").json["result"]["protocolVersion"] == "2026-07-28"
     assert rpc(shared, "ping").json["result"] == {}
     notified = shared.call("POST", "/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"})

@@ -370,3 +370,30 @@ def test_preview_near_the_end_of_time(house: House) -> None:
 def test_what_cannot_be_an_id_is_not_found(house: House, reference: str) -> None:
     for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", ":pause"), ("GET", "/executions")):
         assert house.call(method, f"{SCHEDULES}/{reference}{suffix}").code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "message"),
+    [
+        (
+            {"type": "kafka", "brokers": ["k.example"], "topic": "t", "mode": "batched"},
+            "target.mode",
+            "must be one of binary, structured",
+        ),
+        (
+            {"type": "rabbitmq", "url": "amqp://u:p@r.example", "exchange": "", "routing_key": "q"},
+            "target.url",
+            "must not hold credentials: a secret_ref names them",
+        ),
+        (
+            {"type": "nats", "servers": ["nats://u:p@n.example"], "subject": "a"},
+            "target.servers",
+            "must not hold credentials: a secret_ref names them",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_broker_is_said_in_its_own_terms(
+    house: House, target: dict[str, Any], field: str, message: str
+) -> None:
+    answer = house.call("POST", "/api/v1/schedules", {"type": "RATE", "expr": "rate:1h", "target": target})
+    assert (answer.status, answer.json["errors"]) == (422, [{"field": field, "message": message}])

@@ -128,6 +128,21 @@ def test_the_binary_form_has_its_attributes_in_headers(house: House) -> None:
     assert send(house, trigger, {"x": 2}, **how).json["execution_id"] == f"{trigger['id']}-{digest('/a', '1')}"
 
 
+def test_headers_of_the_binary_form_are_percent_decoded_once(house: House) -> None:
+    trigger = made(house, filter={"cel": "event.subject == 'Ünï €' && event.note == '%41' && event.raw == '%FF%'"})
+    how = {"ce_specversion": "1.0", "ce_id": "a%20b", "ce_source": "/a", "ce_type": "t", "ce_raw": "%FF%"}
+    how |= {"ce_subject": "%C3%9Cn%C3%AF%20%E2%82%AC", "ce_note": "%2541"}
+    assert send(house, trigger, {}, **how).json["execution_id"] == f"{trigger['id']}-{digest('/a', 'a b')}"
+
+
+def test_a_batch_is_refused_and_not_taken_for_one_event(house: House) -> None:
+    trigger = made(house)
+    answer = send(house, trigger, [EVENT, EVENT], content_type="application/cloudevents-batch+json")
+    assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
+    assert "send each event by itself" in answer.json["detail"]
+    assert fired(house, trigger) == []
+
+
 @pytest.mark.parametrize(
     ("event", "fields"),
     [

@@ -259,9 +259,59 @@ def test_a_refused_entry_is_named_by_its_line_and_nothing_is_written(served: Ser
     assert call("schedules", "get", "good", url=served.url).code == 3
 
 
+def test_an_entry_that_is_no_schedule_is_named_by_its_line(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "shapes.yaml"
+    path.write_text(
+        "version: 1\nschedules:\n"
+        + "".join(f"  - {{name: s{n}, type: RATE, expr: 'rate:1h'}}\n" for n in range(60))
+        + "  - name: wrong\n    type: RATE\n    expr: rate:1h\n    nonsense: 3\n"
+    )
+    for words in (("plan",), ("apply",)):
+        said = call(*words, "-f", str(path), url=served.url)
+        assert (said.code, said.out) == (1, "")
+        assert f"error: {path}:66: wrong: nonsense: is not a known field\n" in said.err
+    problem = json.loads(call("plan", "-f", str(path), "-o", "json", url=served.url).err)
+    assert (problem["code"], problem["status"], problem["errors"][0]["field"]) == ("invalid_field", 422, "nonsense")
+    assert call("schedules", "get", "s0", url=served.url).code == 3
+
+
+def test_a_schedule_that_two_entries_name_is_refused_however_far_they_lie_apart(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(
+        "version: 1\nschedules:\n"
+        + "".join(f"  - {{name: s{n}, type: RATE, expr: 'rate:1h'}}\n" for n in range(60))
+        + "  - {name: s0, type: RATE, expr: 'rate:2h'}\n"
+    )
+    with serve() as running:
+        said = call("apply", "-f", str(path), url=running.url)
+        assert (said.code, said.err.splitlines()[0]) == (
+            2,
+            f"error: {path}:63: name s0 is used by another schedule, at {path}:3",
+        )
+        assert call("schedules", "list", "-o", "name", url=running.url).out == ""
+        path.write_text(
+            "schedules:\n" + "".join(f"  - {{name: s, owner: o{n}, type: RATE, expr: 'rate:1h'}}\n" for n in "ab")
+        )
+        assert call("plan", "-f", str(path), url=running.url).code == 2
+
+
+def test_an_export_of_a_source_is_filtered_by_a_tag_too(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "schedules:\n  - {name: a, type: RATE, expr: 'rate:1h', tags: [x]}\n"
+        "  - {name: b, type: RATE, expr: 'rate:1h'}\n"
+    )
+    with serve() as running:
+        assert call("apply", "-f", str(path), "--source", "s", url=running.url).code == 0
+        said = call("export", "--source", "s", "--tag", "x", "-o", "jsonl", url=running.url)
+        assert [json.loads(line)["name"] for line in said.out.splitlines()] == ["a"]
+        assert json.loads(said.out)["tags"] == ["x"]
+        assert call("export", "--source", "t", "--tag", "x", "-o", "name", url=running.url).out == ""
+
+
 def test_other_schedulers_files_become_one_that_applies(served: Served, tmp_path: Path) -> None:
     crontab = tmp_path / "crontab"
-    crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily c\n@reboot d\n")
+    crontab.write_text("MAILTO=me\nCRON_TZ=Europe/Paris\n*/5 * * * * /bin/a --x\n99 * * * * b\n@daily\tc\n@reboot d\n")
     said = call("import", "crontab", str(crontab), "--target", LOG)
     assert [line.partition(":")[0] for line in said.err.splitlines()] == ["line 1", "line 4", "line 6"]
     (tmp_path / "made.yaml").write_text(said.out)
@@ -290,6 +340,65 @@ def test_eventbridge_counts_days_from_sunday_as_one(tmp_path: Path) -> None:
         "  expr: at:2027-01-01T00:00:00Z",
     ]
     assert said.err.startswith("line ")
+
+
+def test_an_eventbridge_schedule_keeps_what_a_schedule_here_can_hold(served: Served, tmp_path: Path) -> None:
+    bus = "arn:aws:events:eu-west-1:1:event-bus/shop"
+    rules: list[dict[str, Any]] = [
+        {
+            "Name": "bounded",
+            "ScheduleExpression": "rate(1 hour)",
+            "StartDate": "2027-12-01T00:00:00Z",
+            "EndDate": "2028-01-01T01:00:00+01:00",
+            "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
+            "Target": {
+                "Arn": bus,
+                "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 3600},
+            },
+        },
+        {"Name": "unbounded", "ScheduleExpression": "rate(1 hour)", "StartDate": "soon"},
+        {"Name": "strange", "ScheduleExpression": "rate(1 hour)", "Targets": [{"Arn": "arn:aws:ecs:r:1:task/x"}, {}]},
+    ]
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"Schedules": rules}))
+    said = call("import", "eventbridge", str(path))
+    assert said.err.splitlines() == [
+        "line 1: unbounded: StartDate: 'soon' is not understood",
+        "line 1: strange: its target arn:aws:ecs:r:1:task/x is of no kind that is known here: --target names another",
+        "line 1: strange: of its 2 targets the first is taken",
+    ]
+    (tmp_path / "made.yaml").write_text(said.out)
+    assert call("apply", "-f", str(tmp_path / "made.yaml"), url=served.url).code == 0
+    made = json.loads(call("schedules", "get", "bounded", "-o", "json", url=served.url).out)
+    assert (made["start_at_unix_ms"], made["end_at_unix_ms"]) == (1827619200000, 1830297600000)
+    assert (made["jitter_ms"], made["catch_up_window_ms"]) == (900_000, 3_600_000)
+    assert (made["retry_policy"]["max_attempts"], made["target"]) == (100, {"type": "eventbridge", "bus": "shop"})
+
+
+def test_cronjobs_speak_the_cron_of_kubernetes(tmp_path: Path) -> None:
+    said = [
+        "{schedule: '@every 1h30m', suspend: true}",
+        "{schedule: '0 0 ? * *', startingDeadlineSeconds: 60}",
+        "{schedule: '@midnight', jobTemplate: [1]}",
+        "{schedule: '@every 1.5h'}",
+        "{schedule: '@often'}",
+        "{schedule: '0 0 * * *', startingDeadlineSeconds: soon}",
+        "[1]",
+    ]
+    path = tmp_path / "jobs.yaml"
+    path.write_text("\n---\n".join(f"{{kind: CronJob, spec: {each}}}" for each in said))
+    made = call("import", "k8s", str(path))
+    assert [line for line in made.out.splitlines() if "expr" in line] == [
+        "  expr: rate:5400s",
+        "  expr: 0 0 * * *",
+        "  expr: '@midnight'",
+    ]
+    assert made.err.splitlines() == [
+        "line 7: '@every 1.5h' is not understood",
+        "line 9: '@often' is not understood",
+        "line 11: startingDeadlineSeconds: 'soon' is no whole number",
+        "line 13: it has 0 of the five fields",
+    ]
 
 
 def test_declared_schedules_are_made_so(served: Served, tmp_path: Path) -> None:
@@ -381,13 +490,64 @@ def test_help_and_calls_load_little(served: Served, words: str, absent: set[str]
     assert len(loaded) <= most, sorted(loaded)
 
 
-def test_shells_complete_commands_and_names_of_the_service(served: Served) -> None:
+def test_shells_complete_commands_files_and_names_of_the_service(served: Served, tmp_path: Path) -> None:
     call("schedules", "create", "--expr", "rate:1h", "--name", "complete-me", "--target", LOG, url=served.url)
     for shell in ("bash", "zsh", "fish"):
         assert "_CHRONOSCTL_COMPLETE" in call("completion", shell).out
-    asked = {"_CHRONOSCTL_COMPLETE": "bash_complete", "COMP_WORDS": "chronosctl schedules get compl", "COMP_CWORD": "3"}
-    ran = subprocess.run(_program(), env={**_env(served.url), **asked}, capture_output=True, text=True)
-    assert "complete-me" in ran.stdout
+    contexts = tmp_path / "contexts.json"
+    assert call("context", "set", "prod", "--url", served.url, env={"CHRONOSCTL_CONFIG": str(contexts)}).code == 0
+    for words, found in {
+        "schedules get compl": "plain,complete-me",
+        "listen --schedule compl": "plain,complete-me",
+        "schedules preview compl": "plain,complete-me",
+        "executions list --schedule-id compl": "plain,complete-me",
+        "time --context p": "plain,prod",
+        "apply -f sched": "file,sched",
+        "import crontab cron": "file,cron",
+        "schedules create --file bo": "file,bo",
+        "man --all fol": "dir,fol",
+    }.items():
+        asked = {"_CHRONOSCTL_COMPLETE": "bash_complete", "COMP_WORDS": f"chronosctl {words}"}
+        env = {**_env(served.url), **asked, "COMP_CWORD": str(len(words.split())), "CHRONOSCTL_CONFIG": str(contexts)}
+        ran = subprocess.run(_program(), env=env, capture_output=True, text=True)
+        assert (words, ran.stdout.splitlines()) == (words, [found])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("schedules create", []),
+        ("schedules preview", []),
+        ("leases acquire", []),
+        ("leases renew", []),
+        ("leases release", []),
+        ("schedules backfill", ["--from-unix-ms", "--to-unix-ms"]),
+    ],
+)
+def test_help_calls_required_only_what_a_person_must_say(words: str, said: list[str]) -> None:
+    options = call(*words.split(), "--help").out.split("\n  --")
+    assert ["--" + each.split()[0] for each in options if "[required]" in each] == said
+
+
+def test_a_wrong_secret_is_refused_before_anything_is_listened_for(served: Served) -> None:
+    said = call("listen", "--forward-to", "localhost:1", "--secret", "whsec_?", url=served.url)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --secret: what follows whsec_ must be base64")
+
+
+def test_an_empty_standard_input_is_no_token(tmp_path: Path) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    assert call("context", "set", "a", "--url", "http://a", "--token-stdin", stdin="old\n", env=env).code == 0
+    said = call("context", "set", "a", "--token-stdin", stdin="", env=env)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --token-stdin: standard input holds no token")
+
+
+def test_a_list_is_filtered_by_names_too(served: Served) -> None:
+    channel = '{"type":"webhook","url":"https://example.com/x"}'
+    words = ("notification-rules", "create", "--name", "named", "--when", "failed", "--channel", channel)
+    assert call(*words, url=served.url).code == 0
+    assert call("notifications", "list", "--rule-id", "named", url=served.url).code == 0
+    said = call("notifications", "list", "--rule-id", "nobody", url=served.url)
+    assert (said.code, said.err.splitlines()[0]) == (3, "error: there is no notification-rule nobody")
 
 
 def test_firings_are_forwarded_as_a_webhook_would_be() -> None:
@@ -428,6 +588,13 @@ def test_the_bridge_for_agents_answers_each_line_whatever_it_is(served: Served) 
     ]  # fmt: skip
     away = call("mcp", url="http://127.0.0.1:9", stdin=lines[3])
     assert json.loads(away.out)["error"]["code"] == -32001
+
+
+def test_every_noun_is_told_in_the_program_s_help() -> None:
+    said = call("--help")
+    lines = said.out.partition("Commands:\n")[2].splitlines()
+    assert [line for line in lines if len(line.split()) == 1 and line[2:3] != " "] == []
+    assert len(lines) > 30
 
 
 def test_manual_pages_are_made_of_every_command(tmp_path: Path) -> None:

@@ -109,7 +109,14 @@ def test_the_package_works_on_node_against_the_product(tmp_path: Path) -> None:
         )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == "night every day at 02:00 (Europe/Paris)\nwrote a 1 false\nwrote b 1 false\n"
-    deliveries = [_signed("E1", 5, 1), _signed("E2", 7, 2), _signed("E0", 4, 0), _signed("E2", 7, 2)]
+    deliveries = [
+        _signed("E1", 5, 1),
+        _signed("E2", 7, 2),
+        _signed("E0", 4, 0),
+        _signed("E2", 7, 2),
+        _signed("E3", 8, 3),
+        _signed("E3", 9, 3),
+    ]
     with serve() as running:
         words = ["node", tmp_path / "driver.mjs", running.url, SECRET, json.dumps(deliveries)]
         printed = json.loads(generators.run(words, tmp_path))
@@ -126,7 +133,8 @@ def test_the_package_works_on_node_against_the_product(tmp_path: Path) -> None:
             # it failed, is busy, is gone; then a newer one, its repeat, a stale one; a wrong signature, another body
             "statuses": [500, 503, "7", 410, 200, 204, 409, 401, 401, 405],
             "seen": [[2, 7]],
-            "gateway": 204,
+            "gateway": [204, 400],
+            "accepted": [202, {"X-Chrono-Async": "true"}, 202],
             "alone": [1, 1],
         },
     }

@@ -181,6 +181,15 @@ def test_a_handler_may_ask_for_time_report_later_or_want_no_more(house: House) -
     assert house.send(3, T0 + 2000).pause_schedule
 
 
+def test_what_was_accepted_and_not_reported_is_handled_again(house: House) -> None:
+    house.does = lambda firing: ACCEPTED
+    assert house.send(1).kind == "accepted"
+    assert house.send(2, attempt=2).kind == "accepted"  # completed would be a report that nobody made
+    house.does = lambda firing: None
+    assert [house.send(token, attempt=token).kind for token in (3, 4)] == ["completed"] * 2
+    assert [firing.fencing_token for firing in house.seen] == [1, 2, 3]
+
+
 def test_a_cancellation_goes_to_its_own_handler_whatever_was_fired_since(house: House) -> None:
     cancelled: list[Firing] = []
     handler = receiver(secret=None, on_cancel=cancelled.append)(house.seen.append)

@@ -53,6 +53,12 @@ def test_every_variable_is_a_setting_or_aws_s() -> None:
         assert re.fullmatch(rf"\$\{{{secret}:\?.+\}}", names[secret])  # no default that everybody knows
 
 
+def test_credentials_that_are_set_to_nothing_leave_the_machine_s_role() -> None:
+    names = FILE["x-chronowatch"]["environment"]
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert names[name].startswith(f"${{{name}-"), "with a colon, empty would be the default"
+
+
 def test_nothing_is_open_to_other_machines() -> None:
     ports = [port for service in FILE["services"].values() for port in service.get("ports", [])]
     assert ports

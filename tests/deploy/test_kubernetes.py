@@ -123,6 +123,25 @@ def test_the_first_values_are_taken_and_kubernetes_takes_what_they_render() -> N
     assert objects["Ingress", "chronowatch"]["spec"]["ingressClassName"] == "nginx"
 
 
+def test_every_port_that_the_service_names_is_served_by_a_process_of_its_own() -> None:
+    objects = _templated("-f", "-", stdin=yaml.safe_dump(FIRST_VALUES))
+    pod = _pods(objects)["chronowatch-api"]
+    served = {port["name"]: each["args"][0] for each in pod["containers"] for port in each.get("ports", ())}
+    assert served == {"http": "api", "grpc": "grpc"}
+    assert {port["targetPort"] for port in objects["Service", "chronowatch"]["spec"]["ports"]} == set(served)
+    assert set(served.values()) <= set(COMMANDS)
+    told = [
+        mount["name"]
+        for each in pod["containers"]
+        for mount in each["volumeMounts"]
+        if mount["mountPath"] == "/var/lib/chronowatch"
+    ]
+    assert len(set(told)) == 2, "one process's health is not to be taken for the other's"
+    assert {mount["name"] for each in pod["containers"] for mount in each["volumeMounts"]} == {
+        volume["name"] for volume in pod["volumes"]
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -87,12 +87,37 @@ def test_a_search_that_is_none_says_why(page: Page, text: str) -> None:
     assert text.partition(":")[0] in problem
 
 
-def test_a_bulk_action_is_offered_only_for_what_the_service_filters_alike(page: Page) -> None:
-    def bulk(text: str) -> Any:
-        return _ask(page, "query.mjs", f"m.parseQuery({json.dumps(text)}).bulk")
+@pytest.mark.parametrize(
+    ("text", "bulk", "exact"),
+    [
+        ("status:failed owner:ann", {"state": "failed", "owner": "ann"}, True),
+        ("status:failed owner:ann error:refused", {"state": "failed", "owner": "ann"}, False),
+        ("owner:ann invoices", {"owner": "ann"}, False),
+        ("status:failed,timeout schedule:01K", {"schedule_id": "01K"}, False),
+        ("ownr:ann status:failed", {"state": "failed"}, False),
+        ("late:maybe owner:ann", {"owner": "ann"}, False),
+    ],
+)
+def test_a_bulk_action_keeps_to_all_of_a_search_that_the_service_filters_by(
+    page: Page, text: str, bulk: dict[str, str], exact: bool
+) -> None:
+    of = f"m.parseQuery({json.dumps(text)})"
+    assert _ask(page, "query.mjs", f"[{of}.bulk, {of}.exact]") == [bulk, exact]
 
-    assert bulk("status:failed owner:ann") == {"state": "failed", "owner": "ann"}
-    assert bulk("status:failed error:refused") is None
+
+def test_a_new_schedule_leaves_the_service_its_defaults(page: Page) -> None:
+    filled = "{ ...m.BLANK, name: 'n', timezone: 'UTC', target: { type: 'log' } }"
+    made = _ask(page, "schedule_form.mjs", f"m.bodyOf({filled}).made")
+    assert not {"sla_ms", "timeout_ms", "catch_up_window_ms", "jitter_ms", "retry_policy"} & set(made)
+    made = _ask(page, "schedule_form.mjs", f"m.bodyOf({{ ...{filled}, sla_ms: '0', max_attempts: '5' }}).made")
+    assert (made["sla_ms"], made["retry_policy"]) == (0, {"max_attempts": 5})
+
+
+def test_a_number_that_is_taken_out_of_a_schedule_is_missed_and_not_zero(page: Page) -> None:
+    edited = "{ ...m.BLANK, name: 'n', timezone: 'UTC', sla_ms: '', timeout_ms: 5 }"
+    wrong = _ask(page, "schedule_form.mjs", f"m.bodyOf({edited}, {{ retry_policy: {{}} }}).wrong")
+    assert wrong["sla_ms"] == "wants a number"
+    assert "timeout_ms" not in wrong
 
 
 def test_one_term_takes_the_place_of_another(page: Page) -> None:

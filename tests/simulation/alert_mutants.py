@@ -79,6 +79,10 @@ MUTANTS: dict[str, Mutant] = {
         "a claim of a send keeps no other worker away",
         Edit(RULE_BOOK, "next_ms=now_ms + SEND_LEASE_MS)", "next_ms=now_ms)"),
     ),
+    "overtaken-sender-fails": _planted(
+        "found by the simulator: a sender that was taken over says that it failed, and a third is sent at once",
+        Edit(RULE_BOOK, "if send.attempts != attempt:", "if False:"),
+    ),
     "ledger-unasked": _planted(
         "a send that is taken over is made again though the ledger has it",
         Edit(NOTICES, "    if not _is_in_ledger(s, rule, notice, channel):", "    if True:"),

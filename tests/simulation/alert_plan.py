@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from chalicelib.core.notices.limits import SEND_LEASE_MS
 from tests.simulation.faults import CALL_KINDS, SINGLE_CALL_KINDS, UNANSWERED, Fault
 from tests.simulation.faults import draw as draw_faults
 
@@ -22,6 +23,7 @@ METHODS = (
 )  # fmt: skip
 WRITES = ("save_book", "save_monitor", "save_sent", "send")
 QUIETS = (None, None, ("* * * * *", 25 * SECOND), ("*/2 * * * *", 50 * SECOND))
+FIRST_OVERTAKEN = 100  # number of a fault, above those that are drawn with the others
 TEMPERS = ("ok", "ok", "slow", "hang", "flaky", "refuse", "down")
 POINTS = (
     *(f"ping: {kind}" for kind in ("success", "start", "fail", "log", "again", "late", "flapping")),
@@ -113,7 +115,10 @@ def draw(seed: int) -> AlertPlan:
         acts=_acts(r, active_ms),
         faults=()
         if mood == "calm"
-        else draw_faults(r, WEIGHTS, (2, 5, 10, 16), lambda *named: _fault(r, *named, active_ms)),
+        else (
+            *draw_faults(r, WEIGHTS, (2, 5, 10, 16), lambda *named: _fault(r, *named, active_ms)),
+            *_overtaken(seed, active_ms),
+        ),
         backup_ms=backup_ms,
         restore_ms=None if backup_ms is None else backup_ms + r.choice((5, 30, 60)) * SECOND,
     )
@@ -139,6 +144,20 @@ def _acts(r: random.Random, active_ms: int) -> tuple[PlannedAct, ...]:
         if kind == "pause" and r.random() < 0.9:
             acts.append(PlannedAct(len(acts), "resume", at_ms + r.randrange(1_000, 25_000), place))
     return tuple(acts)
+
+
+def _overtaken(seed: int, active_ms: int) -> tuple[Fault, ...]:
+    """In one seed of six, a sender that stalls for longer than its claim lasts, and so does the one after it. It is
+    drawn apart, so that the other seeds keep their plans."""
+    r = random.Random(f"alerts overtaken/{seed}")
+    if r.randrange(6):
+        return ()
+    at_ms = START_MS + r.randrange(active_ms)
+    apart_ms = (0, SEND_LEASE_MS + r.choice((1, 2_000)))
+    return tuple(
+        Fault(FIRST_OVERTAKEN + number, "stall_after", at_ms + later_ms, SEND_LEASE_MS + 10 * SECOND, 0, "dispatch")
+        for number, later_ms in enumerate(apart_ms)
+    )
 
 
 def _fault(r: random.Random, number: int, kind: str, active_ms: int) -> Fault:

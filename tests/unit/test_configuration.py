@@ -187,6 +187,7 @@ def test_the_parser_is_loaded_only_for_a_file(written: Written) -> None:
         ("scheduler:\n  event_topic: mine\n", "scheduler.event_topic: is chronowatch.firings.v1"),
         ("db:\n  dsn: mysql://h/d\n", "db.dsn: must begin with postgresql://"),
         ("server:\n  http_addr: 127.0.0.1:80\n  grpc_addr: 0.0.0.0:9090\n", "server.grpc_addr: must have the host"),
+        ("server:\n  grpc_addr: 0.0.0.0:9090\n", "must have the host of server.http_addr (127.0.0.1), not '0.0.0.0'"),
         ("observability:\n  prometheus_path: /m\n", "observability.prometheus_path: is /metrics"),
         ("observability:\n  otlp_endpoint: http://c:4317\n", "observability.otlp_endpoint: names the collector's gRPC"),
     ],
@@ -216,7 +217,32 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_empty_keys_and_empty_sections_mean_the_default(written: Written) -> None:
     assert _read(written("server:\nscheduler:\n  shards:\n  slot_gap: ~\n")) == {}
     assert _read(written("")) == {}
-    assert _read(written("security:\n  webhook_allow: []\n")) == {"CHRONO_WEBHOOK_ALLOW": ""}
+    assert _read(written("scheduler:\n  ticks:\n  event_brokers: []\nserver:\n  trusted_proxies: []\n")) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "variable"),
+    [
+        ("security.webhook_allow", "CHRONO_WEBHOOK_ALLOW"),
+        ("security.header_secrets", "CHRONO_HEADER_SECRETS"),
+        ("scheduler.ticks", "CHRONO_TICKS"),
+        ("scheduler.trigger_queues", "CHRONO_TRIGGER_QUEUES"),
+    ],
+)
+def test_a_list_without_entries_is_none_as_the_variable_is(written: Written, place: str, variable: str) -> None:
+    section, _, key = place.partition(".")
+    assert _read(written(f"{section}:\n  {key}: []\n")) == {variable: ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("grpc_addr: 127.0.0.1:9091", {"CHRONO_GRPC_PORT": "9091"}),
+        ("grpc_addr: off", {"CHRONO_GRPC_PORT": "off"}),
+    ],
+)
+def test_grpc_has_an_address_or_none_without_the_http_one(written: Written, text: str, found: dict[str, str]) -> None:
+    assert _read(written(f"server:\n  {text}\n")) == found
 
 
 def test_mutual_tls_can_be_switched_off_in_one_place(written: Written) -> None:

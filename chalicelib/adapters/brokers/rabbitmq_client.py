@@ -68,12 +68,12 @@ def of_opening(error: BaseException) -> Exception:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what pika wrapped in it."""
+    """An error and what pika wrapped in it, in whichever of its three ways."""
     yield error
-    for inner in (*getattr(error, "exceptions", ()), getattr(error, "exception", None)):
+    for inner in (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args):
         if isinstance(inner, BaseException):
             yield from _causes(inner)
 
 
 def _text(error: BaseException) -> str:
-    return str(getattr(error, "reply_text", "") or error or type(error).__name__)
+    return str(getattr(error, "reply_text", "")) or str(error) or type(error).__name__

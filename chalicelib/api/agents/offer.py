@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec.structs import replace
 
+from chalicelib import VERSION
 from chalicelib.api.agents import prompts, protocol, tools
 from chalicelib.api.agents.llms_text import LLMS_TEXT
 from chalicelib.api.agents.protocol import INTERNAL_ERROR, INVALID_PARAMS, NO_RESOURCE, RpcBody, RpcProblem, ToolAnswer
@@ -56,7 +57,7 @@ class ServiceOffer(NamedTuple):
     @property
     def about(self) -> Mapping[str, Any]:
         """Who answers, and what an agent must know first."""
-        known = {"name": "chronowatch", "title": "ChronoWatch", "version": "1"}
+        known = {"name": "chronowatch", "title": "ChronoWatch", "version": VERSION}
         return {"serverInfo": known, "instructions": INSTRUCTIONS}
 
     def tools(self) -> Sequence[Mapping[str, Any]]:

@@ -246,7 +246,8 @@ def _choices(model: type[msgspec.Struct], path: str) -> list[str]:
     for name in path.split("."):
         options = [o for schema in found for o in _options(schema, components)]
         found = [o["properties"][name] if name in o.get("properties", {}) else o.get("items", {}) for o in options]
-    return [str(value) for schema in found for o in _options(schema, components) for value in o.get("enum", ())]
+    values = (str(value) for schema in found for o in _options(schema, components) for value in o.get("enum", ()))
+    return list(dict.fromkeys(values))  # kinds of targets have the same field with the same values
 
 
 def _options(schema: Mapping[str, Any], components: Mapping[str, Any]) -> list[Mapping[str, Any]]:

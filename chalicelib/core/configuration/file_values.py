@@ -19,6 +19,10 @@ BROKERS: Final = (KAFKA, "nats", "rabbitmq")
 TOPIC: Final = "chronowatch.firings.v1"
 METRICS_PATH: Final = "/metrics"
 GRPC_COLLECTOR: Final = ":4317"
+OFF: Final = "off"
+HOST_DEFAULT: Final = "127.0.0.1"
+# Of these a list without entries means none, and not the default.
+EMPTY_ALLOWED: Final = ("CHRONO_WEBHOOK_ALLOW", "CHRONO_HEADER_SECRETS", "CHRONO_TICKS", "CHRONO_TRIGGER_QUEUES")
 
 
 class FileVariables(NamedTuple):
@@ -39,7 +43,9 @@ def variables_of(document: Mapping[str, Mapping[str, Value]], known: Collection[
         for key, value in keys.items():
             variable = SECTIONS[section].get(key)
             if variable is not None:
-                made.put(variable, f"{section}.{key}", value if isinstance(value, str) else ",".join(value))
+                empty = not value and (variable == EMPTY_ALLOWED[0] or not isinstance(value, str))
+                text = value if isinstance(value, str) else ",".join(value)
+                made.put(variable, f"{section}.{key}", text, empty=empty and variable in EMPTY_ALLOWED)
     made.put_shaped()
     return FileVariables(made.values, made.places)
 
@@ -79,9 +85,10 @@ class _Made:
         self._document = document
         self._known = known
 
-    def put(self, variable: str, place: str, value: str, instead: str = "") -> None:
-        """Set a variable, unless the file leaves the key empty; ``instead`` advises where this version has none."""
-        if not value and variable != "CHRONO_WEBHOOK_ALLOW":  # there, as in the environment, empty allows none
+    def put(self, variable: str, place: str, value: str, instead: str = "", empty: bool = False) -> None:
+        """Set a variable. One that the file leaves empty is set only where that has a meaning of its own (``empty``).
+        ``instead`` advises where this version has none."""
+        if not value and not empty:
             return
         if variable not in self._known:
             raise SettingsError(place, instead or f"is not of this version, which has no {variable}")
@@ -106,10 +113,15 @@ class _Made:
         host, port = _address("server.http_addr", self._text("server.http_addr"))
         self.put("CHRONO_HTTP_HOST", "server.http_addr", host)
         self.put("CHRONO_HTTP_PORT", "server.http_addr", port)
-        grpc_host, grpc_port = _address("server.grpc_addr", self._text("server.grpc_addr"))
-        self.put("CHRONO_GRPC_PORT", "server.grpc_addr", grpc_port)
-        if grpc_host and grpc_host != host:
-            raise SettingsError("server.grpc_addr", f"must have the host of server.http_addr, not {grpc_host!r}")
+        place = "server.grpc_addr"
+        if (text := self._text(place)) == OFF:
+            self.put("CHRONO_GRPC_PORT", place, OFF)
+            return
+        grpc_host, grpc_port = _address(place, text)
+        self.put("CHRONO_GRPC_PORT", place, grpc_port)
+        if grpc_host and grpc_host != (host or HOST_DEFAULT):
+            wanted = f"must have the host of server.http_addr ({host or HOST_DEFAULT})"
+            raise SettingsError(place, f"{wanted}, not {grpc_host!r}")
 
     def _put_security(self) -> None:
         place = "security.mtls_enabled"

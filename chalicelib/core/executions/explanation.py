@@ -84,12 +84,20 @@ def explain(
     exhausted schedule. ``delay_next_ms`` is the next instant of a DELAY, which has no grid."""
     version = next((v for v in reversed(versions) if v.since_ms <= at_ms), None)
     if version is None:
-        created = to_rfc3339(versions[0].since_ms)
-        against = [Reason("before_start", f"the schedule was made at {created}, after this instant")]
+        against = [_before_all(versions[0], at_ms)]
         return _told(at_ms, False, execution, against, [], None, now_ms)
     against = _against(version, at_ms, owed_until_ms if version is versions[-1] else None, execution, delay_next_ms)
     notes = [Reason(*_NOTES[kind]) for _, kind in version.compiled().dst_notes([at_ms])] if not against else []
     return _told(at_ms, not against, execution, against, notes, version.version, now_ms)
+
+
+def _before_all(first: Definition, at_ms: int) -> Reason:
+    """Versions that were superseded long ago are no longer kept."""
+    if at_ms < first.created_at_ms:
+        created = to_rfc3339(first.created_at_ms)
+        return Reason("before_start", f"the schedule was made at {created}, after this instant")
+    since = to_rfc3339(first.since_ms)
+    return Reason("before_start", f"what the schedule was before {since} is no longer kept, nor what it owed then")
 
 
 def _against(
@@ -127,7 +135,7 @@ def _against(
         near = "no instant follows" if following is None else f"the next instant is {to_rfc3339(following)}"
         found.append(Reason("not_on_grid", f"{version.expr} in {version.timezone} has no instant here; {near}"))
     elif owed_until_ms is not None and at_ms > owed_until_ms:
-        found.append(Reason("max_runs_reached", f"its last run was owed at {to_rfc3339(owed_until_ms)}"))
+        found.append(Reason("max_runs_reached", f"its last run is that of {to_rfc3339(owed_until_ms)}"))
     return found
 
 

@@ -186,14 +186,19 @@ def claim(book: RuleBook, number: int, channel: int, now_ms: int) -> RuleBook:
     )
 
 
-def finish(book: RuleBook, number: int, channel: int, error: str | None, final: bool, now_ms: int) -> RuleBook:
-    """The book after a send came to its end: sent, to be tried again, or given up."""
+def finish(
+    book: RuleBook, number: int, channel: int, attempt: int, error: str | None, final: bool, now_ms: int
+) -> RuleBook:
+    """The book after an attempt to send came to its end: sent, to be tried again, or given up. The same object when
+    that says nothing."""
 
     def ended(send: Send) -> Send:
         if send.state != "pending":
             return send
         if error is None:
             return replace(send, state="sent", error="")
+        if send.attempts != attempt:  # it took too long, and the next one is under way: what that comes to counts
+            return send
         if final or send.attempts >= SEND_ATTEMPTS_MAX:
             return replace(send, state="failed", error=error)
         wait_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << max(0, send.attempts - 1))
@@ -201,7 +206,7 @@ def finish(book: RuleBook, number: int, channel: int, error: str | None, final: 
 
     after = _sending(book, number, channel, ended)
     open_still = tuple(n for n in after.notices if any(send.state == "pending" for send in n.sends))
-    return replace(after, notices=open_still)
+    return after if open_still == after.notices else replace(after, notices=open_still)
 
 
 def restored(book: RuleBook) -> RuleBook:
@@ -318,4 +323,4 @@ def _sending(book: RuleBook, number: int, channel: int, change: Callable[[Send],
         replace(n, sends=tuple(change(s) if s.channel == channel else s for s in n.sends)) if n.number == number else n
         for n in book.notices
     )
-    return replace(book, notices=notices, rev=book.rev + 1)
+    return book if notices == book.notices else replace(book, notices=notices, rev=book.rev + 1)

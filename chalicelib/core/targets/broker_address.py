@@ -37,6 +37,8 @@ def parse_broker(text: str, ports: Mapping[str, int], takes_path: bool = False) 
     scheme = scheme.lower()
     if scheme not in ports:
         raise ValueError("must be host:port" if "" in ports else f"must begin with {_schemes(ports)}")
+    if "@" in rest.partition("/")[0]:
+        raise ValueError("must not hold credentials: a secret_ref names them")
     plain = parse_url(f"http://{rest}")
     parts = urlsplit(f"http://{rest}")
     if parts.query or parts.fragment or (parts.path not in ("", "/") and not takes_path):

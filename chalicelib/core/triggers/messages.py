@@ -48,7 +48,7 @@ def event_of(kind: str, trigger_id: str, message: EventMessage, now_ms: int, new
     """The event that a message is or holds. ``new_id`` names one that has no place. Raises PoisonedMessage."""
     source, event_id = f"/chronowatch/triggers/{trigger_id}", message.place or new_id
     try:
-        whole = _whole(message)
+        whole = _whole(message, kind)
         if whole is None:
             data_type, data = _data(message)
             whole = received_event.wrapped(source, event_id, now_ms, None, type_of(kind))
@@ -107,14 +107,16 @@ def type_of(kind: str) -> str:
     return f"chronowatch.{kind}.v1"
 
 
-def _whole(message: EventMessage) -> dict[str, Any] | None:
+def _whole(message: EventMessage, kind: str) -> dict[str, Any] | None:
     """The CloudEvent that a message is; None: it is something else. Raises ValueError."""
     media = message.content_type.partition(";")[0].strip().lower()
     for prefix in PREFIXES:
-        binary = received_event.of_headers(prefix, message.headers, None)
+        binary = received_event.of_headers(prefix, message.headers, None, percent_encoded=kind == "nats")
         if binary is not None:
             data_type, data = _data(message)
             return _holding(binary, str(binary.get("datacontenttype") or data_type), data)
+    if received_event.is_other_form(media):
+        raise ValueError(f"{media} is not taken: send each event by itself, as {received_event.STRUCTURED}")
     if media == received_event.STRUCTURED:
         value = _decoded(message.body)
         if not isinstance(value, dict):

@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,7 @@ SPECVERSION: Final = "1.0"
 WRAPPED_TYPE: Final = "chronowatch.webhook.v1"
 DEPTH: Final = "chronodepth"
 STRUCTURED: Final = "application/cloudevents+json"
+_FORMS: Final = "application/cloudevents"
 DIGEST_CHARS: Final = 26
 _REQUIRED: Final = ("id", "source", "type")
 
@@ -73,15 +75,32 @@ def wrapped(source: str, event_id: str, now_ms: int, data: Any, type_: str = WRA
     }
 
 
-def of_headers(prefix: str, headers: Mapping[str, str], data: Any) -> dict[str, Any] | None:
-    """The object of binary mode, whose attributes are headers with a prefix; None where they say nothing."""
+def is_other_form(content_type: str) -> bool:
+    """Whether a body is of a form of CloudEvents that is not taken, as a batch is: it would pass for one event."""
+    return content_type.startswith(_FORMS) and content_type != STRUCTURED
+
+
+def of_headers(
+    prefix: str, headers: Mapping[str, str], data: Any, *, percent_encoded: bool = False
+) -> dict[str, Any] | None:
+    """The object of binary mode, whose attributes are headers with a prefix; None where they say nothing.
+    ``percent_encoded``: the binding of the protocol has them so, as those of HTTP and NATS do."""
     lower = {name.lower(): value for name, value in headers.items()}
-    found: dict[str, Any] = {name.removeprefix(prefix): v for name, v in lower.items() if name.startswith(prefix)}
+    read = _decoded if percent_encoded else str
+    found: dict[str, Any] = {name.removeprefix(prefix): read(v) for name, v in lower.items() if name.startswith(prefix)}
     if "specversion" not in found:
         return None
     if content_type := lower.get("content-type"):
         found.setdefault("datacontenttype", content_type)
     return {**found, "data": data}
+
+
+def _decoded(value: str) -> str:
+    """Once, as the bindings say. What is no UTF-8 then stays as it came."""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return value
 
 
 def is_too_deep(event: ReceivedEvent) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 
-from chronowatch import ApiError, Client, LeaseNotHeld, Retries, Tick, Unreachable
+from chronowatch import ApiError, Client, LeaseNotHeld, Retries, Tick, Unreachable, resources
 from chronowatch.testing import FakeServer
+from chronowatch.transport import Answered
 
 S = 1_000_000_000
 
@@ -186,3 +189,38 @@ def test_following_waits_for_the_next_and_stops_when_told(server: FakeServer, cl
     later.join()
     stop.set()
     assert list(stream) == []
+
+
+class _Anything:
+    """A transport that answers every call, and keeps the headers of the last."""
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] = {}
+
+    def call(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
+        self.headers = how.get("headers") or {}
+        return {"items": [], "next_page_token": None}
+
+    def exchange(self, method: str, path: str, body: Any = None, **how: Any) -> Answered:
+        self.headers = how.get("headers") or {}
+        return Answered(200, {}, b"text")
+
+
+def _nouns() -> list[type]:
+    return [
+        each for each in vars(resources).values() if isinstance(each, type) and each.__module__ == resources.__name__
+    ]
+
+
+@pytest.mark.parametrize("noun", _nouns(), ids=lambda noun: noun.__name__)
+def test_every_call_takes_all_that_it_offers(noun: type) -> None:
+    transport = _Anything()
+    for name, method in inspect.getmembers(noun(transport), inspect.ismethod):
+        if name.startswith("_"):
+            continue
+        said = dict.fromkeys(inspect.signature(method).parameters, "1")
+        found = method(**said)
+        if inspect.isgenerator(found):
+            assert list(found) == []
+        elif "if_match" in said:
+            assert transport.headers["If-Match"] == '"1"'

@@ -132,7 +132,8 @@ async function acquired(
         throw new NotAcquired(`the lease ${name} is held by ${data.holder_id}; place ${data.queue_position} in the queue`);
       }
     } catch (problem) {
-      const passes = problem instanceof Unreachable || (problem instanceof ApiError && problem.status >= 500);
+      const passes =
+        problem instanceof Unreachable || (problem instanceof ApiError && (problem.status >= 500 || problem.status === 429));
       if (!passes || (waitMs !== undefined && began.ms() >= waitMs)) throw problem;
     }
     await sleep(PAUSE_MS * (0.5 + Math.random()));

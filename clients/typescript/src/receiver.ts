@@ -113,8 +113,9 @@ export function receiver<Data = unknown>(
       await store.forget(firing.id, firing.fencingToken);
       throw fault;
     }
+    // Not done with: the service sends it again when no report came, or a bad one. A plain success would be the report.
+    if (value === ACCEPTED) return answer(202, '', { 'X-Chrono-Async': 'true' });
     await store.finish(firing.id, firing.fencingToken);
-    if (value === ACCEPTED) return answer(202);
     if (value === undefined || value === null) return answer(204);
     return answer(200, JSON.stringify(value), { 'Content-Type': 'application/json' });
   }
@@ -146,7 +147,12 @@ export function receiver<Data = unknown>(
     },
     async lambda(event) {
       const text = event.body ?? '';
-      const body = event.isBase64Encoded ? Uint8Array.from(atob(text), (each) => each.charCodeAt(0)) : text;
+      let body: Uint8Array | string = text;
+      try {
+        if (event.isBase64Encoded) body = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+      } catch {
+        return { statusCode: 400, headers: {}, body: 'the body is no base64' };
+      }
       const { status, body: said, headers } = await receive(event.headers ?? {}, body);
       return { statusCode: status, headers, body: said };
     },

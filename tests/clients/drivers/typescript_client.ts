@@ -1,5 +1,6 @@
 // Drives the TypeScript client as its package installs it. Arguments: the service, a secret, and signed deliveries.
 import {
+  ACCEPTED,
   ApiError,
   Gone,
   LeaseLost,
@@ -27,7 +28,7 @@ interface Delivery {
 }
 
 const [url, secret, given] = process.argv.slice(2) as [string, string, string];
-const [first, again, stale, newer] = JSON.parse(given) as [Delivery, Delivery, Delivery, Delivery];
+const [first, again, stale, newer, later, latest] = JSON.parse(given) as Delivery[];
 const client = connect({ url });
 const failed = (call: Promise<unknown>): Promise<unknown> => call.then(() => 'no error').catch((problem) => problem);
 
@@ -77,12 +78,13 @@ async function leases(): Promise<unknown> {
 
 async function receiving(): Promise<unknown> {
   const seen: unknown[] = [];
-  let mood: 'well' | 'fails' | 'busy' | 'gone' = 'fails';
+  let mood: 'well' | 'fails' | 'busy' | 'gone' | 'later' = 'fails';
   const ours = receiver<{ n: number }>(
     (firing: Firing<{ n: number }>) => {
       if (mood === 'fails') throw new Error('oh');
       if (mood === 'busy') throw new RetryLater('soon', 7);
       if (mood === 'gone') throw new Gone('never');
+      if (mood === 'later') return ACCEPTED;
       seen.push([firing.data.n, firing.fencingToken]);
       return { took: firing.data.n };
     },
@@ -104,8 +106,12 @@ async function receiving(): Promise<unknown> {
   statuses.push(await post(first, { 'webhook-signature': 'v1,AAAA' }), await post({ ...first, body: first.body + ' ' }));
   statuses.push((await ours.fetch(new Request('http://here/'))).status);
   const gateway = await ours.lambda({ headers: again.headers, body: btoa(again.body), isBase64Encoded: true });
+  const broken = await ours.lambda({ headers: again.headers, body: '?', isBase64Encoded: true });
+  mood = 'later';
+  const accepted = await ours.receive(later.headers, later.body);
+  const resumed = await ours.receive(latest.headers, latest.body);
   const alone = await verify<{ n: number }>({ ...first, secret: ['whsec_AAAA', secret] });
-  return { statuses, seen, gateway: gateway.statusCode, alone: [alone.attempt, alone.data.n] };
+  return { statuses, seen, gateway: [gateway.statusCode, broken.statusCode], accepted: [accepted.status, accepted.headers, resumed.status], alone: [alone.attempt, alone.data.n] };
 }
 
 console.log(JSON.stringify({ schedules: await schedules(), leases: await leases(), receiving: await receiving() }));

@@ -41,6 +41,7 @@ class SentMessage:
     claim: BookClaim | None
     ended_ms: int | None = None
     said: str = ""
+    back_ms: int | None = None  # when its sender went on
 
 
 class AnnouncedEvent(NamedTuple):
@@ -159,6 +160,7 @@ class Channels:
         outcome = self._outcome(temper, tries)
         one.ended_ms, one.said = world.now, outcome.kind
         self._gate.leave(fault)
+        one.back_ms = world.now
         return [outcome]
 
     def _outcome(self, temper: str, tries: int) -> Outcome:

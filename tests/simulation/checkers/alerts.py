@@ -72,11 +72,12 @@ def _claimed(play: Any, sent: list[Any]) -> Iterator[str]:
             for one in these:
                 if one.claim is not None and one.claim.clock_ms > max(written) + SLACK_MS:
                     yield f"{key} was sent again, and the ledger had it"
-        if len(these) > SEND_ATTEMPTS_MAX:
-            yield f"{key} was tried {len(these)} times"
         if play.plan.mood == "calm" and len(these) > 1:
             yield f"{key} was sent {len(these)} times"
         ordered = sorted((one for one in these if one.claim), key=lambda one: one.claim.clock_ms)
+        taken_over = sum(one.back_ms is None or other.claim.clock_ms < one.back_ms for one, other in pairwise(ordered))
+        if len(these) - taken_over > SEND_ATTEMPTS_MAX:
+            yield f"{key} was tried {len(these)} times, and {taken_over} of them were taken over"
         for one, other in pairwise(ordered):
             apart_ms = other.claim.clock_ms - one.claim.clock_ms
             least_ms = BACKOFF_FIRST_MS if one.said == "failed" else SEND_LEASE_MS

@@ -56,8 +56,9 @@ def check(play: Any) -> Iterable[str]:
         names = [(ExecutionKey(key.tenant, key.id, at_ms), max(at_ms, span.committed_ms)) for at_ms, span in owed]
         yield from (f"{name.id} was never dispatched" for name, _ in names if name not in calls)
         unhidden = _unhidden(play)
-        sent = [Sent(name, due_ms, calls[name]) for name, due_ms in names if name in calls and name not in unhidden]
-        yield from _in_time(sent, up_again, interval_ms)
+        every = [Sent(name, due_ms, calls[name]) for name, due_ms in names if name in calls]
+        sent = [s for s in every if s.name not in unhidden]
+        yield from _in_time(sent, every, up_again, interval_ms)
         yield from _in_order_and_spaced(play, sent, up_again, interval_ms)
 
 
@@ -93,8 +94,8 @@ def _up_again(instances: Sequence[Any]) -> list[int]:
     return sorted(found)
 
 
-def _in_time(sent: Sequence[Sent], up_again: Sequence[int], interval_ms: int) -> Iterable[str]:
-    late = [d.started_ms for s in sent for d in s.calls if d.started_ms - s.due_ms > CATCH_UP_LATE_MS]
+def _in_time(sent: Sequence[Sent], every: Sequence[Sent], up_again: Sequence[int], interval_ms: int) -> Iterable[str]:
+    late = [d.started_ms for s in every for d in s.calls if d.started_ms - s.due_ms > CATCH_UP_LATE_MS]
     for s in sent:
         if s.late_ms <= LATE_MOST_MS:
             continue

@@ -25,14 +25,14 @@ def check(play: Any) -> Iterable[str]:
     """Every pause by the service, and every failure that the feed has dealt with."""
     record = play.world.record
     told = {t.id for t in record.told if t.type == ALERT}
-    # A feed whose clock is that far ahead takes a schedule for completed, and leaves it to the worker to pause.
-    must_tell = play.faults.wrong_most_ms <= FEED_LAG_MAX_MS
+    # A feed whose clock is that far off takes a schedule for completed, or for not begun, and leaves it to the worker.
+    is_for_the_feed = play.faults.wrong_most_ms <= FEED_LAG_MAX_MS
     for key, writes in record.schedules.items():
         if key.id.startswith("01POISON"):
             continue
         runs = {k: w for k, w in record.executions.items() if k.schedule_id == key.id}
-        yield from _rightly_paused(key, writes, runs, told if must_tell else None)
-    for batch in play.stream.done:
+        yield from _rightly_paused(key, writes, runs, told if is_for_the_feed else None)
+    for batch in play.stream.done if is_for_the_feed else ():
         failed = {w.after.key_of_schedule for w in batch.written if w.became(BAD)}
         for key in sorted(failed):
             runs = {k: w for k, w in record.executions.items() if k.schedule_id == key.id}

@@ -52,7 +52,7 @@ def _on_time(play: Any, sent: dict[ExecutionKey, Dispatch], name: ExecutionKey, 
     if any(w.record.held_ms is not None for w in stored):
         return  # the queue was paused (``queue_pauses`` judges)
     due_ms = name.firing_ms + stored[0].record.offset_ms
-    if span.committed_ms > due_ms and stored[-1].record.state == MISSED:
+    if span.committed_ms > due_ms and any(w.record.state == MISSED for w in stored):  # a caller may retry it later
         return  # it was due, by a clock that lagged, before anybody could know of it (``lost`` judges by which clock)
     due_ms = max(due_ms, span.committed_ms)
     most_ms = LATE_MOST_MS + play.scenario.max_drift_ms

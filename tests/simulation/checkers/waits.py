@@ -134,19 +134,27 @@ def _slot_is_not_left_free(
             for from_ms, to_ms in _gaps(held, write.at_ms, end_ms):
                 if (state := as_of_state(states, from_ms)) is None or state.status == "deleted":
                     continue  # its schedule was deleted: the minute's look ends it
-                if to_ms - max(from_ms, _put_off_ms(states, runs, from_ms)) > soon_ms:
+                if to_ms - max(from_ms, _put_off_ms(states, runs, from_ms, to_ms)) > soon_ms:
                     yield f"{key.id} waited from {write.at_ms}, and the slot was free from {from_ms} to {to_ms}"
 
 
-def _put_off_ms(states: Sequence[StateWrite], runs: Runs, at_ms: int) -> int:
-    """Until when the run that has the slot is put off: one that is late keeps it while its turn comes. 0: it is not."""
-    state = as_of_state(states, at_ms)
+def _put_off_ms(states: Sequence[StateWrite], runs: Runs, from_ms: int, to_ms: int) -> int:
+    """Until when the run that has the slot is put off: one that is late keeps it while its turn comes, claimed or not.
+    0: it is not. It may be put off more than once (``_goes_on`` judges each time)."""
+    state = as_of_state(states, from_ms)
     if state is None or state.running is None:
         return 0
-    before = [w.record for w in runs.get(overlap.key_of(state, state.running), ()) if w.at_ms <= at_ms]
-    if not before or not before[-1].is_open or before[-1].waits or before[-1].retry_at_ms is None:
+    writes = runs.get(overlap.key_of(state, state.running), ())
+    before = [w for w in writes if w.at_ms <= from_ms][-1:]
+    return max((_turn_ms(w.record) for w in [*before, *(w for w in writes if from_ms < w.at_ms <= to_ms)]), default=0)
+
+
+def _turn_ms(record: Execution) -> int:
+    if not record.is_open or record.waits:
         return 0
-    return before[-1].due_ms
+    if record.retry_at_ms is not None:
+        return record.due_ms
+    return 0 if record.lease_until_ms is None or _has_begun(record) else _meant_ms(record)
 
 
 def _held(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -38,13 +39,23 @@ def test_the_api_is_asked(tmp_path: Path, status: int, wanted: str | None) -> No
 
 
 def test_a_worker_is_alive_while_its_note_is_renewed(tmp_path: Path) -> None:
-    note = tmp_path / "run" / alive.NOTE
+    note = tmp_path / "run" / f"{socket.gethostname()}{alive.ENDING}"
     note.parent.mkdir()
     note.touch()
     assert alive.problem(_chosen(tmp_path, 1)) is None
     old = time.time() - alive.STALE_S - 1
     os.utime(note, (old, old))
     assert "has not been seen for 31 s" in str(alive.problem(_chosen(tmp_path, 1)))
+
+
+def test_containers_that_share_a_directory_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    alive.start(str(tmp_path), ("no such thread",), "worker-1")
+    assert alive.problem(_chosen(tmp_path, 1), "worker-1") is None
+    assert "the API does not answer" in str(alive.problem(_chosen(tmp_path, 1), "api-1"))
+    old = time.time() - alive.FORGET_S - 1
+    os.utime(tmp_path / "run" / "worker-1.alive", (old, old))
+    alive.start(str(tmp_path), ("no such thread",), "worker-2")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["worker-2.alive"]
 
 
 @pytest.mark.parametrize(

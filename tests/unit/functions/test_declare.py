@@ -114,6 +114,18 @@ def test_another_name_is_another_schedule_and_the_old_one_goes(services: Service
     assert stored(services, made["id"]) is None
 
 
+def test_another_name_that_somebody_else_has_is_taken_over_only_if_asked(services: Services) -> None:
+    mine, weekly = terraform("create", NIGHTLY), {**NIGHTLY, "name": "weekly", "expr": "0 5 * * 1"}
+    theirs = terraform("create", weekly)
+    renamed = {**NIGHTLY, "name": "weekly"}
+    with pytest.raises(DeclarationRefused, match=r"has a schedule 'weekly', and it differs in expr: set adopt"):
+        terraform("update", renamed, {"schedule": NIGHTLY})
+    assert stored(services, theirs["id"]).definition.expr == weekly["expr"]
+    assert stored(services, mine["id"]) is not None
+    assert terraform("update", renamed, {"schedule": NIGHTLY}, adopt=True)["id"] == theirs["id"]
+    assert stored(services, mine["id"]) is None
+
+
 def test_one_that_was_deleted_by_hand_comes_back(services: Services) -> None:
     made = terraform("create", NIGHTLY)
     terraform("delete", NIGHTLY)
@@ -174,7 +186,13 @@ class Stack:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def ask(self, kind: str, properties: dict[str, Any], physical_id: str | None = None) -> dict[str, Any]:
+    def ask(
+        self,
+        kind: str,
+        properties: dict[str, Any],
+        physical_id: str | None = None,
+        before: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self._server.server_port}/arn%3Aaws%7Cstack?X-Sig=a%2Fb%3D"
         event = {
             "RequestType": kind,
@@ -185,7 +203,8 @@ class Stack:
             "ResourceType": "Custom::ChronoSchedule",
             "ResourceProperties": {"ServiceToken": "arn:function", **properties},
         }
-        declare.handle(event | ({"PhysicalResourceId": physical_id} if physical_id else {}), None)
+        old = {} if before is None else {"OldResourceProperties": {"ServiceToken": "arn:function", **before}}
+        declare.handle(event | old | ({"PhysicalResourceId": physical_id} if physical_id else {}), None)
         path, answer = self.answers[-1]
         assert path == "/arn%3Aaws%7Cstack?X-Sig=a%2Fb%3D", "a changed address is not the one that was signed"
         assert answer["RequestId"] == event["RequestId"]
@@ -221,6 +240,22 @@ def test_cloudformation_creates_changes_replaces_and_deletes(services: Services,
     assert stack.ask("Delete", exact, made["PhysicalResourceId"])["Status"] == "SUCCESS"
     assert stored(services, made["PhysicalResourceId"]) is None
     assert stored(services, other["PhysicalResourceId"]) is not None
+
+
+def test_cloudformation_renames_onto_nothing_that_somebody_else_made(services: Services, stack: Stack) -> None:
+    theirs = terraform("create", {**NIGHTLY, "name": "weekly", "expr": "0 5 * * 1"})
+    before, after = {"Schedule": json.dumps(NIGHTLY)}, {"Schedule": json.dumps({**NIGHTLY, "name": "weekly"})}
+    made = stack.ask("Create", before)
+    refused = stack.ask("Update", after, made["PhysicalResourceId"], before)
+    assert (refused["Status"], refused["PhysicalResourceId"]) == ("FAILED", made["PhysicalResourceId"])
+    assert "has a schedule 'weekly'" in refused["Reason"]
+    assert stored(services, theirs["id"]).definition.expr == "0 5 * * 1"
+    assert services.stores.schedules.get([Key("default", made["PhysicalResourceId"])])
+    terraform("create", {**NIGHTLY, "expr": "0 6 * * *"}, adopt=True)  # meanwhile somebody edits what is its own
+    for refused_properties in (after, {"Schedule": "{"}):
+        back = stack.ask("Update", before, made["PhysicalResourceId"], refused_properties)
+        assert (back["Status"], back["PhysicalResourceId"]) == ("SUCCESS", made["PhysicalResourceId"])
+        assert stored(services, made["PhysicalResourceId"]).definition.expr == NIGHTLY["expr"]
 
 
 def test_cloudformation_hears_what_is_wrong_and_can_roll_back(services: Services, stack: Stack) -> None:

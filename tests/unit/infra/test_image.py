@@ -96,3 +96,14 @@ def test_the_script_says_how_it_is_used(arguments: list[str], capsys: pytest.Cap
 def test_it_never_writes_over_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert image.main([str(tmp_path)]) == 1
     assert "exists" in capsys.readouterr().err
+
+
+def test_a_root_that_was_left_behind_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CALLED_FROM", str(tmp_path))
+    (kept := tmp_path / "made-root").mkdir()
+    (kept / "file").write_text("mine")
+    assert image.main(["--base", "host", "made"]) == 1
+    assert f"{kept} exists" in capsys.readouterr().err
+    assert (kept / "file").read_text() == "mine"

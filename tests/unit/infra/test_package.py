@@ -15,7 +15,17 @@ from chalicelib.functions.subscribe import HOLD_MS
 from infra import functions, native, vendor
 from infra.build import Build
 from infra.layers import ALL, FOLDER, LAYERS
-from infra.package import CONFIG, ZIP_MOST_BYTES, Package, PackageFailed, check_settings, check_sizes, package
+from infra.package import (
+    CONFIG,
+    ZIP_MOST_BYTES,
+    Package,
+    PackageFailed,
+    check_replaceable,
+    check_settings,
+    check_sizes,
+    main,
+    package,
+)
 from infra.state import DELIVER_TIMEOUT_S, state
 from infra.vendor import ARM64, MACHINES, X86_64, Target
 from localdev.interpreters import find, lambda_python
@@ -327,6 +337,24 @@ def test_the_terraform_is_for_present_releases(terraform: dict[str, Any]) -> Non
             for name in ("executions", "schedules", "workflows", "registry")
         ),
     }
+
+
+@pytest.mark.parametrize(("own", "said"), [(".", "is not empty and holds no package"), ("notes.txt", "is a file")])
+def test_a_directory_of_other_things_is_never_emptied(
+    tmp_path: Path, own: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setenv("CALLED_FROM", str(tmp_path))
+    assert main(["--stage", "dev", "--out", own]) == 1
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_only_a_new_directory_or_that_of_a_package_is_written_to(tmp_path: Path) -> None:
+    check_replaceable(tmp_path)
+    check_replaceable(tmp_path / "new")
+    (tmp_path / "deployment.zip").write_bytes(b"")
+    check_replaceable(tmp_path)
 
 
 def test_a_stage_that_is_not_configured_is_refused(tmp_path: Path) -> None:

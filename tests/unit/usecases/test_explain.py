@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from chalicelib.core.instants import to_rfc3339
 from chalicelib.usecases import explain
 from tests.kit.callers import who
 from tests.kit.conformance import conforms
@@ -28,6 +29,16 @@ def test_without_an_instant_the_next_run_is_explained_and_then_now(house: House)
     paused = house.call("GET", PATH.format(schedule_id=made["id"])).json
     assert (paused["at_unix_ms"], paused["owed"], paused["next_run_unix_ms"]) == (house.clock.now_ms(), False, None)
     assert paused["reasons"][0]["code"] == "paused"
+
+
+def test_the_last_of_so_many_runs_is_known_before_it_comes(house: House) -> None:
+    made = house.make(expr="rate:5m", max_runs=3)
+    first_ms, path = made["next_run_unix_ms"], PATH.format(schedule_id=made["id"])
+    told = [house.call("GET", path, query=f"at_unix_ms={first_ms + nth * 300_000}").json for nth in (2, 3, 1_000)]
+    assert [found["owed"] for found in told] == [True, False, False]
+    assert [found["reasons"][0]["code"] for found in told] == ["not_yet", "max_runs_reached", "max_runs_reached"]
+    last = made["next_run_unix_ms"] + 600_000
+    assert told[1]["reasons"][0]["detail"] == f"its last run is that of {to_rfc3339(last)}"
 
 
 def test_a_run_by_hand_is_explained_too(house: House) -> None:

@@ -10,7 +10,7 @@ const CANCELLABLE = ['pending', 'in_progress'];
 const LATER_MS = 400;
 
 export const BulkDialog = ({ parsed, asked, action: first, onClose }) => {
-  const known = parsed.bulk || {};
+  const known = parsed.bulk;
   const [action, setAction] = useState(CANCELLABLE.includes(known.state) ? 'cancel' : first);
   const [state, setState] = useState(known.state || (CANCELLABLE.includes(known.state) ? known.state : 'failed'));
   const [count, setCount] = useState({ matched: null, error: null });
@@ -52,7 +52,7 @@ export const BulkDialog = ({ parsed, asked, action: first, onClose }) => {
 
   return html`<${Dialog} title="Bulk action" onClose=${onClose}>
     <p>Acts on <b>every</b> task that matches, loaded or not. The service does it as a job that you may leave alone.</p>
-    ${!parsed.bulk && html`<p class="note">Of your search <code>${asked}</code> the service can filter by <code>status</code>, <code>owner</code> and <code>schedule</code> only. What follows ignores the rest.</p>`}
+    ${!parsed.exact && html`<p class="note">Of your search <code>${asked}</code> a bulk action takes one <code>status</code>, <code>owner</code> and <code>schedule</code> only. What follows ignores the rest.</p>`}
     <${Pills} label="Action" options=${[['retry', 'Retry'], ['cancel', 'Cancel']]} value=${action} onChange=${setAction} />
     <${Field} label="Tasks that are" id="bulk-state">
       <select id="bulk-state" value=${filter.state} onChange=${(e) => setState(e.target.value)}>${states.map((each) => html`<option key=${each} value=${each}>${each.replace('_', ' ')}</option>`)}</select>

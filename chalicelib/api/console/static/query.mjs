@@ -47,7 +47,8 @@ const TERMS = {
 
 const split = (text) => text.match(/(?:[^\s"]|"[^"]*")+/g) || [];
 
-// What a search asks: `server` of the list's own filters, `test` of every row, `problems` in words.
+// What a search asks: `server` of the list's own filters, `test` of every row, `problems` in words. `bulk` is as much of
+// it as a bulk action filters by; `exact`: that is all of it.
 export const parseQuery = (text) => {
   const server = {};
   const tests = [];
@@ -66,6 +67,7 @@ export const parseQuery = (text) => {
     }
     if (!TERMS[key]) {
       problems.push(`There is no “${key}:”. Known are ${QUALIFIERS.map(([q]) => q).join(' ')}`);
+      exact = false;
       continue;
     }
     if (!value) continue;
@@ -73,7 +75,10 @@ export const parseQuery = (text) => {
       problems.push(`${key}: ${why}`);
       return null;
     });
-    if (!found?.test) continue;
+    if (!found?.test) {
+      exact = false;
+      continue;
+    }
     tests.push(found.test);
     Object.assign(server, found.server);
     if (key === 'status' && found.server.status) bulk.state = found.server.status;
@@ -81,7 +86,7 @@ export const parseQuery = (text) => {
     else if (key === 'schedule') bulk.schedule_id = value;
     else exact = false;
   }
-  return { server, problems, bulk: exact ? bulk : null, test: (row) => tests.every((test) => test(row)) };
+  return { server, problems, bulk, exact, test: (row) => tests.every((test) => test(row)) };
 };
 
 // The search with one qualifier set, or taken out.

@@ -26,9 +26,11 @@ const TARGETS = {
   log: [],
 };
 const OPTIONAL = new Set(['secret_ref', 'bus']);
-const BLANK = {
+const NUMBERS = ['catch_up_window_ms', 'jitter_ms', 'sla_ms', 'timeout_ms'];
+// Numbers that are left empty are the service's own: its deployment may have other defaults than most.
+export const BLANK = {
   name: '', type: 'CRON', expr: '0 2 * * *', timezone: '', target: { type: 'webhook', url: '' }, payload: '{}', tags: '', owner: '',
-  overlap: 'allow', catch_up_window_ms: 60000, jitter_ms: 0, sla_ms: 1000, timeout_ms: 300000, dst_gap: 'run_after', dst_overlap: 'once', max_attempts: 3, exclude: '', start: '', end: '', enabled: true,
+  overlap: 'allow', catch_up_window_ms: '', jitter_ms: '', sla_ms: '', timeout_ms: '', dst_gap: 'run_after', dst_overlap: 'once', max_attempts: '', exclude: '', start: '', end: '', enabled: true,
 };
 
 const ofView = (s) => ({
@@ -50,7 +52,7 @@ const recurrence = (f, wrong, before) => {
 };
 
 // The body of the call, or which fields are wrong.
-const bodyOf = (f, before) => {
+export const bodyOf = (f, before) => {
   const wrong = {};
   const made = recurrence(f, wrong, before);
   made.name = f.name.trim() || null;
@@ -61,9 +63,10 @@ const bodyOf = (f, before) => {
   } catch (problem) {
     wrong.payload = `not JSON: ${problem.message}`;
   }
-  for (const key of ['catch_up_window_ms', 'jitter_ms', 'sla_ms', 'timeout_ms']) made[key] = Number(f[key]);
+  for (const key of [...NUMBERS, 'max_attempts']) if (before && f[key] === '') wrong[key] = 'wants a number';
+  for (const key of NUMBERS) if (f[key] !== '') made[key] = Number(f[key]);
   made.overlap = f.overlap;
-  made.retry_policy = { ...(before?.retry_policy || {}), max_attempts: Number(f.max_attempts) };
+  if (f.max_attempts !== '') made.retry_policy = { ...(before?.retry_policy || {}), max_attempts: Number(f.max_attempts) };
   if (before) {
     for (const [field, name] of [['start', 'start_at_unix_ms'], ['end', 'end_at_unix_ms']]) if (!f[field]) made[name] = null;
     if (!f.exclude.trim()) made.exclude = [];
@@ -151,6 +154,7 @@ export const ScheduleForm = ({ id }) => {
     }
   };
   const text = (name, label, rest = {}) => html`<${Field} label=${label} id=${`f-${name}`} hint=${rest.hint} error=${whyOf(name)}><input id=${`f-${name}`} value=${f[name]} onInput=${set(name)} aria-invalid=${Boolean(whyOf(name))} ...${{ ...rest, hint: undefined }} /><//>`;
+  const number = { type: 'number', placeholder: id ? '' : 'as the service has it' };
   const select = (name, label, options) => html`<${Field} label=${label} id=${`f-${name}`} error=${whyOf(name)}><select id=${`f-${name}`} value=${f[name]} onChange=${set(name)}>${options.map(([key, words]) => html`<option key=${key} value=${key}>${words}</option>`)}</select><//>`;
   return html`<section class="page" aria-label=${id ? 'Edit the schedule' : 'New schedule'}>
     <div class="page-head"><h1>${id ? `Edit ${before?.name || 'schedule'}` : 'New schedule'}</h1></div>
@@ -168,18 +172,18 @@ export const ScheduleForm = ({ id }) => {
         ${text('tags', 'Tags', { hint: 'Separated by commas.', placeholder: 'billing, nightly' })}
         <details class="more"><summary>Limits, retries and overlap</summary>
           ${select('overlap', 'When the run before still goes', [['allow', 'run beside it'], ['forbid', 'skip'], ['queue', 'run after it'], ['replace', 'cancel it and run']])}
-          ${text('max_attempts', 'Attempts', { type: 'number', min: 1, max: 100 })}
-          ${text('timeout_ms', 'A run may take (ms)', { type: 'number', min: 1 })}
-          ${text('catch_up_window_ms', 'Catch up what is at most so late (ms)', { type: 'number', min: 0 })}
-          ${text('jitter_ms', 'Spread over (ms)', { type: 'number', min: 0 })}
-          ${text('sla_ms', 'Late after (ms)', { type: 'number', min: 0 })}
+          ${text('max_attempts', 'Attempts', { ...number, min: 1, max: 100 })}
+          ${text('timeout_ms', 'A run may take (ms)', { ...number, min: 1 })}
+          ${text('catch_up_window_ms', 'Catch up what is at most so late (ms)', { ...number, min: 0 })}
+          ${text('jitter_ms', 'Spread over (ms)', { ...number, min: 0 })}
+          ${text('sla_ms', 'Late after (ms)', { ...number, min: 0 })}
         </details>
         <details class="more"><summary>Daylight saving, start, end and exclusions</summary>
           ${select('dst_gap', 'When its hour is skipped', [['run_after', 'run right after'], ['shift', 'run shifted by the gap'], ['skip', 'skip the run']])}
           ${select('dst_overlap', 'When its hour comes twice', [['once', 'run once'], ['twice', 'run twice']])}
           ${text('start', 'Not before', { type: 'datetime-local' })}
           ${text('end', 'Not after', { type: 'datetime-local' })}
-          <${Field} label="Exclude, JSON" id="f-exclude" hint='Days or ranges: ["2026-12-25", {"from_unix_ms": …, "to_unix_ms": …}]' error=${whyOf('exclude')}><textarea id="f-exclude" class="code" rows="2" spellcheck="false" value=${f.exclude} onInput=${set('exclude')}></textarea><//>
+          <${Field} label="Exclude, JSON" id="f-exclude" hint='Cron expressions or spans: ["* * 25 12 *", {"from_unix_ms": …, "to_unix_ms": …}]' error=${whyOf('exclude')}><textarea id="f-exclude" class="code" rows="2" spellcheck="false" value=${f.exclude} onInput=${set('exclude')}></textarea><//>
           ${!id && text('owner', 'Owner', { hint: 'Left empty: you. Only administrators may name another.' })}
         </details>
         ${!id && html`<label class="check"><input type="checkbox" checked=${f.enabled} onChange=${set('enabled')} /> Active at once</label>`}

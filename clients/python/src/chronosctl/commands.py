@@ -60,7 +60,7 @@ def _shared(taken: set[str]) -> list[click.Parameter]:
             help="How to print: table (default), json, yaml, jsonl (a line each), name (the names only).",
         ),
         click.Option(
-            ["--context"], expose_value=False, callback=_set("context"), metavar="NAME",
+            ["--context"], expose_value=False, callback=_set("context"), metavar="NAME", shell_complete=_contexts,
             help="The context to use; CHRONO_URL and CHRONO_TOKEN win over it.",
         ),
         click.Option(
@@ -68,6 +68,12 @@ def _shared(taken: set[str]) -> list[click.Parameter]:
             help="Print the traceparent of each call to the standard error.",
         ),
     ]  # fmt: skip
+
+
+def _contexts(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    from chronosctl import contexts
+
+    return contexts.begun_so(begun)
 
 
 def _set(name: str) -> Any:
@@ -85,8 +91,10 @@ def command(
     operation: Operation,
     fill: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None,
     more: Sequence[click.Parameter] = (),
+    filled: Sequence[str] = (),
 ) -> click.Command:
-    """The command of an operation. ``fill`` completes the body from what was given; ``more`` are its parameters."""
+    """The command of an operation. ``fill`` completes the body from what was given: the fields that are ``filled`` need
+    not be said. ``more`` are its parameters."""
 
     def callback(**given: Any) -> None:
         session = session_of(click.get_current_context())
@@ -95,11 +103,11 @@ def command(
     about = operation["summary"] + "."
     if operation.get("description"):
         about += "\n\n" + operation["description"]
-    return Shared(operation["verb"], params=[*more, *parameters(operation)], callback=callback, help=about)
+    return Shared(operation["verb"], params=[*more, *parameters(operation, filled)], callback=callback, help=about)
 
 
-def parameters(operation: Operation) -> list[click.Parameter]:
-    """The arguments and options of an operation."""
+def parameters(operation: Operation, filled: Sequence[str] = ()) -> list[click.Parameter]:
+    """The arguments and options of an operation. Those that are ``filled`` are not required of a person."""
     found: list[click.Parameter] = [argument(name) for name in operation.get("arguments", ())]
     found += leading_name(operation)
     # ``--limit`` of a list that comes at once is the API's own.
@@ -109,12 +117,12 @@ def parameters(operation: Operation) -> list[click.Parameter]:
         for field in operation.get(place, ()):
             if field["name"] == "limit" and whole:
                 continue
-            found += options.option(field, place, taken)
+            found += options.option({**field, "required": False} if field["name"] in filled else field, place, taken)
     if whole:
         found.append(click.Option(["--limit"], type=click.IntRange(0), help="At most so many; without it, all."))
     if operation.get("has_body") and operation.get("body"):
         about = "The body, from a file of JSON or YAML (-: standard input). Options win over it."
-        found.append(click.Option(["-f", "--file"], metavar="FILE", help=about))
+        found.append(click.Option(["-f", "--file"], type=click.Path(), metavar="FILE", help=about))
     if operation.get("keyed"):
         about = "Say the same key again and a repeated call does nothing twice."
         found.append(click.Option(["--idempotency-key"], metavar="KEY", help=about))
@@ -125,16 +133,7 @@ def parameters(operation: Operation) -> list[click.Parameter]:
 
 def argument(name: str, **attributes: Any) -> click.Argument:
     """A thing, by id or name, completed from the service."""
-    return click.Argument([f"path__{name}"], metavar=_said(name), shell_complete=_completer(name), **attributes)
-
-
-def _completer(name: str) -> Any:
-    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-        from chronosctl import naming
-
-        return naming.complete(name, begun, context.find_root().obj or Session())
-
-    return complete
+    return click.Argument([f"path__{name}"], metavar=_said(name), shell_complete=options.completer(name), **attributes)
 
 
 def _said(name: str) -> str:
@@ -215,12 +214,12 @@ def path_of(session: Session, operation: Operation, given: Mapping[str, Any]) ->
 
 
 def resolved(session: Session, said: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of a query, with the names of schedules made ids."""
+    """Parameters of a query, with names made ids."""
     from chronosctl import naming
 
-    if "schedule_id" in said:
-        said["schedule_id"] = naming.schedule(session, said["schedule_id"])
-    return said
+    return {
+        name: naming.RESOLVERS[name](session, each) if name in naming.RESOLVERS else each for name, each in said.items()
+    }
 
 
 def body_of(

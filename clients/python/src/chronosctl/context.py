@@ -13,10 +13,7 @@ from chronosctl.faults import NOT_FOUND, Fault, usage
 
 
 def _names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    try:
-        return [name for name in contexts.read().contexts if name.startswith(begun)]
-    except Fault:
-        return []
+    return contexts.begun_so(begun)
 
 
 @click.group("context", cls=SharedGroup, no_args_is_help=True)
@@ -70,6 +67,8 @@ def set_(at: click.Context, name: str, url: str | None, token: str | None, token
         known = {"url": url}
     if token_stdin:
         token = sys.stdin.readline().strip()
+        if not token:
+            raise usage("--token-stdin: standard input holds no token", "as in: … --token-stdin < FILE")
     if token:
         known["token"] = token
     if no_token:

@@ -31,6 +31,7 @@ def export(context: click.Context, /, source: str | None, **given: Any) -> None:
     session = session_of(context)
     query = options.values(_FIELDS, "query", given)
     mark = None if source is None else planning.mark_of(source)
+    asked = query.get("tag")
     if mark is not None:
         query["tag"] = mark
     entries: list[dict[str, Any]] = []
@@ -42,8 +43,12 @@ def export(context: click.Context, /, source: str | None, **given: Any) -> None:
             query["page_token"] = answered.headers.get(_MORE)
             if query["page_token"] is None:
                 break
+    if asked is not None:  # the service filters by one tag, which may be the source's
+        entries = [each for each in entries if asked in each.get("tags", ())]
     shown = [_without(each, mark) for each in entries]
-    if session.output in ("json", "jsonl"):
+    if session.output == "jsonl":
+        text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in shown)
+    elif session.output == "json":
         text = json.dumps({"version": 1, "schedules": shown}, ensure_ascii=False, indent=2) + "\n"
     elif session.output == "name":
         text = "".join(f"{each.get('name') or each['id']}\n" for each in shown)

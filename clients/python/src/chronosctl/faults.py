@@ -28,7 +28,7 @@ _HINT_BY_CODE: Final[Mapping[str, str]] = {
     "precondition_failed": "it was changed meanwhile: get it again, and use its present version",
     "cursor_expired": "leave --after out, and begin anew",
     "last_admin_key": "create another admin key first",
-    "method_not_allowed": "is the service older than this chronosctl? `chronosctl doctor` compares them",
+    "method_not_allowed": "is the service older than this chronosctl? `chronosctl doctor` shows its release",
 }
 _HINT_BY_EXIT: Final[Mapping[int, str]] = {
     FAILED: "`chronosctl NOUN VERB --help` lists the fields and what they may be",

@@ -128,8 +128,22 @@ class Wanted:
 
 
 def schedules(paths: Sequence[str]) -> list[Wanted]:
-    """What files say, those of folders in the order of their names. Raises Fault."""
-    return [wanted for path in paths for each in _expanded(path) for wanted in _of_file(each)]
+    """What files say, those of folders in the order of their names. Raises Fault, also for a schedule that two entries
+    name: the service sees them part by part, and the later one would win each time."""
+    found = [wanted for path in paths for each in _expanded(path) for wanted in _of_file(each)]
+    seen: dict[tuple[str, str, str], str] = {}
+    for wanted in found:
+        for key in _keys(wanted.entry):
+            if key in seen:
+                raise usage(f"{wanted.where}: {key[0]} {key[2]} is used by another schedule, at {seen[key]}")
+            seen[key] = wanted.where
+    return found
+
+
+def _keys(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What an entry is known by: its id, and its owner and name."""
+    owner = str(entry.get("owner") or "")
+    return [(each, owner if each == "name" else "", str(entry[each])) for each in ("id", "name") if entry.get(each)]
 
 
 def _expanded(path: str) -> list[str]:

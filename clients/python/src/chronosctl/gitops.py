@@ -25,10 +25,11 @@ def _common(command: Any) -> Any:
         click.option("--prune", is_flag=True, help="Delete what this source made and no longer names."),
         click.option("--source", metavar="NAME", help="Who manages what is applied; by default the file's path."),
         click.option(
-            "-f", "--file", "paths", multiple=True, metavar="FILE", help="A file or folder; - is standard input."
+            "-f", "--file", "paths", multiple=True, type=click.Path(), metavar="FILE",
+            help="A file or folder; - is standard input.",
         ),
-        click.argument("more", nargs=-1, metavar="[FILE]..."),
-    ):
+        click.argument("more", nargs=-1, type=click.Path(), metavar="[FILE]..."),
+    ):  # fmt: skip
         command = option(command)
     return command
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -26,7 +26,7 @@ def import_() -> None:
 
 def _command(name: str, about: str, read: Callable[[str, str], Found]) -> None:
     @import_.command(name, cls=Shared, help=about)
-    @click.argument("file")
+    @click.argument("file", type=click.Path())
     @click.option("--timezone", help="The zone of what names none.")
     @click.option("--target", metavar="JSON", help="The target of what names none that the service knows.")
     @click.option("--tag", multiple=True, help="A tag for each. Repeatable.")
@@ -61,7 +61,6 @@ def _unique(name: str, names: set[str]) -> str:
 # -- crontab
 
 _SETTING: Final = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
-_MACROS: Final = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 
 
 def crontab(text: str, path: str) -> Found:
@@ -82,8 +81,8 @@ def crontab(text: str, path: str) -> Found:
 
 def _cron_line(line: str, zone: str | None) -> Entry | str:
     if line.startswith("@"):
-        macro, _, command = line.partition(" ")
-        if macro not in _MACROS:
+        macro, command = (*line.split(None, 1), "")[:2]
+        if macro not in cron_forms.MACROS:
             return f"{macro} has no instant" if macro == "@reboot" else f"{macro} is unknown"
         expr = {"@annually": "@yearly", "@midnight": "@daily"}.get(macro, macro)
     else:
@@ -119,7 +118,10 @@ def eventbridge(text: str, path: str) -> Found:
     """Rules and schedules of `aws events list-rules`, `aws scheduler get-schedule`, or a CloudFormation template."""
     for parsed in files.parse_all(text, path):
         for place, found, name in _aws_things(parsed.value, ()):
-            yield parsed.line(*place), cron_forms.of_aws(found, name)
+            line, entry = parsed.line(*place), cron_forms.of_aws(found, name)
+            yield line, entry
+            if not isinstance(entry, str):
+                yield from ((line, f"{name}: {loss}") for loss in cron_forms.lost_of_aws(found, entry))
 
 
 def _aws_things(node: Any, place: tuple[Any, ...], name: str = "") -> Iterator[tuple[tuple[Any, ...], Any, str]]:
@@ -153,30 +155,39 @@ def k8s(text: str, path: str) -> Found:
 def _cron_job(found: Any) -> Entry | str:
     if not isinstance(found, Mapping) or found.get("kind") != "CronJob":
         return f"{found.get('kind', 'it') if isinstance(found, Mapping) else 'it'} is no CronJob"
-    spec, meta = found.get("spec") or {}, found.get("metadata") or {}
-    expr = str(spec.get("schedule", ""))
-    if not expr.startswith("@") and (wrong := cron_forms.wrong(expr.split())):
-        return wrong
-    entry: Entry = {"name": str(meta.get("name") or "cronjob"), "type": "CRON", "expr": expr}
+    spec, meta = _mapping(found.get("spec")), _mapping(found.get("metadata"))
+    recurrence = cron_forms.of_k8s(str(spec.get("schedule", "")))
+    if isinstance(recurrence, str):
+        return recurrence
+    entry: Entry = {"name": str(meta.get("name") or "cronjob"), **recurrence}
     if spec.get("timeZone"):
         entry["timezone"] = spec["timeZone"]
     if spec.get("suspend"):
         entry["enabled"] = False
     entry["overlap"] = _OVERLAP.get(spec.get("concurrencyPolicy", "Allow"), "allow")
-    if spec.get("startingDeadlineSeconds") is not None:
-        entry["catch_up_window_ms"] = int(spec["startingDeadlineSeconds"]) * 1000
+    deadline = spec.get("startingDeadlineSeconds")
+    if deadline is not None:
+        if not isinstance(deadline, int):
+            return f"startingDeadlineSeconds: {deadline!r} is no whole number"
+        entry["catch_up_window_ms"] = deadline * 1000
     entry["payload"] = _pod(spec, meta)
     return entry
 
 
 def _pod(spec: Mapping[str, Any], meta: Mapping[str, Any]) -> Entry:
-    template: Any = spec.get("jobTemplate") or {}
+    template = _mapping(spec.get("jobTemplate"))
     for key in ("spec", "template", "spec"):
-        template = template.get(key) or {}
-    containers: Sequence[Any] = template.get("containers") or [{}]
-    said = {name: containers[0].get(name) for name in ("image", "command", "args")}
+        template = _mapping(template.get(key))
+    containers = template.get("containers")
+    first = _mapping(containers[0]) if isinstance(containers, list) and containers else {}
+    said = {name: first.get(name) for name in ("image", "command", "args")}
     named = {"namespace": meta.get("namespace"), "cronjob": meta.get("name"), **said}
     return {name: value for name, value in named.items() if value}
+
+
+def _mapping(found: Any) -> Mapping[str, Any]:
+    """What should be one; of anything else nothing is taken."""
+    return found if isinstance(found, Mapping) else {}
 
 
 _command("crontab", "A user's crontab (-: standard input).", crontab)

@@ -52,8 +52,8 @@ def _with_token(body: dict[str, Any], given: Mapping[str, Any]) -> None:
     body["fencing_token"] = found["fencing_token"]
 
 
-renew = command(_operations["renew"], _with_token)
-release = command(_operations["release"], _with_token)
+renew = command(_operations["renew"], _with_token, filled=("name", "holder_id", "fencing_token"))
+release = command(_operations["release"], _with_token, filled=("name", "holder_id", "fencing_token"))
 
 
 def _acquired(body: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -73,7 +73,7 @@ def _acquire(**given: Any) -> None:
         click.get_current_context().exit(CONFLICT)
 
 
-acquire = command(_operations["acquire"])
+acquire = command(_operations["acquire"], filled=("name", "holder_id", "ttl_ms"))
 acquire.callback = _acquire
 
 

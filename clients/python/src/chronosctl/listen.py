@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from chronosctl import follow, naming, output
+from chronosctl import follow, naming, options, output
 from chronosctl.commands import Shared, session_of
 from chronosctl.faults import usage
 from chronosctl.session import Session
@@ -31,7 +31,10 @@ _POST_TIMEOUT_S: Final = 30.0
 @click.option(
     "--forward-to", metavar="URL", required=True, help="Where firings are posted: http://localhost:3000/hook."
 )
-@click.option("--schedule", metavar="SCHEDULE", multiple=True, help="Only these, by id or name. Repeatable.")
+@click.option(
+    "--schedule", metavar="SCHEDULE", multiple=True, help="Only these, by id or name. Repeatable.",
+    shell_complete=options.completer("schedule_id"),
+)  # fmt: skip
 @click.option("--secret", help="Sign with this whsec_… secret; by default with one of this session.")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @click.pass_context
@@ -46,8 +49,9 @@ def listen(
     url = forward_to if "://" in forward_to else f"http://{forward_to}"
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise usage(f"--forward-to: {forward_to} is no address", "as in --forward-to http://localhost:3000/hook")
-    wanted = {naming.schedule(session, each) for each in schedule}
     secret = secret or "whsec_" + base64.b64encode(os.urandom(24)).decode()
+    key = _key(secret)
+    wanted = {naming.schedule(session, each) for each in schedule}
     after = session.call("GET", "/api/v1/changes", query={"limit": 1})["next_after"]
     print(f"listening; posts to {url} are signed with {secret}", file=sys.stderr, flush=True)
     seen: dict[tuple[str, int], None] = {}
@@ -55,7 +59,7 @@ def listen(
         found = change["data"]
         if not _is_new(found, wanted, seen):
             continue
-        _forward(session, found, url, secret)
+        _forward(session, found, url, key)
         if count is not None and len(seen) >= count:
             return
 
@@ -89,10 +93,10 @@ def event_of(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _forward(session: Session, found: Mapping[str, Any], url: str, secret: str) -> None:
+def _forward(session: Session, found: Mapping[str, Any], url: str, key: bytes) -> None:
     event = event_of(session, found)
     body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-    request = urllib.request.Request(url, body, _headers(event, body, secret))  # noqa: S310 (http or https, checked)
+    request = urllib.request.Request(url, body, _headers(event, body, key))  # noqa: S310 (http or https, checked)
     began = time.monotonic()
     try:
         with urllib.request.urlopen(request, timeout=_POST_TIMEOUT_S) as answer:  # noqa: S310
@@ -110,14 +114,18 @@ def _forward(session: Session, found: Mapping[str, Any], url: str, secret: str) 
     sys.stdout.flush()
 
 
-def _headers(event: Mapping[str, Any], body: bytes, secret: str) -> dict[str, str]:
+def _key(secret: str) -> bytes:
+    """What signs. Raises Fault before anything is listened for."""
     from chronowatch.webhooks import key_of
 
-    stamp = str(int(time.time()))
     try:
-        key = key_of(secret)
+        return key_of(secret)
     except ValueError as wrong:
         raise usage(f"--secret: {wrong}", "as in whsec_ and base64") from None
+
+
+def _headers(event: Mapping[str, Any], body: bytes, key: bytes) -> dict[str, str]:
+    stamp = str(int(time.time()))
     signed = hmac.new(key, f"{event['id']}.{stamp}.".encode() + body, hashlib.sha256).digest()
     return {
         "Content-Type": "application/cloudevents+json",

@@ -13,7 +13,13 @@ from chronosctl.faults import Fault
 
 @click.command("man", cls=Shared)
 @click.argument("words", nargs=-1, metavar="[NOUN [VERB]]")
-@click.option("--all", "folder", metavar="FOLDER", help="Write a page for every command into FOLDER.")
+@click.option(
+    "--all",
+    "folder",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Write a page for every command into FOLDER.",
+)
 @click.pass_context
 def man(context: click.Context, /, words: tuple[str, ...], folder: str | None) -> None:
     """A manual page, as man reads it: chronosctl man schedules plan | man -l -"""

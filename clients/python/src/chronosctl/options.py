@@ -29,7 +29,9 @@ def option(field: Mapping[str, Any], place: str, taken: set[str]) -> list[click.
         no = click.Option([f"--no-{names[0][2:]}", f"{key}__no"], is_flag=True, hidden=True)
         return [yes, no]
     many = field["kind"] in ("strings", "list")
-    made = click.Option([*names, key], multiple=many, metavar=_metavar(field), help=about, shell_complete=_words(field))
+    made = click.Option(
+        [*names, key], multiple=many, metavar=_metavar(field), help=about, shell_complete=_words(field, place)
+    )
     return [made]
 
 
@@ -51,8 +53,22 @@ def _metavar(field: Mapping[str, Any]) -> str:
     return {"integer": "N", "number": "N", "json": "JSON", "list": "JSON"}.get(field["kind"], "TEXT")
 
 
-def _words(field: Mapping[str, Any]) -> Any:
+def completer(name: str) -> Any:
+    """Completes the names of things from the service."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        from chronosctl import naming
+        from chronosctl.session import Session
+
+        return naming.complete(name, begun, context.find_root().obj or Session())
+
+    return complete
+
+
+def _words(field: Mapping[str, Any], place: str) -> Any:
     choices: Sequence[str] = field.get("choices", ())
+    if place == "query" and not choices:
+        return completer(field["name"])
 
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
         return [each for each in choices if each.startswith(begun)]

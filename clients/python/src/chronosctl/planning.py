@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chronosctl import firings
+from chronosctl.faults import FAILED, Fault
 from chronosctl.files import Wanted
 from chronosctl.progress import Progress
 from chronosctl.session import Session
@@ -17,6 +19,8 @@ from chronosctl.session import Session
 MARK: Final = "managed:"
 PRUNE_SHARE_MAX: Final = 0.2
 _TAG_MAX_CHARS: Final = 64
+_ENTRY: Final = re.compile(r"schedules\.(\d+)(?:\.(.+))?")
+_NOT_WRITTEN: Final = "nothing was written; docs/chronosctl.md shows a file"
 _CHUNK_ENTRIES: Final = 50
 _CHUNK_BYTES: Final = 200_000  # a body may have 256 KiB
 
@@ -90,13 +94,39 @@ def make(session: Session, wanted: Sequence[Wanted], source: str, days: int, pru
     entries = [marked(each.entry, plan.mark) for each in wanted]
     with Progress("comparing", len(entries)) as progress:
         for start, chunk in chunks(entries):
-            answer = session.call("POST", "/api/v1/schedules:import", {"schedules": chunk}, query={"dry_run": True})
+            answer = _compared_by_service(session, chunk, wanted[start : start + len(chunk)])
             for item in answer["items"]:
                 plan.steps.append(_step(wanted[start + item["index"]], chunk[item["index"]], item))
             progress.at(start + len(chunk))
     _left_over(session, plan)
     _firings(session, plan)
     return plan
+
+
+def _compared_by_service(session: Session, chunk: list[dict[str, Any]], wanted: Sequence[Wanted]) -> Any:
+    """The service's answer. It refuses a part of which an entry has not even the shape of a schedule: raises Fault with
+    the lines at fault."""
+    from chronowatch.errors import ApiError
+
+    try:
+        return session.call("POST", "/api/v1/schedules:import", {"schedules": chunk}, query={"dry_run": True})
+    except ApiError as error:
+        placed = [_placed(each, wanted) for each in error.errors]
+        if not placed or None in placed:
+            raise
+        errors = [each for each in placed if each is not None]
+        text = "; ".join(f"{each['where']}: {each['name']}: {each['field']}: {each['message']}" for each in errors)
+        raise Fault(text, FAILED, _NOT_WRITTEN, {**error.problem, "detail": text, "errors": errors}) from None
+
+
+def _placed(error: Mapping[str, Any], wanted: Sequence[Wanted]) -> dict[str, Any] | None:
+    """An error of a part, by the line and the name of its entry; None where it is about none."""
+    found = _ENTRY.fullmatch(str(error.get("field")))
+    if found is None:
+        return None
+    one, field = wanted[int(found[1])], found[2]
+    name = one.entry.get("name") or one.entry.get("id")
+    return {**error, "where": one.at(field) if field else one.where, "name": name, "field": field or "schedule"}
 
 
 def chunks(entries: Sequence[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:

@@ -21,12 +21,12 @@ _FIELDS: Final = [field["name"] for field in _OPERATION["body"]]
 def _options() -> list[click.Parameter]:
     found: list[click.Parameter] = []
     for field in _OPERATION["body"]:
-        found += options.option(field, "body", set())
+        found += options.option({**field, "required": False}, "body", set())  # the argument may say all of it
     return found
 
 
 @click.command("preview", cls=Shared, params=_options())
-@click.argument("what", required=False, metavar="[EXPR|SCHEDULE]")
+@click.argument("what", required=False, metavar="[EXPR|SCHEDULE]", shell_complete=options.completer("schedule_id"))
 @click.option("--tz", help="As --timezone.")
 @click.option("--calendar", "as_calendar", is_flag=True, help="Months with their days of runs; clock changes marked.")
 @click.pass_context

@@ -35,7 +35,12 @@ def _clear(body: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 _operations = verbs("schedules")
-create = command(_operations["create"], _type_it, [click.Argument(["expression"], required=False, metavar="[EXPR]")])
+create = command(
+    _operations["create"],
+    _type_it,
+    [click.Argument(["expression"], required=False, metavar="[EXPR]")],
+    ("type", "expr"),  # an expression shows its type, and may be the argument
+)
 edit = command(
     _operations["edit"],
     _clear,

@@ -74,9 +74,10 @@ class Caller:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        if_match: str | None = None,
         safe: bool = True,
     ) -> str:
-        headers = {"Accept": "*/*"}
+        headers = {"Accept": "*/*", **_how(None, if_match)}
         return self._transport.exchange(method, path, body, query=query, headers=headers, safe=safe).body.decode()
 
     def _pages(

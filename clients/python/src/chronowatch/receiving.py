@@ -84,7 +84,7 @@ class Receiver:
         except NotAFiring as refused:
             return Answer(400, str(refused))
         try:
-            return _answer(self._once(firing))
+            return _answer(self._once(firing, reports=True))
         except StaleToken as stale:
             return Answer(409, str(stale))  # where it was overtaken in good faith, it comes again with a higher token
         except RetryLater as later:
@@ -133,8 +133,9 @@ class Receiver:
 
     # -- one firing
 
-    def _once(self, firing: Firing) -> Any:
-        """The handler's value; None where it had this execution before."""
+    def _once(self, firing: Firing, *, reports: bool = False) -> Any:
+        """The handler's value; None where it had this execution before. ``reports``: what it accepts is not done with.
+        The service sends it again when no report came, or a bad one, and takes a plain success for the report."""
         begun = self._store.begin(firing.id, firing.fencing_token, time.time())
         if begun == DONE:
             return None
@@ -145,7 +146,8 @@ class Receiver:
         except BaseException:
             self._store.forget(firing.id, firing.fencing_token)
             raise
-        self._store.finish(firing.id, firing.fencing_token, time.time())
+        if not (reports and value is ACCEPTED):
+            self._store.finish(firing.id, firing.fencing_token, time.time())
         return value
 
     def _handle(self, firing: Firing) -> Any:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chalicelib.core.executions.execution import Attempt, Execution, Transition
 from chalicelib.core.executions.explanation import REASON_CODES, Explanation, explain
 from chalicelib.core.executions.limits import LOST_AFTER_MS
+from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key
 from tests.kit.records import START_MS, definition
 from tests.kit.records import execution as record
@@ -41,6 +42,15 @@ def codes(found: Explanation) -> list[str]:
 def ended(state: str, **fields: Any) -> Execution:
     made = record(KEY, NOON, **fields)
     return replace(made, state=state, finished_ms=NOON + 5, first_started_ms=NOON + 2)
+
+
+def test_what_is_no_longer_kept_is_not_taken_for_the_beginning() -> None:
+    edited = replace(MADE, version="v9", since_ms=NOON, created_at_ms=START_MS)
+    [kept_no_more] = ask(edited, at_ms=NOON - 5 * S).reasons
+    assert kept_no_more.code == "before_start"
+    assert "is no longer kept" in kept_no_more.detail
+    [before] = ask(edited, at_ms=START_MS - 5 * S).reasons
+    assert before.detail == f"the schedule was made at {to_rfc3339(START_MS)}, after this instant"
 
 
 def test_one_that_comes_is_not_yet() -> None:

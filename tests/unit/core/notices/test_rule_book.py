@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -56,7 +57,7 @@ def sent(book: RuleBook, at_ms: int) -> tuple[RuleBook, list[tuple[Notice, int]]
         book = claim(book, number, channel, at_ms)
         notice = next(n for n in book.notices if n.number == number)
         told.append((notice, channel))
-        book = finish(book, number, channel, None, False, at_ms)
+        book = finish(book, number, channel, 1, None, False, at_ms)
     return book, told
 
 
@@ -116,7 +117,7 @@ def test_what_is_tried_again_waits_for_the_end_of_a_quiet_time_and_a_test_does_n
     )
     number = book.notices[0].number
     book = claim(book, number, 0, night_ms - 1_000)
-    book = compose(finish(book, number, 0, "503", False, night_ms - 900), r, night_ms + 60_000)
+    book = compose(finish(book, number, 0, 1, "503", False, night_ms - 900), r, night_ms + 60_000)
     assert (claimable(book, morning_ms - 1), book.next_ms) == ([], morning_ms)
     tried = rule_book.test(book, r, night_ms + 60_000)
     assert [n for n, _ in claimable(compose(tried, r, night_ms + 60_000), night_ms + 60_000)] == [tried.counter] * 2
@@ -174,9 +175,20 @@ def test_a_failing_channel_is_tried_again_and_given_up() -> None:
     while book.notices:
         assert book.next_ms is not None
         now_ms = max(now_ms, book.next_ms)
-        book = finish(claim(book, number, 0, now_ms), number, 0, "no", False, now_ms)
         tries += 1
+        book = finish(claim(book, number, 0, now_ms), number, 0, tries, "no", False, now_ms)
     assert tries == SEND_ATTEMPTS_MAX
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_a_try_that_was_taken_over_fails_for_itself_alone(final: bool) -> None:
+    r = rule(channels=({"type": "webhook", "url": "https://a.example/"},))
+    book = compose(note(RuleBook(tenant="t", id="R"), r, bad("s", T0), T0), r, T0)
+    number = book.notices[0].number
+    book = claim(claim(book, number, 0, T0), number, 0, T0 + SEND_LEASE_MS)
+    assert finish(book, number, 0, 1, "timed out", final, T0 + SEND_LEASE_MS + 1) == book
+    assert finish(book, number, 0, 1, None, False, T0 + SEND_LEASE_MS + 1).notices == (), "it was sent after all"
+    assert finish(book, number, 0, 2, "503", True, T0 + SEND_LEASE_MS + 1).notices == ()
 
 
 def test_too_many_incidents_are_counted_and_named() -> None:
@@ -222,7 +234,7 @@ def test_one_notification_an_incident_and_channel(
             for i in notice.incidents:
                 assert not (quiet and quiet_until(r, notice.made_ms))
                 told[i.id, notice.kind == "recovery", channel] += 1
-            book = finish(book, number, channel, None, False, now_ms)
+            book = finish(book, number, channel, 1, None, False, now_ms)
         return book
 
     for step, subject, wait_ms in steps:
