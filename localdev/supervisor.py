@@ -39,6 +39,7 @@ HEAL_S = 0.25  # how often the processes are checked while one is dead
 LOOK_S = 30.0  # and while all live, should the system not say that one has died
 READY_TIMEOUT_S = 180.0  # a machine may be busy, and a database may have to recover
 ENDPOINT_TIMEOUT_S = 30.0
+OWN_DSN = "postgresql://127.0.0.1/"  # of the one that is started later: nothing connects to it
 DEV_LEAD_MS = 5000  # a waiting process costs nothing here, and a busy machine keeps its promises with a longer run-up
 
 
@@ -353,9 +354,9 @@ def what_to_try(base: str, auth: str) -> list[str]:
 
 def _said_of(dsn: str) -> str:
     """A DSN without its password."""
-    scheme, _, rest = dsn.partition("://")
+    scheme, _, rest = dsn.partition("?")[0].partition("://")
     user, at, place = rest.rpartition("@")
-    return f"PostgreSQL at {scheme}://{user.partition(':')[0]}{at}{place.partition('?')[0]}"
+    return f"PostgreSQL at {scheme}://{user.partition(':')[0]}{at}{place}"
 
 
 def _url_host(host: str) -> str:
@@ -383,15 +384,15 @@ def main() -> int:
     """The exit code of ``scripts/dev``."""
     try:
         chosen = settings.from_environment()
-        if chosen.default_target is not None:
-            bootstrap.build(chosen)  # what describes targets says whether it is one
+        own_postgres = POSTGRES in sys.argv[1:] and chosen.db_dsn is None
+        if chosen.default_target is not None:  # what describes targets says whether it is one, and is to be had here
+            bootstrap.build(chosen._replace(db_dsn=OWN_DSN) if own_postgres else chosen)
         files = files_of(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
         if files is not None:
             make_context(files)  # what is wrong with them is said before anything is started
     except SettingsError as problem:
         print(f"scripts/dev: {problem}", file=sys.stderr)
         return 2
-    own_postgres = POSTGRES in sys.argv[1:] and chosen.db_dsn is None
     workers, _ = worker_count.take(sys.argv[1:])
     return Supervisor(chosen, DEPLOYED in sys.argv[1:], UNTIL_EOF in sys.argv[1:], own_postgres, workers).run()
 

@@ -17,8 +17,12 @@ from chalicelib.adapters.workflows.stage import MemoryStage
 from chalicelib.api.http import yaml_text
 from chalicelib.core.errors import BadRequest, FieldError, InvalidField
 from chalicelib.core.instants import parse_rfc3339
+from chalicelib.core.secrets.secret_policy import EVERY, SecretPolicy
+from chalicelib.core.targets import registry
 from chalicelib.core.workflows import asl_export, asl_import, expression_names, input_schema, mermaid
+from chalicelib.core.workflows.channels import channel_problems, target_of
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition
+from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.core.workflows.parse import parse
 from chalicelib.core.workflows.tried import Rehearsed, StoryEvent
 from chalicelib.ports.workflow_steps import WorkflowParts
@@ -26,6 +30,9 @@ from chalicelib.usecases.workflow_tests import whole_run
 
 BEGINS_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z: a story is the same on every day
 OK, OTHERWISE, WRONG = 0, 1, 2
+# Which addresses and secrets may be used is for a deployment to say.
+_ANYWHERE = ("0.0.0.0/0", "::/0")
+_ANY_SECRET = SecretPolicy(environment=True, header_refs=(EVERY,))
 _QUIET = frozenset({"node_claimed"})
 
 
@@ -37,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }  # fmt: skip
     try:
         return commands[options.command](options)
-    except InvalidField as wrong:
-        for error in wrong.errors:
-            print(f"{error.field}: {error.message}", file=sys.stderr)
-    except (BadRequest, OSError, ValueError) as wrong:
-        print(getattr(wrong, "detail", None) or wrong, file=sys.stderr)
+    except (InvalidField, OSError) as wrong:
+        _say(wrong)
     return WRONG
+
+
+def _say(wrong: InvalidField | OSError) -> None:
+    said = [wrong] if isinstance(wrong, OSError) else [f"{error.field}: {error.message}" for error in wrong.errors]
+    print(*said, sep="\n", file=sys.stderr)
 
 
 def _options() -> argparse.ArgumentParser:
@@ -69,18 +78,32 @@ def _options() -> argparse.ArgumentParser:
 
 
 def read(path: Path) -> Any:
-    """A file of YAML or JSON, relative to where the caller stands. Raises BadRequest, OSError."""
-    path = Path(os.environ.get("CALLED_FROM", ".")) / path
-    text = path.read_bytes()
-    return json.loads(text if path.suffix == ".json" else yaml_text.to_json(text))
+    """A file of YAML or JSON, relative to where the caller stands. Raises InvalidField, OSError."""
+    text = (Path(os.environ.get("CALLED_FROM", ".")) / path).read_bytes()
+    try:
+        return json.loads(text if path.suffix == ".json" else yaml_text.to_json(text))
+    except BadRequest as wrong:
+        raise InvalidField.of(str(path), wrong.detail.replace("the body", "the file")) from None
+    except ValueError as wrong:
+        raise InvalidField.of(str(path), f"is not JSON: {wrong}") from None
 
 
 def definition(document: Any, place: str = "") -> WorkflowDefinition:
-    """A definition, judged as the service would, but for what only a deployment knows. Raises InvalidField."""
+    """A definition, judged as the service would, but for what only a deployment knows. ``place`` stands before each
+    field that is wrong. Raises InvalidField."""
+    try:
+        return _judged(document)
+    except InvalidField as wrong:
+        if not place:
+            raise
+        raise InvalidField([FieldError(f"{place}: {e.field}", e.message) for e in wrong.errors]) from None
+
+
+def _judged(document: Any) -> WorkflowDefinition:
     if not isinstance(document, Mapping):
-        raise InvalidField.of(place or "definition", "must be an object")
+        raise InvalidField.of("definition", "must be an object")
     made = parse({"format": FORMAT, **document})
-    errors = [*expression_names.unknown_nodes(made), *_code(made)]
+    errors = [*expression_names.unknown_nodes(made), *_code(made), *_places(made), *_itself(made)]
     if made.input_schema is not None:
         errors += input_schema.schema_problems(made.input_schema)
     if errors:
@@ -112,6 +135,32 @@ def lines(played: Rehearsed) -> Iterator[str]:
         yield f"output: {_short(played.output)}"
 
 
+def _places(made: WorkflowDefinition) -> Iterator[FieldError]:
+    """What is wrong with targets and channels."""
+    for node in made.nodes:
+        place, fields = f"nodes.{node.id}", node.fields
+        if node.type == "notification":
+            yield from (FieldError(f"{place}.{e.field}", e.message) for e in channel_problems(fields["channel"]))
+            target, where = target_of(fields["channel"]), f"{place}.channel"
+        else:
+            target, where = fields.get("target"), f"{place}.target"
+        if target is None:
+            continue
+        if target.get("type") == "workflow":
+            yield FieldError(f"{where}.type", "a subworkflow node begins workflows, no job")
+            continue
+        for error in registry.problems(target, _ANYWHERE, _ANY_SECRET):
+            yield FieldError(where + error.field.removeprefix("target"), error.message)
+
+
+def _itself(made: WorkflowDefinition) -> Iterator[FieldError]:
+    for node in made.nodes:
+        if node.type == "subworkflow" and reference_of(node.fields).partition("@")[0] == made.name:
+            yield FieldError(f"nodes.{node.id}.workflow", f"it would begin itself: {made.name} -> {made.name}")
+    if made.on_failure.partition("@")[0] == made.name:
+        yield FieldError("on_failure", "a workflow cannot handle its own failures")
+
+
 def _code(made: WorkflowDefinition) -> Iterator[FieldError]:
     parts = _parts()
     for place, language, text in expression_names.all_code(made):
@@ -141,16 +190,14 @@ def _play(options: argparse.Namespace) -> int:
         raise InvalidField.of("scenes", "must be a list of scenes")
     worst = OK
     for number, scene in enumerate(scenes):
-        if "says" in scene:
-            print(f"-- {scene['says']}")
         played = play_scene(made, scene, f"scenes[{number}]", options)
+        says = {"says": scene["says"]} if "says" in scene else {}
         if options.json:
-            print(json.dumps(as_json(played), indent=2, ensure_ascii=False))
+            print(json.dumps({**says, **as_json(played)}, indent=2, ensure_ascii=False))
         else:
-            print("\n".join(lines(played)))
-        for problem in unmet(
-            {**scene.get("expect", {}), **({"state": options.expect} if options.expect else {})}, played
-        ):
+            print("\n".join([*(f"-- {said}" for said in says.values()), *lines(played)]))
+        expected = {**scene.get("expect", {}), **({"state": options.expect} if options.expect else {})}
+        for problem in unmet(expected, played):
             print(f"scenes[{number}]: {problem}" if options.scenes else problem, file=sys.stderr)
             worst = OTHERWISE
     return worst
@@ -163,12 +210,35 @@ def play_scene(made: WorkflowDefinition, scene: Any, place: str, options: argpar
     if unknown := scene.keys() - {"input", "mocks", "with", "begins", "expect", "says"}:
         known = "input, mocks, with, begins, expect, says"
         raise InvalidField.of(f"{place}.{sorted(unknown)[0]}", f"is not a field of a scene: {known}")
-    given = json.loads(options.input) if options.input is not None else scene.get("input")
-    mocks = {**scene.get("mocks", {}), **(read(options.mocks) if options.mocks else {})}
-    beside = [options.scenes.parent / name for name in scene.get("with", [])]
+    for field, kind, called in (("mocks", dict, "an object"), ("expect", dict, "an object"),
+                                ("with", list, "a list of files"), ("begins", str, "text of RFC 3339")):  # fmt: skip
+        if not isinstance(scene.get(field, kind()), kind):
+            raise InvalidField.of(f"{place}.{field}", f"must be {called}")
+    if not isinstance(scene.get("expect", {}).get("nodes", {}), Mapping):
+        raise InvalidField.of(f"{place}.expect.nodes", "must be an object")
+    given = _json_of("--input", options.input) if options.input is not None else scene.get("input")
+    more = read(options.mocks) if options.mocks else {}
+    if not isinstance(more, Mapping):
+        raise InvalidField.of(str(options.mocks), "must be an object: node -> answer")
+    mocks = {**scene.get("mocks", {}), **more}
+    beside = [options.scenes.parent / str(name) for name in scene.get("with", [])]
     others = [definition(read(path), str(path)) for path in [*beside, *options.others]]
     begins = options.begins or scene.get("begins")
-    return rehearse(made, others, given, mocks, BEGINS_MS if begins is None else parse_rfc3339(begins))
+    return rehearse(made, others, given, mocks, BEGINS_MS if begins is None else _instant(begins))
+
+
+def _json_of(option: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as wrong:
+        raise InvalidField.of(option, f"is not JSON: {wrong}") from None
+
+
+def _instant(text: str) -> int:
+    try:
+        return parse_rfc3339(text)
+    except ValueError as wrong:
+        raise InvalidField.of("begins", str(wrong)) from None
 
 
 def unmet(expected: Mapping[str, Any], played: Rehearsed) -> Iterator[str]:
@@ -214,10 +284,16 @@ def as_json(played: Rehearsed) -> dict[str, Any]:
 
 
 def _check(options: argparse.Namespace) -> int:
+    ended = OK
     for path in options.file:
-        made = definition(read(path), str(path))
-        print(f"{path}: {made.name} {made.version}, {len(made.nodes)} nodes")
-    return OK
+        try:
+            made = definition(read(path), str(path))
+        except (InvalidField, OSError) as wrong:
+            ended = WRONG
+            _say(wrong)
+        else:
+            print(f"{path}: {made.name} {made.version}, {len(made.nodes)} nodes")
+    return ended
 
 
 def _export(options: argparse.Namespace) -> int:

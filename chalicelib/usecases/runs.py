@@ -9,7 +9,8 @@ from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveCon
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.core.workflows import output_ref, redrive
+from chalicelib.core.workflows import input_schema, output_ref, redrive
+from chalicelib.core.workflows.definition import WorkflowDefinition
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
 from chalicelib.core.workflows.limits import INLINE_LIMIT_BYTES, OUTPUT_INLINE_MAX_BYTES
 from chalicelib.core.workflows.redrive import RedrivePlan
@@ -192,13 +193,14 @@ def drive_again(
     check_version(run.state, versions)
     if not run.state.is_ended:
         raise Conflict(f"the run is {run.state.shown_status}: cancel it before", code="run_not_ended")
-    graph, chosen = run.graph, ""
+    graph, chosen, made = run.graph, "", run.workflow
     if version is not None:
         head = s.stores.workflows.load(caller.tenant, run.state.workflow)
         if head is None:
             raise missing(f"workflow {run.state.workflow}")
         chosen = hash_of(head, version)
-        graph = workflow(s, caller.tenant, run.state.workflow, chosen).graph(run.state.scope)
+        made = workflow(s, caller.tenant, run.state.workflow, chosen)
+        graph = made.graph(run.state.scope)
     if start_at is not None and start_at not in graph.nodes:
         raise InvalidField.of("from", f"there is no node {start_at}")
     if not dry_run:
@@ -208,17 +210,30 @@ def drive_again(
     planned = redrive.plan(run.graph, graph, run.state, start_at)
     if planned.conflicts:
         raise RedriveConflict(planned.kept, list(planned.again), planned.conflicts)
+    merged = None if patch is None else _patched(s, run, made.definition, patch)
     if dry_run:
         return planned
-    patched = None
-    if patch is not None:
-        merged = _merged(outputs.read(s, caller.tenant, run_id, run.state.input), patch)
-        patched = outputs.keep(s, caller.tenant, run_id, merged)
-    timeout_ms = run.workflow.definition.timeout_ms
+    try:
+        patched = None if patch is None else outputs.keep(s, caller.tenant, run_id, merged)
+    except StepFailed as wrong:
+        raise InvalidField.of("patch_input", wrong.error, code=wrong.error_type) from None
+    timeout_ms = None if run.state.scope else made.definition.timeout_ms
     deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
     again = Redrives(planned.again, caller.subject, chosen, patched, deadline_ms)
     advance(s, caller.tenant, run_id, again, versions=versions)
     return planned
+
+
+def _patched(s: Services, run: LoadedRun, definition: WorkflowDefinition, patch: Any) -> Any:
+    """The input with a patch. Raises InvalidField where it no longer fits the schema."""
+    try:
+        merged = _merged(outputs.read(s, run.state.tenant, run.state.id, run.state.input), patch)
+    except StepFailed as wrong:
+        raise InvalidField.of("patch_input", wrong.error, code=wrong.error_type) from None
+    schema = None if run.state.scope else definition.input_schema
+    if schema is not None and (errors := list(input_schema.problems(schema, merged, "patch_input"))):
+        raise InvalidField(errors)
+    return merged
 
 
 def _merged(value: Any, patch: Any) -> Any:

@@ -12,7 +12,7 @@ from chalicelib.ports.services import Services
 def check_offered(s: Services, target: Mapping[str, object], field: str = "target") -> None:
     """Raises InvalidField (``not_configured``) for a target of a kind that this deployment cannot send to."""
     kind = target.get("type")
-    if kind in s.config.unoffered:
+    if isinstance(kind, str) and kind in s.config.unoffered:
         others = ", ".join(name for name in registry.NAMES if name not in s.config.unoffered)
         problem = f"{kind} needs a service that this deployment runs without; there are {others}"
         raise InvalidField.of(f"{field}.type", problem, code="not_configured")

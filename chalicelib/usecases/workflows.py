@@ -17,8 +17,10 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.rules.subject import parsed
 from chalicelib.core.schedules import validation
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import Permission
 from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.channels import channel_problems, target_of
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition, WorkflowNode
@@ -33,6 +35,15 @@ from chalicelib.usecases.target_offer import check_offered
 
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
+_OF_TRIGGERS = frozenset({"schedule_id", "filter"})
+_WITHOUT_ATTEMPT = {
+    "trigger": "",
+    "condition": "",
+    "join": "",
+    "delay": "",
+    "parallel": ": its steps may have one",
+    "approval": ": expires_in_ms ends its wait",
+}
 _HOW = {
     "schedule": 'a schedule with the target {"type": "workflow", "workflow": "…"} begins its runs',
     "webhook": 'a trigger of /api/v1/triggers on webhook, with the target {"type": "workflow"}, begins its runs',
@@ -161,8 +172,9 @@ def judged(s: Services, caller: Caller, document: Mapping[str, Any]) -> Workflow
     """The definition of a document that may be published. Raises InvalidField with all that is wrong."""
     made = parse({**document, "format": document.get("format", FORMAT)})
     errors = [*expression_names.unknown_nodes(made), *_schema(made), *_code(s, made), *_targets(s, made)]
-    errors += _references(s, caller.tenant, made)
-    errors += _handler(s, caller.tenant, made)
+    errors += _references(s, caller, made)
+    errors += _handler(s, caller, made)
+    errors += _schedules(s, caller, made)
     if errors:
         raise InvalidField(errors)
     return made
@@ -242,8 +254,20 @@ def _channel(s: Services, node: WorkflowNode) -> Iterator[FieldError]:
             yield from (FieldError(place + e.field.removeprefix("target"), e.message) for e in wrong.errors)
 
 
-def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
-    """Subworkflows that are not there, and those that would begin this one again."""
+def _begun(s: Services, caller: Caller, name: str) -> WorkflowHead | None:
+    """A workflow that a workflow of the caller may begin; what it begins in turn is for its own publisher to say."""
+    head = s.stores.workflows.load(caller.tenant, name)
+    return head if head is not None and _reaches(caller, head.owner, "workflows:start", "workflows:write") else None
+
+
+def _reaches(caller: Caller, owner: str, *permissions: Permission) -> bool:
+    """Whether what the caller publishes may use a thing of this owner. A run has no caller to ask again."""
+    return owner == caller.subject or any(one in caller.on_every_owner for one in permissions)
+
+
+def _references(s: Services, caller: Caller, made: WorkflowDefinition) -> Iterator[FieldError]:
+    """Subworkflows that are not there, or are another's, and those that would begin this one again."""
+    tenant = caller.tenant
     for node in made.nodes:
         if node.type != "subworkflow":
             continue
@@ -258,7 +282,7 @@ def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[
             if name in seen:
                 continue
             seen.add(name)
-            head = s.stores.workflows.load(tenant, name)
+            head = _begun(s, caller, name) if len(way) == 1 else s.stores.workflows.load(tenant, name)
             try:
                 if head is None:
                     raise NotFound(f"there is no workflow {name}")
@@ -269,10 +293,10 @@ def _references(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[
             left += [(reference_of(n.fields), (*way, name)) for n in inner.nodes if n.type == "subworkflow"]
 
 
-def _handler(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[FieldError]:
+def _handler(s: Services, caller: Caller, made: WorkflowDefinition) -> Iterator[FieldError]:
     if made.on_failure:
         name, _, wanted = made.on_failure.partition("@")
-        head = s.stores.workflows.load(tenant, name)
+        head = _begun(s, caller, name)
         known = () if head is None else (v for one in head.versions for v in (one.version, str(one.number), "live"))
         if name == made.name:
             yield FieldError("on_failure", "a workflow cannot handle its own failures")
@@ -280,12 +304,33 @@ def _handler(s: Services, tenant: str, made: WorkflowDefinition) -> Iterator[Fie
             yield FieldError("on_failure", f"there is no workflow {made.on_failure}")
 
 
+def _schedules(s: Services, caller: Caller, made: WorkflowDefinition) -> Iterator[FieldError]:
+    """Jobs with the target of a schedule that is not there, or is another's: its target may have secrets."""
+    wanted = {node.id: Key(caller.tenant, node.fields["schedule_id"]) for node in _by_schedule(made)}
+    found = s.stores.schedules.definitions(list(set(wanted.values()))) if wanted else {}
+    for node, key in wanted.items():
+        if key not in found or not _reaches(caller, found[key].owner, "schedules:trigger"):
+            yield FieldError(f"nodes.{node}.schedule_id", f"there is no schedule {key.id}")
+
+
+def _by_schedule(made: WorkflowDefinition) -> list[WorkflowNode]:
+    return [node for node in made.nodes if node.type == "job" and "schedule_id" in node.fields]
+
+
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What its author may not have meant."""
-    ons = [node.get("on") for node in document["nodes"] if node.get("type") == "trigger"]
-    if ons and ons[0] != "manual":
-        return [_HOW[ons[0]]] if ons[0] in _HOW else []
-    return []
+    return [said for node in document["nodes"] for said in _notes(node)]
+
+
+def _notes(node: Mapping[str, Any]) -> Iterator[str]:
+    kind, place = node.get("type"), f"nodes.{node.get('id')}"
+    if kind == "trigger":
+        if node.get("on") in _HOW:
+            yield _HOW[node["on"]]
+        for field in node.keys() & _OF_TRIGGERS:
+            yield f"{place}.{field} has no effect: it is for what begins the runs to say"
+    if kind in _WITHOUT_ATTEMPT and node.get("timeout_ms") is not None:
+        yield f"{place}.timeout_ms has no effect{_WITHOUT_ATTEMPT[kind]}"
 
 
 def _keep(s: Services, tenant: str, made: WorkflowDefinition) -> None:

@@ -74,3 +74,38 @@ def test_who_started_a_run_may_not_decide_and_who_is_asked_may(house: House) -> 
     done = act(house, "ann").call("POST", path, {"nonce": nonce})
     assert (done.status, done.json["state"]) == (200, "completed")
     settle(house)
+
+
+def publishing(house: House, **document: Any) -> Any:
+    return house.call("POST", ALL, {"name": "mine", **document})
+
+
+def line_to(**node: Any) -> dict[str, Any]:
+    return {"nodes": [TRIGGER, {"id": "x", **node}], "edges": edges(("t", "x"))}
+
+
+def test_a_workflow_begins_no_workflow_of_another(house: House) -> None:
+    child = line_to(type="subworkflow", workflow="w")
+    refused = publishing(act(house, "eve"), **child)
+    assert refused.fields == ["nodes.x.workflow"]
+    assert refused.json["errors"] == publishing(house, **line_to(type="subworkflow", workflow="w")).json["errors"]
+    assert publishing(house, **LINE, on_failure="w").fields == ["on_failure"]
+    assert house.call("POST", f"{ALL}:test", {"definition": child}).fields == ["definition.nodes.x.workflow"]
+    assert publishing(act(house, "opal", "operator"), **child).status == 201
+
+
+def test_what_is_begun_may_begin_what_its_own_publisher_may(house: House) -> None:
+    act(house, "opal", "operator")
+    publish(house, "hers", **line_to(type="subworkflow", workflow="w"))
+    publish(house, "ours", **line_to(type="subworkflow", workflow="hers"))
+    assert publishing(house, **line_to(type="subworkflow", workflow="ours")).status == 201
+
+
+def test_a_job_takes_no_target_of_a_schedule_of_another(house: House) -> None:
+    schedule_id = act(house, "bob").make()["id"]
+    job = line_to(type="job", schedule_id=schedule_id)
+    refused = publishing(act(house, "eve"), **job)
+    assert refused.fields == ["nodes.x.schedule_id"]
+    assert refused.json["errors"][0]["message"] == f"there is no schedule {schedule_id}"
+    assert publishing(act(house, "bob"), **line_to(type="job", schedule_id="gone")).fields == ["nodes.x.schedule_id"]
+    assert publishing(house, **job).status == 201

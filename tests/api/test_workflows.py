@@ -102,6 +102,7 @@ RING = {
     "nodes": [TRIGGER, SCRIPT, {"id": "r", "type": "delay", "for_ms": 1}],
     "edges": edges(("t", "s"), ("s", "r"), ("r", "s")),
 }
+HOOK = {"type": "webhook", "url": "https://a.example.com/", "headers": {"a": {"cel": 5}}}
 EACH = {"id": "p", "type": "parallel", "foreach": {"items": {"cel": "input"}}}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": [SCRIPT]}, "nodes"),
@@ -109,6 +110,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": [TRIGGER, SCRIPT], "edges": []}, "nodes.s"),
     ({"nodes": [TRIGGER, SCRIPT], "edges": edges(("t", "x"))}, "edges[0].to"),
     ({"nodes": [TRIGGER, {"id": "x", "type": "pigeon"}]}, "nodes[1].type"),
+    ({"nodes": [TRIGGER, {"id": "x", "type": ["script"]}]}, "nodes[1].type"),
     (script_with(color=1), "nodes.s.color"),
     (script_with(code="x = ("), "nodes.s.code"),
     (script_with(input={"a": {"cel": "input.a +"}}), "nodes.s.input.a.cel"),
@@ -120,6 +122,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (after_trigger(type="approval", approvers=[]), "nodes.x.approvers"),
     (after_trigger(type="http", method="GET", url="ftp://x"), "nodes.x.url"),
     (after_trigger(type="job", target={"type": "webhook"}), "nodes.x.target.url"),
+    (after_trigger(type="job", target={"type": ["log"]}), "nodes.x.target.type"),
+    (after_trigger(type="notification", message="m", channel=HOOK), "nodes.x.channel.headers.a"),
     (after_trigger(type="join", mode="n_of", n=2), "nodes.x.n"),
     (after_trigger(type="subworkflow", workflow="gone"), "nodes.x.workflow"),
     (after_trigger(type="delay"), "nodes.x.for_ms"),
@@ -129,6 +133,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (RING, "edges"),
     ({"nodes": [TRIGGER, EACH, SCRIPT], "edges": edges(("t", "p"), ("p", "s"))}, "nodes.p.foreach"),
     (LINE | {"input_schema": {"type": "thing"}}, "input_schema.type"),
+    (LINE | {"input_schema": {"type": {"is": "string"}}}, "input_schema.type"),
+    (LINE | {"input_schema": {"required": [{"name": "n"}]}}, "input_schema.required"),
+    (LINE | {"input_schema": {"enum": "abc"}}, "input_schema.enum"),
     (LINE | {"timeout_ms": 0}, "timeout_ms"),
 ]
 
@@ -155,6 +162,12 @@ def test_an_input_that_does_not_fit_is_refused(house: House) -> None:
     assert house.call("POST", f"{ALL}/w:start", {"input": {}}).fields == ["input.n"]
     assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 0}}).fields == ["input.n"]
     assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 1}}).status == 202
+
+
+def test_true_is_not_the_number_that_a_schema_lists(house: House) -> None:
+    publish(house, **LINE, input_schema={"properties": {"n": {"enum": [1]}, "m": {"const": True}}})
+    assert house.call("POST", f"{ALL}/w:start", {"input": {"n": True, "m": 1}}).fields == ["input.n", "input.m"]
+    assert house.call("POST", f"{ALL}/w:start", {"input": {"n": 1.0, "m": True}}).status == 202
 
 
 def test_starting_with_an_id_that_exists_answers_that_run(house: House) -> None:
@@ -238,6 +251,40 @@ def test_a_redrive_may_patch_the_input(house: House) -> None:
     assert run_of(house, run_id)["input"] == {"n": 4}
     assert run_of(house, run_id)["output"] == 5
     assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"from": "q"}).fields == ["from"]
+
+
+def test_what_a_node_says_and_nothing_reads_is_noted(house: House) -> None:
+    trigger = {**TRIGGER, "filter": {"cel": "true"}}
+    made = publish(house, nodes=[trigger, {**GATE, "timeout_ms": 5}], edges=edges(("t", "g")))
+    assert made["notes"] == [
+        "nodes.t.filter has no effect: it is for what begins the runs to say",
+        "nodes.g.timeout_ms has no effect: expires_in_ms ends its wait",
+    ]
+
+
+def test_a_patch_is_held_to_the_schema(house: House) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": ["integer", "string"]}}}
+    publish(house, **LINE, input_schema=schema)
+    run_id = start(house, input={"n": "x"})
+    for dry_run in (True, False):
+        again = {"patch_input": {"n": [1]}, "dry_run": dry_run}
+        assert house.call("POST", f"{RUNS}/{run_id}:redrive", again).fields == ["patch_input.n"]
+    assert run_of(house, run_id)["state"] == "failed"
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", {"patch_input": {"n": 4}}).status == 202
+
+
+def test_a_redrive_under_another_version_has_the_timeout_of_that_one(house: House) -> None:
+    wait = {"id": "d", "type": "delay", "for_ms": 60_000}
+    nodes = {"nodes": [TRIGGER, SCRIPT, wait], "edges": edges(("t", "s"), ("s", "d"))}
+    publish(house, **nodes)
+    run_id = start(house, input={"n": "x"})
+    edited = {**nodes, "timeout_ms": 5_000}
+    assert house.call("PUT", f"{ALL}/w", edited).status == 200
+    again = {"version": "live", "patch_input": {"n": 1}}
+    assert house.call("POST", f"{RUNS}/{run_id}:redrive", again).status == 202
+    driven = house.call("GET", f"{RUNS}/{run_id}/events", query="limit=1000").json["items"]
+    [event] = [one for one in driven if one["type"] == "run_redriven"]
+    assert event["data"]["deadline_ms"] == event["at_unix_ms"] + 5_000
 
 
 def test_a_patch_of_a_large_input_keeps_the_rest_of_it(house: House) -> None:

@@ -77,9 +77,23 @@ def _ended(states: Any, run: str) -> dict[str, Any]:
         time.sleep(0.02)
 
 
+CALL = {"id": "c", "type": "http", "method": "POST", "url": "https://a.example.com/", "body": {"a": "{% 1 %}"}}
+CALLS = {
+    "name": "calls",
+    "nodes": [
+        {"id": "t", "type": "trigger", "on": "manual"},
+        {"id": "p", "type": "parallel", "foreach": {"items": {"cel": "input"}}},
+        {**CALL, "retry": {"max_attempts": 9}, "timeout_ms": 5000},
+        {"id": "j", "type": "join"},
+    ],
+    "edges": [{"from": "t", "to": "p"}, {"from": "p", "to": "c"}, {"from": "c", "to": "j"}],
+}
+
+
 def exports() -> dict[str, dict[str, Any]]:
     """Random workflows, and the examples that are shaped in blocks."""
     found = {f"random-{seed}": machine_of(seed)[1] for seed in range(COUNT)}
+    found["calls"] = asl_export.state_machine(workflow_tool.definition(CALLS))
     for path in sorted(EXAMPLES.glob("*.yaml")):
         if ".scenes" not in path.name:
             try:
@@ -87,7 +101,7 @@ def exports() -> dict[str, dict[str, Any]]:
             except workflow_tool.InvalidField:
                 continue
             found[path.stem] = machine
-    assert len(found) > COUNT, "no example is shaped in blocks"
+    assert len(found) > COUNT + 1, "no example is shaped in blocks"
     return found
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import Struct
 
 from chalicelib.adapters.machine.system import SystemClock, pause
-from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.core.errors import InvalidField, OutcomeUnknown, Unavailable
 from chalicelib.ports.sealing import UNSEALED, Sealing
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class PostgresDatabase:
         self._pool: ConnectionPool[Session] | None = None
 
     def read(self, sql: str, values: Values | Mapping[str, object] = ()) -> list[Row]:
-        """The rows of a query. Raises Unavailable."""
+        """The rows of a query. None where a value is text that no row can have. Raises Unavailable."""
         return self._repeat(sql, values, is_read=True)
 
     def write(self, sql: str, values: Values | Mapping[str, object] = (), tries_s: float = RETRY_FOR_S) -> list[Row]:
-        """What a statement that writes returns. Raises StatementRefused and Unavailable, after which nothing was
-        written, and OutcomeUnknown."""
+        """What a statement that writes returns. Raises StatementRefused, Unavailable and InvalidField, after which
+        nothing was written, and OutcomeUnknown."""
         return self._repeat(sql, values, is_read=False, tries_s=tries_s)
 
     def run(self, script: str) -> None:
@@ -159,6 +159,10 @@ class PostgresDatabase:
                 return statements.execute(connection, sql, values)
             connection.execute(sql.encode())
             return []
+        except statements.CannotHold:
+            if is_read:
+                return []
+            raise InvalidField.of("body", "PostgreSQL cannot store the character U+0000 (NUL)") from None
         except psycopg.Error as problem:
             if problem.sqlstate in NOT_HERE:
                 connection.close()  # the next one may find another server

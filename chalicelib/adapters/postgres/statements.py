@@ -15,14 +15,16 @@ import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
-from chalicelib.core.errors import Unavailable
-
 PREPARED_MAX: Final = 200  # statements of one connection; what comes later is sent unprepared
 _TEXT: Final = 0
 _BINARY: Final = 1
 _COMMAND_OK: Final = psycopg.pq.ExecStatus.COMMAND_OK
 _TUPLES_OK: Final = psycopg.pq.ExecStatus.TUPLES_OK
 _PLACEHOLDER: Final = re.compile(r"%(?:\((\w+)\))?s|%%")
+
+
+class CannotHold(Exception):
+    """Raised for a value that no row of PostgreSQL can have: text with the character U+0000."""
 
 
 class Session(psycopg.Connection[tuple[Any, ...]]):
@@ -34,8 +36,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
 
 def execute(session: Session, sql: str, values: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
-    """The rows that a statement answers with. Raises psycopg.Error, and Unavailable for a value that it
-    cannot hold."""
+    """The rows that a statement answers with. Raises psycopg.Error and CannotHold."""
     text, names = _numbered(sql)
     given = [values[name] for name in names] if isinstance(values, Mapping) else values
     params: Any = [_written(value) for value in given]  # psycopg's types know of no NULL
@@ -90,7 +91,7 @@ def _written(value: object) -> bytes | None:
         return value
     text = _array(value) if isinstance(value, list | tuple) else _word(value)
     if "\0" in text:  # libpq would end the value there
-        raise Unavailable("PostgreSQL cannot store the character NUL")
+        raise CannotHold
     return text.encode()
 
 

@@ -1,8 +1,9 @@
 """``Expressions`` with Google's CEL (cel-cpp). Imported by the first expression: the library has 14 MB.
 
 An error is a value there and not an exception; here it is a StepFailed. ``map`` and ``filter`` take time that grows
-with the square of a list, so lists in expressions are bounded. Integral numbers of JSON are integers, others doubles;
-``num(x)`` makes a double of either.
+with the square of a list, so lists in expressions are bounded. The library cuts text that it is given at the character
+U+0000, so that "admin" would equal such text that only begins with it. Here that is an error. Integral numbers of JSON
+are integers, others doubles; ``num(x)`` makes a double of either.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class CelExpressions:
         if _QUADRATIC.search(text) and (found := _long_list(values, text)) is not None:
             said = f"a list of {found} items: map and filter take at most {LIST_MAX_ITEMS}; use a transform node"
             raise StepFailed("expression_error", said)
+        if _has_nul([value for name, value in values.items() if name in text]):
+            raise StepFailed("expression_error", f"{text[:200]}: what it names has text with the character U+0000")
         try:
             result = self._compiled(text, names).eval(data=dict(values))
             value = result.plain_value()
@@ -85,6 +88,21 @@ def _long_list(values: Mapping[str, Any], text: str) -> int | None:
         elif isinstance(value, dict):
             left += value.values()
     return None
+
+
+def _has_nul(values: list[Any]) -> bool:
+    left = values
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                return True
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value
+            left += value.values()
+    return False
 
 
 def _as_json(value: Any) -> Any:

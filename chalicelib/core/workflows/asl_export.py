@@ -39,6 +39,8 @@ def state_machine(definition: WorkflowDefinition) -> dict[str, Any]:
             _refuse(node.id, "states have no compensations")
     if definition.concurrency is not None:
         raise InvalidField.of("concurrency", "states have no limits of their own", code="no_asl")
+    if definition.on_failure:
+        raise InvalidField.of("on_failure", "states begin nothing once they failed", code="no_asl")
     machine = _Machine(whole)
     made = machine.of(whole.entry)
     said = {"Comment": definition.document["description"]} if "description" in definition.document else {}
@@ -240,11 +242,7 @@ class _Machine:
             "Items": _query(given),
             "MaxConcurrency": int(each.get("max_concurrency", 10)),
             "ItemSelector": _query(f"$merge([{CONTEXT}, {_object(of_item)}])"),
-            "ItemProcessor": {
-                "ProcessorConfig": {"Mode": "INLINE"},
-                "StartAt": start,
-                "States": inner.states,
-            },
+            "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": start, "States": inner.states},
             "Output": _query(output),
             **self._after(region, join),
         }
@@ -292,7 +290,7 @@ class _Machine:
             "ApiEndpoint": fields["url"],
             "Method": fields["method"],
             "Authentication": {"ConnectionArn": "${ConnectionArn}"},
-            "Headers": {"Idempotency-Key": _query(f'$states.context.Execution.Name & "/{node.id}"')},
+            "Headers": {"Idempotency-Key": _query(self._key(node))},
         }
         for name, value in fields.get("headers", {}).items():
             if isinstance(value, Mapping) and not is_expression(value):
@@ -311,6 +309,10 @@ class _Machine:
         if node.timeout_ms is not None:
             made["TimeoutSeconds"] = max(1, node.timeout_ms // _SECOND_MS)
         return made | _retry(node)
+
+    def _key(self, node: WorkflowNode) -> str:
+        key = f'$states.context.Execution.Name & "/{node.id}"'
+        return f'{key} & "/" & $string({CONTEXT}.index)' if self._item_of else key
 
     def _subworkflow(self, region: _Region, node: WorkflowNode) -> dict[str, Any]:
         waits = node.fields.get("wait", True)
@@ -336,6 +338,8 @@ class _Machine:
             return _query(self._cel(f"nodes.{node}", template["cel"]))
         if isinstance(template, Mapping):
             return {name: self._filled(node, value) for name, value in template.items()}
+        if isinstance(template, str) and template.startswith("{%"):
+            return _query(json.dumps(template, ensure_ascii=False))  # states would take the text for a query
         return [self._filled(node, one) for one in template] if isinstance(template, list) else template
 
     def _literal(self, place: str, template: Any) -> str:
@@ -371,9 +375,11 @@ def _retry(node: WorkflowNode) -> dict[str, Any]:
         "ErrorEquals": ["States.ALL"],
         "IntervalSeconds": max(1, policy.base_ms // _SECOND_MS),
         "MaxAttempts": policy.max_attempts - 1,
-        "BackoffRate": 2 if policy.backoff == "exponential" else 1,
+        "BackoffRate": 2.0 if policy.backoff == "exponential" else 1.0,  # linters want a float
         "JitterStrategy": "FULL" if policy.jitter else "NONE",
     }
+    if policy.backoff == "exponential" and policy.max_ms // _SECOND_MS > rule["IntervalSeconds"]:
+        rule["MaxDelaySeconds"] = policy.max_ms // _SECOND_MS
     return {"Retry": [rule]}
 
 

@@ -1,7 +1,8 @@
 """A state machine of Amazon States Language as a workflow.
 
 The subset: JSONata states Pass, Wait, Choice, Parallel, Map, Succeed, and Task of ``http:invoke``. What a state reads
-must be ``$states.input``; all else is refused with its place.
+must be ``$states.input``; all else is refused with its place. Only ``Authentication`` is left out: a
+connection of EventBridge has no form here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chalicelib.core.errors import InvalidField
+from chalicelib.core.limits import DURATION_MAX_MS
 from chalicelib.core.workflows.definition import FORMAT
 
 _QUERY: Final = re.compile(r"^\{%\s*(.*?)\s*%\}$", re.DOTALL)
@@ -30,6 +32,11 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "Succeed": frozenset(),
     "Task": frozenset({"Resource", "Arguments", "Retry", "TimeoutSeconds", "Output"}),
 }
+_ARGUMENTS: Final = frozenset({"Method", "ApiEndpoint", "Headers", "RequestBody", "Authentication"})
+_RETRY: Final = frozenset(
+    {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy", "Comment"}
+)
+_EVERY_ERROR: Final = ("States.ALL", "States.TaskFailed")
 _COMMON: Final = frozenset({"Type", "Next", "End", "Comment", "QueryLanguage"})
 _DEPTH_MAX: Final = 20
 
@@ -44,8 +51,7 @@ def document(machine: Any, name: str) -> dict[str, Any]:
     taken.nodes.append({"id": "begin", "type": "trigger", "on": "manual"})
     taken.machine(machine, _Before("begin", "input"), "", 0)
     said = {"description": machine["Comment"]} if isinstance(machine.get("Comment"), str) else {}
-    timeout = machine.get("TimeoutSeconds")
-    late = {"timeout_ms": timeout * 1000} if isinstance(timeout, int) else {}
+    late = _seconds(machine, "TimeoutSeconds", "", "timeout_ms")
     return {"format": FORMAT, "name": name, **said, **late, "nodes": taken.nodes, "edges": taken.edges}
 
 
@@ -66,14 +72,16 @@ class _Taken:
         self.edges: list[dict[str, Any]] = []
         self._ids: set[str] = {"begin"}
 
-    def machine(self, machine: Mapping[str, Any], before: _Before, place: str, depth: int) -> list[_Before]:
+    def machine(self, machine: Any, before: _Before, place: str, depth: int) -> list[_Before]:
         """Read the states of a machine, a branch or a body; what its ends are."""
         if depth > _DEPTH_MAX:
             raise InvalidField.of(place, "is nested too deep", code="no_import")
+        if not isinstance(machine, Mapping):
+            raise InvalidField.of(place.rstrip("."), "must be an object", code="no_import")
         states, start = machine.get("States"), machine.get("StartAt")
-        if not isinstance(states, Mapping) or start not in states:
+        if not isinstance(states, Mapping) or not isinstance(start, str) or start not in states:
             raise InvalidField.of(f"{place}StartAt", "names no state", code="no_import")
-        return self._chain(states, str(start), before, place, depth, set())
+        return self._chain(states, start, before, place, depth, set())
 
     def _chain(
         self, states: Mapping[str, Any], name: str, before: _Before, place: str, depth: int, seen: set[str]
@@ -97,6 +105,8 @@ class _Taken:
         after = getattr(self, f"_{kind.lower()}")(name, state, before, here, depth)
         if "Next" in state:
             return self._chain(states, str(state["Next"]), after, place, depth, seen)
+        if state.get("End") is not True:
+            raise InvalidField.of(here, "needs Next, or End: true", code="no_import")
         return [after]
 
     def _add(self, name: str, before: _Before, **fields: Any) -> str:
@@ -123,7 +133,7 @@ class _Taken:
 
     def _wait(self, name: str, state: Mapping[str, Any], before: _Before, here: str, depth: int) -> _Before:
         seconds, instant = state.get("Seconds"), state.get("Timestamp")
-        if isinstance(seconds, int):
+        if type(seconds) is int:
             node = self._add(name, before, type="delay", for_ms=seconds * 1000)
         elif isinstance(instant, str) and not _QUERY.match(instant):
             node = self._add(name, before, type="delay", until=instant)
@@ -142,17 +152,23 @@ class _Taken:
         seen: set[str],
     ) -> list[_Before]:
         here, cases, ways = f"{place}States.{name}", [], []
-        for number, one in enumerate(state.get("Choices", ())):
+        for number, one in enumerate(_listed(state, "Choices", here)):
             case = f"case{number + 1}"
             where = f"{here}.Choices[{number}]"
+            if not isinstance(one, Mapping):
+                raise InvalidField.of(where, "must be an object", code="no_import")
             if unknown := one.keys() - {"Condition", "Next", "Comment"}:
                 raise InvalidField.of(f"{where}.{sorted(unknown)[0]}", "is not taken", code="no_import")
             cases.append({"name": case, "when": {"cel": _condition(one.get("Condition"), before, where)}})
             ways.append((case, str(one.get("Next"))))
-        default = {"default": "otherwise"} if "Default" in state else {}
-        node = self._add(name, before, type="condition", cases=cases, **default)
-        if default:
+        node = self._add(name, before, type="condition", cases=cases, default="otherwise")
+        if "Default" in state:
             ways.append(("otherwise", str(state["Default"])))
+        elif depth:
+            raise InvalidField.of(here, "needs a Default in here", code="no_import")
+        else:  # a state without one fails where nothing is chosen; a condition does not
+            no_match = f"$error({json.dumps(f'States.NoChoiceMatched: no choice of {name} holds')})"
+            self._add(f"{name} unmatched", _Before(node, before.value, "otherwise"), type="transform", jsonata=no_match)
         ends: list[_Before] = []
         for case, target in ways:
             ends += self._chain(states, target, _Before(node, before.value, case), place, depth, seen)
@@ -162,13 +178,11 @@ class _Taken:
         split = self._add(name, before, type="parallel")
         values = []
         join = self._id(f"{name} joined")
-        for number, branch in enumerate(state.get("Branches", ())):
+        for number, branch in enumerate(_listed(state, "Branches", here)):
             place = f"{here}.Branches[{number}]."
             [end] = self._one_end(self.machine(branch, _Before(split, before.value), place, depth + 1), place)
             self.edges.append({"from": end.node, "to": join, **({"case": end.case} if end.case else {})})
             values.append(end.value)
-        if not values:
-            raise InvalidField.of(f"{here}.Branches", "must not be empty", code="no_import")
         self.nodes.append({"id": join, "type": "join"})
         return _Before(join, "[" + ", ".join(values) + "]")
 
@@ -178,10 +192,8 @@ class _Taken:
         most = state.get("MaxConcurrency", 0)
         loop = self._add(name, before, type="parallel", foreach={**each, "max_concurrency": most or 1000})
         place = f"{here}.ItemProcessor."
-        processor = state.get("ItemProcessor")
-        if not isinstance(processor, Mapping):
-            raise InvalidField.of(f"{here}.ItemProcessor", "must be an object", code="no_import")
-        [end] = self._one_end(self.machine(processor, _Before(loop, "item"), place, depth + 1), place)
+        body = self.machine(state.get("ItemProcessor"), _Before(loop, "item"), place, depth + 1)
+        [end] = self._one_end(body, place)
         join = self._id(f"{name} joined")
         self.nodes.append({"id": join, "type": "join"})
         self.edges.append({"from": end.node, "to": join, **({"case": end.case} if end.case else {})})
@@ -198,20 +210,62 @@ class _Taken:
             raise InvalidField.of(f"{here}.Resource", f"only {_HTTP} is taken", code="no_import")
         if "Output" in state:
             raise InvalidField.of(f"{here}.Output", "is not taken of a Task: add a Pass", code="no_import")
+        if not isinstance(given, Mapping):
+            raise InvalidField.of(f"{here}.Arguments", "must be an object", code="no_import")
+        if unknown := given.keys() - _ARGUMENTS:
+            raise InvalidField.of(f"{here}.Arguments.{sorted(unknown)[0]}", "is not taken", code="no_import")
         fields: dict[str, Any] = {"method": given.get("Method"), "url": given.get("ApiEndpoint")}
         for asl, ours in (("Headers", "headers"), ("RequestBody", "body")):
             if asl in given:
                 fields[ours] = _template(given[asl], before, f"{here}.Arguments.{asl}")
-        if "TimeoutSeconds" in state:
-            fields["timeout_ms"] = state["TimeoutSeconds"] * 1000
-        if rules := state.get("Retry"):
-            fields["retry"] = {
-                "max_attempts": 1 + int(rules[0].get("MaxAttempts", 3)),
-                "base_ms": 1000 * int(rules[0].get("IntervalSeconds", 1)),
-                "backoff": "exponential" if rules[0].get("BackoffRate", 2) > 1 else "fixed",
-            }
+        fields |= _seconds(state, "TimeoutSeconds", f"{here}.", "timeout_ms")
+        if "Retry" in state:
+            fields["retry"] = _retry(_listed(state, "Retry", here), f"{here}.Retry")
         node = self._add(name, before, type="http", **fields)
         return _Before(node, f"nodes.{node}.output")
+
+
+def _listed(state: Mapping[str, Any], field: str, here: str) -> list[Any]:
+    found = state.get(field)
+    if not isinstance(found, list) or not found:
+        raise InvalidField.of(f"{here}.{field}", "must be a list of at least one", code="no_import")
+    return found
+
+
+def _seconds(given: Mapping[str, Any], field: str, place: str, ours: str) -> dict[str, int]:
+    if field not in given:
+        return {}
+    if type(given[field]) is not int:
+        raise InvalidField.of(f"{place}{field}", "must be a whole number: queries are not taken", code="no_import")
+    return {ours: given[field] * 1000}
+
+
+def _retry(rules: list[Any], place: str) -> dict[str, Any]:
+    """One rule for every error: a step here tries the same again whatever it was that may pass."""
+    if len(rules) > 1 or not isinstance(rules[0], Mapping):
+        raise InvalidField.of(place, "only one rule is taken", code="no_import")
+    rule, place = rules[0], f"{place}[0]"
+    if unknown := rule.keys() - _RETRY:
+        raise InvalidField.of(f"{place}.{sorted(unknown)[0]}", "is not taken", code="no_import")
+    errors = rule.get("ErrorEquals")
+    if not isinstance(errors, list) or not any(name in errors for name in _EVERY_ERROR):
+        said = f"must have {' or '.join(_EVERY_ERROR)}: a rule for some errors has no form here"
+        raise InvalidField.of(f"{place}.ErrorEquals", said, code="no_import")
+    for field, least in (("MaxAttempts", 0), ("IntervalSeconds", 1), ("MaxDelaySeconds", 1)):
+        if field in rule and not (type(rule[field]) is int and rule[field] >= least):
+            raise InvalidField.of(f"{place}.{field}", f"must be an integer of at least {least}", code="no_import")
+    rate = rule.get("BackoffRate", 2)
+    if rate not in (1, 2) or isinstance(rate, bool):
+        raise InvalidField.of(f"{place}.BackoffRate", "must be 1 or 2: waits stay, or double", code="no_import")
+    attempts, base_ms = rule.get("MaxAttempts", 3), 1000 * rule.get("IntervalSeconds", 1)
+    most_ms = 1000 * rule["MaxDelaySeconds"] if "MaxDelaySeconds" in rule else base_ms << min(attempts, 40)
+    return {
+        "max_attempts": 1 + attempts,
+        "base_ms": base_ms,
+        "max_ms": min(most_ms, DURATION_MAX_MS),
+        "backoff": "exponential" if rate == 2 else "fixed",
+        "jitter": rule.get("JitterStrategy") == "FULL",
+    }
 
 
 def _code(output: Any, place: str) -> str:

@@ -31,13 +31,16 @@ def schema_problems(schema: Any, place: str = "input_schema", depth: int = 0) ->
         yield FieldError(f"{place}.{word}", "is a word of JSON Schema that is not held to here")
     kinds = schema.get("type", [])
     for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if kind not in _TYPES:
+        if not isinstance(kind, str) or kind not in _TYPES:
             yield FieldError(f"{place}.type", f"{kind} is no type of JSON")
     for word in _NUMBERS:
         if word in schema and (isinstance(schema[word], bool) or not isinstance(schema[word], int | float)):
             yield FieldError(f"{place}.{word}", "must be a number")
-    if not isinstance(schema.get("enum", []), list) or not isinstance(schema.get("required", []), list):
-        yield FieldError(place, "enum and required must be lists")
+    if not isinstance(schema.get("enum", []), list):
+        yield FieldError(f"{place}.enum", "must be a list")
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        yield FieldError(f"{place}.required", "must be a list of names")
     properties = schema.get("properties", {})
     if not isinstance(properties, Mapping):
         yield FieldError(f"{place}.properties", "must be an object")
@@ -59,9 +62,9 @@ def problems(schema: Any, value: Any, place: str = "input") -> Iterator[FieldErr
     if kinds is not None and not any(_is(value, kind) for kind in (kinds if isinstance(kinds, list) else [kinds])):
         yield FieldError(place, f"must be of type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}")
         return
-    if "enum" in schema and value not in schema["enum"]:
+    if "enum" in schema and not any(_same(value, one) for one in schema["enum"]):
         yield FieldError(place, "must be one of the values that the schema lists")
-    if "const" in schema and value != schema["const"]:
+    if "const" in schema and not _same(value, schema["const"]):
         yield FieldError(place, "must be the value that the schema gives")
     yield from _bounds(schema, value, place)
     if isinstance(value, dict):
@@ -96,6 +99,11 @@ def _bounds(schema: Mapping[str, Any], value: Any, place: str) -> Iterator[Field
             yield FieldError(place, f"is below min{word} {schema[f'min{word}']}")
         if f"max{word}" in schema and size > schema[f"max{word}"]:
             yield FieldError(place, f"is above max{word} {schema[f'max{word}']}")
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Equal as JSON says it: ``true`` is not 1."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -227,6 +227,7 @@ def _notification(fields: Mapping[str, Any]) -> Found:
     for name in CHANNELS.get(str(kind), ()):
         if not isinstance(channel.get(name), str | Mapping):
             yield FieldError(f"channel.{name}", "is missing")
+    yield from template_problems("channel.headers", channel.get("headers"))
     if "message" not in fields:
         yield FieldError("message", "is missing")
     yield from template_problems("message", fields.get("message"))

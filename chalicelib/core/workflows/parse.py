@@ -35,7 +35,7 @@ _TOP: Final = frozenset(
 )  # fmt: skip
 _EDGE: Final = frozenset({"from", "to", "on", "case"})
 _RETRY: Final = frozenset(RetryPolicy.__struct_fields__)
-TYPES: Final = frozenset(get_args(NodeType))
+TYPES: Final = get_args(NodeType)
 ONS: Final = get_args(EdgeOn)
 
 

@@ -72,6 +72,8 @@ def begin_quietly(
         fields = fields | {"limited": True, "slot_kept": limit.hold_while_waiting}
     if made.definition.sla_ms is not None and not fields.get("scope"):
         fields = fields | {"sla_ms": made.definition.sla_ms}
+    if made.definition.timeout_ms is not None and not fields.get("scope"):
+        fields = fields | {"deadline_ms": now_ms + made.definition.timeout_ms}
     state = converted(fields, RunState)
     state.started_ms = now_ms
     empty = LoadedRun(RunState(scope=state.scope), made)
@@ -274,5 +276,7 @@ def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun, worker: str) ->
     except StepFailed:
         given = state.input  # what it cannot be given anew it has from before
     again = redrive.plan(run.graph, run.graph, state, None).again
-    happening = Redrives(again, state.started_by, "", given, None, parent.state.redrives)
+    timeout_ms = None if state.scope else run.workflow.definition.timeout_ms
+    deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
+    happening = Redrives(again, state.started_by, "", given, deadline_ms, parent.state.redrives)
     return tell(s, state.tenant, state.id, happening, run, worker)

@@ -18,6 +18,7 @@ from chalicelib.core.limits import DURATION_MAX_MS, INSTANT_MAX_MS
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.targets import cloudevent, registry
 from chalicelib.core.targets.webhook_signature import ref_of
+from chalicelib.core.workflows import input_schema
 from chalicelib.core.workflows.definition import WorkflowNode
 from chalicelib.core.workflows.happenings import Ends, Fans, Waits
 from chalicelib.core.workflows.limits import (
@@ -29,7 +30,7 @@ from chalicelib.core.workflows.limits import (
 from chalicelib.core.workflows.node_rules import next_of_cron
 from chalicelib.core.workflows.run_state import Gate
 from chalicelib.engine.workflows import children, outputs
-from chalicelib.engine.workflows.run_access import LoadedRun, parts_of
+from chalicelib.engine.workflows.run_access import LoadedRun, parts_of, workflow
 from chalicelib.engine.workflows.scope import StepScope
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery, Outcome
@@ -190,8 +191,8 @@ def _headers(step: TakenStep, given: Mapping[str, Any]) -> dict[str, Any]:
             made[name] = value
             continue
         text = value if isinstance(value, str) else json.dumps(value)
-        if any(ord(char) < 32 or ord(char) == 127 for char in text):
-            raise StepFailed("invalid_header", f"headers.{name}: a value must be one line of text")
+        if any(ord(char) < 32 or ord(char) == 127 or ord(char) > 255 for char in text):
+            raise StepFailed("invalid_header", f"headers.{name}: a value must be one line of Latin-1")
         made[name] = text
     return made
 
@@ -225,7 +226,7 @@ def _body(content: bytes, headers: Mapping[str, str]) -> Any:
     if "json" in headers.get("content-type", ""):
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # it said so and is not: the text is what there is
     return content.decode("utf-8", "replace") if content else None
 
@@ -357,14 +358,21 @@ def _subworkflow(s: Services, step: TakenStep) -> Answer:
     state, fields = step.run.state, step.node.fields
     if state.depth + 1 >= NESTING_MAX_DEPTH:
         raise StepFailed("too_deep", f"runs are nested at most {NESTING_MAX_DEPTH} deep")
-    given = outputs.encoded(step.scope.input(), "the input of the subworkflow")
+    value = step.scope.input()
+    given = outputs.encoded(value, "the input of the subworkflow")
     made = children.child_fields(step.run, step.node.id, given.ref)
+    schema = workflow(s, state.tenant, made["workflow"], made["version"]).definition.input_schema
+    wrong = None if schema is None else next(input_schema.problems(schema, value), None)
+    if wrong is not None:
+        raise StepFailed("invalid_input", f"{made['workflow']}: {wrong.field}: {wrong.message}")
     child, began = made["id"], children.begin(s, made, given)
     if not fields.get("wait", True):
         return _done(s, step, {"run_id": child})
     if not began:
         children.send_recall(s, state.tenant, child)
-    return Waits(step.node.id, step.token, child=child)
+    if step.node.timeout_ms is None:
+        return Waits(step.node.id, step.token, child=child)
+    return Waits(step.node.id, step.token, s.clock.now_ms() + step.node.timeout_ms, "timeout", child=child)
 
 
 _TYPES: Final[Mapping[str, Callable[[Services, TakenStep], Answer]]] = {

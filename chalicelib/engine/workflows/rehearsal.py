@@ -91,7 +91,6 @@ class Play:
             "owner": "rehearsal",
             "started_by": "rehearsal",
             "input": kept.ref,
-            "deadline_ms": None if made.timeout_ms is None else now_ms + made.timeout_ms,
             "child_versions": resolved_children(s, DEFAULT_TENANT, compiled),
         }
         children.begin(s, fields, kept)

@@ -46,7 +46,6 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
     made = workflow(s, tenant, head.name, chosen)
     _check_input(made, wanted)
     given = _encoded(wanted)
-    timeout_ms = made.definition.timeout_ms
     fields = {
         "tenant": tenant,
         "id": found,
@@ -55,7 +54,6 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "owner": head.owner,
         "started_by": wanted.by,
         "input": given.ref,
-        "deadline_ms": None if timeout_ms is None else s.clock.now_ms() + timeout_ms,
         "child_versions": resolved_children(s, tenant, made),
         "depth": wanted.depth,
         "traceparent": wanted.traceparent,

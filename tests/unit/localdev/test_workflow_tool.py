@@ -83,6 +83,98 @@ def test_a_wrong_mock_is_named(
     assert place in capsys.readouterr().err
 
 
+NODES = LINE["nodes"]
+
+
+def after_trigger(**node: Any) -> dict[str, Any]:
+    return {**LINE, "nodes": [NODES[0], {"id": "a", **node}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (after_trigger(type="job", target={"type": "pigeon"}), "nodes.a.target.type: must be one of"),
+        (after_trigger(type="job", target={"type": "sqs"}), "nodes.a.target.queue_url: is required"),
+        (after_trigger(type="job", target={"type": "workflow", "workflow": "x"}), "nodes.a.target.type: a subworkflow"),
+        (
+            after_trigger(type="notification", message="m", channel={"type": "slack", "url": "x", "to": 1}),
+            "nodes.a.channel.to: is not a field of channels of slack",
+        ),
+        (
+            after_trigger(type="notification", message="m", channel={"type": "sns", "topic_arn": "x"}),
+            "nodes.a.channel.topic_arn: ",
+        ),
+        (after_trigger(type="subworkflow", workflow="line"), "nodes.a.workflow: it would begin itself"),
+        ({**LINE, "on_failure": "line@1"}, "on_failure: a workflow cannot handle its own failures"),
+        ({**LINE, "input_schema": {"type": {}}}, "input_schema.type: "),
+    ],
+)
+def test_what_the_service_would_refuse_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], document: dict[str, Any], said: str
+) -> None:
+    path = written(tmp_path, document)
+    assert main(["check", path]) == WRONG
+    assert f"{path}: {said}" in capsys.readouterr().err
+
+
+def test_what_is_for_a_deployment_to_say_is_let_through(tmp_path: Path) -> None:
+    secret = {"Authorization": {"secret_ref": "env:TOKEN"}}
+    target = {"type": "webhook", "url": "http://127.0.0.1:9/", "headers": secret}
+    assert main(["check", written(tmp_path, after_trigger(type="job", target=target))]) == OK
+
+
+def test_each_file_is_judged_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [
+        written(tmp_path, {**LINE, "name": "No"}, "a.json"),
+        str(tmp_path / "gone.json"),
+        written(tmp_path, [], "b.json"),
+        written(tmp_path, LINE, "c.json"),
+    ]
+    (tmp_path / "d.yaml").write_text("a: [")
+    assert main(["check", *paths, str(tmp_path / "d.yaml")]) == WRONG
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{paths[3]}: line ")
+    said = err.splitlines()
+    assert [line.partition(": ")[0] for line in said if "Errno" not in line] == [
+        paths[0], paths[2], str(tmp_path / "d.yaml"),
+    ]  # fmt: skip
+    assert any("gone.json" in line for line in said)
+    assert "the file is not YAML" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        ({"mocks": [1]}, "scenes[0].mocks: must be an object"),
+        ({"expect": []}, "scenes[0].expect: must be an object"),
+        ({"expect": {"nodes": 1}}, "scenes[0].expect.nodes: must be an object"),
+        ({"begins": 5}, "scenes[0].begins: must be text"),
+        ({"begins": "soon"}, "begins: "),
+        ({"with": "x.yaml"}, "scenes[0].with: must be a list"),
+    ],
+)
+def test_a_scene_of_the_wrong_kind_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scene: dict[str, Any], said: str
+) -> None:
+    assert main(["play", written(tmp_path, LINE), "--scenes", written(tmp_path, [scene], "s.json")]) == WRONG
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_options_that_cannot_be_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, LINE)
+    assert main(["play", path, "--input", "{bad"]) == WRONG
+    assert capsys.readouterr().err.startswith("--input: is not JSON")
+    mocks = written(tmp_path, [1], "m.json")
+    assert main(["play", path, "--mocks", mocks]) == WRONG
+    assert capsys.readouterr().err.startswith(f"{mocks}: must be an object")
+
+
+def test_scenes_as_json_are_nothing_but_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = written(tmp_path, [{"says": "it goes well"}], "s.json")
+    assert main(["play", written(tmp_path, LINE), "--scenes", scenes, "--json"]) == OK
+    assert json.loads(capsys.readouterr().out)["says"] == "it goes well"
+
+
 def test_time_passes_side_by_side_and_the_story_is_the_same_each_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

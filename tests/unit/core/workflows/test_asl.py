@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import InvalidField
+from chalicelib.core.executions.retry import backoff_ms
 from chalicelib.core.workflows import asl_export, asl_import
 from chalicelib.core.workflows.cel_to_jsonata import NoJsonata, translate
 from chalicelib.core.workflows.parse import parse
@@ -112,6 +113,7 @@ def test_compensations_and_limits_are_refused() -> None:
     assert "no compensations" in refused([{"id": "a", **http, "compensate": "u"}, {"id": "u", **http}], [("t", "a")])
     limit = {"key": {"cel": "input.k"}, "limit": 1}
     assert refused([shaping("a")], [("t", "a")], concurrency=limit).startswith("concurrency: ")
+    assert refused([shaping("a")], [("t", "a")], on_failure="other").startswith("on_failure: ")
 
 
 MACHINE: dict[str, Any] = {
@@ -155,6 +157,56 @@ def test_a_machine_of_the_subset_is_read() -> None:
     assert condition.fields["cases"][0]["when"] == {"cel": "nodes.First.output.n > 5"}
 
 
+EVERY = {"ErrorEquals": ["States.ALL"]}
+
+
+def calling(**fields: Any) -> dict[str, Any]:
+    """Changes of a machine: its only state is a call."""
+    given = {"Arguments": {"Method": "GET", "ApiEndpoint": "https://a.example.com/"}, **fields}
+    return {"States": {"First": {"Type": "Task", "Resource": "arn:aws:states:::http:invoke", "End": True, **given}}}
+
+
+def taken(change: dict[str, Any]) -> dict[str, Any]:
+    """The nodes of the machine with a change, by id."""
+    return {node.id: node for node in parse(asl_import.document({**MACHINE, **change}, "taken")).nodes}
+
+
+def test_a_retry_waits_as_long_as_the_machine_says() -> None:
+    rule = EVERY | {"MaxAttempts": 9, "IntervalSeconds": 2, "JitterStrategy": "NONE"}
+    retry = taken(calling(Retry=[rule]))["First"].retry
+    assert [backoff_ms(retry, failed, "x") for failed in (1, 2, 8)] == [2000, 4000, 256_000]
+    assert taken(calling(Retry=[rule | {"MaxDelaySeconds": 30}]))["First"].retry.max_ms == 30_000
+    assert (retry.max_attempts, retry.jitter) == (10, False)
+
+
+def test_a_choice_without_a_default_fails_where_nothing_is_chosen() -> None:
+    states = {"First": {"Type": "Choice", "Choices": [{"Condition": "{% $states.input.n = 1 %}", "Next": "Done"}]}}
+    made = taken({"States": {**states, "Done": {"Type": "Succeed"}}})
+    assert made["First"].fields["default"] == "otherwise"
+    assert made["First_unmatched"].fields["jsonata"].startswith('$error("States.NoChoiceMatched')
+
+
+def test_the_items_of_a_map_call_under_keys_of_their_own() -> None:
+    call = {"id": "c", "type": "http", "method": "POST", "url": "https://a.example.com/"}
+    nodes = [{"id": "p", "type": "parallel", "foreach": {"items": {"cel": "input"}}}, call, {"id": "j", "type": "join"}]
+    machine = exported(nodes, [("t", "p"), ("p", "c"), ("c", "j")])
+    state = machine["States"]["p"]["ItemProcessor"]["States"]["c"]
+    key = '{% $states.context.Execution.Name & "/c" & "/" & $string($states.input.index) %}'
+    assert state["Arguments"]["Headers"]["Idempotency-Key"] == key
+
+
+def test_text_that_looks_like_a_query_stays_text() -> None:
+    call = {"id": "c", "type": "http", "method": "POST", "url": "https://a.example.com/", "body": {"a": "{% 1 + 1 %}"}}
+    state = exported([call], [("t", "c")])["States"]["c"]
+    assert state["Arguments"]["RequestBody"] == {"a": '{% "{% 1 + 1 %}" %}'}
+
+
+def test_a_retry_is_exported_with_its_longest_wait() -> None:
+    call = {"id": "c", "type": "http", "method": "POST", "url": "https://a.example.com/", "retry": {"max_attempts": 9}}
+    [rule] = exported([call], [("t", "c")])["States"]["c"]["Retry"]
+    assert (rule["IntervalSeconds"], rule["MaxDelaySeconds"]) == (1, 60)
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -166,6 +218,25 @@ def test_a_machine_of_the_subset_is_read() -> None:
         ({"States": {"First": {"Type": "Pass", "Output": "{% $x %}", "End": True}}}, "States.First.Output"),
         ({"States": {"First": {"Type": "Pass", "Next": "First"}}}, "States.First"),
         ({"States": {"First": {"Type": "Dream", "End": True}}}, "States.First.Type"),
+        ({"States": {"First": {"Type": "Pass"}}}, "States.First"),
+        ({"StartAt": ["First"]}, "StartAt"),
+        ({"TimeoutSeconds": "{% 5 %}"}, "TimeoutSeconds"),
+        ({"States": {"First": {"Type": "Wait", "Seconds": True, "End": True}}}, "States.First"),
+        ({"States": {"First": {"Type": "Choice"}}}, "States.First.Choices"),
+        ({"States": {"First": {"Type": "Choice", "Choices": ["x"]}}}, "States.First.Choices[0]"),
+        ({"States": {"First": {"Type": "Parallel", "Branches": {}, "End": True}}}, "States.First.Branches"),
+        ({"States": {"First": {"Type": "Parallel", "Branches": [1], "End": True}}}, "States.First.Branches[0]"),
+        ({"States": {"First": {"Type": "Map", "End": True}}}, "States.First.ItemProcessor"),
+        (calling(TimeoutSeconds=None), "States.First.TimeoutSeconds"),
+        (calling(Arguments=[]), "States.First.Arguments"),
+        (calling(Arguments={"QueryParameters": {"a": "b"}}), "States.First.Arguments.QueryParameters"),
+        (calling(Retry={}), "States.First.Retry"),
+        (calling(Retry=[EVERY, EVERY]), "States.First.Retry"),
+        (calling(Retry=[{"ErrorEquals": ["States.Timeout"]}]), "States.First.Retry[0].ErrorEquals"),
+        (calling(Retry=[EVERY | {"MaxAttempts": "x"}]), "States.First.Retry[0].MaxAttempts"),
+        (calling(Retry=[EVERY | {"IntervalSeconds": None}]), "States.First.Retry[0].IntervalSeconds"),
+        (calling(Retry=[EVERY | {"BackoffRate": 1.5}]), "States.First.Retry[0].BackoffRate"),
+        (calling(Retry=[EVERY | {"Times": 3}]), "States.First.Retry[0].Times"),
     ],
 )
 def test_what_is_not_of_the_subset_is_refused_with_its_place(change: dict[str, Any], place: str) -> None:

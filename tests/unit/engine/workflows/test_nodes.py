@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib.core.errors import Conflict
 from chalicelib.core.queue_messages import RunHint
+from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.workflows.happenings import Decides
 from chalicelib.core.workflows.run_state import RunState
@@ -19,7 +20,7 @@ from chalicelib.engine.workflows.run_access import advance
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.ports.workflow_steps import HttpReply, HttpRequest, StepFailed
-from chalicelib.usecases import runs, workflows
+from chalicelib.usecases import runs, schedules, workflows
 from tests.kit.mailer import FakeMailer
 from tests.kit.workflow_play import Play
 
@@ -68,10 +69,11 @@ class TestHttp:
         assert (asked.key, asked.headers, asked.body) == (f"{run}/h", {"X-N": "5"}, b'{"n":5,"cel":"input.n"}')
         assert output(play, run) == {"status": 200, "headers": JSON, "body": {"ok": True}}
 
-    def test_a_header_that_would_be_two_fails_its_node(self) -> None:
+    @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "日本"])
+    def test_a_header_that_would_be_two_or_is_not_latin_1_fails_its_node(self, value: str) -> None:
         play = play_of(self.NODE | {"headers": {"X-N": {"cel": "input"}}})
-        run = go(play, "a\r\nX-Evil: 1")
-        assert error(play, run, "h")[0] == "failed"
+        run = go(play, value)
+        assert error(play, run, "h") == ("failed", "invalid_header")
         assert play.calls.asked == []
 
     @pytest.mark.parametrize(("status", "times"), [(503, 3), (429, 3), (408, 3), (404, 1), (301, 1)])
@@ -96,6 +98,12 @@ class TestHttp:
         play.advance(31 * SECOND_MS)
         assert times[1] - times[0] == 30_000
         assert play.state(run).status == "completed"
+
+    @pytest.mark.parametrize("body", [b"{", b"[" * 5000 + b"]" * 5000])
+    def test_a_body_that_says_it_is_json_and_cannot_be_read_is_text(self, body: bytes) -> None:
+        play = play_of(self.NODE)
+        play.calls.answers[URL] = lambda _: HttpReply(200, JSON, body)
+        assert output(play, go(play))["body"] == body.decode()
 
     def test_it_expects_the_statuses_that_it_says(self) -> None:
         play = play_of(self.NODE | {"expect": {"status": [404]}})
@@ -137,8 +145,15 @@ class TestJob:
         play.advance(6 * SECOND_MS)
         assert error(play, run, "j") == ("timeout", "timeout")
 
-    def test_a_schedule_that_is_not_there_fails_it(self) -> None:
-        play = play_of({"id": "j", "type": "job", "schedule_id": "01HZZZZZZZZZZZZZZZZZZZZZZZ"})
+    def test_it_goes_to_the_target_of_a_schedule_until_that_is_deleted(self) -> None:
+        play = Play()
+        target = {"type": "webhook", "url": "https://hook.example.com/"}
+        wanted = ScheduleRequest(type="RATE", expr="rate:5s", target=target)
+        made = schedules.create(play.s, ANONYMOUS_ADMIN, wanted, "01HZZZZZZZZZZZZZZZZZZZZZZZ").definition
+        play.publish("w", [TRIGGER, {"id": "j", "type": "job", "schedule_id": made.id}], [("t", "j")])
+        run = go(play, {"x": 1})
+        assert (play.state(run).status, play.target.got[0].target["url"]) == ("completed", target["url"])
+        schedules.delete(play.s, ANONYMOUS_ADMIN, made.id, None)
         assert error(play, go(play), "j") == ("failed", "not_found")
 
     def test_what_is_refused_for_good_is_not_tried_again(self) -> None:
@@ -170,6 +185,11 @@ class TestCondition:
         play = self.play()
         done = play.statuses(go(play, {"n": n}))
         assert {name for name in "bsf" if done[name] == "completed"} == {ran}
+
+    def test_text_with_a_nul_is_not_taken_for_what_comes_before_it(self) -> None:
+        play = self.play(cases=[{"name": "big", "when": {"cel": "input.role == 'admin'"}}])
+        run = go(play, {"role": "admin\0"})
+        assert error(play, run, "c") == ("failed", "expression_error")
 
     def test_one_that_cannot_be_evaluated_is_an_error_and_never_false(self) -> None:
         play = self.play()
@@ -369,6 +389,48 @@ class TestSubworkflow:
         run = go(play, {"n": 1})
         play.advance(2000)
         assert output(play, run) == 2
+
+    def slow(self, inner: dict[str, Any], **more: Any) -> tuple[Play, str]:
+        """A run whose child waits for an hour, begun at once; and the play."""
+        play = Play()
+        play.publish("inner", [TRIGGER, {"id": "d", "type": "delay", "for_ms": 3_600_000}], [("t", "d")], **inner)
+        after = {"id": "a", "type": "delay", "for_ms": 0}
+        edges = [("t", "s"), {"from": "s", "to": "a", "on": "timeout"}]
+        play.publish("w", [TRIGGER, self.NODE | {"input": None} | more, after], edges)
+        return play, go(play)
+
+    def test_it_is_waited_for_as_long_as_its_timeout_says_and_its_child_is_cancelled(self) -> None:
+        play, run = self.slow({}, timeout_ms=5000)
+        due_ms = play.s.clock.now_ms() + 5000
+        assert (play.statuses(run)["s"], play.state(run).nodes["s"].due_ms) == ("waiting", due_ms)
+        play.advance(5000)
+        assert (play.state(run).status, play.statuses(run)) == ("completed", {"t": "completed", "s": "timeout",
+                                                                             "a": "completed"})  # fmt: skip
+        child = play.state(run).nodes["s"].child
+        assert play.state(child).status == "cancelled"
+
+    def test_a_redrive_lets_the_child_of_a_timeout_go_on(self) -> None:
+        play, run = self.slow({"timeout_ms": 4_000_000}, timeout_ms=5000)
+        play.advance(5000)
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "s", None, None, dry_run=False)
+        play.settle()
+        child = play.state(run).nodes["s"].child
+        began_ms = play.s.clock.now_ms()
+        assert (play.statuses(run)["s"], play.state(child).status) == ("waiting", "running")
+        assert play.state(child).deadline_ms == began_ms + 4_000_000
+
+    def test_the_timeout_of_the_workflow_that_it_begins_holds(self) -> None:
+        play, run = self.slow({"timeout_ms": 7000})
+        child = play.state(run).nodes["s"].child
+        play.advance(7000)
+        assert (play.state(child).status, play.state(child).error_type) == ("failed", "timeout")
+        assert play.statuses(run)["s"] == "failed"
+
+    def test_an_input_that_the_inner_schema_refuses_fails_the_node(self) -> None:
+        play, run = self.slow({"input_schema": {"type": "object", "required": ["n"]}}, input={"m": 1})
+        assert error(play, run, "s") == ("failed", "invalid_input")
+        assert play.state(run).nodes["s"].error == "inner: input.n: is required"
+        assert play.state(run).nodes["s"].child == ""
 
     def test_it_keeps_the_version_of_the_parents_start(self) -> None:
         play = self.play()
