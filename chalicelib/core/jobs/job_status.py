@@ -70,4 +70,10 @@ def status(found: Schedule, last: Execution | None, now_ms: int) -> JobStatus:
     if found.state.outcome:
         return found.state.outcome
     course = progress(found, now_ms)
-    return COMPLETED if course.state == "completed" or course.last_run_ms is not None else PENDING
+    over = course.state == "completed" and _is_answered(found.state)
+    return COMPLETED if over or course.last_run_ms is not None else PENDING
+
+
+def _is_answered(state: State) -> bool:
+    """Whether the last instant that was queued is claimed or recorded, and not still on its way."""
+    return state.queued_ms is None or state.queued_ms <= state.reached_ms
