@@ -150,8 +150,8 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
 
 def find_capacity(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
     """The state as one that counts, if the schedule has anything to do from now on. Raises CapacityExhausted."""
-    idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
-    if idle or capacity.is_cancelled(new, state):
+    spent = schedule.runs_left(new, state.run_count) == 0 or schedule.first_from(new, new.since_ms) is None
+    if (new.active and awaited_ms is None and spent) or capacity.is_cancelled(new, state):
         return capacity.uncounted(state)
     return counted(s, before, new, state)
 
