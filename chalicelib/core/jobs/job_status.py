@@ -45,14 +45,15 @@ def kind(found: Schedule) -> JobType:
 def group(state: State) -> str | None:
     """The group that a schedule is listed in; None for a deleted one.
 
-    It moves when a schedule is claimed for the first time, and with a bad outcome and its repair: never in an ordinary
-    firing.
+    It moves when a schedule is claimed for the first time, when its last instant is recorded without one, and with a
+    bad outcome and its repair: never in an ordinary firing.
     """
     if state.status == "deleted":
         return None
     if state.outcome:
         return state.outcome
-    over = state.status == "active" and state.next_run_ms is None and state.queued_ms is None
+    waits = state.chained and state.queued_ms is not None  # a DELAY, for the end of its run
+    over = state.status == "active" and state.next_run_ms is None and _is_answered(state) and not waits
     return RAN if state.fence or over else FRESH
 
 
