@@ -45,8 +45,8 @@ def kind(found: Schedule) -> JobType:
 def group(state: State) -> str | None:
     """The group that a schedule is listed in; None for a deleted one.
 
-    It moves when a schedule is claimed for the first time, when its last instant is recorded without one, and with a
-    bad outcome and its repair: never in an ordinary firing.
+    It moves when a schedule is claimed for the first time, or when its last instant is recorded without that. It moves
+    with a bad outcome and its repair, and never in an ordinary firing.
     """
     if state.status == "deleted":
         return None
