@@ -70,6 +70,11 @@ def to_steer(s: Services, caller: Caller, run_id: str) -> LoadedRun:
     return _run(s, caller, run_id, "workflows:start")
 
 
+def to_read(s: Services, caller: Caller, run_id: str) -> LoadedRun:
+    """A run that the caller may see. Raises NotFound, Forbidden."""
+    return _run(s, caller, run_id, "workflows:read")
+
+
 def page(
     s: Services, caller: Caller, name: str | None, status: str | None, limit: int, after: str | None
 ) -> tuple[list[RunSummary], str | None]:
@@ -82,7 +87,7 @@ def page(
 
 def get(s: Services, caller: Caller, run_id: str, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
     """A run, with values of up to so many bytes. Raises NotFound."""
-    return shown(s, caller, _run(s, caller, run_id, "workflows:read"), inline_bytes)
+    return shown(s, caller, to_read(s, caller, run_id), inline_bytes)
 
 
 def shown(s: Services, caller: Caller, run: LoadedRun, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
@@ -101,7 +106,7 @@ def shown(s: Services, caller: Caller, run: LoadedRun, inline_bytes: int = OUTPU
 
 def events(s: Services, caller: Caller, run_id: str, after: int, limit: int) -> list[RunEvent]:
     """The log after an event. Raises NotFound."""
-    _run(s, caller, run_id, "workflows:read")
+    to_read(s, caller, run_id)
     return s.stores.runs.events(caller.tenant, run_id, after, limit)[:limit]
 
 
