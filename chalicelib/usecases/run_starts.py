@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from chalicelib.core.errors import InvalidField
+from chalicelib.core.errors import InvalidField, NotFound
 from chalicelib.core.schedules.schedule import Definition, Key
 from chalicelib.core.security.authorize import Resource, authorize, missing
 from chalicelib.core.security.caller import Caller
@@ -17,13 +17,17 @@ from chalicelib.ports.target import Delivery
 
 
 def check(s: Services, caller: Caller, definition: Definition) -> None:
-    """Whether who makes or edits a schedule may let it start its workflow. Raises InvalidField, Forbidden."""
+    """Whether who makes or edits a schedule may let it start its workflow. Raises InvalidField, also for one that the
+    caller may not see, and Forbidden."""
     name, version = str(definition.target.get("workflow")), str(definition.target.get("version") or LIVE)
     authorize(caller, "workflows:start")
     head = s.stores.workflows.load(caller.tenant, name)
-    if head is None:
-        raise InvalidField.of("target.workflow", f"there is no workflow {name}")
-    authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
+    try:
+        if head is None:
+            raise missing(f"workflow {name}")
+        authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
+    except NotFound as hidden:
+        raise InvalidField.of("target.workflow", hidden.detail) from None
     if version not in (LIVE, *(v for one in head.versions for v in (one.version, str(one.number)))):
         raise InvalidField.of("target.version", f"workflow {name} has no version {version}")
 

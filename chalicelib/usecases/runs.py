@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
+from chalicelib.core.executions.execution import parse_id
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
+from chalicelib.core.ulid import is_ulid
 from chalicelib.core.workflows import input_schema, output_ref, redrive
 from chalicelib.core.workflows.definition import WorkflowDefinition
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
@@ -53,6 +56,8 @@ def start(
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
     workflows.check_version(head, versions)
+    if run_id is not None:
+        _check_id(s, caller, run_id)
     chosen = hash_of(head, version or LIVE)
     made = workflow(s, caller.tenant, name, chosen)
     seen = workflows.seen_by_policies(made.definition)
@@ -63,6 +68,17 @@ def start(
         raise InvalidField.of("input", wrong.error, code=wrong.error_type) from None
     found = run_id or s.ids.ulid(s.clock.now_ms())
     return starting.start(s, head, RunStart(found, given, caller.subject, chosen, caller.depth, caller.traceparent))
+
+
+def _check_id(s: Services, caller: Caller, run_id: str) -> None:
+    """Refuse the ids that runs of another's firings will have: who took one would keep that run from beginning."""
+    execution = parse_id(caller.tenant, run_id)
+    if execution is None or not is_ulid(execution.schedule_id):
+        return
+    key = Key(caller.tenant, execution.schedule_id)
+    found = s.stores.schedules.definitions([key]).get(key)
+    if found is None or not workflows.reaches(caller, found.owner, "schedules:trigger"):
+        raise InvalidField.of("run_id", f"is the id of an execution, and there is no schedule {key.id}")
 
 
 def to_steer(s: Services, caller: Caller, run_id: str) -> LoadedRun:
@@ -136,10 +152,11 @@ def decide(
     """
     authorize(caller, "workflows:approve")
     run = load(s, caller.tenant, run_id)
+    if not _is_asked(caller, run):
+        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
     here = _node(run, node)
     if here.gate is not None and not _may_decide(caller, run, node):
         gate = here.gate
-        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
@@ -203,6 +220,8 @@ def drive_again(
         head = s.stores.workflows.load(caller.tenant, run.state.workflow)
         if head is None:
             raise missing(f"workflow {run.state.workflow}")
+        # Another may have made it under a name that was free again.
+        authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {run.state.workflow}"))
         chosen = hash_of(head, version)
         made = workflow(s, caller.tenant, run.state.workflow, chosen)
         graph = made.graph(run.state.scope)
