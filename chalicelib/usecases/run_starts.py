@@ -11,7 +11,7 @@ from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows.limits import RUN_ID_MAX_CHARS
 from chalicelib.engine.workflows import starting
 from chalicelib.engine.workflows.starting import RunStart
-from chalicelib.engine.workflows.versions import LIVE, hash_of
+from chalicelib.engine.workflows.versions import LIVE, hash_of, is_meant
 from chalicelib.ports.services import Services
 from chalicelib.ports.target import Delivery
 
@@ -45,6 +45,8 @@ def of_firing(s: Services, delivery: Delivery) -> str:
         raise InvalidField.of("execution_id", f"has more than {RUN_ID_MAX_CHARS} characters")
     key = Key(delivery.tenant, delivery.schedule_id)
     schedule = s.stores.schedules.definitions([key]).get(key)
+    if schedule is not None and not is_meant(s, head, (schedule.owner,), schedule.updated_at_ms):
+        raise missing(f"workflow {name}")
     version = hash_of(head, str(delivery.target.get("version") or LIVE))
     wanted = RunStart(
         run_id=delivery.execution_id,

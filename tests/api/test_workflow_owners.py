@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.errors import NotFound
+from chalicelib.usecases import run_starts
 from tests.kit.callers import Everybody, who
 from tests.kit.house import RATE, House
-from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, TRIGGER, edges, publish, settle, start
+from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, TRIGGER, delivery, edges, publish, settle, start
 
 
 def act(house: House, subject: str, role: str = "user", tenant: str = "default") -> House:
@@ -162,3 +164,30 @@ def test_nobody_takes_the_id_of_anothers_run_or_learns_its_workflow(house: House
     publish(act(house, "bob"), "his", **LINE)
     own = {"run_id": f"{schedule_id}-1795252805000", "input": {"n": 1}}
     assert house.call("POST", f"{ALL}/his:start", own).status == 202
+
+
+@pytest.mark.parametrize("again", ["bob", "eve"])
+def test_a_name_that_is_free_again_is_not_what_was_named(again: str) -> None:
+    """Else who takes the name would get what goes to it: the input of runs, their failures, the payloads of firings."""
+    house = act(House(), "bob")
+    publish(house, "sub", **LINE)
+    wait = line_to(type="subworkflow", workflow="sub")
+    bad = line_to(type="script", language="python", code="1 / 0")
+    publish(house, "waits", **wait)
+    publish(house, "fails", **bad, on_failure="sub")
+    named = house.call("POST", "/api/v1/schedules", {**RATE, "target": {"type": "workflow", "workflow": "sub"}}).json
+    assert house.call("DELETE", f"{ALL}/sub").status == 200
+    house.clock.advance(60_000)
+    publish(act(house, again), "sub", **LINE)
+    is_his = again == "bob"
+    begun = act(house, "bob").call("POST", f"{ALL}/waits:start", {"input": {"n": 1}})
+    assert begun.status == 202 if is_his else begun.fields == ["nodes.x.workflow"]
+    start(house, "fails", input={"n": 1}, run_id="f")
+    handled = act(house, "ada", "admin").call("GET", f"{RUNS}/f~on_failure~0").status
+    assert handled == (200 if is_his else 404)
+    sent = delivery(named["id"], target={"type": "workflow", "workflow": "sub"})
+    if is_his:
+        run_starts.of_firing(house.services, sent)
+    else:
+        with pytest.raises(NotFound):
+            run_starts.of_firing(house.services, sent)

@@ -54,7 +54,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "owner": head.owner,
         "started_by": wanted.by,
         "input": given.ref,
-        "child_versions": resolved_children(s, tenant, made),
+        "child_versions": resolved_children(s, head, chosen),
         "depth": wanted.depth,
         "traceparent": wanted.traceparent,
     }
