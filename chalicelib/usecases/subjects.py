@@ -22,17 +22,23 @@ from chalicelib.core.audit.verify import ERASURE
 from chalicelib.core.errors import Conflict, TooMany
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from chalicelib.core.heartbeats.heartbeat import Heartbeat
 from chalicelib.core.keys.key_ring import RingChange
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
+from chalicelib.core.notices.rule import NotificationRule
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
-from chalicelib.engine import audit_chain, audit_keeping
+from chalicelib.core.triggers.trigger import Trigger
+from chalicelib.engine import audit_chain, audit_keeping, heartbeats, notices
+from chalicelib.engine.workflows import run_access
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.audit import StoredSegment
 from chalicelib.ports.stores.schedules import ScheduleFilter
-from chalicelib.usecases import keys, leases, schedules
+from chalicelib.usecases import heartbeats as heartbeat_settings
+from chalicelib.usecases import keys, leases, runs, schedules, trigger_settings, workflows
+from chalicelib.usecases import notices as notice_settings
 
 PAGE_ITEMS: Final = 100
 LOG_LINES: Final = 1000  # of one execution: a record takes no more
@@ -59,6 +65,10 @@ class ErasedSubject(Struct):
     executions: int = 0
     keys: int = 0
     leases: int = 0
+    triggers: int = 0
+    monitors: int = 0
+    notification_rules: int = 0
+    workflows: int = 0
     audit_entries: int = 0
     after: str | None = None
 
@@ -184,6 +194,64 @@ def _own_leases(s: Services, caller: Caller, subject: str, after: str | None) ->
     return _Page([Record("lease", _plain(item)) for item in found], 0, after)
 
 
+def _own_triggers(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+    found, after = _triggers_of(s, caller, subject, after)
+    bare = [{**_plain(one), "token": None} for one in found]
+    return _Page([Record("trigger", each) for each in bare], 0, after)
+
+
+def _triggers_of(s: Services, caller: Caller, subject: str, after: str | None) -> tuple[list[Trigger], str | None]:
+    some, after = s.stores.triggers.page(caller.tenant, PAGE_ITEMS, after)
+    keys = [Key(one.tenant, one.id) for one in some]
+    known = s.stores.schedules.definitions(keys) if keys else {}
+    return [one for one, key in zip(some, keys, strict=True) if key in known and known[key].owner == subject], after
+
+
+def _own_monitors(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+    found, after = _monitors_of(s, caller, subject, after)
+    bare = [{**_plain(one), "ping_token": None, "badge_token": None} for one in found]
+    return _Page([Record("monitor", each) for each in bare], 0, after)
+
+
+def _monitors_of(s: Services, caller: Caller, subject: str, after: str | None) -> tuple[list[Heartbeat], str | None]:
+    some, after = s.stores.alerts.page(caller.tenant, "monitor", PAGE_ITEMS, after)
+    return [one for one in map(heartbeats.read_record, some) if one.owner == subject], after
+
+
+def _own_rules(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+    found, after = _rules_of(s, caller, subject, after)
+    return _Page([Record("notification_rule", _plain(one)) for one in found], 0, after)
+
+
+def _rules_of(
+    s: Services, caller: Caller, subject: str, after: str | None
+) -> tuple[list[NotificationRule], str | None]:
+    some, after = s.stores.alerts.page(caller.tenant, "rule", PAGE_ITEMS, after)
+    return [one for one in map(notices.read_rule, some) if one.owner == subject], after
+
+
+def _own_workflows(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+    some, after = s.stores.workflows.page(caller.tenant, PAGE_ITEMS, after)
+    found = [head for head in some if head.owner == subject]
+    documents = [s.stores.workflows.load_version(head.tenant, head.name, head.live) for head in found]
+    records = [
+        Record("workflow", {**_plain(head), "document": None if text is None else msgspec.json.decode(text)})
+        for head, text in zip(found, documents, strict=True)
+    ]
+    return _Page(records, 0, after)
+
+
+def _own_runs(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+    some, after = s.stores.runs.page(caller.tenant, None, None, PAGE_ITEMS, after)
+    records: list[Record] = []
+    for summary in (one for one in some if one.owner == subject):
+        shown = runs.shown(s, caller, run_access.load(s, caller.tenant, summary.id))
+        state = shown.run.state
+        about = {name: getattr(state, name) for name in ("id", "workflow", "version", "owner", "started_by", "status")}
+        records.append(Record("run", {**about, "input": shown.input, "output": shown.output}))
+    return _Page(records, 0, after)
+
+
 def _own_entries(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
     some = s.stores.audit.newest(caller.tenant, READ_SEGMENTS, None if after is None else int(after))
     entries = [entry for stored in some for entry in segment.read(stored.document).entries if entry.actor == subject]
@@ -265,6 +333,35 @@ def _rename_in_lease(s: Services, tenant: str, name: str, subject: str, pseudony
     raise TooMany(f"too many callers change the lease {name} at once", code="contended")
 
 
+def _erase_triggers(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+    found, after = _triggers_of(s, caller, subject, after)
+    for one in found:
+        trigger_settings.delete(s, caller, one.id, None)
+    return _Page([], len(found), after)
+
+
+def _erase_monitors(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+    found, after = _monitors_of(s, caller, subject, after)
+    for one in found:
+        heartbeat_settings.delete(s, caller, one.id, None)
+    return _Page([], len(found), after)
+
+
+def _erase_rules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+    found, after = _rules_of(s, caller, subject, after)
+    for one in found:
+        notice_settings.delete(s, caller, one.id, None)
+    return _Page([], len(found), after)
+
+
+def _erase_workflows(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+    some, after = s.stores.workflows.page(caller.tenant, PAGE_ITEMS, after)
+    found = [head for head in some if head.owner == subject]
+    for head in found:
+        workflows.delete(s, caller, head.name, None)
+    return _Page([], len(found), after)
+
+
 def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
     """Take the subject out of its entries, once a checkpoint says what they were."""
     tenant = caller.tenant
@@ -329,6 +426,11 @@ _EXPORTS: Final[Mapping[str, Callable[[Services, Caller, str, str | None], _Page
     "executions": _own_executions,
     "keys": _own_keys,
     "leases": _own_leases,
+    "triggers": _own_triggers,
+    "monitors": _own_monitors,
+    "notification_rules": _own_rules,
+    "workflows": _own_workflows,
+    "runs": _own_runs,
     "audit_entries": _own_entries,
 }
 _ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None], _Page]]] = {
@@ -336,5 +438,9 @@ _ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None],
     "executions": _erase_executions,
     "keys": _erase_keys,
     "leases": _erase_leases,
+    "triggers": _erase_triggers,
+    "monitors": _erase_monitors,
+    "notification_rules": _erase_rules,
+    "workflows": _erase_workflows,
     "audit_entries": _erase_entries,
 }
