@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
 from chalicelib.core.executions.execution import parse_id
@@ -27,6 +27,8 @@ from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
 from chalicelib.usecases import workflows
 from chalicelib.usecases.policy_gate import check_workflow
+
+_ROLE: Final = "role:"
 
 
 class ShownRun(NamedTuple):
@@ -292,7 +294,8 @@ def _is_asked(caller: Caller, run: LoadedRun) -> bool:
 
 
 def _is_among(caller: Caller, approvers: Sequence[str]) -> bool:
-    return caller.subject in approvers or any(f"role:{role}" in approvers for role in caller.roles)
+    named = caller.subject in approvers and not caller.subject.startswith(_ROLE)  # a subject can be called anything
+    return named or any(f"{_ROLE}{role}" in approvers for role in caller.roles)
 
 
 def _node(run: LoadedRun, name: str) -> NodeState:

@@ -191,3 +191,11 @@ def test_a_name_that_is_free_again_is_not_what_was_named(again: str) -> None:
     else:
         with pytest.raises(NotFound):
             run_starts.of_firing(house.services, sent)
+
+
+def test_a_subject_that_is_called_like_a_role_does_not_have_it() -> None:
+    house = act(House(), "bob")
+    publish(house, nodes=[TRIGGER, GATE | {"approvers": ["role:boss"]}], edges=edges(("t", "g")))
+    start(house, run_id="r")
+    assert act(house, "role:boss").call("GET", f"{RUNS}/r").status == 404
+    assert house.call("POST", f"{RUNS}/r/nodes/g:approve", {"nonce": "x"}).status == 404
