@@ -24,10 +24,10 @@ from tests.simulation.world import World
 
 # Branches that worlds cannot reach, each with its reason.
 UNREACHABLE: Mapping[str, str] = {
-    "claim._meet: if found is None": "records outlive every world: only their expiry, after a month, removes them",
-    "claim._take_over: if definition is None": "versions outlive every world",
-    "claim.bind: if definition is None": "versions outlive every world",
-    "reconcile._overdue: if not (len(keys) < PAGE_ITEMS)": "worlds are smaller than a page of 100",
+    "resume.resume_taken: if found is None": "records outlive every world: they expire after a month",
+    "resume.resume_claimed: if found is None": "versions outlive every world",
+    "resume._take_over: if definition is None": "versions outlive every world",
+    "reconcile._overdue: if not (after is None)": "worlds are smaller than a page of 100",
 }
 
 
@@ -66,6 +66,11 @@ def missing(worlds: Iterable[str], hits: Mapping[str, int]) -> list[str]:
 def cold_branches(branches: Mapping[str, int]) -> list[str]:
     """Branches of claim and reconcile that were never taken, the unreachable ones aside."""
     return [f"branch:{label}" for label, count in branches.items() if not count and label not in UNREACHABLE]
+
+
+def unknown_branches(branches: Mapping[str, int]) -> list[str]:
+    """Branches that are called unreachable and are not there: the code has moved."""
+    return [f"no such branch: {label}" for label in UNREACHABLE if label not in branches]
 
 
 def table(worlds: Iterable[str], hits: Mapping[str, int], branches: Mapping[str, int]) -> Iterator[str]:

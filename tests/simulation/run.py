@@ -230,11 +230,13 @@ def _cold(options: argparse.Namespace, total: Chunk) -> list[str]:
 
     if options.mutant or options.seeds < LONG_RUN_SEEDS:
         return []
-    branches = coverage.cold_branches(total.branches) if "firings" in options.worlds else []
+    branches, unknown = [], []
+    if "firings" in options.worlds:
+        branches, unknown = coverage.cold_branches(total.branches), coverage.unknown_branches(total.branches)
     if options.seeds < VERY_LONG_RUN_SEEDS:
         print("".join(f"not hit yet: {label}\n" for label in branches), end="")
         branches = []
-    return [*coverage.missing(options.worlds, total.hits), *branches]
+    return [*coverage.missing(options.worlds, total.hits), *branches, *unknown]
 
 
 def _tell_first(options: argparse.Namespace, seed: int, world: str) -> None:
