@@ -1,8 +1,8 @@
 """Page tokens: opaque positions that only this service can make, each good for one list and its filters alone.
 
 A token is base64url of a tag and the masked position. The tag is HMAC-SHA256 (RFC 2104) over the scope and the
-position, cut to 128 bits. The mask is HMAC-SHA256 under a key of its own, over the tag: a position may name what the
-caller does not see, since lists leave that out after it is read. Nothing is stored, so a token outlives restarts and is
+position, cut to 128 bits. The mask is HMAC-SHA256 under a key of its own, over the tag. A position may name what the
+caller does not see: a list leaves that out after it is read. Nothing is stored, so a token outlives restarts and is
 understood by every instance that shares the secret.
 """
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.audit import segment
@@ -22,25 +21,19 @@ from chalicelib.core.audit.verify import ERASURE
 from chalicelib.core.errors import Conflict, TooMany
 from chalicelib.core.executions import journal
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
-from chalicelib.core.heartbeats.heartbeat import Heartbeat
 from chalicelib.core.keys.key_ring import RingChange
 from chalicelib.core.leases import lease_document
 from chalicelib.core.leases.lease_item import LeaseItem
-from chalicelib.core.notices.rule import NotificationRule
 from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import authorize
 from chalicelib.core.security.caller import Caller
-from chalicelib.core.triggers.trigger import Trigger
-from chalicelib.engine import audit_chain, audit_keeping, heartbeats, notices
-from chalicelib.engine.workflows import run_access
+from chalicelib.engine import audit_chain, audit_keeping
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.audit import StoredSegment
 from chalicelib.ports.stores.schedules import ScheduleFilter
-from chalicelib.usecases import heartbeats as heartbeat_settings
-from chalicelib.usecases import keys, leases, runs, schedules, trigger_settings, workflows
-from chalicelib.usecases import notices as notice_settings
+from chalicelib.usecases import keys, leases, schedules, subject_things
+from chalicelib.usecases.subject_things import PAGE_ITEMS, Record, SubjectPage, plain
 
-PAGE_ITEMS: Final = 100
 LOG_LINES: Final = 1000  # of one execution: a record takes no more
 STEP_PAGES: Final = 20  # read in one call
 CHANGE_ATTEMPTS: Final = 16
@@ -48,13 +41,6 @@ AHEAD_MS: Final = 2 * MESSAGE_SPAN_MS  # records of instants to come are made no
 UNKNOWN_SUBJECT: Final = "not-in-the-audit"
 EXPORT: Final = "subjects:export"
 WRITE: Final = "subjects:write"
-
-
-class Record(NamedTuple):
-    """One thing that is kept about a subject."""
-
-    kind: str
-    data: Mapping[str, Any]
 
 
 class ErasedSubject(Struct):
@@ -78,14 +64,6 @@ class _Place(NamedTuple):
 
     section: str
     after: str | None
-
-
-class _Page(Struct):
-    """What a section gave, and where it goes on (None: it is done)."""
-
-    records: list[Record] = field(default_factory=list)
-    changed: int = 0
-    after: str | None = None
 
 
 def export(s: Services, caller: Caller, subject: str, after: str | None = None) -> tuple[list[Record], str | None]:
@@ -162,112 +140,54 @@ def _following(place: _Place, after: str | None, sections: list[str]) -> _Place 
     return None if following is None else _Place(following, None)
 
 
-def _own_schedules(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_schedules(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     page = s.stores.schedules.list(caller.tenant, ScheduleFilter(owner=subject), PAGE_ITEMS, after)
     found = s.stores.schedules.get([Key(caller.tenant, each) for each in page.ids])
-    records = [Record("schedule", _plain(each.definition)) for each in found.values()]
-    return _Page(records, 0, page.after)
+    records = [Record("schedule", plain(each.definition)) for each in found.values()]
+    return SubjectPage(records, 0, page.after)
 
 
-def _own_executions(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_executions(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     shards, until_ms = range(s.config.shards), s.clock.now_ms() + AHEAD_MS
     page = s.stores.executions.recent(caller.tenant, shards, 0, until_ms, PAGE_ITEMS, after)
     found = [e for e in s.stores.executions.get(page.keys).values() if e.owner == subject]
     records: list[Record] = []
     for each in found:
-        records.append(Record("execution", _plain(each)))
+        records.append(Record("execution", plain(each)))
         lines, _ = s.stores.logs.page(each.key, LOG_LINES, 0)
-        records += [Record("log", {"execution_id": each.id, **_plain(line)}) for line in lines]
-    return _Page(records, 0, page.after)
+        records += [Record("log", {"execution_id": each.id, **plain(line)}) for line in lines]
+    return SubjectPage(records, 0, page.after)
 
 
-def _own_keys(s: Services, caller: Caller, subject: str, _after: str | None) -> _Page:
+def _own_keys(s: Services, caller: Caller, subject: str, _after: str | None) -> SubjectPage:
     entries = s.stores.keys.ring(caller.tenant).entries
     kept = s.stores.keys.load_many([entry.id for entry in entries]).values()
     named = [each for each in kept if subject in (each.key.owner, each.key.created_by)]
-    return _Page([Record("key", {**_plain(each.key), "sha256": None, "used_ms": each.used_ms}) for each in named])
+    return SubjectPage([Record("key", {**plain(each.key), "sha256": None, "used_ms": each.used_ms}) for each in named])
 
 
-def _own_leases(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_leases(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     documents, after = s.stores.leases.list(caller.tenant, PAGE_ITEMS, after)
     found = [item for item in map(lease_document.read, documents) if _names(item, subject)]
-    return _Page([Record("lease", _plain(item)) for item in found], 0, after)
+    return SubjectPage([Record("lease", plain(item)) for item in found], 0, after)
 
 
-def _own_triggers(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
-    found, after = _triggers_of(s, caller, subject, after)
-    bare = [{**_plain(one), "token": None} for one in found]
-    return _Page([Record("trigger", each) for each in bare], 0, after)
-
-
-def _triggers_of(s: Services, caller: Caller, subject: str, after: str | None) -> tuple[list[Trigger], str | None]:
-    some, after = s.stores.triggers.page(caller.tenant, PAGE_ITEMS, after)
-    keys = [Key(one.tenant, one.id) for one in some]
-    known = s.stores.schedules.definitions(keys) if keys else {}
-    return [one for one, key in zip(some, keys, strict=True) if key in known and known[key].owner == subject], after
-
-
-def _own_monitors(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
-    found, after = _monitors_of(s, caller, subject, after)
-    bare = [{**_plain(one), "ping_token": None, "badge_token": None} for one in found]
-    return _Page([Record("monitor", each) for each in bare], 0, after)
-
-
-def _monitors_of(s: Services, caller: Caller, subject: str, after: str | None) -> tuple[list[Heartbeat], str | None]:
-    some, after = s.stores.alerts.page(caller.tenant, "monitor", PAGE_ITEMS, after)
-    return [one for one in map(heartbeats.read_record, some) if one.owner == subject], after
-
-
-def _own_rules(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
-    found, after = _rules_of(s, caller, subject, after)
-    return _Page([Record("notification_rule", _plain(one)) for one in found], 0, after)
-
-
-def _rules_of(
-    s: Services, caller: Caller, subject: str, after: str | None
-) -> tuple[list[NotificationRule], str | None]:
-    some, after = s.stores.alerts.page(caller.tenant, "rule", PAGE_ITEMS, after)
-    return [one for one in map(notices.read_rule, some) if one.owner == subject], after
-
-
-def _own_workflows(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
-    some, after = s.stores.workflows.page(caller.tenant, PAGE_ITEMS, after)
-    found = [head for head in some if head.owner == subject]
-    documents = [s.stores.workflows.load_version(head.tenant, head.name, head.live) for head in found]
-    records = [
-        Record("workflow", {**_plain(head), "document": None if text is None else msgspec.json.decode(text)})
-        for head, text in zip(found, documents, strict=True)
-    ]
-    return _Page(records, 0, after)
-
-
-def _own_runs(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
-    some, after = s.stores.runs.page(caller.tenant, None, None, PAGE_ITEMS, after)
-    records: list[Record] = []
-    for summary in (one for one in some if one.owner == subject):
-        shown = runs.shown(s, caller, run_access.load(s, caller.tenant, summary.id))
-        state = shown.run.state
-        about = {name: getattr(state, name) for name in ("id", "workflow", "version", "owner", "started_by", "status")}
-        records.append(Record("run", {**about, "input": shown.input, "output": shown.output}))
-    return _Page(records, 0, after)
-
-
-def _own_entries(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_entries(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     some = s.stores.audit.newest(caller.tenant, READ_SEGMENTS, None if after is None else int(after))
     entries = [entry for stored in some for entry in segment.read(stored.document).entries if entry.actor == subject]
     more = str(some[-1].number) if len(some) == READ_SEGMENTS else None
-    return _Page([Record("audit", shown(entry)) for entry in entries], 0, more)
+    return SubjectPage([Record("audit", shown(entry)) for entry in entries], 0, more)
 
 
-def _erase_schedules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+def _erase_schedules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> SubjectPage:
     page = s.stores.schedules.list(caller.tenant, ScheduleFilter(owner=subject), PAGE_ITEMS, after)
     found = s.stores.schedules.get([Key(caller.tenant, each) for each in page.ids])
     for key in found:
         schedules.delete(s, caller, key.id, None)
-    return _Page([], len(found), page.after)
+    return SubjectPage([], len(found), page.after)
 
 
-def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     """The owner of records that ended, their payloads and what targets answered. Those that still run keep theirs
     until they end."""
     shards, until_ms = range(s.config.shards), s.clock.now_ms() + AHEAD_MS
@@ -276,10 +196,10 @@ def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str,
     stamps = {"hlc": s.ids.hlc(), "origin": s.config.origin}
     bare = [journal.without_answers(e) for e in found]
     written = [(replace(e, owner=pseudonym, payload=None, rev=e.rev + 1, **stamps), e.rev) for e in bare]
-    return _Page([], sum(s.stores.executions.update(written)), page.after)
+    return SubjectPage([], sum(s.stores.executions.update(written)), page.after)
 
 
-def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _after: str | None) -> _Page:
+def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _after: str | None) -> SubjectPage:
     """End the subject's keys; in keys that it made for others the pseudonym stands for it."""
     entries = s.stores.keys.ring(caller.tenant).entries
     kept = s.stores.keys.load_many([entry.id for entry in entries]).values()
@@ -289,7 +209,7 @@ def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _afte
     for each in kept:
         if each.key.created_by == subject and each.key.owner != subject:
             _rename_maker(s, caller.tenant, each.key.id, pseudonym)
-    return _Page([], len(owned))
+    return SubjectPage([], len(owned))
 
 
 def _rename_maker(s: Services, tenant: str, key_id: str, pseudonym: str) -> None:
@@ -303,14 +223,14 @@ def _rename_maker(s: Services, tenant: str, key_id: str, pseudonym: str) -> None
     raise TooMany("the tenant's keys are being changed by many callers at once", code="contended")
 
 
-def _erase_leases(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_leases(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     documents, after = s.stores.leases.list(caller.tenant, PAGE_ITEMS, after)
     named = [item for item in map(lease_document.read, documents) if _names(item, subject)]
     for item in named:
         if item.subject == subject:
             leases.break_(s, caller, item.name)
         _rename_in_lease(s, caller.tenant, item.name, subject, pseudonym)
-    return _Page([], len(named), after)
+    return SubjectPage([], len(named), after)
 
 
 def _rename_in_lease(s: Services, tenant: str, name: str, subject: str, pseudonym: str) -> None:
@@ -333,36 +253,7 @@ def _rename_in_lease(s: Services, tenant: str, name: str, subject: str, pseudony
     raise TooMany(f"too many callers change the lease {name} at once", code="contended")
 
 
-def _erase_triggers(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
-    found, after = _triggers_of(s, caller, subject, after)
-    for one in found:
-        trigger_settings.delete(s, caller, one.id, None)
-    return _Page([], len(found), after)
-
-
-def _erase_monitors(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
-    found, after = _monitors_of(s, caller, subject, after)
-    for one in found:
-        heartbeat_settings.delete(s, caller, one.id, None)
-    return _Page([], len(found), after)
-
-
-def _erase_rules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
-    found, after = _rules_of(s, caller, subject, after)
-    for one in found:
-        notice_settings.delete(s, caller, one.id, None)
-    return _Page([], len(found), after)
-
-
-def _erase_workflows(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
-    some, after = s.stores.workflows.page(caller.tenant, PAGE_ITEMS, after)
-    found = [head for head in some if head.owner == subject]
-    for head in found:
-        workflows.delete(s, caller, head.name, None)
-    return _Page([], len(found), after)
-
-
-def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     """Take the subject out of its entries, once a checkpoint says what they were."""
     tenant = caller.tenant
     if after is None:
@@ -375,7 +266,7 @@ def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, af
     some = s.stores.audit.oldest(tenant, READ_SEGMENTS, 0 if after is None else int(after))
     others = _earlier_pseudonyms(s, tenant) if after is None else []
     changed = sum(_erase_in(s, tenant, stored, subject, [pseudonym, *others]) for stored in some)
-    return _Page([], changed, str(some[-1].number) if len(some) == READ_SEGMENTS else None)
+    return SubjectPage([], changed, str(some[-1].number) if len(some) == READ_SEGMENTS else None)
 
 
 def _earlier_pseudonyms(s: Services, tenant: str) -> list[str]:
@@ -416,31 +307,26 @@ def _names(item: LeaseItem, subject: str) -> bool:
     return subject in (item.subject, item.last_subject, *(waiter.subject for waiter in item.waiters))
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return found
-
-
-_EXPORTS: Final[Mapping[str, Callable[[Services, Caller, str, str | None], _Page]]] = {
+_EXPORTS: Final[Mapping[str, Callable[[Services, Caller, str, str | None], SubjectPage]]] = {
     "schedules": _own_schedules,
     "executions": _own_executions,
     "keys": _own_keys,
     "leases": _own_leases,
-    "triggers": _own_triggers,
-    "monitors": _own_monitors,
-    "notification_rules": _own_rules,
-    "workflows": _own_workflows,
-    "runs": _own_runs,
+    "triggers": subject_things.own_triggers,
+    "monitors": subject_things.own_monitors,
+    "notification_rules": subject_things.own_rules,
+    "workflows": subject_things.own_workflows,
+    "runs": subject_things.own_runs,
     "audit_entries": _own_entries,
 }
-_ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None], _Page]]] = {
+_ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None], SubjectPage]]] = {
     "schedules": _erase_schedules,
     "executions": _erase_executions,
     "keys": _erase_keys,
     "leases": _erase_leases,
-    "triggers": _erase_triggers,
-    "monitors": _erase_monitors,
-    "notification_rules": _erase_rules,
-    "workflows": _erase_workflows,
+    "triggers": subject_things.erase_triggers,
+    "monitors": subject_things.erase_monitors,
+    "notification_rules": subject_things.erase_rules,
+    "workflows": subject_things.erase_workflows,
     "audit_entries": _erase_entries,
 }

@@ -20,7 +20,7 @@ from tests.kit.workflow_calls import LINE
 MORE: dict[str, Any] = {
     "triggers": {"source": {"type": "webhook"}},
     "monitors": {"type": "RATE", "expr": "rate:1h", "grace_ms": 60_000},
-    "notification-rules": {"when": ["failed"], "channels": [{"type": "webhook", "url": "https://example.com/a"}]},
+    "notification-rules": {"when": ["failed"], "channels": [{"type": "pagerduty", "routing_key": "s3cret"}]},
     "workflows": LINE,
 }
 ANN = "ann+work@example.com"
@@ -70,6 +70,7 @@ def test_an_export_holds_one_of_everything_and_nothing_of_others(house: AuditHou
     }
     text = json.dumps(lines)
     assert "bob" not in text
+    assert "s3cret" not in text
     assert [line["data"]["payload"] for line in lines if line["kind"] == "schedule"] == [f'{{"of":"{ANN}"}}']
     assert all(line["data"]["sha256"] is None for line in lines if line["kind"] == "key")
     assert exported(house, "/api/v1/subjects/nobody") == []

@@ -31,7 +31,7 @@ def is_heard(s: Services, trigger: Trigger, source: str) -> bool:
 
 
 def _of_schedule(s: Services, tenant: str, schedule_id: str) -> str | None:
-    """Of a deleted one its executions tell."""
+    """The owner; of a deleted one that of its executions."""
     key = Key(tenant, schedule_id)
     found = s.stores.schedules.definitions([key]).get(key)
     if found is not None:
