@@ -17,7 +17,7 @@ FAN = [
     SCRIPT | {"code": "'of ' + input"},
     {"id": "j", "type": "join"},
 ]
-ITEMS = {"nodes": FAN, "edges": edges(("t", "p"), ("p", "s"), ("s", "j"))}
+ITEMS: dict[str, Any] = {"nodes": FAN, "edges": edges(("t", "p"), ("p", "s"), ("s", "j"))}
 
 
 def act(house: House, subject: str, tenant: str = "default", role: str = "user") -> House:
