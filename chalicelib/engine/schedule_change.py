@@ -150,8 +150,8 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
 
 def find_capacity(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
     """The state as one that counts, if the schedule has anything to do from now on. Raises CapacityExhausted."""
-    idle = new.active and awaited_ms is None and schedule.first_from(new, new.since_ms) is None
-    if idle or capacity.is_cancelled(new, state):
+    spent = schedule.runs_left(new, state.run_count) == 0 or schedule.first_from(new, new.since_ms) is None
+    if (new.active and awaited_ms is None and spent) or capacity.is_cancelled(new, state):
         return capacity.uncounted(state)
     return counted(s, before, new, state)
 
@@ -279,11 +279,11 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
     """The definition as kept for its instants still owed and for what was triggered under it, also while it was paused.
-    One that was exhausted has no owed instants after its last."""
-    state = found.state
-    if state.next_run_ms is None and state.queued_ms is not None and found.definition.type != "DELAY":
-        until_ms = min(until_ms, state.queued_ms + 1)
-    return replace(found.definition, until_ms=until_ms)
+    One that was exhausted has no owed instants after its last, and none at all when it began with no runs left."""
+    definition, state = found.definition, found.state
+    if definition.active and state.next_run_ms is None and definition.type != "DELAY":
+        until_ms = min(until_ms, definition.since_ms if state.queued_ms is None else state.queued_ms + 1)
+    return replace(definition, until_ms=until_ms)
 
 
 def _guard(definition: Definition) -> tuple[str, str] | None:

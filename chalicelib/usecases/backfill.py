@@ -60,7 +60,7 @@ def _request(s: Services, caller: Caller, found: Schedule, instants: Sequence[in
     record yet, and nothing can be claimed without one that is asked for here: see ``claim_spans``."""
     if not instants:
         return 0
-    state = _reached(s, found.definition.key, instants[-1])
+    state = reached(s, found.definition.key, instants[-1])
     instants = [at_ms for at_ms in instants if claim_spans.shown(s, found.definition, state, at_ms) is None]
     records = [
         replace(
@@ -76,7 +76,7 @@ def _request(s: Services, caller: Caller, found: Schedule, instants: Sequence[in
     return sum(s.stores.executions.insert(records))
 
 
-def _reached(s: Services, key: Key, at_ms: int) -> State:
+def reached(s: Services, key: Key, at_ms: int) -> State:
     """The schedule's state, when it has come as far as an instant. Raises NotFound, TooMany."""
     for _ in range(REACH_ATTEMPTS):
         state = s.stores.schedules.states([key]).get(key)
@@ -111,10 +111,15 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
     drawn = draw(versions, (), from_ms, to_ms, now_ms, limit, owed_until(found))
     until_ms = to_ms if drawn.next_ms is None else drawn.next_ms
     executions = executions_between(s, found.definition.key, from_ms, min(until_ms, now_ms))
-    return draw(versions, executions, from_ms, to_ms, now_ms, limit, owed_until(found))
+    awaited_ms = found.state.queued_ms if found.definition.type == "DELAY" else None
+    return draw(versions, executions, from_ms, to_ms, now_ms, limit, owed_until(found), awaited_ms)
 
 
 def owed_until(found: Schedule) -> int | None:
-    """The last instant of a schedule that has handed over its last one."""
-    exhausted = found.definition.active and found.state.next_run_ms is None
-    return found.state.queued_ms if exhausted else None
+    """The last instant of a schedule that has handed over its last one; one before its version when that began with
+    none left. None: more is to come."""
+    definition, state = found.definition, found.state
+    if not definition.active or state.next_run_ms is not None:
+        return None
+    began_spent = state.queued_ms is None and definition.type != "DELAY"
+    return definition.since_ms - 1 if began_spent else state.queued_ms

@@ -151,8 +151,7 @@ def by_tag(
 
 def _change(s: Services, caller: Caller, change: BulkOperation, found: Schedule, dry_run: bool) -> BulkChange:
     definition = found.definition
-    paused = definition.is_paused_at(s.clock.now_ms())
-    changed = change.op == "delete" or paused == (change.op == "resume")
+    changed = _is_changed_by(change, definition, s.clock.now_ms())
     resumed = replace(definition, active=True, paused_until_ms=None)
     runs = next_runs(s, definition if change.op != "resume" else resumed, found)
     if change.until_ms is not None:
@@ -166,6 +165,17 @@ def _change(s: Services, caller: Caller, change: BulkOperation, found: Schedule,
     except ChronoError as refused:
         return BulkChange(found, False, [], refused)
     return BulkChange(found, True, runs)
+
+
+def _is_changed_by(change: BulkOperation, definition: Definition, now_ms: int) -> bool:
+    """Whether a schedule is not yet what a change by tag makes of it. A pause makes one that ends by itself longer, and
+    no pause shorter."""
+    if change.op == "delete" or not definition.is_paused_at(now_ms):
+        return change.op != "resume"
+    if change.op == "resume":
+        return True
+    ends_ms = definition.paused_until_ms if definition.active else None
+    return ends_ms is not None and (change.until_ms is None or change.until_ms > ends_ms)
 
 
 def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:

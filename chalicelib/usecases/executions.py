@@ -175,7 +175,8 @@ def retry(
         reopened = replace(journal.reopen(found, now_ms), hlc=s.ids.hlc())
         if payload is not None:
             reopened = replace(reopened, payload=payload)
-        if s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule) is None:
+        state = s.stores.schedules.states([found.key_of_schedule]).get(found.key_of_schedule)
+        if state is None or state.status == "deleted":
             raise Conflict("its schedule no longer exists", code="not_retryable")
         _check_policies(s, caller, found)
         if found.state == CANCELLED:

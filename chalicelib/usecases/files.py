@@ -91,7 +91,8 @@ def _existing(s: Services, caller: Caller, entries: Sequence[ImportEntry]) -> li
     keys = list(dict.fromkeys(Key(caller.tenant, i) for i in ids if i is not None and is_ulid(i)))
     found = s.stores.schedules.get(keys) if keys else {}
     own = only_owner(caller, "schedules:read")
-    seen = {key: f for key, f in found.items() if own in (None, f.definition.owner)}
+    ours = {key: f for key, f in found.items() if not f.definition.by_events}  # the others are triggers'
+    seen = {key: f for key, f in ours.items() if own in (None, f.definition.owner)}
     return [None if i is None else seen.get(Key(caller.tenant, i)) for i in ids]
 
 
@@ -129,6 +130,7 @@ def _update(s: Services, caller: Caller, entry: ImportEntry, before: Definition,
     if not changed:
         return ImportStep("unchanged", before, before)
     validation.check(after, s.clock.now_ms(), s.config.webhook_allow, True, s.config.secrets)
+    authorize(caller, "schedules:write", schedules.resource_of(before))
     authorize_owner(caller, after.owner, before.owner)
     if dry_run:
         check_schedule(s, caller, after, "schedules:edit")

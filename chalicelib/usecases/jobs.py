@@ -10,24 +10,27 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField
-from chalicelib.core.executions.execution import IN_PROGRESS, OPEN, Execution, ExecutionKey
+from chalicelib.core.executions.execution import CANCELLED, IN_PROGRESS, OPEN, Execution, ExecutionKey
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.jobs import job_status
 from chalicelib.core.jobs.job_status import UNICO, JobStatus, JobType
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.schedules.capacity import is_cancelled
+from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.request import ScheduleRequest
-from chalicelib.core.schedules.schedule import Key, Schedule, progress
+from chalicelib.core.schedules.schedule import Key, Schedule, progress, window
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
-from chalicelib.engine import claim_spans
+from chalicelib.engine import claim_spans, handoff
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
+from chalicelib.usecases.backfill import reached
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
 RUNNING_SCAN_MAX = 10  # pages of jobs that have run, read for one page of those that run
+STOPPED = "its job was cancelled"
 LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
@@ -251,6 +254,7 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
     if over or is_cancelled(job.schedule.definition, job.schedule.state):
         raise Conflict(f"the job is already {job.status}", code="not_cancellable")
     stopped = schedules.cancel(s, caller, job_id, reason, if_match)
+    _cancel_due(s, job.schedule, reason)
     for execution in _open_of(s, stopped):
         _cancel_execution(s, caller, execution, reason)
     return get(s, caller, job_id, "schedules:write")
@@ -260,6 +264,38 @@ def _open_of(s: Services, stopped: Schedule) -> list[Execution]:
     records, _ = s.stores.executions.of_schedule(stopped.definition.key, 0, s.clock.now_ms(), PAGE_MAX_ITEMS, None)
     begun = _claimed(s, stopped, records)
     return [e for e in (begun, *records) if e is not None and e.is_open]
+
+
+def _cancel_due(s: Services, before: Schedule, reason: str | None) -> None:
+    """End what was due and had not begun when the job was stopped: no change takes back what was owed before it."""
+    definition, now_ms = before.definition, s.clock.now_ms()
+    due = _due(before, now_ms)
+    if not due:
+        return
+    state = reached(s, definition.key, due[-1])
+    unclaimed = [at_ms for at_ms in due if claim_spans.shown(s, definition, state, at_ms) is None]
+    s.stores.executions.insert(
+        [
+            handoff.settled_record(s, definition, state.shard, at_ms, now_ms, CANCELLED, reason or STOPPED)
+            for at_ms in unclaimed
+        ]
+    )
+
+
+def _due(found: Schedule, now_ms: int) -> Sequence[int]:
+    """The instants up to now that nothing was heard of yet."""
+    definition, state = found.definition, found.state
+    if not definition.active:
+        return ()
+    from_ms = max(state.reached_ms + 1, definition.owes_from(definition.since_ms))
+    if definition.type == "DELAY":
+        at_ms = state.next_run_ms if state.queued_ms is None else state.queued_ms
+        return () if at_ms is None or not from_ms <= at_ms <= now_ms else (at_ms,)
+    last_ms = state.queued_ms or 0
+    if state.next_run_ms is not None and state.next_run_ms <= now_ms:
+        left = window(definition, state.next_run_ms, now_ms, state.run_count, SETTLE_MAX_INSTANTS).instants
+        last_ms = left[-1] if left else last_ms
+    return definition.compiled().between(from_ms, min(last_ms, now_ms), SETTLE_MAX_INSTANTS)
 
 
 def _cancel_execution(s: Services, caller: Caller, execution: Execution, reason: str | None) -> None:

@@ -99,6 +99,8 @@ def edit(s: Services, caller: Caller, rule_id: str, wish: RuleWish, versions: li
         said = {name: value for name in names if (value := getattr(wish, name)) is not None}
         if wish.clear_quiet:
             said["quiet"] = None
+        if known.owner == caller.subject:  # whose roles may have changed since
+            said["every_owner"] = _sees_all(caller)
         changed = replace(known, **said, version=s.ids.ulid(now_ms), updated_ms=now_ms, rev=known.rev + 1)
         _check(s, changed)
         if changed.enabled and not known.enabled:

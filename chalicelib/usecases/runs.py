@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from chalicelib.core.errors import Conflict, Forbidden, InvalidField, RedriveConflict
+from chalicelib.core.executions.execution import parse_id
+from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
+from chalicelib.core.ulid import is_ulid
 from chalicelib.core.workflows import input_schema, output_ref, redrive
 from chalicelib.core.workflows.definition import WorkflowDefinition
 from chalicelib.core.workflows.happenings import Cancels, Decides, Ends, Redrives
@@ -24,6 +27,8 @@ from chalicelib.ports.stores.runs import RunSummary
 from chalicelib.ports.workflow_steps import StepFailed
 from chalicelib.usecases import workflows
 from chalicelib.usecases.policy_gate import check_workflow
+
+_ROLE: Final = "role:"
 
 
 class ShownRun(NamedTuple):
@@ -53,6 +58,8 @@ def start(
         raise missing(f"workflow {name}")
     authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {name}"))
     workflows.check_version(head, versions)
+    if run_id is not None:
+        _check_id(s, caller, run_id)
     chosen = hash_of(head, version or LIVE)
     made = workflow(s, caller.tenant, name, chosen)
     seen = workflows.seen_by_policies(made.definition)
@@ -65,9 +72,25 @@ def start(
     return starting.start(s, head, RunStart(found, given, caller.subject, chosen, caller.depth, caller.traceparent))
 
 
+def _check_id(s: Services, caller: Caller, run_id: str) -> None:
+    """Refuse the ids that runs of another's firings will have: who took one would keep that run from beginning."""
+    execution = parse_id(caller.tenant, run_id)
+    if execution is None or not is_ulid(execution.schedule_id):
+        return
+    key = Key(caller.tenant, execution.schedule_id)
+    found = s.stores.schedules.definitions([key]).get(key)
+    if found is None or not workflows.reaches(caller, found.owner, "schedules:trigger"):
+        raise InvalidField.of("run_id", f"is the id of an execution, and there is no schedule {key.id}")
+
+
 def to_steer(s: Services, caller: Caller, run_id: str) -> LoadedRun:
     """A run that the caller may steer: stop it, and let it go on. Raises NotFound, Forbidden."""
     return _run(s, caller, run_id, "workflows:start")
+
+
+def to_read(s: Services, caller: Caller, run_id: str) -> LoadedRun:
+    """A run that the caller may see. Raises NotFound, Forbidden."""
+    return _run(s, caller, run_id, "workflows:read")
 
 
 def page(
@@ -82,7 +105,7 @@ def page(
 
 def get(s: Services, caller: Caller, run_id: str, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
     """A run, with values of up to so many bytes. Raises NotFound."""
-    return shown(s, caller, _run(s, caller, run_id, "workflows:read"), inline_bytes)
+    return shown(s, caller, to_read(s, caller, run_id), inline_bytes)
 
 
 def shown(s: Services, caller: Caller, run: LoadedRun, inline_bytes: int = OUTPUT_INLINE_MAX_BYTES) -> ShownRun:
@@ -101,7 +124,7 @@ def shown(s: Services, caller: Caller, run: LoadedRun, inline_bytes: int = OUTPU
 
 def events(s: Services, caller: Caller, run_id: str, after: int, limit: int) -> list[RunEvent]:
     """The log after an event. Raises NotFound."""
-    _run(s, caller, run_id, "workflows:read")
+    to_read(s, caller, run_id)
     return s.stores.runs.events(caller.tenant, run_id, after, limit)[:limit]
 
 
@@ -131,10 +154,11 @@ def decide(
     """
     authorize(caller, "workflows:approve")
     run = load(s, caller.tenant, run_id)
+    if not _is_asked(caller, run):
+        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
     here = _node(run, node)
     if here.gate is not None and not _may_decide(caller, run, node):
         gate = here.gate
-        authorize(caller, "workflows:approve", _resource(run))  # of others it must not even show that it is there
         if _is_self(caller, run) and not gate.allow_self:
             raise Forbidden("who started the run may not decide at this gate", code="self_approval")
         raise Forbidden("the caller is not among the approvers of this gate")
@@ -198,6 +222,8 @@ def drive_again(
         head = s.stores.workflows.load(caller.tenant, run.state.workflow)
         if head is None:
             raise missing(f"workflow {run.state.workflow}")
+        # Another may have made it under a name that was free again.
+        authorize(caller, "workflows:start", Resource(head.tenant, head.owner, f"workflow {run.state.workflow}"))
         chosen = hash_of(head, version)
         made = workflow(s, caller.tenant, run.state.workflow, chosen)
         graph = made.graph(run.state.scope)
@@ -268,7 +294,8 @@ def _is_asked(caller: Caller, run: LoadedRun) -> bool:
 
 
 def _is_among(caller: Caller, approvers: Sequence[str]) -> bool:
-    return caller.subject in approvers or any(f"role:{role}" in approvers for role in caller.roles)
+    named = caller.subject in approvers and not caller.subject.startswith(_ROLE)  # a subject can be called anything
+    return named or any(f"{_ROLE}{role}" in approvers for role in caller.roles)
 
 
 def _node(run: LoadedRun, name: str) -> NodeState:

@@ -91,7 +91,7 @@ def upcoming(s: Services, caller: Caller, from_ms: int | None, to_ms: int | None
 def _instants(found: Schedule, start_ms: int, end_ms: int, left: int, now_ms: int) -> tuple[Sequence[int], bool]:
     """The instants of a schedule, at most ``left``, and whether these are all."""
     course = schedule.progress(found, now_ms)
-    if course.state != "active" or course.next_run_ms is None or course.next_run_ms > end_ms:
+    if course.next_run_ms is None or course.next_run_ms > end_ms:
         return (), True
     if left <= 0:
         return (), False

@@ -75,6 +75,8 @@ def _write_new(s: Services, caller: Caller, definition: Definition, permission: 
         except RevisionLost:
             made = load(s, definition.key)
             authorize(caller, permission, resource_of(made.definition))
+            if made.definition.by_events != definition.by_events:  # of another kind: a file can name any id
+                raise missing(f"schedule {definition.id}") from None
             return made
         except HalfMade as half:  # the same call ran before, and died or is not over: go on with what it wrote
             authorize(caller, permission, resource_of(half.definition))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.audit import segment
@@ -32,9 +31,9 @@ from chalicelib.engine import audit_chain, audit_keeping
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.audit import StoredSegment
 from chalicelib.ports.stores.schedules import ScheduleFilter
-from chalicelib.usecases import keys, leases, schedules
+from chalicelib.usecases import keys, leases, schedules, subject_things
+from chalicelib.usecases.subject_things import PAGE_ITEMS, Record, SubjectPage, plain
 
-PAGE_ITEMS: Final = 100
 LOG_LINES: Final = 1000  # of one execution: a record takes no more
 STEP_PAGES: Final = 20  # read in one call
 CHANGE_ATTEMPTS: Final = 16
@@ -42,13 +41,6 @@ AHEAD_MS: Final = 2 * MESSAGE_SPAN_MS  # records of instants to come are made no
 UNKNOWN_SUBJECT: Final = "not-in-the-audit"
 EXPORT: Final = "subjects:export"
 WRITE: Final = "subjects:write"
-
-
-class Record(NamedTuple):
-    """One thing that is kept about a subject."""
-
-    kind: str
-    data: Mapping[str, Any]
 
 
 class ErasedSubject(Struct):
@@ -59,6 +51,10 @@ class ErasedSubject(Struct):
     executions: int = 0
     keys: int = 0
     leases: int = 0
+    triggers: int = 0
+    monitors: int = 0
+    notification_rules: int = 0
+    workflows: int = 0
     audit_entries: int = 0
     after: str | None = None
 
@@ -68,14 +64,6 @@ class _Place(NamedTuple):
 
     section: str
     after: str | None
-
-
-class _Page(Struct):
-    """What a section gave, and where it goes on (None: it is done)."""
-
-    records: list[Record] = field(default_factory=list)
-    changed: int = 0
-    after: str | None = None
 
 
 def export(s: Services, caller: Caller, subject: str, after: str | None = None) -> tuple[list[Record], str | None]:
@@ -152,54 +140,54 @@ def _following(place: _Place, after: str | None, sections: list[str]) -> _Place 
     return None if following is None else _Place(following, None)
 
 
-def _own_schedules(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_schedules(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     page = s.stores.schedules.list(caller.tenant, ScheduleFilter(owner=subject), PAGE_ITEMS, after)
     found = s.stores.schedules.get([Key(caller.tenant, each) for each in page.ids])
-    records = [Record("schedule", _plain(each.definition)) for each in found.values()]
-    return _Page(records, 0, page.after)
+    records = [Record("schedule", plain(each.definition)) for each in found.values()]
+    return SubjectPage(records, 0, page.after)
 
 
-def _own_executions(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_executions(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     shards, until_ms = range(s.config.shards), s.clock.now_ms() + AHEAD_MS
     page = s.stores.executions.recent(caller.tenant, shards, 0, until_ms, PAGE_ITEMS, after)
     found = [e for e in s.stores.executions.get(page.keys).values() if e.owner == subject]
     records: list[Record] = []
     for each in found:
-        records.append(Record("execution", _plain(each)))
+        records.append(Record("execution", plain(each)))
         lines, _ = s.stores.logs.page(each.key, LOG_LINES, 0)
-        records += [Record("log", {"execution_id": each.id, **_plain(line)}) for line in lines]
-    return _Page(records, 0, page.after)
+        records += [Record("log", {"execution_id": each.id, **plain(line)}) for line in lines]
+    return SubjectPage(records, 0, page.after)
 
 
-def _own_keys(s: Services, caller: Caller, subject: str, _after: str | None) -> _Page:
+def _own_keys(s: Services, caller: Caller, subject: str, _after: str | None) -> SubjectPage:
     entries = s.stores.keys.ring(caller.tenant).entries
     kept = s.stores.keys.load_many([entry.id for entry in entries]).values()
     named = [each for each in kept if subject in (each.key.owner, each.key.created_by)]
-    return _Page([Record("key", {**_plain(each.key), "sha256": None, "used_ms": each.used_ms}) for each in named])
+    return SubjectPage([Record("key", {**plain(each.key), "sha256": None, "used_ms": each.used_ms}) for each in named])
 
 
-def _own_leases(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_leases(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     documents, after = s.stores.leases.list(caller.tenant, PAGE_ITEMS, after)
     found = [item for item in map(lease_document.read, documents) if _names(item, subject)]
-    return _Page([Record("lease", _plain(item)) for item in found], 0, after)
+    return SubjectPage([Record("lease", plain(item)) for item in found], 0, after)
 
 
-def _own_entries(s: Services, caller: Caller, subject: str, after: str | None) -> _Page:
+def _own_entries(s: Services, caller: Caller, subject: str, after: str | None) -> SubjectPage:
     some = s.stores.audit.newest(caller.tenant, READ_SEGMENTS, None if after is None else int(after))
     entries = [entry for stored in some for entry in segment.read(stored.document).entries if entry.actor == subject]
     more = str(some[-1].number) if len(some) == READ_SEGMENTS else None
-    return _Page([Record("audit", shown(entry)) for entry in entries], 0, more)
+    return SubjectPage([Record("audit", shown(entry)) for entry in entries], 0, more)
 
 
-def _erase_schedules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> _Page:
+def _erase_schedules(s: Services, caller: Caller, subject: str, _pseudonym: str, after: str | None) -> SubjectPage:
     page = s.stores.schedules.list(caller.tenant, ScheduleFilter(owner=subject), PAGE_ITEMS, after)
     found = s.stores.schedules.get([Key(caller.tenant, each) for each in page.ids])
     for key in found:
         schedules.delete(s, caller, key.id, None)
-    return _Page([], len(found), page.after)
+    return SubjectPage([], len(found), page.after)
 
 
-def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     """The owner of records that ended, their payloads and what targets answered. Those that still run keep theirs
     until they end."""
     shards, until_ms = range(s.config.shards), s.clock.now_ms() + AHEAD_MS
@@ -208,10 +196,10 @@ def _erase_executions(s: Services, caller: Caller, subject: str, pseudonym: str,
     stamps = {"hlc": s.ids.hlc(), "origin": s.config.origin}
     bare = [journal.without_answers(e) for e in found]
     written = [(replace(e, owner=pseudonym, payload=None, rev=e.rev + 1, **stamps), e.rev) for e in bare]
-    return _Page([], sum(s.stores.executions.update(written)), page.after)
+    return SubjectPage([], sum(s.stores.executions.update(written)), page.after)
 
 
-def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _after: str | None) -> _Page:
+def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _after: str | None) -> SubjectPage:
     """End the subject's keys; in keys that it made for others the pseudonym stands for it."""
     entries = s.stores.keys.ring(caller.tenant).entries
     kept = s.stores.keys.load_many([entry.id for entry in entries]).values()
@@ -221,7 +209,7 @@ def _erase_keys(s: Services, caller: Caller, subject: str, pseudonym: str, _afte
     for each in kept:
         if each.key.created_by == subject and each.key.owner != subject:
             _rename_maker(s, caller.tenant, each.key.id, pseudonym)
-    return _Page([], len(owned))
+    return SubjectPage([], len(owned))
 
 
 def _rename_maker(s: Services, tenant: str, key_id: str, pseudonym: str) -> None:
@@ -235,14 +223,14 @@ def _rename_maker(s: Services, tenant: str, key_id: str, pseudonym: str) -> None
     raise TooMany("the tenant's keys are being changed by many callers at once", code="contended")
 
 
-def _erase_leases(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_leases(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     documents, after = s.stores.leases.list(caller.tenant, PAGE_ITEMS, after)
     named = [item for item in map(lease_document.read, documents) if _names(item, subject)]
     for item in named:
         if item.subject == subject:
             leases.break_(s, caller, item.name)
         _rename_in_lease(s, caller.tenant, item.name, subject, pseudonym)
-    return _Page([], len(named), after)
+    return SubjectPage([], len(named), after)
 
 
 def _rename_in_lease(s: Services, tenant: str, name: str, subject: str, pseudonym: str) -> None:
@@ -265,7 +253,7 @@ def _rename_in_lease(s: Services, tenant: str, name: str, subject: str, pseudony
     raise TooMany(f"too many callers change the lease {name} at once", code="contended")
 
 
-def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> _Page:
+def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, after: str | None) -> SubjectPage:
     """Take the subject out of its entries, once a checkpoint says what they were."""
     tenant = caller.tenant
     if after is None:
@@ -278,7 +266,7 @@ def _erase_entries(s: Services, caller: Caller, subject: str, pseudonym: str, af
     some = s.stores.audit.oldest(tenant, READ_SEGMENTS, 0 if after is None else int(after))
     others = _earlier_pseudonyms(s, tenant) if after is None else []
     changed = sum(_erase_in(s, tenant, stored, subject, [pseudonym, *others]) for stored in some)
-    return _Page([], changed, str(some[-1].number) if len(some) == READ_SEGMENTS else None)
+    return SubjectPage([], changed, str(some[-1].number) if len(some) == READ_SEGMENTS else None)
 
 
 def _earlier_pseudonyms(s: Services, tenant: str) -> list[str]:
@@ -319,22 +307,26 @@ def _names(item: LeaseItem, subject: str) -> bool:
     return subject in (item.subject, item.last_subject, *(waiter.subject for waiter in item.waiters))
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return found
-
-
-_EXPORTS: Final[Mapping[str, Callable[[Services, Caller, str, str | None], _Page]]] = {
+_EXPORTS: Final[Mapping[str, Callable[[Services, Caller, str, str | None], SubjectPage]]] = {
     "schedules": _own_schedules,
     "executions": _own_executions,
     "keys": _own_keys,
     "leases": _own_leases,
+    "triggers": subject_things.own_triggers,
+    "monitors": subject_things.own_monitors,
+    "notification_rules": subject_things.own_rules,
+    "workflows": subject_things.own_workflows,
+    "runs": subject_things.own_runs,
     "audit_entries": _own_entries,
 }
-_ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None], _Page]]] = {
+_ERASURES: Final[Mapping[str, Callable[[Services, Caller, str, str, str | None], SubjectPage]]] = {
     "schedules": _erase_schedules,
     "executions": _erase_executions,
     "keys": _erase_keys,
     "leases": _erase_leases,
+    "triggers": subject_things.erase_triggers,
+    "monitors": subject_things.erase_monitors,
+    "notification_rules": subject_things.erase_rules,
+    "workflows": subject_things.erase_workflows,
     "audit_entries": _erase_entries,
 }

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.core.decoders import converted, decoder_of
-from chalicelib.core.errors import Conflict, FieldError, InvalidField, PreconditionFailed
+from chalicelib.core.errors import Conflict, FieldError, Forbidden, InvalidField, NotFound, PreconditionFailed
 from chalicelib.core.security.authorize import authorize, missing
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.workflows import compiled, output_ref, session
@@ -39,6 +39,7 @@ LIVE_WAIT_MS = 1_000
 LIVE_POLL_MS = 50
 SESSION_RETENTION_S = 7 * 86_400  # since it was used last
 _NAME = "session"
+_NO_PARENT = "the run that this one is an item of is not here"
 
 
 class Watched(NamedTuple):
@@ -101,8 +102,12 @@ def jump(
     versions: Sequence[str] | None = None,
 ) -> Moment:
     """To any event, with the values that expressions had there. Raises NotFound, PreconditionFailed, InvalidField."""
-    moment = _move(s, caller, _load(s, caller, session_id, versions), position)
-    return moment._replace(watched=tuple(_watched(s, moment.shown.run, text) for text in watch))
+    found = _load(s, caller, session_id, versions)
+    moment = _move(s, caller, found, position)
+    if not watch:
+        return moment
+    run = LoadedRun(_housed(s, caller, found)(moment.shown.run.state), moment.shown.run.workflow)
+    return moment._replace(watched=tuple(_watched(s, run, text) for text in watch))
 
 
 def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
@@ -110,6 +115,8 @@ def _watched(s: Services, run: LoadedRun, text: str) -> Watched:
         return Watched(text, StepScope(s, run, "").evaluate(text))
     except StepFailed as wrong:
         return Watched(text, None, wrong.error)
+    except NotFound:
+        return Watched(text, None, _NO_PARENT)
 
 
 def go_on(s: Services, caller: Caller, session_id: str, versions: Sequence[str] | None = None) -> Moment:
@@ -119,7 +126,9 @@ def go_on(s: Services, caller: Caller, session_id: str, versions: Sequence[str] 
         return _go_on_live(s, caller, found)
     events, made = _log(s, found), _workflow(s, found)
     graph = made.graph(_scope(events))
-    position, stop = session.go_on(graph, events, found.position, found.breakpoints, _judge(s, made))
+    position, stop = session.go_on(
+        graph, events, found.position, found.breakpoints, _judge(s, made, _housed(s, caller, found))
+    )
     return _move(s, caller, found, position)._replace(stopped_by=stop)
 
 
@@ -154,7 +163,7 @@ def export(s: Services, caller: Caller, session_id: str) -> TravelDocument:
     for name in ("id", "tenant", "owner"):
         del said[name]
     document = json.loads(whole.document)
-    payloads = _payloads(s, found, whole.events)
+    payloads = _payloads(s, found, _home(s, caller, found), whole.events)
     return TravelDocument(found.version, {"format": EXPORT_FORMAT, **said, "document": document, "payloads": payloads})
 
 
@@ -177,13 +186,8 @@ def bring_in(s: Services, caller: Caller, given: Mapping[str, Any], session_id: 
         if not output_ref.is_named(name, text.encode()):
             raise InvalidField.of(f"payloads.{name}", "is not what its name is the hash of")
     _keep(s, made)
-    given_values: Mapping[str, str] = given.get("payloads", {})
-    refs = [{"ref": name, "size": len(text.encode())} for name, text in given_values.items()]
-    known = outputs.contents(s, made.tenant, made.run_id, refs)
-    for name, text in given_values.items():
-        if name in known:
-            continue  # of a run of this deployment: it must not expire with the session
-        s.stores.runs.put_payload(made.tenant, made.run_id, name, text.encode(), _expires_s(s))
+    for name, text in given.get("payloads", {}).items():
+        s.stores.runs.put_payload(made.tenant, _place_of(made), name, text.encode(), _expires_s(s))
     return made
 
 
@@ -194,14 +198,14 @@ def _check_document(text: str) -> None:
         raise InvalidField([FieldError(f"document.{e.field}", e.message) for e in wrong.errors]) from None
 
 
-def _payloads(s: Services, found: TravelSession, events: Sequence[RunEvent]) -> dict[str, str]:
+def _payloads(s: Services, found: TravelSession, home: str, events: Sequence[RunEvent]) -> dict[str, str]:
     """The large values of a log, as their text, as many as an answer takes; the rest stays a reference."""
     kept: dict[str, str] = {}
     room = EXPORT_PAYLOADS_MAX_BYTES
     for ref in output_ref.refs_in(events):
         if ref["size"] > room:
             continue
-        content = outputs.contents(s, found.tenant, found.run_id, [ref]).get(ref["ref"])
+        content = outputs.contents(s, found.tenant, home, [ref]).get(ref["ref"])
         if content is not None:
             kept[ref["ref"]] = content.decode()
             room -= len(content)
@@ -242,18 +246,58 @@ def _move(s: Services, caller: Caller, found: TravelSession, position: int) -> M
         raise InvalidField.of("position", f"the log has the events 1 to {len(events)}")
     moved = replace(found, position=position)
     _keep(s, moved)
-    run = LoadedRun(session.as_of(events, position), _workflow(s, found))
-    return Moment(moved.version, position, events[position - 1], runs.shown(s, caller, run))
+    made, state = _workflow(s, found), session.as_of(events, position)
+    shown = runs.shown(s, caller, LoadedRun(_housed(s, caller, found)(state), made))
+    return Moment(moved.version, position, events[position - 1], shown._replace(run=LoadedRun(state, made)))
 
 
-def _judge(s: Services, made: CompiledWorkflow) -> Callable[[RunState, str], bool]:
+def _judge(
+    s: Services, made: CompiledWorkflow, housed: Callable[[RunState], RunState]
+) -> Callable[[RunState, str], bool]:
     def holds(state: RunState, text: str) -> bool:
         try:
-            return StepScope(s, LoadedRun(state, made), "").evaluate(text) is True
-        except StepFailed:
+            return StepScope(s, LoadedRun(housed(state), made), "").evaluate(text) is True
+        except (StepFailed, NotFound):
             return False  # of what has not happened yet an expression can say nothing
 
     return holds
+
+
+def _place_of(found: TravelSession) -> str:
+    """Where a session itself is kept, and the values that were brought along with it."""
+    return f"session~{found.id}"
+
+
+def _home(s: Services, caller: Caller, found: TravelSession) -> str:
+    """The run whose values the session shows. Who brought a log may have written it, and any run's id into it: one that
+    the caller may not see lends it nothing."""
+    return found.run_id if not found.document or _is_seen(s, caller, found.run_id) else _place_of(found)
+
+
+def _is_seen(s: Services, caller: Caller, run_id: str) -> bool:
+    try:
+        runs.to_read(s, caller, run_id)
+    except (NotFound, Forbidden):
+        return False
+    return True
+
+
+def _housed(s: Services, caller: Caller, found: TravelSession) -> Callable[[RunState], RunState]:
+    """A state, with values from where the caller may read them, whatever its log says of tenant, run and parent."""
+    if not found.document:
+        return lambda state: state
+    home = _home(s, caller, found)
+    seen: dict[str, bool] = {}
+
+    def housed(state: RunState) -> RunState:
+        parent = state.parent
+        if parent not in seen:
+            seen[parent] = bool(parent) and _is_seen(s, caller, parent)
+        around = parent if seen[parent] else _place_of(found)  # under which there is no run
+        root = state.root or found.run_id
+        return replace(state, tenant=found.tenant, id=home, parent=around, root=root)
+
+    return housed
 
 
 def _scope(events: Sequence[RunEvent]) -> tuple[str, ...]:
@@ -289,4 +333,4 @@ def _load(s: Services, caller: Caller, session_id: str, versions: Sequence[str] 
 
 
 def _keep(s: Services, made: TravelSession) -> None:
-    s.stores.runs.put_payload(made.tenant, f"session~{made.id}", _NAME, msgspec.json.encode(made), _expires_s(s))
+    s.stores.runs.put_payload(made.tenant, _place_of(made), _NAME, msgspec.json.encode(made), _expires_s(s))

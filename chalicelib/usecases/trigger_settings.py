@@ -99,6 +99,7 @@ def create(s: Services, caller: Caller, wanted: TriggerRequest, trigger_id: str)
         token=_token(s, caller.tenant),
         created_ms=s.clock.now_ms(),
         since_ms=_since_ms(s),
+        every_owner=wanted.owner in (UNSET, caller.subject) and _sees_all(caller),
     )
     made = _named(made, wanted)
     definition = _definition(s, caller, made, wanted)
@@ -152,6 +153,11 @@ def edit(
         after = _named(replace(before, rules=_changed(before.rules, wanted)), wanted)
         if after.rules.source != before.rules.source:
             after = replace(after, since_ms=_since_ms(s))
+        owner = found.schedule.definition.owner
+        if wanted.owner not in (UNSET, owner):
+            after = replace(after, every_owner=wanted.owner == caller.subject and _sees_all(caller))
+        elif owner == caller.subject:
+            after = replace(after, every_owner=_sees_all(caller))
         _check(s, after.rules, list(_name_problems(after.name)))
         fields = {
             n: v
@@ -278,6 +284,11 @@ def _definition(s: Services, caller: Caller, made: Trigger, wanted: TriggerReque
     _check(s, made.rules, errors)
     assert definition is not None
     return replace(definition, by_events=True)
+
+
+def _sees_all(caller: Caller) -> bool:
+    """Whether the caller may hear of every owner's things: another, who owns the trigger then, may not for that."""
+    return "schedules:read" in caller.on_every_owner
 
 
 def _since_ms(s: Services) -> int:

@@ -257,10 +257,10 @@ def _channel(s: Services, node: WorkflowNode) -> Iterator[FieldError]:
 def _begun(s: Services, caller: Caller, name: str) -> WorkflowHead | None:
     """A workflow that a workflow of the caller may begin; what it begins in turn is for its own publisher to say."""
     head = s.stores.workflows.load(caller.tenant, name)
-    return head if head is not None and _reaches(caller, head.owner, "workflows:start", "workflows:write") else None
+    return head if head is not None and reaches(caller, head.owner, "workflows:start", "workflows:write") else None
 
 
-def _reaches(caller: Caller, owner: str, *permissions: Permission) -> bool:
+def reaches(caller: Caller, owner: str, *permissions: Permission) -> bool:
     """Whether what the caller publishes may use a thing of this owner. A run has no caller to ask again."""
     return owner == caller.subject or any(one in caller.on_every_owner for one in permissions)
 
@@ -309,7 +309,7 @@ def _schedules(s: Services, caller: Caller, made: WorkflowDefinition) -> Iterato
     wanted = {node.id: Key(caller.tenant, node.fields["schedule_id"]) for node in _by_schedule(made)}
     found = s.stores.schedules.definitions(list(set(wanted.values()))) if wanted else {}
     for node, key in wanted.items():
-        if key not in found or not _reaches(caller, found[key].owner, "schedules:trigger"):
+        if key not in found or not reaches(caller, found[key].owner, "schedules:trigger"):
             yield FieldError(f"nodes.{node}.schedule_id", f"there is no schedule {key.id}")
 
 

@@ -8,8 +8,10 @@ from typing import Final
 from chalicelib.core import ulid
 from chalicelib.core.errors import ChronoError, InvalidField, TooLarge
 from chalicelib.core.queue_messages import BusEvent
+from chalicelib.core.telemetry.metric_catalogue import TRIGGER_EVENTS
 from chalicelib.core.triggers import messages, sources
 from chalicelib.core.triggers.trigger import Trigger, TriggerRules
+from chalicelib.engine.triggers import own_events
 from chalicelib.ports.services import Services
 from chalicelib.usecases import triggers
 
@@ -41,6 +43,9 @@ def _receive(s: Services, trigger: Trigger, found: BusEvent) -> None:
         message = messages.EventMessage(body=messages.as_json(found.event), place=str(found.event.get("id") or ""))
         poison = messages.unreadable(KIND, trigger.id, message, now_ms, s.ids.ulid(now_ms))
         triggers.dead_letter(s, trigger, poison, f"the message is no event: {problem.detail}")
+        return
+    if messages.is_own(found.event) and not own_events.is_heard(s, trigger, str(event.attributes["source"])):
+        s.process.meter.count(TRIGGER_EVENTS, (KIND, "filtered"))
         return
     triggers.receive(s, trigger, event)
 

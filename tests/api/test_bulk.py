@@ -190,7 +190,8 @@ class TestByTag:
         assert all(at_ms < until_ms for item in found for at_ms in item["runs_unix_ms"])
         resting = house.call("GET", f"{SCHEDULES}/{tagged[0]}").json
         assert (resting["state"], resting["paused_until_unix_ms"]) == ("paused", until_ms)
-        assert not any(item["changed"] for item in by_tag(house, "pause", {"tag": "t"})["items"]), "paused already"
+        again = by_tag(house, "pause", {"tag": "t", "until_unix_ms": until_ms})["items"]
+        assert not any(item["changed"] for item in again), "paused already"
         assert by_tag(house, "resume", {"tag": "t"})["changed"] == len(found)
         one = {"operations": [{"op": "pause", "id": tagged[0], "until_unix_ms": 1}]}
         [refused] = house.call("POST", f"{SCHEDULES}:batch", one).json["items"]

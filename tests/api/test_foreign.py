@@ -356,6 +356,28 @@ def test_a_file_cannot_take_over_anothers_schedule() -> None:
     assert _state(house, theirs) == before
 
 
+@pytest.mark.parametrize("query", ["dry_run=true", ""])
+def test_a_file_says_of_anothers_schedule_what_applying_it_would(query: str) -> None:
+    house = House()
+    theirs = _things(house)
+    entry = {**RATE, "id": theirs.schedule_id, "expr": "rate:9s"}
+    house.authenticator = Everybody(who("ann", "viewer", "user"))  # sees every owner's, changes her own
+    [item] = house.call("POST", "/api/v1/schedules:import", {"schedules": [entry]}, query=query).json["items"]
+    assert (item["action"], item["error"]["code"]) == ("refused", "forbidden")
+
+
+@pytest.mark.parametrize("query", ["dry_run=true", ""])
+def test_a_file_takes_no_trigger_for_a_schedule(query: str) -> None:
+    house = _as(House(), "bob", "user")
+    trigger = house.call("POST", "/api/v1/triggers", {"name": "t", "source": {"type": "webhook"}}).json["id"]
+    shown = house.call("GET", f"/api/v1/triggers/{trigger}").json
+    file = {"schedules": [{**RATE, "id": trigger, "expr": "rate:9s"}]}
+    [item] = house.call("POST", "/api/v1/schedules:import", file, query=query).json["items"]
+    assert "before" not in item
+    assert query or (item["action"], item["error"]["code"]) == ("refused", "not_found")
+    assert house.call("GET", f"/api/v1/triggers/{trigger}").json == shown
+
+
 def test_names_lists_tokens_and_keys_are_each_callers_own() -> None:
     house = House()
     bodies = [{**RATE, "name": f"n{n}", "tags": ["t"]} for n in range(3)]

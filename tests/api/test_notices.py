@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.core.targets import registry
+from chalicelib.engine import notices
 from tests.kit.callers import by, who
 from tests.kit.house import House
 
@@ -70,3 +71,10 @@ def test_another_owners_rule_is_missing(house: House) -> None:
             assert by(house, caller, method, path, {} if method == "PATCH" else None).status == 404
         assert by(house, caller, "GET", RULES).json["items"] == []
     assert by(house, who("vera", "viewer"), "DELETE", one).status == 403
+
+
+def test_who_may_see_less_than_before_hears_less_once_they_change_their_rule(house: House) -> None:
+    made = by(house, who("opal", "operator"), "POST", RULES, RULE).json["id"]
+    for caller, hears in ((who("ada", "admin"), True), (who("opal", "user"), False), (who("ada", "admin"), False)):
+        assert by(house, caller, "PATCH", f"{RULES}/{made}", {"name": "n"}).status == 200
+        assert notices.load_rule(house.services, "default", made).every_owner is hears

@@ -71,3 +71,38 @@ def test_a_host_that_is_no_name_is_refused(shared: House, host: str) -> None:
     body = {"type": "AT", "expr": "at:2099-01-01T00:00:00Z", "target": target}
     answer = shared.call("POST", "/api/v1/schedules", body)
     assert (answer.code, answer.fields) == ("invalid_field", ["target.url"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expr", "start_ms"),
+    [
+        ("AT", "at:2099-12-25T10:00:00Z", 4_102_444_800_000),  # 2100-01-01
+        ("ISO8601", "P99999Y", None),
+        ("CRON", "0 0 1 1 *", 253_402_214_400_000),  # 9999-12-31
+    ],
+)
+def test_what_its_start_leaves_no_instant_is_refused(house: House, kind: str, expr: str, start_ms: int | None) -> None:
+    refused = house.call("POST", "/api/v1/schedules", {"type": kind, "expr": expr, "start_at_unix_ms": start_ms})
+    assert refused.fields == ["expr"]
+    past = {"type": "ISO8601", "expr": "R5/2020-01-01T00:00:00Z/P1D"}
+    assert house.call("POST", "/api/v1/schedules", past).json["state"] == "completed"
+
+
+@pytest.mark.parametrize("gap", ["run_after", "shift"])
+@pytest.mark.parametrize(
+    ("kind", "expr"),
+    [
+        ("CRON", "30 2 * * *"),
+        ("ISO8601", "R/2026-03-28T02:30:00/P1D"),
+        ("RRULE", "DTSTART;TZID=Europe/Berlin:20260328T023000\nRRULE:FREQ=DAILY"),
+    ],
+)
+def test_what_a_gap_would_move_is_left_out_with_the_minute_it_was_meant_for(
+    shared: House, kind: str, expr: str, gap: str
+) -> None:
+    asked = {"timezone": "Europe/Berlin", "dst_gap": gap, "after_unix_ms": 1_774_656_000_000}  # 2026-03-28T00:00Z
+    runs = preview(shared, kind, expr, **asked, exclude=["30 2 29 3 *"]).json
+    assert [run[:16] for run in runs["runs_iso8601"][:2]] == ["2026-03-28T02:30", "2026-03-30T02:30"]
+    assert runs["dst"] == []
+    other = preview(shared, kind, expr, **asked, exclude=["31 2 29 3 *"]).json
+    assert [note["kind"] for note in other["dst"]] == ["gap"]

@@ -15,7 +15,14 @@ from chalicelib.usecases import subjects
 from tests.kit.audit_house import AuditHouse, offline
 from tests.kit.audits import TENANT, chain, overwrite
 from tests.kit.house import RATE
+from tests.kit.workflow_calls import LINE
 
+MORE: dict[str, Any] = {
+    "triggers": {"source": {"type": "webhook"}},
+    "monitors": {"type": "RATE", "expr": "rate:1h", "grace_ms": 60_000},
+    "notification-rules": {"when": ["failed"], "channels": [{"type": "pagerduty", "routing_key": "s3cret"}]},
+    "workflows": LINE,
+}
 ANN = "ann+work@example.com"
 PATH = "/api/v1/subjects/ann%2Bwork%40example.com"
 
@@ -34,6 +41,10 @@ def lived(house: AuditHouse) -> AuditHouse:
         assert house.call("POST", f"/api/v1/executions/{execution_id}/logs", {"message": f"of {subject}"}).status < 500
         lease = {"name": f"lease-{len(subject)}", "holder_id": "h", "ttl_ms": 60_000}
         assert house.call("POST", "/api/v1/leases:acquire", lease).json["acquired"]
+        for noun, body in MORE.items():
+            assert house.call("POST", f"/api/v1/{noun}", {**body, "name": f"of-{subject[:3]}"}).status == 201, noun
+        begun = house.call("POST", f"/api/v1/workflows/of-{subject[:3]}:start", {"input": {"of": subject}})
+        assert begun.status == 202, begun.body
         assert house.call("POST", "/api/v1/keys", {"name": "k", "roles": ["admin"]}).status == 201
     return house.as_("dpo", "admin")
 
@@ -53,9 +64,13 @@ def exported(house: AuditHouse, path: str = PATH) -> list[dict[str, Any]]:
 
 def test_an_export_holds_one_of_everything_and_nothing_of_others(house: AuditHouse) -> None:
     lines = exported(lived(house))
-    assert {line["kind"] for line in lines} >= {"schedule", "execution", "key", "lease", "audit"}
+    assert {line["kind"] for line in lines} >= {
+        *("schedule", "execution", "key", "lease", "audit"),
+        *("trigger", "monitor", "notification_rule", "workflow", "run"),
+    }
     text = json.dumps(lines)
     assert "bob" not in text
+    assert "s3cret" not in text
     assert [line["data"]["payload"] for line in lines if line["kind"] == "schedule"] == [f'{{"of":"{ANN}"}}']
     assert all(line["data"]["sha256"] is None for line in lines if line["kind"] == "key")
     assert exported(house, "/api/v1/subjects/nobody") == []
@@ -75,6 +90,10 @@ def test_after_an_erasure_the_subject_is_nowhere_and_the_audit_valid(house: Audi
     done = house.call("POST", f"{PATH}:erase").json
     assert (done["completed"], done["next_page_token"]) == (True, None)
     assert (done["schedules"], done["executions"], done["keys"], done["leases"]) == (1, 1, 1, 1)
+    assert (done["triggers"], done["monitors"], done["notification_rules"], done["workflows"]) == (1, 1, 1, 1)
+    for noun in MORE:
+        listed = house.call("GET", f"/api/v1/{noun}").json["items"]
+        assert [each["owner"] for each in listed] == ["bob"], noun
     assert done["audit_entries"] == sum(entry.actor == ANN for entry in before) > 0
     shown = house.call("GET", "/api/v1/audit", query="limit=100")
     assert (shown.status, ANN in shown.body.decode()) == (200, False)
@@ -82,7 +101,7 @@ def test_after_an_erasure_the_subject_is_nowhere_and_the_audit_valid(house: Audi
         text = house.call("GET", f"/api/v1{path}").body.decode()
         assert ANN not in text, path
         assert path == "/leases" or "bob" in text
-    assert [line for line in exported(house) if line["kind"] != "log"] == []
+    assert [line for line in exported(house) if line["kind"] not in ("log", "run")] == []
     assert [(e.sequence, e.sha256) for e in chain(house.services)][: len(before)] == [
         (e.sequence, e.sha256) for e in before
     ]

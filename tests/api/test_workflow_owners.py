@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.errors import NotFound
+from chalicelib.usecases import run_starts
 from tests.kit.callers import Everybody, who
-from tests.kit.house import House
-from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, TRIGGER, edges, publish, settle, start
+from tests.kit.house import RATE, House
+from tests.kit.workflow_calls import ALL, GATE, LINE, RUNS, TRIGGER, delivery, edges, publish, settle, start
 
 
 def act(house: House, subject: str, role: str = "user", tenant: str = "default") -> House:
@@ -109,3 +111,91 @@ def test_a_job_takes_no_target_of_a_schedule_of_another(house: House) -> None:
     assert refused.json["errors"][0]["message"] == f"there is no schedule {schedule_id}"
     assert publishing(act(house, "bob"), **line_to(type="job", schedule_id="gone")).fields == ["nodes.x.schedule_id"]
     assert publishing(house, **job).status == 201
+
+
+@pytest.mark.parametrize("node", ["t", "nowhere", "h"])
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_no_node_of_anothers_run_can_be_found_by_deciding(verb: str, node: str) -> None:
+    house = act(House(), "bob")
+    second = GATE | {"id": "h"}
+    publish(house, nodes=[TRIGGER, GATE, second], edges=edges(("t", "g"), ("g", "h")))
+    start(house, run_id="r")
+    act(house, "eve")
+    found, missing = (
+        house.call("POST", f"{RUNS}/{run}/nodes/{node}:{verb}", {"nonce": "x"}, headers=stale)
+        for run in ("r", "s")
+        for stale in [{"If-Match": '"9"'}]
+    )
+    assert (found.status, found.code) == (missing.status, missing.code) == (404, "not_found")
+    assert found.json["detail"] == missing.json["detail"].replace("run s", "run r")
+    asked = act(house, "ann").call("POST", f"{RUNS}/r/nodes/{node}:{verb}", {"nonce": "x"})
+    assert asked.code != "not_found" or node == "nowhere", "she sees the run"
+
+
+def test_a_target_that_is_anothers_workflow_looks_missing(house: House) -> None:
+    made = [
+        act(house, "eve").call("POST", "/api/v1/schedules", {**RATE, "target": {"type": "workflow", "workflow": name}})
+        for name in ("w", "x")
+    ]
+    assert [(each.status, each.code, each.fields) for each in made] == [(422, "invalid_field", ["target.workflow"])] * 2
+    assert made[0].json["detail"] == made[1].json["detail"].replace("workflow x", "workflow w")
+
+
+def test_a_run_is_not_driven_again_under_anothers_workflow(house: House) -> None:
+    act(house, "bob").call("POST", f"{RUNS}/r:cancel", {})
+    settle(house)
+    assert house.call("DELETE", f"{ALL}/w").status == 200
+    publish(act(house, "eve"), **LINE)
+    again = {"version": "1", "dry_run": True}
+    answer = act(house, "bob").call("POST", f"{RUNS}/r:redrive", again)
+    assert (answer.status, answer.json["detail"]) == (404, "there is no workflow w")
+    assert act(house, "opal", "operator").call("POST", f"{RUNS}/r:redrive", again).status != 404
+
+
+def test_nobody_takes_the_id_of_anothers_run_or_learns_its_workflow(house: House) -> None:
+    schedule_id = act(house, "bob").make()["id"]
+    publish(act(house, "eve"), "mine", **LINE)
+    for known in (schedule_id, schedule_id[:-1] + "0"):
+        for end in ("1795252805000", "1795252805000-m", "a" * 26):
+            refused = house.call("POST", f"{ALL}/mine:start", {"run_id": f"{known}-{end}", "input": {"n": 1}})
+            assert refused.fields == ["run_id"], refused.body
+    taken = house.call("POST", f"{ALL}/mine:start", {"run_id": "r"})
+    assert (taken.code, taken.json["detail"]) == ("run_id_taken", "run r is of another workflow")
+    publish(act(house, "bob"), "his", **LINE)
+    own = {"run_id": f"{schedule_id}-1795252805000", "input": {"n": 1}}
+    assert house.call("POST", f"{ALL}/his:start", own).status == 202
+
+
+@pytest.mark.parametrize("again", ["bob", "eve"])
+def test_a_name_that_is_free_again_is_not_what_was_named(again: str) -> None:
+    """Else who takes the name would get what goes to it: the input of runs, their failures, the payloads of firings."""
+    house = act(House(), "bob")
+    publish(house, "sub", **LINE)
+    wait = line_to(type="subworkflow", workflow="sub")
+    bad = line_to(type="script", language="python", code="1 / 0")
+    publish(house, "waits", **wait)
+    publish(house, "fails", **bad, on_failure="sub")
+    named = house.call("POST", "/api/v1/schedules", {**RATE, "target": {"type": "workflow", "workflow": "sub"}}).json
+    assert house.call("DELETE", f"{ALL}/sub").status == 200
+    house.clock.advance(60_000)
+    publish(act(house, again), "sub", **LINE)
+    is_his = again == "bob"
+    begun = act(house, "bob").call("POST", f"{ALL}/waits:start", {"input": {"n": 1}})
+    assert begun.status == 202 if is_his else begun.fields == ["nodes.x.workflow"]
+    start(house, "fails", input={"n": 1}, run_id="f")
+    handled = act(house, "ada", "admin").call("GET", f"{RUNS}/f~on_failure~0").status
+    assert handled == (200 if is_his else 404)
+    sent = delivery(named["id"], target={"type": "workflow", "workflow": "sub"})
+    if is_his:
+        run_starts.of_firing(house.services, sent)
+    else:
+        with pytest.raises(NotFound):
+            run_starts.of_firing(house.services, sent)
+
+
+def test_a_subject_that_is_called_like_a_role_does_not_have_it() -> None:
+    house = act(House(), "bob")
+    publish(house, nodes=[TRIGGER, GATE | {"approvers": ["role:boss"]}], edges=edges(("t", "g")))
+    start(house, run_id="r")
+    assert act(house, "role:boss").call("GET", f"{RUNS}/r").status == 404
+    assert house.call("POST", f"{RUNS}/r/nodes/g:approve", {"nonce": "x"}).status == 404

@@ -19,6 +19,7 @@ from chalicelib.core.keys.key_caller import caller_with, id_of_key
 from chalicelib.core.keys.limits import KEY_FRESH_MS, KEY_STALE_MAX_MS, KEY_USED_EVERY_MS
 from chalicelib.core.keys.seen_key import SeenKey
 from chalicelib.core.security.caller import Caller
+from chalicelib.core.security.permissions import ROLES
 
 _NO_HASH: Final = "0" * 64  # what the secret of an unknown id is compared with, for as long as any other
 
@@ -47,15 +48,18 @@ class ApiKeyAuthenticator:
         return caller_with(key, self._custom_roles(key.tenant))
 
     def still_holds(self, caller: Caller) -> bool:
-        """Whether the key that a caller came with is still good. What is not known for too long is not."""
+        """Whether the key that a caller came with is still good, and its tenant's own roles grant what they did.
+        What is not known for too long is not."""
         key_id, now_ms = id_of_key(caller), self._now_ms()
         if key_id is None:
             return False
         try:
             key = self._look_up(key_id, now_ms).key
+            if key is None or key.tenant != caller.tenant or not key.is_live(now_ms):
+                return False
+            return caller.roles <= ROLES.keys() or caller_with(key, self._custom_roles(key.tenant)).has_all_of(caller)
         except ChronoError:
             return False
-        return key is not None and key.tenant == caller.tenant and key.is_live(now_ms)
 
     def _look_up(self, key_id: str, now_ms: int) -> SeenKey:
         """What is stored of an id, as of now or lately. Raises Unavailable."""

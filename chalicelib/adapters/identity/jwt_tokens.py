@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from joserfc.jws import JWSRegistry
 from chalicelib.adapters.http.fetch import Fetcher
 from chalicelib.adapters.identity.identity_parts import IdentityParts
 from chalicelib.adapters.identity.jwks import DOCUMENT_MAX_BYTES, FETCH_TIMEOUT_S, KEYS_MAX_COUNT, KeySet
+from chalicelib.core.errors import ChronoError
 from chalicelib.core.security import json_web_token
 from chalicelib.core.security.caller import Caller, caller_of
 from chalicelib.core.security.json_web_token import SplitToken
@@ -50,16 +51,12 @@ class JwtAuthenticator:
         parts = json_web_token.split(token)
         self._check_signature(parts)
         found = json_web_token.identity(parts.payload, self._settings, self._now_ms())
-        # Who has built-in roles only costs no read.
-        own = self._custom_roles(found.tenant) if set(found.roles) - ROLES.keys() else {}
-        return caller_of(
-            found.tenant,
-            found.subject,
-            found.roles,
-            own,
-            credential=CREDENTIAL,
-            expires_at_ms=found.expires_at_ms,
-        )
+        return self._caller(found.tenant, found.subject, found.roles, found.expires_at_ms)
+
+    def _caller(self, tenant: str, subject: str, roles: Iterable[str], expires_at_ms: int | None) -> Caller:
+        names = set(roles)
+        own = self._custom_roles(tenant) if names - ROLES.keys() else {}  # built-in roles only cost no read
+        return caller_of(tenant, subject, names, own, credential=CREDENTIAL, expires_at_ms=expires_at_ms)
 
     def _check_signature(self, parts: SplitToken) -> None:
         candidates = self._keys.find(parts.alg, parts.kid)
@@ -71,8 +68,17 @@ class JwtAuthenticator:
             raise json_web_token.refused("the token's signature is wrong")
 
     def still_holds(self, caller: Caller) -> bool:
-        """Until it expires; leeway is for clocks that differ when it is shown, not for keeping anything open."""
-        return caller.expires_at_ms is not None and self._now_ms() < caller.expires_at_ms
+        """Until it expires, and while its tenant's own roles grant what they did. Leeway is for clocks that differ when
+        it is shown, not for keeping anything open."""
+        if caller.expires_at_ms is None or self._now_ms() >= caller.expires_at_ms:
+            return False
+        if not caller.roles - ROLES.keys():
+            return True
+        try:
+            now = self._caller(caller.tenant, caller.subject, caller.roles, caller.expires_at_ms)
+        except ChronoError:
+            return False
+        return now.has_all_of(caller)
 
 
 def make(parts: IdentityParts) -> JwtAuthenticator:

@@ -38,6 +38,10 @@ def erase(call: Call[Body, TokenQuery]) -> Reply:
         executions=done.executions,
         keys=done.keys,
         leases=done.leases,
+        triggers=done.triggers,
+        monitors=done.monitors,
+        notification_rules=done.notification_rules,
+        workflows=done.workflows,
         audit_entries=done.audit_entries,
         completed=done.after is None,
         next_page_token=call.token(done.after),
@@ -69,8 +73,9 @@ def operations() -> list[Operation]:
             errors=(400,),
             guarded=True,
             records_itself=True,
-            description='For admins. Each line is `{"kind","data"}`: `schedule`, `execution`, `log`, `key`, `lease` or '
-            f"`audit`. Where there is more, `{NEXT_TOKEN}` is the page token of the rest. docs/compliance.md.",
+            description='For admins. Each line is `{"kind","data"}`: `schedule`, `execution`, `log`, `key`, `lease`, '
+            "`trigger`, `monitor`, `notification_rule`, `workflow`, `run` or `audit`. "
+            f"Where there is more, `{NEXT_TOKEN}` is the page token of the rest. docs/compliance.md.",
             answer_headers={NEXT_TOKEN: "The page token of the rest, when there is more."},
         ),
         Operation(
@@ -85,7 +90,8 @@ def operations() -> list[Operation]:
             errors=(400, 409),
             guarded=True,
             records_itself=True,
-            description="For admins. Deletes the subject's schedules, ends its keys, breaks its leases. In ended "
-            "executions and in the audit a pseudonym stands for it. The audit stays valid. docs/compliance.md.",
+            description="For admins. Deletes the subject's schedules, triggers, monitors, notification rules and "
+            "workflows, ends its keys, breaks its leases. In ended executions and in the audit a "
+            "pseudonym stands for it. The audit stays valid. docs/compliance.md.",
         ),
     ]

@@ -20,6 +20,10 @@ class ErasureView(msgspec.Struct, kw_only=True):
     executions: int
     keys: int
     leases: int
+    triggers: int
+    monitors: int
+    notification_rules: int
+    workflows: int
     audit_entries: int
     completed: bool
     next_page_token: str | None

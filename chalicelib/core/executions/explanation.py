@@ -19,7 +19,7 @@ from chalicelib.core.executions.execution import (
     TIMEOUT,
     Execution,
 )
-from chalicelib.core.executions.ledger import LOST
+from chalicelib.core.executions.ledger import LOST, spent_before
 from chalicelib.core.executions.limits import LOST_AFTER_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition
@@ -86,7 +86,8 @@ def explain(
     if version is None:
         against = [_before_all(versions[0], at_ms)]
         return _told(at_ms, False, execution, against, [], None, now_ms)
-    against = _against(version, at_ms, owed_until_ms if version is versions[-1] else None, execution, delay_next_ms)
+    spent_ms = owed_until_ms if version is versions[-1] else spent_before(version, at_ms + 1)
+    against = _against(version, at_ms, spent_ms, execution, delay_next_ms)
     notes = [Reason(*_NOTES[kind]) for _, kind in version.compiled().dst_notes([at_ms])] if not against else []
     return _told(at_ms, not against, execution, against, notes, version.version, now_ms)
 
@@ -103,14 +104,15 @@ def _before_all(first: Definition, at_ms: int) -> Reason:
 def _against(
     version: Definition,
     at_ms: int,
-    owed_until_ms: int | None,
+    spent_ms: int | None,
     execution: Execution | None,
     delay_next_ms: int | None,
 ) -> list[Reason]:
     """What keeps an instant from being owed."""
     found: list[Reason] = []
     compiled = version.compiled()
-    if not version.active or (version.until_ms is not None and version.until_ms <= at_ms):
+    ended = version.until_ms is not None and version.until_ms <= at_ms
+    if not version.active or (ended and spent_ms is None):
         since = to_rfc3339(version.since_ms if not version.active else version.until_ms or 0)
         note = f": {version.note}" if version.note else ""
         found.append(Reason("paused", f"the schedule was paused at {since}{note}"))
@@ -134,8 +136,10 @@ def _against(
         following = compiled.next_after(at_ms)
         near = "no instant follows" if following is None else f"the next instant is {to_rfc3339(following)}"
         found.append(Reason("not_on_grid", f"{version.expr} in {version.timezone} has no instant here; {near}"))
-    elif owed_until_ms is not None and at_ms > owed_until_ms:
-        found.append(Reason("max_runs_reached", f"its last run is that of {to_rfc3339(owed_until_ms)}"))
+    elif spent_ms is not None and at_ms > spent_ms:
+        began_spent = spent_ms < version.since_ms
+        last = "its runs were spent before" if began_spent else f"its last run is that of {to_rfc3339(spent_ms)}"
+        found.append(Reason("max_runs_reached", last))
     return found
 
 

@@ -6,7 +6,7 @@ left no trace shows as ``lost``. The count of these is the service's own measure
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -44,15 +44,19 @@ def draw(
     now_ms: int,
     limit: int,
     owed_until_ms: int | None,
+    awaited_ms: int | None = None,
 ) -> Ledger:
     """The ledger of [from_ms, to_ms] as far as it has come by ``now_ms``, at most ``limit`` lines.
 
-    ``versions`` are all definitions the schedule has had, by ``since_ms``; gaps between them are pauses.
-    ``owed_until_ms`` is the last instant of an exhausted schedule.
+    ``versions`` are all definitions the schedule has had, by ``since_ms``; gaps between them are pauses, or what
+    ``max_runs`` left out. ``owed_until_ms`` is the last instant of an exhausted schedule. A DELAY has no grid: it owed
+    the runs that it has had, and ``awaited_ms``, whose end its next one follows.
     """
     to_ms = min(to_ms, now_ms)
     expected = _expected(versions, from_ms, to_ms, limit + 1, owed_until_ms)
     journal = {e.firing_ms: e for e in executions if not e.manual and from_ms <= e.firing_ms <= to_ms}
+    runs = journal if awaited_ms is None or not from_ms <= awaited_ms <= to_ms else (*journal, awaited_ms)
+    expected |= {at: "owed" for at in runs if at not in expected and _owes_delay(versions, at)}
     instants = sorted(expected.keys() | journal.keys())
     shown = instants[:limit]
     lines = tuple(_line(at, expected.get(at), journal.get(at), now_ms, versions[-1].jitter_ms) for at in shown)
@@ -60,9 +64,21 @@ def draw(
     return Ledger(lines, lost, instants[limit] if len(instants) > limit else None)
 
 
+def _owes_delay(versions: Sequence[Definition], at_ms: int) -> bool:
+    version = next((v for v in reversed(versions) if v.since_ms <= at_ms), None)
+    return version is not None and version.type == "DELAY" and not version.is_paused_at(at_ms)
+
+
+def spent_before(version: Definition, next_ms: int) -> int | None:
+    """The last instant that a superseded version owed, where its runs were spent before ``next_ms``."""
+    if not version.active or version.max_runs is None or version.until_ms is None or version.until_ms >= next_ms:
+        return None
+    return version.until_ms - 1
+
+
 def _expected(
     versions: Sequence[Definition], from_ms: int, to_ms: int, limit: int, owed_until_ms: int | None
-) -> Mapping[int, str]:
+) -> dict[int, str]:
     """Instant -> "owed", "paused" or "excluded"."""
     found: dict[int, str] = {}
     for number, version in enumerate(versions):
@@ -71,9 +87,10 @@ def _expected(
         last = versions[number + 1].since_ms - 1 if number + 1 < len(versions) else INSTANT_MAX_MS
         ends = last if version.until_ms is None else min(last, version.until_ms - 1)
         active_to = min(ends, to_ms) if version.active else version.since_ms - 1
-        if owed_until_ms is not None and number + 1 == len(versions):
-            active_to = min(active_to, owed_until_ms)
-            last = min(last, owed_until_ms)
+        spent_ms = owed_until_ms if number + 1 == len(versions) else spent_before(version, last + 1)
+        if spent_ms is not None:
+            active_to = min(active_to, spent_ms)
+            last = min(last, spent_ms)
         compiled = version.compiled()
         start = max(from_ms, version.since_ms)
         owes_from = version.owes_from(start)

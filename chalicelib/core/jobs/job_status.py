@@ -45,14 +45,15 @@ def kind(found: Schedule) -> JobType:
 def group(state: State) -> str | None:
     """The group that a schedule is listed in; None for a deleted one.
 
-    It moves when a schedule is claimed for the first time, and with a bad outcome and its repair: never in an ordinary
-    firing.
+    It moves when a schedule is claimed for the first time, or when its last instant is recorded without that. It moves
+    with a bad outcome and its repair, and never in an ordinary firing.
     """
     if state.status == "deleted":
         return None
     if state.outcome:
         return state.outcome
-    over = state.status == "active" and state.next_run_ms is None and state.queued_ms is None
+    waits = state.chained and state.queued_ms is not None  # a DELAY, for the end of its run
+    over = state.status == "active" and state.next_run_ms is None and _is_answered(state) and not waits
     return RAN if state.fence or over else FRESH
 
 
@@ -70,4 +71,10 @@ def status(found: Schedule, last: Execution | None, now_ms: int) -> JobStatus:
     if found.state.outcome:
         return found.state.outcome
     course = progress(found, now_ms)
-    return COMPLETED if course.state == "completed" or course.last_run_ms is not None else PENDING
+    over = course.state == "completed" and _is_answered(found.state)
+    return COMPLETED if over or course.last_run_ms is not None else PENDING
+
+
+def _is_answered(state: State) -> bool:
+    """Whether the last instant that was queued is claimed or recorded, and not still on its way."""
+    return state.queued_ms is None or state.queued_ms <= state.reached_ms

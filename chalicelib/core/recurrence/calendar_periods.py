@@ -8,14 +8,18 @@ then 31 March. So an error never adds up.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from chalicelib.core.instants import parse_rfc3339
 from chalicelib.core.recurrence.calendar_days import EPOCH_DAY, LAST_DAY, NEVER, month_length
 from chalicelib.core.recurrence.zones import Zone
+
+if TYPE_CHECKING:
+    from chalicelib.core.recurrence.cron import Cron
 
 _PERIOD: Final = (
     r"P(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,7})D)?"
@@ -121,11 +125,24 @@ class Steps:
 class CalendarSteps:
     """Instants counted by the calendar: ``anchor + k * period`` on the wall clock of ``zone``."""
 
-    __slots__ = ("_anchor_ms", "_first", "_gap", "_last", "_part_ms", "_period", "_twice", "_wall", "_zone")
+    __slots__ = (
+        "_anchor_ms", "_first", "_gap", "_last", "_part_ms", "_period", "_removed", "_twice", "_wall", "_zone"
+    )  # fmt: skip
 
     def __init__(
-        self, anchor_ms: int, period: Period, zone: Zone, *, first: int, last: int, gap: str, overlap: str
+        self,
+        anchor_ms: int,
+        period: Period,
+        zone: Zone,
+        *,
+        first: int,
+        last: int,
+        gap: str,
+        overlap: str,
+        removed: Sequence[Cron] = (),
     ) -> None:
+        """``removed``: what no gap moves, since it was left out at the time it was meant for."""
+        self._removed = tuple(removed)
         self._anchor_ms = anchor_ms
         self._period = period
         self._zone = zone
@@ -142,9 +159,22 @@ class CalendarSteps:
 
     def unbounded(self) -> CalendarSteps:
         """The same grid, continued to before its anchor."""
-        overlap = "twice" if self._twice else "once"
+        return self._made(-UNBOUNDED, self._removed)
+
+    def without(self, removed: Sequence[Cron]) -> CalendarSteps:
+        """The same grid without what a gap would move, where cron expressions name the time it was meant for."""
+        return self._made(self._first, removed) if removed else self
+
+    def _made(self, first: int, removed: Sequence[Cron]) -> CalendarSteps:
         return CalendarSteps(
-            self._anchor_ms, self._period, self._zone, first=-UNBOUNDED, last=self._last, gap=self._gap, overlap=overlap
+            self._anchor_ms,
+            self._period,
+            self._zone,
+            first=first,
+            last=self._last,
+            gap=self._gap,
+            overlap="twice" if self._twice else "once",
+            removed=removed,
         )
 
     def next_after(self, after_ms: int) -> int:
@@ -198,7 +228,7 @@ class CalendarSteps:
         if found:
             kept = found if self._twice else found[:1]
             return [(instant * 1000 + elapsed, "overlap") for instant in kept]
-        if self._gap == "skip":
+        if self._gap == "skip" or any(cron.matches_wall(wall) for cron in self._removed):
             return []
         instant = self._zone.resolve(wall)
         if self._gap == "shift":

@@ -199,7 +199,7 @@ def compile_uncached(spec: Spec) -> Recurrence:
     _check_choices(spec)
     excluded = exclusions.read(spec.exclude, zone)
     raw, delay_ms = _read(spec, zone)
-    grid = raw.without(excluded.crons) if excluded is not None and isinstance(raw, WallClock) else raw
+    grid = raw.without(excluded.crons) if excluded is not None and isinstance(raw, WallClock | CalendarSteps) else raw
     made = Recurrence(spec, grid, raw, excluded, delay_ms)
     if (excluded is not None or spec.end_at_ms is not None) and made.first_ms is None:
         why = "every instant is excluded" if excluded is not None else "its end comes first"

@@ -42,17 +42,21 @@ class WallGrid(Protocol):
 class WallClock:
     """The instants of a grid in a zone under the policies."""
 
-    __slots__ = ("_elapsed", "_gap", "_grid", "_twice", "_zone")
+    __slots__ = ("_elapsed", "_gap", "_grid", "_removed", "_twice", "_zone")
 
-    def __init__(self, grid: WallGrid, zone: Zone, *, elapsed: bool, gap: str, overlap: str) -> None:
+    def __init__(
+        self, grid: WallGrid, zone: Zone, *, elapsed: bool, gap: str, overlap: str, removed: Sequence[Cron] = ()
+    ) -> None:
+        """``removed``: what no gap moves, since it was left out at the time it was meant for."""
         self._grid = grid
+        self._removed = tuple(removed)
         self._zone = zone
         self._elapsed = elapsed
         self._gap = gap
         self._twice = overlap == "twice"
 
     def without(self, removed: Sequence[Cron]) -> WallClock:
-        """The instants left when cron expressions are taken away from a cron grid; of another grid, all of them.
+        """The instants left when cron expressions are taken away from a cron grid; of another grid, all but moved ones.
 
         What is taken away is a time on the wall, before a gap moves it.
         """
@@ -61,11 +65,11 @@ class WallClock:
         from chalicelib.core.recurrence.cron import Cron
         from chalicelib.core.recurrence.cron_without import CronWithout
 
-        if not isinstance(self._grid, Cron):
-            return self
-        overlap = "twice" if self._twice else "once"
-        left = CronWithout(self._grid, removed)
-        return WallClock(left, self._zone, elapsed=self._elapsed, gap=self._gap, overlap=overlap)
+        grid, overlap = self._grid, "twice" if self._twice else "once"
+        if isinstance(grid, Cron):
+            left = CronWithout(grid, removed)
+            return WallClock(left, self._zone, elapsed=self._elapsed, gap=self._gap, overlap=overlap)
+        return WallClock(grid, self._zone, elapsed=self._elapsed, gap=self._gap, overlap=overlap, removed=removed)
 
     def next_after(self, after_ms: int) -> int:
         """The first instant > ``after_ms``, or NEVER; both in milliseconds."""
@@ -99,11 +103,18 @@ class WallClock:
         if before > offset:
             return (wall if self._twice else max(wall, start + before)), NEVER
         if self._gap == "run_after" and unix_s == start:
-            return wall, start if self._grid.next_wall(start + before) < start + offset else NEVER
+            return wall, start if self._first_moved(start + before, start + offset) < start + offset else NEVER
         if self._gap == "shift" and wall < start + 2 * offset - before:
-            found = self._grid.next_wall(unix_s + before)
+            found = self._first_moved(unix_s + before, start + offset)
             return wall, found - before if found < start + offset else NEVER
         return wall, NEVER
+
+    def _first_moved(self, wall_s: int, end_s: int) -> int:
+        """The first time at or after ``wall_s`` that a gap until ``end_s`` moves; one behind the gap: there is none."""
+        found = self._grid.next_wall(wall_s)
+        while self._removed and found < end_s and any(cron.matches_wall(found) for cron in self._removed):
+            found = self._grid.next_wall(found + 1)
+        return found
 
     def note(self, unix_ms: int) -> str | None:
         """``gap`` when a clock change moved the run to ``unix_ms``, ``overlap`` when its wall time occurs twice."""
@@ -120,5 +131,5 @@ class WallClock:
 
     def _moved_here(self, unix_s: int, start: int, offset: int, before: int) -> bool:
         if self._gap == "run_after":
-            return unix_s == start and self._grid.next_wall(start + before) < start + offset
-        return self._gap == "shift" and self._grid.next_wall(unix_s + before) == unix_s + before
+            return unix_s == start and self._first_moved(start + before, start + offset) < start + offset
+        return self._gap == "shift" and self._first_moved(unix_s + before, start + offset) == unix_s + before

@@ -313,7 +313,7 @@ def first_from(definition: Definition, from_ms: int) -> int | None:
     compiled = definition.compiled()
     if definition.type != "DELAY":
         return compiled.next_after(from_ms - 1)
-    start_ms = definition.start_at_ms
+    start_ms = compiled.first_ms if definition.start_at_ms is not None else None
     return start_ms if start_ms is not None and start_ms >= from_ms else compiled.after_end(from_ms)
 
 

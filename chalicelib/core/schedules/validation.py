@@ -151,11 +151,15 @@ def _policy(policy: RetryPolicy) -> Iterable[FieldError]:
 
 def _recurrence(definition: Definition, now_ms: int, allow_past: bool) -> Iterable[FieldError]:
     try:
-        definition.compiled()
+        compiled = definition.compiled()
     except InvalidField as refused:
         return refused.errors
-    if definition.type == "AT" and not allow_past:
+    if allow_past:
+        return ()
+    if definition.type == "AT":
         at_ms = parse_rfc3339(definition.expr.strip().partition(":")[2].strip())
         if at_ms < now_ms:
             return [FieldError("expr", "lies in the past")]
+    if compiled.first_ms is None and compiled.next_after(-1) is None:  # of one that is over, there was a first
+        return [FieldError("expr", "can never fire: nothing is left between its start and the year 9999")]
     return ()

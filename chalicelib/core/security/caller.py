@@ -41,6 +41,10 @@ class Caller(Struct, frozen=True):
         """Whether the built-in role ``admin`` is among the roles; a role of a tenant's own can never be."""
         return ADMIN in self.roles
 
+    def has_all_of(self, other: Caller) -> bool:
+        """Whether this one may do all that another may."""
+        return other.permissions <= self.permissions and other.on_every_owner <= self.on_every_owner
+
     @property
     def principal(self) -> tuple[str, str] | None:
         """Whose share of scarce places a call takes: a tenant and a subject. None while all callers are one."""

@@ -18,6 +18,7 @@ from chalicelib.core.triggers import received_event
 from chalicelib.core.triggers.limits import ATTRIBUTE_MAX_CHARS, EVENT_MAX_BYTES, POISON_KEPT_BYTES
 from chalicelib.core.triggers.received_event import ReceivedEvent
 
+OWN_SOURCE: Final = "chronowatch"  # of what targets of this service put on a bus
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
 # As the bindings of the protocols have them. Libraries for one protocol are seen to write that of another.
@@ -95,6 +96,11 @@ def of_bus_event(found: Mapping[str, Any]) -> ReceivedEvent:
         "data": detail,
     }
     return received_event.of_object({name: value for name, value in whole.items() if value is not None})
+
+
+def is_own(found: Mapping[str, Any]) -> bool:
+    """Whether an event of a bus was put there by a deployment of this service: no other sender has that source."""
+    return found.get("source") == OWN_SOURCE
 
 
 def as_json(value: object) -> bytes:

@@ -65,7 +65,8 @@ class TriggerRules(Struct, frozen=True, kw_only=True):
 
 class Trigger(Struct, frozen=True, kw_only=True):
     """A trigger as stored. ``token`` is the secret part of its ``ingest_url``. ``rev`` grows with every change.
-    ``since_ms`` is when its source became what it is: earlier events are not its own."""
+    ``since_ms`` is when its source became what it is: earlier events are not its own. ``every_owner``: whether its
+    owner, who made it, may see every owner's things; None: it was made before that was kept."""
 
     tenant: str
     id: str
@@ -75,6 +76,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
     rev: int = 1
     created_ms: int = 0
     since_ms: int = 0
+    every_owner: bool | None = None
 
 
 def problems(rules: TriggerRules, webhook_allow: Sequence[str], secrets: SecretPolicy) -> Iterator[FieldError]:

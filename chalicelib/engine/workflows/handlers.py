@@ -8,8 +8,8 @@ from chalicelib.core.workflows import output_ref
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH, OUTPUT_MAX_BYTES
 from chalicelib.core.workflows.run_state import RunState
 from chalicelib.engine.workflows import children, outputs
-from chalicelib.engine.workflows.run_access import LoadedRun, workflow
-from chalicelib.engine.workflows.versions import LIVE, hash_of, resolved_children
+from chalicelib.engine.workflows.run_access import LoadedRun
+from chalicelib.engine.workflows.versions import LIVE, hash_of, may_begin, resolved_children
 from chalicelib.ports.services import Services
 from chalicelib.ports.workflow_steps import StepFailed
 
@@ -23,8 +23,10 @@ def begin(s: Services, run: LoadedRun) -> None:
     head = s.stores.workflows.load(state.tenant, name)
     if state.status != "failed" or head is None or state.depth + 1 >= NESTING_MAX_DEPTH:
         return
+    by = s.stores.workflows.load(state.tenant, state.workflow)
+    if not may_begin(s, by, state.version, state.owner, head):
+        return
     version = hash_of(head, wanted or LIVE)
-    made = workflow(s, state.tenant, name, version)
     handler = f"{state.id}~on_failure~{state.redrives}"  # events may follow a failure
     said = outputs.encoded(_said(s, state), "the input of the handler")
     fields = {
@@ -36,7 +38,7 @@ def begin(s: Services, run: LoadedRun) -> None:
         "started_by": state.started_by,
         "input": said.ref,
         "depth": state.depth + 1,
-        "child_versions": resolved_children(s, state.tenant, made),
+        "child_versions": resolved_children(s, head, version),
         "traceparent": state.traceparent,
     }
     children.begin(s, fields, said)

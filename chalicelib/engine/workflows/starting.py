@@ -54,7 +54,7 @@ def start(s: Services, head: WorkflowHead, wanted: RunStart) -> str:
         "owner": head.owner,
         "started_by": wanted.by,
         "input": given.ref,
-        "child_versions": resolved_children(s, tenant, made),
+        "child_versions": resolved_children(s, head, chosen),
         "depth": wanted.depth,
         "traceparent": wanted.traceparent,
     }
@@ -68,7 +68,7 @@ def is_begun(s: Services, head: WorkflowHead, run_id: str) -> bool:
     if known is None:
         return False
     if known.workflow != head.name:
-        raise Conflict(f"run {run_id} is of workflow {known.workflow}", code="run_id_taken")
+        raise Conflict(f"run {run_id} is of another workflow", code="run_id_taken")  # whose may be another owner's
     return bool(s.stores.runs.read(head.tenant, run_id).events)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from chalicelib.core.errors import InvalidField, NotFound
-from chalicelib.core.workflows.compiled import CompiledWorkflow
 from chalicelib.core.workflows.limits import NESTING_MAX_DEPTH
 from chalicelib.core.workflows.node_rules import reference_of
 from chalicelib.engine.workflows.run_access import workflow
@@ -23,12 +24,27 @@ def hash_of(head: WorkflowHead, wanted: str) -> str:
     raise NotFound(f"workflow {head.name} has no version {wanted}")
 
 
-def resolved_children(s: Services, tenant: str, found: CompiledWorkflow) -> dict[str, str]:
+def is_meant(s: Services, named: WorkflowHead, owners: Collection[str], judged_ms: int) -> bool:
+    """Whether a workflow is the one that was judged when it was named: one of these owners', or older. Another owner
+    may have made it under a name that was free again."""
+    return named.owner in owners or named.created_ms - s.config.max_drift_ms <= judged_ms
+
+
+def may_begin(s: Services, by: WorkflowHead | None, version: str, owner: str, named: WorkflowHead) -> bool:
+    """Whether a version of a workflow may begin another. ``owner``: of its run. ``by`` None: it is deleted by now."""
+    published = None if by is None else next((one for one in by.versions if one.version == version), None)
+    if published is None:
+        return named.owner == owner
+    return is_meant(s, named, (owner, published.created_by), published.created_ms)
+
+
+def resolved_children(s: Services, head: WorkflowHead, version: str) -> dict[str, str]:
     """The version of every subworkflow, however deep: it stays while the run lasts. Raises InvalidField."""
     resolved: dict[str, str] = {}
-    left = [(found, 0)]
+    tenant, left = head.tenant, [(head, version, 0)]
     while left:
-        inner, depth = left.pop()
+        by, chosen, depth = left.pop()
+        inner = workflow(s, tenant, by.name, chosen)
         for node in inner.definition.nodes:
             if node.type != "subworkflow":
                 continue
@@ -36,9 +52,9 @@ def resolved_children(s: Services, tenant: str, found: CompiledWorkflow) -> dict
             if reference in resolved or depth >= NESTING_MAX_DEPTH:
                 continue
             name, _, wanted = reference.partition("@")
-            head = s.stores.workflows.load(tenant, name)
-            if head is None:
+            found = s.stores.workflows.load(tenant, name)
+            if found is None or not may_begin(s, by, chosen, by.owner, found):
                 raise InvalidField.of(f"nodes.{node.id}.workflow", f"there is no workflow {name}")
-            resolved[reference] = hash_of(head, wanted)
-            left.append((workflow(s, tenant, name, resolved[reference]), depth + 1))
+            resolved[reference] = hash_of(found, wanted)
+            left.append((found, resolved[reference], depth + 1))
     return resolved

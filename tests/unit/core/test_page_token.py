@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,3 +50,20 @@ def test_a_token_is_bound_to_its_list_and_its_secret() -> None:
 def test_nothing_can_be_added(suffix: str) -> None:
     with pytest.raises(BadRequest):
         page_token.unseal(SECRET, "a", page_token.seal(SECRET, "a", "x") + suffix)
+
+
+def test_a_position_cannot_be_read_out_of_a_token() -> None:
+    position = "the-name-of-what-another-owner-has-and-this-caller-may-not-see"
+    token = page_token.seal(SECRET, "a", position)
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    assert len(raw) == 16 + len(position)
+    assert not any(position[at : at + 4].encode() in raw for at in range(len(position) - 3))
+    others = page_token.seal(SECRET, "b", position)
+    assert token[22:] != others[22:], "each list has a mask of its own"
+
+
+def test_tokens_that_are_under_way_at_an_upgrade_are_taken() -> None:
+    plain = b"01KB0E5T0QJ8Z3V7M4N2X9YRSC"
+    tag = hmac.digest(SECRET.encode(), hashlib.sha256(b"a").digest() + plain, "sha256")[:16]
+    token = base64.urlsafe_b64encode(tag + plain).decode().rstrip("=")
+    assert page_token.unseal(SECRET, "a", token) == plain.decode()

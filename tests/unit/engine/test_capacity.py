@@ -33,3 +33,14 @@ def test_a_schedule_may_not_grow_beyond_the_memory_that_is_allowed() -> None:
     with pytest.raises(CapacityExhausted):
         schedules.edit(plant.services, CALLER, beat, ScheduleRequest(payload='"longer"'), None)
     assert plant.get(beat).definition.payload == '"short"'
+
+
+def test_one_that_has_nothing_left_to_do_is_edited_in_a_deployment_that_is_full() -> None:
+    plant = Plant(T0, job_limit=1)
+    over = plant.create(type="RATE", expr="rate:10s", max_runs=1)
+    plant.run_until(T0 + 120_000)
+    plant.create(type="RATE", expr="rate:60s")
+    schedules.edit(plant.services, CALLER, over, ScheduleRequest(name="done"), None)
+    assert capacity.used(plant.services).jobs == 1
+    with pytest.raises(CapacityExhausted):
+        schedules.edit(plant.services, CALLER, over, ScheduleRequest(max_runs=2), None)

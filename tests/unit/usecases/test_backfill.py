@@ -6,7 +6,8 @@ import pytest
 
 from chalicelib.core.errors import InvalidField
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
-from chalicelib.usecases import backfill
+from chalicelib.core.schedules.request import ScheduleRequest
+from chalicelib.usecases import backfill, explain, schedules
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
 from tests.kit.watched import Watched
@@ -86,3 +87,29 @@ def test_the_ledger_answers_for_the_last_day_unless_asked_otherwise(plant: Plant
 def test_a_ledger_that_ends_before_it_begins_is_refused(plant: Plant, young: str) -> None:
     with pytest.raises(InvalidField, match="to_unix_ms"):
         backfill.ledger(plant.services, CALLER, young, T0, T0 - 1, 100)
+
+
+def test_runs_that_are_spent_stay_spent_when_the_schedule_is_edited(plant: Plant) -> None:
+    schedule_id = plant.create(type="RATE", expr="rate:1m", max_runs=2)
+    plant.run_until(T0 + 5 * MINUTE_MS)
+    for name in ("beat", "pulse"):  # the second edit supersedes a version that began with no runs left
+        schedules.edit(plant.services, CALLER, schedule_id, ScheduleRequest(name=name), None)
+        plant.skip(plant.clock.now_ms() + HOUR_MS)
+    drawn = backfill.ledger(plant.services, CALLER, schedule_id, None, None, 1000)
+    assert [(line.firing_ms - T0, line.outcome) for line in drawn.lines] == [
+        (MINUTE_MS, "completed"),
+        (2 * MINUTE_MS, "completed"),
+    ]
+    assert drawn.lost == 0
+    for at_ms in (T0 + 3 * MINUTE_MS, T0 + 30 * MINUTE_MS, T0 + 90 * MINUTE_MS, T0 + 900 * MINUTE_MS):
+        told = explain.explain_instant(plant.services, CALLER, schedule_id, at_ms).explanation
+        assert (told.owed, [reason.code for reason in told.reasons]) == (False, ["max_runs_reached"])
+
+
+def test_the_runs_of_a_delay_were_owed_and_one_without_a_trace_is_lost(plant: Plant) -> None:
+    schedule_id = plant.create(type="DELAY", expr="delay:1m")
+    plant.run_until(T0 + MINUTE_MS + 5_000)
+    plant.skip(T0 + HOUR_MS)
+    drawn = backfill.ledger(plant.services, CALLER, schedule_id, None, None, 1000)
+    assert [(line.expected, line.outcome) for line in drawn.lines] == [(True, "completed"), (True, "lost")]
+    assert drawn.lost == 1

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.core.errors import InvalidField, NotFound
 from chalicelib.core.schedules.limits import TAG_CHANGE_BUDGET_MS
 from chalicelib.core.schedules.request import ScheduleRequest
-from chalicelib.usecases import bulk
+from chalicelib.usecases import bulk, schedules
 from chalicelib.usecases.bulk import BulkOperation
 from tests.kit.plant import CALLER, Plant
 from tests.kit.services import with_stores
@@ -64,3 +64,21 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(plant: Plant) -> None:
     told = bulk.by_tag(plant.services, CALLER, "pause", "t", None, True, None)
     assert {change.before.definition.id: change.changed for change in told.changes} == {on: True, off: False}
     assert plant.get(on).definition.active
+
+
+def test_a_pause_by_tag_makes_a_pause_longer_and_none_shorter(plant: Plant) -> None:
+    made = [plant.create(type="RATE", expr="rate:1h", tags=("t",)) for _ in range(3)]
+    hour_ms = 3_600_000
+    ends = {made[0]: T0 + 2 * hour_ms, made[1]: T0 + 5 * hour_ms, made[2]: None}
+    for schedule_id, until_ms in ends.items():
+        schedules.pause(plant.services, CALLER, schedule_id, None, None, until_ms)
+
+    def pause(until_ms: int | None) -> list[str]:
+        done = bulk.by_tag(plant.services, CALLER, "pause", "t", None, False, None, until_ms)
+        return [each.before.definition.id for each in done.changes if each.changed]
+
+    assert pause(T0 + 4 * hour_ms) == [made[0]]
+    assert plant.get(made[0]).definition.paused_until_ms == T0 + 4 * hour_ms
+    assert pause(T0 + 4 * hour_ms) == []
+    assert pause(None) == [made[1], made[0]]
+    assert not any(plant.get(schedule_id).definition.active for schedule_id in made)

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.core.errors import Conflict, NotFound
 from chalicelib.core.executions.execution import Execution
 from chalicelib.ports.target import Delivery, Outcome
-from chalicelib.usecases import executions
+from chalicelib.usecases import executions, schedules
 from chalicelib.usecases.executions import ExecutionFilter
 from tests.kit.plant import CALLER, Plant
 
@@ -93,3 +93,14 @@ def test_a_list_goes_on_where_few_match(plant: Plant) -> None:
 def test_what_is_no_execution_is_not_found(plant: Plant, name: str) -> None:
     with pytest.raises(NotFound):
         executions.get(plant.services, CALLER, name)
+
+
+def test_an_execution_of_a_deleted_schedule_stays_what_it_became(plant: Plant, running: Execution) -> None:
+    executions.cancel(plant.services, CALLER, running.id, "enough")
+    schedules.delete(plant.services, CALLER, running.schedule_id, None)
+    with pytest.raises(Conflict) as refused:
+        executions.retry(plant.services, CALLER, running.id)
+    assert refused.value.code == "not_retryable"
+    plant.run_until(plant.clock.now_ms() + 5_000)
+    found = executions.get(plant.services, CALLER, running.id)
+    assert (found.state, found.history[-1].reason) == ("cancelled", "enough")

@@ -60,3 +60,24 @@ def test_what_has_passed_is_refused_in_the_words_of_a_job(plant: Plant) -> None:
     late = JobRequest("unico", timestamp="2026-11-21T09:19:00Z", webhook_url="http://127.0.0.1:9/", payload="{}")
     with pytest.raises(InvalidField, match="timestamp"):
         make(plant, late)
+
+
+def test_a_job_that_is_due_and_has_not_begun_is_pending(plant: Plant) -> None:
+    made = make(plant)
+    plant.skip(T0 + 90_000)  # no worker runs
+    assert jobs.get(plant.services, CALLER, made).status == "pending"
+    assert [job.schedule.definition.id for job in jobs.page(plant.services, CALLER, "pending", 10, None)[0]] == [made]
+    assert jobs.cancel(plant.services, CALLER, made, None, None).status == "cancelled"
+    plant.run_until(T0 + 200_000)
+    assert plant.hook.sent == []
+
+
+def test_a_job_that_missed_all_its_runs_is_over_and_listed_so(plant: Plant) -> None:
+    wanted = JobRequest("recurrente", cron_expression="*/10 * * * * *", last_date="2026-11-21T09:20:15Z")
+    made = make(plant, wanted)
+    plant.skip(T0 + 200_000)
+    plant.run_until(T0 + 300_000)
+    assert [e.state for e in plant.executions(made)] == ["missed"] * 2
+    assert jobs.get(plant.services, CALLER, made).status == "completed"
+    found, _ = jobs.page(plant.services, CALLER, "completed", 10, None)
+    assert [job.schedule.definition.id for job in found] == [made]

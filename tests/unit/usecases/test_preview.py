@@ -53,3 +53,13 @@ def test_an_end_ends_it(plant: Plant) -> None:
 def test_what_a_schedule_may_not_be_is_refused(plant: Plant) -> None:
     with pytest.raises(InvalidField, match="expr"):
         shown(plant, 3, type="CRON", expr="61 * * * *")
+
+
+def test_a_delay_whose_start_is_excluded_waits_for_the_end_of_the_exclusion(plant: Plant) -> None:
+    start_ms = T0 + 60_000
+    shut = (start_ms - 10_000, start_ms + 30_000)
+    asked = PreviewRequest(type="DELAY", expr="delay:10s", start_at_ms=start_ms, exclude=(shut,), count=3)
+    assert preview.preview(plant.services, CALLER, asked).runs == [start_ms + 30_001]
+    made = plant.create(type="DELAY", expr="delay:10s", start_at_ms=start_ms, exclude=(shut,))
+    plant.run_until(start_ms + 35_000)
+    assert [e.firing_ms for e in plant.executions(made)] == [start_ms + 30_001]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.core.instants import to_rfc3339
-from chalicelib.usecases import schedule_outlook
+from chalicelib.usecases import schedule_outlook, schedules
 from tests.kit.plant import CALLER, Plant
 
 START_MS = 1_767_225_600_000
@@ -35,3 +35,12 @@ def test_the_version_in_force_comes_first() -> None:
     found = schedule_outlook.versions(plant.services, CALLER, schedule_id)
     assert [v.version for v in found.versions] == [plant.get(schedule_id).definition.version]
     assert not found.more
+
+
+def test_what_is_paused_for_a_while_is_ahead_from_the_end_of_its_pause() -> None:
+    plant = Plant(START_MS)
+    rests, stops = (plant.create(type="RATE", expr="rate:1h") for _ in range(2))
+    schedules.pause(plant.services, CALLER, rests, None, None, START_MS + 5_400 * S)
+    schedules.pause(plant.services, CALLER, stops, None, None)
+    [ahead] = schedule_outlook.upcoming(plant.services, CALLER, None, START_MS + 10_800 * S).ahead
+    assert (ahead.definition.id, list(ahead.instants)) == (rests, [START_MS + 7_200 * S, START_MS + 10_800 * S])

@@ -1503,6 +1503,10 @@ class ErasureView(TypedDict):
     executions: int
     keys: int
     leases: int
+    triggers: int
+    monitors: int
+    notification_rules: int
+    workflows: int
     audit_entries: int
     completed: bool
     next_page_token: str | None

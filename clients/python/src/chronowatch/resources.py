@@ -1270,8 +1270,9 @@ class Subjects(Caller):
 
     def export(self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None) -> str:
         """Everything that is kept about a subject, as JSON lines. For admins. Each line is `{"kind","data"}`:
-        `schedule`, `execution`, `log`, `key`, `lease` or `audit`. Where there is more, `X-Chrono-Next-Page-Token`
-        is the page token of the rest. docs/compliance.md."""
+        `schedule`, `execution`, `log`, `key`, `lease`, `trigger`, `monitor`, `notification_rule`, `workflow`, `run`
+        or `audit`. Where there is more, `X-Chrono-Next-Page-Token` is the page token of the rest.
+        docs/compliance.md."""
         return self._text(
             "POST",
             place("/api/v1/subjects/{subject_id}:export", subject_id=subject_id),
@@ -1284,8 +1285,9 @@ class Subjects(Caller):
     def erase(
         self, subject_id: str, *, page_token: str | Unset = UNSET, if_match: str | None = None
     ) -> models.ErasureView:
-        """Erase a subject. For admins. Deletes the subject's schedules, ends its keys, breaks its leases. In ended
-        executions and in the audit a pseudonym stands for it. The audit stays valid. docs/compliance.md."""
+        """Erase a subject. For admins. Deletes the subject's schedules, triggers, monitors, notification rules and
+        workflows, ends its keys, breaks its leases. In ended executions and in the audit a pseudonym stands for it.
+        The audit stays valid. docs/compliance.md."""
         return cast(
             "models.ErasureView",
             self._call(

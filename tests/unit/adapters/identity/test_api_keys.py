@@ -137,6 +137,15 @@ def test_the_end_of_a_key_holds_in_every_process_in_time(at_ms: int | None) -> N
     desk.refuses()
 
 
+def test_what_is_kept_open_ends_when_a_role_grants_less() -> None:
+    known = {"ops": Role(frozenset({"executions:read"}), every_owner=True)}
+    desk = Desk(api_key(ID, roles=("ops",)), custom_roles=known)
+    caller = desk.ask()
+    assert desk.scheme.still_holds(caller)
+    known["ops"] = Role(frozenset({"executions:read"}), every_owner=False)
+    assert not desk.scheme.still_holds(caller)
+
+
 def test_a_key_is_read_once_in_a_while_however_often_it_is_asked_for() -> None:
     desk = Desk(api_key(ID))
     caller = desk.ask()

@@ -142,6 +142,17 @@ class TestTaken:
         door.now_ms += 1
         assert not scheme.still_holds(caller)
 
+    def test_what_is_kept_open_ends_when_a_role_grants_less(self, door: Door) -> None:
+        retry, read = frozenset({"executions:retry", "executions:read"}), frozenset({"executions:read"})
+        door.custom["acme"] = {"ops": Role(read, every_owner=True)}
+        scheme = door.scheme()
+        caller = _taken(scheme, door.token(tenant="acme", roles=["ops", "user"]))
+        for role, holds in ((Role(retry, True), True), (Role(read, False), False), (Role(frozenset(), True), False)):
+            door.custom["acme"] = {"ops": role}
+            assert scheme.still_holds(caller) is holds
+        door.custom["acme"] = {}
+        assert not scheme.still_holds(caller)
+
     def test_a_token_that_names_no_key_is_tried_against_all_that_fit(self, door: Door) -> None:
         door.issuer.keys = [public(key("RS256"), "r"), public(key("ES256", 1), "a"), public(key("ES256"), "b")]
         assert _taken(door.scheme(), door.token(kid=None)).subject == "ann"
