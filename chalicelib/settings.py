@@ -217,10 +217,9 @@ def from_environment() -> Settings:
             raise
         if place is not None:
             raise SettingsError(place, says) from None
-        missing = file_keys.place_of(problem.variable) if stated.places else None
-        if missing is None:
-            raise
-        raise SettingsError(problem.variable, f"{says} (in the file: {missing})") from None
+        if stated.places and (missing := file_keys.place_of(problem.variable)):
+            raise SettingsError(problem.variable, f"{says} (in the file: {missing})") from None
+        raise
 
 
 def environment() -> dict[str, str]:
