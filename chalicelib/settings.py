@@ -19,7 +19,7 @@ from chalicelib.core.audit import audit_settings
 from chalicelib.core.audit.audit_settings import AuditSettings
 from chalicelib.core.changes.limits import CHANGES_RETENTION_S
 from chalicelib.core.cluster.limits import SHARDS_DEFAULT, SHARDS_MAX
-from chalicelib.core.configuration import dsn_setting
+from chalicelib.core.configuration import dsn_setting, file_keys
 from chalicelib.core.errors import SettingsError
 from chalicelib.core.executions.limits import HISTORY_RETENTION_S, MESSAGE_SPAN_MS
 from chalicelib.core.limits import DURATION_MAX_MS
@@ -212,10 +212,14 @@ def from_environment() -> Settings:
     try:
         return load({**stated.values, **os.environ})
     except SettingsError as problem:
-        place = stated.places.get(problem.variable)
-        if place is None or problem.variable in os.environ:
+        place, says = stated.places.get(problem.variable), str(problem).removeprefix(f"{problem.variable}: ")
+        if problem.variable in os.environ:
             raise
-        raise SettingsError(place, str(problem).removeprefix(f"{problem.variable}: ")) from None
+        if place is not None:
+            raise SettingsError(place, says) from None
+        if stated.places and (missing := file_keys.place_of(problem.variable)):
+            raise SettingsError(problem.variable, f"{says} (in the file: {missing})") from None
+        raise
 
 
 def environment() -> dict[str, str]:

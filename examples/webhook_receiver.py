@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Receive ChronoWatch's firings as webhooks: verify the Standard Webhooks signature, print each with its lateness.
 
+Notifications and cancellations come in the same form, and are printed with their type.
+
 Standard library only, so that it can be copied into a service as it is.
 """
 
@@ -72,7 +74,7 @@ def lateness_ms(firing: dict[str, Any], now_s: float) -> int:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers 204 to a firing, 401 to a forgery, 400 to anything else."""
+    """Answers 204 to a firing and to the service's other events, 401 to a forgery, 400 to anything else."""
 
     protocol_version = "HTTP/1.1"  # keeps the connection for the next firing
     timeout = 60
@@ -81,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     seen: set[str]
 
     def do_POST(self) -> None:
-        """One firing."""
+        """One event."""
         now_s = time.time()
         try:
             firing = self._firing(now_s)
@@ -97,9 +99,8 @@ class Handler(BaseHTTPRequestHandler):
         self.seen.add(firing["id"])
         data = json.dumps(firing.get("data"), ensure_ascii=False)
         late = lateness_ms(firing, now_s)
-        print(
-            f"{firing['time']}  {late:+6d} ms  {firing['id']}  attempt {firing['attempt']}  {data}{again}", flush=True
-        )
+        what = f"attempt {firing['attempt']}" if "attempt" in firing else firing["type"]
+        print(f"{firing['time']}  {late:+6d} ms  {firing['id']}  {what}  {data}{again}", flush=True)
         self._answer(204)
 
     def _firing(self, now_s: float) -> dict[str, Any]:
@@ -114,7 +115,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             firing = json.loads(body)
             lateness_ms(firing, now_s)
-            return {"id": firing["id"], "attempt": firing["attempt"], **firing}
+            if "attempt" not in firing and not firing["type"].startswith("chronowatch."):
+                raise ValueError("neither a firing nor another event of the service")
+            return {"id": firing["id"], **firing}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Refused(400, "the body is not a firing") from None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.api.http import openapi
 from chalicelib.api.http.routes import table
+from infra.given_paths import from_caller
 from localdev import client_models, client_resources, client_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     said = parser.parse_args(arguments)
     if said.document is not None:
-        said.document.write_text(json.dumps(document(), ensure_ascii=False, indent=1) + "\n")
+        from_caller(said.document).write_text(json.dumps(document(), ensure_ascii=False, indent=1) + "\n")
         return 0
     check = said.check
     try:

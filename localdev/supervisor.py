@@ -52,6 +52,22 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def wait_for(endpoint: str, stopping: threading.Event, timeout_s: float = ENDPOINT_TIMEOUT_S) -> None:
+    """Until something answers there; says at once that nothing does yet. Raises CannotStart."""
+    until, said = time.monotonic() + timeout_s, False
+    while not answers(endpoint):
+        if not said:
+            waits = f"waiting for up to {timeout_s:.0f} s; unset, scripts/dev brings an emulator"
+            print(
+                f"scripts/dev: AWS_ENDPOINT_URL: nothing answers at {endpoint} yet: {waits}",
+                file=sys.stderr,
+                flush=True,
+            )
+            said = True
+        if time.monotonic() > until or stopping.wait(0.2):
+            raise CannotStart(f"AWS_ENDPOINT_URL: nothing answers at {endpoint}")
+
+
 def child_environment(env: Mapping[str, str], chosen: Settings, endpoint: str) -> dict[str, str]:
     """What the server and the worker see: the caller's choices, and credentials that no real account accepts."""
     data_dir = str(Path(chosen.data_dir).resolve())
@@ -167,10 +183,7 @@ class Supervisor:
         if self._emulator is not None:
             self._emulator.wait_ready()
             return
-        until = time.monotonic() + ENDPOINT_TIMEOUT_S
-        while not answers(self._endpoint):
-            if time.monotonic() > until or self._stopping.wait(0.2):
-                raise CannotStart(f"AWS_ENDPOINT_URL: nothing answers at {self._endpoint}")
+        wait_for(self._endpoint, self._stopping)
 
     def _create_state(self) -> None:
         """Tables, queues and the bus; with ``--deployed`` the whole stack, from the packaged zip."""

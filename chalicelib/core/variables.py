@@ -33,7 +33,12 @@ def integer(env: Mapping[str, str], name: str, default: int, low: int, high: int
 
 def port_or_off(env: Mapping[str, str], name: str, default: int) -> int | None:
     """A port; None for ``off``."""
-    return None if env.get(name, "").strip() == "off" else integer(env, name, default, 1, 65_535)
+    text = env.get(name, "").strip()
+    if text == "off":
+        return None
+    if text and not text.isdecimal():
+        raise SettingsError(name, f"must be a whole number from 1 to 65535, or off, not {text[:40]!r}")
+    return integer(env, name, default, 1, 65_535)
 
 
 def duration(env: Mapping[str, str], name: str, default_ms: int, low_ms: int, high_ms: int) -> int:

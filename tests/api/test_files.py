@@ -276,3 +276,16 @@ def test_a_file_that_comes_by_a_webhook_changes_what_it_says_and_nothing_of_how_
     house.call("POST", f"{SCHEDULES}:import", file)
     again = house.call("POST", f"{SCHEDULES}:import", file, headers={"x-chrono-depth": "2"})
     assert (again.status, [item["action"] for item in again.json["items"]]) == (200, ["unchanged"])
+
+
+def test_a_body_of_another_kind_is_told_both_that_are_taken(house: House) -> None:
+    answer = house.call(
+        "POST",
+        SCHEDULES + ":import",
+        raw=b"version: 1\n",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
+    assert answer.status == 415
+    assert (
+        answer.json["detail"] == "the body must be application/json or application/yaml in UTF-8, and say which it is"
+    )

@@ -126,6 +126,15 @@ def test_the_receiver_refuses_forgeries_and_recordings(receive: str, make_target
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("kind", ["chronowatch.notification.v1", "chronowatch.cancellations.v1"])
+def test_the_receiver_takes_what_else_the_service_sends(receive: str, make_target, capsys, kind: str):
+    given = delivery(1, now_ms(), receive)
+    event = f'{{"specversion":"1.0","id":"n-1","type":"{kind}","time":"2026-11-27T17:00:00.000Z","data":{{"a":1}}}}'
+    other = Delivery(*(event.encode() if n == "event" else getattr(given, n) for n in Delivery.__struct_fields__))
+    assert make_target(KEY).dispatch([other])[0].http_status == 204
+    assert f'n-1  {kind}  {{"a": 1}}' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"time": "soon", "id": "a", "attempt": 1}'])
 def test_the_receiver_survives_signed_nonsense(receive: str, make_target, body: bytes):
     given = delivery(1, now_ms(), receive)

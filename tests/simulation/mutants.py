@@ -1122,6 +1122,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.random is not None:
         return random_mutants.report(options.random, options.seed, options.jobs)
+    if unknown := [name for name in options.names if name not in MUTANTS]:
+        parser.error(f"there is no mutant {unknown[0]}; there are {', '.join(MUTANTS)}")
     names = options.names or list(MUTANTS)
     width = max(len(name) for name in names)
     print(f"{'mutant':<{width}}  world    caught  {'seeds':>18}  {'median':>6}  by          what is planted")

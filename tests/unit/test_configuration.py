@@ -204,6 +204,12 @@ def test_a_variable_that_is_wrong_is_named_and_not_the_key_that_it_hides(written
     assert ended.stderr.startswith("CHRONO_SHARDS: ")
 
 
+def test_a_variable_that_is_missing_is_named_with_its_key_where_there_is_a_file(written: Written) -> None:
+    ended = _start(written("security:\n  jwt_issuer: https://issuer.example/\n"))
+    assert ended.stderr.startswith("CHRONO_JWT_AUDIENCE: is required")
+    assert ended.stderr.endswith("(in the file: security.jwt_audience)\n")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "CHRONO_CONFIG: /nowhere.yaml cannot be read: No such file" in _start("/nowhere.yaml").stderr
     latin = tmp_path / "latin.yaml"

@@ -10,8 +10,8 @@ from chalice.app import Request
 
 from chalicelib.api.http import yaml_text
 from chalicelib.api.http.operations import Operation
-from chalicelib.api.http.problem import JSON, check_json, check_plain, check_size, read_body
-from chalicelib.core.errors import BadRequest, InvalidField
+from chalicelib.api.http.problem import JSON, check_json, check_plain, check_size, is_json, read_body
+from chalicelib.core.errors import BadRequest, InvalidField, UnsupportedMedia
 
 
 class IncomingCall(NamedTuple):
@@ -37,6 +37,8 @@ def body_of(incoming: IncomingCall, operation: Operation) -> tuple[bytes, str | 
     check_size(raw)
     if operation.yaml and yaml_text.is_yaml(content_type):
         return yaml_text.to_json(raw), JSON
+    if operation.yaml and raw and not is_json(content_type):
+        raise UnsupportedMedia(f"the body must be {JSON} or {yaml_text.MEDIA_TYPES[0]} in UTF-8, and say which it is")
     return raw, content_type
 
 

@@ -167,7 +167,7 @@ def too_large() -> TooLarge:
     return TooLarge(f"a body may have at most {BODY_MAX_BYTES} bytes", code="body_too_large")
 
 
-def _is_json(content_type: str | None) -> bool:
+def is_json(content_type: str | None) -> bool:
     if content_type is None:
         return False
     charset = _CHARSET.search(content_type)
@@ -181,7 +181,7 @@ def check_json(raw: bytes, content_type: str | None) -> None:
 
     Raises UnsupportedMedia, BadRequest.
     """
-    if not _is_json(content_type):
+    if not is_json(content_type):
         raise UnsupportedMedia(f"the body must be {JSON} in UTF-8")
     if _depth(raw) > JSON_MAX_DEPTH:
         raise BadRequest(f"the JSON is nested deeper than {JSON_MAX_DEPTH}")

@@ -120,3 +120,10 @@ def keys_of(section: str) -> tuple[str, ...]:
     """All keys of a section."""
     shaped = (name.partition(".")[2] for name in SHAPED if name.startswith(f"{section}."))
     return (*shaped, *SECTIONS[section])
+
+
+def place_of(variable: str) -> str | None:
+    """The ``section.key`` that means no more and no less than this variable; None where there is none."""
+    return next(
+        (f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if keys[key] == variable), None
+    )

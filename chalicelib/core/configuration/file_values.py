@@ -51,11 +51,12 @@ def variables_of(document: Mapping[str, Mapping[str, Value]], known: Collection[
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """A hint at what ``word`` was meant to be; empty when nothing is near."""
-    from difflib import get_close_matches  # only a typo needs it
+    """A hint at what ``word`` was meant to be, the first of those that are as near; empty when nothing is near."""
+    from difflib import SequenceMatcher  # only a typo needs it
 
-    found = get_close_matches(word, known, 1, 0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    near = {each: SequenceMatcher(None, each, word).ratio() for each in known}
+    found = max(near, key=near.__getitem__, default="")
+    return f"; did you mean {found}?" if found and near[found] >= 0.6 else ""
 
 
 def _refuse_unknown(document: Mapping[str, Mapping[str, Value]]) -> None:

@@ -99,8 +99,9 @@ def understand(arguments: Sequence[str], own: Sequence[str]) -> Understood:
             rest.append(argument)
             continue
         if name not in FLAGS and name not in REPLACED:
-            known = (*own, *(f"--{flag}" for flag in (*FLAGS, *REPLACED)))
-            raise SettingsError(argument.partition("=")[0], f"is no option{nearest(argument, known) or _list(own)}")
+            word = argument.partition("=")[0]
+            known = (*own, *(f"--{flag}" for flag in (*FLAGS, *REPLACED)))  # of two as near the one that is taken
+            raise SettingsError(word, f"is no option{nearest(word, known) or _list(own)}")
         if not equals and name not in SWITCHES:
             if not left:
                 raise SettingsError(argument, "needs a value")

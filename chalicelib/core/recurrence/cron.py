@@ -47,6 +47,12 @@ _MACROS: Final = {
 }
 
 
+def _wrong_count(fields: list[str]) -> str:
+    if len(fields) == 1 and fields[0].startswith("@"):
+        return f"is none of {', '.join(_MACROS).lower()}"
+    return f"must have five fields, or six with seconds first; this has {len(fields)}"
+
+
 class Cron:
     """A parsed expression: which wall-clock seconds match. Immutable after ``parse``."""
 
@@ -94,7 +100,7 @@ class Cron:
             second, minute, hour, day, month, weekday = fields
             self.seconds = _ALL60 if second == "*" else read_field("second", second, 0, 59, NO_NAMES)
         else:
-            raise CronError(f"must have five fields, or six with seconds first; this has {count}")
+            raise CronError(_wrong_count(fields))
         self.minutes = _ALL60 if minute == "*" else read_field("minute", minute, 0, 59, NO_NAMES)
         self.hours = hours = _ALL24 if hour == "*" else read_field("hour", hour, 0, 23, NO_NAMES)
         self.months = _ALL_MONTHS if month == "*" else read_field("month", month, 1, 12, MONTH_NAMES)

@@ -43,7 +43,16 @@ def read_value(field: str, text: str, low: int, high: int, names: dict[str, int]
         return number
     if text in names:
         return names[text]
-    raise CronError(f"{field}: {text!r} is not {'a name or ' if names else ''}a number from {low} to {high}")
+    raise CronError(
+        f"{field}: {text!r} is not {'a name or ' if names else ''}a number from {low} to {high}{_hint(text)}"
+    )
+
+
+def _hint(text: str) -> str:
+    """What other dialects of cron mean by it, and where that is said here."""
+    if text == "?":
+        return "; what other services write as ? is *"
+    return "; a time zone goes into timezone" if text.startswith(("TZ=", "CRON_TZ=")) else ""
 
 
 def read_field(field: str, text: str, low: int, high: int, names: dict[str, int]) -> int:

@@ -1,6 +1,6 @@
 """Fuzzes the API from its document: schemathesis with all checks against the product in memory.
 
-    python -m tests.clients.fuzz.run --seconds 150 --seed 7 --auth apikey
+    scripts/fuzz --seconds 150 --seed 7 --auth apikey
 
 Prints what schemathesis found, and which excuses of ``unsaid`` it needed. The exit status tells whether it found
 anything.
@@ -59,7 +59,9 @@ def fuzz(url: str, seconds: int, seed: int | None, folder: Path, key: str | None
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "scripts/fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=150)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--auth", choices=("off", "apikey"), default="off", help="what the service asks of callers")

@@ -70,6 +70,8 @@ def test_every_name_is_in_the_documentation() -> None:
     [
         (["--slot-gp=1s"], "--slot-gp: is no option; did you mean --slot-gap?"),
         (["--deploy"], "--deploy: is no option; did you mean --deployed?"),
+        (["--port=8080"], "--port: is no option; did you mean --http-port?"),
+        (["--raft-prt=1"], "--raft-prt: is no option; did you mean --raft-port?"),
         (["--zzz"], "--zzz: is no option: there are --deployed, --until-eof"),
         (["--slot-gap"], "--slot-gap: needs a value"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def test_a_default_target_that_needs_aws_is_refused_before_postgresql_is_started
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("scripts/dev: CHRONO_DEFAULT_TARGET: ")
     assert "runs without" in ran.stderr
+
+
+def test_an_endpoint_that_does_not_answer_is_said_at_once_and_given_up_in_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nowhere = "http://127.0.0.1:1"
+    with pytest.raises(supervisor.CannotStart, match=f"AWS_ENDPOINT_URL: nothing answers at {nowhere}$"):
+        supervisor.wait_for(nowhere, threading.Event(), timeout_s=0.3)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "yet: waiting for up to 0 s; unset, scripts/dev brings an emulator" in said[0]

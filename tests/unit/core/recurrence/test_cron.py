@@ -89,6 +89,21 @@ def test_what_cannot_be_read_is_refused(expr: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expr", "says"),
+    [
+        ("@reboot", "is none of @yearly, @annually, @monthly"),
+        ("0 2 * * ?", "what other services write as ? is *"),
+        ("CRON_TZ=Europe/Paris 0 2 * * *", "a time zone goes into timezone"),
+        ("TZ=UTC 0 2 * * *", "a time zone goes into timezone"),
+    ],
+)
+def test_what_other_dialects_write_is_refused_with_what_takes_its_place(expr: str, says: str) -> None:
+    with pytest.raises(CronError) as refused:
+        parse(expr)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "expr", ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31W 2 *", "0 0 30-31 FEB *", "0 0 30 2 */2", "0 0 */30,30 2 8-9"]
 )
 def test_dates_that_never_come_are_refused(expr: str) -> None:
