@@ -153,7 +153,7 @@ SITUATIONS: Mapping[str, Situation] = {
         kinds=("index_lag", "index_lag", "crash_before", "crash_after", "crash"),
         amounts_ms=(5_000, 30_000, 80_000),
         methods=("dispatch", "insert", "update"),
-        changes={"visibility_ms": 900 * SECOND},  # so that the minute's look is what finds it
+        changes={"visibility_ms": 900 * SECOND},  # a queue hides for as long as its function may run
         weight=2,
     ),
     # Index reads show the past while schedules are changed, and nothing else goes wrong.
@@ -179,7 +179,7 @@ SITUATIONS: Mapping[str, Situation] = {
         _brim,
         kinds=("lease_edge", "stall_after"),
         amounts_ms=(25_000, 45_000),
-        methods=("insert",),
+        methods=("insert", "write_states", "write_states"),  # a claim is mostly a span of the state
         faults=(6, 9),
         changes={"max_drift_ms": 3_000},
     ),
