@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from chalicelib.adapters.http import dialer as dialing
-from chalicelib.adapters.http.connection import HttpCall
+from chalicelib.adapters.http.connection import HttpCall, Peer, Pool
 from chalicelib.adapters.http.dialer import PREPARED_CONNECTIONS_MAX, PREPARED_MAX_COUNT, PREPARED_S, Dialer
 from chalicelib.core.targets.ssrf import parse_url
 
 URL = parse_url("https://192.0.2.1/hook")  # TEST-NET-1 of RFC 5737: nobody is there
 
 
-class Opened:
-    """A connection that was made."""
+class Kept:
+    """A connection that is idle until somebody asks whether it is open, to use it."""
 
     def __init__(self) -> None:
-        self.is_closed = False
+        self.is_taken = self.is_closed = False
 
     def is_open(self) -> bool:
+        self.is_taken = True
         return not self.is_closed
 
     def close(self) -> None:
@@ -28,17 +26,16 @@ class Opened:
 
 
 class Prepares:
-    """A dialer, the connections it makes, and the time it goes by."""
+    """A dialer whose pool has a connection for everyone, and the time it goes by."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now_s = 0.0
-        self.opened: list[Opened] = []
-        monkeypatch.setattr(dialing, "connect", self._open)
-        self.dialer = Dialer(lambda: self.now_s, ["192.0.2.0/24"], lambda host, port: [])
-
-    def _open(self, *_: Any) -> Opened:
-        self.opened.append(Opened())
-        return self.opened[-1]
+        self.kept = [Kept() for _ in range(PREPARED_MAX_COUNT)]
+        pool = Pool(lambda: self.now_s, max_idle=len(self.kept), max_idle_per_peer=len(self.kept), idle_s=3600.0)
+        self.dialer = Dialer(lambda: self.now_s, ["192.0.2.0/24"], lambda host, port: [], pool)
+        assert URL.literal is not None
+        for each in self.kept:
+            pool.put(Peer(URL.scheme, URL.host, URL.literal, URL.port), each)  # type: ignore[arg-type]
 
     def prepare(self, key: int) -> None:
         call = HttpCall(self.now_s + 9, lambda: self.now_s)
@@ -46,19 +43,23 @@ class Prepares:
         self.dialer.prepare_connection(key, URL, call)
 
     @property
+    def taken(self) -> int:
+        return sum(each.is_taken for each in self.kept)
+
+    @property
     def held(self) -> int:
-        return sum(not each.is_closed for each in self.opened)
+        return sum(each.is_taken and not each.is_closed for each in self.kept)
 
 
 @pytest.fixture
-def prepares(monkeypatch: pytest.MonkeyPatch) -> Prepares:
-    return Prepares(monkeypatch)
+def prepares() -> Prepares:
+    return Prepares()
 
 
 def test_no_more_connections_than_the_most_are_made_ahead(prepares: Prepares) -> None:
     for key in range(PREPARED_CONNECTIONS_MAX + 5):
         prepares.prepare(key)
-    assert len(prepares.opened) == PREPARED_CONNECTIONS_MAX
+    assert prepares.taken == PREPARED_CONNECTIONS_MAX
     found = [prepares.dialer.take(key) for key in range(PREPARED_CONNECTIONS_MAX + 5)]
     assert sum(each is not None and each.connection is not None for each in found) == PREPARED_CONNECTIONS_MAX
 
@@ -70,7 +71,7 @@ def test_one_that_is_taken_leaves_its_place_to_another(prepares: Prepares) -> No
     prepares.dialer.take(7)
     for key in range(1000, 1005):
         prepares.prepare(key)
-    assert len(prepares.opened) == PREPARED_CONNECTIONS_MAX + 1
+    assert prepares.taken == PREPARED_CONNECTIONS_MAX + 1
 
 
 def test_what_is_prepared_anew_holds_one_place(prepares: Prepares) -> None:
@@ -92,7 +93,7 @@ def test_the_oldest_make_room(prepares: Prepares) -> None:
         prepares.prepare(key)
     assert prepares.dialer.take(2) is None
     assert prepares.dialer.take(3) is not None
-    assert prepares.held == PREPARED_CONNECTIONS_MAX, "three were closed, and three made since"
+    assert prepares.held == PREPARED_CONNECTIONS_MAX, "three were closed, and three taken since"
 
 
 def test_a_close_closes_all(prepares: Prepares) -> None:
