@@ -177,11 +177,7 @@ def _heard(
             continue
         ends = sorted(o.at_ms for o in signals if not o.bad and o.at_ms >= s.at_ms)
         covering = [(one, each) for one, each in heard if each["opened_unix_ms"] <= s.at_ms]
-        covering = [
-            (one, each)
-            for one, each in covering
-            if not any(not o.bad and each["opened_unix_ms"] <= o.at_ms < s.at_ms for o in signals)
-        ]
+        covering = [(one, each) for one, each in covering if not _is_over(signals, each["opened_unix_ms"], s.at_ms)]
         if not covering:
             yield f"channel {channel} never heard that {subject} failed at {s.at_ms}"
             continue
@@ -191,6 +187,14 @@ def _heard(
             yield f"channel {channel} heard of {subject} {first_ms - s.noted_ms} ms later"
         if ends and "recovered" in planned.when and not any(each["closed_unix_ms"] is not None for _, each in covering):
             yield f"channel {channel} never heard that {subject} recovered at {ends[0]}"
+
+
+def _is_over(signals: list[TrueSignal], opened_ms: int, at_ms: int) -> bool:
+    """Whether an incident ended before ``at_ms``. What went well in the millisecond in which it began ended the one
+    before it, unless that came after."""
+    began = max((n for n, o in enumerate(signals) if o.bad and o.at_ms == opened_ms), default=-1)
+    good = [(n, o.at_ms) for n, o in enumerate(signals) if not o.bad and opened_ms <= o.at_ms < at_ms]
+    return any(ended_ms > opened_ms or n > began for n, ended_ms in good)
 
 
 def _ledger(play: Any, place: int, sent: list[Any]) -> Iterator[str]:
