@@ -81,17 +81,17 @@ def test_a_run_is_entered_once_and_changed_by_who_saw_its_rev(runs: RunStore, te
     assert runs.load(tenant, "r") == ended
 
 
-def test_a_promise_to_look_is_only_moved_forward_and_raises_the_rev(runs: RunStore, tenant: str) -> None:
-    runs.wake_by(tenant, "r", 10)
+def test_a_promised_look_comes_neither_later_nor_too_soon_and_raises_the_rev(runs: RunStore, tenant: str) -> None:
+    runs.wake_by(tenant, "r", 10, 0)
     assert runs.load(tenant, "r") is None
     assert runs.enter(summary(tenant, "r"))
-    for wake_ms in (900, 1200, 800):
-        runs.wake_by(tenant, "r", wake_ms)
+    for wake_ms, kept_from_ms in ((900, 0), (1200, 900), (700, 0), (800, 701), (800, 800)):
+        runs.wake_by(tenant, "r", wake_ms, kept_from_ms)
     found = runs.load(tenant, "r")
-    assert found == summary(tenant, "r", wake_ms=800, rev=3)
-    assert not runs.summarize(summary(tenant, "r", rev=4), 1)
-    assert runs.summarize(summary(tenant, "r", rev=4), 3)
-    assert runs.load(tenant, "r") == summary(tenant, "r", rev=4)
+    assert found == summary(tenant, "r", wake_ms=800, rev=4)
+    assert not runs.summarize(summary(tenant, "r", rev=5), 1)
+    assert runs.summarize(summary(tenant, "r", rev=5), 4)
+    assert runs.load(tenant, "r") == summary(tenant, "r", rev=5)
 
 
 def test_runs_are_woken_by_their_instants(runs: RunStore, tenant: str) -> None:

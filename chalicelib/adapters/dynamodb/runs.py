@@ -94,16 +94,18 @@ class DynamoRunStore:
         """Replace a run's summary if its stored rev still is ``expected_rev``."""
         return self._db.write("put_item", TableName=self._table, Item=head_item(summary), **at_rev(expected_rev))
 
-    def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Move the next check of a run forward to then."""
+    def wake_by(self, tenant: str, run_id: str, wake_ms: int, kept_from_ms: int) -> None:
+        """Have a run checked by then."""
         self._db.write(
             "update_item",
             TableName=self._table,
             Key=key(_run(tenant, run_id), _HEAD),
             UpdateExpression="SET wake_ms = :w, wake_in = :s ADD rev :one",
-            ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(wake_ms) OR wake_ms > :w)",
+            ConditionExpression="attribute_exists(pk) AND "
+            "(attribute_not_exists(wake_ms) OR NOT wake_ms BETWEEN :k AND :w)",
             ExpressionAttributeValues={
                 ":w": number(wake_ms),
+                ":k": number(kept_from_ms),
                 ":s": text(_shard(run_id)),
                 ":one": number(1),
             },

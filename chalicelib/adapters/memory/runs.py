@@ -71,11 +71,11 @@ class MemoryRunStore:
             self._summaries[summary.tenant, summary.id] = replace(summary, change=None)
             return True
 
-    def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Move the next check of a run forward to then."""
+    def wake_by(self, tenant: str, run_id: str, wake_ms: int, kept_from_ms: int) -> None:
+        """Have a run checked by then."""
         with self._lock:
             known = self._summaries.get((tenant, run_id))
-            if known is not None and (known.wake_ms is None or known.wake_ms > wake_ms):
+            if known is not None and (known.wake_ms is None or not kept_from_ms <= known.wake_ms <= wake_ms):
                 self._summaries[tenant, run_id] = replace(known, wake_ms=wake_ms, rev=known.rev + 1)
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:

@@ -31,7 +31,8 @@ SUMMARIZE: Final = """
 UPDATE runs SET rev = %s, started_ms = %s, workflow = %s, status = %s, listed = %s, wake_ms = %s, doc = %s, change = %s
 WHERE tenant = %s AND id = %s AND rev = %s RETURNING 1"""
 WAKE_BY: Final = """
-UPDATE runs SET wake_ms = %s, rev = rev + 1 WHERE tenant = %s AND id = %s AND (wake_ms IS NULL OR wake_ms > %s)"""
+UPDATE runs SET wake_ms = %s, rev = rev + 1
+WHERE tenant = %s AND id = %s AND (wake_ms IS NULL OR wake_ms NOT BETWEEN %s AND %s)"""
 WOKEN: Final = "SELECT tenant, id, wake_ms FROM runs WHERE wake_ms <= %s ORDER BY wake_ms, tenant, id LIMIT %s"
 PAGE: Final = """
 SELECT started_ms, id, doc, rev, wake_ms,
@@ -112,9 +113,9 @@ class PostgresRunStore:
         """Replace a run's summary if its stored rev still is ``expected_rev``."""
         return bool(self._db.write(SUMMARIZE, (*_columns(summary), summary.tenant, summary.id, expected_rev)))
 
-    def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Move the next check of a run forward to then."""
-        self._db.write(WAKE_BY, (wake_ms, tenant, run_id, wake_ms))
+    def wake_by(self, tenant: str, run_id: str, wake_ms: int, kept_from_ms: int) -> None:
+        """Have a run checked by then."""
+        self._db.write(WAKE_BY, (wake_ms, tenant, run_id, kept_from_ms, wake_ms))
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:
         """Runs to check by an instant, of all tenants, the earliest first."""

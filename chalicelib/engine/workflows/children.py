@@ -23,6 +23,7 @@ from chalicelib.engine.workflows.run_access import (
     advance,
     follow,
     load,
+    promise,
     rest,
     send,
     settle_summary,
@@ -94,7 +95,7 @@ def _enter(s: Services, entry: RunSummary, now_ms: int) -> bool:
     if s.stores.runs.read(entry.tenant, entry.id).events:
         return False
     # It was entered by a worker that died, and reconcile may have given it up since.
-    s.stores.runs.wake_by(entry.tenant, entry.id, now_ms + LOOK_EVERY_MS)
+    promise(s, entry.tenant, entry.id, now_ms + LOOK_EVERY_MS)
     return True
 
 

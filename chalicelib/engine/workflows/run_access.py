@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_MS = 60_000  # a run that has something to do is checked as often
 APPEND_ATTEMPTS = 64
 SETTLE_ATTEMPTS = 8
-PROMISE_FRESH_MS = 10_000
+PROMISE_KEPT_MS = 10_000  # a check that comes sooner may be made before what it is promised for
 
 
 class LoadedRun(Struct, frozen=True):
@@ -219,8 +219,10 @@ def settle_summary(s: Services, run: LoadedRun) -> None:
         if _is_about_to_go_on(known, again.state, now_ms):
             return
         wake_ms = wake_ms_of(s, again.graph, again.state, now_ms)
-        if not again.state.is_ended and _is_fresh(known.wake_ms, now_ms):
-            wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms or wake_ms)
+        # A worker that has a check coming may be about to append, and die. The promise is all that is known of it then,
+        # so it stays until it is kept.
+        if not again.state.is_ended and known.wake_ms is not None and known.wake_ms > now_ms:
+            wake_ms = known.wake_ms if wake_ms is None else min(wake_ms, known.wake_ms)
         wanted = summary_of(again.state, known.rev + 1, wake_ms)
         if not gate_notices.tell(s, again.graph, again.state):
             soon_ms = now_ms + LOOK_EVERY_MS
@@ -239,10 +241,9 @@ def _is_about_to_go_on(known: RunSummary, state: RunState, now_ms: int) -> bool:
     return known.redrives > state.redrives and known.wake_ms is not None and known.wake_ms > now_ms
 
 
-def _is_fresh(wake_ms: int | None, now_ms: int) -> bool:
-    """Whether a check was promised just now. The worker that did so may be about to append, and die. The promise is all
-    that is known of it then, so it stays until it is kept."""
-    return wake_ms is not None and wake_ms - now_ms > LOOK_EVERY_MS - PROMISE_FRESH_MS
+def promise(s: Services, tenant: str, run_id: str, by_ms: int) -> None:
+    """Have a run checked by then, and not before this worker's next write."""
+    s.stores.runs.wake_by(tenant, run_id, by_ms, min(by_ms, s.clock.now_ms() + PROMISE_KEPT_MS))
 
 
 def rest(s: Services, ended: LoadedRun) -> None:
@@ -305,7 +306,7 @@ def _promise_look(s: Services, before: RunState, decision: Decision) -> None:
     changes_lists = decision.status_changed and not decision.state.scope
     soonest = now_ms + LOOK_EVERY_MS if busy or changes_lists else decision.next_due_ms
     if soonest is not None and soonest != next_due_ms(before):
-        s.stores.runs.wake_by(before.tenant, before.id, soonest)
+        promise(s, before.tenant, before.id, soonest)
 
 
 def _promise_redrive(s: Services, after: RunState) -> None:

@@ -72,8 +72,9 @@ class RunStore(Protocol):
         """Replace a run's summary if its stored rev still is ``expected_rev``. Its own rev is higher."""
         ...
 
-    def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
-        """Move the next check of a run forward to then: an earlier instant stays. Raises the rev."""
+    def wake_by(self, tenant: str, run_id: str, wake_ms: int, kept_from_ms: int) -> None:
+        """Have a run checked by then: an earlier instant stays, if it is not before ``kept_from_ms``. Raises the rev
+        where the check moves."""
         ...
 
     def woken(self, until_ms: int, limit: int) -> list[WokenRun]:

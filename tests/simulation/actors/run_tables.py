@@ -132,9 +132,9 @@ class WatchedRuns:
         self._gate.leave(fault)
         return won
 
-    def wake_by(self, tenant: str, run_id: str, wake_ms: int) -> None:
+    def wake_by(self, tenant: str, run_id: str, wake_ms: int, kept_from_ms: int) -> None:
         fault = self._gate.enter("run_wake")
-        self._inner.wake_by(tenant, run_id, wake_ms)
+        self._inner.wake_by(tenant, run_id, wake_ms, kept_from_ms)
         self._noted(run_id)
         self._gate.leave(fault)
 
