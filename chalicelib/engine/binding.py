@@ -89,7 +89,7 @@ def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:
 
 def _is_owed(s: Services, state: State, definition: Definition, at_ms: int) -> bool:
     """Whether an instant that another version had queued is owed under this one. A DELAY schedule has no grid: only the
-    instant that it waits for is owed. An edit, which begins a new wait, takes back the one before. When a version has
+    instant that it waits for is owed. An edit that begins a new wait takes back the one before. When a version has
     spent its ``max_runs``, no later instant is owed, though its grid goes on."""
     if definition.type == "DELAY":
         return state.queued_ms == at_ms
