@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import CANCELLED, PENDING, SKIPPED, Execution
+from chalicelib.core.executions.execution import CANCELLED, PENDING, SKIPPED, SUPERSEDED, Execution
 from chalicelib.core.queue_messages import Firing
 from chalicelib.core.schedules.schedule import Definition, Key, State, VersionRef
 from chalicelib.core.schedules.verdict import Verdict, judge, judge_snapshot
@@ -21,7 +21,6 @@ from chalicelib.ports.stores.schedules import Versioned
 
 DELETED = "the schedule was deleted"
 PAUSED = "the schedule was paused"
-SUPERSEDED = "superseded by an edit"
 
 
 class Binding(Struct, frozen=True):

@@ -43,6 +43,7 @@ TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
 STATES = tuple(TRANSITIONS)
 OPEN = frozenset({PENDING, IN_PROGRESS})
 RETRY_REQUESTED = "retry requested"  # the reason of a step that a caller asked for
+SUPERSEDED = "superseded by an edit"  # the reason of an end: the version in force at its instant has no such instant
 RETRYABLE = frozenset({FAILED, TIMEOUT, MISSED, CANCELLED, SKIPPED})
 
 
@@ -222,6 +223,16 @@ class Execution(Struct, frozen=True, kw_only=True):
         """Whether it keeps its version: it has begun, or a caller asked for it. Until then it is owed under the version
         in force at its instant, whichever that is."""
         return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether an edit took its instant back: it was not owed when it came, whatever a caller asked for since."""
+        return any(step.reason == SUPERSEDED for step in self.history)
+
+    @property
+    def is_due_by_itself(self) -> bool:
+        """Whether its instant was its schedule's own: no caller asked for it, and no edit took it back."""
+        return not (self.manual or self.requested or self.is_superseded)
 
     @property
     def generation(self) -> int:
