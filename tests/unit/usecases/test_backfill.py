@@ -106,6 +106,21 @@ def test_runs_that_are_spent_stay_spent_when_the_schedule_is_edited(plant: Plant
         assert (told.owed, [reason.code for reason in told.reasons]) == (False, ["max_runs_reached"])
 
 
+def test_what_falls_into_a_pause_that_outlasts_the_grid_shows_as_paused(plant: Plant) -> None:
+    at = plant.create(type="AT", expr="at:2026-11-21T09:30:00Z")
+    ends = plant.create(type="RATE", expr="rate:10m", end_at_ms=T0 + 25 * MINUTE_MS, max_runs=9)
+    for schedule_id in (at, ends):
+        schedules.pause(plant.services, CALLER, schedule_id, None, None, T0 + 30 * MINUTE_MS)
+    plant.run_until(T0 + HOUR_MS)
+    for schedule_id, instants in ((at, [10]), (ends, [10, 20])):
+        drawn = backfill.ledger(plant.services, CALLER, schedule_id, T0, T0 + HOUR_MS, 1000)
+        assert [((line.firing_ms - T0) // MINUTE_MS, line.outcome) for line in drawn.lines] == [
+            (minute, "paused") for minute in instants
+        ]
+        told = explain.explain_instant(plant.services, CALLER, schedule_id, T0 + 10 * MINUTE_MS).explanation
+        assert (told.owed, [reason.code for reason in told.reasons]) == (False, ["paused"])
+
+
 def test_the_runs_of_a_delay_were_owed_and_one_without_a_trace_is_lost(plant: Plant) -> None:
     schedule_id = plant.create(type="DELAY", expr="delay:1m")
     plant.run_until(T0 + MINUTE_MS + 5_000)
