@@ -67,16 +67,17 @@ class ExecutionKey(NamedTuple):
 EVENT_PATTERN: Final = "[a-z2-7]{26}"
 ID_PATTERN: Final = ulid.PATTERN + f"-([0-9]{{1,15}}(-m)?|{EVENT_PATTERN})"
 _EVENT: Final = re.compile(EVENT_PATTERN, re.ASCII)
+_INSTANT: Final = re.compile("0|[1-9][0-9]{0,14}", re.ASCII)
 
 
 def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
     """The key that ``{schedule_id}-{unix_ms}``, ``…-m`` or ``{trigger_id}-{event}`` names, or None when it has another
-    form."""
+    form, such as leading zeros: an execution has one id."""
     parts = execution_id.split("-")
     if len(parts) == 2 and _EVENT.fullmatch(parts[1]):
         return ExecutionKey(tenant, parts[0], 0, event=parts[1])
     manual = len(parts) == 3 and parts[2] == "m"
-    well_formed = (len(parts) == 2 or manual) and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 15
+    well_formed = (len(parts) == 2 or manual) and _INSTANT.fullmatch(parts[1])
     return ExecutionKey(tenant, parts[0], int(parts[1]), manual) if well_formed else None
 
 
