@@ -360,6 +360,12 @@ def test_preview_by_default_shows_ten_runs_after_now_in_utc(house: House) -> Non
     assert answer.json["dst"] == []
 
 
+def test_preview_names_the_instant_also_where_an_offset_has_seconds(house: House) -> None:
+    asked = {"type": "CRON", "expr": "0 0 * * *", "timezone": "Africa/Monrovia", "after_unix_ms": 0, "count": 1}
+    answer = house.call("POST", f"{SCHEDULES}:preview", asked).json
+    assert (answer["runs_unix_ms"], answer["runs_iso8601"]) == ([2_670_000], ["1970-01-01T00:00:30.000-00:44"])
+
+
 def test_preview_near_the_end_of_time(house: House) -> None:
     asked = {"type": "AT", "expr": "at:9999-12-31T23:59:59Z", "timezone": "Asia/Tokyo"}
     answer = house.call("POST", f"{SCHEDULES}:preview", asked)
