@@ -300,9 +300,10 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
     """The definition as kept for its instants still owed and for what was triggered under it, also while it was paused.
-    One that was exhausted has no owed instants after its last, and none at all when it began with no runs left."""
+    One that spent its ``max_runs`` owes nothing after its last, and nothing at all when it began with no runs left."""
     definition, state = found.definition, found.state
-    if definition.active and state.next_run_ms is None and definition.type != "DELAY":
+    spent = state.next_run_ms is None and schedule.runs_left(definition, state.run_count) == 0
+    if definition.active and spent and definition.type != "DELAY":
         until_ms = min(until_ms, definition.since_ms if state.queued_ms is None else state.queued_ms + 1)
     return replace(definition, until_ms=until_ms)
 

@@ -116,10 +116,10 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
 
 
 def owed_until(found: Schedule) -> int | None:
-    """The last instant of a schedule that has handed over its last one; one before its version when that began with its
-    ``max_runs`` spent. None: more is to come, or its grid says where it ends."""
+    """The last instant of a schedule whose ``max_runs`` are spent; one before its version when that began with none
+    left. None: more is to come, or its grid says where it ends."""
     definition, state = found.definition, found.state
-    if not definition.active or state.next_run_ms is not None:
+    if not definition.active or state.next_run_ms is not None or runs_left(definition, state.run_count) != 0:
         return None
-    began_spent = state.queued_ms is None and runs_left(definition, state.run_count) == 0
-    return definition.since_ms - 1 if began_spent and definition.type != "DELAY" else state.queued_ms
+    began_spent = state.queued_ms is None and definition.type != "DELAY"
+    return definition.since_ms - 1 if began_spent else state.queued_ms
