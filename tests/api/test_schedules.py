@@ -337,6 +337,14 @@ def test_trigger(house: House) -> None:
     assert (big.status, big.code) == (413, "payload_too_large")
 
 
+def test_what_was_paused_with_a_note_of_several_lines_can_be_edited(house: House) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    note = "deploying:\n\tback at noon"
+    assert house.call("POST", f"{path}:pause", {"note": note}).json["note"] == note
+    edited = house.call("PATCH", path, {"tags": ["a"]})
+    assert (edited.status, edited.json["note"]) == (200, note)
+
+
 def test_preview_writes_nothing_and_speaks_the_zone(house: House) -> None:
     asked = {
         "type": "CRON",
