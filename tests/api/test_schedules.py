@@ -345,6 +345,18 @@ def test_what_was_paused_with_a_note_of_several_lines_can_be_edited(house: House
     assert (edited.status, edited.json["note"]) == (200, note)
 
 
+@pytest.mark.parametrize("ended", [{"enabled": True}, {"tags": ["a"]}], ids=("by an edit", "by itself"))
+def test_a_pause_by_an_edit_has_not_the_note_of_an_earlier_pause(house: House, ended: dict[str, Any]) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    end = {} if "enabled" in ended else {"until_unix_ms": house.clock.now_ms() + 5_000}
+    house.call("POST", f"{path}:pause", {"note": "deploying", **end})
+    assert house.call("PATCH", path, {"sla_ms": 5}).json["note"] == "deploying"
+    house.clock.advance(6_000)
+    assert house.call("PATCH", path, ended).json["state"] == "active"
+    paused = house.call("PATCH", path, {"enabled": False}).json
+    assert (paused["state"], "note" in paused) == ("paused", False)
+
+
 def test_preview_writes_nothing_and_speaks_the_zone(house: House) -> None:
     asked = {
         "type": "CRON",
