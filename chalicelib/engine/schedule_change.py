@@ -300,7 +300,7 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
     """The definition as kept for its instants still owed and for what was triggered under it, also while it was paused.
-    One that spent its ``max_runs`` owes nothing after its last, and nothing at all when it began with no runs left."""
+    One that spent its ``max_runs`` has no owed instants after its last, and none when it began with no runs left."""
     definition, state = found.definition, found.state
     spent = state.next_run_ms is None and schedule.runs_left(definition, state.run_count) == 0
     if definition.active and spent and definition.type != "DELAY":

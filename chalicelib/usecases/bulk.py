@@ -180,8 +180,8 @@ def _is_changed_by(change: BulkOperation, definition: Definition, now_ms: int) -
 
 
 def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:
-    """The next few runs of a definition from now on, as far as they are known: a DELAY schedule has one, and none while
-    a run is under way. ``found`` is the schedule, with this definition or one that it gets now."""
+    """The next few runs of a definition from now on, as far as they are known. A DELAY schedule has one, and none while
+    a run is under way. ``found`` is the schedule, with this definition or another."""
     if not definition.active:
         return []
     now_ms = s.clock.now_ms()
