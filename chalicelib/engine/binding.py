@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from chalicelib.core.executions import journal
-from chalicelib.core.executions.execution import CANCELLED, PENDING, SKIPPED, Execution
+from chalicelib.core.executions.execution import CANCELLED, PENDING, SKIPPED, SUPERSEDED, Execution
 from chalicelib.core.queue_messages import Firing
 from chalicelib.core.schedules.schedule import Definition, Key, State, VersionRef
 from chalicelib.core.schedules.verdict import Verdict, judge, judge_snapshot
@@ -21,7 +21,6 @@ from chalicelib.ports.stores.schedules import Versioned
 
 DELETED = "the schedule was deleted"
 PAUSED = "the schedule was paused"
-SUPERSEDED = "superseded by an edit"
 
 
 class Binding(Struct, frozen=True):
@@ -89,7 +88,7 @@ def _in_force_at(s: Services, state: State, at_ms: int) -> VersionRef | None:
 
 def _is_owed(s: Services, state: State, definition: Definition, at_ms: int) -> bool:
     """Whether an instant that another version had queued is owed under this one. A DELAY schedule has no grid: only the
-    instant that it waits for is owed. An edit, which begins a new wait, takes back the one before. When a version has
+    instant that it waits for is owed. An edit that begins a new wait takes back the one before. When a version has
     spent its ``max_runs``, no later instant is owed, though its grid goes on."""
     if definition.type == "DELAY":
         return state.queued_ms == at_ms

@@ -131,14 +131,16 @@ def settle(s: Services, found: Schedule, since_ms: int) -> Schedule | None:
     return settle(s, Schedule(definition, moved), since_ms) if unfinished else Schedule(definition, moved)
 
 
-def begin(s: Services, definition: Definition, state: State, awaited_ms: int | None) -> State:
+def begin(
+    s: Services, definition: Definition, state: State, awaited_ms: int | None, before: Schedule | None = None
+) -> State:
     """Queue the owed instants of the new version inside the horizon. Returns the state that goes on from there.
     ``awaited_ms`` is the run of a DELAY schedule that has to end first."""
     if not definition.active:
         return replace(state, status="paused", next_run_ms=None, queued_ms=awaited_ms)
     if awaited_ms is not None:
         return replace(state, status="active", next_run_ms=None, queued_ms=awaited_ms)
-    first = schedule.first_from(definition, definition.since_ms)
+    first = _first(before, definition)
     if first is None:
         return replace(state, status="active", next_run_ms=None, queued_ms=None)
     until_ms = s.clock.now_ms() + s.config.horizon_ms
@@ -150,10 +152,29 @@ def begin(s: Services, definition: Definition, state: State, awaited_ms: int | N
 
 def find_capacity(s: Services, before: Schedule | None, new: Definition, state: State, awaited_ms: int | None) -> State:
     """The state as one that counts, if the schedule has anything to do from now on. Raises CapacityExhausted."""
-    spent = schedule.runs_left(new, state.run_count) == 0 or schedule.first_from(new, new.since_ms) is None
+    spent = schedule.runs_left(new, state.run_count) == 0 or _first(before, new) is None
     if (new.active and awaited_ms is None and spent) or capacity.is_cancelled(new, state):
         return capacity.uncounted(state)
     return counted(s, before, new, state)
+
+
+def _first(before: Schedule | None, new: Definition) -> int | None:
+    """The first instant of a new version. An edit that leaves the recurrence alone leaves a DELAY schedule in its wait.
+    A pause, a resumption and any other edit begin a new wait."""
+    waits_until_ms = None if before is None else _goes_on_waiting(before, new)
+    if waits_until_ms is None:
+        return schedule.first_from(new, new.since_ms)
+    return waits_until_ms if new.end_at_ms is None or waits_until_ms <= new.end_at_ms else None
+
+
+def _goes_on_waiting(before: Schedule, new: Definition) -> int | None:
+    definition, state = before.definition, before.state
+    waits_until_ms = state.queued_ms if state.next_run_ms is None else state.next_run_ms
+    if not definition.type == new.type == "DELAY" or waits_until_ms is None or waits_until_ms < new.since_ms:
+        return None
+    paused = definition.is_paused_at(new.since_ms) or new.is_paused_at(new.since_ms)
+    was, becomes = (d.compiled().spec._replace(end_at_ms=None, max_runs=None) for d in (definition, new))
+    return waits_until_ms if was == becomes and not paused else None
 
 
 def only_if_it_counts(definition: Definition, state: State) -> Schedule:
@@ -237,7 +258,7 @@ def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: i
         hlc=new.hlc,
     )
     placed = find_capacity(s, found, new, moved, awaited)
-    return only_if_it_counts(new, begin(s, new, placed, awaited))
+    return only_if_it_counts(new, begin(s, new, placed, awaited, found))
 
 
 def _awaited(s: Services, found: Schedule, new: Definition) -> int | None:
@@ -279,9 +300,10 @@ def _write_change(s: Services, before: Schedule, after: Schedule) -> bool:
 
 def _superseded(found: Schedule, until_ms: int) -> Definition:
     """The definition as kept for its instants still owed and for what was triggered under it, also while it was paused.
-    One that was exhausted has no owed instants after its last, and none at all when it began with no runs left."""
+    One that spent its ``max_runs`` has no owed instants after its last, and none when it began with no runs left."""
     definition, state = found.definition, found.state
-    if definition.active and state.next_run_ms is None and definition.type != "DELAY":
+    spent = state.next_run_ms is None and schedule.runs_left(definition, state.run_count) == 0
+    if definition.active and spent and definition.type != "DELAY":
         until_ms = min(until_ms, definition.since_ms if state.queued_ms is None else state.queued_ms + 1)
     return replace(definition, until_ms=until_ms)
 

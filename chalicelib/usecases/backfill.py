@@ -13,7 +13,7 @@ from chalicelib.core.executions.ledger import Ledger, draw
 from chalicelib.core.limits import PAGE_MAX_ITEMS
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.limits import BACKFILL_MAX_INSTANTS
-from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State
+from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, runs_left
 from chalicelib.core.security.caller import Caller
 from chalicelib.engine import claim_spans, handoff
 from chalicelib.engine.schedule_change import check_match
@@ -116,10 +116,10 @@ def ledger(s: Services, caller: Caller, schedule_id: str, from_ms: int | None, t
 
 
 def owed_until(found: Schedule) -> int | None:
-    """The last instant of a schedule that has handed over its last one; one before its version when that began with
-    none left. None: more is to come."""
+    """The last instant of a schedule whose ``max_runs`` are spent; one before its version when that began with none
+    left. None: more is to come, or its grid says where it ends."""
     definition, state = found.definition, found.state
-    if not definition.active or state.next_run_ms is not None:
+    if not definition.active or state.next_run_ms is not None or runs_left(definition, state.run_count) != 0:
         return None
     began_spent = state.queued_ms is None and definition.type != "DELAY"
     return definition.since_ms - 1 if began_spent else state.queued_ms

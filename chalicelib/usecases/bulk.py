@@ -152,8 +152,9 @@ def by_tag(
 def _change(s: Services, caller: Caller, change: BulkOperation, found: Schedule, dry_run: bool) -> BulkChange:
     definition = found.definition
     changed = _is_changed_by(change, definition, s.clock.now_ms())
-    resumed = replace(definition, active=True, paused_until_ms=None)
-    runs = next_runs(s, definition if change.op != "resume" else resumed, found)
+    if change.op == "resume" and changed:
+        definition = replace(definition, active=True, paused_until_ms=None)
+    runs = next_runs(s, definition, found)
     if change.until_ms is not None:
         runs = [at_ms for at_ms in runs if at_ms < change.until_ms]
     if dry_run or not changed:
@@ -179,13 +180,14 @@ def _is_changed_by(change: BulkOperation, definition: Definition, now_ms: int) -
 
 
 def next_runs(s: Services, definition: Definition, found: Schedule | None) -> list[int]:
-    """The next few runs of a definition from now on, as far as they are known: a DELAY schedule has one."""
+    """The next few runs of a definition from now on, as far as they are known. A DELAY schedule has one, and none while
+    a run is under way. ``found`` is the schedule, with this definition or another."""
     if not definition.active:
         return []
     now_ms = s.clock.now_ms()
     if definition.type == "DELAY":
-        waiting = None if found is None else progress(found, now_ms).next_run_ms
-        first = waiting if waiting is not None else first_from(definition, now_ms)
+        stays = found is not None and found.definition == definition
+        first = progress(found, now_ms).next_run_ms if found is not None and stays else first_from(definition, now_ms)
         return [] if first is None else [first]
     count = 0 if found is None else progress(found, now_ms).run_count
     left = runs_left(definition, count)

@@ -93,6 +93,8 @@ def _instants(found: Schedule, start_ms: int, end_ms: int, left: int, now_ms: in
     course = schedule.progress(found, now_ms)
     if course.next_run_ms is None or course.next_run_ms > end_ms:
         return (), True
+    if found.definition.type == "DELAY" and course.next_run_ms < start_ms:
+        return (), True  # what follows its next run is not known
     if left <= 0:
         return (), False
     first_ms = course.next_run_ms

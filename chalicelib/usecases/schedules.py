@@ -201,9 +201,12 @@ def edit(
     """
 
     def edited(definition: Definition) -> Definition:
+        now_ms = s.clock.now_ms()
         changed = replace(definition, **given(wanted))
-        if changed != definition and (not changed.active or not definition.rests_at(s.clock.now_ms())):
+        if changed != definition and (not changed.active or not definition.rests_at(now_ms)):
             changed = replace(changed, paused_until_ms=None)
+        if changed != definition and not (definition.is_paused_at(now_ms) and changed.is_paused_at(now_ms)):
+            changed = replace(changed, note=None)  # it was of a pause that is over
         if wanted.target is not UNSET:
             check_offered(s, changed.target)
         timing = ("type", "expr", "start_at_ms", "end_at_ms")

@@ -184,6 +184,19 @@ class TestByTag:
         found = by_tag(house, "delete", {"tag": "d"}, "dry_run=true")["items"]
         assert [i["runs_unix_ms"] for i in found] == [[NOW_MS + 5000], [1_795_255_200_000], [NOW_MS + 30_000]]
 
+    def test_the_next_runs_of_a_delay(self, house: House) -> None:
+        made = house.make(type="DELAY", expr="delay:30s", tags=["d"])
+        until_ms = NOW_MS + 60_000
+        house.call("POST", f"{SCHEDULES}/{made['id']}:pause", {"until_unix_ms": until_ms})
+        for op, runs in (("delete", [until_ms + 30_000]), ("resume", [NOW_MS + 30_000])):
+            [item] = by_tag(house, op, {"tag": "d"}, "dry_run=true")["items"]
+            assert item["runs_unix_ms"] == runs, op
+        house.call("POST", f"{SCHEDULES}/{made['id']}:resume")
+        house.clock.advance(31_000)  # its run is under way: when the next comes is not known
+        for op in ("pause", "delete", "resume"):
+            [item] = by_tag(house, op, {"tag": "d"}, "dry_run=true")["items"]
+            assert item["runs_unix_ms"] == [], op
+
     def test_a_pause_that_ends_by_itself(self, house: House, tagged: list[str]) -> None:
         until_ms = house.clock.now_ms() + 60_000
         found = by_tag(house, "pause", {"tag": "t", "until_unix_ms": until_ms})["items"]

@@ -337,6 +337,26 @@ def test_trigger(house: House) -> None:
     assert (big.status, big.code) == (413, "payload_too_large")
 
 
+def test_what_was_paused_with_a_note_of_several_lines_can_be_edited(house: House) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    note = "deploying:\n\tback at noon"
+    assert house.call("POST", f"{path}:pause", {"note": note}).json["note"] == note
+    edited = house.call("PATCH", path, {"tags": ["a"]})
+    assert (edited.status, edited.json["note"]) == (200, note)
+
+
+@pytest.mark.parametrize("ended", [{"enabled": True}, {"tags": ["a"]}], ids=("by an edit", "by itself"))
+def test_a_pause_by_an_edit_has_not_the_note_of_an_earlier_pause(house: House, ended: dict[str, Any]) -> None:
+    path = f"{SCHEDULES}/{house.make()['id']}"
+    end = {} if "enabled" in ended else {"until_unix_ms": house.clock.now_ms() + 5_000}
+    house.call("POST", f"{path}:pause", {"note": "deploying", **end})
+    assert house.call("PATCH", path, {"sla_ms": 5}).json["note"] == "deploying"
+    house.clock.advance(6_000)
+    assert house.call("PATCH", path, ended).json["state"] == "active"
+    paused = house.call("PATCH", path, {"enabled": False}).json
+    assert (paused["state"], "note" in paused) == ("paused", False)
+
+
 def test_preview_writes_nothing_and_speaks_the_zone(house: House) -> None:
     asked = {
         "type": "CRON",
@@ -358,6 +378,12 @@ def test_preview_by_default_shows_ten_runs_after_now_in_utc(house: House) -> Non
     assert answer.json["runs_unix_ms"] == [NOW_MS + 5000 * k for k in range(1, 11)]
     assert answer.json["runs_iso8601"][0] == "2026-11-21T09:20:05.000Z"
     assert answer.json["dst"] == []
+
+
+def test_preview_names_the_instant_also_where_an_offset_has_seconds(house: House) -> None:
+    asked = {"type": "CRON", "expr": "0 0 * * *", "timezone": "Africa/Monrovia", "after_unix_ms": 0, "count": 1}
+    answer = house.call("POST", f"{SCHEDULES}:preview", asked).json
+    assert (answer["runs_unix_ms"], answer["runs_iso8601"]) == ([2_670_000], ["1970-01-01T00:00:30.000-00:44"])
 
 
 def test_preview_near_the_end_of_time(house: House) -> None:

@@ -160,8 +160,9 @@ def show_preview(call: Call[schemas.PreviewBody, Query]) -> Reply:
 
 
 def _local(unix_ms: int, timezone: str) -> str:
-    """RFC 3339 with the zone's offset, or Z for UTC."""
-    offset_s = zones.zone(timezone).offset(unix_ms // 1000)
+    """RFC 3339 with the zone's offset in whole minutes, or Z for UTC. The text names the instant also where the zone's
+    own offset has seconds, as Monrovia's had until 1972."""
+    offset_s = int(zones.zone(timezone).offset(unix_ms // 1000) / 60) * 60
     if timezone == "UTC" or unix_ms + offset_s * 1000 > INSTANT_MAX_MS:
         return to_rfc3339(unix_ms)
     sign, (hours, seconds) = "-" if offset_s < 0 else "+", divmod(abs(offset_s), 3600)

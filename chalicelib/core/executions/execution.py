@@ -43,6 +43,7 @@ TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
 STATES = tuple(TRANSITIONS)
 OPEN = frozenset({PENDING, IN_PROGRESS})
 RETRY_REQUESTED = "retry requested"  # the reason of a step that a caller asked for
+SUPERSEDED = "superseded by an edit"  # the reason of an end: the version in force at its instant has no such instant
 RETRYABLE = frozenset({FAILED, TIMEOUT, MISSED, CANCELLED, SKIPPED})
 
 
@@ -66,16 +67,17 @@ class ExecutionKey(NamedTuple):
 EVENT_PATTERN: Final = "[a-z2-7]{26}"
 ID_PATTERN: Final = ulid.PATTERN + f"-([0-9]{{1,15}}(-m)?|{EVENT_PATTERN})"
 _EVENT: Final = re.compile(EVENT_PATTERN, re.ASCII)
+_INSTANT: Final = re.compile("0|[1-9][0-9]{0,14}", re.ASCII)
 
 
 def parse_id(tenant: str, execution_id: str) -> ExecutionKey | None:
     """The key that ``{schedule_id}-{unix_ms}``, ``…-m`` or ``{trigger_id}-{event}`` names, or None when it has another
-    form."""
+    form, such as leading zeros: an execution has one id."""
     parts = execution_id.split("-")
     if len(parts) == 2 and _EVENT.fullmatch(parts[1]):
         return ExecutionKey(tenant, parts[0], 0, event=parts[1])
     manual = len(parts) == 3 and parts[2] == "m"
-    well_formed = (len(parts) == 2 or manual) and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 15
+    well_formed = (len(parts) == 2 or manual) and _INSTANT.fullmatch(parts[1])
     return ExecutionKey(tenant, parts[0], int(parts[1]), manual) if well_formed else None
 
 
@@ -222,6 +224,16 @@ class Execution(Struct, frozen=True, kw_only=True):
         """Whether it keeps its version: it has begun, or a caller asked for it. Until then it is owed under the version
         in force at its instant, whichever that is."""
         return self.requested or any(s.target == IN_PROGRESS or s.reason == RETRY_REQUESTED for s in self.history)
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether an edit took its instant back: it was not owed when it came, whatever a caller asked for since."""
+        return any(step.reason == SUPERSEDED for step in self.history)
+
+    @property
+    def is_due_by_itself(self) -> bool:
+        """Whether its instant was its schedule's own: no caller asked for it, and no edit took it back."""
+        return not (self.manual or self.requested or self.is_superseded)
 
     @property
     def generation(self) -> int:

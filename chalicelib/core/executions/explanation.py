@@ -125,7 +125,7 @@ def _against(
     elif version.end_at_ms is not None and at_ms > version.end_at_ms:
         found.append(Reason("after_end", f"it ended at {to_rfc3339(version.end_at_ms)}"))
     elif version.type == "DELAY":
-        if at_ms != delay_next_ms and (execution is None or execution.manual):
+        if at_ms != delay_next_ms and (execution is None or not execution.is_due_by_itself):
             found.append(
                 Reason("not_on_grid", "a DELAY runs after the end of the run before it, and not at this instant")
             )
@@ -169,7 +169,11 @@ def _told(
     now_ms: int,
 ) -> Explanation:
     if execution is not None:
-        reasons = [*against, *notes, _of_execution(execution)]
+        reasons = [*against, *notes]
+        if not (
+            against and execution.state == SKIPPED and execution.is_superseded
+        ):  # what speaks against it is why it was taken back
+            reasons.append(_of_execution(execution))
         if at_ms > now_ms and execution.state == PENDING and not execution.manual:
             reasons.append(_NOT_YET)  # its record is written a few seconds ahead
         return Explanation(at_ms, owed, execution.state, tuple(dict.fromkeys(reasons)), version)

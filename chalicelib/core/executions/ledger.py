@@ -55,7 +55,9 @@ def draw(
     to_ms = min(to_ms, now_ms)
     expected = _expected(versions, from_ms, to_ms, limit + 1, owed_until_ms)
     journal = {e.firing_ms: e for e in executions if not e.manual and from_ms <= e.firing_ms <= to_ms}
-    runs = journal if awaited_ms is None or not from_ms <= awaited_ms <= to_ms else (*journal, awaited_ms)
+    runs = [at for at, e in journal.items() if e.is_due_by_itself]
+    if awaited_ms is not None and from_ms <= awaited_ms <= to_ms:
+        runs.append(awaited_ms)
     expected |= {at: "owed" for at in runs if at not in expected and _owes_delay(versions, at)}
     instants = sorted(expected.keys() | journal.keys())
     shown = instants[:limit]

@@ -88,13 +88,14 @@ def _texts(definition: Definition) -> Iterable[FieldError]:
         ("name", d.name, NAME_MAX_CHARS),
         ("owner", d.owner, OWNER_MAX_CHARS),
         ("shard_key", d.shard_key or None, SHARD_KEY_MAX_CHARS),
-        ("note", d.note or None, NOTE_MAX_CHARS),
         *((f"tags.{i}", tag, TAG_MAX_CHARS) for i, tag in enumerate(d.tags)),
     )
     for field, value, longest in named:
         problem = None if value is None else _text_problem(value, longest)
         if problem:
             yield FieldError(field, problem)
+    if d.note is not None and len(d.note) > NOTE_MAX_CHARS:  # it may have several lines
+        yield FieldError("note", f"must have at most {NOTE_MAX_CHARS} characters")
     if len(d.tags) > TAGS_MAX_COUNT:
         yield FieldError("tags", f"at most {TAGS_MAX_COUNT} tags")
     if len(d.expr) > EXPR_MAX_CHARS:

@@ -87,11 +87,24 @@ def test_a_claim_of_a_delay_whose_worker_died_runs_not_beside_what_the_edit_bega
     plant = Plant(T0)
     chained = plant.create(type="DELAY", expr="delay:10s", max_runs=1)
     claim_and_die(plant, chained, T0 + 10_000, now_ms=T0 + 7_000)
-    edit(plant, chained, T0 + 8_000, payload='"new"')
+    edit(plant, chained, T0 + 8_000, expr="delay:11s")
     edit_often(plant, chained, later, T0 + 12_000)
     plant.run_until(T0 + 200_000)
     (first, end), (_, new_end) = outcomes(plant, chained)
     assert (first, end, new_end) == (10_000, "skipped", "completed")
+    assert plant.get(chained).state.run_count == 1
+
+
+@pytest.mark.parametrize("later", LATER_EDITS)
+def test_a_claim_of_a_delay_whose_worker_died_runs_as_edited_where_its_wait_went_on(later: int) -> None:
+    plant = Plant(T0)
+    chained = plant.create(type="DELAY", expr="delay:10s", max_runs=1, payload='"old"')
+    claim_and_die(plant, chained, T0 + 10_000, now_ms=T0 + 7_000)
+    edit(plant, chained, T0 + 8_000, payload='"in force"')
+    edit_often(plant, chained, later, T0 + 12_000)
+    plant.run_until(T0 + 200_000)
+    assert outcomes(plant, chained) == [(10_000, "completed")]
+    assert [json.loads(d.event)["data"] for _, d in plant.bus.firings(chained)] == ["in force"]
     assert plant.get(chained).state.run_count == 1
 
 

@@ -106,6 +106,35 @@ def test_runs_that_are_spent_stay_spent_when_the_schedule_is_edited(plant: Plant
         assert (told.owed, [reason.code for reason in told.reasons]) == (False, ["max_runs_reached"])
 
 
+def test_what_falls_into_a_pause_that_outlasts_the_grid_shows_as_paused(plant: Plant) -> None:
+    at = plant.create(type="AT", expr="at:2026-11-21T09:30:00Z")
+    ends = plant.create(type="RATE", expr="rate:10m", end_at_ms=T0 + 25 * MINUTE_MS, max_runs=9)
+    for schedule_id in (at, ends):
+        schedules.pause(plant.services, CALLER, schedule_id, None, None, T0 + 30 * MINUTE_MS)
+    plant.run_until(T0 + HOUR_MS)
+    for schedule_id, instants in ((at, [10]), (ends, [10, 20])):
+        drawn = backfill.ledger(plant.services, CALLER, schedule_id, T0, T0 + HOUR_MS, 1000)
+        assert [((line.firing_ms - T0) // MINUTE_MS, line.outcome) for line in drawn.lines] == [
+            (minute, "paused") for minute in instants
+        ]
+        told = explain.explain_instant(plant.services, CALLER, schedule_id, T0 + 10 * MINUTE_MS).explanation
+        assert (told.owed, [reason.code for reason in told.reasons]) == (False, ["paused"])
+
+
+def test_what_is_excluded_after_the_last_run_is_shown_and_no_edit_of_the_ended_makes_it_paused(plant: Plant) -> None:
+    shut = (T0 + 3 * MINUTE_MS, T0 + 9 * MINUTE_MS)
+    schedule_id = plant.create(type="RATE", expr="rate:1m", end_at_ms=T0 + 5 * MINUTE_MS, exclude=(shut,))
+    plant.run_until(T0 + 20 * MINUTE_MS)
+    expected = [(1, "completed"), (2, "completed"), (3, "excluded"), (4, "excluded"), (5, "excluded")]
+    for name in ("beat", "pulse"):
+        drawn = backfill.ledger(plant.services, CALLER, schedule_id, None, None, 1000)
+        assert [((line.firing_ms - T0) // MINUTE_MS, line.outcome) for line in drawn.lines] == expected
+        for minute, code in ((4, "excluded"), (7, "after_end")):
+            told = explain.explain_instant(plant.services, CALLER, schedule_id, T0 + minute * MINUTE_MS).explanation
+            assert (told.owed, [reason.code for reason in told.reasons]) == (False, [code])
+        schedules.edit(plant.services, CALLER, schedule_id, ScheduleRequest(name=name), None)
+
+
 def test_the_runs_of_a_delay_were_owed_and_one_without_a_trace_is_lost(plant: Plant) -> None:
     schedule_id = plant.create(type="DELAY", expr="delay:1m")
     plant.run_until(T0 + MINUTE_MS + 5_000)

@@ -27,6 +27,7 @@ def test_of_a_delay_the_next_run_is_known() -> None:
     plant.create(type="DELAY", expr="delay:60s")
     [ahead] = schedule_outlook.upcoming(plant.services, CALLER, None, None).ahead
     assert list(ahead.instants) == [START_MS + 60 * S]
+    assert schedule_outlook.upcoming(plant.services, CALLER, START_MS + 61 * S, None).ahead == []
 
 
 def test_the_version_in_force_comes_first() -> None:

@@ -164,6 +164,9 @@ def test_jitter_moves_the_due_time_and_is_not_lateness() -> None:
         ("S--5", None),
         ("S-5-x", None),
         ("S-٥", None),
+        ("S-0", ExecutionKey("t", "S", 0)),
+        ("S-05", None),
+        ("S-00-m", None),
         ("S-5-m-m", None),
     ],
 )

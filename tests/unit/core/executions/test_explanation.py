@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.executions.execution import Attempt, Execution, Transition
+from chalicelib.core.executions.execution import SUPERSEDED, Attempt, Execution, Transition
 from chalicelib.core.executions.explanation import REASON_CODES, Explanation, explain
 from chalicelib.core.executions.limits import LOST_AFTER_MS
 from chalicelib.core.instants import to_rfc3339
@@ -177,3 +177,10 @@ def test_the_codes_are_those_that_callers_may_rely_on() -> None:
         "missed_window", "overlap_skipped", "policy_denied", "waiting_for_limit", "delivered", "pending", "not_yet",
         "failed", "timeout", "cancelled",
     }  # fmt: skip
+
+
+def test_what_an_edit_took_back_was_not_owed_and_no_other_run_was_in_its_way() -> None:
+    superseded = replace(ended("skipped"), history=(Transition("pending", "skipped", NOON, SUPERSEDED),))
+    for edited in ({"type": "DELAY", "expr": "delay:9s"}, {"expr": "rate:7s"}):
+        found = ask(replace(MADE, **edited), execution=superseded)
+        assert (found.owed, found.outcome, codes(found)) == (False, "skipped", ["not_on_grid"])

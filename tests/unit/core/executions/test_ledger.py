@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chalicelib.core.executions.execution import Execution
+from chalicelib.core.executions.execution import SUPERSEDED, Execution, Transition
 from chalicelib.core.executions.ledger import draw
 from chalicelib.core.executions.limits import LOST_AFTER_MS
 from chalicelib.core.schedules.schedule import Definition, Key
@@ -78,4 +78,21 @@ def test_the_pause_of_a_version_ends_at_its_instant() -> None:
         (10_000, "paused", False),
         (15_000, "pending", True),
         (20_000, "pending", True),
+    ]
+
+
+def test_a_delay_owes_no_instant_that_an_edit_took_back_or_a_caller_asked_for() -> None:
+    delays = definition(version="v2", since_ms=START_MS + 6_000, type="DELAY", expr="delay:9s")
+    took_back = (Transition("pending", "skipped", START_MS + 10_000, SUPERSEDED),)
+    found = [
+        replace(record(START_MS + 10_000, "skipped"), history=took_back),
+        replace(record(START_MS + 12_000, "completed"), requested=True),
+        record(START_MS + 15_000, "completed"),
+    ]
+    versions = [replace(definition(), until_ms=START_MS + 6_000), delays]
+    drawn = draw(versions, found, START_MS + 6_000, START_MS + 20_000, START_MS + 20_000, 100, None)
+    assert [(line.firing_ms - START_MS, line.expected) for line in drawn.lines] == [
+        (10_000, False),
+        (12_000, False),
+        (15_000, True),
     ]
