@@ -558,9 +558,11 @@ class TestJoin:
             "fencing_token": 1,
             "expires_at_unix_ms": NOW_MS + NODE_JOIN_TTL_MS,
         }
-        assert [n["node_id"] for n in house.call("GET", "/debug/cluster").json["nodes"]] == ["worker-7"]
+        [shown] = house.call("GET", "/debug/cluster").json["nodes"]
+        assert (shown["node_id"], shown["address"]) == ("worker-7", "10.0.0.7:7000")
         house.clock.advance(NODE_JOIN_TTL_MS - 1)
         again = house.call("POST", "/join", body | {"address": "10.0.0.8:7000"}).json
+        assert house.call("GET", "/debug/cluster").json["nodes"][0]["address"] == "10.0.0.8:7000"
         assert (again["fencing_token"], again["address"]) == (1, "10.0.0.8:7000")
         house.clock.advance(NODE_JOIN_TTL_MS + 1)
         assert house.call("GET", "/debug/cluster").json["nodes"] == []

@@ -987,7 +987,7 @@ class AsyncService(AsyncCaller):
 
     async def join(self, node_id: str, address: str) -> models.JoinedView:
         """Register a worker node of yours, or keep it registered. It counts as alive for 30 s after each call, by a
-        lease with a fencing token, and shows up in `/debug/cluster`. It owns no shards."""
+        lease with a fencing token, and shows up in `/debug/cluster` with its address. It owns no shards."""
         return cast(
             "models.JoinedView",
             await self._call("POST", "/join", body=said(node_id=node_id, address=address), safe=False),
