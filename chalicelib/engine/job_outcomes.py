@@ -9,7 +9,7 @@ the mark checks it against the record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from chalicelib.ports.services import Services
 log = logging.getLogger(__name__)
 
 MARK_ATTEMPTS = 12
+LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
 def note(s: Services, ended: Iterable[Execution]) -> None:
@@ -40,6 +41,15 @@ def note_stored(s: Services, keys: Sequence[ExecutionKey]) -> None:
     for execution in s.stores.executions.get(keys).values() if keys else ():
         if execution.state in job_status.BAD or execution.state == COMPLETED:
             _mark(s, execution.key_of_schedule, execution)
+
+
+def remarked(s: Services, state: State) -> State:
+    """The state of a cancelled job that is resumed (not yet written), marked by how its last execution ended."""
+    records, _ = s.stores.executions.of_schedule(state.key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
+    last = job_status.last_attempted(records)
+    if last is None or last.state not in job_status.BAD:
+        return replace(state, outcome="")
+    return replace(state, outcome=last.state, outcome_ms=last.firing_ms)
 
 
 def _mark(s: Services, key: Key, execution: Execution) -> None:
@@ -67,10 +77,17 @@ def _marked(state: State, execution: Execution) -> State | None:
 
 
 def _newest(s: Services, state: State, execution: Execution) -> Execution:
-    """``execution``, or one claimed for a later instant that has ended already: the last one decides."""
-    last_ms = state.last_claimed_ms
-    if last_ms <= execution.firing_ms:
+    """``execution``, or the one of the latest instant after it that has ended already: the last one decides."""
+    if state.last_claimed_ms <= execution.firing_ms:
         return execution
-    keys = [ExecutionKey(state.tenant, state.id, last_ms, manual) for manual in (False, True)]
-    ended = [e for e in s.stores.executions.get(keys).values() if e.state in job_status.BAD or e.state == COMPLETED]
-    return ended[0] if ended else execution
+    keys = [ExecutionKey(state.tenant, state.id, state.last_claimed_ms, manual) for manual in (False, True)]
+    ended = next(_ended(s.stores.executions.get(keys).values()), None)
+    if ended is None:  # it is still to come, or was taken back: one between may have ended
+        from_ms, until_ms = execution.firing_ms + 1, state.last_claimed_ms
+        records, _ = s.stores.executions.of_schedule(state.key, from_ms, until_ms, LAST_SCAN_MAX, None)
+        ended = next(_ended(records), None)
+    return execution if ended is None else ended
+
+
+def _ended(records: Iterable[Execution]) -> Iterator[Execution]:
+    return (e for e in records if e.state in job_status.BAD or e.state == COMPLETED)

@@ -19,7 +19,7 @@ from chalicelib.core.policies.limits import FAILURE_PAUSES_KEPT
 from chalicelib.core.schedules import capacity, schedule
 from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.schedule import BadEnd, Definition, FailurePause, Key, Schedule, State, VersionRef
-from chalicelib.engine import claim_spans, handoff
+from chalicelib.engine import claim_spans, handoff, job_outcomes
 from chalicelib.engine.capacity import counted, exhausted, limits
 from chalicelib.engine.delay_runs import chain
 from chalicelib.engine.handoff import Owed, hand_off
@@ -248,11 +248,12 @@ def _next_version(s: Services, found: Schedule, changed: Definition, since_ms: i
         new = replace(new, failures_from_ms=new.owes_from(since_ms))
     awaited = _awaited(s, found, new)
     taken_back = 0 if awaited is not None else schedule.queued_after(definition, state, since_ms)
-    resumed = new.active and not definition.active and state.outcome == CANCELLED
+    if new.active and not definition.active and state.outcome == CANCELLED:  # the job is cancelled no longer
+        state = job_outcomes.remarked(s, state)
     moved = state.with_version(
         VersionRef(new.version, since_ms, new.active),
         run_count=state.run_count - taken_back,
-        outcome="" if resumed else state.outcome if outcome is None else outcome,
+        outcome=state.outcome if outcome is None else outcome,
         outcome_ms=now_ms if outcome else state.outcome_ms,
         chained=new.type == "DELAY",
         hlc=new.hlc,

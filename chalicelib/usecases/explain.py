@@ -36,7 +36,8 @@ def explain_instant(s: Services, caller: Caller, schedule_id: str, at_ms: int | 
     records = s.stores.executions.get([at, manual])
     execution = records.get(at) or records.get(manual)
     last_ms = _last_owed(found, at_ms)
-    return InstantExplained(explain(versions, execution, at_ms, now_ms, last_ms, next_ms), next_ms)
+    due_ms = found.state.queued_ms if next_ms is None else next_ms  # of a DELAY it stays due until it has begun
+    return InstantExplained(explain(versions, execution, at_ms, now_ms, last_ms, due_ms), next_ms)
 
 
 def _last_owed(found: Schedule, at_ms: int) -> int | None:

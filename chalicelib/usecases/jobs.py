@@ -10,11 +10,12 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from chalicelib.core.errors import Conflict, FieldError, InvalidField
-from chalicelib.core.executions.execution import CANCELLED, IN_PROGRESS, OPEN, Execution, ExecutionKey
+from chalicelib.core.executions.execution import CANCELLED, OPEN, PENDING, Execution, ExecutionKey
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.jobs import job_status
 from chalicelib.core.jobs.job_status import UNICO, JobStatus, JobType
 from chalicelib.core.limits import PAGE_MAX_ITEMS
+from chalicelib.core.policies import overlap
 from chalicelib.core.schedules.capacity import is_cancelled
 from chalicelib.core.schedules.limits import SETTLE_MAX_INSTANTS
 from chalicelib.core.schedules.request import ScheduleRequest
@@ -23,15 +24,16 @@ from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
 from chalicelib.engine import claim_spans, handoff
+from chalicelib.engine.job_outcomes import LAST_SCAN_MAX
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.schedules import ScheduleFilter
 from chalicelib.usecases import executions, schedules
 from chalicelib.usecases.backfill import reached
 
 PAGE_SCAN_MAX = 10  # pages of the list read for one page of jobs: entries that have just moved on leave gaps
-RUNNING_SCAN_MAX = 10  # pages of jobs that have run, read for one page of those that run
+OTHERS_SCAN_MAX = 10  # pages of other groups, read for one page of the jobs among them that have a status
+BEHIND = "~"  # begins a position among the other groups, which come after the group of a status
 STOPPED = "its job was cancelled"
-LAST_SCAN_MAX = 20  # executions checked for the last one that was attempted
 
 
 class Job(Struct, frozen=True):
@@ -132,20 +134,36 @@ def get(s: Services, caller: Caller, job_id: str, permission: Permission = "sche
 def page(
     s: Services, caller: Caller, status: JobStatus | None, limit: int, after: str | None
 ) -> tuple[list[Job], str | None]:
-    """Jobs with a status (None: all) that the caller may see, newest first, and the id to go on after (None: the end).
+    """Jobs with a status (None: all) that the caller may see, newest first, and where to go on (None: the end).
 
-    A list by status finds them, however many others there are. What has just changed its status may be missing from a
-    page.
+    A list by status reads the group that is kept of it, however many others there are. Behind that come, again newest
+    first, those whose group says something else. What has just changed its status may be missing from a page.
     """
     authorize(caller, "schedules:read")
     if status is None:
         found, more = schedules.page(s, caller, ScheduleFilter(), limit, after)
         return _jobs(s, found), more
-    if status == IN_PROGRESS:
-        return _running(s, caller, limit, after)
+    grouped = job_status.GROUP_OF.get(status)
+    items: list[Job] = []
+    if grouped is not None and not (after or "").startswith(BEHIND):
+        items, after = _grouped(s, caller, status, grouped, limit, after)
+        if after is not None:
+            return items, after
+    others = job_status.ALSO_IN[status]
+    place = (after or "").removeprefix(BEHIND) or None
+    if len(items) == limit:
+        return items, BEHIND if next(_among(s, caller.tenant, others, None), None) is not None else None
+    behind, last = _scanned(s, caller, status, others, limit - len(items), place)
+    return items + behind, None if last is None else BEHIND + last
+
+
+def _grouped(
+    s: Services, caller: Caller, status: JobStatus, grouped: str, limit: int, after: str | None
+) -> tuple[list[Job], str | None]:
+    """Jobs with a status, of the group that is kept of it."""
     items: list[Job] = []
     for _ in range(PAGE_SCAN_MAX):
-        listed = s.stores.schedules.jobs(caller.tenant, job_status.GROUP_OF[status], limit - len(items), after)
+        listed = s.stores.schedules.jobs(caller.tenant, grouped, limit - len(items), after)
         items += [job for job in _of_ids(s, caller, listed.ids) if job.status == status]
         after = listed.after
         if after is None or len(items) >= limit:
@@ -153,31 +171,33 @@ def page(
     return items, after
 
 
-def _running(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[list[Job], str | None]:
-    """Jobs with an execution under way, of all that have run. The work of a page is bounded, so a short page may
-    have another after it.
+def _scanned(
+    s: Services, caller: Caller, status: JobStatus, groups: Sequence[str], limit: int, after: str | None
+) -> tuple[list[Job], str | None]:
+    """Jobs with a status that other groups hold: an execution under way, or one that waits, moves no job to another
+    group. The work of a page is bounded, so a short page may have another after it.
 
     The list of open executions would be shorter, but it is of a shard, and a caller's role may be bound to its tenant.
     """
-    ids = _ran(s, caller.tenant, after)
+    ids = _among(s, caller.tenant, groups, after)
     items: list[Job] = []
-    for _ in range(RUNNING_SCAN_MAX):
-        group = list(islice(ids, PAGE_MAX_ITEMS))
-        for job in _of_ids(s, caller, group):
-            if job.status == IN_PROGRESS:
+    for _ in range(OTHERS_SCAN_MAX):
+        some = list(islice(ids, PAGE_MAX_ITEMS))
+        for job in _of_ids(s, caller, some):
+            if job.status == status:
                 items.append(job)
                 if len(items) == limit:
                     last = job.schedule.definition.id
-                    return items, last if last != group[-1] or next(ids, None) else None
-        if len(group) < PAGE_MAX_ITEMS:
+                    return items, last if last != some[-1] or next(ids, None) else None
+        if len(some) < PAGE_MAX_ITEMS:
             return items, None
-    return items, group[-1]
+    return items, some[-1]
 
 
-def _ran(s: Services, tenant: str, after: str | None) -> Iterator[str]:
-    """The ids of all jobs that have run, newest first. One that moves meanwhile may come twice, and counts once."""
+def _among(s: Services, tenant: str, groups: Sequence[str], after: str | None) -> Iterator[str]:
+    """The ids of all jobs of some groups, newest first. One that moves meanwhile may come twice, and counts once."""
     last: str | None = None
-    for job_id in merge(*(_listed(s, tenant, group, after) for group in job_status.BEGUN), reverse=True):
+    for job_id in merge(*(_listed(s, tenant, group, after) for group in groups), reverse=True):
         if job_id != last:
             yield job_id
         last = job_id
@@ -201,34 +221,43 @@ def _of_ids(s: Services, caller: Caller, ids: Sequence[str]) -> list[Job]:
 
 
 def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
-    """Jobs with their last executions, which their states name: one read for all of them."""
+    """Jobs with their last executions, which their states name: one read for all of them. Where what is named was
+    skipped or waits, the journal says which was the last."""
     now_ms = s.clock.now_ms()
     named = {f.definition.key: keys for f in found if (keys := _last_keys(f, now_ms))}
     wanted = [key for keys in named.values() for key in keys]
     records = s.stores.executions.get(wanted) if wanted else {}
     last = {key: [records[k] for k in keys if k in records] for key, keys in named.items()}
-    known = [(f, last.get(f.definition.key, ())) for f in found]
-    return [_job(s, f, _claimed(s, f, several) or _newest(several)) for f, several in known]
+    return [_job(s, f, _last_among(s, f, last.get(f.definition.key, ()))) for f in found]
 
 
 def _last_keys(found: Schedule, now_ms: int) -> list[ExecutionKey]:
-    """What the last attempted execution may be called: its instant is known, not whether it was fired by hand."""
-    at_ms = job_status.last_run_ms(found, now_ms)
-    if at_ms is None:
-        return []
-    return [ExecutionKey(*found.definition.key, at_ms, manual) for manual in (False, True)]
+    """What the last attempted execution may be called: its instant is known, not whether it was fired by hand. One that
+    was cancelled before its claim has a mark alone."""
+    at_ms, marked_ms = job_status.last_run_ms(found, now_ms), found.state.outcome_ms if found.state.outcome else None
+    times = [ms for ms in dict.fromkeys((at_ms, marked_ms)) if ms is not None]
+    return [ExecutionKey(*found.definition.key, ms, manual) for ms in times for manual in (False, True)]
 
 
-def _newest(records: Sequence[Execution]) -> Execution | None:
-    attempted = [r for r in records if r.state in job_status.ATTEMPTED]
-    return max(attempted, key=lambda r: r.created_ms, default=None)
+def _last_among(s: Services, found: Schedule, records: Sequence[Execution]) -> Execution | None:
+    last, run_ms = _claimed(s, found, records) or job_status.last_attempted(records), _last_run_ms(s, found)
+    if last is not None and last.firing_ms >= run_ms and (last.state != PENDING or last.attempts):
+        return last
+    return _last_of(s, found) if records else last
+
+
+def _last_run_ms(s: Services, found: Schedule) -> int:
+    return job_status.last_run_ms(found, s.clock.now_ms()) or 0
 
 
 def _last_of(s: Services, found: Schedule) -> Execution | None:
-    """The last attempted execution of a schedule, by the journal."""
-    records, _ = s.stores.executions.of_schedule(found.definition.key, 0, s.clock.now_ms(), LAST_SCAN_MAX, None)
-    last = next((e for e in records if e.state in job_status.ATTEMPTED), None)
-    return _claimed(s, found, records) or last
+    """The last attempted execution of a schedule, by the journal. One that has or wants the overlap slot may be older
+    than what is read of that."""
+    now_ms = s.clock.now_ms()
+    records, _ = s.stores.executions.of_schedule(found.definition.key, 0, now_ms, LAST_SCAN_MAX, None)
+    slots = [key for key in overlap.refs(found.state) if key not in {e.key for e in records}]
+    records = [*records, *(s.stores.executions.get(slots).values() if slots else ())]
+    return _claimed(s, found, records) or job_status.last_attempted(records)
 
 
 def _job(s: Services, found: Schedule, last: Execution | None) -> Job:

@@ -22,7 +22,7 @@ from chalicelib.engine.outcomes import Ended, write_outcomes
 from chalicelib.engine.shards import HeldShard, stamp_swept
 from chalicelib.ports.stores.logs import LogLine
 from chalicelib.ports.work_queue import Outgoing
-from chalicelib.usecases.jobs import RUNNING_SCAN_MAX
+from chalicelib.usecases.jobs import OTHERS_SCAN_MAX
 from tests.kit.house import RATE, House
 from tests.kit.machine import NOW_MS
 
@@ -230,7 +230,7 @@ class TestStatus:
         execution_id = fire(house, job_id, "failed", error_type="http_error", error="x")
         assert house.call("POST", f"/api/v1/executions/{execution_id}:retry").status == 200
         assert status_of(house, job_id)["status"] == "pending"
-        assert listed(house, "failed") == []
+        assert (listed(house, "failed"), listed(house, "pending")) == ([], [job_id])
         was, s = house.execution(execution_id), house.services
         begun = replace(claim(was, "worker", 9, AT_MS), mends=bool(state_of(house, job_id).outcome))
         done = finish(begun, AttemptResult("completed", http_status=200), RetryPolicy(), AT_MS, AT_MS + 9)
@@ -257,6 +257,26 @@ class TestStatus:
                     break
                 token = f"&page_token={answer.json['next_page_token']}"
             assert found == ids[::-1]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+    def test_jobs_that_wait_to_run_again_come_after_those_that_never_ran(self, house: House, limit: int) -> None:
+        again = [make(house)["id"] for _ in range(2)]
+        never = [make(house, timestamp="2026-11-22T10:00:00Z")["id"] for _ in range(3)]
+        house.clock.sleep_until(AT_MS)
+        for job_id in again:
+            failed = fire(house, job_id, "failed", error_type="http_error", error="x")
+            assert house.call("POST", f"/api/v1/executions/{failed}:retry").status == 200
+        found: list[str] = []
+        pages, token = 0, ""
+        while True:
+            answer = house.call("GET", "/jobs", query=f"limit={limit}&status=pending{token}")
+            found += [job["id"] for job in answer.json["items"]]
+            pages += 1
+            if answer.json["next_page_token"] is None:
+                break
+            token = f"&page_token={answer.json['next_page_token']}"
+        assert found == never[::-1] + again[::-1]
+        assert pages == -(-5 // limit)
 
     def test_running_jobs_are_paged(self, house: House) -> None:
         ids = [make(house, RECURRENTE)["id"] for _ in range(5)]
@@ -286,7 +306,7 @@ class TestStatus:
         running = make(house, RECURRENTE)["id"]
         house.clock.advance(1)
         run(house, running)
-        for _ in range(RUNNING_SCAN_MAX * PAGE_MAX_ITEMS):
+        for _ in range(OTHERS_SCAN_MAX * PAGE_MAX_ITEMS):
             fire(house, make(house, RECURRENTE)["id"])
         first = house.call("GET", "/jobs", query="status=in_progress").json
         assert first["items"] == []
@@ -538,9 +558,11 @@ class TestJoin:
             "fencing_token": 1,
             "expires_at_unix_ms": NOW_MS + NODE_JOIN_TTL_MS,
         }
-        assert [n["node_id"] for n in house.call("GET", "/debug/cluster").json["nodes"]] == ["worker-7"]
+        [shown] = house.call("GET", "/debug/cluster").json["nodes"]
+        assert (shown["node_id"], shown["address"]) == ("worker-7", "10.0.0.7:7000")
         house.clock.advance(NODE_JOIN_TTL_MS - 1)
         again = house.call("POST", "/join", body | {"address": "10.0.0.8:7000"}).json
+        assert house.call("GET", "/debug/cluster").json["nodes"][0]["address"] == "10.0.0.8:7000"
         assert (again["fencing_token"], again["address"]) == (1, "10.0.0.8:7000")
         house.clock.advance(NODE_JOIN_TTL_MS + 1)
         assert house.call("GET", "/debug/cluster").json["nodes"] == []

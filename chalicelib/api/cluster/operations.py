@@ -3,6 +3,8 @@ of others, which report themselves."""
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from chalicelib.api.cluster import schemas
 from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply
@@ -29,6 +31,7 @@ def _node(item: LeaseItem) -> schemas.NodeView:
         role=str(item.metadata.get("role", "worker")),
         since_unix_ms=item.acquired_at_unix_ms,
         expires_at_unix_ms=item.expires_at_unix_ms,
+        address=str(item.metadata["address"]) if "address" in item.metadata else UNSET,
     )
 
 
@@ -63,7 +66,7 @@ def operations() -> list[Operation]:
             answers={200: schemas.JoinedView},
             errors=(409,),
             description=f"It counts as alive for {NODE_JOIN_TTL_MS // 1000} s after each call, by a lease with "
-            "a fencing token, and shows up in `/debug/cluster`. It owns no shards.",
+            "a fencing token, and shows up in `/debug/cluster` with its address. It owns no shards.",
             example={"node_id": "worker-7", "address": "10.0.0.7:7000"},
         ),
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
-from chalicelib.api.http.requests import Body
+from chalicelib.api.http.requests import Body, Opt
 from chalicelib.api.http.responses import ShownInstant
 from chalicelib.core.json_schema import formed
 from chalicelib.core.leases.limits import (
@@ -32,12 +32,13 @@ class JoinedView(msgspec.Struct):
 
 
 class NodeView(msgspec.Struct):
-    """A worker that stays, kept alive by a lease."""
+    """A worker that stays, kept alive by a lease. `address` is what a node of yours gave when it joined."""
 
     node_id: str
     role: str
     since_unix_ms: ShownInstant
     expires_at_unix_ms: ShownInstant
+    address: Opt[str] = UNSET
 
 
 class ShardView(msgspec.Struct):

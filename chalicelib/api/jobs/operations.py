@@ -120,7 +120,10 @@ def operations() -> list[Operation]:
             query=schemas.JobsQuery,
             answers={200: schemas.JobList},
             errors=(400,),
-            description="By `status` an index finds them, however many others there are. Every schedule is a job.",
+            description="By `status` an index finds them, however many others there are. Behind those come the ones "
+            "that are looked for: in progress, pending before a further run, completed after an earlier run had "
+            "failed. Where few of these are, a page may be short (even empty) and still have a next one. Every "
+            "schedule is a job.",
         ),
         Operation(
             method="GET",

@@ -7,6 +7,7 @@ state (``outcome``), and the next good one takes it away; see engine/job_outcome
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from chalicelib.core.executions.execution import (
@@ -34,7 +35,17 @@ ATTEMPTED: Final = frozenset({PENDING, IN_PROGRESS, COMPLETED, *BAD})
 # The groups that jobs are listed by: the bad outcomes, and these two.
 FRESH, RAN = "fresh", "ran"
 GROUP_OF: Final = {PENDING: FRESH, COMPLETED: RAN, FAILED: FAILED, TIMEOUT: TIMEOUT, CANCELLED: CANCELLED}
-BEGUN: Final = (RAN, FAILED, TIMEOUT, CANCELLED)  # the groups of what has run once, and so may be running
+_BEGUN: Final = (RAN, FAILED, TIMEOUT, CANCELLED)  # what has run once, and so may be running or wait for a next run
+
+# Where else jobs with a status may be. A run that goes well takes a mark away only if it was claimed after it was made.
+ALSO_IN: Final[Mapping[JobStatus, Sequence[str]]] = {
+    PENDING: _BEGUN,
+    IN_PROGRESS: _BEGUN,
+    COMPLETED: (FAILED, TIMEOUT, CANCELLED),
+    FAILED: (),
+    TIMEOUT: (),
+    CANCELLED: (),
+}
 
 
 def kind(found: Schedule) -> JobType:
@@ -60,6 +71,15 @@ def group(state: State) -> str | None:
 def last_run_ms(found: Schedule, now_ms: int) -> int | None:
     """The instant of the last execution that was attempted, as the state records it."""
     return progress(found, now_ms).last_run_ms
+
+
+def last_attempted(records: Iterable[Execution]) -> Execution | None:
+    """The execution of the latest instant that was attempted. One that has not begun gives way to one under way."""
+    attempted = sorted((r for r in records if r.state in ATTEMPTED), key=lambda r: (r.firing_ms, r.manual))
+    last = attempted[-1] if attempted else None
+    if last is None or last.state != PENDING or last.attempts:
+        return last
+    return next((r for r in reversed(attempted) if r.state == IN_PROGRESS), last)
 
 
 def status(found: Schedule, last: Execution | None, now_ms: int) -> JobStatus:

@@ -22,6 +22,9 @@ TIMEOUT_DEFAULT_MS = 300_000
 RUNS_MAX = 1_000_000_000  # max_runs
 RETRY_MAX_ATTEMPTS = 100
 VERSIONS_INLINE_MAX = 7  # versions named in the state item; older ones are found by their snapshot
+CLAIMED_AHEAD_MAX_MS = (
+    30_000  # workers claim an instant less than this ahead of it: the lead, a message's span and spare
+)
 SPANS_MAX = 2  # claims without records that a state names; a further one is recorded at once
 BATCH_MAX_OPERATIONS = 100
 TAG_CHANGE_MAX_SCHEDULES = 1_000  # schedules that one call by tag changes, or shows

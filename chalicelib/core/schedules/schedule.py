@@ -13,10 +13,10 @@ from typing import Literal, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chalicelib.core.limits import MESSAGE_MAX_INSTANTS
 from chalicelib.core.recurrence import expressions
 from chalicelib.core.recurrence.walltime import DstGap, DstOverlap
 from chalicelib.core.schedules.claim_span import ClaimSpan
+from chalicelib.core.schedules.last_run import last_run_ms
 from chalicelib.core.schedules.limits import (
     CATCH_UP_DEFAULT_MS,
     SETTLE_MAX_INSTANTS,
@@ -362,7 +362,7 @@ def progress(schedule: Schedule, now_ms: int) -> Progress:
     """The course as of ``now_ms``: the queue runs ahead of the clock, and callers must not see that."""
     definition, state = schedule.definition, schedule.state
     ahead, upcoming = _ahead(definition, state, now_ms)
-    last = _last_run(definition, state, now_ms)
+    last = last_run_ms(definition, state, now_ms)
     if state.status == "deleted":
         return Progress("deleted", None, last, state.run_count - ahead)
     waits = definition.type == "DELAY" and state.queued_ms is not None
@@ -385,16 +385,3 @@ def _ahead(definition: Definition, state: State, now_ms: int) -> tuple[int, int 
     start = definition.owes_from(max(now_ms + 1, definition.since_ms))
     queued = definition.compiled().between(start, state.queued_ms, SETTLE_MAX_INSTANTS)
     return len(queued), (queued[0] if queued else state.next_run_ms)
-
-
-def _last_run(definition: Definition, state: State, now_ms: int) -> int | None:
-    best: int | None = None
-    for span in state.spans:
-        best = max([best or 0, *(at_ms for at_ms in span.instants if at_ms <= now_ms)]) or None
-    for first, last in state.claims:
-        if last <= now_ms:
-            best = max(last, best or 0)
-        elif first <= now_ms:
-            runs = definition.compiled().between(first, now_ms, MESSAGE_MAX_INSTANTS * 2)
-            best = max(runs[-1] if runs else first, best or 0)
-    return best

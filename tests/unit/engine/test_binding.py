@@ -60,6 +60,19 @@ def test_an_edit_owes_nothing_after_its_last_run_though_its_grid_goes_on() -> No
     assert plant.get(beat).state.run_count == 3
 
 
+@pytest.mark.parametrize("overlap", ["allow", "forbid"])
+@pytest.mark.parametrize("max_runs", [1, 2])
+def test_an_edit_that_leaves_no_runs_owes_nothing_of_what_was_claimed(max_runs: int, overlap: str) -> None:
+    plant = Plant(T0, lead_ms=5_000)
+    beat = plant.create(type="RATE", expr="rate:10s", overlap=overlap)
+    plant.run_until(T0 + 26_500)  # that of second 30 is claimed
+    schedules.edit(plant.services, CALLER, beat, ScheduleRequest(max_runs=max_runs), None)
+    plant.run_until(T0 + 60_000)
+    assert [at - T0 for at in plant.bus.instants(beat)] == [10_000, 20_000]
+    assert outcomes(plant, beat)[-1] == (30_000, "skipped")
+    assert plant.get(beat).state.run_count == 2
+
+
 def test_nor_does_it_when_it_was_edited_again_since() -> None:
     plant = Plant(T0)
     beat = plant.create(type="RATE", expr="rate:10s", max_runs=1)

@@ -50,6 +50,17 @@ def test_a_run_by_hand_is_explained_too(house: House) -> None:
     assert [reason["code"] for reason in found["reasons"]] == ["not_on_grid", "delivered"]
 
 
+def test_a_delay_that_is_due_is_owed_until_it_has_begun(house: House) -> None:
+    made = house.make(type="DELAY", expr="delay:5s")
+    due_ms, path = made["next_run_unix_ms"], PATH.format(schedule_id=made["id"])
+    house.clock.sleep_until(due_ms + 1_000)
+    found = house.call("GET", path, query=f"at_unix_ms={due_ms}").json
+    assert (found["owed"], found["outcome"], found["next_run_unix_ms"]) == (True, "pending", None)
+    assert [reason["code"] for reason in found["reasons"]] == ["pending"]
+    other = house.call("GET", path, query=f"at_unix_ms={due_ms + 1}").json
+    assert (other["owed"], other["reasons"][0]["code"]) == (False, "not_on_grid")
+
+
 def test_what_is_no_instant_and_what_is_no_schedule(house: House) -> None:
     made = house.make()
     assert house.call("GET", PATH.format(schedule_id=made["id"]), query="at_unix_ms=x").fields == ["at_unix_ms"]

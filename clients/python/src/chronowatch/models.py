@@ -1206,12 +1206,13 @@ class ClusterView(TypedDict):
 
 
 class NodeView(TypedDict):
-    """A worker that stays, kept alive by a lease."""
+    """A worker that stays, kept alive by a lease. `address` is what a node of yours gave when it joined."""
 
     node_id: str
     role: str
     since_unix_ms: int
     expires_at_unix_ms: int
+    address: NotRequired[str]
 
 
 class ShardView(TypedDict):

@@ -488,8 +488,10 @@ class Jobs(Caller):
         limit: int | Unset = UNSET,
         status: Literal["cancelled", "completed", "failed", "in_progress", "pending", "timeout"] | Unset = UNSET,
     ) -> Iterator[models.JobView]:
-        """List jobs, newest first. By `status` an index finds them, however many others there are. Every schedule
-        is a job. Pages are fetched as they are needed."""
+        """List jobs, newest first. By `status` an index finds them, however many others there are. Behind those
+        come the ones that are looked for: in progress, pending before a further run, completed after an earlier run
+        had failed. Where few of these are, a page may be short (even empty) and still have a next one. Every
+        schedule is a job. Pages are fetched as they are needed."""
         return self._pages("GET", "/jobs", query=said(limit=limit, status=status))
 
     def get(self, job_id: str) -> models.JobView:
@@ -970,7 +972,7 @@ class Service(Caller):
 
     def join(self, node_id: str, address: str) -> models.JoinedView:
         """Register a worker node of yours, or keep it registered. It counts as alive for 30 s after each call, by a
-        lease with a fencing token, and shows up in `/debug/cluster`. It owns no shards."""
+        lease with a fencing token, and shows up in `/debug/cluster` with its address. It owns no shards."""
         return cast(
             "models.JoinedView", self._call("POST", "/join", body=said(node_id=node_id, address=address), safe=False)
         )

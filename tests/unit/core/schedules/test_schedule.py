@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -115,8 +117,57 @@ def test_the_last_run_is_told_from_the_spans_of_the_last_claims() -> None:
 
 def test_the_last_run_is_told_from_claims_that_have_no_records_yet() -> None:
     early = state(claims=((T0 + 5_000, T0 + 5_000),), spans=(ClaimSpan(T0 + 10_000, 5_000, 3, 2, "me"),))
+    early = replace(early, next_run_ms=T0 + 25_000)
     for now_ms, last in ((9_999, 5_000), (10_000, 10_000), (19_999, 15_000), (30_000, 20_000)):
         assert progress(Schedule(definition(), early), T0 + now_ms).last_run_ms == T0 + last
+
+
+PAUSE = VersionRef("v2", T0 + 12_000, False)
+EDIT = VersionRef("v2", T0 + 12_000, True)
+CLAIMS_AHEAD: list[dict[str, Any]] = [  # of the seconds 10, 15 and 20
+    {"spans": (ClaimSpan(T0 + 10_000, 5_000, 3, 2, "me"),)},
+    {"claims": ((T0 + 10_000, T0 + 20_000),)},
+    {"claims": tuple((T0 + at, T0 + at) for at in (10_000, 15_000, 20_000))},
+]
+
+
+@pytest.mark.parametrize("claims", CLAIMS_AHEAD)
+def test_what_a_pause_took_back_is_no_last_run(claims: dict[str, Any]) -> None:
+    paused = definition(version="v2", since_ms=PAUSE.since_ms, active=False, overlap="forbid")
+    found = state(VersionRef("v1", T0, True), PAUSE, status="paused", **claims)
+    for now_ms, last in ((9_999, None), (10_000, T0 + 10_000), (25_000, T0 + 10_000)):
+        assert progress(Schedule(paused, found), T0 + now_ms).last_run_ms == last
+
+
+@pytest.mark.parametrize("claims", CLAIMS_AHEAD[:2])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"expr": "rate:1h"},
+        {"exclude": ((T0, T0 + 60_000),)},
+        {"exclude": ((T0 + 12_000, T0 + 60_000),)},
+        {"max_runs": 2},
+    ],
+)
+def test_nor_is_what_an_edit_took_back(edit: dict[str, Any], claims: dict[str, Any]) -> None:
+    edited = definition(version="v2", since_ms=EDIT.since_ms, **edit)
+    more = None if "max_runs" in edit else T0 + 3_600_000
+    found = state(VersionRef("v1", T0, True), EDIT, next_run_ms=more, run_count=2, **claims)
+    assert progress(Schedule(edited, found), T0 + 25_000).last_run_ms == T0 + 10_000
+
+
+def test_what_an_edit_left_is_the_last_run() -> None:
+    edited = definition(version="v2", since_ms=EDIT.since_ms, payload="1")
+    found = state(VersionRef("v1", T0, True), EDIT, next_run_ms=T0 + 25_000, **CLAIMS_AHEAD[0])
+    assert progress(Schedule(edited, found), T0 + 21_000).last_run_ms == T0 + 20_000
+
+
+@pytest.mark.parametrize("overlap", ["allow", "forbid"])
+def test_a_run_by_hand_during_a_pause_is_the_last_run(overlap: str) -> None:
+    paused = definition(version="v2", since_ms=PAUSE.since_ms, active=False, overlap=overlap)
+    by_hand = T0 + 13_123
+    found = state(VersionRef("v1", T0, True), PAUSE, status="paused", claims=((by_hand, by_hand),))
+    assert progress(Schedule(paused, found), T0 + 25_000).last_run_ms == by_hand
 
 
 def test_a_span_is_made_of_instants_one_step_apart_and_knows_the_token_of_each() -> None:
