@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import Conflict
+from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.workflow_steps import HttpReply, StepFailed
@@ -228,6 +228,48 @@ def test_a_redrive_keeps_what_completed_and_its_keys(play: Play) -> None:
     runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "b", None, None, False)
     play.settle()
     assert play.calls.keys[4:] == [f"{run}/b#2", f"{run}/c#2"]
+
+
+def test_a_chosen_rerun_of_a_foreach_calls_under_new_keys(play: Play) -> None:
+    each = {"id": "p", "type": "parallel", "foreach": {"items": cel("input"), "max_concurrency": 1}}
+    inner = {"id": "q", "type": "parallel", "foreach": {"items": cel("item"), "max_concurrency": 1}}
+    nodes = [TRIGGER, each, http("a"), inner, http("b"), {"id": "k", "type": "join"}, {"id": "j", "type": "join"}]
+    edges = [("t", "p"), ("p", "a"), ("a", "q"), ("q", "b"), ("b", "k"), ("k", "j")]
+    play.publish("w", nodes, edges)
+    run = play.start("w", [[1, 2]])
+    play.settle()
+    first = [f"{run}/a/0", f"{run}/b/0/0", f"{run}/b/0/1"]
+    assert play.calls.keys == first
+    runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "p", None, None, False)
+    play.settle()
+    assert play.calls.keys[3:] == [f"{key}#2" for key in first]
+    with pytest.raises(InvalidField, match="a runs once an item: name its foreach"):
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "a", None, None, True)
+
+
+def test_what_an_item_does_anew_after_an_undoing_shares_no_key_with_a_chosen_rerun(play: Play) -> None:
+    each = {"id": "p", "type": "parallel", "foreach": {"items": cel("input")}}
+    nodes = [TRIGGER, each, http("a", compensate="u"), http("b"), {"id": "j", "type": "join"}, http("u")]
+    play.calls.answers["https://example.com/b"] = lambda _: HttpReply(400, {}, b"")
+    play.publish("w", nodes, [("t", "p"), ("p", "a"), ("a", "b"), ("b", "j")])
+    run = play.start("w", [1])
+    play.settle()
+    play.calls.answers.clear()
+    for chosen in (None, "p"):
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, chosen, None, None, False)
+        play.settle()
+    a, b = f"{run}/a/0", f"{run}/b/0"
+    assert play.calls.keys == [a, b, f"{a}/comp", f"{a}#1.2", b, f"{a}#2", f"{b}#2"]
+
+
+def test_a_join_that_can_not_have_its_number_says_so_in_its_reason(play: Play) -> None:
+    play.calls.answers["https://example.com/a"] = lambda _: HttpReply(400, {}, b"")
+    edges = [("t", "a"), ("t", "b"), ("a", "j"), ("b", "j")]
+    play.publish("w", [TRIGGER, http("a"), http("b"), {"id": "j", "type": "join", "mode": "n_of", "n": 2}], edges)
+    run = play.start("w")
+    play.settle()
+    join = play.state(run).nodes["j"]
+    assert (join.status, join.reason, join.error_type) == ("failed", "unreachable_quorum", "unreachable_quorum")
 
 
 def test_a_cancel_stops_all_effects_and_reaches_the_items(play: Play) -> None:
