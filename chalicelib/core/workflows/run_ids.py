@@ -18,8 +18,11 @@ def child_id(state: RunState, node: str) -> str:
 
 
 def generation_of(state: RunState, node: str) -> str:
-    """What tells a chosen re-run of a node from the first: ``2`` for the second; empty for the first. In an item it is
-    the generations of the foreach nodes around it, the outermost first, and its own, up to the last that is not 1."""
+    """The number of a chosen re-run of a node, as ``2`` for its second time; empty for the first.
+
+    In an item the numbers of the foreach nodes around it stand before its own, the outermost first. What is 1 at the
+    end is left out.
+    """
     around = state.id.rsplit("~", 2 * len(state.indices))[1::2] if state.indices else []
     numbers = [*(name.partition("#")[2] or "1" for name in around), str(state.nodes[node].generation)]
     while numbers and numbers[-1] == "1":
