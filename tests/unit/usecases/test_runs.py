@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -260,6 +261,34 @@ def test_what_an_item_does_anew_after_an_undoing_shares_no_key_with_a_chosen_rer
         play.settle()
     a, b = f"{run}/a/0", f"{run}/b/0"
     assert play.calls.keys == [a, b, f"{a}/comp", f"{a}#1.2", b, f"{a}#2", f"{b}#2"]
+
+
+def test_an_item_whose_value_is_another_one_in_a_redrive_runs_again(play: Play) -> None:
+    def answer(request: Any) -> HttpReply:
+        status = 400 if json.loads(request.body) in refused else 200
+        return HttpReply(status, {"content-type": "application/json"}, request.body)
+
+    def go_on(values: list[Any]) -> list[str]:
+        known = len(play.calls.keys)
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, None, None, {"list": values}, False)
+        play.settle()
+        return [key.removeprefix(run) for key in play.calls.keys[known:]]
+
+    refused: list[Any] = [2, 4]
+    play.calls.answers["https://example.com/b"] = answer
+    each = {"items": cel("input.list"), "max_concurrency": 1, "tolerated_failures": 1}
+    nodes = [TRIGGER, {"id": "p", "type": "parallel", "foreach": each}, http("a"), http("b", body=cel("item"))]
+    nodes += [{"id": "j", "type": "join"}, http("c")]
+    play.publish("w", nodes, [("t", "p"), ("p", "a"), ("a", "b"), ("b", "j"), ("j", "c")])
+    play.calls.answers["https://example.com/c"] = lambda _: HttpReply(400, {}, b"")
+    run = play.start("w", {"list": [1, 2, 4, 5]})
+    play.settle()
+    assert play.state(run).nodes["p"].status == "failed"
+    refused[:] = [True]
+    assert go_on([True, 2, 8, 5]) == ["/a/0#1.2", "/b/0#1.2", "/b/1", "/a/2#1.2", "/b/2", "/a/3", "/b/3", "/c"]
+    outputs = play.shown(run).outputs["j"]
+    assert [one and one["body"] for one in outputs] == [None, 2, 8, 5], "true is not 1, and what 1 came to is gone"
+    assert go_on([9]) == ["/c"], "the foreach completed"
 
 
 def test_a_join_that_can_not_have_its_number_says_so_in_its_reason(play: Play) -> None:
