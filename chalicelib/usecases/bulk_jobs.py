@@ -17,7 +17,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases import executions
+from chalicelib.usecases import audit, executions
 from chalicelib.usecases.executions import ExecutionFilter
 
 WORK_MAX_MS: Final = 20_000  # one turn's; reconcile takes the next
@@ -115,15 +115,33 @@ def _slice(s: Services, job: BulkJob) -> bool:
     """Whether this process should go on."""
     caller = _maker(job)
     found, position = _page(s, caller, job, BULK_SLICE, job.position)
-    results = [_act(s, caller, job, e) for e in found if job.wants(e)]
-    after = job.after_slice(sum(results), len(results) - sum(results), position)
+    wanted = [e for e in found if job.wants(e)]
+    left = [e for e in wanted if not job.was_done(e)]  # the others this job did before, or another caller did
+    done = len(wanted) - len(left) + len(_act_on_record(s, caller, job, left))
+    after = job.after_slice(done, len(wanted) - done, position)
     return s.stores.bulk_jobs.save(after, job.rev) and after.state == "running"
 
 
+def _act_on_record(s: Services, caller: Caller, job: BulkJob, left: Sequence[Execution]) -> list[Execution]:
+    """Those that it is done to now, each with its entry of the audit. Raises Unavailable: the slice is done again."""
+    if not left or not audit.is_on(s):
+        return [e for e in left if _act(s, caller, job, e)]
+    permission = PERMISSIONS[job.action]
+    act = audit.Act(action=permission, permission=permission, resource=f"bulk-jobs/{job.id}", detail=f"job {job.id}")
+    intent = audit.begin(s, caller, act)
+    done: list[Execution] = []
+    try:
+        done.extend(e for e in left if _act(s, caller, job, e))  # one by one: what an error follows is done
+    finally:
+        if done:
+            audit.finish(s, intent, [replace(act, resource=f"executions/{e.id}") for e in done])
+        else:
+            audit.drop(s, intent)
+    return done
+
+
 def _act(s: Services, caller: Caller, job: BulkJob, execution: Execution) -> bool:
-    """Whether it is done: now, or by this job before. Raises Unavailable: the slice is done again."""
-    if job.was_done(execution):
-        return True
+    """Whether it is done. Raises Unavailable."""
     try:
         if job.action == "retry":
             executions.retry(s, caller, execution.id)

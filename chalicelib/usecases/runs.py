@@ -228,7 +228,9 @@ def drive_again(
         made = workflow(s, caller.tenant, run.state.workflow, chosen)
         graph = made.graph(run.state.scope)
     if start_at is not None and start_at not in graph.nodes:
-        raise InvalidField.of("from", f"there is no node {start_at}")
+        in_items = any(node.id == start_at for node in made.definition.nodes)
+        said = f"{start_at} runs once an item: name its foreach" if in_items else f"there is no node {start_at}"
+        raise InvalidField.of("from", said)
     if not dry_run:
         check_workflow(
             s, caller, "workflows:start", run.state.workflow, owner=run.state.owner, version=chosen or run.state.version

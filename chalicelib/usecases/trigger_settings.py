@@ -183,7 +183,7 @@ def edit(
 
 
 def switch(s: Services, caller: Caller, trigger_id: str, active: bool, versions: Sequence[str] | None) -> ShownTrigger:
-    """Pause or resume. While it is paused no event fires; what fired before goes on."""
+    """Pause or resume. While it is paused no event fires, and no wait that is over; what fired before goes on."""
     found = _changeable(s, caller, trigger_id, versions)
     of_schedule = _judged_version(found, versions)
     changed = schedule_change.change(

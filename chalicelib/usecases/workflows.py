@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from chalicelib.usecases.target_offer import check_offered
 CHANGE_ATTEMPTS = 16
 VERSIONS_MAX = 1_000
 _OF_TRIGGERS = frozenset({"schedule_id", "filter"})
+_UNSTEADY = re.compile(r"(\$(?:now|millis|random|shuffle))\s*\(")
 _WITHOUT_ATTEMPT = {
     "trigger": "",
     "condition": "",
@@ -331,6 +333,8 @@ def _notes(node: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}.{field} has no effect: it is for what begins the runs to say"
     if kind in _WITHOUT_ATTEMPT and node.get("timeout_ms") is not None:
         yield f"{place}.timeout_ms has no effect{_WITHOUT_ATTEMPT[kind]}"
+    if kind == "transform" and (used := _UNSTEADY.search(str(node.get("jsonata")))) is not None:
+        yield f"{place}.jsonata: {used[1]} knows no clock and no chance here, and comes to the same each time"
 
 
 def _keep(s: Services, tenant: str, made: WorkflowDefinition) -> None:

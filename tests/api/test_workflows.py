@@ -260,6 +260,11 @@ def test_what_a_node_says_and_nothing_reads_is_noted(house: House) -> None:
         "nodes.t.filter has no effect: it is for what begins the runs to say",
         "nodes.g.timeout_ms has no effect: expires_in_ms ends its wait",
     ]
+    clock = {"id": "x", "type": "transform", "jsonata": "$nowhere ? $millis () : 1"}
+    made = publish(house, name="clock", nodes=[TRIGGER, clock], edges=edges(("t", "x")))
+    assert made["notes"] == [
+        "nodes.x.jsonata: $millis knows no clock and no chance here, and comes to the same each time"
+    ]
 
 
 def test_a_patch_is_held_to_the_schema(house: House) -> None:

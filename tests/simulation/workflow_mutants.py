@@ -49,7 +49,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "generation-unsaid": _planted(
         "what is chosen to run again goes out under the old key",
-        Edit(NODES, 'again = f"#{generation}" if generation > 1 else ""', 'again = ""'),
+        Edit(NODES, 'again = f"#{generation}" if generation else ""', 'again = ""'),
     ),
     "tried-for-ever": _planted(
         "attempts are not counted",

@@ -46,11 +46,11 @@ def kind_of(operation: Operation) -> Kind:
     return "change" if changes or operation.sensitive else "read"
 
 
-def is_recorded(mode: str, operation: Operation, query: Any) -> bool:
+def is_recorded(mode: str, operation: Operation, is_dry: bool) -> bool:
     """Whether a call that is allowed is recorded with CHRONO_AUDIT=``mode``. A dry run changes nothing."""
     if mode == "off" or operation.records_itself:
         return False
-    kind = "read" if _is_dry(query) else kind_of(operation)
+    kind = "read" if is_dry else kind_of(operation)
     return mode == "all" or kind == "change"
 
 
@@ -69,13 +69,15 @@ def action_of(operation: Operation) -> str:
 
 def resource_of(operation: Operation, params: Mapping[str, str], body: Any = None, made: Any = None) -> str:
     """As ``schedules/{id}``; the noun alone for a list, and for a subject, who may be erased. ``made`` is what a
-    creation answered."""
+    creation, or the beginning of a job, answered."""
     noun = _noun(operation)
     name = next(iter(params.values()), None)
     if name is None and noun == "leases":
         name = getattr(body, "name", None)
     if name is None and operation.creates:
         name = getattr(made, "id", None)
+    if name is None and isinstance(job := getattr(made, "job_id", None), str):
+        return f"bulk-jobs/{job}"
     return f"{noun}/{name}" if isinstance(name, str) and noun != "subjects" else noun
 
 
@@ -118,9 +120,10 @@ def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply], found:
     What policies found is recorded of calls that are not, too: that is what a rule with the action ``audit`` is for.
     """
     s, operation = call.services, call.operation
-    if not is_recorded(s.config.audit, operation, call.query):
+    is_dry = _is_dry(call)
+    if not is_recorded(s.config.audit, operation, is_dry):
         reply = handler()
-        if found.all and s.config.audit != "off" and not _is_dry(call.query):
+        if found.all and s.config.audit != "off" and not is_dry:
             _record_quietly(s, call.caller, _Watched(table, call, read=False).judged_acts(found.all))
         return reply
     from chalicelib.usecases import audit
@@ -144,7 +147,7 @@ def run(table: Table, call: Call[Any, Any], handler: Callable[[], Reply], found:
     if "Idempotent-Replayed" in reply.headers:
         audit.drop(s, intent)
     else:
-        audit.finish(s, intent, watched.acts(reply, [] if _is_dry(call.query) else found.all))
+        audit.finish(s, intent, watched.acts(reply, [] if is_dry else found.all))
     return reply
 
 
@@ -170,8 +173,9 @@ def _resource_of(judged: Judged) -> str:
     return judged.resource.partition("/")[0] if denied_making else judged.resource
 
 
-def _is_dry(query: Any) -> bool:
-    return getattr(query, "dry_run", False) is True
+def _is_dry(call: Call[Any, Any]) -> bool:
+    """Whether a call says so, in its query or in its body."""
+    return any(getattr(said, "dry_run", False) is True for said in (call.query, call.body))
 
 
 class _Watched:

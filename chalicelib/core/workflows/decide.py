@@ -47,6 +47,7 @@ from chalicelib.core.workflows.run_state import ENDED, NodeState, RunState
 
 # Nodes that end by themselves as soon as they may run. All others are steps, which a worker takes.
 _INSTANT = frozenset({"trigger", "join"})
+_NO_QUORUM = "unreachable_quorum"
 _SPARE_EVENTS = 2000  # what ends a run that is too long may still be written
 
 
@@ -341,7 +342,8 @@ def _judge(log: RunLog, name: str) -> None:
             log.write("node_skipped", name, reason=joins.why_skipped(graph, nodes, name))
         case "unreachable":
             node = graph.nodes[name]
-            _fail(log, name, "unreachable_quorum", f"{node.needed} live edges can no longer be reached")
+            said = f"{node.needed} live edges can no longer be reached"
+            log.write("node_failed", name, error_type=_NO_QUORUM, error=said, reason=_NO_QUORUM)
 
 
 def _cancel_others(log: RunLog, join: str) -> None:

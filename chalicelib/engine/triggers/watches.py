@@ -11,7 +11,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.queue_messages import RunHint, delay_s
 from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.triggers.watch import FIRING, IDLE, Arrival, Watch, WatchKind, due, settled
+from chalicelib.core.triggers.watch import FIRING, IDLE, Arrival, Watch, WatchKind, dropped, due, settled
 from chalicelib.engine.triggers import event_firings
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.triggers import DueWatch
@@ -66,12 +66,17 @@ def handle(s: Services, hinted: RunHint) -> None:
 
 
 def look(s: Services, tenant: str, trigger_id: str, kind: WatchKind, key: str) -> Execution | None:
-    """What an instant of a watch brings: the execution of its event, if it has come to its end."""
+    """What an instant of a watch brings: the execution of its event, if it has come to its end. While its trigger is
+    paused it brings nothing: what would have taken it back was not heard either."""
     for _ in range(SAVE_ATTEMPTS):
         before = s.stores.triggers.watch(tenant, trigger_id, kind, key)
         after = due(before, s.clock.now_ms())
         if after.state != FIRING:
             return None
+        if after != before and _is_paused(s, Key(tenant, trigger_id)):
+            if s.stores.triggers.save_watch(dropped(before), before.rev):
+                return None
+            continue
         if after == before or s.stores.triggers.save_watch(after, before.rev):
             return _finish(s, after)
     raise TooMany("a watch is being changed by many events at once", code="contended")
@@ -101,6 +106,11 @@ def _send(s: Services, due: DueWatch) -> None:
     assert s.workflows is not None
     message = RunHint(due.tenant, due.trigger_id, HINT, f"{due.kind}#{due.key}", due_ms=due.due_ms)
     s.workflows.queue.send([Outgoing(message, delay_s(due.due_ms, s.clock.now_ms(), 0))])
+
+
+def _is_paused(s: Services, key: Key) -> bool:
+    found = s.stores.schedules.get([key]).get(key)
+    return found is not None and not found.definition.active
 
 
 def _finish(s: Services, firing: Watch) -> Execution | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -208,7 +209,7 @@ def tell_parent(s: Services, run: LoadedRun, worker: str = "") -> tuple[LoadedRu
         parent = load(s, state.tenant, state.parent)
     except NotFound:
         return None
-    if _goes_on_in_a_redrive(parent, state):
+    if _goes_on_in_a_redrive(parent, state) or _is_of_another_item(s, parent, state):
         return _drive_again(s, parent, run, worker)
     happening: ItemEnds | ChildEnds
     if state.scope:
@@ -255,6 +256,27 @@ def _goes_on_in_a_redrive(parent: LoadedRun, child: RunState) -> bool:
     return is_behind and _is_waited_for(parent, child)
 
 
+def _is_of_another_item(s: Services, parent: LoadedRun, child: RunState) -> bool:
+    """Whether the value at its place of the list is another one in a redrive of its parent than the child ran with."""
+    if not child.scope or child.parent_redrives >= parent.state.redrives or not _is_waited_for(parent, child):
+        return False
+    try:
+        return not _is_same(outputs.encoded(_item_of(s, parent, child)).ref, child.input)
+    except StepFailed:
+        return False  # what it came to is kept
+
+
+def _item_of(s: Services, parent: LoadedRun, child: RunState) -> dict[str, Any]:
+    """What an item's run is given. Raises StepFailed."""
+    items = outputs.read(s, child.tenant, parent.state.id, parent.state.nodes[child.parent_node].output)
+    return {"item": items[child.indices[-1]]}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two references are of one value: in Python 1 would be true."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def _is_waited_for(parent: LoadedRun, child: RunState) -> bool:
     node = parent.state.nodes.get(child.parent_node)
     if node is None:
@@ -266,17 +288,19 @@ def _is_waited_for(parent: LoadedRun, child: RunState) -> bool:
 
 def _drive_again(s: Services, parent: LoadedRun, run: LoadedRun, worker: str) -> tuple[LoadedRun, Decision]:
     """What a redrive of the parent means for a run that it waits for. What completed is kept. The rest runs again under
-    the same keys, with the input as it is now."""
+    the same keys, with the input as it is now. Of an item whose value is another one nothing is kept."""
     state, name = run.state, run.state.parent_node
     try:
-        if state.scope:
-            items = outputs.read(s, state.tenant, parent.state.id, parent.state.nodes[name].output)
-            given = outputs.keep(s, state.tenant, state.id, {"item": items[state.indices[-1]]})
-        else:
-            given = outputs.keep(s, state.tenant, state.id, StepScope(s, parent, name).input())
+        value = _item_of(s, parent, state) if state.scope else StepScope(s, parent, name).input()
+        given = outputs.keep(s, state.tenant, state.id, value)
     except StepFailed:
         given = state.input  # what it cannot be given anew it has from before
-    again = redrive.plan(run.graph, run.graph, state, None).again
+    start = None
+    if state.scope and not _is_same(given, state.input):
+        start = run.graph.entry
+        place = outputs.item_name(name, parent.state.nodes[name].generation, state.indices[-1])
+        outputs.keep_item(s, state.tenant, parent.state.id, place, None)
+    again = redrive.plan(run.graph, run.graph, state, start).again
     timeout_ms = None if state.scope else run.workflow.definition.timeout_ms
     deadline_ms = None if timeout_ms is None else s.clock.now_ms() + timeout_ms
     happening = Redrives(again, state.started_by, "", given, deadline_ms, parent.state.redrives)

@@ -28,6 +28,7 @@ from chalicelib.core.workflows.limits import (
     STEP_TIMEOUT_DEFAULT_MS,
 )
 from chalicelib.core.workflows.node_rules import next_of_cron
+from chalicelib.core.workflows.run_ids import generation_of
 from chalicelib.core.workflows.run_state import Gate
 from chalicelib.engine.workflows import children, outputs
 from chalicelib.engine.workflows.run_access import LoadedRun, parts_of, workflow
@@ -59,8 +60,8 @@ class TakenStep(Struct, frozen=True):
         undoes = state.undoing if state.status == "compensating" else ""
         name = undoes or self.node.id
         where = "".join(f"/{index}" for index in state.indices)
-        generation = state.nodes[name].generation
-        again = f"#{generation}" if generation > 1 else ""
+        generation = generation_of(state, name)
+        again = f"#{generation}" if generation else ""
         return f"{state.root or state.id}/{name}{where}{again}{'/comp' if undoes else ''}"
 
     @property

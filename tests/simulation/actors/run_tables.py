@@ -74,8 +74,10 @@ def key_of(state: RunState, name: str) -> str:
     """The identity of a step: written from docs/workflows.md, and not from the engine."""
     undone = state.undoing if state.status == "compensating" else ""
     where = "".join(f"/{index}" for index in state.indices)
-    generation = state.nodes[undone or name].generation
-    again = "" if generation == 1 else f"#{generation}"
+    generations = [int(part.partition("#")[2] or 1) for part in state.id.split("~")[1::2]] if state.indices else []
+    generations.append(state.nodes[undone or name].generation)
+    told = max((place for place, number in enumerate(generations, 1) if number > 1), default=0)
+    again = "#" + ".".join(map(str, generations[:told])) if told else ""
     return f"{state.root or state.id}/{undone or name}{where}{again}{'/comp' if undone else ''}"
 
 

@@ -155,3 +155,23 @@ def test_reconcile_goes_on_with_what_died_and_counts_each_once(house: House) -> 
     assert look(house, job_id) == {"state": "completed", "matched": 21, "done": 21, "failed": 0}
     again = {i: len(house.execution(i).history) for i in failed}
     assert sum(again[i] - attempts[i] for i in failed) == 1, "nothing is done twice"
+
+
+def entries(house: House) -> list[tuple[str, str, str, str]]:
+    found = house.call("GET", "/api/v1/audit", query="limit=100").json["items"]
+    return [(e["action"], e["resource"], e["actor"], e["detail"]) for e in reversed(found)]
+
+
+def test_a_job_and_each_execution_that_it_changed_are_entries_of_the_audit(house: House) -> None:
+    failed = fire(house, "failed", 2)
+    fire(house, "completed")
+    before = len(entries(house))
+    start(house, 200, dry_run=True)
+    job_id = start(house, filter={"from_unix_ms": 0})["job_id"]
+    house.clock.advance(1)
+    assert look(house, job_id) == {"state": "completed", "matched": 3, "done": 2, "failed": 1}
+    own, *each = entries(house)[before:]
+    assert own == ("executions:bulk", f"bulk-jobs/{job_id}", "anonymous", "")
+    retried = [("executions:retry", f"executions/{one}", "anonymous", f"job {job_id}") for one in failed]
+    assert sorted(each) == sorted(retried)
+    assert house.services.stores.audit.intents("~", 10) == []

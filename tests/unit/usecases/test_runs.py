@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
 
-from chalicelib.core.errors import Conflict
+from chalicelib.core.errors import Conflict, InvalidField
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.ports.target import Outcome
 from chalicelib.ports.workflow_steps import HttpReply, StepFailed
@@ -228,6 +229,76 @@ def test_a_redrive_keeps_what_completed_and_its_keys(play: Play) -> None:
     runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "b", None, None, False)
     play.settle()
     assert play.calls.keys[4:] == [f"{run}/b#2", f"{run}/c#2"]
+
+
+def test_a_chosen_rerun_of_a_foreach_calls_under_new_keys(play: Play) -> None:
+    each = {"id": "p", "type": "parallel", "foreach": {"items": cel("input"), "max_concurrency": 1}}
+    inner = {"id": "q", "type": "parallel", "foreach": {"items": cel("item"), "max_concurrency": 1}}
+    nodes = [TRIGGER, each, http("a"), inner, http("b"), {"id": "k", "type": "join"}, {"id": "j", "type": "join"}]
+    edges = [("t", "p"), ("p", "a"), ("a", "q"), ("q", "b"), ("b", "k"), ("k", "j")]
+    play.publish("w", nodes, edges)
+    run = play.start("w", [[1, 2]])
+    play.settle()
+    first = [f"{run}/a/0", f"{run}/b/0/0", f"{run}/b/0/1"]
+    assert play.calls.keys == first
+    runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "p", None, None, False)
+    play.settle()
+    assert play.calls.keys[3:] == [f"{key}#2" for key in first]
+    with pytest.raises(InvalidField, match="a runs once an item: name its foreach"):
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, "a", None, None, True)
+
+
+def test_what_an_item_does_anew_after_an_undoing_shares_no_key_with_a_chosen_rerun(play: Play) -> None:
+    each = {"id": "p", "type": "parallel", "foreach": {"items": cel("input")}}
+    nodes = [TRIGGER, each, http("a", compensate="u"), http("b"), {"id": "j", "type": "join"}, http("u")]
+    play.calls.answers["https://example.com/b"] = lambda _: HttpReply(400, {}, b"")
+    play.publish("w", nodes, [("t", "p"), ("p", "a"), ("a", "b"), ("b", "j")])
+    run = play.start("w", [1])
+    play.settle()
+    play.calls.answers.clear()
+    for chosen in (None, "p"):
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, chosen, None, None, False)
+        play.settle()
+    a, b = f"{run}/a/0", f"{run}/b/0"
+    assert play.calls.keys == [a, b, f"{a}/comp", f"{a}#1.2", b, f"{a}#2", f"{b}#2"]
+
+
+def test_an_item_whose_value_is_another_one_in_a_redrive_runs_again(play: Play) -> None:
+    def answer(request: Any) -> HttpReply:
+        status = 400 if json.loads(request.body) in refused else 200
+        return HttpReply(status, {"content-type": "application/json"}, request.body)
+
+    def go_on(values: list[Any]) -> list[str]:
+        known = len(play.calls.keys)
+        runs.drive_again(play.s, ANONYMOUS_ADMIN, run, None, None, {"list": values}, False)
+        play.settle()
+        return [key.removeprefix(run) for key in play.calls.keys[known:]]
+
+    refused: list[Any] = [2, 4]
+    play.calls.answers["https://example.com/b"] = answer
+    each = {"items": cel("input.list"), "max_concurrency": 1, "tolerated_failures": 1}
+    nodes = [TRIGGER, {"id": "p", "type": "parallel", "foreach": each}, http("a"), http("b", body=cel("item"))]
+    nodes += [{"id": "j", "type": "join"}, http("c")]
+    play.publish("w", nodes, [("t", "p"), ("p", "a"), ("a", "b"), ("b", "j"), ("j", "c")])
+    play.calls.answers["https://example.com/c"] = lambda _: HttpReply(400, {}, b"")
+    run = play.start("w", {"list": [1, 2, 4, 5]})
+    play.settle()
+    assert play.state(run).nodes["p"].status == "failed"
+    refused[:] = [True]
+    assert go_on([True, 2, 8, 5]) == ["/a/0#1.2", "/b/0#1.2", "/b/1", "/a/2#1.2", "/b/2", "/a/3", "/b/3", "/c"]
+    outputs = play.shown(run).outputs["j"]
+    assert [one and one["body"] for one in outputs] == [None, 2, 8, 5], "true is not 1, and what 1 came to is gone"
+    assert go_on([9]) == ["/c"], "the foreach completed"
+
+
+def test_a_join_that_can_not_have_its_number_says_so_in_its_reason(play: Play) -> None:
+    play.calls.answers["https://example.com/a"] = lambda _: HttpReply(400, {}, b"")
+    edges = [("t", "a"), ("t", "b"), ("a", "j"), ("b", "j")]
+    play.publish("w", [TRIGGER, http("a"), http("b"), {"id": "j", "type": "join", "mode": "n_of", "n": 2}], edges)
+    run = play.start("w")
+    play.settle()
+    join = play.state(run).nodes["j"]
+    assert (join.status, join.reason, join.error_type) == ("failed", "unreachable_quorum", "unreachable_quorum")
 
 
 def test_a_cancel_stops_all_effects_and_reaches_the_items(play: Play) -> None:

@@ -150,6 +150,21 @@ def test_a_watch_of_a_deleted_trigger_fires_nothing(plant: TriggerPlant) -> None
     assert received.execution_id is not None
 
 
+def test_a_wait_that_is_over_while_the_trigger_is_paused_fires_nothing(plant: TriggerPlant) -> None:
+    s, at_once = plant.services, {"debounce_ms": 2 * SECOND}
+    trigger, other = plant.trigger(**at_once), plant.trigger(name="other", **at_once)
+    for one in (trigger, other):
+        plant.send(one)
+        trigger_settings.switch(s, ANONYMOUS_ADMIN, one.id, False, None)
+    trigger_settings.switch(s, ANONYMOUS_ADMIN, other.id, True, None)
+    plant.run_until(NOW_MS + 30 * SECOND)
+    assert [len(plant.fired(one)) for one in (trigger, other)] == [0, 1]
+    trigger_settings.switch(s, ANONYMOUS_ADMIN, trigger.id, True, None)
+    plant.run_until(NOW_MS + 200 * SECOND)
+    assert [len(plant.fired(one)) for one in (trigger, other)] == [0, 1]
+    assert s.stores.triggers.due_watches(1 << 50, 10) == []
+
+
 def test_half_a_trigger_is_none(plant: TriggerPlant) -> None:
     """A worker died between its two records."""
     trigger = plant.trigger()
