@@ -10,7 +10,7 @@ from chalicelib.core.errors import TooMany
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.queue_messages import RunHint, delay_s
-from chalicelib.core.schedules.schedule import Key
+from chalicelib.core.schedules.schedule import Key, Schedule
 from chalicelib.core.triggers.watch import FIRING, IDLE, Arrival, Watch, WatchKind, due, settled
 from chalicelib.engine.triggers import event_firings
 from chalicelib.ports.services import Services
@@ -104,14 +104,23 @@ def _send(s: Services, due: DueWatch) -> None:
 
 
 def _finish(s: Services, firing: Watch) -> Execution | None:
-    """The execution of a watch that fires, and the watch idle again. Of a trigger that is deleted nothing fires."""
+    """The execution of a watch that fires, and the watch idle again. Nothing fires of a trigger that is deleted, or that
+    was paused at that instant."""
     key = Key(firing.tenant, firing.trigger_id)
     found = s.stores.schedules.get([key]).get(key)
     fired = None
     if found is None:
         log.info("a watch of a trigger that is gone ends: %s", firing.trigger_id)
+    elif _is_paused(found, firing.due_ms):
+        log.info("a watch ends in a pause of its trigger, and fires nothing: %s", firing.trigger_id)
     else:
         event = Arrival(firing.digest, firing.event, firing.depth)
         fired = event_firings.fire(s, found, event, firing.due_ms)
     s.stores.triggers.save_watch(settled(firing), firing.rev)  # False: another worker did so
     return fired
+
+
+def _is_paused(found: Schedule, at_ms: int) -> bool:
+    """Whether a trigger was paused at an instant, whatever it is now: the answer stays the same for all who look."""
+    in_force = found.state.in_force_at(at_ms)
+    return in_force is not None and not in_force.active

@@ -96,6 +96,26 @@ def test_what_fails_is_retried_by_the_policy_and_then_a_dead_letter(plant: Trigg
     assert plant.fired(trigger)[0].state == "completed"
 
 
+def paused(plant: TriggerPlant, trigger: Trigger, until_ms: int) -> None:
+    trigger_settings.switch(plant.services, ANONYMOUS_ADMIN, trigger.id, False, None)
+    plant.run_until(until_ms)
+    trigger_settings.switch(plant.services, ANONYMOUS_ADMIN, trigger.id, True, None)
+
+
+@pytest.mark.parametrize("rules", [{"debounce_ms": 30 * SECOND}, {"absence": AbsenceRule("true", 30 * SECOND)}])
+def test_a_wait_that_ends_in_a_pause_fires_nothing(plant: TriggerPlant, rules: dict[str, Any]) -> None:
+    trigger = plant.trigger(filter="true" if "debounce_ms" in rules else "event.type == 'paid'", **rules)
+    assert plant.send(trigger).outcome == "waiting"
+    plant.run_until(NOW_MS + 10 * SECOND)
+    paused(plant, trigger, NOW_MS + 90 * SECOND)
+    assert plant.send(trigger, "2").outcome == "waiting"
+    plant.run_until(NOW_MS + 100 * SECOND)
+    paused(plant, trigger, NOW_MS + 110 * SECOND)
+    plant.run_until(NOW_MS + 300 * SECOND)
+    (record,) = plant.fired(trigger)
+    assert (record.firing_ms, record.state) == (NOW_MS + 120 * SECOND, "completed")
+
+
 def test_an_event_that_does_not_come_fires_at_its_instant(plant: TriggerPlant) -> None:
     trigger = plant.trigger(filter="event.type == 'paid'", absence=AbsenceRule("event.type == 'made'", 90 * SECOND))
     assert plant.send(trigger, "1", type="made").outcome == "waiting"
