@@ -115,7 +115,8 @@ def test_contexts_are_kept_apart_from_what_the_environment_names(served: Served,
     with _listening(lambda handler: seen.append(handler.headers.get("Authorization"))) as url:
         call("time", env={**env, "CHRONO_URL": url})
         call("time", env={**env, "CHRONO_URL": url, "CHRONO_TOKEN": "other"})
-    assert seen == [None, "Bearer other"]
+        call("time", env={**env, "CHRONO_URL": url, "CHRONO_TOKEN": " cw_of-a-file\r\n"})
+    assert seen == [None, "Bearer other", "Bearer cw_of-a-file"]
 
 
 class _listening:
@@ -539,6 +540,15 @@ def test_an_empty_standard_input_is_no_token(tmp_path: Path) -> None:
     assert call("context", "set", "a", "--url", "http://a", "--token-stdin", stdin="old\n", env=env).code == 0
     said = call("context", "set", "a", "--token-stdin", stdin="", env=env)
     assert (said.code, said.err.splitlines()[0]) == (2, "error: --token-stdin: standard input holds no token")
+
+
+@pytest.mark.parametrize("token", ["cw_a\ncw_b", "cw_ключ"])
+def test_what_no_header_can_hold_is_no_token(tmp_path: Path, token: str) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    said = call("time", url="http://127.0.0.1:9", env={**env, "CHRONO_TOKEN": token})
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: CHRONO_TOKEN: holds characters that no token has")
+    said = call("context", "set", "a", "--url", "http://a", "--token", token, env=env)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --token: holds characters that no token has")
 
 
 def test_a_list_is_filtered_by_names_too(served: Served) -> None:

@@ -66,11 +66,11 @@ def set_(at: click.Context, name: str, url: str | None, token: str | None, token
     if url is not None and url != known.get("url"):
         known = {"url": url}
     if token_stdin:
-        token = sys.stdin.readline().strip()
+        token = contexts.usable("--token-stdin", sys.stdin.readline())
         if not token:
             raise usage("--token-stdin: standard input holds no token", "as in: … --token-stdin < FILE")
-    if token:
-        known["token"] = token
+    if token and (given := contexts.usable("--token", token)):
+        known["token"] = given
     if no_token:
         known.pop("token", None)
     contexts.write(contexts.Book(book.current or name, {**book.contexts, name: known}))
