@@ -128,6 +128,16 @@ def test_the_binary_form_has_its_attributes_in_headers(house: House) -> None:
     assert send(house, trigger, {"x": 2}, **how).json["execution_id"] == f"{trigger['id']}-{digest('/a', '1')}"
 
 
+def test_an_event_of_the_binary_form_may_have_no_data(house: House) -> None:
+    trigger = made(house)
+    named = {"ce-specversion": "1.0", "ce-id": "4711", "ce-source": "/shop", "ce-type": "order.created"}
+    answer = house.call("POST", inlet(trigger), raw=b"", headers=named)
+    assert answer.status == 202, answer.body
+    assert answer.json["event_id"] == "4711"
+    assert [one["id"] for one in fired(house, trigger)] == [f"{trigger['id']}-{digest('/shop', '4711')}"]
+    assert house.call("POST", inlet(trigger), raw=b"").status == 400
+
+
 def test_headers_of_the_binary_form_are_percent_decoded_once(house: House) -> None:
     trigger = made(house, filter={"cel": "event.subject == 'Ünï €' && event.note == '%41' && event.raw == '%FF%'"})
     how = {"ce_specversion": "1.0", "ce_id": "a%20b", "ce_source": "/a", "ce_type": "t", "ce_raw": "%FF%"}
