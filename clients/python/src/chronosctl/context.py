@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from urllib.parse import urlsplit
 
 import click
 
@@ -61,7 +60,7 @@ def set_(at: click.Context, name: str, url: str | None, token: str | None, token
     known = dict(book.contexts.get(name, {}))
     if url is None and not known:
         raise usage("--url is missing", "as in: chronosctl context set prod --url https://chrono.example.com")
-    if url is not None and urlsplit(url).scheme not in ("http", "https"):
+    if url is not None and not contexts.is_address(url):
         raise usage(f"--url: {url} is no address", "http://HOST:PORT or https://HOST")
     if url is not None and url != known.get("url"):
         known = {"url": url}
