@@ -12,7 +12,7 @@ from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.triggers.received_event import of_object
-from chalicelib.core.triggers.trigger import AbsenceRule, Trigger
+from chalicelib.core.triggers.trigger import AbsenceRule, DedupeRule, ThrottleRule, Trigger
 from chalicelib.ports.target import FAILED, Outcome
 from chalicelib.ports.workflow_steps import WorkflowParts
 from chalicelib.usecases import executions, schedules, trigger_settings, triggers
@@ -114,6 +114,18 @@ def test_a_wait_that_ends_in_a_pause_fires_nothing(plant: TriggerPlant, rules: d
     plant.run_until(NOW_MS + 300 * SECOND)
     (record,) = plant.fired(trigger)
     assert (record.firing_ms, record.state) == (NOW_MS + 120 * SECOND, "completed")
+
+
+def test_what_repeats_a_throttled_event_is_throttled_too(plant: TriggerPlant) -> None:
+    rules: Any = {"dedupe": DedupeRule("event.data", 60 * SECOND), "throttle": ThrottleRule(1, 10 * SECOND)}
+    trigger = plant.trigger(**rules)
+    sent = [plant.send(trigger, str(n), data=data) for n, data in enumerate("abab")]
+    assert [one.outcome for one in sent] == ["fired", "throttled", "deduplicated", "throttled"]
+    assert (sent[2].execution_id, sent[3].execution_id) == (sent[0].execution_id, None)
+    plant.run_until(NOW_MS + 20 * SECOND)
+    late = plant.send(trigger, "4", data="b")
+    assert late.outcome == "deduplicated"
+    assert late.execution_id in [record.id for record in plant.fired(trigger)]
 
 
 def test_an_event_that_does_not_come_fires_at_its_instant(plant: TriggerPlant) -> None:
