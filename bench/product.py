@@ -24,6 +24,7 @@ from bench.root import ROOT
 START_TIMEOUT_S = 300.0  # the first start of a checkout makes its environments
 STOP_TIMEOUT_S = 70.0
 CALL_TIMEOUT_S = 30.0
+KEPT_IDLE_S = 3.0  # the server closes a connection that is idle for five
 CREATORS = 8  # connections that create schedules side by side
 PAGES_MAX = 200
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -110,19 +111,23 @@ class Product:
 
     def call(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """Status and body of one request, over a connection that this thread keeps."""
-        connection = getattr(self._local, "connection", None)
+        connection, used_s = getattr(self._local, "connection", (None, 0.0))
+        if connection is not None and time.monotonic() - used_s > KEPT_IDLE_S:
+            connection.close()
+            connection = None
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=CALL_TIMEOUT_S)
-            self._local.connection = connection
         payload = None if body is None else json.dumps(body).encode()
         try:
             connection.request(method, path, payload, {"Content-Type": "application/json"} if body else {})
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"{}")
+            found = answer.status, json.loads(answer.read() or b"{}")
         except (OSError, http.client.HTTPException) as problem:
             connection.close()
-            self._local.connection = None
+            self._local.connection = None, 0.0
             raise OSError(str(problem)) from problem
+        self._local.connection = connection, time.monotonic()
+        return found
 
     def want(self, method: str, path: str, body: Json | None = None) -> Json:
         """The body of an answer below 300. Raises Refused."""

@@ -8,10 +8,13 @@ import pytest
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.dynamodb import documents
-from chalicelib.adapters.dynamodb.database import Database, key, text
+from chalicelib.adapters.dynamodb.capacity_counters import CapacityCounters, CreationMark, MarkedMove
+from chalicelib.adapters.dynamodb.database import Database, key, number, text
 from chalicelib.adapters.dynamodb.schedules import RELEASED_TOGETHER, DynamoScheduleStore
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
+from chalicelib.core.schedules.capacity import Limits
 from chalicelib.core.schedules.schedule import Key, State, VersionRef
+from chalicelib.ports.stores.schedules import CapacityFull
 from tests.contract.scripted import NAMES, Scripted, refused
 from tests.kit.records import definition, state
 
@@ -49,6 +52,53 @@ class TestTornReads:
         client = Scripted(self.items(None, "v1"), "never")
         assert self.store(client).get([self.KEY]) == {}
         assert client.left == 1
+
+
+FULL = refused("ConditionalCheckFailedException")
+
+
+class TestCapacity:
+    """A creation under a limit, of which other counters have a part."""
+
+    MOVE = MarkedMove(0, CreationMark("t", "I" * 26, "v", 0, 10))
+
+    def items(self, elsewhere: int) -> dict[str, Any]:
+        return {"Items": [{**key("#capacity", "003"), "jobs": number(elsewhere), "weight": number(0)}]}
+
+    def most(self, asked: dict[str, Any]) -> int:
+        return int(asked["ExpressionAttributeValues"][":most_jobs"]["N"])
+
+    def test_a_reading_made_before_does_for_the_write(self) -> None:
+        client = Scripted(self.items(4), {})
+        counters = CapacityCounters(Database(lambda: client, NAMES))
+        counters.used()
+        counters.begin(self.MOVE, Limits(10, None))
+        assert [operation for operation, _ in client.asked] == ["query", "update_item"]
+        assert self.most(client.asked[1][1]) == 5, "ten but for four elsewhere and itself"
+
+    def test_a_refusal_by_it_reads_anew(self) -> None:
+        client = Scripted(self.items(10), self.items(4), {})
+        counters = CapacityCounters(Database(lambda: client, NAMES))
+        counters.used()
+        counters.begin(self.MOVE, Limits(10, None))
+        assert self.most(client.asked[2][1]) == 5, "what counts elsewhere has become less"
+
+    def test_a_refusal_of_the_write_reads_anew(self) -> None:
+        no_marks: dict[str, Any] = {"Items": []}
+        client = Scripted(self.items(4), FULL, no_marks, self.items(2), {})
+        counters = CapacityCounters(Database(lambda: client, NAMES))
+        counters.used()
+        counters.begin(self.MOVE, Limits(10, None))
+        assert self.most(client.asked[4][1]) == 7
+
+    def test_is_full_by_a_new_reading(self) -> None:
+        no_marks: dict[str, Any] = {"Items": []}
+        client = Scripted(self.items(4), FULL, no_marks, self.items(4), FULL, no_marks)
+        counters = CapacityCounters(Database(lambda: client, NAMES))
+        counters.used()
+        with pytest.raises(CapacityFull):
+            counters.begin(self.MOVE, Limits(10, None))
+        assert client.left == 0
 
 
 LOST = refused("TransactionCanceledException", CancellationReasons=[{"Code": "ConditionalCheckFailed"}])

@@ -49,6 +49,7 @@ WORLD_KINDS = {
 RARE_KINDS = {
     "clean_stop": 1,  # a process is told to stop: it takes no more, and ends some seconds later
     "lease_edge": 1,  # a message in work comes again just when the lease of its claim ends, by some clocks
+    "message_lost": 1,  # who has claimed a firing dies, and the queue does not bring its message again
 }
 DRAWN_KINDS = (*CALL_KINDS, *WORLD_KINDS)
 KINDS = (*DRAWN_KINDS, *RARE_KINDS)

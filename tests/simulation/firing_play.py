@@ -8,12 +8,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from chalicelib.adapters.memory.stores import open_stores
+from chalicelib.core import queue_messages
 from chalicelib.core.executions.execution import ExecutionKey
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.schedules.schedule import Definition, Key, Schedule, State, VersionRef
 from chalicelib.core.schedules.sharding import shard_of
 from chalicelib.engine import pipeline
+from chalicelib.engine.claimed import execution_of
 from tests.simulation import checkers, coverage, situations
 from tests.simulation.actors.clients import Clients
 from tests.simulation.actors.instance import Fleet
@@ -35,6 +37,8 @@ ALIVE_WITHIN_MS = 6 * MINUTE  # a schedule that still owes must have gone on by 
 LEASE_EDGE_MS = 2_300  # a claim this close to the end of its lease belongs to a worker that stands still
 LEASE_EDGE_LOOKS = 450
 LEASE_EDGE_LOOK_MS = 200
+LOST_LOOKS = 2_000
+LOST_LOOK_MS = 20
 LAST_RECEIVED_MS = 2_000  # so long a call may bring messages to a process that was told to stop meanwhile
 DRAIN_MS = 5_000  # how long a stop waits for deliveries under way
 LEAVE_LOOK_MS = 50  # how often a process that stops gives away what it still claims
@@ -106,6 +110,7 @@ class Play(MailedPlay):
             "message_edge": self._message_late,
             "clean_stop": self._clean_stop,
             "lease_edge": lambda fault: self._lease_edge(fault, LEASE_EDGE_LOOKS),
+            "message_lost": lambda fault: self._message_lost(fault, LOST_LOOKS),
             "poison_message": self._poison_message,
             "poison_schedule": self._poison_schedule,
         }
@@ -165,6 +170,21 @@ class Play(MailedPlay):
             return
         if looks and not self.faults.over:
             world.call_at(world.now + LEASE_EDGE_LOOK_MS, lambda: self._lease_edge(fault, looks - 1))
+
+    def _message_lost(self, fault: Fault, looks: int) -> None:
+        """Wait for a message whose firings all have records, while one has yet to be sent. Then it and its worker go:
+        what has no record would be lost for ever, and the queue does not lose that."""
+        for letter in self.mailroom.in_work():
+            stored = [self.world.record.executions.get(key) for key in _firings_of(letter.body)]
+            last = [writes[-1].record for writes in stored if writes]
+            waits = any(record.lease_until_ms is not None and not record.attempts for record in last)
+            if waits and len(last) == len(stored) and letter.holder.alive:
+                self.world.hit("fault:message_lost")
+                self.mailroom.lose(letter)
+                self.world.crash(letter.holder)
+                return
+        if looks and not self.faults.over:
+            self.world.call_at(self.world.now + LOST_LOOK_MS, lambda: self._message_lost(fault, looks - 1))
 
     def _claims_before_dispatch(self) -> Iterator[tuple[str, str | None, int]]:
         """Schedule, owner and end of the lease of each claim without an attempt, by its record or as a span."""
@@ -304,6 +324,11 @@ class Play(MailedPlay):
         for what in (*plan.ops, *plan.faults):
             parts[str(what).partition(":")[0]] = f"at {clock(what.at_ms - plan.start_ms)} {what}"
         return parts
+
+
+def _firings_of(body: str) -> list[ExecutionKey]:
+    message = None if body in GARBAGE else queue_messages.decode(body)
+    return [execution_of(each) for each in message.firings] if isinstance(message, queue_messages.Firings) else []
 
 
 def play(seed: int, left_out: frozenset[str] = frozenset(), tell: bool = False) -> Played:

@@ -352,7 +352,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "renewal-forgotten": Mutant(
         "a claim is renewed in the tables alone, so that its outcome is written over an old record",
-        (Edit(IN_FLIGHT, "            delivery.execution = after\n", "            pass\n"),),
+        (Edit(IN_FLIGHT, "            delivery.execution = after\n            delivery.ready = replace(delivery.ready, claimed=replace(delivery.ready.claimed, execution=after))\n",
+              "            pass\n"),),
     ),
     # -- what died
     "acknowledged-before-claimed": Mutant(

@@ -14,6 +14,7 @@ from typing import Any
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.schedule import RetryPolicy
+from chalicelib.engine.scans import NOTED_EVERY_MS
 from chalicelib.process.admission import Caps
 from infra.state import VISIBILITY_S
 from tests.simulation import scenario
@@ -24,6 +25,7 @@ from tests.simulation.scenario import PlannedOp, PlannedSchedule, Scenario
 SECOND = 1000
 SHARE = 0.3
 FAILOVER, FAILOVER_SHARE = "failover", 0.07
+RARE_SHARE = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Situation:
     amounts_ms: Sequence[int] = (1_000,)
     methods: Sequence[str] = ()
     faults: Sequence[int] = (3, 4, 6)
+    faults_ms: tuple[int, int] | None = None  # after the start, when they come; None: at any time
     caps: Caps | None = None  # None: no limits
     changes: Mapping[str, Any] | None = None  # of the scenario itself
     weight: int = 1
@@ -122,6 +125,14 @@ def _frozen(r: random.Random) -> Mapping[str, Any]:
     return _rate(r.choice((1, 2, 3)), 60, r.choice(("good", "good", "flaky", "slow")), tags=tags)
 
 
+def _kept(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((1, 2)), 300, "good", catch_up_window_ms=600 * SECOND)
+
+
+def _shroud(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((5, 7)), 90, "good", overlap=r.choice(("replace", "forbid")), timeout_ms=5 * SECOND)
+
+
 SITUATIONS: Mapping[str, Situation] = {
     # The run in the slot ends about when the next instant comes, and one waits already.
     "line": Situation(_line, ops=(("trigger",), ("cancel",)), op_groups=(0, 2, 6), weight=2),
@@ -142,7 +153,7 @@ SITUATIONS: Mapping[str, Situation] = {
         kinds=("index_lag", "index_lag", "crash_before", "crash_after", "crash"),
         amounts_ms=(5_000, 30_000, 80_000),
         methods=("dispatch", "insert", "update"),
-        changes={"visibility_ms": 900 * SECOND},  # so that the minute's look is what finds it
+        changes={"visibility_ms": 900 * SECOND},  # a queue hides for as long as its function may run
         weight=2,
     ),
     # Index reads show the past while schedules are changed, and nothing else goes wrong.
@@ -168,7 +179,7 @@ SITUATIONS: Mapping[str, Situation] = {
         _brim,
         kinds=("lease_edge", "stall_after"),
         amounts_ms=(25_000, 45_000),
-        methods=("insert",),
+        methods=("insert", "write_states", "write_states"),  # a claim is mostly a span of the state
         faults=(6, 9),
         changes={"max_drift_ms": 3_000},
     ),
@@ -199,6 +210,32 @@ SITUATIONS: Mapping[str, Situation] = {
 }
 
 
+# Drawn apart from those above, so that seeds that knew only them keep their plans.
+RARE: Mapping[str, Situation] = {
+    # A worker stands still between its recheck and the instant, and the queue is paused meanwhile.
+    "kept": Situation(
+        _kept,
+        ops=(("queue_pause", "queue_resume"),),
+        op_groups=(9, 16),
+        gaps_ms=(3_000, 8_000),
+        kinds=("stall_after",),
+        amounts_ms=(1_500, 1_900, 2_300),
+        methods=("epochs",),
+        faults=(9, 16, 24),
+    ),
+    # A worker dies whose message comes no more, so that the minute's look is all there is. Its index shows the past
+    # just when it notes how far it has come.
+    "shroud": Situation(
+        _shroud,
+        kinds=("index_lag", "message_lost"),
+        amounts_ms=(30_000, 80_000),
+        faults=(4, 6, 9),
+        faults_ms=(NOTED_EVERY_MS - 90 * SECOND, NOTED_EVERY_MS - 5 * SECOND),
+        changes={"active_ms": NOTED_EVERY_MS + 120 * SECOND},
+    ),
+}
+
+
 # Workers die and nothing else goes wrong, with the settings of the packaged stage. Drawn apart from the others.
 DEATHS = Situation(
     _held,
@@ -220,6 +257,10 @@ def draw(seed: int) -> Scenario:
     failover = random.Random(f"failover/{seed}")
     if failover.random() < FAILOVER_SHARE:
         return _with_heirs(random.Random(f"heirs/{seed}"), _made(failover, plan, FAILOVER, DEATHS))
+    rare = random.Random(f"rare/{seed}")
+    if rare.random() < RARE_SHARE:
+        name = rare.choice(tuple(RARE))
+        return _made(rare, plan, name, RARE[name])
     r = random.Random(f"situation/{seed}")
     if r.random() >= SHARE:
         return plan
@@ -284,11 +325,12 @@ def _recast(r: random.Random, schedule: PlannedSchedule) -> Mapping[str, Any]:
 def _faults(r: random.Random, meant: Situation, plan: Scenario) -> list[Fault]:
     if not meant.kinds:
         return []
+    from_ms, to_ms = meant.faults_ms or (2 * SECOND, plan.active_ms)
     return [
         Fault(
             number,
             r.choice(meant.kinds),
-            r.randrange(plan.start_ms + 2 * SECOND, plan.end_ms),
+            r.randrange(plan.start_ms + from_ms, plan.start_ms + to_ms),
             r.choice(meant.amounts_ms),
             int(r.expovariate(1)),
             r.choice(meant.methods) if meant.methods else None,

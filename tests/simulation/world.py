@@ -44,6 +44,7 @@ class Job:
             "journal_ms",
             "look_ms",
             "op",
+            "rechecks",
             "ruled_ms",
             "ticket",
             "waiters",
@@ -60,6 +61,7 @@ class Job:
         self.work = work
         self.look_ms = look_ms  # when this line of work last read a schedule's state or epoch
         self.ruled_ms = 0  # when it last read which policies there are
+        self.rechecks = 0  # how often it has rechecked
         self.journal_ms = 0  # when it last began to read the executions of a schedule
         self.op = op  # the client operation it belongs to
         self.call = call  # all jobs of the invocation it belongs to
@@ -204,6 +206,7 @@ class Dispatch:
     ended_ms: int | None = None
     looks_ms: tuple[int, ...] = ()
     ruled_ms: int = 0  # when its worker last read which policies there are
+    rechecks: int = 0  # how often it was rechecked
 
 
 @dataclass(slots=True)
@@ -290,7 +293,7 @@ class World:
         parent = self.current
         if parent is not None and parent.instance is instance:
             child = Job(self, instance, work, parent.look_ms, op or parent.op, parent.call)
-            child.ruled_ms = parent.ruled_ms
+            child.ruled_ms, child.rechecks = parent.ruled_ms, parent.rechecks
             return child
         return Job(self, instance, work, 0, op, {})
 

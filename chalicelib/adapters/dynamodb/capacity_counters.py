@@ -80,13 +80,39 @@ class CapacityCounters:
         self._table = database.names.registry
         self._lock = Lock()
         self._made: dict[int, list[MarkedMove]] = defaultdict(list)
+        self._seen: Mapping[int, Used] | None = None  # as they were last read
 
     # -- creations without a transaction
 
     def begin(self, move: MarkedMove, limits: Limits | None) -> None:
         """Count a creation and mark it, once; the marks of some that came true before go with the same write. Raises
         CapacityFull."""
-        fits, most = self._room(move, limits)
+        if limits is None:
+            self._write_mark(move, [], {})
+            return
+        # An older reading does: what counts elsewhere only becomes less, and the write judges this counter. Only a
+        # refusal needs a new one.
+        seen = self._seen
+        if (seen is None or not self._fitted(move, limits, seen)) and not self._fitted(move, limits, self._read()):
+            raise CapacityFull
+
+    def _fitted(self, move: MarkedMove, limits: Limits, seen: Mapping[int, Used]) -> bool:
+        """Whether a creation fits beside what others count, and is counted by now."""
+        left, weight_bytes = _left(seen, move.counter, limits), move.mark.weight_bytes
+        if not left.allow(Used(0, 0), 1, weight_bytes):
+            return False
+        given: dict[str, int] = {}
+        if left.jobs is not None:
+            given["jobs"] = left.jobs - 1
+        if left.weight_bytes is not None and weight_bytes > 0:
+            given["weight"] = left.weight_bytes - weight_bytes
+        fits = [f"(attribute_not_exists({name}) OR {name} <= :most_{name})" for name in given]
+        most = {f":most_{name}": number(value) for name, value in given.items()}
+        # Where it does not fit a try before, whose answer was lost, may have counted it.
+        return self._write_mark(move, fits, most) or not fits or move in self.marked()
+
+    def _write_mark(self, move: MarkedMove, fits: Sequence[str], most: Mapping[str, Value]) -> bool:
+        """Move the counter and mark the creation, if the conditions ``fits`` hold and it has no mark yet."""
         with self._lock:
             done, self._made[move.counter] = self._made[move.counter][:MARKS_CLEARED], []
         removed = f" REMOVE {', '.join(f'#d{n}' for n in range(len(done)))}" if done else ""
@@ -97,7 +123,7 @@ class CapacityCounters:
             ":m": text(_encode(move.mark).decode()),
             **most,
         }
-        counted = self._db.write(
+        return self._db.write(
             "update_item",
             TableName=self._table,
             Key=key(CAPACITY_PK, _sk(move.counter)),
@@ -106,23 +132,6 @@ class CapacityCounters:
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
         )
-        if not counted and fits and move not in self.marked():  # else it was counted by a try before
-            raise CapacityFull
-
-    def _room(self, move: MarkedMove, limits: Limits | None) -> tuple[list[str], dict[str, Value]]:
-        """The conditions under which a creation fits, and their values. Raises CapacityFull when it never does."""
-        if limits is None:
-            return [], {}
-        left, weight_bytes = _left(self._read(), move.counter, limits), move.mark.weight_bytes
-        if not left.allow(Used(0, 0), 1, weight_bytes):
-            raise CapacityFull
-        given: dict[str, int] = {}
-        if left.jobs is not None:
-            given["jobs"] = left.jobs - 1
-        if left.weight_bytes is not None and weight_bytes > 0:
-            given["weight"] = left.weight_bytes - weight_bytes
-        fits = [f"(attribute_not_exists({name}) OR {name} <= :most_{name})" for name in given]
-        return fits, {f":most_{name}": number(value) for name, value in given.items()}
 
     def made(self, move: MarkedMove) -> None:
         """A creation came true: its mark goes with the next one that this process begins."""
@@ -189,7 +198,8 @@ class CapacityCounters:
         }
 
     def _read(self) -> dict[int, Used]:
-        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in self._items()}
+        self._seen = {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in self._items()}
+        return self._seen
 
     def _items(self) -> Sequence[Item]:
         answer = self._db.read(

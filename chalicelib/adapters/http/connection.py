@@ -12,6 +12,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -145,19 +146,22 @@ def connect(peer: Peer, call: HttpCall, tls: ssl.SSLContext | None, timeout_s: f
 
 class _Idle(NamedTuple):
     peer: Peer
-    connection: Connection
     since_s: float
 
 
 class Pool:
-    """Idle connections, at most ``max_idle`` in all and ``max_idle_per_peer`` for one peer, each for ``idle_s``."""
+    """Idle connections, at most ``max_idle`` in all and ``max_idle_per_peer`` for one peer, each for ``idle_s``.
+
+    A herd has as many under way to one peer as it can. If few of them were kept, each of the others would cost the next
+    one a handshake.
+    """
 
     def __init__(
         self,
         monotonic_s: Callable[[], float],
         *,
-        max_idle: int = 64,
-        max_idle_per_peer: int = 8,
+        max_idle: int = 256,
+        max_idle_per_peer: int = 64,
         idle_s: float = 15.0,
     ) -> None:
         self._monotonic_s = monotonic_s
@@ -165,7 +169,8 @@ class Pool:
         self._max_idle_per_peer = max_idle_per_peer
         self._idle_s = idle_s
         self._lock = threading.Lock()
-        self._idle: list[_Idle] = []  # the oldest first; short enough to be searched
+        self._idle: OrderedDict[Connection, _Idle] = OrderedDict()  # the oldest first, as in each of the next
+        self._of_peer: dict[Peer, deque[Connection]] = {}
 
     def take(self, peer: Peer) -> Connection | None:
         """A connection to ``peer`` that was open a moment ago, or None."""
@@ -179,18 +184,20 @@ class Pool:
         """Keep ``connection`` for the next delivery, or close it when there are enough."""
         with self._lock:
             closing = self._expired()
-            if sum(idle.peer == peer for idle in self._idle) >= self._max_idle_per_peer:
+            mine = self._of_peer.get(peer, ())
+            if len(mine) >= self._max_idle_per_peer:
                 closing.append(connection)
             else:
-                self._idle.append(_Idle(peer, connection, self._monotonic_s()))
-                closing.extend(self._cut(len(self._idle) - self._max_idle))
+                self._of_peer.setdefault(peer, deque()).append(connection)
+                self._idle[connection] = _Idle(peer, self._monotonic_s())
+                closing += [self._drop_oldest() for _ in range(len(self._idle) - self._max_idle)]
         for each in closing:
             each.close()
 
     def close(self) -> None:
         """Close every idle connection."""
         with self._lock:
-            closing = self._cut(len(self._idle))
+            closing = [self._drop_oldest() for _ in range(len(self._idle))]
         for each in closing:
             each.close()
 
@@ -198,16 +205,29 @@ class Pool:
         """The most recently used one: the likeliest to be still open."""
         with self._lock:
             closing = self._expired()
-            at = next((at for at in reversed(range(len(self._idle))) if self._idle[at].peer == peer), None)
-            found = None if at is None else self._idle.pop(at).connection
+            mine = self._of_peer.get(peer)
+            found = mine.pop() if mine else None
+            if found is not None:
+                self._forget(found)
         for each in closing:
             each.close()
         return found
 
     def _expired(self) -> list[Connection]:
         limit_s = self._monotonic_s() - self._idle_s
-        return self._cut(sum(idle.since_s < limit_s for idle in self._idle))
+        expired = []
+        while self._idle and next(iter(self._idle.values())).since_s < limit_s:
+            expired.append(self._drop_oldest())
+        return expired
 
-    def _cut(self, count: int) -> list[Connection]:
-        cut, self._idle = self._idle[: max(count, 0)], self._idle[max(count, 0) :]
-        return [idle.connection for idle in cut]
+    def _drop_oldest(self) -> Connection:
+        connection, idle = next(iter(self._idle.items()))
+        self._of_peer[idle.peer].popleft()
+        self._forget(connection)
+        return connection
+
+    def _forget(self, connection: Connection) -> None:
+        """It has been taken from its peer's."""
+        peer = self._idle.pop(connection).peer
+        if not self._of_peer[peer]:
+            del self._of_peer[peer]

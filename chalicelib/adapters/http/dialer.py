@@ -55,6 +55,7 @@ class Dialer:
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
         self._prepared: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._held = 0  # connections among what is prepared
 
     def resolve(self, url: WebhookUrl, call: HttpCall) -> tuple[Address, ...]:
         """The addresses of a URL's host, asked now."""
@@ -104,9 +105,8 @@ class Dialer:
     def close(self) -> None:
         """Close what is kept: idle connections and those prepared and never used."""
         with self._lock:
-            prepared = list(self._prepared.values())
-            self._prepared.clear()
-        _close(prepared)
+            prepared = [self._drop(key) for key in list(self._prepared)]
+        _close([each for each in prepared if each is not None])
         self._pool.close()
 
     # -- before the instant
@@ -118,8 +118,7 @@ class Dialer:
     def prepare_connection(self, key: Hashable, url: WebhookUrl, call: HttpCall) -> None:
         """Connect to what was prepared, where that saves round trips. Raises AddressRefused, OSError."""
         with self._lock:
-            known = self._prepared.get(key)
-            held = sum(each.connection is not None for each in self._prepared.values())
+            known, held = self._prepared.get(key), self._held
         if known is None:
             return
         allowed = self.judge(url, known.addresses)
@@ -135,7 +134,7 @@ class Dialer:
     def take(self, key: Hashable) -> Prepared | None:
         """What was prepared under ``key``, once."""
         with self._lock:
-            prepared = self._prepared.pop(key, None)
+            prepared = self._drop(key)
         if prepared is not None and self._monotonic_s() - prepared.since_s > PREPARED_S:
             _close([prepared])
             return None
@@ -144,11 +143,18 @@ class Dialer:
     def _keep(self, key: Hashable, prepared: Prepared) -> None:
         limit_s = self._monotonic_s() - PREPARED_S
         with self._lock:
-            given_up = [replaced] if (replaced := self._prepared.pop(key, None)) else []
+            given_up = [self._drop(key)]
             self._prepared[key] = prepared
+            self._held += prepared.connection is not None
             while len(self._prepared) > PREPARED_MAX_COUNT or next(iter(self._prepared.values())).since_s < limit_s:
-                given_up.append(self._prepared.popitem(last=False)[1])
-        _close(given_up)
+                given_up.append(self._drop(next(iter(self._prepared))))
+        _close([each for each in given_up if each is not None])
+
+    def _drop(self, key: Hashable) -> Prepared | None:
+        """Under the lock: what was prepared under ``key`` is no longer kept here."""
+        prepared = self._prepared.pop(key, None)
+        self._held -= prepared is not None and prepared.connection is not None
+        return prepared
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:

@@ -121,6 +121,11 @@ class Mailroom:
             letter.deleted = True
         self.letters.clear()
 
+    def lose(self, letter: Letter) -> None:
+        """A message in work never comes again."""
+        letter.deleted = True
+        self.letters.pop(letter.number, None)
+
     def left_by(self, instance: Any) -> None:
         """A process that stopped shows at once what it could not finish."""
         for letter in self.in_work():

@@ -120,6 +120,7 @@ class Schedules:
         found = self._inner.epochs(keys)
         self._looked()
         self._world.current.ruled_ms = self._world.now
+        self._world.current.rechecks += 1
         self._gate.leave(fault)
         return found  # type: ignore[no-any-return]
 

@@ -94,7 +94,7 @@ class Targets:
         clock_ms = job.instance.clock.now_ms()
         sent = Dispatch(
             key, delivery.attempt, delivery.fencing_token, world.now, clock_ms, job.look_ms, job.instance, kind,
-            destination_of(delivery.target), ruled_ms=job.ruled_ms,
+            destination_of(delivery.target), ruled_ms=job.ruled_ms, rechecks=job.rechecks,
         )  # fmt: skip
         world.record.dispatches.append(sent)
         if world.told is not None:

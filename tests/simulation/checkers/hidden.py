@@ -13,7 +13,7 @@ from typing import Any
 from chalicelib.core.executions.execution import CANCELLED, SKIPPED, ExecutionKey
 from tests.simulation.checkers import history
 
-DEATHS = frozenset({"crash", "crash_before", "crash_after", "crash_partial"})
+DEATHS = frozenset({"crash", "crash_before", "crash_after", "crash_partial", "message_lost"})
 PERIOD_MS = 60_000
 SOON_MS = 1_000
 # The minute's look that finds it may itself die, and so may the one that works on what was found.

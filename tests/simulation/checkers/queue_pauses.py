@@ -10,6 +10,7 @@ from chalicelib.core.executions.execution import MISSED, ExecutionKey
 from chalicelib.core.policies import catch_up
 from tests.simulation.actors.clients import ACKNOWLEDGED, Operation
 from tests.simulation.checkers import history
+from tests.simulation.world import Dispatch
 
 PAUSE, RESUME = "queue_pause", "queue_resume"
 SOON_MS = 1_500  # what calls, the queue and a busy worker may take
@@ -29,7 +30,7 @@ def check(play: Any) -> Iterable[str]:
     for pause in pauses:
         play.world.hit("queue:paused for certain")
         for d in record.dispatches:
-            began_ms = d.look_ms if _stood_still(play) else d.started_ms
+            began_ms = d.look_ms if _stood_still(play, d) else d.started_ms
             # Who looked before the resumption may have heard of it since: its process may have made it.
             if pause.from_ms < began_ms and d.started_ms < pause.to_ms:
                 yield f"{d.key.id} was sent at {d.started_ms}, and the queue was paused {pause}"
@@ -66,7 +67,13 @@ def _keeps_its_window(name: str, writes: Any, states: Any) -> Iterable[str]:
             yield f"{name} was held until it was {late_ms} ms late, and went on, of {limit_ms} allowed"
 
 
-def _stood_still(play: Any) -> bool:
+def _stood_still(play: Any, d: Dispatch) -> bool:
+    """Whether a worker may have stood still, or waited for a call, since it last asked how old its recheck is. Where
+    that befalls rechecks alone, it is so if that was the second one: the first is made again when it is old."""
+    struck = [fault for _, fault in play.faults.happened]
+    if struck and all((fault.kind, fault.method) == ("stall_after", "epochs") for fault in struck):
+        play.world.hit("queue:stood still after a recheck")
+        return d.rechecks > 1
     return any(point.startswith("fault:") for point in play.world.hits)
 
 

@@ -36,6 +36,7 @@ def check(play: Any) -> Iterable[str]:
     for key, stored in record.executions.items():
         states = record.schedules[stored[0].record.key_of_schedule]
         yield from _goes_on(play.world.now, stored, soon_ms)
+        yield from _is_never_lost(stored)
         if not limited and _is_free(states):
             yield from _is_sent(play.world.now, stored, sent.get(key, ()), soon_ms)
         yield from _is_broken_off(stored, sent.get(key, ()), soon_ms)
@@ -75,6 +76,13 @@ def _goes_on(now_ms: int, stored: Sequence[ExecutionWrite], soon_ms: int) -> Ite
         if next_ms > until_ms:
             what = "accepted" if found.asynchronous else "to be tried again"
             yield f"{found.id} was {what} at {write.at_ms}, and went on {next_ms - until_ms} ms too late"
+
+
+def _is_never_lost(stored: Sequence[ExecutionWrite]) -> Iterable[str]:
+    """No attempt ends without its worker where none dies: whoever waits keeps its claim."""
+    for attempt in stored[-1].record.attempts:
+        if attempt.outcome == "lost":
+            yield f"{stored[-1].record.id} attempt {attempt.number} was lost, and its worker lives"
 
 
 def _is_sent(now_ms: int, stored: Sequence[ExecutionWrite], sent: Sequence[Dispatch], soon_ms: int) -> Iterable[str]:
