@@ -104,8 +104,8 @@ def _send(s: Services, due: DueWatch) -> None:
 
 
 def _finish(s: Services, firing: Watch) -> Execution | None:
-    """The execution of a watch that fires, and the watch idle again. Nothing fires of a trigger that is deleted, or that
-    was paused at that instant."""
+    """The execution of a watch that fires, and the watch idle again. Nothing fires of a trigger that is deleted, or
+    that was paused at that instant."""
     key = Key(firing.tenant, firing.trigger_id)
     found = s.stores.schedules.get([key]).get(key)
     fired = None
