@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.execution_rows import key_of
+from chalicelib.core.errors import Conflict
 from chalicelib.core.leases import lease_document
-from chalicelib.engine import restored, restored_alerts
+from chalicelib.engine import restored, restored_alerts, shards
 from chalicelib.engine.restored import Settled
 from chalicelib.engine.restored_alerts import RestoredAlerts
 from chalicelib.engine.workflows.restored_runs import RestoredRun
@@ -36,7 +37,9 @@ RAISE = "UPDATE leases SET rev = rev + 1, doc = %s WHERE tenant = %s AND name = 
 
 
 def settle(s: Services, database: PostgresDatabase) -> Settled:
-    """Settle everything as of now. May be repeated. Raises TooMany where workers write: stop them first."""
+    """Settle everything as of now. May be repeated. Raises Conflict where workers live, TooMany where they write."""
+    if live := sorted(shards.live_nodes(s)):
+        raise Conflict(f"workers live on this database: {', '.join(live)}; stop all of them, and run this again")
     database.run(HOLD)
     for tenant, name, doc in database.read("SELECT tenant, name, doc FROM leases"):
         # Also what was raised before: this may be a backup of a database that was restored once.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.json import decode, encode
 
 from chalicelib.adapters.postgres.database import PostgresDatabase
 from chalicelib.adapters.postgres.stores import open_stores
 from chalicelib.adapters.postgres.work_queue import PostgresQueue
+from chalicelib.core.errors import Conflict
 from chalicelib.core.executions.execution import PENDING
 from chalicelib.core.heartbeats.heartbeat import Crossing, Heartbeat
 from chalicelib.core.notices.rule import NotificationRule
@@ -16,10 +18,11 @@ from chalicelib.core.notices.rule_book import RuleBook
 from chalicelib.core.queue_messages import Run
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.triggers.watch import Watch
-from chalicelib.engine import heartbeats, restored
+from chalicelib.engine import heartbeats, restored, shards
 from chalicelib.ports.stores.alerts import AlertRecord
 from chalicelib.ports.work_queue import Outgoing
 from chalicelib.usecases import schedules
+from chalicelib.workers.cluster.ownership import Node
 from infra import restored_database
 from tests.kit.plant import CALLER
 from tests.kit.records import execution
@@ -58,6 +61,18 @@ def test_nothing_of_before_fires_until_it_is_resumed(postgres: PostgresDatabase)
     assert restored.settle_schedule(s, at, s.clock.now_ms()).state.fence > 2 * restored.TOKENS_RAISED
     assert restored.resume(s) == 1
     assert [entry.key for entry in s.stores.schedules.due(made.state.shard, 2**60, 10)] == [at]
+
+
+def test_a_database_that_workers_use_is_left_alone(postgres: PostgresDatabase) -> None:
+    s = make_services(stores=open_stores(postgres))
+    made = schedules.create(s, CALLER, ScheduleRequest(type="RATE", expr="rate:1h"), s.ids.ulid(s.clock.now_ms()))
+    node = Node([shards.SWEEP])
+    node.tick(s)
+    with pytest.raises(Conflict, match=f"workers live on this database: {s.config.instance}; stop all of them"):
+        restored_database.settle(s, postgres)
+    assert s.stores.schedules.states([made.state.key])[made.state.key].status == "active"
+    node.leave(s)
+    assert restored_database.settle(s, postgres).paused == 1
 
 
 def test_monitors_start_quiet_and_go_on_watching(postgres: PostgresDatabase) -> None:
