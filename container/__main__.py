@@ -28,6 +28,9 @@ Command = Callable[[], int]
 
 def main(arguments: list[str]) -> int:
     """The exit code: 2 for a wrong setting or command, 1 when what was asked for could not be done."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     try:
         understood = scheduled_db.understand(arguments, ())
         if len(understood.rest) != 1 or understood.rest[0] not in COMMANDS:
@@ -42,6 +45,11 @@ def main(arguments: list[str]) -> int:
         return 2
     except (ChronoError, OSError) as problem:
         print(f"chronowatch: {problem}", file=sys.stderr)
+        return 1
+    except Exception as problem:
+        if not type(problem).__module__.startswith("botocore."):
+            raise
+        print(f"chronowatch: AWS cannot be called: {problem}", file=sys.stderr)  # no credentials, no right to it
         return 1
 
 

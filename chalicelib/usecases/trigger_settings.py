@@ -37,6 +37,7 @@ from chalicelib.engine.tenants import note_tenant
 from chalicelib.ports.services import Services
 from chalicelib.usecases import schedules
 from chalicelib.usecases.policy_gate import check_schedule
+from chalicelib.usecases.target_offer import check_offered
 
 T = TypeVar("T")
 Opt = Union[T, UnsetType]  # noqa: UP007 -- a generic alias over a type variable has no other spelling in 3.11
@@ -136,11 +137,11 @@ def page(s: Services, caller: Caller, limit: int, after: str | None) -> tuple[li
     known = s.stores.schedules.get(keys)
     heard = _heard(s, caller.tenant, found)
     shown = [
-        ShownTrigger(one, known[key], heard=heard.get(one.id))
+        ShownTrigger(one, known[key], _dropped(s, one), heard.get(one.id))
         for one, key in zip(found, keys, strict=True)
-        if key in known
+        if key in known and own in (None, known[key].definition.owner)
     ]
-    return [one for one in shown if own in (None, one.schedule.definition.owner)], after
+    return shown, after
 
 
 def edit(
@@ -246,8 +247,11 @@ def _load(s: Services, tenant: str, trigger_id: str) -> ShownTrigger | None:
     schedule = None if found is None else s.stores.schedules.get([key]).get(key)
     if found is None or schedule is None:
         return None
-    dropped = 0 if found.rules.throttle is None else s.stores.triggers.throttle(tenant, trigger_id).dropped
-    return ShownTrigger(found, schedule, dropped, _heard(s, tenant, [found]).get(trigger_id))
+    return ShownTrigger(found, schedule, _dropped(s, found), _heard(s, tenant, [found]).get(trigger_id))
+
+
+def _dropped(s: Services, trigger: Trigger) -> int:
+    return 0 if trigger.rules.throttle is None else s.stores.triggers.throttle(trigger.tenant, trigger.id).dropped
 
 
 def _heard(s: Services, tenant: str, found: Sequence[Trigger]) -> Mapping[str, Listening]:
@@ -280,6 +284,8 @@ def _definition(s: Services, caller: Caller, made: Trigger, wanted: TriggerReque
     try:
         definition = schedules.draft(s, caller, request, made.id, allow_past=True)
     except InvalidField as wrong:
+        if wrong.code != InvalidField.default_code:  # such as a target of a kind that this deployment runs without
+            raise
         errors += [error for error in wrong.errors if error.field != "name"]
     _check(s, made.rules, errors)
     assert definition is not None
@@ -339,6 +345,8 @@ def _change_schedule(
 ) -> Schedule:
     def judged(definition: Definition) -> Definition:
         changed = replace(definition, **fields)
+        if "target" in fields:
+            check_offered(s, changed.target)
         schedules.check_edit(s, changed)
         authorize_owner(caller, changed.owner, definition.owner)
         check_schedule(s, caller, changed, "schedules:edit")

@@ -107,7 +107,9 @@ def _judged(s: Services, trigger: Trigger, found: Schedule, event: ReceivedEvent
         return _let_through(s, trigger, found, arrival)
     held = event_firings.existing(s, found, holder.digest)
     if held is None:  # its worker may have died: what counts as its repetition must not be lost with it
-        _let_through(s, trigger, found, holder)
+        let = _let_through(s, trigger, found, holder)
+        if let.outcome == "throttled":  # as the holder was: nothing of this key has fired
+            return let
     return Received("deduplicated", event_firings.key_of(found, holder.digest).id)
 
 

@@ -144,11 +144,28 @@ def test_errors_are_json_rpc(shared: House, method: str, params: Any, code: int)
     assert (answer.json["id"], answer.json["error"]["code"]) == (7, code)
 
 
-@pytest.mark.parametrize("raw", [b"{", b"[]", b"1", b'{"method":"ping","id":1}', b'{"jsonrpc":"2.0","id":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"{", b"[]", b"1", b'{"method":"ping","id":1}', b'{"jsonrpc":"2.0","id":1}', b"\xff"),
+        b"[" * 100_000,
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+        b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}',
+    ],
+    ids=range(10),
+)
 def test_what_is_no_request_is_refused_in_json_rpc(shared: House, raw: bytes) -> None:
     answer = shared.call("POST", "/mcp", raw=raw, headers={"content-type": "application/json"})
     assert answer.status == 400
     assert answer.json["error"]["code"] in (-32700, -32600)
+
+
+def test_an_agent_hears_which_words_are_at_fault(shared: House) -> None:
+    answer = rpc(shared, "tools/call", {"name": "parse_words", "arguments": {"text": "every banana"}})
+    assert answer.json["error"]["data"]["errors"] == [
+        {"field": "text", "message": "'banana' is not understood", "at": [6, 12]}
+    ]
 
 
 def test_what_is_missing_is_an_error_that_the_agent_reads(shared: House) -> None:

@@ -128,6 +128,16 @@ def test_the_binary_form_has_its_attributes_in_headers(house: House) -> None:
     assert send(house, trigger, {"x": 2}, **how).json["execution_id"] == f"{trigger['id']}-{digest('/a', '1')}"
 
 
+def test_an_event_of_the_binary_form_may_have_no_data(house: House) -> None:
+    trigger = made(house)
+    named = {"ce-specversion": "1.0", "ce-id": "4711", "ce-source": "/shop", "ce-type": "order.created"}
+    answer = house.call("POST", inlet(trigger), raw=b"", headers=named)
+    assert answer.status == 202, answer.body
+    assert answer.json["event_id"] == "4711"
+    assert [one["id"] for one in fired(house, trigger)] == [f"{trigger['id']}-{digest('/shop', '4711')}"]
+    assert house.call("POST", inlet(trigger), raw=b"").status == 400
+
+
 def test_headers_of_the_binary_form_are_percent_decoded_once(house: House) -> None:
     trigger = made(house, filter={"cel": "event.subject == 'Ünï €' && event.note == '%41' && event.raw == '%FF%'"})
     how = {"ce_specversion": "1.0", "ce_id": "a%20b", "ce_source": "/a", "ce_type": "t", "ce_raw": "%FF%"}
@@ -331,6 +341,14 @@ def test_a_paused_one_fires_nothing(house: House) -> None:
     assert send(house, trigger).json["outcome"] == "fired"
 
 
+def test_a_target_that_this_deployment_runs_without_is_refused_as_for_schedules(house: House) -> None:
+    trigger = made(house, target={"type": "log"})
+    house.services = replace(house.services, config=replace(house.services.config, unoffered=registry.OF_AWS))
+    asked = {"name": "orders", "source": WEBHOOK, "target": {"type": "eventbridge"}}
+    for answer in (house.call("POST", ALL, asked), house.call("PATCH", f"{ALL}/{trigger['id']}", asked)):
+        assert (answer.status, answer.fields, answer.code) == (422, ["target.type"], "not_configured")
+
+
 def test_a_deleted_one_is_gone_and_its_executions_stay(house: House) -> None:
     trigger = made(house)
     execution_id = send(house, trigger).json["execution_id"]
@@ -371,6 +389,7 @@ def test_the_throttle_drops_and_counts(house: House) -> None:
     outcomes = [send(house, trigger, {**EVENT, "id": str(number)}).json["outcome"] for number in range(4)]
     assert outcomes == ["fired", "fired", "throttled", "throttled"]
     assert house.call("GET", f"{ALL}/{trigger['id']}").json["dropped"] == 2
+    assert [one["dropped"] for one in house.call("GET", ALL).json["items"]] == [2]
     house.clock.advance(1000)
     assert send(house, trigger, {**EVENT, "id": "9"}).json["outcome"] == "fired"
 

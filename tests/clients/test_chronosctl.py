@@ -115,7 +115,8 @@ def test_contexts_are_kept_apart_from_what_the_environment_names(served: Served,
     with _listening(lambda handler: seen.append(handler.headers.get("Authorization"))) as url:
         call("time", env={**env, "CHRONO_URL": url})
         call("time", env={**env, "CHRONO_URL": url, "CHRONO_TOKEN": "other"})
-    assert seen == [None, "Bearer other"]
+        call("time", env={**env, "CHRONO_URL": url, "CHRONO_TOKEN": " cw_of-a-file\r\n"})
+    assert seen == [None, "Bearer other", "Bearer cw_of-a-file"]
 
 
 class _listening:
@@ -539,6 +540,38 @@ def test_an_empty_standard_input_is_no_token(tmp_path: Path) -> None:
     assert call("context", "set", "a", "--url", "http://a", "--token-stdin", stdin="old\n", env=env).code == 0
     said = call("context", "set", "a", "--token-stdin", stdin="", env=env)
     assert (said.code, said.err.splitlines()[0]) == (2, "error: --token-stdin: standard input holds no token")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://a:99999", "http://a:b", "http://", "http://a b", "ftp://a", "a:8080"]
+)
+def test_what_is_no_address_is_said_at_once(served: Served, tmp_path: Path, url: str) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    said = call("time", env={**env, "CHRONO_URL": url})
+    assert (said.code, said.err.splitlines()[0]) == (2, f"error: CHRONO_URL: {url} is no address")
+    said = call("context", "set", "a", "--url", url, env=env)
+    assert (said.code, said.err.splitlines()[0]) == (2, f"error: --url: {url} is no address")
+    if "//" in url:
+        said = call("listen", "--forward-to", url, url=served.url)
+        assert (said.code, said.err.splitlines()[0]) == (2, f"error: --forward-to: {url} is no address")
+
+
+def test_a_plan_whose_reader_goes_says_still_that_there_are_changes(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    entries = "".join(f"- {{name: cut-{n}, type: RATE, expr: rate:1h, target: {LOG}}}\n" for n in range(400))
+    file.write_text(f"version: 1\nschedules:\n{entries}")
+    line = f"set -o pipefail; {sys.executable} -m chronosctl plan --days 1 -o jsonl -f {file} | head -1 > /dev/null"
+    ran = subprocess.run(["bash", "-c", line], env=_env(served.url), capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (2, "")
+
+
+@pytest.mark.parametrize("token", ["cw_a\ncw_b", "cw_ключ"])
+def test_what_no_header_can_hold_is_no_token(tmp_path: Path, token: str) -> None:
+    env = {"CHRONOSCTL_CONFIG": str(tmp_path / "contexts.json")}
+    said = call("time", url="http://127.0.0.1:9", env={**env, "CHRONO_TOKEN": token})
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: CHRONO_TOKEN: holds characters that no token has")
+    said = call("context", "set", "a", "--url", "http://a", "--token", token, env=env)
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: --token: holds characters that no token has")
 
 
 def test_a_list_is_filtered_by_names_too(served: Served) -> None:

@@ -285,6 +285,20 @@ def test_a_request_of_api_gateway_is_answered(house: House, encoded: bool) -> No
     assert (handler.__name__, handler.__doc__) == ("handler", "Take a firing.")
 
 
+@pytest.mark.parametrize("stamp", ["9" * 5000, "1e9", "\u0661", "-1", " "])
+def test_a_timestamp_that_is_none_is_refused_and_never_raises(stamp: str) -> None:
+    handler, seen = _lambda(MemoryStore(), SECRET)
+    headers = {"webhook-id": "E1", "webhook-timestamp": stamp, "webhook-signature": "v1,AAAA"}
+    assert handler.receive(headers, b"{}").status == 401
+    assert seen == []
+
+
+@pytest.mark.parametrize(("body", "encoded"), [("\udc00", False), ("ключ", True), ("=", True)])
+def test_a_body_that_cannot_be_read_is_refused(body: str, encoded: bool) -> None:
+    handler, _ = _lambda(MemoryStore(), SECRET)
+    assert handler({"requestContext": {}, "headers": {}, "body": body, "isBase64Encoded": encoded})["statusCode"] == 400
+
+
 def test_what_the_product_puts_on_the_bus_comes_through_a_rule_and_a_queue() -> None:
     _needs_this_process()
     with mock_aws():

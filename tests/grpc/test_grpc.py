@@ -228,6 +228,14 @@ def test_refusals_too_bear_trace_stamp_and_reason(served: Served, verb: str, pat
         assert json.loads(body)["details"][0]["debug"]["reason"]
 
 
+@pytest.mark.parametrize("raw", [b"[]", b' ""', b"null", b"1", b'"page_token"', b"[1]"])
+def test_a_message_in_json_is_an_object(served: Served, raw: bytes) -> None:
+    path, sent = "/chronowatch.v1.ScheduleService/List", {"content-type": "application/json"}
+    status, _, body = served.house.edge.handle("POST", path, "", sent, raw)
+    assert (status, json.loads(body)["code"]) == (400, "invalid_argument")
+    assert json.loads(body)["message"] == "the message cannot be read: it is not a JSON object"
+
+
 def test_refusals_by_grpc_bear_them_too(served: Served) -> None:
     with grpc.insecure_channel(served.address) as channel:
         call = channel.unary_unary("/chronowatch.v1.TimeService/Now")

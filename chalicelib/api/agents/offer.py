@@ -76,7 +76,10 @@ class ServiceOffer(NamedTuple):
                 authorize(self.call.caller, self._operation(tool.call(given)).permission)
             answered = self._ask((tool.dry if is_dry and tool.dry is not None else tool.call)(given))
         except InvalidField as wrong:
-            fields = [{"field": e.field, "message": e.message} for e in wrong.errors]
+            fields = [
+                {"field": e.field, "message": e.message, **({} if e.at is None else {"at": list(e.at)})}
+                for e in wrong.errors
+            ]
             raise RpcProblem(INVALID_PARAMS, wrong.detail, {"code": wrong.code, "errors": fields}) from None
         except ChronoError as problem:
             told = _told(problem)

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from chalicelib.api.http.cross_origin import split_origin
 from chalicelib.api.http.operations import Call
-from chalicelib.api.http.problem import Reply
+from chalicelib.api.http.problem import JSON, Reply, check_json
 from chalicelib.api.http.requests import Body, Query
+from chalicelib.core.errors import BadRequest
 
 VERSIONS: Final = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
@@ -90,9 +91,10 @@ class Agents(NamedTuple):
             told = "the page of another site made this call: its Origin is neither the console's nor this machine's"
             return _failed(None, RpcProblem(INVALID_REQUEST, told), 403)
         try:
-            message = json.loads(call.body.text)
-        except ValueError as wrong:
-            return _failed(None, RpcProblem(PARSE_ERROR, f"this is not JSON: {wrong}"), 400)
+            check_json(call.body.text.encode(), JSON)
+        except BadRequest as wrong:
+            return _failed(None, RpcProblem(PARSE_ERROR, wrong.detail), 400)
+        message = json.loads(call.body.text)
         if (
             not isinstance(message, dict)
             or message.get("jsonrpc") != "2.0"

@@ -48,7 +48,8 @@ def model_of(operation: Operation, raw: bytes, content_type: str | None) -> Any:
     Raises as ``read_body``.
     """
     if operation.any_json:
-        check_json(raw, content_type)
+        if raw:
+            check_json(raw, content_type)
         return operation.body()
     outer = operation.body_list
     if not outer or not raw:

@@ -221,6 +221,8 @@ def _timed(
 def _read(method: Method, in_json: bool, raw: bytes) -> Message:
     """The message. Raises RpcError. A field that there is not is refused, as in REST: it may be a typo."""
     message = method.request()
+    if in_json and raw.lstrip()[:1] not in (b"{", b""):  # an empty array or text passes json_format for an empty object
+        raise RpcError(INVALID_ARGUMENT, "the message cannot be read: it is not a JSON object")
     try:
         if in_json:
             json_format.Parse(raw or b"{}", message, max_recursion_depth=50)

@@ -11,7 +11,7 @@ from chalicelib.api.http.operations import Call, Operation
 from chalicelib.api.http.problem import Reply, entity_tag
 from chalicelib.api.http.requests import Body, PageQuery, Query
 from chalicelib.api.triggers import schemas, views
-from chalicelib.core.errors import Forbidden, Unauthorized, UnsupportedMedia
+from chalicelib.core.errors import BadRequest, Forbidden, Unauthorized, UnsupportedMedia
 from chalicelib.core.triggers import received_event
 from chalicelib.core.triggers.received_event import ReceivedEvent
 from chalicelib.usecases import trigger_settings, triggers
@@ -97,7 +97,7 @@ def ingest(call: Call[schemas.EventBody, Query]) -> Reply:
 
 
 def _event_of(call: Call[Any, Any], trigger_id: str) -> ReceivedEvent:
-    value = msgspec.json.decode(call.raw)
+    value = msgspec.json.decode(call.raw) if call.raw else None
     media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if received_event.is_other_form(media):
         raise UnsupportedMedia(f"{media} is not taken: send each event by itself, as {received_event.STRUCTURED}")
@@ -108,6 +108,8 @@ def _event_of(call: Call[Any, Any], trigger_id: str) -> ReceivedEvent:
     binary = received_event.of_headers("ce-", named, value, percent_encoded=True)
     if binary is not None:
         return received_event.of_object(binary, depth)
+    if not call.raw:
+        raise BadRequest("the body is empty; a CloudEvent or other JSON is needed")
     now_ms = call.services.clock.now_ms()
     event_id = call.headers.get("webhook-id") or call.headers.get("idempotency-key") or call.services.ids.ulid(now_ms)
     source = f"/chronowatch/triggers/{trigger_id}"

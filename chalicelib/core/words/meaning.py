@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -63,12 +64,26 @@ def _time_alone(found: Found, moment: ReadingTime, whole: int) -> Read:
 
 
 def _without_time(found: Found, moment: ReadingTime, whole: int) -> Read:
-    """Days without a time of day: nothing says when, so midnight and nine are offered."""
+    """Days without a time of day."""
     read: list[Meaning] = []
+    for _ in _offered(found):
+        read += _cron(found, moment, whole)[0]
+    return read, _of_no_time(found, whole)
+
+
+def _offered(found: Found) -> Iterator[None]:
+    """One pass with the times that were said. Where nothing says when, one with midnight and one with nine."""
+    if found.times:
+        yield
+        return
     for time in (_MIDNIGHT, _MORNING):
         found.times = (time,)
-        read += _cron(found, moment, whole)[0]
-    return read, [Doubt("does not say at what time of day", 0, whole)]
+        yield
+    found.times = ()
+
+
+def _of_no_time(found: Found, whole: int) -> list[Doubt]:
+    return [] if found.times else [Doubt("does not say at what time of day", 0, whole)]
 
 
 def both_days(found: Found, whole: int) -> None:
@@ -116,24 +131,38 @@ def _ones(values: list[int]) -> Terms:
 def _weekday(found: Found, moment: ReadingTime, whole: int) -> Read:
     """``on Monday at 9:00``: once, or every week?"""
     assert found.week is not None
-    day = found.week[0].a
     if found.once:
-        return _at(_next_weekday(moment, day, found), found, moment, whole)
+        return _next_such(found, moment, whole)
     weekly, doubts = _cron(found, moment, whole)
-    if found.day is not None or found.month is not None or found.fields or len(found.times) != 1:
+    if found.day is not None or found.month is not None or found.fields or len(found.times) > 1:
         return weekly, doubts  # what goes with months or several times comes again
-    once, more = _at(_next_weekday(moment, day, found), found, moment, whole)
+    once, more = _next_such(found, moment, whole)
     mark = found.week_mark
     assert mark is not None
     doubt = Doubt("may be every week, or once", mark.start, mark.end)
-    return [*weekly, *once], [doubt, *more]
+    return [*weekly, *once], [doubt, *doubts, *(each for each in more if each not in doubts)]
+
+
+def _next_such(found: Found, moment: ReadingTime, whole: int) -> Read:
+    """The next day of this name, once."""
+    assert found.week is not None
+    said = bool(found.times)
+    read, doubts = [], _of_no_time(found, whole)
+    for _ in _offered(found):
+        day = _next_weekday(moment, found.week[0].a, found)
+        if said or moment.instants(day, found.times[0]):
+            more, why = _at(day, found, moment, whole)
+            read += more
+            doubts += why
+    return read, doubts
 
 
 def _next_weekday(moment: ReadingTime, day: int, found: Found) -> date:
     today = moment.today
     first = today + timedelta(days=(day - today.isoweekday() % 7) % 7)
-    time = found.times[0] if found.times else _MORNING
-    return moment.first_after(first, time, 7)
+    if found.is_next and first == today:
+        first += timedelta(days=7)  # on a Friday, the next Friday is not today
+    return moment.first_after(first, found.times[0], 7)
 
 
 def _numbered_weekday(found: Found, moment: ReadingTime, whole: int) -> Read:
@@ -141,11 +170,10 @@ def _numbered_weekday(found: Found, moment: ReadingTime, whole: int) -> Read:
     assert found.biweekly is not None
     n, day, mark = found.biweekly
     monthly, doubts = _cron(found, moment, whole)
-    if found.week is None or len(found.week) > 1 or found.day is not None or found.month is not None or not found.times:
+    if found.week is None or len(found.week) > 1 or found.day is not None or found.month is not None:
         return monthly, doubts
-    first = _next_weekday(moment, day, found)
-    weekly = _anchored(first, found, moment, f"P{7 * n}D", whole)
-    return [*monthly, weekly], [*doubts, Doubt("may count weeks of a month, or weeks", mark.start, mark.end)]
+    weekly = [_anchored(_next_weekday(moment, day, found), found, moment, f"P{7 * n}D", whole) for _ in _offered(found)]
+    return [*monthly, *weekly], [*doubts, Doubt("may count weeks of a month, or weeks", mark.start, mark.end)]
 
 
 # -- periods
@@ -208,8 +236,9 @@ def _weeks(found: Found, moment: ReadingTime, whole: int) -> Read:
             first = _first_day(found, moment)
             return [_anchored(first, found, moment, f"P{7 * period.n}D", whole)], []
         raise refuse("goes with one day of the week", period.mark, whole)
-    first = _next_weekday(moment, found.week[0].a, found)
-    return [_anchored(first, found, moment, f"P{7 * period.n}D", whole)], []
+    day, every = found.week[0].a, f"P{7 * period.n}D"
+    read = [_anchored(_next_weekday(moment, day, found), found, moment, every, whole) for _ in _offered(found)]
+    return read, _of_no_time(found, whole)
 
 
 def _months(found: Found, moment: ReadingTime, whole: int) -> Read:
@@ -244,20 +273,23 @@ def _years(found: Found, moment: ReadingTime, whole: int) -> Read:
         )
     if found.dates:  # 01/02
         read: list[Meaning] = []
+        doubts: list[Doubt] = []
         dates, found.dates = found.dates, ()
         for each in dates:
             found.day, found.month = (Term("one", each.day),), (Term("one", each.month),)
-            read += _cron(found, moment, whole)[0]
+            more, doubts = _cron(found, moment, whole)
+            read += more
         mark = found.date_mark
         assert mark is not None
-        return read, [Doubt("may be either of two dates", mark.start, mark.end)]
+        return read, [Doubt("may be either of two dates", mark.start, mark.end), *doubts]
     if found.day is not None or found.week is not None or found.month is not None:
         return _cron(found, moment, whole)
-    read, today = [], moment.today
+    read, doubts, today = [], [], moment.today
     for month, day in dict.fromkeys([(1, 1), (today.month, today.day)]):
         found.day, found.month = (Term("one", day),), (Term("one", month),)
-        read += _cron(found, moment, whole)[0]
-    return read, [Doubt("does not say on which date", period.mark.start, period.mark.end)]
+        more, doubts = _cron(found, moment, whole)
+        read += more
+    return read, [Doubt("does not say on which date", period.mark.start, period.mark.end), *doubts]
 
 
 def _choose(found: Found, moment: ReadingTime, whole: int, name: str, values: list[int]) -> Read:
@@ -265,14 +297,16 @@ def _choose(found: Found, moment: ReadingTime, whole: int, name: str, values: li
     period = found.period
     assert period is not None
     read: list[Meaning] = []
+    doubts: list[Doubt] = []
     for value in dict.fromkeys(values):
         terms = (Term("one", value),)
         if name == "day":
             found.day = terms
         else:
             found.week = terms
-        read += _cron(found, moment, whole)[0]
-    return read, [Doubt("does not say on which day", period.mark.start, period.mark.end)]
+        more, doubts = _cron(found, moment, whole)
+        read += more
+    return read, [Doubt("does not say on which day", period.mark.start, period.mark.end), *doubts]
 
 
 def _first_day(found: Found, moment: ReadingTime) -> date:
@@ -309,7 +343,7 @@ def _once(found: Found, moment: ReadingTime, whole: int) -> Read:
         raise refuse("comes once, and the rest comes again", found.date_mark or found.week_mark, whole)
     if found.is_next:
         assert found.week is not None
-        return _at(_next_weekday(moment, found.week[0].a, found), found, moment, whole)
+        return _next_such(found, moment, whole)
     if found.week is not None:
         wanted = found.week[0].a
         if len(found.week) != 1 or any(each.isoweekday() % 7 != wanted for each in found.dates):

@@ -10,8 +10,8 @@ from chalicelib.core.errors import TooMany
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.executions.limits import HORIZON_MS
 from chalicelib.core.queue_messages import RunHint, delay_s
-from chalicelib.core.schedules.schedule import Key
-from chalicelib.core.triggers.watch import FIRING, IDLE, Arrival, Watch, WatchKind, dropped, due, settled
+from chalicelib.core.schedules.schedule import Key, Schedule
+from chalicelib.core.triggers.watch import FIRING, IDLE, Arrival, Watch, WatchKind, due, settled
 from chalicelib.engine.triggers import event_firings
 from chalicelib.ports.services import Services
 from chalicelib.ports.stores.triggers import DueWatch
@@ -66,17 +66,12 @@ def handle(s: Services, hinted: RunHint) -> None:
 
 
 def look(s: Services, tenant: str, trigger_id: str, kind: WatchKind, key: str) -> Execution | None:
-    """What an instant of a watch brings: the execution of its event, if it has come to its end. While its trigger is
-    paused it brings nothing: what would have taken it back was not heard either."""
+    """What an instant of a watch brings: the execution of its event, if it has come to its end."""
     for _ in range(SAVE_ATTEMPTS):
         before = s.stores.triggers.watch(tenant, trigger_id, kind, key)
         after = due(before, s.clock.now_ms())
         if after.state != FIRING:
             return None
-        if after != before and _is_paused(s, Key(tenant, trigger_id)):
-            if s.stores.triggers.save_watch(dropped(before), before.rev):
-                return None
-            continue
         if after == before or s.stores.triggers.save_watch(after, before.rev):
             return _finish(s, after)
     raise TooMany("a watch is being changed by many events at once", code="contended")
@@ -108,20 +103,24 @@ def _send(s: Services, due: DueWatch) -> None:
     s.workflows.queue.send([Outgoing(message, delay_s(due.due_ms, s.clock.now_ms(), 0))])
 
 
-def _is_paused(s: Services, key: Key) -> bool:
-    found = s.stores.schedules.get([key]).get(key)
-    return found is not None and not found.definition.active
-
-
 def _finish(s: Services, firing: Watch) -> Execution | None:
-    """The execution of a watch that fires, and the watch idle again. Of a trigger that is deleted nothing fires."""
+    """The execution of a watch that fires, and the watch idle again. Nothing fires of a trigger that is deleted, or
+    that was paused at that instant."""
     key = Key(firing.tenant, firing.trigger_id)
     found = s.stores.schedules.get([key]).get(key)
     fired = None
     if found is None:
         log.info("a watch of a trigger that is gone ends: %s", firing.trigger_id)
+    elif _is_paused(found, firing.due_ms):
+        log.info("a watch ends in a pause of its trigger, and fires nothing: %s", firing.trigger_id)
     else:
         event = Arrival(firing.digest, firing.event, firing.depth)
         fired = event_firings.fire(s, found, event, firing.due_ms)
     s.stores.triggers.save_watch(settled(firing), firing.rev)  # False: another worker did so
     return fired
+
+
+def _is_paused(found: Schedule, at_ms: int) -> bool:
+    """Whether a trigger was paused at an instant, whatever it is now: the answer stays the same for all who look."""
+    in_force = found.state.in_force_at(at_ms)
+    return in_force is not None and not in_force.active

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -49,6 +51,26 @@ def test_the_image_runs_as_nobody_and_says_how_it_is() -> None:
     assert made.volumes == ["/var/lib/chronowatch"]
     assert made.stop_signal == "SIGTERM"
     assert made.labels["org.opencontainers.image.licenses"] == "MIT"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_entry_says_what_it_can_do(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from container import __main__ as entry
+
+    assert entry.main([option]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{command} " in shown for command in COMMANDS)
+
+
+def test_aws_that_cannot_be_called_is_one_line() -> None:
+    chosen = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "container", "init"], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stderr.splitlines()) == (
+        1,
+        ["chronowatch: AWS cannot be called: Unable to locate credentials"],
+    )
 
 
 def test_every_command_is_said_at_its_top() -> None:

@@ -12,7 +12,7 @@ from chalicelib.adapters.memory.machine import MemoryQueue
 from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.caller import ANONYMOUS_ADMIN
 from chalicelib.core.triggers.received_event import of_object
-from chalicelib.core.triggers.trigger import AbsenceRule, Trigger
+from chalicelib.core.triggers.trigger import AbsenceRule, DedupeRule, ThrottleRule, Trigger
 from chalicelib.ports.target import FAILED, Outcome
 from chalicelib.ports.workflow_steps import WorkflowParts
 from chalicelib.usecases import executions, schedules, trigger_settings, triggers
@@ -94,6 +94,38 @@ def test_what_fails_is_retried_by_the_policy_and_then_a_dead_letter(plant: Trigg
     executions.retry(plant.services, ANONYMOUS_ADMIN, record.id)
     plant.run_until(NOW_MS + 62 * SECOND)
     assert plant.fired(trigger)[0].state == "completed"
+
+
+def paused(plant: TriggerPlant, trigger: Trigger, until_ms: int) -> None:
+    trigger_settings.switch(plant.services, ANONYMOUS_ADMIN, trigger.id, False, None)
+    plant.run_until(until_ms)
+    trigger_settings.switch(plant.services, ANONYMOUS_ADMIN, trigger.id, True, None)
+
+
+@pytest.mark.parametrize("rules", [{"debounce_ms": 30 * SECOND}, {"absence": AbsenceRule("true", 30 * SECOND)}])
+def test_a_wait_that_ends_in_a_pause_fires_nothing(plant: TriggerPlant, rules: dict[str, Any]) -> None:
+    trigger = plant.trigger(filter="true" if "debounce_ms" in rules else "event.type == 'paid'", **rules)
+    assert plant.send(trigger).outcome == "waiting"
+    plant.run_until(NOW_MS + 10 * SECOND)
+    paused(plant, trigger, NOW_MS + 90 * SECOND)
+    assert plant.send(trigger, "2").outcome == "waiting"
+    plant.run_until(NOW_MS + 100 * SECOND)
+    paused(plant, trigger, NOW_MS + 110 * SECOND)
+    plant.run_until(NOW_MS + 300 * SECOND)
+    (record,) = plant.fired(trigger)
+    assert (record.firing_ms, record.state) == (NOW_MS + 120 * SECOND, "completed")
+
+
+def test_what_repeats_a_throttled_event_is_throttled_too(plant: TriggerPlant) -> None:
+    rules: Any = {"dedupe": DedupeRule("event.data", 60 * SECOND), "throttle": ThrottleRule(1, 10 * SECOND)}
+    trigger = plant.trigger(**rules)
+    sent = [plant.send(trigger, str(n), data=data) for n, data in enumerate("abab")]
+    assert [one.outcome for one in sent] == ["fired", "throttled", "deduplicated", "throttled"]
+    assert (sent[2].execution_id, sent[3].execution_id) == (sent[0].execution_id, None)
+    plant.run_until(NOW_MS + 20 * SECOND)
+    late = plant.send(trigger, "4", data="b")
+    assert late.outcome == "deduplicated"
+    assert late.execution_id in [record.id for record in plant.fired(trigger)]
 
 
 def test_an_event_that_does_not_come_fires_at_its_instant(plant: TriggerPlant) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from urllib.parse import urlsplit
 
 import click
 
@@ -61,16 +60,16 @@ def set_(at: click.Context, name: str, url: str | None, token: str | None, token
     known = dict(book.contexts.get(name, {}))
     if url is None and not known:
         raise usage("--url is missing", "as in: chronosctl context set prod --url https://chrono.example.com")
-    if url is not None and urlsplit(url).scheme not in ("http", "https"):
+    if url is not None and not contexts.is_address(url):
         raise usage(f"--url: {url} is no address", "http://HOST:PORT or https://HOST")
     if url is not None and url != known.get("url"):
         known = {"url": url}
     if token_stdin:
-        token = sys.stdin.readline().strip()
+        token = contexts.usable("--token-stdin", sys.stdin.readline())
         if not token:
             raise usage("--token-stdin: standard input holds no token", "as in: … --token-stdin < FILE")
-    if token:
-        known["token"] = token
+    if token and (given := contexts.usable("--token", token)):
+        known["token"] = given
     if no_token:
         known.pop("token", None)
     contexts.write(contexts.Book(book.current or name, {**book.contexts, name: known}))

@@ -82,9 +82,33 @@ def write(book: Book) -> None:
         raise Fault(f"{file} cannot be written: {problem}", hint="CHRONOSCTL_CONFIG names another place") from None
 
 
+def is_address(url: str) -> bool:
+    """Whether calls can go there: http://HOST:PORT or https://HOST, and what may follow."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:  # half an IPv6 address, a port that is none
+        return False
+    return (
+        parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and url.isprintable() and " " not in url
+    )
+
+
+def usable(origin: str, token: str) -> str | None:
+    """A token without the line's end that files and secrets of pipelines have; None where nothing is left. Raises Fault
+    for what no header can hold."""
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise usage(f"{origin}: holds characters that no token has", "is it the token alone, on one line?")
+    return token or None
+
+
 def connection(named: str | None) -> Connection:
-    """Where to call. With CHRONO_URL nothing that is stored is used: its token belongs to another address."""
-    token = os.environ.get("CHRONO_TOKEN") or None
+    """Where to call. With CHRONO_URL nothing that is stored is used: its token belongs to another address. Raises
+    Fault."""
+    token = usable("CHRONO_TOKEN", os.environ.get("CHRONO_TOKEN", ""))
     if url := os.environ.get("CHRONO_URL"):
         return Connection(url, token, "CHRONO_URL")
     book = read()

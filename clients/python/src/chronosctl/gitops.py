@@ -47,10 +47,9 @@ def plan(context: click.Context, /, days: int, **said: Any) -> None:
     """
     session = session_of(context)
     made = _made(session, days, said)
+    session.outcome = FAILED if made.of("refused") else USAGE if made.changes else 0
     show(session, made)
-    if made.of("refused"):
-        context.exit(FAILED)
-    context.exit(USAGE if made.changes else 0)
+    context.exit(session.outcome)
 
 
 @click.command("apply", cls=Shared)
@@ -88,6 +87,7 @@ def run(session: Session, made: Plan, *, yes_prune: bool, keep_going: bool) -> N
     if made.of("delete") and made.prunes_much and not yes_prune:
         text = f"this would prune {len(made.of('delete'))} of {made.managed} schedules that {made.source} manages"
         raise Fault(text, FAILED, "that is over 20 %: is the file whole? --yes-prune does it")
+    session.outcome = FAILED if made.of("refused") else 0
     if made.of("refused") and not keep_going:
         show(session, made)
         hint = "nothing was written; --keep-going applies the rest"
@@ -99,6 +99,7 @@ def run(session: Session, made: Plan, *, yes_prune: bool, keep_going: bool) -> N
             if isinstance(failure, KeyboardInterrupt) or hasattr(failure, "unsent") or hasattr(failure, "status"):
                 _interrupted(progress)
             raise
+    session.outcome = FAILED if made.of("refused") else 0
     show(session, made, applied=True)
 
 

@@ -13,11 +13,11 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import click
 
-from chronosctl import follow, naming, options, output
+from chronosctl import contexts, follow, naming, options, output
 from chronosctl.commands import Shared, session_of
 from chronosctl.faults import usage
 from chronosctl.session import Session
@@ -47,7 +47,7 @@ def listen(
     """
     session = session_of(context)
     url = forward_to if "://" in forward_to else f"http://{forward_to}"
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not contexts.is_address(url):
         raise usage(f"--forward-to: {forward_to} is no address", "as in --forward-to http://localhost:3000/hook")
     secret = secret or "whsec_" + base64.b64encode(os.urandom(24)).decode()
     key = _key(secret)

@@ -112,9 +112,9 @@ def _outcome(session: Any, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return done if isinstance(done, int) else 0
     except BrokenPipeError:
-        return _quietly()
+        return _quietly(session.outcome)
     except SystemExit as end:  # click's own: the reader has gone, or a shell was given its completions
-        return _quietly() if end.code == 1 else int(end.code or 0)
+        return _quietly(session.outcome) if end.code == 1 else int(end.code or 0)
     except click.exceptions.Exit as end:
         return int(end.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -131,7 +131,7 @@ def _outcome(session: Any, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         faults.show(fault, session.output == "json" or _asks_for_json(arguments))
     except BrokenPipeError:
-        return _quietly()
+        _quietly()
     return int(fault.exit_code)
 
 
@@ -148,10 +148,10 @@ def _named(hint: str, path: str) -> str:
     return hint.replace("chronosctl NOUN VERB", path or "chronosctl").replace("chronosctl NOUN", f"chronosctl {noun}")
 
 
-def _quietly() -> int:
+def _quietly(outcome: int = 0) -> int:
     """The reader has gone, as ``head`` does. Python would complain once more when it flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return outcome
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -22,6 +22,7 @@ class Session:
         self.path = ""  # of the command that was called, for hints
         self.context: str | None = None
         self.trace = False
+        self.outcome = 0  # the exit code that is known before all is printed: a reader that goes early changes nothing
         self.timeout_s = 30.0
         self._transport: Transport | None = None
 
@@ -44,13 +45,12 @@ class Session:
         from chronowatch.version import VERSION
 
         found = contexts.connection(self.context)
+        if not contexts.is_address(found.url):
+            raise usage(f"{found.origin}: {found.url} is no address", "an address is http://HOST:PORT or https://HOST")
         headers = {"User-Agent": f"chronosctl/{VERSION}"}
         if found.token is not None:
             headers["Authorization"] = f"Bearer {found.token}"
-        try:
-            return transport.Transport(found.url, headers, timeout_s, transport.Retries(attempts))
-        except ValueError as problem:
-            raise usage(f"{found.origin}: {problem}", "an address is http://HOST:PORT or https://HOST") from None
+        return transport.Transport(found.url, headers, timeout_s, transport.Retries(attempts))
 
     def exchange(self, method: str, path: str, body: Any = None, **how: Any) -> Answered:
         """One call. Raises ApiError, Unreachable."""

@@ -7,7 +7,6 @@ older one may still arrive, from a worker that was stopped and went on.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -163,8 +162,8 @@ class Receiver:
         try:
             content = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
             answer = self.receive(headers, content)
-        except binascii.Error:
-            answer = Answer(400, "the body is no base64")
+        except ValueError:  # neither base64 nor text
+            answer = Answer(400, "the body cannot be read")
         return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.body}
 
     def _of_records(self, records: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:

@@ -15,6 +15,7 @@ from typing import Any
 from chronowatch.errors import InvalidSignature, NotAFiring
 
 TOLERANCE_S = 300.0
+_TIMESTAMP_MAX_DIGITS = 16
 BODY_MAX_BYTES = 256 * 1024
 CANCELLATION = "chronowatch.cancellations.v1"
 
@@ -59,7 +60,9 @@ def verify(
     if not (message_id and timestamp and signatures):
         raise InvalidSignature("the request is not signed")
     now = time.time() if now_s is None else now_s
-    if not (timestamp.isascii() and timestamp.isdecimal()) or abs(now - int(timestamp)) > tolerance_s:
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _TIMESTAMP_MAX_DIGITS):
+        raise InvalidSignature("the timestamp is no number of seconds")
+    if abs(now - int(timestamp)) > tolerance_s:
         raise InvalidSignature("the timestamp is too far from this clock")
     signed = f"{message_id}.{timestamp}.".encode() + content
     sent = [each.removeprefix("v1,").encode() for each in signatures if each.startswith("v1,")]

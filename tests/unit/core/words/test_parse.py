@@ -100,6 +100,19 @@ def test_a_text_that_means_one_thing(text: str, expr: str) -> None:
         ("every Monday", ["0 0 * * 1", "0 9 * * 1"]),
         ("every 2nd Monday at 9:00", ["0 9 * * 1#2", "R/2026-11-30T09:00:00/P14D"]),
         (
+            "every 2nd Monday",
+            [
+                "0 0 * * 1#2",
+                "0 9 * * 1#2",
+                "R/2026-11-30T00:00:00/P14D",
+                "R/2026-11-30T09:00:00/P14D",
+            ],
+        ),
+        ("every 2 weeks on Monday", ["R/2026-11-30T00:00:00/P14D", "R/2026-11-30T09:00:00/P14D"]),
+        ("on Monday", ["0 0 * * 1", "0 9 * * 1", "at:2026-11-30T00:00:00Z", "at:2026-11-30T09:00:00Z"]),
+        ("next Friday", ["at:2026-12-04T00:00:00Z", "at:2026-12-04T09:00:00Z"]),
+        ("every year on 01/02", ["0 0 2 1 *", "0 9 2 1 *", "0 0 1 2 *", "0 9 1 2 *"]),
+        (
             "every day at 9:00 CST",
             ["0 9 * * * America/Chicago", "0 9 * * * Asia/Shanghai", "0 9 * * * America/Havana"],
         ),
@@ -111,6 +124,25 @@ def test_what_a_text_leaves_open_is_offered(text: str, exprs: list[str]) -> None
     doubts = parse(text, "UTC", NOW_MS, LANGUAGES).doubts
     assert doubts
     assert all(0 <= doubt.start < doubt.end <= len(text) for doubt in doubts)
+
+
+def test_the_next_friday_is_not_this_one() -> None:
+    assert read("on Friday at 9:00")[1] == "at:2026-11-27T09:00:00Z"
+    for text in ("next Friday at 9:00", "el próximo viernes a las 9:00", "в следующую пятницу в 9:00"):
+        assert read(text) == ["at:2026-12-04T09:00:00Z"], text
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("on Monday", ["may be every week, or once", "does not say at what time of day"]),
+        ("every 2nd Monday", ["does not say at what time of day", "may count weeks of a month, or weeks"]),
+        ("every year on 01/02", ["may be either of two dates", "does not say at what time of day"]),
+        ("on Monday at 9:00", ["may be every week, or once"]),
+    ],
+)
+def test_each_choice_that_is_left_open_has_its_reason(text: str, messages: list[str]) -> None:
+    assert [doubt.message for doubt in parse(text, "UTC", NOW_MS, LANGUAGES).doubts] == messages
 
 
 def test_a_time_that_clocks_show_twice_is_two_and_one_that_they_skip_is_none() -> None:
