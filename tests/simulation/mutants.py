@@ -1002,7 +1002,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "holder-not-helped": Mutant(
         "an event whose worker died after it took its key takes the others of its key along",
-        (Edit(TRIGGERS, "        _let_through(s, trigger, found, holder)\n", "        pass\n"),),
+        (Edit(TRIGGERS, "        let = _let_through(s, trigger, found, holder)\n        if let.outcome == \"throttled\":", "        let = Received(\"deduplicated\")\n        if let.outcome == \"throttled\":"),),
         "triggers",
     ),
     # -- processes that listen

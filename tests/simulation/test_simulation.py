@@ -129,12 +129,15 @@ def test_a_plan_does_not_change_from_one_process_to_the_next() -> None:
 
 def test_every_situation_is_drawn_and_leaves_the_other_seeds_their_plans() -> None:
     plans = [situations.draw(seed) for seed in range(600)]
-    assert set(situations.SITUATIONS) <= {plan.theme for plan in plans}
+    assert {*situations.SITUATIONS, *situations.RARE} <= {plan.theme for plan in plans}
     made = [plan for plan in plans if plan.theme in situations.SITUATIONS]
     assert 0.2 < len(made) / len(plans) < 0.4
     deaths = [plan for plan in plans if plan.theme == situations.FAILOVER]
     assert 0.02 < len(deaths) / len(plans) < 0.09
-    assert all(plan == scenario.draw(plan.seed) for plan in plans if plan not in made and plan not in deaths)
+    rare = [plan for plan in plans if plan.theme in situations.RARE]
+    assert 0.02 < len(rare) / len(plans) < 0.06
+    others = [plan for plan in plans if not (plan in made or plan in deaths or plan in rare)]
+    assert all(plan == scenario.draw(plan.seed) for plan in others)
     assert all(not plan.faults for plan in made if plan.calm)
 
 
