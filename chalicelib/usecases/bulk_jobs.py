@@ -17,7 +17,7 @@ from chalicelib.core.executions.execution import Execution
 from chalicelib.core.security.authorize import authorize, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.ports.services import Services
-from chalicelib.usecases import audit, executions
+from chalicelib.usecases import executions
 from chalicelib.usecases.executions import ExecutionFilter
 
 WORK_MAX_MS: Final = 20_000  # one turn's; reconcile takes the next
@@ -124,7 +124,11 @@ def _slice(s: Services, job: BulkJob) -> bool:
 
 def _act_on_record(s: Services, caller: Caller, job: BulkJob, left: Sequence[Execution]) -> list[Execution]:
     """Those that it is done to now, each with its entry of the audit. Raises Unavailable: the slice is done again."""
-    if not left or not audit.is_on(s):
+    if not left:
+        return []
+    from chalicelib.usecases import audit  # not before: reconcile starts without it
+
+    if not audit.is_on(s):
         return [e for e in left if _act(s, caller, job, e)]
     permission = PERMISSIONS[job.action]
     act = audit.Act(action=permission, permission=permission, resource=f"bulk-jobs/{job.id}", detail=f"job {job.id}")

@@ -68,7 +68,7 @@ STATEMENTS = {
     "alerts of a tenant": (alerts.PAGE, 4),
     "woken alerts": (alerts.WOKEN, 2),
     "change a run": (runs.SUMMARIZE, 11),
-    "wake a run": (runs.WAKE_BY, 4),
+    "wake a run": (runs.WAKE_BY, 5),
     "woken runs": (runs.WOKEN, 2),
     "runs of a tenant": (runs.PAGE, 6),
     "append to the log of a run": (runs.APPEND, 4),

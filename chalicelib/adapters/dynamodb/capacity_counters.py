@@ -80,19 +80,19 @@ class CapacityCounters:
         self._table = database.names.registry
         self._lock = Lock()
         self._made: dict[int, list[MarkedMove]] = defaultdict(list)
-        self._seen: Mapping[int, Used] | None = None  # as they were last read
+        self._seen: Mapping[int, Used] | None = None  # as they were read; None: some may have grown since
 
     # -- creations without a transaction
 
     def begin(self, move: MarkedMove, limits: Limits | None) -> None:
         """Count a creation and mark it, once; the marks of some that came true before go with the same write. Raises
         CapacityFull."""
+        seen, self._seen = self._seen, None
         if limits is None:
             self._write_mark(move, [], {})
             return
-        # An older reading does: what counts elsewhere only becomes less, and the write judges this counter. Only a
-        # refusal needs a new one.
-        seen = self._seen
+        # The reading that was made before anything was queued does: under limits what counts elsewhere only becomes
+        # less, and the write judges this counter. Only a refusal needs a new one.
         if (seen is None or not self._fitted(move, limits, seen)) and not self._fitted(move, limits, self._read()):
             raise CapacityFull
 
@@ -178,12 +178,15 @@ class CapacityCounters:
 
     def used(self) -> Used:
         """All counters together."""
-        return _total(self._read())
+        seen = self._seen = self._read()
+        return _total(seen)
 
     def moves(self, before: State | None, after: State, limits: Limits | None) -> list[Move]:
         """What a change of a state does to the counters. Reads them only where a limit judges what grows."""
         moved = _moves(before, after)
-        if limits is None or not any(move.grows for move in moved):
+        grows = any(move.grows for move in moved)
+        self._seen = None if grows else self._seen
+        if limits is None or not grows:
             return moved
         counters = self._read()
         return [replace(move, limits=_left(counters, move.counter, limits)) if move.grows else move for move in moved]
@@ -198,8 +201,7 @@ class CapacityCounters:
         }
 
     def _read(self) -> dict[int, Used]:
-        self._seen = {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in self._items()}
-        return self._seen
+        return {int(i["sk"]["S"]): Used(int(i["jobs"]["N"]), int(i["weight"]["N"])) for i in self._items()}
 
     def _items(self) -> Sequence[Item]:
         answer = self._db.read(
