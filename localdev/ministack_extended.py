@@ -352,7 +352,7 @@ def main() -> None:
         _add(add, dynamodb)
     for add in (add_streams, add_sorted_partitions, _beside("ministack_expiry").expire_by_hours):
         _add(add, dynamodb)
-    for add in (spare.look_once, spare.wake_when_sent):
+    for add in (spare.look_once, spare.receive_visible, spare.find_together, spare.wake_when_sent):
         _add(add, sqs)
     find = _beside("interpreters").find
     _add(partial(_beside("ministack_lambdas").run_by_runtime, find=find), lambda_runtime)
