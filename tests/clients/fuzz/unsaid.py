@@ -111,5 +111,6 @@ def excuse(problem: Mapping[str, Any]) -> list[Unsaid] | None:
 
 
 def _covers(unsaid: Unsaid, code: object, error: Mapping[str, str]) -> bool:
-    fits = re.fullmatch(unsaid.field or ".*", error["field"]) and re.search(unsaid.message, error["message"])
+    named = re.fullmatch(unsaid.field or ".*", error["field"], re.DOTALL)  # a key that is wrong may hold a line's end
+    fits = named and re.search(unsaid.message, error["message"])
     return unsaid.code == code and fits is not None

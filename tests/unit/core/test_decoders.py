@@ -46,10 +46,11 @@ else:
     from chalicelib.core.decoders import converted
 
     read = lambda: converted({"inner": {"number": 7}, "names": ["a"]}, Outer)
-first = threading.Thread(target=lambda: print(read()))
+say = lambda found: sys.stdout.write(f"{found}\\n")  # in one piece: both may speak at once
+first = threading.Thread(target=lambda: say(read()))
 first.start()
 inside.wait()
-print(read())
+say(read())
 second_ended.set()
 first.join()
 """
