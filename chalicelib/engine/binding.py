@@ -95,7 +95,7 @@ def _is_owed(s: Services, state: State, definition: Definition, at_ms: int) -> b
     if definition.compiled().next_after(at_ms - 1) != at_ms:
         return False
     if definition.version == state.current.id:
-        return state.next_run_ms is not None or at_ms <= (state.queued_ms or 0)  # neither: it began with none left
+        return state.has_runs_until(at_ms)
     return at_ms < _until_ms(s, Versioned(definition.key, definition.version), at_ms + 1)
 
 

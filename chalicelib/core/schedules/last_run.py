@@ -63,5 +63,8 @@ def _is_owed_still(definition: Definition, state: State, at_ms: int) -> bool:
         return ref is None or ref.active
     if definition.type == "DELAY":
         return at_ms == state.queued_ms or not definition.is_paused_at(at_ms)
-    has_more = state.next_run_ms is not None or at_ms <= (state.queued_ms or 0)
-    return has_more and not definition.is_paused_at(at_ms) and bool(definition.compiled().between(at_ms, at_ms, 1))
+    return (
+        state.has_runs_until(at_ms)
+        and not definition.is_paused_at(at_ms)
+        and bool(definition.compiled().between(at_ms, at_ms, 1))
+    )

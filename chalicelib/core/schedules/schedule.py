@@ -237,6 +237,10 @@ class State(Struct, frozen=True, kw_only=True):
             return 0 if self.queued_ms is None else None
         return self.queued_ms or 0
 
+    def has_runs_until(self, at_ms: int) -> bool:
+        """Whether the current version had runs left for an instant: neither queued nor next, it began with none."""
+        return self.next_run_ms is not None or at_ms <= (self.queued_ms or 0)
+
     def in_force_at(self, instant_ms: int) -> VersionRef | None:
         """The version in force at ``instant_ms``, or None when it is older than the versions kept here."""
         for ref in reversed(self.versions):
