@@ -5,6 +5,7 @@
 - Another server of HTTP: ``ministack_server``. The calls that we make most are short: ``ministack_calls``.
 - Functions run by the Python that they are for, and APIs made of definitions: ``ministack_lambdas``, ``_gateway``.
 - What ``ministack_statements`` spares it: parsing texts anew, and copying by a way that serves any object.
+- Queues that find messages without a walk through all of them, and wait for them: ``ministack_queues``.
 - Reads of streams that wait for records: ``ministack_streams``. Items expire without a walk: ``ministack_expiry``.
 
 Runs in the emulator's own environment, by path: it imports nothing else of ours. Should another release of the
@@ -352,7 +353,8 @@ def main() -> None:
         _add(add, dynamodb)
     for add in (add_streams, add_sorted_partitions, _beside("ministack_expiry").expire_by_hours):
         _add(add, dynamodb)
-    for add in (spare.look_once, spare.receive_visible, spare.find_together, spare.wake_when_sent):
+    queues = _beside("ministack_queues")
+    for add in (queues.find_messages, queues.wake_when_sent):
         _add(add, sqs)
     find = _beside("interpreters").find
     _add(partial(_beside("ministack_lambdas").run_by_runtime, find=find), lambda_runtime)

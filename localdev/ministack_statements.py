@@ -8,25 +8,13 @@ Runs in the emulator's own environment, beside ``ministack_extended``, which loa
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 TEXTS_MAX = 1024  # texts that are remembered; others are parsed anew
-LOOK_S = 0.1  # how often the emulator's own loop looks for messages
-WAIT_S = 0.5  # how often ours does, for messages that come by another way than a call
-EXPIRE_S = 1.0  # how often messages that were kept for too long are looked for
-# After how many seconds a message comes that these calls sent or hid.
-COMES_AFTER = {
-    "SendMessage": "DelaySeconds",
-    "SendMessageBatch": "DelaySeconds",
-    "ChangeMessageVisibility": "VisibilityTimeout",
-    "ChangeMessageVisibilityBatch": "VisibilityTimeout",
-}
 SIMPLE = frozenset({"S", "N", "BOOL", "NULL"})  # kinds of a value that is put into a parsed statement as it is
 
 Build = Callable[[list[Any]], Any]
@@ -156,123 +144,3 @@ def deep_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     if kind is list:
         return [deep_copy(member) for member in value]
     return copy.deepcopy(value, memo)
-
-
-# -- messages
-
-
-def look_once(sqs: Any) -> None:
-    """Complete a message once, and not for every call that receives. Raises AttributeError when it is another."""
-    complete = sqs._ensure_msg_fields
-
-    def complete_new(message: dict[str, Any]) -> None:
-        if not message.get("complete"):
-            complete(message)
-            message["complete"] = True
-
-    sqs._ensure_msg_fields = complete_new
-
-
-def receive_visible(sqs: Any) -> None:
-    """Look once at each message of a queue for a call that receives, and not four times: thousands are held back.
-    Raises AttributeError when the emulator is another."""
-    collect, sweep, expire = sqs._collect_msgs, sqs._dlq_sweep, sqs._expire_retained
-    expired_s: dict[int, float] = {}
-
-    def expire_seldom(queue: dict[str, Any]) -> None:
-        now_s = time.monotonic()
-        if now_s - expired_s.get(id(queue), -EXPIRE_S) >= EXPIRE_S:
-            expired_s[id(queue)] = now_s
-            expire(queue)
-
-    def collect_visible(queue: dict[str, Any], most: int, hidden_s: int) -> Any:
-        visible = _visible(queue)
-        if queue["is_fifo"] or any(message.get("receive_count") for message in visible):
-            sweep(queue)  # what was received too often goes
-            visible = _visible(queue)
-        if queue["is_fifo"]:
-            return collect(queue, most, hidden_s)
-        whole, queue["messages"] = queue["messages"], visible
-        try:
-            return collect(queue, most, hidden_s)
-        finally:
-            queue["messages"] = whole
-
-    sqs._collect_msgs, sqs._dlq_sweep, sqs._expire_retained = collect_visible, lambda queue: None, expire_seldom
-
-
-def _visible(queue: dict[str, Any]) -> list[dict[str, Any]]:
-    now_s = time.time()
-    return [message for message in queue["messages"] if message.get("visible_at", 0.0) <= now_s]
-
-
-def find_together(sqs: Any) -> None:
-    """Find the messages of a batch in one go through their queue, and not in ten. Raises AttributeError and KeyError
-    when the emulator is another."""
-    find = sqs._get_q
-
-    def among_those(handler: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
-        def handle(data: dict[str, Any], url: str) -> Any:
-            queue = find(data.get("QueueUrl", url))
-            named = {entry.get("ReceiptHandle") for entry in data.get("Entries", ())} - {None}
-            whole = queue["messages"]
-            meant = [message for message in whole if message.get("receipt_handle") in named]
-            queue["messages"] = list(meant)
-            try:
-                return handler(data, url)
-            finally:
-                gone = {id(message) for message in meant} - {id(message) for message in queue["messages"]}
-                queue["messages"] = [message for message in whole if id(message) not in gone] if gone else whole
-
-        return handle
-
-    for action in ("ChangeMessageVisibilityBatch", "DeleteMessageBatch"):
-        sqs._HANDLERS[action] = among_those(sqs._HANDLERS[action])
-
-
-def wake_when_sent(sqs: Any) -> None:
-    """Let a call that waits for messages sleep until one comes, and not look ten times a second. Each of its wakings
-    costs a third of a millisecond, and more where thousands are held back. Raises AttributeError when the emulator is
-    another."""
-    dispatch, waiting = sqs._dispatch, dict[asyncio.Future[None], asyncio.TimerHandle]()
-
-    async def sleep(seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        soonest_s = _next_visible_s(sqs) if seconds >= LOOK_S else seconds
-        waiter = loop.create_future()
-        waiting[waiter] = loop.call_later(soonest_s, _wake, waiter)
-        try:
-            await waiter
-        finally:
-            waiting.pop(waiter).cancel()
-
-    async def dispatch_and_wake(action: str, data: dict[str, Any], *more: Any) -> Any:
-        answer = await dispatch(action, data, *more)
-        if (named := COMES_AFTER.get(action)) is not None:
-            loop = asyncio.get_running_loop()
-            at_s = loop.time() + min(int(each.get(named) or 0) for each in data.get("Entries") or (data,))
-            for waiter, timer in waiting.items():
-                if at_s < timer.when():
-                    timer.cancel()
-                    waiting[waiter] = loop.call_at(at_s, _wake, waiter)
-        return answer
-
-    sqs.asyncio = SimpleNamespace(**{**vars(sqs.asyncio), "sleep": sleep})
-    sqs._dispatch = dispatch_and_wake
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _next_visible_s(sqs: Any) -> float:
-    """In how many seconds a message that is hidden now may be received; WAIT_S when that is further away."""
-    now_s = time.time()
-    hidden = [
-        at_s
-        for queue in sqs._queues.values()
-        for message in queue["messages"]
-        if (at_s := message.get("visible_at", 0.0)) > now_s
-    ]
-    return float(min(WAIT_S, min(hidden, default=now_s + WAIT_S) - now_s))

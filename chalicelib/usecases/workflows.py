@@ -22,6 +22,7 @@ from chalicelib.core.schedules.schedule import Key
 from chalicelib.core.security.authorize import Resource, authorize, missing, only_owner
 from chalicelib.core.security.caller import Caller
 from chalicelib.core.security.permissions import Permission
+from chalicelib.core.targets.ssrf import check_url, url_problem
 from chalicelib.core.workflows import asl_export, expression_names, input_schema, mermaid
 from chalicelib.core.workflows.channels import channel_problems, target_of
 from chalicelib.core.workflows.definition import FORMAT, WorkflowDefinition, WorkflowNode
@@ -233,6 +234,8 @@ def _targets(s: Services, made: WorkflowDefinition) -> Iterator[FieldError]:
             raise InvalidField.of(f"nodes.{node.id}.channel.type", problem, code="not_configured")
         if kind:
             yield from _channel(s, node)
+        if node.type == "http":
+            yield from _address(s, f"nodes.{node.id}.url", node.fields["url"])
         if node.type == "job" and "target" in node.fields:
             if node.fields["target"].get("type") == "workflow":
                 yield FieldError(f"nodes.{node.id}.target.type", "a subworkflow node begins workflows, no job")
@@ -248,12 +251,21 @@ def _channel(s: Services, node: WorkflowNode) -> Iterator[FieldError]:
     channel = node.fields["channel"]
     for found in channel_problems(channel):
         yield FieldError(f"nodes.{node.id}.{found.field}", found.message)
+    yield from _address(s, f"nodes.{node.id}.channel.url", channel.get("url"))
     if (target := target_of(channel)) is not None:
         try:
             validation.check_target(target, s.config.webhook_allow, s.config.secrets)
         except InvalidField as wrong:
             place = f"nodes.{node.id}.channel"
             yield from (FieldError(place + e.field.removeprefix("target"), e.message) for e in wrong.errors)
+
+
+def _address(s: Services, place: str, url: Any) -> Iterator[FieldError]:
+    """Say whether the address that a URL names may be called. Names of hosts are judged at each call."""
+    if not isinstance(url, str) or url_problem(url) is not None:  # the rules of the node say so already
+        return
+    if (problem := check_url(url, s.config.webhook_allow)) is not None:
+        yield FieldError(place, problem)
 
 
 def _begun(s: Services, caller: Caller, name: str) -> WorkflowHead | None:

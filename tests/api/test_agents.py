@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import VERSION
+from chalicelib.api.agents.protocol import VERSIONS
 from chalicelib.api.agents.tools import TOOLS
 from tests.kit.callers import by, who
 from tests.kit.house import RATE, Answer, House
@@ -56,6 +57,25 @@ def test_it_says_what_it_is(shared: House) -> None:
 def test_pages_of_other_sites_do_not_speak_to_it(shared: House, origin: str | None, host: str, status: int) -> None:
     named = {"host": host} if origin is None else {"host": host, "origin": origin}
     assert rpc(shared, "ping", **named).status == status
+
+
+@pytest.mark.parametrize("version", ["1900-01-01", "2099-01-01", "no-version", ""])
+def test_a_version_that_is_not_spoken_does_nothing(house: House, version: str) -> None:
+    wanted = {"name": "create_schedule", "arguments": {**RATE, "dry_run": False}}
+    answer = rpc(house, "tools/call", wanted, **{"MCP-Protocol-Version": version})
+    assert answer.status == 400
+    assert answer.json["id"] == 7
+    error = answer.json["error"]
+    assert error["code"] == -32022
+    assert error["data"] == {"supported": list(VERSIONS), "requested": version}
+    assert house.call("GET", "/api/v1/schedules").json["items"] == []
+    notified = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    assert house.call("POST", "/mcp", notified, headers={"MCP-Protocol-Version": version}).status == 400
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_that_it_names_is_spoken(shared: House, version: str) -> None:
+    assert rpc(shared, "ping", **{"MCP-Protocol-Version": version}).json["result"] == {}
 
 
 def test_few_tools_that_are_soon_read(shared: House) -> None:

@@ -237,6 +237,7 @@ def test_a_wrong_inlet_is_404(house: House) -> None:
         ({"filter": {"cel": "other.type == 'x'"}}, ["filter.cel"]),
         ({"source": {"type": "nats", "servers": ["http://x"], "subject": "a"}}, ["source.servers"]),
         ({"source": {"type": "kafka", "brokers": ["10.0.0.1:9092"], "topic": "a"}}, ["source.brokers"]),
+        ({"source": {"type": "kafka", "brokers": ["k.example:9092"], "topic": ".."}}, ["source.topic"]),
         ({"source": {"type": "webhook", "secret_ref": "env:X"}}, ["source.secret_ref"]),
         ({"source": {"type": "eventbridge", "pattern": {"detail": {}}}}, ["source.pattern"]),
         ({"source": {"type": "cow"}}, ["source.type"]),

@@ -121,6 +121,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (after_trigger(type="transform", jsonata="a.["), "nodes.x.jsonata"),
     (after_trigger(type="approval", approvers=[]), "nodes.x.approvers"),
     (after_trigger(type="http", method="GET", url="ftp://x"), "nodes.x.url"),
+    (after_trigger(type="http", method="GET", url="http://169.254.169.254/"), "nodes.x.url"),
     (after_trigger(type="job", target={"type": "webhook"}), "nodes.x.target.url"),
     (after_trigger(type="job", target={"type": ["log"]}), "nodes.x.target.type"),
     (after_trigger(type="notification", message="m", channel=HOOK), "nodes.x.channel.headers.a"),

@@ -19,6 +19,8 @@ from chalicelib.core.errors import BadRequest
 VERSIONS: Final = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 NO_RESOURCE: Final = -32002
+WRONG_VERSION: Final = -32022  # the schema of 2026-07-28: UnsupportedProtocolVersionError
+VERSION_HEADER: Final = "mcp-protocol-version"
 COMPLETED_MAX: Final = 100
 _NO_BODY: Final = 202
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -104,9 +106,12 @@ class Agents(NamedTuple):
                 None, RpcProblem(INVALID_REQUEST, "send one JSON-RPC 2.0 request; batches are not taken"), 400
             )
         number = message.get("id")
+        version = call.headers.get(VERSION_HEADER)
+        if version is not None and version not in VERSIONS:
+            return _failed(number if _is_id(number) else None, _wrong_version(version), 400)
         if "id" not in message:
             return Reply(_NO_BODY)
-        if isinstance(number, bool) or not isinstance(number, str | int):
+        if not _is_id(number):
             return _failed(None, RpcProblem(INVALID_REQUEST, "id must be a text or a whole number"), 400)
         try:
             params = message.get("params", {})
@@ -116,6 +121,16 @@ class Agents(NamedTuple):
         except RpcProblem as problem:
             return _failed(number, problem, 200)
         return Reply(200, {"jsonrpc": "2.0", "id": number, "result": result})
+
+
+def _is_id(number: object) -> bool:
+    return isinstance(number, str | int) and not isinstance(number, bool)
+
+
+def _wrong_version(version: str) -> RpcProblem:
+    """MCP, "Transports": a version that is not spoken is answered with 400, before anything is done."""
+    told = f"MCP-Protocol-Version: {version[:40]!r} is not spoken; these are: {', '.join(VERSIONS)}"
+    return RpcProblem(WRONG_VERSION, told, {"supported": list(VERSIONS), "requested": version[:40]})
 
 
 def _result(offer: Offer, method: str, params: Mapping[str, Any]) -> dict[str, Any]:

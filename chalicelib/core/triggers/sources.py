@@ -71,7 +71,7 @@ class KafkaSource(_SourceFields, tag="kafka", kw_only=True):
     """A topic of Kafka. Without `group` the consumer group is the trigger's own."""
 
     brokers: _Addresses
-    topic: Annotated[str, formed(pattern=r"^[A-Za-z0-9._-]+$", max_length=249)]
+    topic: Annotated[str, formed(pattern=f"^{kafka.TOPIC}$", max_length=249)]
     group: _Name | UnsetType = UNSET
     security: kafka.KafkaSecurity | UnsetType = UNSET
 

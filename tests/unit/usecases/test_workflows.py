@@ -97,6 +97,7 @@ def test_a_channel_that_says_what_it_must_is_taken(play: Play, kind: str) -> Non
     [
         ("webhook", {"url": {"cel": "input.url"}}, "url"),
         ("webhook", {"url": "ftp://example.com"}, "url"),
+        ("webhook", {"url": "http://169.254.169.254/latest/meta-data"}, "url"),
         ("webhook", {"headers": ["x"]}, "headers"),
         ("webhook", {"headers": {"a b": "x"}}, "headers.a b"),
         ("webhook", {"headers": {"X-Of": {"cel": "nodes.gone.output"}}}, "headers.X-Of.cel"),
@@ -104,6 +105,7 @@ def test_a_channel_that_says_what_it_must_is_taken(play: Play, kind: str) -> Non
         ("webhook", {"method": "PUT"}, "method"),
         ("slack", {"channel": "#x"}, "channel"),
         ("slack", {"url": "nowhere"}, "url"),
+        ("slack", {"url": "http://[::ffff:10.0.0.1]/"}, "url"),
         ("pagerduty", {"routing_key": ""}, "routing_key"),
         ("pagerduty", {"routing_key": {"cel": "input.key"}}, "routing_key"),
         ("pagerduty", {"severity": "info"}, "severity"),

@@ -21,6 +21,7 @@ from chalicelib.core.targets.target_description import (
 )
 
 PORTS: Final = {"": 9092}
+TOPIC: Final = r"(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*"  # Kafka has no topics "." and ".."
 Acks = Literal["all", "leader"]
 KafkaProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 KafkaMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -78,7 +79,7 @@ KIND = TargetDescription(
         "brokers": FieldRule(
             f"a list of 1 to {BROKER_ADDRESSES_MAX} texts such as host:port", check=address_check(PORTS)
         ),
-        "topic": FieldRule("the name of a topic", r"[A-Za-z0-9._-]+"),
+        "topic": FieldRule("the name of a topic", TOPIC),
         "key": FieldRule("1 to 512 characters"),
         "mode": FieldRule("one of " + ", ".join(EVENT_MODES)),
         "acks": FieldRule("one of " + ", ".join(get_args(Acks))),

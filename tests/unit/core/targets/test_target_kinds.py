@@ -84,6 +84,16 @@ def test_a_value_of_a_wrong_type_is_told_what_it_must_be(name: str) -> None:
         assert problem == {f"target.{field}": f"must be {kind.rules[field].must_be}"}
 
 
+@pytest.mark.parametrize("topic", [".", "..", "", "a b", "a/b", "ä", "a" * 250])
+def test_what_kafka_takes_for_no_topic_is_none(topic: str) -> None:
+    assert wrong({**examples("kafka")[0], "topic": topic}) == {"target.topic": "must be the name of a topic"}
+
+
+@pytest.mark.parametrize("topic", ["a", "_", "...", ".a", "..a", "a.", "a..b", "a" * 249])
+def test_what_kafka_takes_for_a_topic_is_one(topic: str) -> None:
+    assert wrong({**examples("kafka")[0], "topic": topic}) == {}
+
+
 @pytest.mark.parametrize("name", registry.NAMES)
 def test_two_destinations_are_counted_apart(name: str) -> None:
     found = [registry.destination_of(registry.normal_target(target)) for target in examples(name)]
