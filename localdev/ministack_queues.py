@@ -94,17 +94,12 @@ class Messages(list[Message]):
 
     def visible(self, most: int) -> list[Message]:
         """At most so many that may be received now, those first that came first."""
-        now_s = time.time()
-        self._enter()
-        while self._hidden and self._hidden[0][0] <= now_s:
-            at_s, _, message = heappop(self._hidden)
-            if self._is_hidden_until(at_s, message):
-                self._shown[id(message)] = message
+        self._show(time.time())
         return list(islice(self._shown.values(), most))
 
-    def next_s(self) -> float:
-        """When the next message comes that is hidden, as ``time.time()`` counts; infinite: none is."""
-        self._enter()
+    def next_s(self, now_s: float) -> float:
+        """When the next message comes that is hidden yet, as ``time.time()`` counts; infinite: none is."""
+        self._show(now_s)
         while self._hidden and not self._is_hidden_until(self._hidden[0][0], self._hidden[0][2]):
             heappop(self._hidden)
         return self._hidden[0][0] if self._hidden else float("inf")
@@ -115,6 +110,13 @@ class Messages(list[Message]):
         return [
             self._receipts[one] for one in dict.fromkeys(receipts) if isinstance(one, str) and one in self._receipts
         ]
+
+    def _show(self, now_s: float) -> None:
+        self._enter()
+        while self._hidden and self._hidden[0][0] <= now_s:
+            at_s, _, message = heappop(self._hidden)
+            if self._is_hidden_until(at_s, message):
+                self._shown[id(message)] = message
 
     def _is_hidden_until(self, at_s: float, message: Message) -> bool:
         return id(message) in self._receipt_of and bool(message["visible_at"] == at_s)
@@ -245,6 +247,6 @@ def _next_visible_s(sqs: Any) -> float:
 
 def _next_s(messages: list[Message], now_s: float) -> float:
     if isinstance(messages, Messages):
-        return messages.next_s()
+        return messages.next_s(now_s)
     hidden = (float(message.get("visible_at", 0.0)) for message in messages)  # of a FIFO queue
     return min((at_s for at_s in hidden if at_s > now_s), default=float("inf"))

@@ -252,6 +252,22 @@ def test_a_call_that_waits_wakes_when_a_message_comes() -> None:
     assert 0.04 <= asyncio.run(play()) <= 0.4
 
 
+def test_a_message_that_nobody_receives_wakes_nobody() -> None:
+    """As in a queue of dead letters: a call that waited for another queue came back at once, again and again."""
+
+    async def play() -> float:
+        emulator = Emulator()
+        find_messages(emulator)
+        wake_when_sent(emulator)
+        emulator.send("a")
+        assert emulator.receive(hidden_s=0).keys() == {"a"}
+        began_s = time.monotonic()
+        await emulator.asyncio.sleep(0.1)
+        return time.monotonic() - began_s
+
+    assert asyncio.run(play()) >= 0.4
+
+
 def test_no_queue_at_all_is_waited_for_by_looks() -> None:
     async def play() -> float:
         emulator = SimpleNamespace(asyncio=asyncio, _queues={}, _dispatch=None)
@@ -267,4 +283,4 @@ def test_messages_begin_with_what_there_is() -> None:
     messages = Messages([{"id": "a", "visible_at": 0.0, "receipt_handle": "r"}], lambda message: None)
     assert [message["id"] for message in messages.visible(5)] == ["a"]
     assert [message["id"] for message in messages.of_receipts(["r", "r", None, 5])] == ["a"]
-    assert messages.next_s() == float("inf")
+    assert messages.next_s(time.time()) == float("inf")
