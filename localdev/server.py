@@ -29,7 +29,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.server.limits import patience
     from chalicelib.server.server import Server
     from chalicelib.server.tls import files_of
-    from localdev import publisher, tables
+    from localdev import garbage, publisher, tables
 
     chosen = bootstrap.settings()
     telemetry.configure_logging(chosen.log_level)
@@ -48,6 +48,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
             patience=patience(chosen.read_timeout_ms, chosen.write_timeout_ms),
         )
         serving = server.start()
+        garbage.keep(stopping, lambda: True)  # a call waits for it now and then, and no firing does
         publisher.start(bootstrap.services, stopping)
         if files is not None:
             _note_when_ready(edge, Path(chosen.data_dir) / "run" / READY, stopping)

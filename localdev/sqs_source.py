@@ -2,7 +2,8 @@
 
 It behaves as Lambda's does (batching window, ReportBatchItemFailures, invisible while in work) with two differences.
 Messages are hidden for ``visibility_s`` and not for as long as the function may run; their event says so. And an
-invocation is never ended by force.
+invocation is never ended by force. So a process that has too much to do may hide a message too late. It does not begin
+with it again, which would be still more to do.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class WaitingCalls(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """Messages for one call of the function."""
+    """Messages for one call of the function. From ``over_s`` on, a monotonic instant, Lambda would have ended it."""
 
     messages: list[Message]
+    over_s: float = 0.0
 
 
 class SqsSource:
@@ -83,6 +85,7 @@ class SqsSource:
         self._first = threading.Lock()  # of the receiver that waits for messages: the others wait for their turn here
         self._lock = threading.Lock()
         self._running: set[Invocation] = set()
+        self._in_work: dict[str, tuple[Message, Invocation]] = {}  # by the id of the message
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -146,9 +149,36 @@ class SqsSource:
                 self._slots.release()
                 self._make_visible(invocation.messages)
                 continue
-            with self._lock:
-                self._running.add(invocation)
+            if not self._begin(invocation):
+                self._slots.release()
+                continue
             threading.Thread(target=self._run, args=(invocation,), name="invocation", daemon=True).start()
+
+    def _begin(self, invocation: Invocation) -> bool:
+        """Enter an invocation, without the messages that another one has in work; whether any is left."""
+        now_s = time.monotonic()
+        invocation.over_s = now_s + self._timeout_s
+        with self._lock:
+            received, invocation.messages = invocation.messages, []
+            for message in received:
+                held, holder = self._in_work.get(message["MessageId"], (message, invocation))
+                if holder is invocation or holder.over_s <= now_s:
+                    self._in_work[message["MessageId"]] = message, invocation
+                    invocation.messages.append(message)
+                else:
+                    held["ReceiptHandle"] = message["ReceiptHandle"]  # the one before is void
+            if invocation.messages:
+                self._running.add(invocation)
+        return bool(invocation.messages)
+
+    def _end(self, invocation: Invocation) -> None:
+        with self._lock:
+            self._running.discard(invocation)
+            for message in invocation.messages:
+                _, holder = self._in_work.get(message["MessageId"], (message, None))
+                if holder is invocation:
+                    del self._in_work[message["MessageId"]]
+        self._slots.release()
 
     def _gather(self) -> Invocation | None:
         """A batch: what one long poll brings, and what follows on its heels or within the window."""
@@ -194,9 +224,7 @@ class SqsSource:
         except Exception:
             _log.exception("an invocation failed; its %d messages will come again", len(invocation.messages))
         finally:
-            with self._lock:
-                self._running.discard(invocation)
-            self._slots.release()
+            self._end(invocation)
 
     def _record(self, message: Message) -> dict[str, Any]:
         return {

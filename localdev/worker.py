@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -22,6 +21,7 @@ VISIBILITY_AFTER_LEAD_S = 4  # a message comes up to a second before its lead, a
 STEP_VISIBILITY_S = 60  # a hint that comes again finds its step claimed, and does nothing
 # A thread that has a firing to send waits at most so long for each that is busy with a batch: a fifth of Python's own.
 SWITCH_S = 0.001
+QUIET_MS = 150  # a full collection of garbage comes when nothing is due for so long
 DRAIN_S = 8.5  # how long a stop waits for deliveries under way, unless the variable of this name says otherwise
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     from chalicelib.functions.reconcile import audit_minute, workflow_minute
     from chalicelib.ports.services import Services
     from chalicelib.workers import reconcile, sweep
-    from localdev import listen, publisher, tables
+    from localdev import garbage, listen, publisher, tables
     from localdev.server import warn_on_terminal
     from localdev.shard_rules import ShardRules
 
@@ -119,7 +119,8 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         publisher.start(bootstrap.services, stopping)
         listening = listen.start(listener, stopping) if chosen.listening.listens else None
         sys.setswitchinterval(SWITCH_S)
-        gc.freeze()  # what is loaded stays: a full collection that walks it lets no firing leave meanwhile
+        room = bootstrap.services().process.waiting_room
+        garbage.keep(stopping, lambda: room.is_quiet(bootstrap.clock().now_ms() + QUIET_MS))
         stopping.wait()
         rules.leave()
         drain_s = float(os.environ.get("DRAIN_S", DRAIN_S))

@@ -155,6 +155,8 @@ class Admission:
 
     def admit(self, caps: Caps, now_ms: float) -> list[Ticket]:
         """Those whose turn has come; they count as under way until they ``finish``."""
+        if not self._lines:  # without the lock: who lets a ticket wait calls this after it
+            return []
         with self._lock:
             started = []
             while (ticket := self._next(caps, now_ms)) is not None:
@@ -211,6 +213,8 @@ class Admission:
     def take_alarm(self, now_ms: float) -> float | None:
         """When ``admit`` has to be called although nothing was sent or has ended. None when it has not, or when an
         alarm is set for it already."""
+        if self._wanted_ms is None:  # without the lock: who wants one calls this after it
+            return None
         with self._lock:
             wanted, self._wanted_ms = self._wanted_ms, None
             if wanted is None or (self._alarm_ms is not None and now_ms < self._alarm_ms <= wanted):

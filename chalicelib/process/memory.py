@@ -21,6 +21,7 @@ from chalicelib.process.queue_memory import QueueMemory
 from chalicelib.process.recheck_latency import RecheckLatency
 from chalicelib.process.shared_instants import SharedInstants
 from chalicelib.process.span_memory import SpanMemory
+from chalicelib.process.supervisors import Supervisors
 from chalicelib.process.version_cache import VersionCache
 from chalicelib.process.waiting_room import WaitingRoom
 
@@ -48,6 +49,7 @@ class ProcessMemory(Struct, frozen=True, dict=True):
 
     versions: VersionCache = field(default_factory=VersionCache)
     admission: Admission = field(default_factory=Admission)
+    supervisors: Supervisors = field(default_factory=Supervisors)
     waiting_room: WaitingRoom[Any] = field(default_factory=WaitingRoom)
     shared_instants: SharedInstants[Any, Any] = field(default_factory=SharedInstants)
     recheck_latency: RecheckLatency = field(default_factory=RecheckLatency)

@@ -55,6 +55,11 @@ class WaitingRoom(Generic[Group]):
                 del self._waiting[waiting]
         return sorted(away, key=lambda waiting: waiting.due_ms)
 
+    def is_quiet(self, until_ms: int) -> bool:
+        """Whether nothing is being delivered, or due by then."""
+        with self._lock:
+            return not self._begun and all(waiting.due_ms > until_ms for waiting in self._waiting)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing is being delivered."""

@@ -34,7 +34,7 @@ from chalicelib.process.limits import HOLD_MAX_MS, RENEW_AFTER_MS, WATCHED_TOGET
 log = logging.getLogger(__name__)
 
 LEASE_SLACK_MS = 5_000  # a running attempt's lease outlasts its own deadline, so that its worker can still write
-CHECK_MS = 20  # deliveries that end within this of each other share a write
+CHECK_MS = 20  # deliveries that end within this of each other share a write; longer where many are supervised
 WAITING_CHECK_MS = 100  # while all wait for their turn: their end is then noticed this much later at most
 
 
@@ -52,6 +52,11 @@ def supervise(s: Services, calls: Sequence[TargetCall]) -> None:
     is under way for RUNNING_MARK_MS is recorded as in progress. What waits in vain is handed back.
 
     Raises Unavailable, when all is over, if the end of some could not be recorded."""
+    with s.process.supervisors.one_more():
+        _supervise(s, calls)
+
+
+def _supervise(s: Services, calls: Sequence[TargetCall]) -> None:
     problems: list[Unavailable] = []
     try:
         while calls:
@@ -132,11 +137,11 @@ def _over(s: Services, calls: Sequence[TargetCall]) -> list[TargetCall]:
 
 def _check_ms(s: Services, calls: Sequence[TargetCall]) -> int:
     """When to check again: soon, unless the only one left has been written down as running, or none is under way."""
-    now_ms = s.clock.now_ms()
+    now_ms, check_ms = s.clock.now_ms(), s.process.supervisors.check_ms
     under_way = [call for call in calls if not call.waits]
     if len(calls) == len(under_way) == 1 and all(map(_is_known_to_run, under_way[0].deliveries)):
         return max(min(map(_next_check_ms, under_way[0].deliveries)), now_ms + CHECK_MS)
-    return now_ms + (CHECK_MS if under_way else WAITING_CHECK_MS)
+    return now_ms + check_ms(CHECK_MS if under_way else WAITING_CHECK_MS)
 
 
 # -- while they are under way

@@ -32,6 +32,10 @@ class FakeSqs:
         with self._lock:
             return set(self._visible_at)
 
+    def receives(self, body: str) -> int:
+        with self._lock:
+            return self._receives[body]
+
     def visible(self) -> set[str]:
         with self._lock:
             return {body for body, at in self._visible_at.items() if at <= time.monotonic()}
@@ -58,7 +62,7 @@ class FakeSqs:
         return [
             {
                 "MessageId": f"id-{body}",
-                "ReceiptHandle": body,
+                "ReceiptHandle": f"{body}#{self._receives[body]}",
                 "Body": body,
                 "Attributes": {"ApproximateReceiveCount": str(self._receives[body])},
             }
@@ -69,21 +73,27 @@ class FakeSqs:
         assert len(Entries) <= CALL_MAX
         with self._lock:
             for entry in Entries:
-                self._visible_at.pop(entry["ReceiptHandle"], None)
+                if (body := self._named(entry)) is not None:
+                    del self._visible_at[body]
         return {}
 
     def change_message_visibility_batch(self, *, Entries: list[dict[str, Any]], **_: object) -> dict[str, Any]:
         with self._lock:
             for entry in Entries:
-                if entry["ReceiptHandle"] in self._visible_at:
-                    self._visible_at[entry["ReceiptHandle"]] = time.monotonic() + entry["VisibilityTimeout"]
+                if (body := self._named(entry)) is not None:
+                    self._visible_at[body] = time.monotonic() + entry["VisibilityTimeout"]
             self.extended += 1
         return {}
+
+    def _named(self, entry: dict[str, Any]) -> str | None:
+        """The message of a receipt; only that of the last time counts."""
+        body, _, receives = entry["ReceiptHandle"].rpartition("#")
+        return body if body in self._visible_at and str(self._receives[body]) == receives else None
 
 
 @contextmanager
 def running(
-    sqs: FakeSqs, handler: Callable[[dict[str, Any], Any], Any], visibility_s: float = 30
+    sqs: FakeSqs, handler: Callable[[dict[str, Any], Any], Any], visibility_s: float = 30, timeout_s: float = 60
 ) -> Iterator[SqsSource]:
     stopping = threading.Event()
     source = SqsSource(
@@ -91,7 +101,7 @@ def running(
         "url",
         "arn:aws:sqs:here:0:work",
         handler,
-        timeout_s=60,
+        timeout_s=timeout_s,
         visibility_s=visibility_s,  # type: ignore[arg-type]
         region="here",
         stopping=stopping,
@@ -114,7 +124,7 @@ def until(look: Callable[[], object]) -> None:
 def test_messages_arrive_as_lambda_would_hand_them_over_and_are_deleted() -> None:
     sqs = FakeSqs(["a"])
     events: list[dict[str, Any]] = []
-    with running(sqs, lambda event, context: events.append((event, context))):  # type: ignore[arg-type, func-returns-value]
+    with running(sqs, lambda event, context: events.append((event, context))):  # type: ignore[arg-type]
         until(lambda: not sqs.left())
     (record,) = events[0][0]["Records"]  # type: ignore[index]
     assert (record["messageId"], record["body"], record["eventSource"]) == ("id-a", "a", "aws:sqs")
@@ -149,6 +159,39 @@ def test_when_the_function_raises_all_messages_come_again() -> None:
     with running(sqs, handler, visibility_s=0.3):
         until(lambda: not sqs.left())
     assert sorted(body for call in calls for body in call) == ["a", "a", "b", "b"]
+
+
+def test_what_comes_again_while_it_is_in_work_is_not_begun_again() -> None:
+    """As when a process has so much to do that it hides a message too late."""
+    sqs, finish = FakeSqs(["a"]), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.extend(record["body"] for record in event["Records"])
+        finish.wait(10)
+
+    with running(sqs, handler, visibility_s=0.05):
+        until(lambda: sqs.receives("a") >= 4)
+        sqs.put("b")  # others are received meanwhile
+        until(lambda: "b" in calls)
+        assert calls == ["a", "b"]
+        finish.set()
+        until(lambda: not sqs.left())
+    assert calls == ["a", "b"]
+
+
+def test_what_takes_longer_than_lambda_would_let_it_is_begun_again() -> None:
+    sqs, finish = FakeSqs(["a"]), threading.Event()
+    calls: list[str] = []
+
+    def handler(event: dict[str, Any], _context: object) -> None:
+        calls.extend(record["body"] for record in event["Records"])
+        finish.wait(10)
+
+    with running(sqs, handler, visibility_s=0.05, timeout_s=0.2):
+        until(lambda: len(calls) >= 3)
+        finish.set()
+        until(lambda: not sqs.left())
 
 
 def test_a_herd_is_received_in_full_batches() -> None:

@@ -12,3 +12,15 @@ def test_what_is_taken_away_comes_soonest_first() -> None:
     assert [room.begin(waiting) for waiting in entered] == [False, False, True, False, False]
     room.end(entered[2])
     assert room.is_empty
+
+
+def test_it_is_quiet_while_nothing_is_due_or_under_way() -> None:
+    room: WaitingRoom[str] = WaitingRoom()
+    assert room.is_quiet(100)
+    first = room.enter(150, "a")
+    assert room.is_quiet(149)
+    assert not room.is_quiet(150)
+    room.begin(first)
+    assert not room.is_quiet(0)
+    room.end(first)
+    assert room.is_quiet(150)
