@@ -11,7 +11,7 @@ import gc
 import threading
 from collections.abc import Callable
 
-YOUNG, MIDDLE, NEVER = 2_000, 20, 1_000_000  # made more than freed; collections of those; of these: not by itself
+YOUNG, MIDDLE, NEVER = 1_000, 5, 1_000_000  # made more than freed; collections of those; of these: not by itself
 PERIOD_S = 60.0
 QUIET_S = 10.0  # so long it waits for a quiet moment; a process that has none loses one collection's time a minute
 LOOK_S = 0.05

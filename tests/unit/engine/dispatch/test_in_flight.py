@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from msgspec.structs import replace
@@ -81,3 +82,47 @@ def test_one_slow_delivery_holds_back_none_of_those_beside_it() -> None:
     plant.run_until(T0 + 60_000 + slow_ms + 500)
     (slow,) = plant.executions(ids[0])
     assert (slow.state, slow.attempt, slow.finished_ms) == ("completed", 1, T0 + 60_000 + slow_ms)
+
+
+class _Counted:
+    """A handle that counts how often its end was asked for."""
+
+    def __init__(self, handle: Held, asked: list[int | None]) -> None:
+        self._handle = handle
+        self._asked = asked
+
+    def go(self) -> None:
+        self._handle.go()
+
+    def wait(self, until_ms: int | None = None) -> bool:
+        self._asked.append(until_ms)
+        return self._handle.wait(until_ms)
+
+
+class _CountingTasks(_Tasks):
+    def __init__(self, clock: VirtualTime, asked: list[int | None]) -> None:
+        super().__init__(clock, 0)
+        self._asked = asked
+
+    def hold(self, job: Callable[[], None]) -> Held:
+        return _Counted(self._clock.hold(job), self._asked)
+
+
+@pytest.mark.parametrize(("at_work", "least", "most"), [(0, 60, 250), (500, 3, 20)])
+def test_where_many_are_supervised_each_is_checked_seldom(at_work: int, least: int, most: int) -> None:
+    plant, asked = Plant(T0), list[int | None]()
+    plant.services = replace(plant.services, tasks=_CountingTasks(plant.clock, asked))
+    ids = [plant.create(**AT, target=WEBHOOK) for _ in range(3)]
+    answer = plant.hook.answer
+
+    def answer_slowly(delivery: object) -> object:
+        plant.clock.sleep_until(plant.clock.now_ms() + 1_000)
+        return answer(delivery)  # type: ignore[arg-type]
+
+    plant.hook.answer = answer_slowly  # type: ignore[assignment]
+    with ExitStack() as many:
+        for _ in range(at_work):
+            many.enter_context(plant.services.process.supervisors.one_more())
+        plant.run_until(T0 + 63_000)
+    assert [e.state for i in ids for e in plant.executions(i)] == ["completed"] * 3
+    assert least <= len(asked) <= most
