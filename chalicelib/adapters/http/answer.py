@@ -33,7 +33,8 @@ class HttpAnswer:
         self.is_kept = False  # whether the connection can serve another request after this
         self._has_begun = False
         self._parts: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
+        # The parser holds this answer too. It is let go at the end: a ring would wait for a collection of all garbage.
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         # "A recipient MAY recognize a single LF as a line terminator" (RFC 9112, section 2.2), and servers rely on it.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
 
@@ -54,17 +55,9 @@ class HttpAnswer:
         """
         if data:
             self._has_begun = True
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade:  # no request asks for another protocol: its 101 is the answer
-                self.is_complete, self.is_kept = True, False
-            except httptools.HttpParserInvalidStatusError:
-                raise
-            except httptools.HttpParserError:
-                self.is_kept = False
-                if not self.status and self._parser.get_status_code() >= 200:
-                    self.status = self._parser.get_status_code()
-                raise
+            self._parse(data)
+            if self.is_complete:
+                self._parser = None
         elif not self._has_begun:
             raise BrokenOff("the connection was closed without an answer")
         elif not self.is_complete:
@@ -73,6 +66,22 @@ class HttpAnswer:
             if stated or not self.status:
                 raise BrokenOff("the connection was closed before the answer was complete")
             self.is_complete = True
+
+    def _parse(self, data: bytes) -> None:
+        if self._parser is None:  # nothing asked for more than the answer
+            self.is_kept = False
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # no request asks for another protocol: its 101 is the answer
+            self.is_complete, self.is_kept = True, False
+        except httptools.HttpParserInvalidStatusError:
+            raise
+        except httptools.HttpParserError:
+            self.is_kept = False
+            if not self.status and self._parser.get_status_code() >= 200:
+                self.status = self._parser.get_status_code()
+            raise
 
     def on_message_begin(self) -> None:
         """Another answer than the one that was asked for leaves the connection of no more use."""
@@ -91,7 +100,7 @@ class HttpAnswer:
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        if not self.is_complete:
+        if not self.is_complete and self._parser is not None:
             self.status = self._parser.get_status_code()
             self.is_kept = self._parser.should_keep_alive()
 
@@ -103,7 +112,7 @@ class HttpAnswer:
 
     def on_message_complete(self) -> None:
         """The end, unless it is of an interim answer: the one that counts follows."""
-        if self.status >= 200 or self._parser.should_upgrade():
+        if self.status >= 200 or (self._parser is not None and self._parser.should_upgrade()):
             self.is_complete = True
         elif not self.is_complete:
             self.status, self.reason, self.is_kept = 0, "", False

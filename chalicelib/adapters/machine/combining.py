@@ -52,6 +52,7 @@ class Combiner(Generic[T, R]):
             ticket.wake.acquire()
         if ticket.group:
             self._lead(ticket)
+            ticket.group = []  # it stands there itself, and such a ring would wait for a collection of all garbage
         if ticket.error is not None:
             raise ticket.error
         return ticket.answers

@@ -112,6 +112,10 @@ class SystemIds:
         observe_text(self._hlc, stamp)
 
 
+def _nothing() -> None:
+    """What is left of a job that was begun."""
+
+
 class _Job:
     """A job under way: the handle that callers wait on."""
 
@@ -124,9 +128,11 @@ class _Job:
         self._error: BaseException | None = None
 
     def execute(self) -> None:
-        """Run it and keep what it raised for the waiter."""
+        """Run it and keep what it raised for the waiter. What it ran is let go: often that holds this handle, and a
+        ring waits for a collection of all garbage."""
+        run, self._run = self._run, _nothing
         try:
-            self._run()
+            run()
         except BaseException as error:
             self._error = error
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -85,3 +87,20 @@ def test_under_a_storm_no_caller_is_forgotten() -> None:
         assert list(pool.map(lambda n: combiner.call([n]), range(20_000), timeout=60)) == [
             [n * 3] for n in range(20_000)
         ]
+
+
+class Item:
+    """What a call is asked for."""
+
+
+def test_what_was_asked_for_does_not_wait_for_a_collection() -> None:
+    combiner: Combiner[Item, int] = Combiner(lambda items: [1 for _ in items], 25)
+    gc.disable()
+    try:
+        item = Item()
+        combiner.call([item])
+        left = weakref.ref(item)
+        del item
+        assert left() is None
+    finally:
+        gc.enable()

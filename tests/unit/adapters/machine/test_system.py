@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -272,3 +274,33 @@ def test_a_pause_is_between_half_and_all_of_what_was_asked() -> None:
     for _ in range(10):
         pause(4)
     assert time.perf_counter() - began >= 0.02
+
+
+class Holder:
+    """What a job works for, and holds the job's handle itself, as the ticket of a call does."""
+
+    handle: Handle
+
+    def __init__(self) -> None:
+        self.ran = threading.Event()
+
+    def run(self) -> None:
+        self.ran.set()
+
+
+def test_what_a_job_worked_for_does_not_wait_for_a_collection(tasks: SystemTasks) -> None:
+    gc.disable()
+    try:
+        holder = Holder()
+        held = tasks.hold(holder.run)
+        holder.handle = held
+        held.go()
+        assert held.wait()
+        left = weakref.ref(holder)
+        del holder, held
+        until = time.monotonic() + WITHIN_S
+        while left() is not None:  # its thread is about to let it go
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    finally:
+        gc.enable()
