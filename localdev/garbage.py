@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 YOUNG, MIDDLE, NEVER = 1_000, 5, 1_000_000  # made more than freed; collections of those; of these: not by itself
 PERIOD_S = 60.0
-QUIET_S = 10.0  # so long it waits for a quiet moment; a process that has none loses one collection's time a minute
-LOOK_S = 0.05
+QUIET_S = 600.0  # so long it waits for a quiet moment; there is little garbage, since what fires leaves no rings
+LOOK_S = 0.25
 WORTH = 3  # collections of the middle-aged since the last full one; an idle process has none
 
 
