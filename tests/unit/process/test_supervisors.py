@@ -9,8 +9,10 @@ import pytest
 from chalicelib.process.supervisors import Supervisors
 
 
-@pytest.mark.parametrize(("at_work", "check_ms"), [(0, 20), (1, 20), (20, 20), (21, 21), (400, 400)])
-def test_all_checks_together_stay_within_a_thousand_a_second(at_work: int, check_ms: int) -> None:
+@pytest.mark.parametrize(("at_work", "check_ms"), [(0, 20), (1, 20), (20, 20), (21, 21), (400, 400), (900, 500)])
+def test_all_checks_together_stay_within_a_thousand_a_second_but_each_comes_in_time(
+    at_work: int, check_ms: int
+) -> None:
     supervisors = Supervisors()
     with ExitStack() as many:
         for _ in range(at_work):
