@@ -80,18 +80,22 @@ def _unhidden(play: Any) -> set[ExecutionKey]:
 
 
 def _up_again(instances: Sequence[Any]) -> list[int]:
-    """For each death the moment from which on some worker lives."""
+    """For each death the moment from which on some worker lives, and takes messages."""
     found = []
     for dead in instances:
-        if dead.died_ms is None:
+        end_ms = _left_ms(dead) if dead.stopped else dead.died_ms
+        if end_ms is None:
             continue
-        born = [i.born_ms for i in instances if i.died_ms is None or i.died_ms > max(dead.died_ms, i.born_ms)]
-        up_ms = min((max(at_ms, dead.died_ms) for at_ms in born), default=dead.died_ms)
-        if (
-            not dead.stopped or up_ms > dead.died_ms
-        ):  # who stopped has handed back all that it held, but nobody was there
+        lives = [i for i in instances if _left_ms(i) is None or _left_ms(i) > max(end_ms, i.born_ms)]
+        up_ms = min((max(i.born_ms, end_ms) for i in lives), default=end_ms)
+        if not dead.stopped or up_ms > end_ms:  # who stopped has handed back all that it held, but nobody was there
             found.append(up_ms)
     return sorted(found)
+
+
+def _left_ms(instance: Any) -> Any:
+    """Since when a worker takes no messages: it was told to stop, or died. None: it still does."""
+    return instance.died_ms if instance.leaves_ms is None else instance.leaves_ms
 
 
 def _in_time(sent: Sequence[Sent], every: Sequence[Sent], up_again: Sequence[int], interval_ms: int) -> Iterable[str]:

@@ -45,12 +45,22 @@ def check(play: Any) -> Iterable[str]:
         order = [each.version for each in history.spans(writes)]
         if span is None or claim.version not in order or order.index(claim.version) > order.index(span.version):
             continue  # of a later change, which need not have been answered
+        if _is_still_asked_for(record.operations, claim.key_of_schedule, span, last):
+            continue  # of two changes at once: this one may be that which is not answered yet
         paused = not span.active or (span.definition is not None and history.rests(span.definition, d.key.firing_ms))
         if span.definition is None or paused or span.version != claim.version:
             yield (
                 f"{d.key.id} was sent at {d.started_ms} under {claim.version}, although {last.kind} was answered at "
                 f"{last.ended_ms} and {span} was in force"
             )
+
+
+def _is_still_asked_for(ops: Sequence[Operation], key: Key, span: Any, last: Operation) -> bool:
+    """Whether another change than the one that was answered last may have written ``span``, and has no answer yet."""
+    changes = [op for op in ops if op.schedule == key and op.kind in CHANGES and op is not last]
+    return any(
+        op.started_ms <= span.committed_ms and (op.ended_ms is None or op.ended_ms > _ended_ms(last)) for op in changes
+    )
 
 
 def record_as_sent(writes: Sequence[ExecutionWrite], d: Dispatch) -> Execution | None:
