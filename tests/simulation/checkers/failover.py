@@ -51,6 +51,7 @@ def check(play: Any) -> Iterable[str]:
         return
     up_again = _up_again(play.fleet.all)
     interval_ms = -(-60_000 // play.scenario.catch_up_per_minute)
+    unhidden, receives = _unhidden(play), _receives(play)
     calls: dict[ExecutionKey, list[Dispatch]] = {}
     for d in play.world.record.dispatches:
         calls.setdefault(d.key, []).append(d)
@@ -58,25 +59,20 @@ def check(play: Any) -> Iterable[str]:
         owed = history.owed(history.spans(writes), play.world.now - 2 * WITHIN_MS)
         names = [(ExecutionKey(key.tenant, key.id, at_ms), max(at_ms, span.committed_ms)) for at_ms, span in owed]
         yield from (f"{name.id} was never dispatched" for name, _ in names if name not in calls)
-        unhidden = _unhidden(play)
         every = [Sent(name, due_ms, calls[name]) for name, due_ms in names if name in calls]
         sent = [s for s in every if s.name not in unhidden]
-        yield from _in_time(sent, every, up_again, interval_ms, _receives(play))
+        yield from _in_time(sent, every, up_again, interval_ms, receives)
         yield from _in_order_and_spaced(play, sent, up_again, interval_ms)
 
 
 def _unhidden(play: Any) -> set[ExecutionKey]:
     """Firings of messages that came to a worker right before its death, which it had no time to hide."""
-    found = set()
+    found = set[ExecutionKey]()
     for receipt in play.world.record.receipts:
         died_ms = receipt.instance.died_ms
         if died_ms is None or died_ms > receipt.at_ms + HIDDEN_WITHIN_MS or receipt.hidden_ms is not None:
             continue
-        message = queue_messages.decode(receipt.body)
-        if isinstance(message, queue_messages.Firings):
-            found |= {ExecutionKey(*firing.schedule, firing.at_ms) for firing in message.firings}
-        elif isinstance(message, queue_messages.Run):
-            found.add(message.execution)
+        found |= _firings_of(receipt)
     if found:
         play.world.hit("failover: given right before a death")
     return found
@@ -84,14 +80,14 @@ def _unhidden(play: Any) -> set[ExecutionKey]:
 
 def _receives(play: Any) -> Counter[ExecutionKey]:
     """How often messages of a firing came to a worker."""
-    found: Counter[ExecutionKey] = Counter()
-    for receipt in play.world.record.receipts:
-        message = queue_messages.decode(receipt.body)
-        if isinstance(message, queue_messages.Firings):
-            found.update({ExecutionKey(*firing.schedule, firing.at_ms) for firing in message.firings})
-        elif isinstance(message, queue_messages.Run):
-            found[message.execution] += 1
-    return found
+    return Counter(name for receipt in play.world.record.receipts for name in _firings_of(receipt))
+
+
+def _firings_of(receipt: Any) -> set[ExecutionKey]:
+    message = queue_messages.decode(receipt.body)
+    if isinstance(message, queue_messages.Firings):
+        return {ExecutionKey(*firing.schedule, firing.at_ms) for firing in message.firings}
+    return {message.execution} if isinstance(message, queue_messages.Run) else set()
 
 
 def _patience_ms(receives: int) -> int:

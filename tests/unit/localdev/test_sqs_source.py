@@ -161,16 +161,21 @@ def test_when_the_function_raises_all_messages_come_again() -> None:
     assert sorted(body for call in calls for body in call) == ["a", "a", "b", "b"]
 
 
-def test_what_comes_again_while_it_is_in_work_is_not_begun_again() -> None:
-    """As when a process has so much to do that it hides a message too late."""
-    sqs, finish = FakeSqs(["a"]), threading.Event()
-    calls: list[str] = []
+def until_finished(calls: list[str], finish: threading.Event) -> Callable[[dict[str, Any], object], None]:
+    """A function that notes what it is called with, and takes its time."""
 
     def handler(event: dict[str, Any], _context: object) -> None:
         calls.extend(record["body"] for record in event["Records"])
         finish.wait(10)
 
-    with running(sqs, handler, visibility_s=0.05):
+    return handler
+
+
+def test_what_comes_again_while_it_is_in_work_is_not_begun_again() -> None:
+    """As when a process has so much to do that it hides a message too late."""
+    sqs, finish = FakeSqs(["a"]), threading.Event()
+    calls: list[str] = []
+    with running(sqs, until_finished(calls, finish), visibility_s=0.05):
         until(lambda: sqs.receives("a") >= 4)
         sqs.put("b")  # others are received meanwhile
         until(lambda: "b" in calls)
@@ -183,12 +188,7 @@ def test_what_comes_again_while_it_is_in_work_is_not_begun_again() -> None:
 def test_what_takes_longer_than_lambda_would_let_it_is_begun_again() -> None:
     sqs, finish = FakeSqs(["a"]), threading.Event()
     calls: list[str] = []
-
-    def handler(event: dict[str, Any], _context: object) -> None:
-        calls.extend(record["body"] for record in event["Records"])
-        finish.wait(10)
-
-    with running(sqs, handler, visibility_s=0.05, timeout_s=0.2):
+    with running(sqs, until_finished(calls, finish), visibility_s=0.05, timeout_s=0.2):
         until(lambda: len(calls) >= 3)
         finish.set()
         until(lambda: not sqs.left())
