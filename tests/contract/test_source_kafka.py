@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,11 @@ import trustme
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.brokers import broker_tls, client_certificate, free_port, mock_kafka, running, tansu_command
+from chalicelib.adapters.brokers.faults import BrokerAway
+from chalicelib.adapters.sources.kafka import KafkaConsumer
+from chalicelib.core.triggers.messages import EventMessage
+from chalicelib.ports.event_sources import SourceProblem
+from tests.brokers import broker_tls, client_certificate, free_port, mock_kafka, running, tansu_command, wait_until
 from tests.contract.heard import (
     WITHIN_S,
     Heard,
@@ -166,6 +171,50 @@ def test_the_secret_brings_the_ca_and_the_certificate(tmp_path: Path) -> None:
         asking = source(bootstrap, "heard", security={"protocol": "SSL"})
         hears_by_its_certificate(asking, tls, authority, sent, at="security.secret_ref")
         front.close()
+
+
+class DiesBeforeItsOffsetsAreWritten(KafkaConsumer):
+    """A consumer whose cluster is killed when it knows where to begin, and has not written it down."""
+
+    cluster: subprocess.Popen[str]
+
+    def _first_offsets(self, partitions: list[int]) -> dict[int, int]:
+        found = super()._first_offsets(partitions)
+        self.cluster.kill()
+        return found
+
+
+def options(bootstrap: str) -> dict[str, Any]:
+    return {"bootstrap.servers": bootstrap, "group.id": "dying", "enable.auto.commit": False}
+
+
+def test_a_cluster_that_dies_before_the_first_commit_holds_up_nothing() -> None:
+    with mock_kafka() as (bootstrap, process):
+        send(bootstrap, "dying", 1)
+        consumer = DiesBeforeItsOffsetsAreWritten(options(bootstrap), "dying", 0)
+        consumer.cluster = process
+        with pytest.raises(BrokerAway, match="Kafka cannot be reached"):
+            consumer.begin()
+
+
+def test_a_cluster_that_dies_before_a_commit_is_said() -> None:
+    with mock_kafka() as (bootstrap, process):
+        send(bootstrap, "dying", 1)
+        consumer = KafkaConsumer(options(bootstrap), "dying", 0)
+        consumer.begin()
+        found: list[EventMessage] = []
+        wait_until(lambda: bool(found.extend(consumer.receive(1.0)) or found), WITHIN_S, "the record")
+        process.kill()
+        consumer.settle(found, [True])
+
+        def is_said() -> bool:
+            try:
+                consumer.receive(1.0)
+            except SourceProblem as problem:
+                return "Kafka cannot be reached" in str(problem)
+            return False
+
+        wait_until(is_said, WITHIN_S, "the problem")
 
 
 def test_a_cluster_that_is_away_is_said_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:

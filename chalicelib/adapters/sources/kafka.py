@@ -25,6 +25,7 @@ SESSION_MS: Final = 10_000  # a worker that died loses its partitions after that
 ASK_S: Final = 10.0
 LOOK_BACK: Final = 100
 LOOK_BACK_S: Final = 2.0
+COMMIT_SLICE_S: Final = 0.1
 BUFFERED_KB: Final = 4_096
 
 
@@ -42,7 +43,10 @@ class KafkaConsumer:
         self._since_ms = since_ms
         self._problems: deque[Any] = deque(maxlen=kafka_client.PROBLEMS_MAX)
         self._problem: Exception | None = None
-        self._consumer: Any = Consumer({**options, "error_cb": self._on_error, "log_level": 0})
+        self._commits = 0  # without an answer yet
+        self._commit_error: Any = None
+        callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
+        self._consumer: Any = Consumer({**options, **callbacks, "log_level": 0})
 
     def advertised(self, monotonic_s: Callable[[], float], refusal: Refusal | None) -> list[str]:
         """The addresses of all brokers, as the cluster says them. Raises what ``faults`` names."""
@@ -70,6 +74,8 @@ class KafkaConsumer:
             raise SourceProblem(f"Kafka: {error.args[0].str()}") from error
         if self._problem is not None:
             raise SourceProblem(str(self._problem)) from self._problem
+        if self._commit_error is not None:
+            raise SourceProblem(f"Kafka: {self._commit_error.str()}")
         found = []
         for record in records:
             if (wrong := record.error()) is not None:
@@ -78,7 +84,8 @@ class KafkaConsumer:
         return found
 
     def settle(self, messages: Sequence[EventMessage], done: Sequence[bool]) -> None:
-        """Commit, in each partition, up to the first that is not done, and go back to that."""
+        """Commit, in each partition, up to the first that is not done, and go back to that. A commit that fails is
+        said by a later ``receive``."""
         reached: dict[int, int] = {}
         behind: dict[int, int] = {}
         for message, is_done in zip(messages, done, strict=True):
@@ -89,8 +96,7 @@ class KafkaConsumer:
                 behind[partition] = min(offset, behind.get(partition, offset))
         try:
             if reached:
-                places = [self._at(partition, offset) for partition, offset in reached.items()]
-                self._consumer.commit(offsets=places, asynchronous=False)
+                self._commit(reached)
             for partition, offset in behind.items():
                 self._consumer.seek(self._at(partition, offset))
         except self._exception as error:
@@ -142,12 +148,28 @@ class KafkaConsumer:
         return {**found, **first}
 
     def _write_down(self, offsets: Mapping[int, int]) -> None:
-        places = [self._at(number, offset) for number, offset in offsets.items()]
-        try:
-            self._consumer.commit(offsets=places, asynchronous=False)
-        except self._exception:
-            if all(offset < 0 for offset in self._committed().values()):  # else another worker was first
-                raise
+        self._commit(offsets)
+        for _ in range(round(ASK_S / COMMIT_SLICE_S)):
+            if self._commits == 0:
+                break
+            self._consumer.poll(COMMIT_SLICE_S)
+            if self._problem is not None:
+                raise self._problem
+        else:
+            raise self._exception(self._codes(self._codes._TIMED_OUT))
+        wrong, self._commit_error = self._commit_error, None
+        if wrong is not None and all(offset < 0 for offset in self._committed().values()):
+            raise self._exception(wrong)  # else another worker was first
+
+    def _commit(self, offsets: Mapping[int, int]) -> None:
+        """Begin to commit: ``poll`` takes the answer. To wait for it in the call would be to wait without end, where
+        the cluster dies at that moment."""
+        self._commits += 1
+        self._consumer.commit(offsets=[self._at(number, at) for number, at in offsets.items()], asynchronous=True)
+
+    def _on_commit(self, error: Any, places: Sequence[Any]) -> None:
+        self._commits -= 1
+        self._commit_error = error or next((place.error for place in places if place.error), self._commit_error)
 
     def _on_error(self, error: Any) -> None:
         self._problems.append(error)
@@ -187,7 +209,7 @@ def open_consumer(parts: SourceParts, trigger: Trigger) -> EventConsumer:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",  # where the kept records begin later than what was read: none is passed
             "session.timeout.ms": SESSION_MS,
-            "socket.timeout.ms": round(ASK_S * 1000),  # a commit to a cluster that died waits: its trigger looks heard
+            "socket.timeout.ms": round(ASK_S * 1000),
             "queued.max.messages.kbytes": BUFFERED_KB,
         }
         consumer = KafkaConsumer(options, str(source["topic"]), trigger.since_ms)
