@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from types import TracebackType
+from typing import Any
 
 from bench.root import ROOT
 
@@ -48,14 +49,21 @@ class Receiver:
 
     def take(self) -> dict[str, list[int]]:
         """Arrivals since the last time, unix nanoseconds by the id in the body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("GET", "/records")
-        pairs = json.loads(connection.getresponse().read())
-        connection.close()
         found: dict[str, list[int]] = {}
-        for name, arrived_ns in pairs:
+        for name, arrived_ns in self._ask("/records"):
             found.setdefault(name, []).append(arrived_ns)
         return found
+
+    def tokens(self) -> dict[str, list[int]]:
+        """The fencing tokens of what was taken and had come more than once, in the order of arrival."""
+        return dict(self._ask("/tokens"))
+
+    def _ask(self, path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
 
 
 def lateness_ms(arrivals: dict[str, list[int]]) -> dict[str, float]:

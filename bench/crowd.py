@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from bench import arrivals, rate, redis_server
@@ -35,7 +36,8 @@ Json = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Crowd:
     """What became of ``asked`` instants. ``late`` in milliseconds, one for each that came, however late; ``missing``
-    had not come ``IN_TIME_MS`` after the last instant. ``busy`` is the share of one core that each process used."""
+    had not come ``IN_TIME_MS`` after the last instant. ``busy`` is the share of one core that each process used.
+    ``again`` came more than once, each time with a higher fencing token."""
 
     label: str
     schedules: int
@@ -44,6 +46,7 @@ class Crowd:
     missing: int
     faults: list[str]
     busy: dict[str, float]
+    again: int = 0
 
     def as_json(self) -> Json:
         """Plain numbers."""
@@ -52,6 +55,7 @@ class Crowd:
             "asked": self.asked,
             "late_ms": spread(self.late),
             "not_delivered_in_time": self.missing,
+            "came_again_with_a_higher_token": self.again,
             "faults": len(self.faults),
             "busy_percent_of_a_core": {name: round(share * 100, 1) for name, share in self.busy.items()},
         }
@@ -169,13 +173,21 @@ class Made:
 
     def judge_arrivals(self, arrived: Mapping[str, Sequence[int]]) -> list[str]:
         """Each instant arrived once, and nothing else did: what is otherwise."""
-        owed = self._names()
-        return [f"never arrived: {name}" for name in sorted(owed - arrived.keys())] + self.judge_surplus(arrived)
+        never = [f"never arrived: {name}" for name in sorted(self._names() - arrived.keys())]
+        return never + self.judge_owed(arrived) + [f"arrived twice: {name}" for name in arrivals.doubled(arrived)]
 
-    def judge_surplus(self, arrived: Mapping[str, Sequence[int]]) -> list[str]:
-        """Nothing arrived twice, and nothing that is not owed: what is otherwise."""
-        faults = [f"arrived and was not owed: {name}" for name in sorted(arrived.keys() - self._names())]
-        return faults + [f"arrived twice: {name}" for name, times in arrived.items() if len(times) > 1]
+    def judge_owed(self, arrived: Mapping[str, Sequence[int]]) -> list[str]:
+        """Nothing arrived that is not owed: what is otherwise."""
+        return [f"arrived and was not owed: {name}" for name in sorted(arrived.keys() - self._names())]
+
+
+def judge_tokens(tokens: Mapping[str, Sequence[int]]) -> list[str]:
+    """What arrived more than once did so each time with a higher fencing token: what is otherwise."""
+    return [
+        f"arrived under the tokens {list(several)}: {name}"
+        for name, several in tokens.items()
+        if not all(earlier < later for earlier, later in pairwise(several))
+    ]
 
 
 def judge_lines(lines: Sequence[Json], owed: Sequence[int], came: Collection[int]) -> list[str]:

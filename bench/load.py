@@ -75,11 +75,10 @@ def _climb(report: Report, who: str, fire: Step, rates: Sequence[int], hold_s: i
         steps.append((kind, fire(count, seconds)))
         _say(who, *steps[-1])
 
-    passed, broke = 0, False
+    passed = 0
     for count in rates:
         take("probe", count, PROBE_S)
-        broke = not is_held(steps[-1][1])
-        if broke:
+        if not is_held(steps[-1][1]):
             break
         passed = count
     held = None
@@ -89,14 +88,15 @@ def _climb(report: Report, who: str, fire: Step, rates: Sequence[int], hold_s: i
             held = steps[-1][1]
             break
         passed = max(1, int(passed * STEP_BACK))
-    _enter(report, who, steps, held, hold_s, broke)
+    _enter(report, who, steps, held, hold_s)
 
 
 def _say(who: str, kind: str, found: Crowd) -> None:
     """One line for each step as it ends: a climb takes minutes."""
     p99 = spread(found.late)["p99"]
     line = f"{who}: {kind} {found.schedules}/s: p99 {p99} ms, {found.missing} not in time, {len(found.faults)} faults"
-    print(line, file=sys.stderr, flush=True)
+    again = f", {found.again} came again with a higher token" if found.again else ""
+    print(line + again, file=sys.stderr, flush=True)
 
 
 def is_held(found: Crowd) -> bool:
@@ -105,9 +105,7 @@ def is_held(found: Crowd) -> bool:
     return p99 is not None and p99 <= LATE_MOST_MS and found.missing == 0
 
 
-def _enter(
-    report: Report, who: str, steps: Sequence[tuple[str, Crowd]], held: Crowd | None, hold_s: int, broke: bool
-) -> None:
+def _enter(report: Report, who: str, steps: Sequence[tuple[str, Crowd]], held: Crowd | None, hold_s: int) -> None:
     rows: list[list[object]] = []
     for kind, each in steps:
         s = spread(each.late)
@@ -118,7 +116,8 @@ def _enter(
     columns = ["late by, ms", "p50", "p99", "max", "not in time", "busy, percent of a core"]
     report.tables.append(table(columns, rows))
     limit = bottleneck(steps[-1][1].busy if held is None else held.busy)
-    top = bottleneck(max((each for _, each in steps), key=lambda each: each.schedules).busy)
+    top = bottleneck(max((each for _, each in reversed(steps)), key=lambda each: each.schedules).busy)
+    broke = not all(is_held(each) for _, each in steps)
     report.results[who] = {
         "held_per_s": held.schedules if held is not None else 0,
         "held_for_s": hold_s,
@@ -154,11 +153,13 @@ def step(product: Product, receiver: Receiver, count: int, seconds: int) -> Crow
     busy = made.watch()
     in_time = receiver.take()
     arrived = made.drain(receiver, in_time)
-    faults = made.faults + made.judge_surplus(arrived)
+    again = {name: tokens for name, tokens in receiver.tokens().items() if name in arrived}
+    faults = made.faults + made.judge_owed(arrived) + crowd.judge_tokens(again)
     looked_at = sorted({*sample(count), *made.short_of(arrived)})
     faults += [fault for number in looked_at for fault in made.judge_ledger(number, arrived)]
     late = list(arrivals.lateness_ms(arrived).values())
-    return Crowd("chronowatch → webhook", count, made.asked, late, made.asked - len(in_time), faults, busy)
+    missing = made.asked - len(in_time)
+    return Crowd("chronowatch → webhook", count, made.asked, late, missing, faults, busy, len(again))
 
 
 def sample(count: int) -> list[int]:

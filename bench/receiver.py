@@ -1,7 +1,8 @@
 """A webhook receiver on loopback that notes when each request arrived: ``python -m bench.receiver``.
 
 A process of its own with one thread, so that what it notes is the arrival and not its own queueing. It prints its port;
-``GET /records`` answers what arrived since the last time it was asked: ``[[id, arrival_unix_ns], …]``.
+``GET /records`` answers what arrived since the last time it was asked: ``[[id, arrival_unix_ns], …]``. ``GET /tokens``
+answers the fencing tokens of each id that came more than once, in the order of arrival: ``{id: [token, …]}``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 records: list[tuple[int, bytes]] = []
+tokens: dict[str, list[int]] = {}
 
 
 class Reader(asyncio.Protocol):
@@ -47,7 +49,7 @@ class Reader(asyncio.Protocol):
             records.append((arrived_ns, rest[:length]))
             self._transport.write(_OK)
         else:
-            self._transport.write(_answer())
+            self._transport.write(_again() if head.startswith(b"GET /tokens") else _answer())
         return True
 
 
@@ -60,8 +62,20 @@ def _content_length(head: bytes) -> int:
 
 
 def _answer() -> bytes:
-    found = [(json.loads(body)["id"], arrived_ns) for arrived_ns, body in records]
+    found = []
+    for arrived_ns, body in records:
+        event = json.loads(body)
+        found.append((event["id"], arrived_ns))
+        tokens.setdefault(event["id"], []).append(event.get("fencingtoken"))  # a peer has none
     records.clear()
+    return _ok(found)
+
+
+def _again() -> bytes:
+    return _ok({name: several for name, several in tokens.items() if len(several) > 1})
+
+
+def _ok(found: object) -> bytes:
     body = json.dumps(found).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 

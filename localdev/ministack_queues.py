@@ -37,7 +37,7 @@ _lock = RLock()  # what calls functions for messages runs on threads of its own
 
 
 class Messages(list[Message]):
-    """The messages of one queue. Those that are visible, and that of a receipt, are found without a walk.
+    """The messages of one queue, in any order. Those that are visible, and that of a receipt, are found without a walk.
 
     ``complete`` gives a message the fields that it must have. Others append and remove as well. Where they put
     a plain list in its place, the next use makes it one of these.
@@ -47,6 +47,7 @@ class Messages(list[Message]):
         super().__init__(messages)
         self._complete = complete
         self._new = deque(self)  # not entered yet in what follows
+        self._place_of = {id(message): place for place, message in enumerate(self)}
         self._receipts: dict[str, Message] = {}
         self._receipt_of: dict[int, str | None] = {}  # of each message that is entered, by its id()
         self._hidden: list[tuple[float, int, Message]] = []  # by when they come; some stand here in vain
@@ -59,6 +60,7 @@ class Messages(list[Message]):
     def append(self, message: Message) -> None:
         """Add one; its fields may still be missing."""
         with _lock:
+            self._place_of[id(message)] = len(self)
             super().append(message)
             self._new.append(message)
 
@@ -74,13 +76,18 @@ class Messages(list[Message]):
         """Take some away."""
         with _lock:
             self._enter()
-            ids = {id(message) for message in gone}
-            if not ids:
-                return
-            self[:] = [message for message in self if id(message) not in ids]
-            for one in ids:
+            for one in {id(message) for message in gone}:
                 self._shown.pop(one, None)
                 self._receipts.pop(self._receipt_of.pop(one, None) or "", None)
+                if (place := self._place_of.pop(one, None)) is not None:
+                    self._fill(place)
+
+    def _fill(self, place: int) -> None:
+        """Let the last stand in a place that is free."""
+        last = self.pop()
+        if place < len(self):
+            self[place] = last
+            self._place_of[id(last)] = place
 
     def place(self, message: Message) -> None:
         """Enter a message anew whose receipt or time is another one now."""

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.execution import ExecutionKey
@@ -38,6 +38,7 @@ from chalicelib.engine.prepare import Ready, prepare_all
 from chalicelib.engine.recheck import in_time, recheck
 from chalicelib.ports.services import Services
 from chalicelib.ports.tasks import Handle
+from chalicelib.process.limits import SHARED_AHEAD_MS
 from chalicelib.process.shared_instants import SharedInstant, SharedInstants
 from chalicelib.process.waiting_room import WaitingGroup
 
@@ -51,11 +52,12 @@ TAKEOVER_ROUNDS = 40  # how often a message waits in its worker for the end of a
 AT_HAND_MS = 1_000  # what is due sooner is sent by the worker that has it, even when that is about to end
 
 
-class _Job(Struct, frozen=True):
-    """Something under way; should it fail, the items of ``executions`` come again."""
+class _Job(Struct, eq=False):
+    """Something under way; should one of its handles fail, the items of ``executions`` come again. A handle may add
+    another before it ends."""
 
-    handle: Handle
     executions: frozenset[ExecutionKey]
+    handles: list[Handle] = field(default_factory=list)
 
 
 def deliver(s: Services, items: Sequence[Item]) -> set[Item]:
@@ -94,24 +96,48 @@ def _start(s: Services, claims: Claims) -> list[_Job]:
         groups[ready.claimed.due_ms].append(ready)
     ahead_ms = s.process.recheck_latency.ahead_ms
     waiting = [s.process.waiting_room.enter(due_ms, group) for due_ms, group in sorted(groups.items())]
-    jobs = [_Job(_timed(s, each, ahead_ms), _executions(each.group)) for each in waiting]  # wait
+    jobs = [_timed(s, each, ahead_ms) for each in waiting]  # wait
     for owed in claims.notices:
         handle = s.tasks.start(partial(cancel_notices.notify, s, owed.cancelled))
-        jobs.append(_Job(handle, frozenset({owed.cancelled.key})))
+        jobs.append(_Job(frozenset({owed.cancelled.key}), [handle]))
     return jobs
 
 
-def _timed(s: Services, waiting: WaitingGroup[Sequence[Ready]], ahead_ms: int) -> Handle:
+def _timed(s: Services, waiting: WaitingGroup[Sequence[Ready]], ahead_ms: int) -> _Job:
     """The job that sees to a group at its instant: in a crowd one that it shares with its neighbours."""
-    instants: SharedInstants[Sequence[Ready], Handle] = s.process.shared_instants
-    send_ms = instants.send_ms(waiting.due_ms)
-    job = instants.join(send_ms, waiting) if send_ms > waiting.due_ms else None
-    if job is None:
-        shared: SharedInstant[Sequence[Ready], Handle] = SharedInstant(send_ms, [waiting])
-        job = s.tasks.at(send_ms - ahead_ms, partial(_fire_unless_left, s, shared))
-        if send_ms > waiting.due_ms:
-            instants.offer(shared, job)
+    job = _Job(frozenset(ready.claimed.execution.key for ready in waiting.group))
+    s.process.shared_instants.count(waiting.due_ms)
+    if (shared := _shared(s, waiting)) is not None:
+        job.handles.append(shared)
+    else:
+        job.handles.append(s.tasks.at(waiting.due_ms - ahead_ms, partial(_fire_alone, s, waiting, job)))
     return job
+
+
+def _shared(s: Services, waiting: WaitingGroup[Sequence[Ready]]) -> Handle | None:
+    """What a group shares with its neighbours in a crowd; None where it is to be alone."""
+    instants: SharedInstants[Sequence[Ready], Handle] = s.process.shared_instants
+    ready_ms = s.clock.now_ms() + SHARED_AHEAD_MS
+    send_ms = instants.send_ms(waiting.due_ms, ready_ms)
+    if send_ms is None:
+        return None
+    if ready_ms > waiting.due_ms and not all(ready.claimed.may_overlap for ready in waiting.group):
+        return None  # several late ones of one schedule would share: which of them gets its slot is for their order
+    at_ms = send_ms - SHARED_AHEAD_MS
+    return instants.join(send_ms, waiting, lambda shared: s.tasks.at(at_ms, partial(_fire_shared, s, shared)))
+
+
+def _fire_alone(s: Services, waiting: WaitingGroup[Sequence[Ready]], job: _Job) -> None:
+    """Deliver a group, unless it is one of a crowd now: there were fewer when it was claimed."""
+    shared = _shared(s, waiting)
+    if shared is None:
+        _fire_unless_left(s, waiting.due_ms, [waiting])
+    else:
+        job.handles.append(shared)
+
+
+def _fire_shared(s: Services, shared: SharedInstant[Sequence[Ready], Handle]) -> None:
+    _fire_unless_left(s, shared.due_ms, s.process.shared_instants.begin(shared))
 
 
 def leave(s: Services) -> bool:
@@ -128,30 +154,27 @@ def leave(s: Services) -> bool:
     return s.process.waiting_room.is_empty
 
 
-def _fire_unless_left(s: Services, shared: SharedInstant[Sequence[Ready], Handle]) -> None:
+def _fire_unless_left(s: Services, send_ms: int, several: Sequence[WaitingGroup[Sequence[Ready]]]) -> None:
     """Deliver what is due, unless it was given to others meanwhile. Raises Unavailable as ``_fire`` does.
 
     So it does when a group could not be given. Some of it may have been: it is not sent here, and comes again.
     """
     room = s.process.waiting_room
     begun, is_lost = [], False
-    for waiting in s.process.shared_instants.begin(shared):
+    for waiting in several:
         if room.begin(waiting):
             begun.append(waiting)
         elif not waiting.is_given:
             is_lost = True
     try:
         if begun:
-            _fire(s, shared.due_ms, [ready for waiting in begun for ready in waiting.group])
+            begun.sort(key=lambda waiting: waiting.due_ms)
+            _fire(s, send_ms, [ready for waiting in begun for ready in waiting.group])
     finally:
         for waiting in begun:
             room.end(waiting)
     if is_lost:
         raise Unavailable("could not be given to others when this process left")
-
-
-def _executions(group: Sequence[Ready]) -> frozenset[ExecutionKey]:
-    return frozenset(ready.claimed.execution.key for ready in group)
 
 
 def _fire(s: Services, due_ms: int, group: Sequence[Ready]) -> None:
@@ -205,7 +228,8 @@ def _failed(jobs: Iterable[_Job]) -> set[ExecutionKey]:
     failed: set[ExecutionKey] = set()
     for job in jobs:
         try:
-            job.handle.wait()
+            for handle in job.handles:
+                handle.wait()
         except Unavailable as problem:
             log.warning("%d executions failed here; their messages come again: %s", len(job.executions), problem)
             failed |= job.executions

@@ -9,6 +9,7 @@ from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 
 CALLS_MAX = 512  # calls to targets that one process has under way; an owner never takes more than half
 RECHECK_AHEAD_MIN_MS = 8  # a recheck begins at least so long before its instant: nearly all are over by then
+SHARED_AHEAD_MS = 5  # and one that neighbours share so long: the last of them comes to it RECHECK_AHEAD_MIN_MS before
 SENDING_MAX = 3  # of them, those that are busy sending: more would only compete for the processor
 WATCHED_TOGETHER = 25  # deliveries that one thread sees to their end, and writes down together
 SENDING_MS = 5  # one that has not sent by then waits for the network, and is not counted as busy
@@ -29,6 +30,7 @@ LEAK_REPORTS_PER_MINUTE = 60  # keys that one process looks up for reports of le
 
 assert HOLD_RECHECK_MS < RENEW_AFTER_MS < ATTEMPT_LEASE_MS, "a claim is renewed before it runs out"
 assert HOLD_RECHECK_MS < HOLD_MAX_MS
+assert SHARED_AHEAD_MS < RECHECK_AHEAD_MIN_MS
 assert POSTPONE_MIN_MS < POSTPONE_MAX_MS
 # How old the policies may be that a lease is judged by: to read their epoch would double the cost of an acquire.
 POLICIES_MEMORY_MS = 1_000

@@ -71,6 +71,7 @@ class Play(MailedPlay):
             policies=Policies(gate, self.inner.policies),
         )
         services: dict[str, Any] = {"stores": stores}
+        services["crowds"] = plan.crowds
         self.fleet = Fleet(world, plan.instances, services, self._config())
         self.mailroom = Mailroom(world, self.fleet, plan.visibility_ms)
         services["queue"] = Queue(gate, self.mailroom)

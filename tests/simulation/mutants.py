@@ -31,6 +31,7 @@ CLAIM, RESUME, BINDING = "chalicelib.engine.claim", "chalicelib.engine.resume", 
 SPANS = "chalicelib.engine.claim_spans"
 HANDED = "chalicelib.process.handed_memory"
 PIPELINE, RECHECK = "chalicelib.engine.pipeline", "chalicelib.engine.recheck"
+SHARED = "chalicelib.process.shared_instants"
 SEND, IN_FLIGHT = "chalicelib.engine.dispatch.send", "chalicelib.engine.dispatch.in_flight"
 CATCH_UP = "chalicelib.core.policies.catch_up"
 RECONCILE = "chalicelib.workers.reconcile"
@@ -288,6 +289,11 @@ MUTANTS: dict[str, Mutant] = {
     "rechecked-too-early": Mutant(
         "the recheck begins earlier than changes allow for",
         (Edit(PIPELINE, "    ahead_ms = s.process.recheck_latency.ahead_ms\n", "    ahead_ms = 4 * s.process.recheck_latency.ahead_ms\n"),),
+    ),
+    # -- crowds
+    "crowd-sent-at-its-first": Mutant(
+        "instants that share a job are sent at the first of them",
+        (Edit(SHARED, "                return at_ms - at_ms % span_ms + span_ms - 1\n", "                return at_ms - at_ms % span_ms\n"),),
     ),
     # -- policies
     "policies-read-once": Mutant(

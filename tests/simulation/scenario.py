@@ -15,6 +15,7 @@ from chalicelib.core.instants import to_rfc3339
 from chalicelib.core.policies.limits import CATCH_UP_PER_MINUTE
 from chalicelib.core.schedules.schedule import Monitor, RetryPolicy
 from chalicelib.process.admission import Caps
+from chalicelib.process.limits import SHARED_INSTANTS
 from tests.simulation import faults as faults_module
 from tests.simulation.faults import Fault
 
@@ -66,6 +67,7 @@ class Scenario:
     faults: tuple[Fault, ...]
     caps: Caps
     catch_up_per_minute: int
+    crowds: tuple[tuple[int, int], ...]
 
     @property
     def end_ms(self) -> int:
@@ -135,6 +137,7 @@ OPS = {
 }
 
 
+CROWDS = (SHARED_INSTANTS, SHARED_INSTANTS, ((2, 20),), ((1, 20),))  # worlds are small: two in a second are many
 CATCH_UP_PACES = (CATCH_UP_PER_MINUTE, 10)  # with the slow one, slots lie beyond windows of seconds
 
 
@@ -170,6 +173,7 @@ def draw(seed: int) -> Scenario:
         faults=tuple(planned_faults),
         caps=_caps(seed),
         catch_up_per_minute=random.Random(f"pace/{seed}").choice(CATCH_UP_PACES),
+        crowds=random.Random(f"crowd/{seed}").choice(CROWDS),
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from argparse import Namespace
 
 import pytest
 
 from bench import copies, crowd, load
 from bench.__main__ import PARTS, SYSTEMS, _parser, main
+from bench.arrivals import Receiver
 from bench.copies import Original
 from bench.cpu import PARTS as CPU_PARTS
 from bench.crowd import Crowd
@@ -56,6 +59,9 @@ def test_where_the_first_step_breaks_nothing_is_held() -> None:
 def test_where_nothing_breaks_the_report_says_so() -> None:
     report, _ = climb(1_000, (100,), 1_000)
     assert any("nothing broke" in note for note in report.notes)
+    for broken_from, hold_broken_from in ((100, 1_000), (1_000, 100)):
+        report, _ = climb(broken_from, (100,), hold_broken_from)
+        assert not any("nothing broke" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(("late_ms", "missing", "expected"), [(999, 0, True), (1_001, 0, False), (1, 1, False)])
@@ -90,6 +96,23 @@ def test_what_an_overload_sheds_is_right_when_the_ledger_says_so() -> None:
     shed = [{"firing_unix_ms": 1, "outcome": "skipped"}]
     assert crowd.judge_lines(shed, [1], set()) == []
     assert crowd.judge_lines(shed, [1], {1}) == ["1: skipped, and it arrived"]
+
+
+def test_what_came_again_must_bear_a_higher_token() -> None:
+    assert crowd.judge_tokens({"a": [7, 9], "b": [1, 2, 3]}) == []
+    for tokens in ([9, 9], [9, 7], [1, 3, 2]):
+        assert crowd.judge_tokens({"a": [7, 9], "b": tokens}) == [f"arrived under the tokens {tokens}: b"]
+
+
+def test_the_receiver_says_under_which_tokens_something_came_again() -> None:
+    with Receiver() as receiver:
+        for name, token in (("s-1", 1), ("s-2", 2), ("s-1", 3)):
+            connection = http.client.HTTPConnection("127.0.0.1", receiver.port)
+            connection.request("POST", "/", json.dumps({"id": name, "fencingtoken": token}))
+            assert connection.getresponse().status == 200
+            connection.close()
+        assert {name: len(times) for name, times in receiver.take().items()} == {"s-1": 2, "s-2": 1}
+        assert receiver.tokens() == {"s-1": [1, 3]}
 
 
 def test_copies_differ_from_their_original_in_the_id_alone() -> None:

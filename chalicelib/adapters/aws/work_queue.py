@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from chalicelib.adapters.aws import clients
 from chalicelib.adapters.aws.clients import ClientFactory
+from chalicelib.adapters.machine.combining import Combiner
 from chalicelib.core import queue_messages
 from chalicelib.core.batches import chunks
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
@@ -31,6 +32,7 @@ class SqsQueue:
         self._work = work
         self._dead = dead
         self._urls: dict[str, str] = {}
+        self._hides: Combiner[tuple[str, int], None] = Combiner(self._hide, SQS_BATCH_MAX)
 
     @classmethod
     def of_stage(cls, client: ClientFactory, stage: str, work: str = "work") -> SqsQueue:
@@ -58,13 +60,17 @@ class SqsQueue:
 
     def hide(self, handles: Sequence[str], for_s: int) -> None:
         """Change when received messages become visible again. Raises Unavailable."""
-        client, url = self._client(), self._url(self._work)
         for some in chunks(handles, SQS_BATCH_MAX):
-            entries = [
-                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": for_s}
-                for place, handle in enumerate(some)
-            ]
-            clients.write(lambda: client.change_message_visibility_batch(QueueUrl=url, Entries=entries))  # noqa: B023
+            self._hides.call([(handle, for_s) for handle in some])
+
+    def _hide(self, some: Sequence[tuple[str, int]]) -> list[None]:
+        client, url = self._client(), self._url(self._work)
+        entries = [
+            {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": for_s}
+            for place, (handle, for_s) in enumerate(some)
+        ]
+        clients.write(lambda: client.change_message_visibility_batch(QueueUrl=url, Entries=entries))
+        return [None] * len(some)
 
     def send_dead(self, execution_id: str, event: str, reason: str) -> None:
         """Put the CloudEvent of an execution that is out of attempts on the dead-letter queue, as the body. The id and

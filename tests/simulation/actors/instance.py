@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.adapters.machine.hlc_clock import HlcClock
 from chalicelib.core.clock import hlc
 from chalicelib.ports.services import Config, Machine, assemble
+from chalicelib.process.memory import ProcessMemory
+from chalicelib.process.shared_instants import SharedInstants
 from tests.simulation.clock import NANOS_PER_MS, InstanceClock
 from tests.simulation.world import Job, World
 
@@ -110,6 +114,9 @@ class Instance:
         self.services = assemble(
             config, machine, services["stores"], services.get("queue"), services.get("targets", {})
         )
+        if crowds := services.get("crowds"):
+            process = ProcessMemory(shared_instants=SharedInstants(crowds))
+            self.services = replace(self.services, process=process)
 
     def buried(self) -> None:
         """Everything of it has ended."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.errors import InvalidField, OutcomeUnknown
+from chalicelib.core.errors import InvalidField, OutcomeUnknown, Unavailable
 from chalicelib.core.instants import parse_rfc3339, to_rfc3339
 from chalicelib.core.schedules.request import ScheduleRequest
 from chalicelib.core.schedules.schedule import progress
@@ -60,6 +60,55 @@ def test_a_crowd_is_sent_a_few_milliseconds_late_and_never_early() -> None:
     assert min(late) == 0
     assert 0 < max(late) < SHARED_INSTANTS[0][1]
     assert [sent_ms for sent_ms, d in plant.bus.sent if d.schedule_id == alone] == [T0 + 65_003]
+
+
+def test_what_was_claimed_before_there_was_a_crowd_is_sent_with_it() -> None:
+    plant = Plant(T0)
+    most, span_ms = SHARED_INSTANTS[-1]
+    for n in range(most):  # the last of them makes it a crowd
+        plant.create(type="AT", expr=f"at:{to_rfc3339(T0 + 60_000 + 3 * n)}")
+    plant.run_until(T0 + 70_000)
+    assert len(plant.bus.sent) == most
+    assert {sent_ms % span_ms for sent_ms, _ in plant.bus.sent} == {span_ms - 1}
+
+
+def test_what_moved_to_a_shared_job_that_fails_comes_again() -> None:
+    plant = Plant(T0)
+    most = SHARED_INSTANTS[-1][0]
+    for n in range(most):
+        plant.create(type="AT", expr=f"at:{to_rfc3339(T0 + 60_000 + 3 * n)}")
+
+    def fail_for_a_while(_: object) -> None:
+        if T0 + 59_000 < plant.clock.now_ms() < T0 + 62_000:
+            raise Unavailable("away")
+
+    plain = plant.services.stores
+    plant.services = replace(
+        plant.services, stores=replace(plain, schedules=Watched(plain.schedules, "epochs", fail_for_a_while))
+    )
+    plant.run_until(T0 + 100_000)  # reconcile would find them later
+    sent = [d.schedule_id for _, d in plant.bus.sent if d.fencing_token]  # else it is an event of this service
+    assert len(set(sent)) == len(sent) == most
+
+
+@pytest.mark.parametrize(("overlap", "together"), [("allow", True), ("queue", False)])
+def test_what_is_late_in_a_crowd_is_rechecked_together(overlap: str, together: bool) -> None:
+    plant = Plant(T0)
+    most = SHARED_INSTANTS[-1][0]
+    ids = [
+        plant.create(type="AT", expr=f"at:{to_rfc3339(T0 + 60_000 + n)}", overlap=overlap, catch_up_window_ms=60_000)
+        for n in range(3 * most)
+    ]
+    plant.run_until(T0 + 1_000)
+    plant.skip(T0 + 70_000)
+    rechecks = list[object]()
+    plain = plant.services.stores
+    plant.services = replace(
+        plant.services, stores=replace(plain, schedules=Watched(plain.schedules, "epochs", rechecks.append))
+    )
+    plant.run_until(T0 + 75_000)
+    assert sorted(d.schedule_id for _, d in plant.bus.sent) == sorted(ids)
+    assert (len(rechecks) < most + 50) is together
 
 
 def test_an_at_beyond_the_horizon_waits_in_the_index_and_fires_once() -> None:

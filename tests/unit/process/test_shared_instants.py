@@ -16,55 +16,51 @@ def crowd(count: int, at_ms: int = T0) -> SharedInstants[str, str]:
     """As many groups are known to be due in one second."""
     instants: SharedInstants[str, str] = SharedInstants()
     for number in range(count):
-        instants.send_ms(at_ms + number % 1000)
+        instants.count(at_ms + number % 1000)
     return instants
 
 
-def test_where_few_are_due_each_is_sent_at_its_instant() -> None:
-    instants: SharedInstants[str, str] = SharedInstants()
-    assert [instants.send_ms(T0 + n) for n in range(SOME - 1)] == [T0 + n for n in range(SOME - 1)]
+def test_where_few_are_due_each_is_alone() -> None:
+    instants = crowd(SOME - 1)
+    assert {instants.send_ms(T0 + n, T0) for n in range(1000)} == {None}
 
 
 @pytest.mark.parametrize(("count", "span_ms"), [(SOME, SOME_MS), (MANY, MANY_MS)])
 def test_in_a_crowd_neighbours_are_sent_together_at_the_last_of_them(count: int, span_ms: int) -> None:
     instants = crowd(count)
-    assert [instants.send_ms(T0 + 400 + n) for n in range(span_ms)] == [T0 + 400 + span_ms - 1] * span_ms
+    assert [instants.send_ms(T0 + 400 + n, T0) for n in range(span_ms)] == [T0 + 400 + span_ms - 1] * span_ms
+
+
+def test_in_a_crowd_what_is_late_is_sent_together_as_soon_as_it_can_be() -> None:
+    instants = crowd(MANY)
+    assert {instants.send_ms(T0 + n, T0 + 3000 + MANY_MS // 2) for n in range(1000)} == {T0 + 3000 + MANY_MS - 1}
 
 
 def test_a_second_after_a_crowd_begins_as_one() -> None:
-    assert crowd(MANY).send_ms(T0 + 1000) == T0 + 1000 + MANY_MS - 1
-    assert crowd(MANY).send_ms(T0 + 2000) == T0 + 2000
+    assert crowd(MANY).send_ms(T0 + 1000, T0) == T0 + 1000 + MANY_MS - 1
+    assert crowd(MANY).send_ms(T0 + 2000, T0) is None
 
 
 def test_seconds_are_forgotten_the_earliest_first() -> None:
     instants = crowd(MANY)
     for second in range(1, SHARED_SECONDS_MAX + 1):
-        instants.send_ms(T0 + 2000 * second)
-    assert instants.send_ms(T0) == T0
+        instants.count(T0 + 2000 * second)
+    assert instants.send_ms(T0, T0) is None
 
 
 def test_who_joins_before_it_begins_is_seen_to_and_nobody_later() -> None:
     instants: SharedInstants[str, str] = SharedInstants()
-    first, second, third = (WaitingGroup(T0, name) for name in ("first", "second", "third"))
-    assert instants.join(T0 + 9, first) is None
-    shared: SharedInstant[str, str] = SharedInstant(T0 + 9, [first])
-    instants.offer(shared, "job")
-    assert instants.join(T0 + 9, second) == "job"
-    assert instants.join(T0 + 19, second) is None
-    assert instants.begin(shared) == [first, second]
-    assert instants.join(T0 + 9, third) is None
-    assert shared.waiting == [first, second]
+    started: list[SharedInstant[str, str]] = []
 
+    def start(shared: SharedInstant[str, str]) -> str:
+        started.append(shared)
+        return f"job {len(started)}"
 
-def test_what_has_begun_cannot_be_offered_and_one_that_is_open_stays() -> None:
-    instants: SharedInstants[str, str] = SharedInstants()
-    begun: SharedInstant[str, str] = SharedInstant(T0)
-    instants.begin(begun)
-    instants.offer(begun, "begun")
-    assert instants.join(T0, WaitingGroup(T0, "late")) is None
-    one, other = SharedInstant[str, str](T0), SharedInstant[str, str](T0)
-    instants.offer(one, "one")
-    instants.offer(other, "other")
-    assert instants.join(T0, WaitingGroup(T0, "late")) == "one"
-    instants.begin(other)
-    assert instants.join(T0, WaitingGroup(T0, "later")) == "one"
+    first, second, third, other = (WaitingGroup(T0, name) for name in ("first", "second", "third", "other"))
+    assert [instants.join(T0 + 9, each, start) for each in (first, second)] == ["job 1", "job 1"]
+    assert instants.join(T0 + 19, other, start) == "job 2"
+    assert instants.begin(started[0]) == [first, second]
+    assert instants.join(T0 + 9, third, start) == "job 3"
+    assert [each.waiting for each in started] == [[first, second], [other], [third]]
+    assert instants.begin(started[0]) == [first, second]
+    assert instants.join(T0 + 9, other, start) == "job 3"
