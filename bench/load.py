@@ -92,11 +92,11 @@ def _climb(report: Report, who: str, fire: Step, rates: Sequence[int], hold_s: i
 
 
 def _say(who: str, kind: str, found: Crowd) -> None:
-    """One line for each step as it ends: a climb takes minutes."""
+    """What became of each step as it ends: a climb takes minutes."""
     p99 = spread(found.late)["p99"]
     line = f"{who}: {kind} {found.schedules}/s: p99 {p99} ms, {found.missing} not in time, {len(found.faults)} faults"
-    again = f", {found.again} came again with a higher token" if found.again else ""
-    print(line + again, file=sys.stderr, flush=True)
+    again = f", {found.again} came again with another token" if found.again else ""
+    print("\n  ".join([line + again, *found.faults[:5]]), file=sys.stderr, flush=True)
 
 
 def is_held(found: Crowd) -> bool:

@@ -62,9 +62,10 @@ def _on_time(play: Any, lag_ms: int) -> Iterable[str]:
             if any(w.record.held_ms is not None for w in stored):  # its queue was paused
                 continue
             due_ms = max(at_ms + stored[0].record.offset_ms, span.committed_ms)
+            if key not in sent:
+                continue
             # What has a catch-up slot was found when it was given that (``paced`` judges the slot).
-            put_off = next(
-                (w.at_ms for w in stored if w.record.retry_at_ms is not None and not w.record.attempts), None
-            )
-            if key in sent and (put_off or sent[key]) > due_ms + most_ms:
-                yield f"{key.id} was found {(put_off or sent[key]) - due_ms} ms late, with an index {lag_ms} ms behind"
+            given = (w.at_ms for w in stored if w.record.retry_at_ms is not None and not w.record.attempts)
+            late_ms = next(given, sent[key]) - due_ms
+            if late_ms > most_ms:
+                yield f"{key.id} was found {late_ms} ms late, with an index {lag_ms} ms behind"
