@@ -11,7 +11,6 @@ import logging
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -21,7 +20,6 @@ from chalicelib.core.errors import Unavailable
 from chalicelib.core.executions.limits import ATTEMPT_LEASE_MS
 from chalicelib.core.limits import QUEUE_HIDES_S, SECOND_MS
 from chalicelib.ports.services import Services
-from chalicelib.ports.tasks import Handle
 from chalicelib.ports.work_queue import Incoming
 
 log = logging.getLogger(__name__)
@@ -49,24 +47,17 @@ class MessageKeeper:
         now_ms = s.clock.read().steady_ms
         self._s = s
         self._lock = Lock()
-        self._begun: Handle | None = None
         self._kept = [_Kept(m, sorted(due), now_ms + m.hidden_s * SECOND_MS) for m, due in batch.items()]
 
     def begin(self) -> None:
-        """Hide them for as long as they need, where the queue would for much longer: beside the caller, whose firings
-        may be late already."""
+        """Hide them for as long as they need, where the queue would for much longer."""
         wall_ms, now_ms = self._s.clock.now_ms(), self._s.clock.read().steady_ms
-        long = [each for each in self._kept if each.until_ms - now_ms - _needs_ms(each, wall_ms) > WORTH_MS]
-        if long:
-            self._begun = self._s.tasks.start(partial(self._hide_and_look_later, long))
-        else:
-            with self._lock:
-                self._look_later()
+        self._hide([each for each in self._kept if each.until_ms - now_ms - _needs_ms(each, wall_ms) > WORTH_MS])
+        with self._lock:
+            self._look_later()
 
     def finish(self, again: Iterable[str]) -> None:
         """Their work is done. Those of the receipts ``again`` come again, the sooner the fewer times they came."""
-        if self._begun is not None:
-            self._begun.wait()  # else it might hide for longer what is to come again
         with self._lock:
             left, self._kept = self._kept, []
         wanted = frozenset(again)
@@ -86,10 +77,7 @@ class MessageKeeper:
         now_ms = self._s.clock.read().steady_ms
         with self._lock:
             due = [each for each in self._kept if each.until_ms - now_ms <= 2 * AHEAD_MS]
-        self._hide_and_look_later(due)
-
-    def _hide_and_look_later(self, some: Sequence[_Kept]) -> None:
-        self._hide(some)
+        self._hide(due)
         with self._lock:
             self._look_later()
 

@@ -23,10 +23,8 @@ class Hiding:
         self._plant = plant
         self.hidden: list[tuple[float, Sequence[str], int]] = []
         self.is_away = False
-        self.slow_until_ms = 0
 
     def hide(self, handles: Sequence[str], for_s: int) -> None:
-        self._plant.clock.sleep_until(self.slow_until_ms)
         if self.is_away:
             raise Unavailable("away")
         self.hidden.append(((self._plant.clock.now_ms() - T0) / 1000, list(handles), for_s))
@@ -44,9 +42,8 @@ def kept(due_s: Sequence[float], hidden_s: int = 60, receives: int = 1) -> tuple
 
 
 def test_what_the_queue_would_hide_for_a_minute_is_hidden_until_its_firing_can_be_taken_over() -> None:
-    plant, queue, keeper = kept([2])
+    _, queue, keeper = kept([2])
     keeper.begin()
-    plant.clock.sleep_until(T0 + 1)
     assert queue.hidden == [(0, ["m/1"], 2 + KEEP_S)]
 
 
@@ -75,9 +72,8 @@ def test_while_in_work_it_is_hidden_again_before_it_would_come_again() -> None:
 def test_it_comes_again_ever_later_the_more_often_it_came() -> None:
     waits = []
     for receives in (1, 3, 4, 6, 10):
-        plant, queue, keeper = kept([0], receives=receives)
+        _, queue, keeper = kept([0], receives=receives)
         keeper.begin()
-        plant.clock.sleep_until(T0 + 1)
         waits.append(queue.hidden[0][2] if queue.hidden else 60)
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (KEEP_S, 60)
@@ -100,15 +96,3 @@ def test_a_queue_that_is_away_is_asked_again(hidden_s: int) -> None:
     plant.clock.sleep_until(T0 + 60_000)
     keeper.finish([])
     assert queue.hidden
-
-
-def test_a_queue_that_is_slow_holds_up_no_firing() -> None:
-    plant, queue, keeper = kept([0])
-    done_ms: list[int] = []
-    queue.slow_until_ms = T0 + 500
-    keeper.begin()
-    assert plant.clock.now_ms() == T0
-    plant.clock.start(lambda: (keeper.finish(["m"]), done_ms.append(plant.clock.now_ms())))
-    plant.clock.sleep_until(T0 + 1_000)
-    assert done_ms == [T0 + 500]
-    assert [for_s for _, _, for_s in queue.hidden] == [KEEP_S, 1]  # what comes again is not hidden for longer after it
