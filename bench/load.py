@@ -95,7 +95,7 @@ def _say(who: str, kind: str, found: Crowd) -> None:
     """What became of each step as it ends: a climb takes minutes."""
     p99 = spread(found.late)["p99"]
     line = f"{who}: {kind} {found.schedules}/s: p99 {p99} ms, {found.missing} not in time, {len(found.faults)} faults"
-    again = f", {found.again} came again with another token" if found.again else ""
+    again = f", {found.again} came again" if found.again else ""
     print("\n  ".join([line + again, *found.faults[:5]]), file=sys.stderr, flush=True)
 
 

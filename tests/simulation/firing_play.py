@@ -70,8 +70,7 @@ class Play(MailedPlay):
             queues=QueuePauses(gate, self.inner.queues),
             policies=Policies(gate, self.inner.policies),
         )
-        services: dict[str, Any] = {"stores": stores}
-        services["crowds"] = plan.crowds
+        services: dict[str, Any] = {"stores": stores, "crowds": plan.crowds}
         self.fleet = Fleet(world, plan.instances, services, self._config())
         self.mailroom = Mailroom(world, self.fleet, plan.visibility_ms)
         services["queue"] = Queue(gate, self.mailroom)

@@ -98,9 +98,9 @@ def test_what_an_overload_sheds_is_right_when_the_ledger_says_so() -> None:
     assert crowd.judge_lines(shed, [1], {1}) == ["1: skipped, and it arrived"]
 
 
-def test_what_came_again_must_bear_another_token() -> None:
-    assert crowd.judge_tokens({"a": [7, 9], "b": [1, 3, 2]}) == []  # the last is dropped by who keeps the highest
-    for tokens in ([9, 9], [1, 3, 1]):
+def test_what_came_again_must_bear_a_higher_token() -> None:
+    assert crowd.judge_tokens({"a": [7, 9], "b": [1, 2, 3]}) == []
+    for tokens in ([9, 9], [9, 7], [1, 3, 2], [1, 3, 1]):
         assert crowd.judge_tokens({"a": [7, 9], "b": tokens}) == [f"arrived under the tokens {tokens}: b"]
 
 
