@@ -6,6 +6,7 @@ and its end says that the supervisor is gone, even by ``kill -9``. That works on
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 GO = b"go\n"
-READY = "server.ready"  # in run/: the server notes there that /health is 200
+READY = "server.ready"  # in run/: the server notes there that it listens; with TLS, that /health is 200
 OWN_EMULATOR = "OWN_EMULATOR"  # a variable that says that the endpoint is the supervisor's own emulator
 
 
@@ -148,12 +149,19 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     run = prepare()
+    code = 0
     if sys.stdin.buffer.readline() == GO:
         call_at_eof(stopping.set)
-        run(stopping)
+        try:
+            run(stopping)
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            print(problem.strerror, file=sys.stderr)  # the supervisor says which variable names the port
+            code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def call_at_eof(end: Callable[[], object]) -> None:

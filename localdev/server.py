@@ -50,8 +50,11 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         serving = server.start()
         garbage.keep(stopping, lambda: True)  # a call waits for it now and then, and no firing does
         publisher.start(bootstrap.services, stopping)
-        if files is not None:
-            _note_when_ready(edge, Path(chosen.data_dir) / "run" / READY, stopping)
+        note = Path(chosen.data_dir) / "run" / READY
+        if files is None:
+            note.write_text("")
+        else:
+            _note_when_ready(edge, note, stopping)
         stopping.wait()
         server.stop()
         serving.join(STOP_S)

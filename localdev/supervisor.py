@@ -159,6 +159,9 @@ class Supervisor:
         (self._data / "run" / READY).unlink(missing_ok=True)
         for name in ("server", *worker_count.names(worker_count.WORKERS_MAX), GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
+        self._check_port()
+
+    def _check_port(self) -> None:
         if not is_free(self._chosen.http_host, self._chosen.http_port):
             raise CannotStart(f"CHRONO_HTTP_PORT: port {self._chosen.http_port} is in use; set another")
 
@@ -253,6 +256,8 @@ class Supervisor:
         base = f"{scheme}://{_url_host(self._chosen.http_host)}:{self._chosen.http_port}"
         key = self._chosen.bootstrap_key or self._first_key
         while not self._stopping.is_set() and not self._is_ready(base, key):
+            if self._children[0].exit_code() is not None:
+                self._check_port()  # another server may have taken it since, and would answer in its place
             self._heal()
             if time.monotonic() > until:
                 raise CannotStart(f"{base}/health is not 200 after {READY_TIMEOUT_S:.0f} s: see {self._data / 'log'}")
@@ -284,8 +289,8 @@ class Supervisor:
         say(f"gRPC is served on {_url_host(host)}:{port}")
 
     def _is_ready(self, base: str, key: str | None) -> bool:
-        """Over HTTP as any caller; with TLS by what the server notes, which asks callers for certificates."""
-        return (self._data / "run" / READY).exists() if self._tls else _is_ready(base, key)
+        """By what the server notes, else another's answers count as its own. HTTP is asked too, but for TLS."""
+        return (self._data / "run" / READY).exists() and (self._tls or _is_ready(base, key))
 
     def _end(self) -> None:
         self._stopping.set()

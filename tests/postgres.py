@@ -17,7 +17,8 @@ import pytest
 from chalicelib.adapters.postgres.database import Place, PostgresDatabase
 from infra.migrate import migrate
 from localdev.postgres import PostgresFailed, PostgresServer, programs
-from tests.brokers import free_port, listens
+from tests.brokers import listens
+from tests.kit.ports import free_port
 
 PORT = 5432
 ON_ITS_PORT = f"postgresql://postgres@127.0.0.1:{PORT}/postgres"

@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from tests.brokers import BrokerProcess, free_port, nats_program, rabbitmq_command, tansu_command, wait_until
+from tests.brokers import BrokerProcess, nats_program, rabbitmq_command, tansu_command, wait_until
 from tests.contract.heard import event
+from tests.kit.ports import free_port
 
 RABBITMQ_START_S = 60.0
 ASK_S = 20.0

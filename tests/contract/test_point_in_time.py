@@ -24,8 +24,8 @@ from chalicelib.usecases import schedules
 from infra import restored_database
 from infra.migrate import migrate
 from localdev.postgres import USER, PostgresServer, programs
-from tests.brokers import free_port
 from tests.kit.plant import CALLER
+from tests.kit.ports import free_port
 from tests.kit.records import execution
 from tests.kit.services import make_services
 from tests.postgres import own_server

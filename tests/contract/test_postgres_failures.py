@@ -18,7 +18,7 @@ from chalicelib.adapters.postgres.database import Place, PostgresDatabase, in_lo
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from infra.migrate import migrate
 from localdev.postgres import PostgresServer
-from tests.brokers import free_port
+from tests.kit.ports import free_port
 from tests.kit.threads import run_together
 from tests.postgres import own_server
 

@@ -19,7 +19,7 @@ from chalicelib.adapters.brokers.faults import BrokerAway
 from chalicelib.adapters.sources.kafka import KafkaConsumer
 from chalicelib.core.triggers.messages import EventMessage
 from chalicelib.ports.event_sources import SourceProblem
-from tests.brokers import broker_tls, client_certificate, free_port, mock_kafka, running, tansu_command, wait_until
+from tests.brokers import broker_tls, client_certificate, mock_kafka, running, tansu_command, wait_until
 from tests.contract.heard import (
     WITHIN_S,
     Heard,
@@ -29,6 +29,7 @@ from tests.contract.heard import (
     listening,
 )
 from tests.kafka_front import KafkaFront
+from tests.kit.ports import free_port
 
 PARTITIONS = 4  # as the mock makes them
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from nats.js.api import StreamConfig
 
-from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, nats_program, running, wait_until
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, nats_program, running, wait_until
 from tests.contract.broker_deliveries import KnownSecrets
 from tests.contract.heard import (
     WITHIN_S,
@@ -23,6 +23,7 @@ from tests.contract.heard import (
     hears_by_its_certificate,
     listening,
 )
+from tests.kit.ports import free_port
 
 CONFIG = """
 port: {port}

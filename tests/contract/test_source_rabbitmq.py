@@ -15,7 +15,6 @@ from tests.brokers import (
     BrokerTls,
     broker_tls,
     client_certificate,
-    free_port,
     rabbitmq_asks,
     rabbitmq_command,
     running,
@@ -30,6 +29,7 @@ from tests.contract.heard import (
     hears_by_its_certificate,
     listening,
 )
+from tests.kit.ports import free_port
 
 # One server for all of this module: it takes seconds to start.
 pytestmark = [pytest.mark.xdist_group("rabbitmq sources"), pytest.mark.slow]

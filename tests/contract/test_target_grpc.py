@@ -19,7 +19,7 @@ from chalicelib.adapters.brokers.grpc_answers import too_large
 from chalicelib.adapters.targets.grpc import GrpcSender
 from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import FAILED, Outcome
-from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, running, wait_until
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running, wait_until
 from tests.contract.broker_deliveries import (
     Killed,
     KnownSecrets,
@@ -38,6 +38,7 @@ from tests.contract.broker_deliveries import (
     send,
     took_s,
 )
+from tests.kit.ports import free_port
 from tests.tidy.sources import ROOT
 
 BUF = Path(sys.executable).with_name("buf")

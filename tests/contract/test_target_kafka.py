@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.brokers.faults import BrokerAway, BrokerRefused, BrokerSilent, SignInRefused
 from chalicelib.adapters.targets.kafka import KafkaSender, meaning
 from chalicelib.core.targets.kinds.kafka import KafkaMechanism
-from tests.brokers import BrokerProcess, broker_tls, free_port, mock_kafka, running, tansu_command
+from tests.brokers import BrokerProcess, broker_tls, mock_kafka, running, tansu_command
 from tests.contract.broker_deliveries import (
     Killed,
     KnownSecrets,
@@ -44,6 +44,7 @@ from tests.contract.broker_deliveries import (
     structured_event,
 )
 from tests.kafka_front import KafkaFront
+from tests.kit.ports import free_port
 
 PARTITIONS = 4  # as both make them
 SECRETS = KnownSecrets(GOOD='{"username":"writer","password":"right"}', BAD='{"username":"writer","password":"wrong"}')

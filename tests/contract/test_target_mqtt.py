@@ -15,7 +15,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from chalicelib.adapters.targets.mqtt import MqttSender
-from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, running, wait_until
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running, wait_until
 from tests.contract.broker_deliveries import (
     Killed,
     KnownSecrets,
@@ -37,6 +37,7 @@ from tests.contract.broker_deliveries import (
     shows_its_certificate,
     structured_event,
 )
+from tests.kit.ports import free_port
 from tests.programs import program
 
 CONFIG = """

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from nats.js.api import StreamConfig
 
 from chalicelib.adapters.targets.nats import NatsSender
-from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, nats_program, running
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, nats_program, running
 from tests.contract.broker_deliveries import (
     Killed,
     KnownSecrets,
@@ -36,6 +36,7 @@ from tests.contract.broker_deliveries import (
     shows_its_certificate,
     structured_event,
 )
+from tests.kit.ports import free_port
 
 CONFIG = """
 port: {port}

@@ -17,7 +17,6 @@ from tests.brokers import (
     BrokerTls,
     broker_tls,
     client_certificate,
-    free_port,
     rabbitmq_asks,
     rabbitmq_command,
     running,
@@ -41,6 +40,7 @@ from tests.contract.broker_deliveries import (
     shows_its_certificate,
     structured_event,
 )
+from tests.kit.ports import free_port
 
 # One server for all of this module: it takes seconds to start.
 pytestmark = pytest.mark.xdist_group("rabbitmq")

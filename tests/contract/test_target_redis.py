@@ -12,7 +12,7 @@ import trustme
 from msgspec.structs import replace
 
 from chalicelib.adapters.targets.redis import RedisSender
-from tests.brokers import BrokerProcess, BrokerTls, broker_tls, free_port, running
+from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running
 from tests.contract.broker_deliveries import (
     Killed,
     KnownSecrets,
@@ -34,6 +34,7 @@ from tests.contract.broker_deliveries import (
     structured_event,
     took_s,
 )
+from tests.kit.ports import free_port
 from tests.programs import program
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import BrokerProcess, free_port, nats_program, running
+from tests.brokers import BrokerProcess, nats_program, running
 from tests.e2e.dev_server import DevServer
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
@@ -17,6 +17,7 @@ from tests.e2e.scripted import Script, Scripted
 from tests.kit import issuer as issuers
 from tests.kit.emulator import running_emulator
 from tests.kit.issuer import AUDIENCE, Issuer
+from tests.kit.ports import free_port
 
 HERE = Path(__file__).parent
 FIRST_KEY = re.compile(r"First admin key of tenant default\..*\n +(cw_[0-9A-Za-z]{8}_[0-9A-Za-z]{36})\n")

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from localdev.processes import command_of
+from tests.kit.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 200.0  # longer than scripts/dev waits itself, which then says why
@@ -23,13 +23,6 @@ STACK_TIMEOUT_S = 180.0  # the same of the stack, which --deployed waits for bef
 STOP_TIMEOUT_S = 10.0  # within this time scripts/dev ends after SIGTERM
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, look: Callable[[], T], timeout_s: float = 20.0) -> T:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.bus import BusEar
-from tests.e2e.dev_server import DevServer, free_port, wait_for
+from tests.e2e.dev_server import DevServer, wait_for
+from tests.kit.ports import free_port
 
 ALERT, SLA = "chronowatch.alert.v1", "chronowatch.sla.v1"
 WINDOW_MS = 60_000

@@ -17,8 +17,9 @@ from typing import Any
 import pika  # type: ignore[import-untyped]
 import pytest
 
-from tests.brokers import BrokerProcess, free_port, nats_program, rabbitmq_command, running, tansu_command
+from tests.brokers import BrokerProcess, nats_program, rabbitmq_command, running, tansu_command
 from tests.e2e.dev_server import DevServer, wait_for
+from tests.kit.ports import free_port
 from tests.programs import program
 from tests.tidy.sources import ROOT
 

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.dev_server import STOP_TIMEOUT_S, free_port, wait_for
+from tests.e2e.dev_server import STOP_TIMEOUT_S, wait_for
 from tests.e2e.receiver import Receiver
 from tests.kit.emulator import running_emulator
+from tests.kit.ports import free_port
 from tests.programs import program
 from tests.tidy.sources import ROOT
 

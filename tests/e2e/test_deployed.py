@@ -11,9 +11,10 @@ import nats
 import pytest
 from nats.js.api import StreamConfig
 
-from tests.brokers import BrokerProcess, free_port
+from tests.brokers import BrokerProcess
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
+from tests.kit.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

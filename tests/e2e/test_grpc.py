@@ -18,7 +18,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chalicelib.api.rpc import chronowatch_pb2
-from tests.e2e.dev_server import DevServer, free_port, wait_for
+from tests.e2e.dev_server import DevServer, wait_for
+from tests.kit.ports import free_port
 
 NewServer = Callable[..., DevServer]
 BUF = Path(sys.executable).with_name("buf")

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from infra.image import Image, lay_out
-from tests.e2e.dev_server import STOP_TIMEOUT_S, free_port, wait_for
+from tests.e2e.dev_server import STOP_TIMEOUT_S, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.kit.containers import Containers, missing
 from tests.kit.emulator import REGION, running_emulator
+from tests.kit.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +18,8 @@ from tests.e2e.busy import others_at_work
 from tests.e2e.dev_server import STOP_TIMEOUT_S, DevServer, is_alive, wait_for
 from tests.e2e.receiver import Receiver
 from tests.e2e.stopping import check_stop
+from tests.kit.emulator import running_emulator
+from tests.kit.ports import free_port
 
 NewServer = Callable[..., DevServer]
 
@@ -100,6 +106,21 @@ def test_a_busy_port_is_one_line_that_names_the_variable(new_server: NewServer, 
     assert server.pids() == {}
 
 
+def test_a_port_that_is_taken_during_the_start_is_said_too(new_server: NewServer) -> None:
+    """Who took it answers as healthy in the server's place."""
+    aws_port = free_port()
+    server = new_server(env={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}"})
+    process = server.launch()
+    wait_for("it to wait for AWS", lambda: "nothing answers" in server.output(), 60)
+    with _always_healthy(server.http_port), running_emulator(aws_port):
+        assert process.wait(60) == 1
+    waits, why, line = server.output().splitlines()
+    assert waits.startswith("scripts/dev: AWS_ENDPOINT_URL: nothing answers")
+    assert why == os.strerror(errno.EADDRINUSE)
+    assert line == f"scripts/dev: CHRONO_HTTP_PORT: port {server.http_port} is in use; set another"
+    assert server.pids() == {}
+
+
 def test_a_data_directory_is_served_once(new_server: NewServer) -> None:
     server = new_server()
     server.start()
@@ -117,6 +138,23 @@ def test_a_stale_pid_file_is_nobody(new_server: NewServer) -> None:
     for name in ("dev", "server", "worker", "emulator"):
         (run / f"{name}.pid").write_text(f"{os.getpid()}\n")  # a living process, but none of ours
     server.start()
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def _always_healthy(port: int) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), _Healthy) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        yield
+        other.shutdown()
 
 
 def _created(answer: tuple[int, Any]) -> dict[str, Any] | None:

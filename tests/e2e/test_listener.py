@@ -12,8 +12,9 @@ import nats
 import pytest
 from nats.js.api import StreamConfig
 
-from tests.brokers import free_port, nats_program, running
+from tests.brokers import nats_program, running
 from tests.e2e.dev_server import DevServer, wait_for
+from tests.kit.ports import free_port
 
 WITHIN_S = 60.0
 DEPTH_MAX = 10

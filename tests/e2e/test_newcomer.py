@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.dev_server import DevServer, free_port, wait_for
+from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.receiver import Receiver
+from tests.kit.ports import free_port
 from tests.tidy.sources import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.e2e.dev_server import DevServer, free_port, wait_for
+from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.fired import execution, fire, over
 from tests.e2e.scripted import Scripted
+from tests.kit.ports import free_port
 
 
 def test_errors_are_told_apart(server: DevServer, scripted: Callable[..., Scripted]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 
 from localdev.emulator import LAUNCHER
 from localdev.environments import EMULATOR
+from tests.kit.ports import free_port
 
 REGION = "us-east-1"
 START_WITHIN_S = 30
@@ -25,11 +25,9 @@ def emulator_command() -> list[str]:
 
 
 @contextmanager
-def running_emulator() -> Iterator[str]:
+def running_emulator(port: int | None = None) -> Iterator[str]:
     """The endpoint of an emulator that lives until the end of the block, with nothing in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     env = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "ERROR"}
     process = subprocess.Popen(
         emulator_command(),

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.adapters.brokers.faults import BrokerAway, SignInRefused
 from chalicelib.adapters.brokers.rabbitmq_client import of_opening
-from tests.brokers import free_port
+from tests.kit.ports import free_port
 
 
 def test_a_port_that_nobody_listens_at_is_said_to_refuse() -> None:
