@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from chalicelib.core.cluster.limits import NODE_HEARTBEAT_MS, NODE_TTL_MS
 from tests.simulation.faults import UNANSWERED, Fault
 
 START_MS = 1_795_252_800_000
@@ -12,6 +13,7 @@ PLAY_MS = 40_000
 
 CRASHES = ("crash", "crash", "crash_before", "crash_after")
 STALLS = ("stall_before", "stall_after")
+LAPSES_SHARE = 0.03
 KINDS = (
     "throttle",
     "unknown_lost",
@@ -67,7 +69,24 @@ def draw(seed: int) -> LeasePlan:
         kinds = r.sample((*KINDS, "crash"), r.choice((1, 2, 3, 4)))
     count = r.choice((2, 5)) if mood == "deaths" else r.choice((2, 5, 10, 20))
     faults = tuple(_fault(r, number, r.choice(kinds)) for number in range(count if kinds else 0))
-    return LeasePlan(seed, mood, r.choice((2, 3)), r.choice((3, 4, 6)), faults)
+    plan = LeasePlan(seed, mood, r.choice((2, 3)), r.choice((3, 4, 6)), faults)
+    apart = random.Random(f"lapses/{seed}")  # so that all other seeds stay as they were
+    return _lapses(apart, plan) if apart.random() < LAPSES_SHARE else plan
+
+
+def _lapses(r: random.Random, plan: LeasePlan) -> LeasePlan:
+    """A node stands still within a beat for longer than others take it to be alive. When they have just seen that it
+    is dead, one of these does, before it writes that a shard is its own."""
+    faults: list[Fault] = []
+
+    def stall(at_ms: int, amount_ms: int) -> None:
+        faults.append(Fault(len(faults), "stall_before", START_MS + at_ms, amount_ms, 0, "lease_save", 0))
+
+    for beat_ms in range(5_000, PLAY_MS, 7_000):  # every node beats at whole seconds
+        dead_ms = beat_ms - NODE_HEARTBEAT_MS + NODE_TTL_MS
+        stall(beat_ms - 500, dead_ms - beat_ms + r.randrange(300, 1_500))
+        stall(dead_ms + r.randrange(10, 25), r.choice((900, 1_500)))
+    return replace(plan, mood="stalls", clients=0, faults=tuple(faults))
 
 
 def _fault(r: random.Random, number: int, kind: str) -> Fault:

@@ -137,7 +137,7 @@ OPS = {
 }
 
 
-CROWDS = (SHARED_INSTANTS, SHARED_INSTANTS, ((2, 20),), ((1, 20),))  # worlds are small: two in a second are many
+CROWDS = (*[SHARED_INSTANTS] * 6, ((2, 20),), ((1, 20),))  # worlds are small: two in a second are many
 CATCH_UP_PACES = (CATCH_UP_PER_MINUTE, 10)  # with the slow one, slots lie beyond windows of seconds
 
 

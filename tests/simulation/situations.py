@@ -26,6 +26,7 @@ SECOND = 1000
 SHARE = 0.3
 FAILOVER, FAILOVER_SHARE = "failover", 0.07
 RARE_SHARE = 0.04
+LONE_SHARE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,24 @@ def _shroud(r: random.Random) -> Mapping[str, Any]:
     return _rate(r.choice((5, 7)), 90, "good", overlap=r.choice(("replace", "forbid")), timeout_ms=5 * SECOND)
 
 
+def _brisk(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((1, 2)), 300, "good")
+
+
+def _regretted(r: random.Random) -> Mapping[str, Any]:
+    return _rate(
+        r.choice((2, 3)), 90, r.choice(("good", "good", "mixed")), catch_up_window_ms=r.choice((0, 600 * SECOND))
+    )
+
+
+def _missed(r: random.Random) -> Mapping[str, Any]:
+    return _rate(r.choice((3, 7)), 60, "good", catch_up_window_ms=r.choice((0, 3_000)))
+
+
+def _overdue(r: random.Random) -> Mapping[str, Any]:
+    return {**_chained(r), "catch_up_window_ms": r.choice((0, 3_000))}
+
+
 SITUATIONS: Mapping[str, Situation] = {
     # The run in the slot ends about when the next instant comes, and one waits already.
     "line": Situation(_line, ops=(("trigger",), ("cancel",)), op_groups=(0, 2, 6), weight=2),
@@ -236,6 +255,58 @@ RARE: Mapping[str, Situation] = {
 }
 
 
+# Each for what one planted bug breaks and few other worlds meet. Drawn apart once more, for the same reason.
+LONE: Mapping[str, Situation] = {
+    # A change is written a little before an instant, after the instant's recheck.
+    "hasty": Situation(
+        _brisk,
+        ops=(("pause", "resume"),),
+        op_groups=(24, 40),
+        gaps_ms=(400, 1_500),
+        kinds=("stall_before",),
+        amounts_ms=(6, 10, 12),
+        methods=("change",),
+        faults=(40,),
+        changes={"max_drift_ms": 2},  # the moment is one of milliseconds
+        eve_ms=36,
+    ),
+    # A schedule is paused and resumed again and again before an instant, and clocks are set back meanwhile.
+    "regretted": Situation(
+        _regretted,
+        ops=(("pause", "resume"), ("pause", "resume", "pause"), ("pause", "resume", "pause", "resume")),
+        op_groups=(40,),
+        gaps_ms=(400, 1_500),
+        kinds=("clock_backward",),
+        amounts_ms=(2_000,),
+        faults=(9,),
+    ),
+    # What comes late, by a clock set back, belongs to a pause that lies more versions back than the state names.
+    "bygone": Situation(
+        _regretted,
+        ops=(("pause", "burst"), ("pause", "resume", "burst"), ("pause", "burst", "resume")),
+        op_groups=(9, 16),
+        gaps_ms=(1_500, 4_000),
+        kinds=("clock_backward",),
+        amounts_ms=(30_000, 90_000),
+        faults=(16, 24),
+    ),
+    # A worker whose clock is ahead writes off what others have still to claim.
+    "written off": Situation(
+        _missed,
+        kinds=("clock_forward", "clock_forward", "message_double"),
+        amounts_ms=(5_000, 30_000, 90_000),
+        faults=(24,),
+    ),
+    # Runs of a DELAY schedule come later than any catch-up window.
+    "overdue": Situation(
+        _overdue,
+        kinds=("outage", "no_rule", "message_late"),
+        amounts_ms=(20_000, 45_000),
+        faults=(16, 24),
+    ),
+}
+
+
 # Workers die and nothing else goes wrong, with the settings of the packaged stage. Drawn apart from the others.
 DEATHS = Situation(
     _held,
@@ -261,6 +332,10 @@ def draw(seed: int) -> Scenario:
     if rare.random() < RARE_SHARE:
         name = rare.choice(tuple(RARE))
         return _made(rare, plan, name, RARE[name])
+    lone = random.Random(f"lone/{seed}")
+    if lone.random() < LONE_SHARE:
+        name = lone.choice(tuple(LONE))
+        return _made(lone, plan, name, LONE[name])
     r = random.Random(f"situation/{seed}")
     if r.random() >= SHARE:
         return plan

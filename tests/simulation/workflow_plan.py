@@ -13,6 +13,7 @@ from tests.simulation.faults import draw as draw_faults
 START_MS = 1_795_252_800_000
 SECOND = 1000
 PAD = "x" * 66_000  # with it a value is too large for the tables
+HUSHED_SHARE = 0.02
 FIRST_FAULT_MS = 1_000  # by then everything is published
 MAIN = ("w0", "w1")
 INNER, HANDLER = "inner", "handler"
@@ -162,6 +163,7 @@ def draw(seed: int) -> WorkflowPlan:
     if not calm:
         counts, crashes = (1, 2, 4, 7, 12), ("crash_after", "crash_before")
         faults += draw_faults(r, WEIGHTS, counts, lambda *named: _fault(r, *named, active_ms), 0.35, crashes)
+        faults += _hushed(random.Random(f"workflows/{seed}/hushed"), len(faults), active_ms, [inner, *mains])
     large = _large(random.Random(f"workflows/{seed}/large"), active_ms, tempers, calls, faults, calm=calm)
     return WorkflowPlan(
         seed=seed,
@@ -185,6 +187,22 @@ def _slas(r: random.Random, documents: list[dict[str, Any]]) -> None:
         for node in document["nodes"]:
             if node["type"] not in ("trigger", "join") and r.random() < 0.15:
                 node["sla_ms"] = r.choice((30, 1_000, 6_000, 20_000))
+
+
+def _hushed(r: random.Random, number: int, active_ms: int, documents: list[dict[str, Any]]) -> list[Fault]:
+    """In a few worlds much is late, and who says so is not heard, or dies between what it says and what it writes."""
+    if r.random() >= HUSHED_SHARE:
+        return []
+    for document in documents:
+        document["sla_ms"] = r.choice((40, 2_500))
+        for node in document["nodes"]:
+            if node["type"] not in ("trigger", "join"):
+                node["sla_ms"] = r.choice((30, 1_000))
+    faults = []
+    for each in range(r.choice((6, 12))):
+        at_ms = START_MS + FIRST_FAULT_MS + r.randrange(active_ms)
+        faults.append(Fault(number + each, "crash_before", at_ms, 0, r.choice((0, 0, 1, 2)), "dispatch", 0))
+    return faults
 
 
 def _large(
