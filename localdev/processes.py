@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 GO = b"go\n"
-READY = "server.ready"  # in run/: the server notes there that it listens; with TLS, that /health is 200
+READY_FILE = "READY_FILE"  # a variable that names the file in which a server notes that it is ready
 OWN_EMULATOR = "OWN_EMULATOR"  # a variable that says that the endpoint is the supervisor's own emulator
 
 
@@ -162,6 +162,12 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def note_ready() -> None:
+    """Note for the supervisor, should there be one, that this server listens, or with TLS that ``/health`` is 200."""
+    if path := os.environ.get(READY_FILE):
+        Path(path).touch()
 
 
 def call_at_eof(end: Callable[[], object]) -> None:

@@ -11,11 +11,10 @@ import os
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localdev.processes import READY, run_child
+from localdev.processes import note_ready, run_child
 
 TIMEOUT_S = 35.0  # API Gateway itself gives up after 29
 _OWN = frozenset({"connection", "transfer-encoding", "content-length", "date", "server", "host", "keep-alive"})
@@ -90,7 +89,7 @@ def prepare() -> Callable[[threading.Event], None]:
     def run(stopping: threading.Event) -> None:
         server = Server((chosen.http_host, chosen.http_port), chosen.endpoint_url or "", prefix)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        (Path(chosen.data_dir) / "run" / READY).write_text("")
+        note_ready()
         stopping.wait()
         server.server_close()
 

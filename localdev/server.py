@@ -8,10 +8,9 @@ import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localdev.processes import READY, run_child
+from localdev.processes import note_ready, run_child
 
 if TYPE_CHECKING:
     from chalicelib.api.http.edge import Edge
@@ -50,11 +49,10 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
         serving = server.start()
         garbage.keep(stopping, lambda: True)  # a call waits for it now and then, and no firing does
         publisher.start(bootstrap.services, stopping)
-        note = Path(chosen.data_dir) / "run" / READY
         if files is None:
-            note.write_text("")
+            note_ready()
         else:
-            _note_when_ready(edge, note, stopping)
+            _note_when_healthy(edge, stopping)
         stopping.wait()
         server.stop()
         serving.join(STOP_S)
@@ -64,12 +62,12 @@ def prepare(on_terminal: bool = True) -> Callable[[threading.Event], None]:
     return serve
 
 
-def _note_when_ready(edge: Edge, note: Path, stopping: threading.Event) -> None:
+def _note_when_healthy(edge: Edge, stopping: threading.Event) -> None:
     """The supervisor has no certificate to ask with. ``/health`` is asked here; a refusal will do too, since then the
     server answers, and wants credentials."""
     while not stopping.is_set():
         if edge.handle("GET", "/health", "", {})[0] != HTTPStatus.SERVICE_UNAVAILABLE:
-            note.write_text("")
+            note_ready()
             return
         stopping.wait(READY_AGAIN_S)
 

@@ -21,7 +21,7 @@ from chalicelib.settings import Settings
 from localdev import tables, worker_count
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
 from localdev.postgres import PostgresFailed, PostgresServer
-from localdev.processes import OWN_EMULATOR, READY, Child, PidFile, call_at_eof, end_stray
+from localdev.processes import OWN_EMULATOR, READY_FILE, Child, PidFile, call_at_eof, end_stray
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -105,10 +105,12 @@ class Supervisor:
         self._endpoint = chosen.endpoint_url or f"http://127.0.0.1:{chosen.emulator_port}"
         own = self._emulator is not None or own_postgres
         self._child_stop_s = STOP_S - SAVING_S if own else STOP_S
+        self._ready_file = self._data / "run" / "server.ready"
         self._env = {
             **child_environment(settings.environment(), chosen, self._endpoint),
             "DRAIN_S": str(self._child_stop_s - AFTER_DRAIN_S),
             OWN_EMULATOR: "1" if self._emulator is not None else "",
+            READY_FILE: str(self._ready_file),
         }
         self._own_pid = PidFile(self._data / "run" / "dev.pid", "localdev.supervisor")
         self._tls = chosen.tls_cert is not None
@@ -156,7 +158,7 @@ class Supervisor:
             self._emulator, self._postgres, self._children = None, None, []
             raise CannotStart(f"CHRONO_DATA_DIR: {self._data} is served by process {other}; stop it or set another")
         self._own_pid.write(os.getpid())
-        (self._data / "run" / READY).unlink(missing_ok=True)
+        self._ready_file.unlink(missing_ok=True)
         for name in ("server", *worker_count.names(worker_count.WORKERS_MAX), GRPC):
             end_stray(PidFile(self._data / "run" / f"{name}.pid", "localdev."))
         self._check_port()
@@ -290,7 +292,7 @@ class Supervisor:
 
     def _is_ready(self, base: str, key: str | None) -> bool:
         """By what the server notes, else another's answers count as its own. HTTP is asked too, but for TLS."""
-        return (self._data / "run" / READY).exists() and (self._tls or _is_ready(base, key))
+        return self._ready_file.exists() and (self._tls or _is_ready(base, key))
 
     def _end(self) -> None:
         self._stopping.set()

@@ -7,16 +7,23 @@ import json
 import os
 import signal
 import ssl
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.e2e.dev_server import DevServer, wait_for
+from tests.e2e.dev_server import ROOT, DevServer, wait_for
 from tests.e2e.stopping import check_stop
+from tests.kit.emulator import REGION
+from tests.kit.ports import free_port
 
 NewServer = Callable[..., DevServer]
+
+KEY = "the-first-admin-key-of-the-tls-test"
 
 
 def issue(ca: trustme.CA, folder: Path) -> None:
@@ -87,3 +94,47 @@ def test_a_wrong_file_is_one_line(new_server: NewServer, tmp_path: Path, changes
     server = new_server(env={**files(tmp_path), **changes})
     assert server.launch().wait(60) == 2
     assert server.output() == f"scripts/dev: {line}\n"
+
+
+def test_a_container_serves_with_tls_too(aws: str, tmp_path: Path) -> None:
+    """It has no supervisor that would wait for a note."""
+    ca = trustme.CA()
+    issue(ca, tmp_path)
+    port = free_port()
+    env = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": aws,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "CHRONO_HTTP_PORT": str(port),
+        "CHRONO_AUTH": "apikey",
+        "CHRONO_BOOTSTRAP_KEY": KEY,
+        "CHRONO_PAGE_TOKEN_SECRET": "k" * 32,
+        "CHRONO_DATA_DIR": str(tmp_path / "data"),
+        **{variable: path for variable, path in files(tmp_path).items() if variable != "CHRONO_TLS_CLIENT_CA"},
+    }
+    container = [sys.executable, "-m", "container"]
+    subprocess.run([*container, "init"], cwd=ROOT, env=env, check=True)
+    caller = ssl.create_default_context()
+    ca.configure_trust(caller)
+    with subprocess.Popen([*container, "api"], cwd=ROOT, env=env) as process:
+        try:
+            wait_for("the API to answer", lambda: _status(port, caller) == 401, 60)
+            time.sleep(1)  # it may end when it has found itself healthy
+            assert process.poll() is None
+            assert _status(port, caller) == 401
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def _status(port: int, context: ssl.SSLContext) -> int | None:
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+    try:
+        connection.request("GET", "/api/v1/schedules")
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
