@@ -16,8 +16,8 @@ import pytest
 from infra.image import Image, lay_out
 from tests.e2e.dev_server import STOP_TIMEOUT_S, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
-from tests.kit.containers import Containers, missing
-from tests.kit.emulator import REGION, running_emulator
+from tests.kit.containers import Containers, missing, over_emulator
+from tests.kit.emulator import running_emulator
 from tests.kit.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -35,17 +35,7 @@ class Deployed:
         self.containers = Containers(
             root,
             image,
-            {
-                "AWS_ENDPOINT_URL": endpoint,
-                "AWS_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": "local",
-                "AWS_SECRET_ACCESS_KEY": "local",
-                "CHRONO_HTTP_PORT": str(self.port),
-                "CHRONO_AUTH": "apikey",
-                "CHRONO_BOOTSTRAP_KEY": KEY,
-                "CHRONO_PAGE_TOKEN_SECRET": "k" * 32,
-                "CHRONO_WEBHOOK_ALLOW": "127.0.0.1",
-            },
+            {**over_emulator(endpoint, self.port, KEY), "CHRONO_WEBHOOK_ALLOW": "127.0.0.1"},
         )
 
     def call(self, method: str, path: str, body: object = None) -> Any:

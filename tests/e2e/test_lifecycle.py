@@ -153,8 +153,10 @@ class _Healthy(BaseHTTPRequestHandler):
 def _always_healthy(port: int) -> Iterator[None]:
     with ThreadingHTTPServer(("127.0.0.1", port), _Healthy) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        yield
-        other.shutdown()
+        try:
+            yield
+        finally:
+            other.shutdown()
 
 
 def _created(answer: tuple[int, Any]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ import trustme
 
 from tests.e2e.dev_server import ROOT, DevServer, wait_for
 from tests.e2e.stopping import check_stop
-from tests.kit.emulator import REGION
+from tests.kit.containers import over_emulator
 from tests.kit.ports import free_port
 
 NewServer = Callable[..., DevServer]
@@ -103,14 +103,7 @@ def test_a_container_serves_with_tls_too(aws: str, tmp_path: Path) -> None:
     port = free_port()
     env = {
         "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": aws,
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "CHRONO_HTTP_PORT": str(port),
-        "CHRONO_AUTH": "apikey",
-        "CHRONO_BOOTSTRAP_KEY": KEY,
-        "CHRONO_PAGE_TOKEN_SECRET": "k" * 32,
+        **over_emulator(aws, port, KEY),
         "CHRONO_DATA_DIR": str(tmp_path / "data"),
         **{variable: path for variable, path in files(tmp_path).items() if variable != "CHRONO_TLS_CLIENT_CA"},
     }

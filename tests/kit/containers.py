@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from infra.image import Image
+from tests.kit.emulator import REGION
 
 # The root is mounted anew to be read-only; the image's volumes and /tmp are memory. The last exec keeps the process id,
 # so that a signal to what was started here is one to the process of the image.
@@ -24,6 +25,20 @@ mount --rbind /proc "$root/proc"
 cd "$root"
 exec env -u VOLUMES chroot --userspec="$owner" "$root" /bin/sh -c 'cd "$0"; exec "$@"' "$directory" "$@"
 """
+
+
+def over_emulator(endpoint: str, port: int, key: str) -> dict[str, str]:
+    """The settings of a container over an emulator. It serves on ``port``, and ``key`` is its admin's."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "CHRONO_HTTP_PORT": str(port),
+        "CHRONO_AUTH": "apikey",
+        "CHRONO_BOOTSTRAP_KEY": key,
+        "CHRONO_PAGE_TOKEN_SECRET": "k" * 32,
+    }
 
 
 def missing() -> str | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import random
-import socket
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import IO
 
+from localdev.emulator import is_free
+
+HOST = "127.0.0.1"
 # Below what Linux and macOS give to connections.
 FIRST_PORT, LAST_PORT = 15_000, 32_000
 
@@ -26,7 +28,7 @@ def free_port(first: int = FIRST_PORT, last: int = LAST_PORT) -> int:
     for port in random.Random().sample(range(first, last + 1), last + 1 - first):
         if port not in _given and _is_locked_here(port):
             _given.add(port)
-            if _is_free(port):
+            if is_free(HOST, port):
                 return port
     raise OSError(f"all ports from {first} to {last} are given or taken")
 
@@ -43,13 +45,3 @@ def _is_locked_here(port: int) -> bool:
 @cache
 def _locks() -> IO[bytes]:
     return (Path(tempfile.gettempdir()) / f"chronowatch-test-ports-{os.getuid()}").open("ab")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server left in TIME_WAIT is no hindrance
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

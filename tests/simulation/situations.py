@@ -328,14 +328,11 @@ def draw(seed: int) -> Scenario:
     failover = random.Random(f"failover/{seed}")
     if failover.random() < FAILOVER_SHARE:
         return _with_heirs(random.Random(f"heirs/{seed}"), _made(failover, plan, FAILOVER, DEATHS))
-    rare = random.Random(f"rare/{seed}")
-    if rare.random() < RARE_SHARE:
-        name = rare.choice(tuple(RARE))
-        return _made(rare, plan, name, RARE[name])
-    lone = random.Random(f"lone/{seed}")
-    if lone.random() < LONE_SHARE:
-        name = lone.choice(tuple(LONE))
-        return _made(lone, plan, name, LONE[name])
+    for group, share, known in (("rare", RARE_SHARE, RARE), ("lone", LONE_SHARE, LONE)):
+        apart = random.Random(f"{group}/{seed}")
+        if apart.random() < share:
+            name = apart.choice(tuple(known))
+            return _made(apart, plan, name, known[name])
     r = random.Random(f"situation/{seed}")
     if r.random() >= SHARE:
         return plan

@@ -190,7 +190,7 @@ def _slas(r: random.Random, documents: list[dict[str, Any]]) -> None:
 
 
 def _hushed(r: random.Random, number: int, active_ms: int, documents: list[dict[str, Any]]) -> list[Fault]:
-    """In a few worlds much is late, and who says so is not heard, or dies between what it says and what it writes."""
+    """In a few worlds much is late, and workers die before what they were about to send, such as that."""
     if r.random() >= HUSHED_SHARE:
         return []
     for document in documents:
