@@ -32,6 +32,7 @@ from chalicelib.workers import deliver, reconcile, sweep
 from infra.create import create_all, delete_tables
 from infra.state import state
 from tests.kit.emulator import REGION
+from tests.kit.holding_proxy import HoldingProxy
 from tests.kit.machine import MovableClock, manual_machine
 from tests.kit.records import execution
 from tests.kit.services import make_services
@@ -70,9 +71,13 @@ class Stages:
             deliver.run(s, s.queue.receive())  # type: ignore[attr-defined]
             self.clock.advance(1000)
 
-    def restore(self, *words: str) -> subprocess.Popen[str]:
+    @property
+    def endpoint(self) -> str:
+        return str(self.clients.get("dynamodb").meta.endpoint_url)
+
+    def restore(self, endpoint: str, *words: str) -> subprocess.Popen[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CHRONO_"))}
-        env = {"AWS_ENDPOINT_URL": self.clients.get("dynamodb").meta.endpoint_url, "AWS_REGION": REGION}
+        env = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION}
         env |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
         return subprocess.Popen(
             [sys.executable, "-m", "infra.restore", "--stage", STAGE, *words],
@@ -85,19 +90,20 @@ class Stages:
 
     def ended(self, *words: str) -> tuple[int, str]:
         """The exit code, and all that it said."""
-        process = self.restore(*words)
+        process = self.restore(self.endpoint, *words)
         said, complained = process.communicate(timeout=WITHIN_S)
         return process.returncode, said + complained
 
     def killed(self, once: Callable[[], bool], *words: str) -> None:
-        """Run it, and kill it as soon as that is so."""
-        process = self.restore(*words)
-        until = time.monotonic() + WITHIN_S
-        while not once():
-            assert process.poll() is None, f"it ended too early: {process.communicate()}"
-            assert time.monotonic() < until
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        """Run it, and kill it before the first call after that is so."""
+        with HoldingProxy(self.endpoint, once) as proxy:
+            process = self.restore(proxy.endpoint, *words)
+            until = time.monotonic() + WITHIN_S
+            while not proxy.holds.wait(0.1):
+                assert process.poll() is None, f"it ended too early: {process.communicate()}"
+                assert time.monotonic() < until
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
         assert process.returncode == -signal.SIGKILL
 
     def items(self, logical: str) -> int:
@@ -140,9 +146,8 @@ def test_a_restore_that_is_killed_twice_is_run_again_and_nothing_fires_twice(sta
     assert lost.stores.leases.save("default", "leader", lease_document.write(lease), 3, 0)
 
     stages.killed(lambda: stages.items("schedules") >= 25, "--from", backup)
-    assert stages.items("workflows") == stages.items("executions") == 0, (
-        "it was killed in the middle of the first table"
-    )
+    copied = [stages.items(logical) for logical in ("schedules", "workflows", "executions")]
+    assert copied == [25, 0, 0], "it was killed in the middle of the first table"
     code, said = stages.ended("--resume")
     assert code == 1
     assert f"run it again: scripts/restore --stage recovery --from {backup}" in said
