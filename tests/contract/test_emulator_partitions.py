@@ -1,5 +1,6 @@
-"""Queries of partitions so large that the emulator as we start it keeps them in order: what they answer, against the
-same items sorted and cut here, while items come, change and go. The emulator's own tests know nothing of this."""
+"""Queries of partitions that the emulator as we start it keeps in order, and of small ones that it puts in order for a
+query: what they answer, against the same items sorted and cut here, while items come, change and go. The emulator's own
+tests know nothing of this."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from chalicelib.adapters.aws.clients import Clients
 from localdev.ministack_extended import SORTED_FROM
 
 pytestmark = pytest.mark.emulator
-COUNT = 4 * SORTED_FROM
+LARGE, SMALL = 256, SORTED_FROM // 2
 QUERIES = 80
 Item = dict[str, Any]
 Model = dict[str, tuple[str, int]]  # of each sort key the group it is indexed under, and its number there
@@ -68,10 +69,10 @@ def _change(client: Any, table: str, r: random.Random, model: Model, sk: str) ->
         )
 
 
-def _key_condition(r: random.Random, in_index: bool) -> tuple[str, dict[str, Any], Callable[[Any], bool]]:
+def _key_condition(r: random.Random, in_index: bool, count: int) -> tuple[str, dict[str, Any], Callable[[Any], bool]]:
     """A condition on the sort key, its values, and what it means."""
     name = "n" if in_index else "sk"
-    a, b = sorted((r.randrange(-10, 41), r.randrange(-10, 41))) if in_index else sorted(_sk(r) for _ in "ab")
+    a, b = sorted((r.randrange(-10, 41), r.randrange(-10, 41))) if in_index else sorted(_sk(r, count) for _ in "ab")
     one, two = ({"N": str(v)} if in_index else {"S": v} for v in (a, b))
     meanings: list[tuple[str, dict[str, Any], Callable[[Any], bool]]] = [
         ("", {}, lambda v: True),
@@ -88,8 +89,8 @@ def _key_condition(r: random.Random, in_index: bool) -> tuple[str, dict[str, Any
     return r.choice(meanings)
 
 
-def _sk(r: random.Random) -> str:
-    return f"{r.randrange(2 * COUNT):04d}"
+def _sk(r: random.Random, count: int) -> str:
+    return f"{r.randrange(2 * count):04d}"
 
 
 def _all_pages(client: Any, limit: int | None, **asked: Any) -> list[str]:
@@ -106,17 +107,17 @@ def _all_pages(client: Any, limit: int | None, **asked: Any) -> list[str]:
         position = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_answers_are_those_of_the_items_sorted(clients: Clients, table: str, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "count"), [(0, LARGE), (1, LARGE), (2, SMALL), (3, SMALL)])
+def test_answers_are_those_of_the_items_sorted(clients: Clients, table: str, seed: int, count: int) -> None:
     client, r = clients.get("dynamodb"), random.Random(seed)
     model: Model = {}
-    for _ in range(2 * COUNT):
-        _change(client, table, r, model, _sk(r))
+    for _ in range(2 * count):
+        _change(client, table, r, model, _sk(r, count))
     for _ in range(QUERIES):
         for _ in range(r.choice((0, 1, 5))):
-            _change(client, table, r, model, _sk(r))
+            _change(client, table, r, model, _sk(r, count))
         in_index, group = r.random() < 0.6, r.choice("ab")
-        condition, values, meant = _key_condition(r, in_index)
+        condition, values, meant = _key_condition(r, in_index, count)
         if in_index:
             order = sorted((n, sk) for sk, (g, n) in model.items() if g == group and meant(n))
             wanted = [sk for _, sk in order]
@@ -130,11 +131,22 @@ def test_answers_are_those_of_the_items_sorted(clients: Clients, table: str, see
             "ScanIndexForward": forward,
             **({"IndexName": "by_n"} if in_index else {}),
         }
-        if limit == 1 and len(wanted) > COUNT // 4:
+        if limit == 1 and len(wanted) > LARGE // 4:
             limit = 7
         assert _all_pages(client, limit, **asked) == (wanted if forward else wanted[::-1]), asked
         del asked["ScanIndexForward"]
         counted = client.query(**asked, Select="COUNT", **({} if limit is None else {"Limit": limit}))
         assert counted["Count"] == counted["ScannedCount"] == min(len(wanted), limit or len(wanted)), asked
         assert ("LastEvaluatedKey" in counted) == (limit is not None and len(wanted) >= limit), asked
-    assert len(model) > SORTED_FROM
+    assert (len(model) > SORTED_FROM) == (count == LARGE)
+
+
+def test_a_query_is_refused_as_before_when_another_of_its_kind_was_taken(clients: Clients, table: str) -> None:
+    client = clients.get("dynamodb")
+    asked: dict[str, Any] = {"TableName": table, "IndexName": "by_n", "KeyConditionExpression": "g = :of AND n < :a"}
+    for _ in "ab":
+        assert client.query(**asked, ExpressionAttributeValues={":of": {"S": "a"}, ":a": {"N": "1"}})["Items"] == []
+    for wrong in ({"S": "1"}, None):
+        values = {":of": {"S": "a"}, **({":a": wrong} if wrong else {})}
+        with pytest.raises(client.exceptions.ClientError, match="ValidationException"):
+            client.query(**asked, ExpressionAttributeValues=values)
