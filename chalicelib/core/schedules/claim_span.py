@@ -21,8 +21,12 @@ class ClaimSpan(NamedTuple):
         return self.first_ms + (self.size - 1) * self.step_ms
 
     @property
-    def instants(self) -> Sequence[int]:
-        return [self.first_ms + number * self.step_ms for number in range(self.size)]
+    def instants(self) -> range:
+        return self.until(self.last_ms)
+
+    def until(self, at_ms: int) -> range:
+        """Those of the instants that are not after ``at_ms``."""
+        return range(self.first_ms, min(at_ms, self.last_ms) + 1, self.step_ms or 1)
 
     def token_of(self, at_ms: int) -> int | None:
         """The token of the firing at ``at_ms``; None when that is not one of these."""
@@ -36,4 +40,4 @@ def span_of(instants: Sequence[int], token: int, owner: str) -> ClaimSpan | None
     """Ascending instants as one span; None when they are not all as far apart."""
     step_ms = instants[1] - instants[0] if len(instants) > 1 else 0
     span = ClaimSpan(instants[0], step_ms, len(instants), token, owner)
-    return span if span.instants == list(instants) else None
+    return span if list(span.instants) == list(instants) else None

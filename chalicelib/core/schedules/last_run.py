@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def last_run_ms(definition: Definition, state: State, now_ms: int) -> int | None:
     """The newest instant up to ``now_ms`` of those that were claimed, without those that a change has taken back."""
-    found = [_last_of_span(definition, state, span.instants, now_ms) for span in state.spans]
+    found = [_last_owed(definition, state, span.until(now_ms)) for span in state.spans]
     found += [_last_of_claim(definition, state, first, last, now_ms) for first, last in state.claims]
     return max((at_ms for at_ms in found if at_ms is not None), default=None)
 
 
-def _last_of_span(definition: Definition, state: State, instants: Sequence[int], now_ms: int) -> int | None:
-    return next((at for at in reversed(instants) if at <= now_ms and _is_owed_still(definition, state, at)), None)
+def _last_owed(definition: Definition, state: State, instants: Sequence[int]) -> int | None:
+    return next((at for at in reversed(instants) if _is_owed_still(definition, state, at)), None)
 
 
 def _last_of_claim(definition: Definition, state: State, first: int, last: int, now_ms: int) -> int | None:
@@ -34,7 +34,7 @@ def _last_of_claim(definition: Definition, state: State, first: int, last: int, 
     if last <= now_ms and last < definition.since_ms:
         return last
     runs = definition.compiled().between(first, min(last, now_ms), MESSAGE_MAX_INSTANTS * 2)
-    found = _last_of_span(definition, state, runs, now_ms)
+    found = _last_owed(definition, state, runs)
     return _before(definition, first) if found is None and first < definition.since_ms else found
 
 
