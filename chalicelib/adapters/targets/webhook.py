@@ -61,6 +61,7 @@ class WebhookSender:
         ca_file: str | None = None,
         resolver: Resolver = system_resolver,
         pool: Pool | None = None,
+        prepare_timeout_s: float = PREPARE_TIMEOUT_S,
     ) -> None:
         """``allow`` is CHRONO_WEBHOOK_ALLOW taken apart; ``ca_file`` holds certificates trusted beside the system's;
         ``service_key`` is CHRONO_WEBHOOK_SIGNING_KEY."""
@@ -68,6 +69,7 @@ class WebhookSender:
         self._monotonic_s = monotonic_s
         self._secrets = WebhookSecrets(secrets or NoSecrets(), secret_policy, service_key)
         self._dialer = Dialer(monotonic_s, allow, resolver, pool, ca_file)
+        self._prepare_timeout_s = prepare_timeout_s
         self._lock = threading.Lock()
         self._calls: dict[tuple[str, int], HttpCall] = {}
 
@@ -75,7 +77,7 @@ class WebhookSender:
         """Read the secrets, resolve the name and, where that saves round trips, connect. Never raises; never sends."""
         with contextlib.suppress(Exception):
             url = _cached_url(str(delivery.target["url"]))
-            timeout_s = min(delivery.timeout_ms / 1000, PREPARE_TIMEOUT_S)
+            timeout_s = min(delivery.timeout_ms / 1000, self._prepare_timeout_s)
             call = HttpCall(self._monotonic_s() + timeout_s, self._monotonic_s)
             self._dialer.prepare(_key(delivery), url, call)
             self._secrets.read(delivery.target, delivery.tenant)
