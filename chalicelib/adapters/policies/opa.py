@@ -31,8 +31,11 @@ class OpaPolicies:
 
     is_on = True
 
-    def __init__(self, settings: OpaSettings, monotonic_s: Callable[[], float]) -> None:
-        self._http = HttpClient(settings.url, monotonic_s=monotonic_s, timeout_s=EXTERNAL_TIMEOUT_S)
+    def __init__(
+        self, settings: OpaSettings, monotonic_s: Callable[[], float], timeout_s: float = EXTERNAL_TIMEOUT_S
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._http = HttpClient(settings.url, monotonic_s=monotonic_s, timeout_s=timeout_s)
         self._path = f"/v1/data/{settings.policy_path}"
 
     def decide(self, question: Mapping[str, Any]) -> ExternalVerdict:
@@ -41,7 +44,7 @@ class OpaPolicies:
         try:
             answer = self._http.call("POST", self._path, _HEADERS, body)
         except NoAnswer as problem:
-            return _no_decision(f"the policy engine gave no answer in {EXTERNAL_TIMEOUT_S * 1000:.0f} ms", problem)
+            return _no_decision(f"the policy engine gave no answer in {self._timeout_s * 1000:.0f} ms", problem)
         if answer.status != 200:
             return _no_decision(f"the policy engine answered HTTP {answer.status}", None)
         try:

@@ -59,7 +59,8 @@ def opa() -> Iterator[Opa]:
 
 @pytest.fixture
 def policies(opa: Opa) -> OpaPolicies:
-    return OpaPolicies(OpaSettings(opa.url, "chronowatch/allow"), time.monotonic)
+    """With more patience than the product has: what is tried here answers, if late on a busy machine."""
+    return OpaPolicies(OpaSettings(opa.url, "chronowatch/allow"), time.monotonic, timeout_s=10)
 
 
 @pytest.mark.parametrize(
@@ -99,20 +100,20 @@ def test_anything_else_denies(opa: Opa, policies: OpaPolicies, answer: tuple[int
     assert reason in verdict.reasons[0]
 
 
-def test_silence_denies_in_time(opa: Opa, policies: OpaPolicies) -> None:
-    begun = threading.Event()
+def test_silence_denies_in_time(opa: Opa) -> None:
+    over = threading.Event()
 
     def slowly() -> tuple[int, bytes]:
-        begun.wait(5)
+        assert over.wait(30)
         return 200, b'{"result": true}'
 
     opa.answer = slowly
-    verdict = policies.decide(QUESTION)
-    begun.set()
+    verdict = OpaPolicies(OpaSettings(opa.url, "p"), time.monotonic).decide(QUESTION)
+    over.set()
     assert not verdict.allowed
     assert "200 ms" in verdict.reasons[0]
 
 
 def test_an_engine_that_is_away_denies() -> None:
-    away = OpaPolicies(OpaSettings("http://127.0.0.1:1", "p"), time.monotonic)
+    away = OpaPolicies(OpaSettings("http://127.0.0.1:1", "p"), time.monotonic, timeout_s=10)
     assert not away.decide(QUESTION).allowed
