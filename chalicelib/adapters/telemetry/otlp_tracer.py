@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from chalicelib.adapters.http.client import HttpClient, NoAnswer
+from chalicelib.adapters.http.client import TIMEOUT_S, HttpClient, NoAnswer
 from chalicelib.core.telemetry import otlp_json
 from chalicelib.core.telemetry.span import Span
 from chalicelib.core.telemetry.telemetry_settings import TRACES_PATH, OtlpSettings
@@ -36,11 +36,19 @@ class OtlpTracer:
 
     on = True
 
-    def __init__(self, send: Send, resource: Mapping[str, str], version: str, monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        resource: Mapping[str, str],
+        version: str,
+        monotonic_s: Callable[[], float],
+        gather_s: float = GATHER_S,
+    ) -> None:
         self._send = send
         self._resource = resource
         self._version = version
         self._monotonic_s = monotonic_s
+        self._gather_s = gather_s
         self._waiting: deque[Span] = deque()
         self._changed = threading.Condition()
         self._under_way = 0
@@ -92,7 +100,7 @@ class OtlpTracer:
         """Some spans, when there are any and others had time to join them."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting))
-            self._changed.wait_for(lambda: self._hurry or len(self._waiting) >= BATCH_MAX, GATHER_S)
+            self._changed.wait_for(lambda: self._hurry or len(self._waiting) >= BATCH_MAX, self._gather_s)
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             self._under_way = len(batch)
             return batch
@@ -126,9 +134,15 @@ class OtlpTracer:
             log.warning("the collector of traces takes no spans (%d dropped so far): %s", self._dropped, problem)
 
 
-def make(chosen: OtlpSettings, version: str, instance: str, monotonic_s: Callable[[], float]) -> OtlpTracer:
+def make(
+    chosen: OtlpSettings,
+    version: str,
+    instance: str,
+    monotonic_s: Callable[[], float],
+    timeout_s: float = TIMEOUT_S,
+) -> OtlpTracer:
     """The tracer of a process. Does no I/O."""
-    client = HttpClient(chosen.endpoint, monotonic_s=monotonic_s, ca_file=chosen.ca_file)
+    client = HttpClient(chosen.endpoint, monotonic_s=monotonic_s, ca_file=chosen.ca_file, timeout_s=timeout_s)
     headers = {**chosen.headers, "Content-Type": "application/json"}
     resource = {**chosen.resource, "service.version": version, "service.instance.id": instance}
 
