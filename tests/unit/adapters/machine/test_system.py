@@ -66,7 +66,7 @@ class TestClock:
 
     def test_reads_both_clocks(self, clock: SystemClock) -> None:
         first, second = clock.read(), clock.read()
-        assert abs(first.wall_unix_nanos - time.time_ns()) < 5_000_000_000
+        assert abs(first.wall_unix_nanos - time.time_ns()) < 60_000_000_000
         assert second.monotonic_nanos >= first.monotonic_nanos
 
 
@@ -144,7 +144,9 @@ class TestTasks:
         assert threads[0] is not threading.current_thread()
         assert threads[0].daemon
 
-    def test_runs_jobs_at_their_times_and_never_before(self, tasks: SystemTasks, clock: SystemClock) -> None:
+    def test_runs_jobs_at_their_times_and_never_before(self, clock: SystemClock) -> None:
+        # With one thread: after a delay several are due at once, and threads of their own may overtake each other.
+        tasks = SystemTasks(clock, threads_max=1)
         ran: list[tuple[int, int]] = []
         now_ms = clock.now_ms()
         dues = [now_ms + offset for offset in (600, 200, 400, 0, -500, 200)]
