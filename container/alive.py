@@ -37,7 +37,7 @@ def start(data_dir: str, threads: tuple[str, ...] = THREADS, host: str = "") -> 
     threading.Thread(target=_renew, args=(note, threads), name="alive", daemon=True).start()
 
 
-def problem(chosen: Settings, host: str = "") -> str | None:
+def problem(chosen: Settings, host: str = "", timeout_s: float = ASK_TIMEOUT_S) -> str | None:
     """What is wrong with the process of this container; None: nothing."""
     note = _note(chosen.data_dir, host)
     if note.exists():
@@ -46,9 +46,9 @@ def problem(chosen: Settings, host: str = "") -> str | None:
     address = "127.0.0.1" if chosen.http_host in ("0.0.0.0", "::") else chosen.http_host  # noqa: S104 (compared only)
     try:
         if chosen.tls_cert is not None:  # which may want a certificate that is the callers' alone
-            socket.create_connection((address, chosen.http_port), ASK_TIMEOUT_S).close()
+            socket.create_connection((address, chosen.http_port), timeout_s).close()
             return None
-        connection = http.client.HTTPConnection(address, chosen.http_port, timeout=ASK_TIMEOUT_S)
+        connection = http.client.HTTPConnection(address, chosen.http_port, timeout=timeout_s)
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except OSError as refused:

@@ -80,7 +80,7 @@ class Worker:
         self._process.stdin.write(json.dumps(second) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, f"the workers ended with {self._process.wait(10)}"
+        assert line, f"the workers ended with {self._process.wait(60)}"
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -88,7 +88,7 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 

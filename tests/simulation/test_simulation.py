@@ -63,7 +63,7 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_fixed_slice_of_seeds_breaks_nothing_and_a_long_one_meets_every_fault(request: pytest.FixtureRequest) -> None:
     """Four hundred seeds while you work; in the gate two thousand, of which those are the first."""
     seeds = 400 if "not slow" in request.config.getoption("-m") else run.LONG_RUN_SEEDS

@@ -35,7 +35,7 @@ def test_the_api_is_asked(tmp_path: Path, status: int, wanted: str | None) -> No
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert alive.problem(_chosen(tmp_path, server.server_port)) == wanted
+        assert alive.problem(_chosen(tmp_path, server.server_port), timeout_s=30) == wanted
 
 
 def test_a_worker_is_alive_while_its_note_is_renewed(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def shipped_and_tools() -> list[Path]:
     return [vendor.ensure(target), *layers, tools]
 
 
+@pytest.mark.timeout(900)  # it may install wheels first
 def test_the_shipped_wheels_pass_on_the_python_of_lambda() -> None:
     python = find(LAMBDA)
     if python is None:
@@ -70,7 +71,7 @@ def test_the_shipped_wheels_pass_on_the_python_of_lambda() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=220,
+        timeout=600,
     )
     assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
     passed = [line for line in ran.stdout.splitlines() if " passed" in line]

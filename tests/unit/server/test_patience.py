@@ -55,11 +55,11 @@ def acquire(holder: str, wait_ms: int = 0) -> bytes:
     ],
 )
 def test_what_stays_unfinished_is_ended(sent: bytes, status: list[int]) -> None:
-    with serving(patience=HASTY) as wires, wires.connect() as sock:
+    with serving(patience=HASTY) as wires, wires.connect(timeout_s=30) as sock:
         begun = time.monotonic()
         sock.sendall(sent)
         assert [a.status for a in answers(read_to_end(sock))] == status
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 12, "less than without haste"
 
 
 def test_drop_by_drop_is_no_way_around_a_deadline() -> None:
@@ -76,13 +76,13 @@ def test_drop_by_drop_is_no_way_around_a_deadline() -> None:
 
 def test_many_slow_callers_make_no_other_wait() -> None:
     with serving() as wires:
+        begun = time.monotonic()
         slow = [wires.connect() for _ in range(3 * THREADS)]
         for number, sock in enumerate(slow):
             sock.sendall(CREATE + b"{" if number % 2 else b"GET /api/v1/time/now HT")
-        begun = time.monotonic()
         for _ in range(20):
             assert wires.say(NOW.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))[0].status == 200
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < Patience().head_s, "before any of them is given up"
         for sock in slow:
             sock.close()
 
@@ -123,7 +123,7 @@ def test_a_held_call_learns_that_its_caller_hung_up_also_behind_further_requests
         waiting.sendall(acquire("b", 20_000) + NOW)
         until(lambda: few.held_calls._free == 0)
         waiting.close()
-        until(lambda: few.held_calls._free == 1, 5)
+        until(lambda: few.held_calls._free == 1, 15)  # before its wait ends by itself
         with wires.connect() as sock:
             sock.sendall(post("/api/v1/leases:release", {"name": "n", "holder_id": "a", "fencing_token": 1}))
             assert read_one(sock).status == 200
@@ -141,7 +141,7 @@ def test_as_many_held_calls_as_there_are_leave_threads_for_others() -> None:
         for number, sock in enumerate(waiting):
             sock.sendall(acquire(f"w{number}", 20_000))
         with wires.connect() as sock:
-            sock.settimeout(3)
+            sock.settimeout(15)  # before a held call ends by itself
             for _ in range(10):
                 sock.sendall(NOW)
                 assert read_one(sock).status == 200
@@ -155,17 +155,18 @@ def test_a_stop_answers_what_is_held_and_ends_what_is_idle() -> None:
         with wires.connect() as sock:
             sock.sendall(acquire("a"))
             read_one(sock)
+        held, before = house.services.process.held_calls, house.services.process.held_calls._free
         idle, waiting = wires.connect(), wires.connect()
         idle.sendall(NOW)
         read_one(idle)
         waiting.sendall(acquire("b", 20_000))
-        time.sleep(0.3)
+        until(lambda: held._free == before - 1)
         begun = time.monotonic()
         threading.Thread(target=wires.server.stop).start()
         [answer] = answers(read_to_end(waiting))
         assert (answer.status, answer.json["acquired"], answer.headers["Connection"]) == (200, False, "close")
         assert read_to_end(idle) == b""
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15, "before the wait ends by itself"
         with pytest.raises(ConnectionError):
             wires.connect()
         idle.close()

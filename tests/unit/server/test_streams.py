@@ -47,7 +47,7 @@ def test_open_streams_have_no_threads_and_give_their_places_back(wires: Wires) -
     assert threading.active_count() < 60
     for sock in subscribers:
         sock.close()
-    end = time.monotonic() + 3
+    end = time.monotonic() + 9  # a stream that is silent for 15 s is written to, and would notice then
     while places._free < before:
         assert time.monotonic() < end, "a subscriber that hung up is noticed at once"
         time.sleep(0.01)
@@ -92,7 +92,7 @@ def test_a_change_reaches_many_subscribers_at_once(wires: Wires) -> None:
                 text += sock.recv(4096)
             assert f"id: {number + 1:016d}".encode() in text
             assert found.id.encode() in text
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9, "before the heartbeat"
     for sock in subscribers:
         sock.close()
 

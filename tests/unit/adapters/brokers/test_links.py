@@ -93,12 +93,12 @@ def test_a_lane_that_connects_slowly_holds_up_no_other_and_its_failure_is_told_t
 
     def slow() -> Made:
         tries.append(1)
-        assert go.wait(5)
+        assert go.wait(30)
         raise BrokerAway("away")
 
     def use_slow() -> str:
         try:
-            with plant.links.lent("slow", slow, 5.0):
+            with plant.links.lent("slow", slow, 30.0):
                 return "connected"
         except BrokerAway as problem:
             return str(problem)
@@ -110,7 +110,7 @@ def test_a_lane_that_connects_slowly_holds_up_no_other_and_its_failure_is_told_t
         while plant.links._lanes["slow"].users < 3:
             pass
         go.set()
-        assert [each.result(5) for each in waiting] == ["away"] * 3
+        assert [each.result(30) for each in waiting] == ["away"] * 3
     plant.use("slow")  # the next one tries again
     plant.links.close()
 
@@ -119,11 +119,11 @@ def test_who_waits_in_vain_is_told_so(plant: Plant) -> None:
     go = threading.Event()
 
     def slow() -> Made:
-        go.wait(5)
+        go.wait(30)
         return plant.connect()
 
     def first() -> None:
-        with plant.links.lent("a", slow, 5.0):
+        with plant.links.lent("a", slow, 30.0):
             pass
 
     connecting = threading.Thread(target=first)
@@ -133,5 +133,5 @@ def test_who_waits_in_vain_is_told_so(plant: Plant) -> None:
     with pytest.raises(BrokerAway, match="did not accept a connection in time"), plant.links.lent("a", slow, 0.05):
         pass
     go.set()
-    connecting.join(5)
+    connecting.join(30)
     plant.links.close()

@@ -45,7 +45,7 @@ class Door:
     now_ms: int = NOW_MS
     custom: dict[str, dict[str, Role]] = field(default_factory=dict)
     tenants_read: list[str] = field(default_factory=list)
-    timeout_s: float = 2.0
+    timeout_s: float = 30.0
 
     def scheme(self, jwks_url: str | None = None, **settings: Any) -> JwtAuthenticator:
         chosen = JwtSettings(self.issuer.url, (issuers.AUDIENCE,), jwks_url, "tenant", "sub", "roles")

@@ -51,7 +51,7 @@ def moved() -> Time:
 
 def store(server: VaultServer, moved: Time, **settings: str) -> VaultStore:
     given = VaultSettings(server.url, **({"token": "root"} | settings if "role_id" not in settings else settings))
-    http = HttpClient(given.addr, monotonic_s=time.monotonic)
+    http = HttpClient(given.addr, monotonic_s=time.monotonic, timeout_s=30)
     return VaultStore(http, given, monotonic_s=moved.monotonic_s, now_ms=moved.now_ms)
 
 
