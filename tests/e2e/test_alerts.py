@@ -47,24 +47,32 @@ def test_a_schedule_that_keeps_failing_is_paused_and_the_bus_hears_it(server: De
 
 def test_late_firings_are_told_once_each(server: DevServer) -> None:
     """Of a herd, whose last are late by a millisecond at least."""
-    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat(timespec="milliseconds")
     with ear(server, SLA) as heard:
-        herd = [server.create(type="AT", expr=f"at:{soon}", sla_ms=0)["id"] for _ in range(HERD)]
+        # All by one call: an instant that passes while they are made would be refused.
+        soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat(timespec="milliseconds")
+        one = {"op": "create", "schedule": {"type": "AT", "expr": f"at:{soon}", "sla_ms": 0}}
+        status, made = server.call("POST", "/api/v1/schedules:batch", {"operations": [one] * HERD})
+        assert (status, made["succeeded"]) == (200, HERD), made
+        herd = [item["id"] for item in made["items"]]
 
         def all_told() -> list[dict[str, Any]] | None:
-            found = [execution for one in herd for execution in server.executions(one).values()]
+            found = [execution for each in herd for execution in server.executions(each).values()]
             if len(found) < HERD or any(execution["delivery_state"] != "completed" for execution in found):
                 return None
             late = [execution for execution in found if execution["late"]]
-            return late if sum(len(heard(one)) for one in herd) >= len(late) > 0 else None
+            return late if sum(len(heard(each)) for each in herd) >= len(late) > 0 else None
 
-        late = wait_for("the late firings to be told", all_told, 40)
-        told = [event for one in herd for event in heard(one)]
+        late = wait_for("the late firings to be told", all_told, 90)
+        told = [event for each in herd for event in heard(each)]
     assert sorted(event["id"] for event in told) == sorted(f"{execution['id']}-sla" for execution in late)
-    assert all(event["data"]["sla_ms"] == 0 < event["data"]["lateness_ms"] < 2000 for event in told)
+    # How late they were is the machine's business. That it is told truly is ours.
+    truly = {execution["id"]: execution["lateness_ms"] for execution in late}
+    assert {event["data"]["execution_id"]: event["data"]["lateness_ms"] for event in told} == truly
+    assert all(event["data"]["sla_ms"] == 0 < event["data"]["lateness_ms"] for event in told)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_silence_is_told_and_so_is_its_end(server: DevServer) -> None:
     with ear(server, ALERT) as heard:
         watched = server.create(type="RATE", expr="rate:1h", monitor={"window_ms": WINDOW_MS})

@@ -72,6 +72,9 @@ def test_events_of_a_broker_begin_workflows_chains_end_and_what_is_not_heard_say
         assert "no stream of JetStream binds the subject nowhere" in heard(lost)["last_error"]
         wait_for("the end of the chain", lambda: len(fired(loop)) >= DEPTH_MAX and _is_read(url), WITHIN_S)
         wait_for("the last of a burst", lambda: fired(burst), WITHIN_S)
+        wait_for("what passes the throttle", lambda: len(fired(few)) >= 2, WITHIN_S)
+        wait_for("an event of each key", lambda: len(fired(keyed)) >= 3, WITHIN_S)
+        wait_for("the rest to be read", lambda: _is_read(url), WITHIN_S)  # all have their consumers by now
         assert len(fired(loop)) == DEPTH_MAX
         assert len(fired(few)) == 2
         assert len(fired(keyed)) == 3
