@@ -23,7 +23,7 @@ import trustme
 from tests.kit.ports import free_port
 from tests.programs import program
 
-START_S = 20.0
+START_S = 60.0
 
 
 def wait_until(holds: Callable[[], bool], within_s: float = START_S, what: str = "it") -> None:

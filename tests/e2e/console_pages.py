@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.e2e.dev_server import DevServer
-from tests.kit.chromium import Chromium, Page
+from tests.kit.chromium import WAIT_S, Chromium, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "console-screenshots"
@@ -62,7 +62,7 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(PICTURES / f"console-{name}.webp", webp=True)
 
 
-def first_row(page: Page, name: str, timeout_s: float = 10) -> str:
+def first_row(page: Page, name: str, timeout_s: float = WAIT_S) -> str:
     """The id of the first task of a name, once the list shows one."""
     found: str = page.wait(
         f"[...document.querySelectorAll('.row')].find((r) => r.innerText.includes({json.dumps(name)}))?.dataset.id",

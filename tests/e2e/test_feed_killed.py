@@ -152,6 +152,7 @@ def _is_up(server: DevServer) -> bool:
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_no_kill_loses_doubles_or_mixes_up_a_change(new_server: NewServer, aws: str) -> None:
     """Three subscribers: one that is quick, one that is slow, and one that comes late with an old id."""
     server = new_server(env={**ENV, "AWS_ENDPOINT_URL": aws})

@@ -15,8 +15,8 @@ from tests.e2e.dev_server import ROOT, wait_for
 
 PROC = Path("/proc")
 MARK = "CHRONOWATCH_TEST_RUN"  # in the environment of all that a run starts
-READY_WITHIN_S = 90.0
-GONE_WITHIN_S = 15.0
+READY_WITHIN_S = 180.0
+GONE_WITHIN_S = 60.0  # a clean stop alone may take ten seconds
 A_RUN = """
 import time
 from pathlib import Path
@@ -48,6 +48,7 @@ def commands(mark: str) -> dict[int, str]:
     return {pid: command for pid, command in found.items() if command}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not PROC.is_dir(), reason="reads the environments of processes")
 def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "test_for_ever.py").write_text(A_RUN)

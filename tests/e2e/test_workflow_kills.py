@@ -34,6 +34,7 @@ class Held:
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_runs_that_were_killed_between_any_two_steps_end_and_repeat_no_key(
     new_server: NewServer, aws: str, scripted: Callable[[Script], Scripted]
 ) -> None:

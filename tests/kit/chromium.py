@@ -22,9 +22,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.programs import find, program
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 CALL_TIMEOUT_S = 30.0
-WAIT_S = 10.0
+WAIT_S = 30.0
 FLAGS = (
     "--headless",
     "--no-sandbox",

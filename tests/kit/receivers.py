@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-GUARD_S = 10  # what would hang for ever fails by then
+GUARD_S = 30  # what would hang for ever fails by then
 
 
 @dataclass
