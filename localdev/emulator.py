@@ -22,7 +22,7 @@ from localdev.processes import PidFile, wait_gone
 
 MARKER = "ministack"
 LAUNCHER = Path(__file__).with_name("ministack_extended.py")
-START_TIMEOUT_S = 120.0  # a machine may be busy
+START_TIMEOUT_S = 60.0  # a machine may be busy
 SAVE_TIMEOUT_S = 60.0  # state that took a day to make is worth a minute's wait
 
 

@@ -18,7 +18,7 @@ from localdev.processes import command_of
 from tests.kit.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 200.0  # longer than scripts/dev waits itself, which then says why
+READY_TIMEOUT_S = 260.0  # longer than scripts/dev waits itself, which then says why
 STACK_TIMEOUT_S = 180.0  # the same of the stack, which --deployed waits for before
 STOP_TIMEOUT_S = 10.0  # within this time scripts/dev ends after SIGTERM
 
