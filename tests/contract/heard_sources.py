@@ -22,7 +22,7 @@ from tests.brokers import BrokerProcess, nats_program, rabbitmq_command, tansu_c
 from tests.contract.heard import event
 from tests.kit.ports import free_port
 
-RABBITMQ_START_S = 60.0
+RABBITMQ_START_S = 120.0  # Erlang on a machine that has much else to do
 ASK_S = 20.0
 STRUCTURED = "application/cloudevents+json"
 

@@ -21,6 +21,7 @@ from chalicelib.core.targets import cloudevent
 from chalicelib.ports.target import FAILED, Outcome
 from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running, wait_until
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -197,9 +198,10 @@ def test_other_statuses_are_final(service: Service, sender: GrpcSender, status: 
 
 
 def test_a_call_without_an_answer_ends_by_its_deadline(service: Service, sender: GrpcSender) -> None:
-    outcome = send(sender, delivery(1, timeout_ms=500, **target(service, "Slow")))
+    receipt(send(sender, delivery(1, **target(service))))  # connecting takes none of the time of the call below
+    outcome = send(sender, delivery(2, timeout_ms=3_000, **target(service, "Slow")))
     assert (outcome.error_type, outcome.permanent) == ("timeout", False)
-    assert "within 500 ms" in str(outcome.error)
+    assert "within 3000 ms" in str(outcome.error)
     wait_until(lambda: service.requests()[-1]["method"] == "broken off", 10, "the service's own end of it")
 
 
@@ -363,13 +365,13 @@ def test_a_frozen_service_ends_in_time_and_holds_up_no_other(
 ) -> None:
     slow = serve()
     frozen = delivery(1, timeout_ms=1_500, **target(slow))
-    receipt(send(sender, frozen))
+    receipt(send(sender, replace(frozen, timeout_ms=PATIENT_MS)))
     slow.freeze()
     outcomes = at_once(sender, [frozen, delivery(2, **target(service))] * 5)
     assert all("may have it" in retried(outcome) for outcome in outcomes[::2])
     assert all(receipt(outcome) for outcome in outcomes[1::2])
     slow.thaw()
-    receipt(send(sender, replace(frozen, timeout_ms=10_000)))
+    receipt(send(sender, replace(frozen, timeout_ms=PATIENT_MS)))
 
 
 def test_a_herd_is_answered_one_by_one(service: Service, sender: GrpcSender) -> None:

@@ -25,6 +25,7 @@ from chalicelib.adapters.targets.kafka import KafkaSender, meaning
 from chalicelib.core.targets.kinds.kafka import KafkaMechanism
 from tests.brokers import BrokerProcess, broker_tls, mock_kafka, running, tansu_command
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -100,7 +101,7 @@ def read(bootstrap: str, topic: str, count: int, **options: str) -> list[Any]:
     known = {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "enable.auto.commit": False}
     reader = Consumer({**known, **options})
     reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
-    found = reader.consume(count, timeout=10)
+    found = reader.consume(count, timeout=30)
     reader.close()
     assert len(found) == count
     assert all(record.error() is None for record in found)
@@ -184,7 +185,8 @@ def test_the_brokers_certificate_must_be_of_a_trusted_ca(tmp_path: Path) -> None
         front = KafkaFront(front_port, port, {}, tls.context())
         secrets = KnownSecrets(OWN=tls.secret())
         known, strange = KafkaSender(parts(), ca_file=str(tls.ca)), KafkaSender(parts(secrets))
-        one = delivery(1, timeout_ms=3_000, **target(f"127.0.0.1:{front_port}", "orders", security={"protocol": "SSL"}))
+        to = target(f"127.0.0.1:{front_port}", "orders", security={"protocol": "SSL"})
+        one = delivery(1, timeout_ms=PATIENT_MS, **to)  # which has to connect, and to wait for a new topic
         receipt(send(known, one))
         distrusted(send(strange, one))
         own = {"protocol": "SSL", "secret_ref": "env:OWN"}
@@ -210,7 +212,8 @@ def test_a_herd_of_one_schedule_stays_in_order(bootstrap: str, topic: str, sende
     records = read(bootstrap, topic, 50)
     assert len({record.partition() for record in records}) == 1
     assert [json.loads(record.value())["data"]["n"] for record in records] == list(range(50))
-    herd = at_once(sender, [delivery(number, **target(bootstrap, topic, key=f"k{number}")) for number in range(200)])
+    keyed = [target(bootstrap, topic, key=f"k{number}") for number in range(200)]
+    herd = at_once(sender, [delivery(number, timeout_ms=PATIENT_MS, **to) for number, to in enumerate(keyed)])
     assert len({(receipt(each)["partition"], receipt(each)["offset"]) for each in herd}) == 200
 
 

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from chalicelib.adapters.targets.mqtt import MqttSender
 from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running, wait_until
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -40,6 +41,7 @@ from tests.contract.broker_deliveries import (
 from tests.kit.ports import free_port
 from tests.programs import program
 
+READ_S = 20.0  # the machine may be slow
 CONFIG = """
 listener {port} 127.0.0.1
 allow_anonymous false
@@ -117,10 +119,10 @@ class Reader:
         self._client.on_connect = lambda client, *_: client.subscribe("orders/#", 1)
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
-        assert subscribed.wait(5)
+        assert subscribed.wait(READ_S)
 
     def first(self) -> Any:
-        wait_until(lambda: bool(self.found), 5, "a message")
+        wait_until(lambda: bool(self.found), READ_S, "a message")
         return self.found[0]
 
     def close(self) -> None:
@@ -228,23 +230,23 @@ def test_a_broker_that_asks_for_a_certificate_gets_the_targets_and_takes_its_nam
 ) -> None:
     to = {"type": "mqtt", "broker": f"mqtts://127.0.0.1:{asking_port}", "topic": "orders/new"}
     shows_its_certificate(MqttSender, to, tls, authority, "writer")  # whom alone the ACL lets write
-    wait_until(lambda: len(reader.found) == 2, 20, "the messages")
+    wait_until(lambda: len(reader.found) == 2, READ_S, "the messages")
 
 
 def test_a_frozen_broker_ends_in_time(broker: BrokerProcess, sender: MqttSender) -> None:
     one = delivery(1, timeout_ms=1_000, **target(broker))
-    receipt(send(sender, one))
+    receipt(send(sender, replace(one, timeout_ms=PATIENT_MS)))
     broker.freeze()
     for outcome in at_once(sender, [one] * 4):
         assert "broker may have it" in retried(outcome)
     broker.thaw()
-    receipt(send(sender, one))
+    receipt(send(sender, replace(one, timeout_ms=PATIENT_MS)))
 
 
 def test_a_herd_is_acknowledged_one_by_one(broker: BrokerProcess, reader: Reader, sender: MqttSender) -> None:
-    herd = at_once(sender, [delivery(number, **target(broker)) for number in range(200)])
+    herd = at_once(sender, [delivery(number, timeout_ms=PATIENT_MS, **target(broker)) for number in range(200)])
     assert len({receipt(outcome)["packet_id"] for outcome in herd}) == 200
-    wait_until(lambda: len({json.loads(message.payload)["id"] for message in reader.found}) == 200, 5, "the herd")
+    wait_until(lambda: len({json.loads(message.payload)["id"] for message in reader.found}) == 200, READ_S, "the herd")
 
 
 def test_an_address_that_the_guard_forbids_is_not_called(broker: BrokerProcess) -> None:

@@ -16,6 +16,7 @@ from nats.js.api import StreamConfig
 from chalicelib.adapters.targets.nats import NatsSender
 from tests.brokers import BrokerProcess, BrokerTls, broker_tls, nats_program, running
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -222,12 +223,12 @@ def test_a_server_that_asks_for_a_certificate_gets_the_targets_and_takes_its_nam
 
 def test_a_frozen_server_ends_in_time(broker: BrokerProcess, sender: NatsSender) -> None:
     one = delivery(1, timeout_ms=1_000, **target(broker))
-    receipt(send(sender, one))
+    receipt(send(sender, replace(one, timeout_ms=PATIENT_MS)))
     broker.freeze()
     outcomes = at_once(sender, [one] * 5)
     assert [retried(outcome) for outcome in outcomes] == [f"NATS: {outcome_text()}"] * 5
     broker.thaw()
-    receipt(send(sender, one))
+    receipt(send(sender, replace(one, timeout_ms=PATIENT_MS)))
 
 
 def outcome_text() -> str:
@@ -235,7 +236,7 @@ def outcome_text() -> str:
 
 
 def test_a_herd_goes_by_one_connection(broker: BrokerProcess, sender: NatsSender) -> None:
-    herd = [delivery(number, **target(broker)) for number in range(200)]
+    herd = [delivery(number, timeout_ms=PATIENT_MS, **target(broker)) for number in range(200)]
     before = owned(broker, lambda owner: asyncio.sleep(0, owner.client_id))
     assert sorted(receipt(outcome)["seq"] for outcome in at_once(sender, herd)) == list(range(1, 201))
     after = owned(broker, lambda owner: asyncio.sleep(0, owner.client_id))

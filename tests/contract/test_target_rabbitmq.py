@@ -22,6 +22,7 @@ from tests.brokers import (
     running,
 )
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -44,7 +45,7 @@ from tests.kit.ports import free_port
 
 # One server for all of this module: it takes seconds to start.
 pytestmark = pytest.mark.xdist_group("rabbitmq")
-START_S = 60.0
+START_S = 120.0  # Erlang on a machine that has much else to do
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,8 @@ def test_what_rabbitmq_refuses_is_rejected_at_once(broker: BrokerProcess, sender
 
 
 def test_a_herd_is_confirmed_one_by_one(broker: BrokerProcess, sender: RabbitMqSender) -> None:
-    herd = [delivery(number, **target(broker, "nowhere" if number % 2 else "new")) for number in range(200)]
+    keys = ("new", "nowhere")
+    herd = [delivery(number, timeout_ms=PATIENT_MS, **target(broker, keys[number % 2])) for number in range(200)]
     for number, outcome in enumerate(at_once(sender, herd)):
         if number % 2:
             assert "NO_ROUTE" in rejected(outcome)

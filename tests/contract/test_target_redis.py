@@ -12,8 +12,10 @@ import trustme
 from msgspec.structs import replace
 
 from chalicelib.adapters.targets.redis import RedisSender
+from chalicelib.ports.target import Outcome
 from tests.brokers import BrokerProcess, BrokerTls, broker_tls, running
 from tests.contract.broker_deliveries import (
+    PATIENT_MS,
     Killed,
     KnownSecrets,
     at_once,
@@ -176,16 +178,20 @@ def test_a_frozen_redis_ends_in_time_and_holds_up_no_other(
     with running(
         [program("redis-server", package="redis-server"), "--port", str(port), "--save", ""], port, tmp_path
     ) as slow:
-        frozen = delivery(1, type="redis", url=url(slow), stream="s", timeout_ms=1_500)
+        frozen = delivery(1, type="redis", url=url(slow), stream="s", timeout_ms=4_000)
+        quick = delivery(2, type="redis", url=url(broker), stream="s", timeout_ms=PATIENT_MS)
         receipt(send(sender, frozen))
+        receipt(send(sender, quick))
         slow.freeze()
-        several = [frozen, delivery(2, type="redis", url=url(broker), stream="s")] * 5
-        outcomes = []
-        assert 1.0 < took_s(lambda: outcomes.extend(at_once(sender, several))) < 4.0
-        for slow_one, quick in zip(outcomes[::2], outcomes[1::2], strict=True):
+        ended: list[int] = []
+        outcomes: list[Outcome] = []
+        # Five times four seconds would be one after the other.
+        assert 3.5 < took_s(lambda: outcomes.extend(at_once(sender, [frozen, quick] * 5, ended))) < 15.0
+        for slow_one, quick_one in zip(outcomes[::2], outcomes[1::2], strict=True):
             retried(slow_one)
-            receipt(quick)
-        assert took_s(lambda: receipt(send(sender, several[1]))) < 0.5
+            receipt(quick_one)
+        assert {place % 2 for place in ended[:5]} == {1}, "every quick one ended before the first that was frozen"
+        receipt(send(sender, quick))  # the other is still frozen
 
 
 def test_a_full_redis_is_asked_again(broker: BrokerProcess, sender: RedisSender) -> None:
