@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def test_a_worker_is_alive_while_its_note_is_renewed(tmp_path: Path) -> None:
     assert alive.problem(_chosen(tmp_path, 1)) is None
     old = time.time() - alive.STALE_S - 1
     os.utime(note, (old, old))
-    assert "has not been seen for 31 s" in str(alive.problem(_chosen(tmp_path, 1)))
+    # It may take seconds to get here.
+    assert re.search(r"has not been seen for 3\d s", str(alive.problem(_chosen(tmp_path, 1))))
 
 
 def test_containers_that_share_a_directory_are_not_taken_for_one_another(tmp_path: Path) -> None:
