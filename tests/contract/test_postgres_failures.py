@@ -18,6 +18,7 @@ from chalicelib.adapters.postgres.database import Place, PostgresDatabase, in_lo
 from chalicelib.core.errors import OutcomeUnknown, Unavailable
 from infra.migrate import migrate
 from localdev.postgres import PostgresServer
+from tests.brokers import wait_until
 from tests.kit.ports import free_port
 from tests.kit.threads import run_together
 from tests.postgres import own_server
@@ -116,8 +117,10 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced_before
     cursors = PostgresCursorStore(database)
     rev = cursors.load("idle").rev
     with psycopg.connect(server.dsn, autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chronowatch'")
-    time.sleep(0.3)
+        # Asked until none is left: what was told to end lives on until it is scheduled.
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chronowatch'"
+        wait_until(lambda: not admin.execute(end).fetchall(), what="the end of the connections")
+    time.sleep(0.3)  # until the way to the server has passed it on
     assert cursors.save("idle", {"n": 1}, rev), "neither lost nor unknown: it went over another connection"
 
 
@@ -203,7 +206,16 @@ def read_only(server: PostgresServer, value: str) -> None:
         admin.execute("SET default_transaction_read_only = off")
         admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         admin.execute("SELECT pg_reload_conf()")
-    time.sleep(0.2)
+    # The server reads it, tells the connections that are there, and only then takes another one.
+    wait_until(lambda: shown(server, "default_transaction_read_only") == value, what=f"read_only {value}")
+
+
+def shown(server: PostgresServer, setting: str) -> str:
+    """A setting as a new connection has it."""
+    with psycopg.connect(server.dsn, autocommit=True) as asking:
+        row = asking.execute(f"SHOW {setting}").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def test_a_statement_never_writes_one_row_twice() -> None:
