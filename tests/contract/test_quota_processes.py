@@ -48,6 +48,11 @@ def test_four_processes_under_one_quota_let_through_a_thousand_calls_in_ten_seco
             process.kill()
             process.wait()
     print(answers)
-    assert 0.9 * PER_S * SECONDS <= sum(a["passed"] for a in answers) <= 1.1 * PER_S * SECONDS
+    # The machine decides when each process gets to begin and to end. Their clock is one: that of the machine.
+    any_s = max(a["ended"] for a in answers) - min(a["began"] for a in answers)
+    all_s = min(a["ended"] for a in answers) - max(a["began"] for a in answers)
+    served_s = all_s - max(a["held_up"] for a in answers)
+    assert 0.9 * PER_S * served_s <= sum(a["passed"] for a in answers) <= 1.1 * PER_S * any_s
+    assert served_s > SECONDS / 2, "too little was seen to judge it"
     assert all(a["refused"] > 100 for a in answers)
     assert sum(a["asked"] for a in answers) < sum(a["passed"] + a["refused"] for a in answers) / 5
