@@ -21,7 +21,7 @@ from localdev.environments import CLIENTS, ROOT, EnvironmentFailed
 HERE = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_TIMEOUT_S = 240
-RUN_TIMEOUT_S = 120
+RUN_TIMEOUT_S = 220  # a tenth of it is enough where nothing else runs
 
 
 def python() -> Path:

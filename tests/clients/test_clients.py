@@ -59,6 +59,7 @@ def check(served: Served, printed: str) -> None:
     assert served.house.call("GET", ONE).json["items"] == []
 
 
+@pytest.mark.timeout(480)
 def test_openapi_python_client_reads_all_of_it(served: Served, tmp_path: Path) -> None:
     python, made = generators.python(), tmp_path / "generated"
     # The generator knows few types of content by name: its settings say that a badge is text.
@@ -69,6 +70,7 @@ def test_openapi_python_client_reads_all_of_it(served: Served, tmp_path: Path) -
     check(served, generators.run([python, DRIVERS / "openapi_python_client.py", made, served.url], tmp_path))
 
 
+@pytest.mark.timeout(480)
 def test_openapi_generator_makes_a_python_client(served: Served, tmp_path: Path) -> None:
     python, java, made = generators.python(), generators.java(), tmp_path / "generated"
     [jar] = python.parent.parent.glob("lib/python*/site-packages/openapi_generator_cli/openapi-generator.jar")
@@ -77,6 +79,7 @@ def test_openapi_generator_makes_a_python_client(served: Served, tmp_path: Path)
     check(served, generators.run([python, DRIVERS / "openapi_generator.py", made, served.url], tmp_path))
 
 
+@pytest.mark.timeout(480)
 def test_hey_api_makes_a_typescript_client_that_compiles_strictly(served: Served, tmp_path: Path) -> None:
     modules = generators.node_modules()
     programs = modules / ".bin"

@@ -92,6 +92,7 @@ def _readme(url: str) -> str:
     return text.replace("http://127.0.0.1:8080", url)
 
 
+@pytest.mark.timeout(480)
 def test_the_package_works_on_node_against_the_product(tmp_path: Path) -> None:
     modules = generators.node_modules()
     installed = _packed(modules, tmp_path)
