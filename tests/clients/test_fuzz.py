@@ -13,28 +13,26 @@ from tests.clients.fuzz.run import fuzz
 from tests.clients.fuzz.unsaid import UNSAID, excuse
 from tests.clients.served import KEY, KEYS_ASKED, serve
 
-SECONDS = (12, 75)  # scripts/fuzz takes 150; on a busy machine the first go is too short to reach every operation
 USUAL = {"precondition_failed", "bad_page_token"}  # excuses that every run needs
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("key", [None, KEY], ids=["off", "apikey"])
 def test_schemathesis_finds_nothing(tmp_path: Path, key: str | None) -> None:
     generators.python()
     tried = [o for o in table().operations if not o.path.endswith("openapi.json")]  # it was read in order to begin
-    for seconds in SECONDS:
-        with serve(KEYS_ASKED if key else None) as served:
-            # The same cases each time: a gate that draws new ones fails changes that are not at fault.
-            outcome = fuzz(served.url, seconds, None, tmp_path, key)
-            answered = len(served.calls)
-            without_key = served.house.call("GET", "/api/v1/schedules").status
-        assert outcome.clean, outcome.printed[:6_000] + outcome.printed[-14_000:]
-        if f"Tested: {len(tried)}\n" in outcome.printed and outcome.excused.keys() >= USUAL:
-            break
+    with serve(KEYS_ASKED if key else None) as served:
+        # The same cases each time: a gate that draws new ones fails changes that are not at fault. And all of them,
+        # however long they take: a busy machine tries no fewer.
+        outcome = fuzz(served.url, None, None, tmp_path, key)
+        answered = len(served.calls)
+        without_key = served.house.call("GET", "/api/v1/schedules").status
+    assert outcome.clean, outcome.printed[:6_000] + outcome.printed[-14_000:]
     assert f"Tested: {len(tried)}\n" in outcome.printed
     [generated] = re.findall(r"(\d+) generated", outcome.printed)
-    assert answered > int(generated) > 100
+    assert answered > int(generated) > 10_000
     assert without_key == (401 if key else 200), "what was fuzzed asks for a key"
     assert outcome.excused.keys() >= USUAL
 
