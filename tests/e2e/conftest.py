@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import BrokerProcess, nats_program, running
+from tests.e2e.busy import StallMeter
 from tests.e2e.dev_server import DevServer
 from tests.e2e.paced_receiver import PacedReceiver
 from tests.e2e.receiver import Receiver
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture
+def stalls() -> Iterator[StallMeter]:
+    """Says how long the machine stood still in a span of this test, which bounds of lateness are longer by."""
+    with StallMeter() as meter:
+        yield meter
 
 
 @pytest.fixture

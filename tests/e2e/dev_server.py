@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from localdev.processes import command_of
+from tests.e2e.busy import StallMeter
 from tests.kit.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,19 +82,20 @@ class DevServer:
         return self.process
 
     def start(self) -> float:
-        """Start it and wait until it is healthy; how long that took, in seconds."""
-        began = time.monotonic()
-        process = self.launch()
+        """Start it and wait until it is healthy; how long that took, in seconds in which the machine did not stall."""
+        with StallMeter() as stalls:
+            began_ms = time.time() * 1000
+            process = self.launch()
 
-        def healthy() -> bool:
-            assert process.poll() is None, f"it ended with {process.returncode}: {self.output()}"
-            try:
-                return self.call("GET", "/health")[0] == 200
-            except OSError:
-                return False
+            def healthy() -> bool:
+                assert process.poll() is None, f"it ended with {process.returncode}: {self.output()}"
+                try:
+                    return self.call("GET", "/health")[0] == 200
+                except OSError:
+                    return False
 
-        wait_for("GET /health to be 200", healthy, READY_TIMEOUT_S)
-        return time.monotonic() - began
+            wait_for("GET /health to be 200", healthy, READY_TIMEOUT_S)
+            return stalls.ran_s(began_ms)
 
     def greeted(self) -> str:
         """Launch it and wait for its greeting, which comes last; what it has printed by then."""
@@ -110,15 +112,16 @@ class DevServer:
             raise AssertionError(f"{problem}; it printed: {self.output()}") from None
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Ask it to stop and wait for that; how long it took, in seconds."""
+        """Ask it to stop and wait for that; how long it took, in seconds in which the machine did not stall."""
         if self.process is None:
             return 0.0
-        began = time.monotonic()
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-            self.process.wait(60)
-        self._let_go()
-        return time.monotonic() - began
+        with StallMeter() as stalls:
+            began_ms = time.time() * 1000
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+                self.process.wait(60)
+            self._let_go()
+            return stalls.ran_s(began_ms)
 
     def _let_go(self) -> None:
         """Close the pipe of a process that is gone."""
