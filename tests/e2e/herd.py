@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core.instants import to_rfc3339
+from tests.e2e.busy import StallMeter
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.paced_receiver import PacedReceiver
 
@@ -26,11 +27,11 @@ def create_all(server: DevServer, owner: str, target: dict[str, str], instants: 
     return ids
 
 
-def lateness(told: dict[str, Any], ids: Sequence[str]) -> list[float]:
-    """How long after its instant each firing arrived, in the order of instants."""
+def lateness(told: dict[str, Any], ids: Sequence[str], stalls: StallMeter) -> list[float]:
+    """How long after its instant each firing arrived, in the order of instants; without stalls of the machine."""
     wanted = set(ids)
     found = [(int(event.split("-")[1]), at_ms) for event, at_ms in told["arrived"] if event.split("-")[0] in wanted]
-    return [at_ms - instant for instant, at_ms in sorted(found)]
+    return [at_ms - instant - stalls.stalled_ms(instant, at_ms) for instant, at_ms in sorted(found)]
 
 
 def arrived(receiver: PacedReceiver, count: int, timeout_s: float) -> dict[str, Any]:

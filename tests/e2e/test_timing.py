@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.bus import BusEar
-from tests.e2e.busy import others_at_work
+from tests.e2e.busy import StallMeter, judged, others_at_work
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.fired import all_over, fire, most_at_once, over
 from tests.e2e.herd import arrived, create_all, lateness
@@ -47,27 +47,32 @@ MOST_LATER_MS = 100  # how much later a herd may make another owner's firings, o
 
 
 # This one has a server of its own; the one that the others share starts after it.
+@pytest.mark.timeout(600)  # held three times, on a busy machine
 def test_a_herd_of_one_owner_does_not_delay_another(
-    new_server: Callable[..., DevServer], new_receiver: Callable[[int], PacedReceiver]
+    new_server: Callable[..., DevServer], new_receiver: Callable[[int], PacedReceiver], stalls: StallMeter
 ) -> None:
-    slower = 1 + others_at_work()
-    server, slow, other = new_server(), new_receiver(50), new_receiver(0)
+    server = new_server()
     server.start()
+    judged(stalls, lambda: _check_beside_a_herd(server, new_receiver(50), new_receiver(0), stalls))
+
+
+def _check_beside_a_herd(server: DevServer, slow: PacedReceiver, other: PacedReceiver, stalls: StallMeter) -> None:
+    slower = 1 + others_at_work()
 
     def beside(from_ms: int) -> list[str]:
         return create_all(server, "bee", other.target(), [from_ms + EVERY_MS * n for n in range(BESIDE)])
 
     alone = beside(int(time.time() * 1000) + 5_000)
     told = arrived(other, BESIDE, 20)
-    without = lateness(told, alone)
+    without = lateness(told, alone, stalls)
     at_ms = int(time.time() * 1000 + 14_000 * slower)
     herd = create_all(server, "ann", slow.target(), [at_ms] * HERD)
     with_herd = beside(at_ms)
     assert time.time() * 1000 < at_ms - 4_000, "the herd was not created in time"
     time.sleep(max(0.0, at_ms / 1000 + 2 - time.time()))
     told = arrived(other, 2 * BESIDE, 20)
-    beside_herd = lateness(told, with_herd)
-    herd_ms = lateness(arrived(slow, HERD, 30), herd)
+    beside_herd = lateness(told, with_herd, stalls)
+    herd_ms = lateness(arrived(slow, HERD, 30), herd, stalls)
     print(
         f"\nbeside nothing: median {median(without):.1f} ms, max {max(without):.1f} ms\n"
         f"beside a herd of {HERD}: median {median(beside_herd):.1f} ms, max {max(beside_herd):.1f} ms: "
@@ -81,16 +86,19 @@ def test_a_herd_of_one_owner_does_not_delay_another(
     assert len(counts) == HERD + 2 * BESIDE
 
 
-def test_a_schedule_fires_each_of_its_instants_once_and_on_time(quiet_server: DevServer, receiver: Receiver) -> None:
+def test_a_schedule_fires_each_of_its_instants_once_and_on_time(
+    quiet_server: DevServer, receiver: Receiver, stalls: StallMeter
+) -> None:
     beat = quiet_server.create(
         type="RATE", expr="rate:1s", max_runs=6, payload={"hello": "world"}, target=receiver.target()
     )
     wait_for("six firings", lambda: len(receiver.of(beat)) >= 6)
-    came = receiver.of(beat)[:6]
+    # Of two that are due at once after a stall either may come first.
+    came = sorted(receiver.of(beat)[:6], key=lambda each: each.instant_ms)
     first = beat["created_at_unix_ms"] + 1000
     assert [each.instant_ms for each in came] == [first + 1000 * k for k in range(6)]
-    lateness_ms = [each.at_ms - each.instant_ms for each in came]
-    assert min(lateness_ms) >= 0
+    assert all(each.at_ms >= each.instant_ms for each in came)
+    lateness_ms = [e.at_ms - e.instant_ms - stalls.stalled_ms(e.instant_ms, e.at_ms) for e in came]
     assert statistics.median(lateness_ms) < 200, lateness_ms
     _check_event(came[0].event, came[0].headers, beat)
     tokens = [each.event["fencingtoken"] for each in came]
@@ -109,11 +117,12 @@ def _check_event(event: dict[str, Any], headers: dict[str, str], schedule: dict[
 
 
 def test_a_receiver_that_fails_twice_gets_three_attempts_with_growing_waits(
-    quiet_server: DevServer, scripted: Callable[..., Scripted]
+    quiet_server: DevServer, scripted: Callable[..., Scripted], stalls: StallMeter
 ) -> None:
     hook = scripted(lambda call: (503 if call.number < 3 else 200, 0.0, {}))
     done = over(quiet_server, fire(quiet_server, hook.target()))
     waits = [later.at_ms - earlier.at_ms for earlier, later in pairwise(hook.calls)]
+    stalled = [stalls.stalled_ms(earlier.at_ms, later.at_ms) for earlier, later in pairwise(hook.calls)]
     print("attempts", [a["outcome"] for a in done["attempts"]], "waits", [round(w) for w in waits])
     assert done["delivery_state"] == "completed"
     assert [(a["outcome"], a.get("http_status")) for a in done["attempts"]] == [
@@ -121,28 +130,34 @@ def test_a_receiver_that_fails_twice_gets_three_attempts_with_growing_waits(
         ("failed", 503),
         ("completed", 200),
     ]
-    assert 800 <= waits[0] <= 1_200
-    assert 1_600 <= waits[1] <= 2_400
+    assert 800 <= waits[0] <= 1_200 + stalled[0]
+    assert 1_600 <= waits[1] <= 2_400 + stalled[1]
     assert [c.event["attempt"] for c in hook.calls] == [1, 2, 3]
     tokens = [c.event["fencingtoken"] for c in hook.calls]
     assert tokens == sorted(set(tokens))
 
 
 def test_a_receiver_that_hangs_is_timed_out_and_asked_again(
-    quiet_server: DevServer, scripted: Callable[..., Scripted]
+    quiet_server: DevServer, scripted: Callable[..., Scripted], stalls: StallMeter
 ) -> None:
     hook = scripted(lambda call: (200, 30.0 if call.number == 1 else 0.0, {}))
     done = over(quiet_server, fire(quiet_server, hook.target(timeout_ms=1_500)))
     first, second = done["attempts"]
     print([(a["outcome"], a.get("error_type"), a["finished_unix_ms"] - a["started_unix_ms"]) for a in done["attempts"]])
     assert (first["outcome"], first["error_type"], second["outcome"]) == ("timeout", "timeout", "completed")
-    assert 1_400 <= first["finished_unix_ms"] - first["started_unix_ms"] <= 2_500
+    began_ms, ended_ms = first["started_unix_ms"], first["finished_unix_ms"]
+    assert 1_400 <= ended_ms - began_ms <= 2_500 + stalls.stalled_ms(began_ms, ended_ms)
     assert wait_for("the connection to be closed", lambda: hook.calls[0].hung_up)
 
 
 def test_overlap_with_a_target_of_three_seconds_on_a_rate_of_one(
-    quiet_server: DevServer, scripted: Callable[..., Scripted]
+    quiet_server: DevServer, scripted: Callable[..., Scripted], stalls: StallMeter
 ) -> None:
+    # A stall of three seconds lets a target end what the next firing should have replaced.
+    judged(stalls, lambda: _check_overlap(quiet_server, scripted, stalls))
+
+
+def _check_overlap(quiet_server: DevServer, scripted: Callable[..., Scripted], stalls: StallMeter) -> None:
     policies = ("allow", "forbid", "replace", "queue")
     hooks = {policy: scripted(lambda _: (200, 3.0, {})) for policy in policies}
     made = {
@@ -168,10 +183,15 @@ def test_overlap_with_a_target_of_three_seconds_on_a_rate_of_one(
     assert states == ["cancelled"] * 5 + ["completed"]
     assert all(call.hung_up for call in hooks["replace"].calls[:-1])
     starts = [call.at_ms for call in hooks["queue"].calls]
-    assert all(3_000 <= later - earlier <= 4_000 for earlier, later in pairwise(starts))
+    for earlier, later in pairwise(starts):
+        assert 3_000 <= later - earlier <= 4_000 + stalls.stalled_ms(earlier, later)
 
 
-def test_the_time_is_told_at_once_beside_a_thousand_open_streams(quiet_server: DevServer) -> None:
+def test_the_time_is_told_at_once_beside_a_thousand_open_streams(quiet_server: DevServer, stalls: StallMeter) -> None:
+    judged(stalls, lambda: _check_time_is_told(quiet_server))
+
+
+def _check_time_is_told(quiet_server: DevServer) -> None:
     most_ms = NOW_MOST_MS * (1 + others_at_work())
     assert quiet_server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
     connection = http.client.HTTPConnection("127.0.0.1", quiet_server.http_port, timeout=10)
@@ -198,10 +218,16 @@ def test_the_time_is_told_at_once_beside_a_thousand_open_streams(quiet_server: D
 
 
 @pytest.mark.parametrize("most_ms", [FEED_MOST_MS])
-def test_a_thousand_subscribers_hear_of_a_change_in_time(new_server: NewServer, most_ms: int) -> None:
+def test_a_thousand_subscribers_hear_of_a_change_in_time(
+    new_server: NewServer, most_ms: int, stalls: StallMeter
+) -> None:
     """From the instant of a firing: so delivery, stream, log and broadcast are all in it."""
     server = new_server()
     server.start()
+    judged(stalls, lambda: _check_feed(server, most_ms))
+
+
+def _check_feed(server: DevServer, most_ms: int) -> None:
     took_ms: list[float] = []
 
     def seen(piece: bytes, at_ms: float) -> None:
@@ -231,7 +257,9 @@ def ear(quiet_server: DevServer) -> Iterator[BusEar]:
 
 
 @pytest.mark.parametrize("run_s", [RUN_S])
-def test_second_ticks_arrive_on_the_bus_at_their_instants(quiet_server: DevServer, ear: BusEar, run_s: int) -> None:
+def test_second_ticks_arrive_on_the_bus_at_their_instants(
+    quiet_server: DevServer, ear: BusEar, run_s: int, stalls: StallMeter
+) -> None:
     assert quiet_server.call("POST", "/api/v1/ticks/second:enable")[0] == 200
     wait_for(f"{run_s} ticks", lambda: len(seconds(ear)) >= run_s, run_s + 30)
     arrivals = seconds(ear)
@@ -239,8 +267,9 @@ def test_second_ticks_arrive_on_the_bus_at_their_instants(quiet_server: DevServe
     assert len(ticks) == len(arrivals) >= run_s
     check_seconds(ticks, ticks[0]["sequence"])
     assert history(quiet_server, "second", ticks[0]["sequence"] - 1)[: len(ticks)] == ticks
-    late_ms = sorted(a.at_ms - a.detail["timestamp"] // 1_000_000 for a in arrivals)
+    instants = [(a.detail["timestamp"] // 1_000_000, a.at_ms) for a in arrivals]
+    assert all(at_ms >= due_ms for due_ms, at_ms in instants)
+    late_ms = sorted(round(at_ms - due_ms - stalls.stalled_ms(due_ms, at_ms)) for due_ms, at_ms in instants)
     p50, p99 = late_ms[len(late_ms) // 2], late_ms[len(late_ms) * 99 // 100 - (len(late_ms) < 100)]
     print(f"\n{len(ticks)} ticks on the bus: lateness p50 {p50} ms, p99 {p99} ms, most {late_ms[-1]} ms")
-    assert late_ms[0] >= 0
     assert p50 <= 50  # machines that run tests are busy; the full run says what holds on one that is not
