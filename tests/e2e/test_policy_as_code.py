@@ -38,14 +38,14 @@ def test_a_policy_made_after_the_schedule_stops_every_firing_after_its_answer(
     beat = server.create(type="RATE", expr="rate:1s", target=hook.target())["id"]
     wait_for("the first firings", lambda: len(hook.calls) >= 2, 30.0)
     answered_ms = policy()
-    sent = len(hook.calls)
 
     def rejected() -> list[int]:
         found = server.executions(beat)
         return [at for at, e in found.items() if e["delivery_state"] == "failed" and at > answered_ms]
 
     wait_for("three to be rejected", lambda: len(rejected()) >= 3, 30.0)
-    assert len(hook.calls) <= sent + 1  # one may have been under way
+    # Those of before may have been under way: after a stall of the machine that is more than one.
+    assert not [c for c in hook.calls if int(c.event["id"].split("-")[1]) > answered_ms]
     for at, one in server.executions(beat).items():
         if answered_ms < at <= max(rejected()):
             assert one["attempts"][-1]["error_type"] == "rejected"

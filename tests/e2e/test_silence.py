@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 import pytest
 
 from chalicelib.core.executions.limits import MESSAGE_SPAN_MS
+from tests.e2e.busy import StallMeter
 from tests.e2e.dev_server import DevServer, wait_for
 from tests.e2e.scripted import Scripted
 
@@ -16,8 +18,9 @@ RATE_MS = 1_000
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.timeout(500)  # it takes three minutes by itself
 def test_ninety_seconds_without_anybody(
-    new_server: Callable[..., DevServer], aws: str, scripted: Callable[..., Scripted]
+    new_server: Callable[..., DevServer], aws: str, scripted: Callable[..., Scripted], stalls: StallMeter
 ) -> None:
     hook = scripted(lambda _: (204, 0.0, {}))
     server = new_server(env={"AWS_ENDPOINT_URL": aws})
@@ -36,8 +39,10 @@ def test_ninety_seconds_without_anybody(
     # What had been claimed before the kill, a message's span at most, is taken up at once: the rest waits for slots.
     claimed_ms = stopped_ms + MESSAGE_SPAN_MS
     paced = [c for c in hook.calls if int(c.event["id"].split("-")[1]) > claimed_ms]
-    late = [c.at_ms for c in paced if c.at_ms - int(c.event["id"].split("-")[1]) > 2_000]
+    instants = [(c.at_ms, int(c.event["id"].split("-")[1])) for c in paced]
+    late = [at_ms for at_ms, due_ms in instants if at_ms - due_ms > 2_000 + stalls.stalled_ms(due_ms, at_ms)]
     most = max(sum(start <= at < start + 60_000 for at in late) for start in late)
+    delayed = math.ceil(stalls.stalled_ms(started_ms) / 1000)  # what a stall held up comes at once with what follows
     print(
         len(silent), "instants in the silence:", len(missed), "missed,", len(late), "late,", most, "in a minute at most"
     )
@@ -51,7 +56,7 @@ def test_ninety_seconds_without_anybody(
     ids = [c.event["id"] for c in hook.calls]
     doubled = {i for i in ids if ids.count(i) > 1}
     assert all(int(i.split("-")[1]) < stopped_ms + 3_000 for i in doubled), "only what was under way at the kill"
-    assert 45 <= most <= 61  # one a second, and a fence-post
+    assert 45 <= most <= 61 + delayed  # one a second, and a fence-post
 
 
 def _is_caught_up(server: DevServer, schedule_id: str, until_ms: int) -> bool:
