@@ -26,12 +26,14 @@ from chalicelib.adapters.dynamodb.documents import (
 from chalicelib.core.executions.execution import Execution, parse_id
 from chalicelib.core.schedules.schedule import Definition, Key, State
 from chalicelib.settings import LOCAL_STAGE
+from tests.e2e.busy import StallMeter
 from tests.simulation import claims
 from tests.simulation.world import Dispatch, ExecutionWrite, Record, StateWrite, Takeover, Told
 
 MILLISECONDS_DIGITS = 20  # of a sequence number
 POLL_S = 0.3
-# Between a worker's look at a schedule and the arrival of what it sends on that: on a busy machine, at most.
+# Between a worker's look at a schedule and the arrival of what it sends on that: on a busy machine, at most, and
+# longer by what the machine stalled in it.
 LOOK_MOST_MS = 5_000
 
 SOMEBODY = SimpleNamespace(name="somebody")  # no table says who wrote
@@ -60,7 +62,8 @@ class Written(NamedTuple):
 class Journal:
     """Reads along from its making on, on a thread of its own."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, stalls: StallMeter) -> None:
+        self._stalls = stalls
         clients = Clients("us-east-1", endpoint)
         self._dynamodb, self._streams, self._sqs = (clients.get(s) for s in ("dynamodb", "dynamodbstreams", "sqs"))
         self._lock = threading.Lock()
@@ -132,7 +135,7 @@ class Journal:
         _schedules(made, schedules)
         _executions(made, executions, is_alive)
         for each in sent:
-            _dispatch(made, each)
+            _dispatch(made, each, self._stalls)
         return made
 
 
@@ -197,7 +200,7 @@ def _note_takeover(made: Record, before: Execution, after: Execution, at_ms: int
     )
 
 
-def _dispatch(made: Record, sent: Sent) -> None:
+def _dispatch(made: Record, sent: Sent, stalls: StallMeter) -> None:
     event = sent.event
     key = parse_id("default", event["id"])
     assert key is not None, event
@@ -208,6 +211,7 @@ def _dispatch(made: Record, sent: Sent) -> None:
     claimed_by = next((c.claimed_by for c in known if (c.attempt, c.fencing_token) == (attempt, token)), "nobody")
     by = SimpleNamespace(name=claimed_by)
     changes = [w.at_ms + 1 for w in made.schedules.get(Key(key.tenant, key.schedule_id), ()) if w.kind != "state"]
-    earliest_ms = max(at_ms - LOOK_MOST_MS, *changes[:1], 0)
+    looked_ms = at_ms - LOOK_MOST_MS - round(stalls.stalled_ms(at_ms - LOOK_MOST_MS, at_ms))
+    earliest_ms = max(looked_ms, *changes[:1], 0)
     looks = (earliest_ms, *(c for c in changes if earliest_ms < c <= at_ms))
     made.dispatches.append(Dispatch(key, attempt, token, at_ms, at_ms, earliest_ms, by, "", sent.place, looks_ms=looks))
