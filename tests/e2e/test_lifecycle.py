@@ -64,14 +64,21 @@ def test_a_process_that_dies_is_started_again(new_server: NewServer, receiver: R
 def test_when_the_emulator_dies_callers_hear_503_until_it_is_back(new_server: NewServer, receiver: Receiver) -> None:
     server = new_server()
     server.start()
-    os.kill(server.pids()["emulator"], signal.SIGKILL)
-    refused = wait_for(
-        "a refusal", lambda: [a for _ in range(3) if (a := server.call("GET", "/api/v1/schedules"))[0] == 503]
-    )
+    pids = server.pids()
+    os.kill(pids["dev"], signal.SIGSTOP)  # it starts another at once: nobody may ask in that second
+    try:
+        os.kill(pids["emulator"], signal.SIGKILL)
+        refused = wait_for(
+            "a refusal", lambda: [a for _ in range(3) if (a := server.call("GET", "/api/v1/schedules"))[0] == 503]
+        )
+    finally:
+        os.kill(pids["dev"], signal.SIGCONT)
     assert refused[0][1]["code"] in ("unavailable", "outcome_unknown")
     wanted = {"type": "DELAY", "expr": "delay:1s", "max_runs": 1, "target": receiver.target()}
     once = wait_for(
-        "it to create schedules again", lambda: _created(server.call("POST", "/api/v1/schedules", wanted)), 30
+        "it to create schedules again",
+        lambda: _created(server.call("POST", "/api/v1/schedules", wanted)),
+        90,  # a stopped supervisor may miss the news, then it looks after 30 s; and the emulator has to start
     )
     wait_for("a firing", lambda: receiver.of(once), 30)
 
