@@ -97,9 +97,10 @@ def _listen() -> int:
 
 def _serve(run: Callable[[threading.Event], None]) -> None:
     """Run until SIGTERM or Ctrl-C. Threads that sleep are not waited for: what they hold was given away."""
+    from localdev.processes import call_on_signals
+
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    call_on_signals((signal.SIGTERM, signal.SIGINT), stopping.set)
     run(stopping)
     sys.stdout.flush()
     sys.stderr.flush()

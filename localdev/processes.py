@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from queue import SimpleQueue
 
 GO = b"go\n"
 READY_FILE = "READY_FILE"  # a variable that names the file in which a server notes that it is ready
@@ -147,7 +148,7 @@ def run_child(prepare: Callable[[], Callable[[threading.Event], None]]) -> None:
     """
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    call_on_signals([signal.SIGTERM], stopping.set)
     run = prepare()
     code = 0
     if sys.stdin.buffer.readline() == GO:
@@ -168,6 +169,24 @@ def note_ready() -> None:
     """Note for the supervisor, should there be one, that this server listens, or with TLS that ``/health`` is 200."""
     if path := os.environ.get(READY_FILE):
         Path(path).touch()
+
+
+def call_on_signals(numbers: Iterable[signal.Signals], told: Callable[[], object]) -> None:
+    """Call ``told`` when one of these signals comes, in a thread of its own.
+
+    A handler runs amid whatever the main thread does. If that holds the lock of an event, a handler that sets the event
+    waits for it for ever. ``SimpleQueue.put`` may be called there.
+    """
+    came: SimpleQueue[None] = SimpleQueue()
+
+    def hear() -> None:
+        while True:
+            came.get()
+            told()
+
+    threading.Thread(target=hear, name="signals", daemon=True).start()
+    for number in numbers:
+        signal.signal(number, lambda *_: came.put(None))
 
 
 def call_at_eof(end: Callable[[], object]) -> None:

@@ -21,7 +21,7 @@ from chalicelib.settings import Settings
 from localdev import tables, worker_count
 from localdev.emulator import Emulator, EmulatorFailed, answers, is_free
 from localdev.postgres import PostgresFailed, PostgresServer
-from localdev.processes import OWN_EMULATOR, READY_FILE, Child, PidFile, call_at_eof, end_stray
+from localdev.processes import OWN_EMULATOR, READY_FILE, Child, PidFile, call_at_eof, call_on_signals, end_stray
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.clients import Clients
@@ -129,8 +129,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start, watch, stop. The exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._end())
+        call_on_signals((signal.SIGINT, signal.SIGTERM), self._end)
         if self._until_eof:
             call_at_eof(self._end)
         try:
@@ -300,7 +299,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Sleep until a process dies or the end is asked for: to ask at intervals costs a machine at rest something."""
-        signal.signal(signal.SIGCHLD, lambda *_: self._changed.set())
+        call_on_signals([signal.SIGCHLD], self._changed.set)
         while not self._stopping.is_set():
             self._changed.clear()
             self._heal()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from localdev.processes import PidFile, command_of, end_stray
+from tests.tidy.sources import ROOT
 
 SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)  # localdev.sleeper"]
 DEAF = [
@@ -15,6 +16,27 @@ DEAF = [
     "-c",
     "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)",
 ]
+
+# A signal each 0.2 ms, while the main thread has the lock of the event again and again.
+SIGNALLED = """
+import signal, threading, time
+from localdev.processes import call_on_signals
+
+told, heard, until = threading.Event(), 0, time.monotonic() + 1
+
+def hear():
+    global heard
+    heard += 1
+    told.set()
+
+call_on_signals([signal.SIGALRM], hear)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+while time.monotonic() < until:
+    told.clear()
+    told.wait(1)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(heard)
+"""
 
 
 @contextmanager
@@ -57,3 +79,10 @@ def test_the_command_of_nobody_is_empty() -> None:
     with sleeper() as process:
         assert "localdev.sleeper" in command_of(process.pid)
     assert command_of(process.pid) == ""
+
+
+def test_signals_are_heard_whatever_lock_the_main_thread_holds() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert int(ran.stdout) > 0
