@@ -9,6 +9,7 @@ Runs in the emulator's own environment, beside ``ministack_extended``, which loa
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from typing import Any
 
 TEXTS_MAX = 1024  # texts that are remembered; others are parsed anew
 SIMPLE = frozenset({"S", "N", "BOOL", "NULL"})  # kinds of a value that is put into a parsed statement as it is
+WHOLE_ATTRIBUTES = re.compile(r"\s*\w+\s*(,\s*\w+\s*)*")
 
 Build = Callable[[list[Any]], Any]
 
@@ -117,6 +119,24 @@ def remember_expressions(dynamodb: Any) -> None:
     """Take each text of an expression apart once. Raises AttributeError when the emulator is another."""
     dynamodb._tokenize = _shared(dynamodb._tokenize)
     dynamodb._condition_syntax_error = lru_cache(maxsize=TEXTS_MAX)(dynamodb._condition_syntax_error)
+    dynamodb._project_item = _projecting(dynamodb._project_item)
+
+
+def _projecting(project: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """Of an expression that names whole attributes the names are taken apart, and judged, once."""
+
+    @lru_cache(maxsize=TEXTS_MAX)
+    def attributes(text: str) -> tuple[str, ...] | None:
+        if not WHOLE_ATTRIBUTES.fullmatch(text):
+            return None
+        project({}, text, {})
+        return tuple(name.strip() for name in text.split(","))
+
+    def project_known(item: Any, text: Any, names: Any) -> Any:
+        wanted = attributes(text) if isinstance(text, str) else None
+        return project(item, text, names) if wanted is None else {name: item[name] for name in wanted if name in item}
+
+    return project_known
 
 
 def _shared(tokenize: Callable[[str], list[Any]]) -> Callable[[Any], list[Any]]:

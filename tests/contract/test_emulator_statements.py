@@ -92,6 +92,34 @@ def test_faults_are_found_in_a_known_text_as_in_a_new_one(clients: Clients, tabl
         clients.get("dynamodb").execute_statement(Statement=text, Parameters=key("wrong", {"N": "one"}))
 
 
+def test_a_projection_that_is_known_shows_what_a_new_one_does(clients: Clients, table: str) -> None:
+    client = clients.get("dynamodb")
+    items: list[Value] = [
+        {"pk": {"S": "p"}, "sk": {"S": "a"}, "many": {"L": [{"S": "x"}, {"S": "y"}]}, "n": {"N": "1"}}
+    ]
+    items.append({"pk": {"S": "p"}, "sk": {"S": "b"}, "who": {"S": "bee"}})
+    for each in items:
+        client.put_item(TableName=table, Item=each)
+
+    def shown(text: str, names: dict[str, str] | None = None) -> list[Value]:
+        keys = [{name: each[name] for name in ("pk", "sk")} for each in items]
+        asked: Value = {"Keys": keys, "ProjectionExpression": text}
+        asked |= {"ExpressionAttributeNames": names} if names else {}
+        found: list[Value] = client.batch_get_item(RequestItems={table: asked})["Responses"][table]
+        return found
+
+    for _ in "ab":
+        assert shown("sk, n,who") == [
+            {"sk": {"S": "a"}, "n": {"N": "1"}},
+            {"sk": {"S": "b"}, "who": {"S": "bee"}},
+        ]
+        assert shown("#n", {"#n": "n"}) == [{"n": {"N": "1"}}, {}]
+        assert shown("many[1]") == [{"many": {"L": [{"S": "y"}]}}, {}]
+        for wrong in ("sk, sk", "sk, name"):  # twice, and a reserved word
+            with pytest.raises(ClientError, match="ProjectionExpression"):
+                shown(wrong)
+
+
 def test_the_stream_holds_what_was_and_what_is(clients: Clients, table: str) -> None:
     insert = f"INSERT INTO \"{table}\" VALUE {{'pk':?,'sk':?,'n':?}}"
     update = f'UPDATE "{table}" SET n=? WHERE pk=? AND sk=?'

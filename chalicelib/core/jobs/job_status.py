@@ -21,6 +21,7 @@ from chalicelib.core.executions.execution import (
     TIMEOUT,
     Execution,
 )
+from chalicelib.core.schedules import last_run
 from chalicelib.core.schedules.capacity import is_cancelled
 from chalicelib.core.schedules.schedule import Schedule, State, progress
 
@@ -70,7 +71,7 @@ def group(state: State) -> str | None:
 
 def last_run_ms(found: Schedule, now_ms: int) -> int | None:
     """The instant of the last execution that was attempted, as the state records it."""
-    return progress(found, now_ms).last_run_ms
+    return last_run.last_run_ms(found.definition, found.state, now_ms)
 
 
 def last_attempted(records: Iterable[Execution]) -> Execution | None:
