@@ -224,30 +224,27 @@ def _jobs(s: Services, found: Sequence[Schedule]) -> list[Job]:
     """Jobs with their last executions, which their states name: one read for all of them. Where what is named was
     skipped or waits, the journal says which was the last."""
     now_ms = s.clock.now_ms()
-    named = {f.definition.key: keys for f in found if (keys := _last_keys(f, now_ms))}
-    wanted = [key for keys in named.values() for key in keys]
+    runs = [(f, job_status.last_run_ms(f, now_ms)) for f in found]
+    named = [_last_keys(f, run_ms) for f, run_ms in runs]
+    wanted = [key for keys in named for key in keys]
     records = s.stores.executions.get(wanted) if wanted else {}
-    last = {key: [records[k] for k in keys if k in records] for key, keys in named.items()}
-    return [_job(s, f, _last_among(s, f, last.get(f.definition.key, ()))) for f in found]
+    last = [[records[key] for key in keys if key in records] for keys in named]
+    return [_job(s, f, _last_among(s, f, run_ms, of)) for (f, run_ms), of in zip(runs, last, strict=True)]
 
 
-def _last_keys(found: Schedule, now_ms: int) -> list[ExecutionKey]:
+def _last_keys(found: Schedule, run_ms: int | None) -> list[ExecutionKey]:
     """What the last attempted execution may be called: its instant is known, not whether it was fired by hand. One that
     was cancelled before its claim has a mark alone."""
-    at_ms, marked_ms = job_status.last_run_ms(found, now_ms), found.state.outcome_ms if found.state.outcome else None
-    times = [ms for ms in dict.fromkeys((at_ms, marked_ms)) if ms is not None]
+    marked_ms = found.state.outcome_ms if found.state.outcome else None
+    times = [ms for ms in dict.fromkeys((run_ms, marked_ms)) if ms is not None]
     return [ExecutionKey(*found.definition.key, ms, manual) for ms in times for manual in (False, True)]
 
 
-def _last_among(s: Services, found: Schedule, records: Sequence[Execution]) -> Execution | None:
-    last, run_ms = _claimed(s, found, records) or job_status.last_attempted(records), _last_run_ms(s, found)
-    if last is not None and last.firing_ms >= run_ms and (last.state != PENDING or last.attempts):
+def _last_among(s: Services, found: Schedule, run_ms: int | None, records: Sequence[Execution]) -> Execution | None:
+    last = _claimed(s, found, run_ms, records) or job_status.last_attempted(records)
+    if last is not None and last.firing_ms >= (run_ms or 0) and (last.state != PENDING or last.attempts):
         return last
     return _last_of(s, found) if records else last
-
-
-def _last_run_ms(s: Services, found: Schedule) -> int:
-    return job_status.last_run_ms(found, s.clock.now_ms()) or 0
 
 
 def _last_of(s: Services, found: Schedule) -> Execution | None:
@@ -257,19 +254,18 @@ def _last_of(s: Services, found: Schedule) -> Execution | None:
     records, _ = s.stores.executions.of_schedule(found.definition.key, 0, now_ms, LAST_SCAN_MAX, None)
     slots = [key for key in overlap.refs(found.state) if key not in {e.key for e in records}]
     records = [*records, *(s.stores.executions.get(slots).values() if slots else ())]
-    return _claimed(s, found, records) or job_status.last_attempted(records)
+    return _claimed(s, found, job_status.last_run_ms(found, now_ms), records) or job_status.last_attempted(records)
 
 
 def _job(s: Services, found: Schedule, last: Execution | None) -> Job:
     return Job(found, last, job_status.status(found, last, s.clock.now_ms()))
 
 
-def _claimed(s: Services, found: Schedule, records: Iterable[Execution]) -> Execution | None:
+def _claimed(s: Services, found: Schedule, run_ms: int | None, records: Iterable[Execution]) -> Execution | None:
     """The last execution that was begun, if that was only just now: ``records`` would hold it."""
-    at_ms = job_status.last_run_ms(found, s.clock.now_ms())
-    if at_ms is None or any(r.firing_ms == at_ms for r in records):
+    if run_ms is None or any(r.firing_ms == run_ms for r in records):
         return None
-    return claim_spans.shown(s, found.definition, found.state, at_ms)
+    return claim_spans.shown(s, found.definition, found.state, run_ms)
 
 
 def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_match: str | None) -> Job:
@@ -291,7 +287,7 @@ def cancel(s: Services, caller: Caller, job_id: str, reason: str | None, if_matc
 
 def _open_of(s: Services, stopped: Schedule) -> list[Execution]:
     records, _ = s.stores.executions.of_schedule(stopped.definition.key, 0, s.clock.now_ms(), PAGE_MAX_ITEMS, None)
-    begun = _claimed(s, stopped, records)
+    begun = _claimed(s, stopped, job_status.last_run_ms(stopped, s.clock.now_ms()), records)
     return [e for e in (begun, *records) if e is not None and e.is_open]
 
 
