@@ -33,6 +33,7 @@ SCHEDULE = "01KB0000000000000000000000"
 POLICY = SecretPolicy(environment=True, header_refs=("*",))
 LOCAL = ("127.0.0.1", "localhost")
 PATIENT_MS = 10_000  # the longest that most senders wait for a broker: on a busy machine an answer may take seconds
+SOCKETS = Path("/proc/net")  # where Linux lists them
 ESTABLISHED = "01"  # a state of TCP, as Linux writes it
 ENDS_S = 30.0  # a sender's thread; the machine may be slow
 
@@ -173,8 +174,11 @@ def killed_before_it_answers(broker: BrokerProcess, sender: BrokerSender, one: D
     before = unread_bytes(broker.port)
     sending = threading.Thread(target=lambda: found.append(send(sender, one)))
     sending.start()
-    # Half of the event: heads of a message may come alone, and protobuf is shorter than JSON.
-    wait_until(lambda: unread_bytes(broker.port) - before >= len(one.event) // 2, what="a message that nobody reads")
+    if SOCKETS.exists():
+        # Half of the event: heads of a message may come alone, and protobuf is shorter than JSON.
+        wait_until(lambda: unread_bytes(broker.port) - before >= len(one.event) // 2, what="a message that is not read")
+    else:
+        time.sleep(0.3)  # other systems do not tell
     broker.kill()
     sending.join(ENDS_S)
     return found[0]
@@ -183,7 +187,7 @@ def killed_before_it_answers(broker: BrokerProcess, sender: BrokerSender, one: D
 def unread_bytes(port: int) -> int:
     """What lies at the connections of a server on this machine that it has not read, as Linux counts it."""
     found = 0
-    for table in Path("/proc/net").glob("tcp*"):  # of IPv4 and, where there is one, of IPv6
+    for table in SOCKETS.glob("tcp*"):  # of IPv4 and, where there is one, of IPv6
         for row in table.read_text().splitlines()[1:]:
             local, state, queues = (row.split()[place] for place in (1, 3, 4))
             if state == ESTABLISHED and int(local.rpartition(":")[2], 16) == port:
