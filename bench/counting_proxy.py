@@ -5,25 +5,23 @@ Counting on the wire leaves nothing out, whatever the product uses to make its c
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from bench import units
+from bench import forwarding, units
+from bench.forwarding import Answer
 from bench.units import Items
 from infra.state import State, Table
 
 WRITES = frozenset(
     {"PutItem", "UpdateItem", "DeleteItem", "BatchExecuteStatement", "ExecuteStatement", "TransactWriteItems"}
 )
-TIMEOUT_S = 30.0
-_DROPPED = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ class CountingProxy:
         self._scan = scan
         self._mirror: dict[str, Items] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), forwarding.handler(self.forward))
         self._server.daemon_threads = True
 
     def __enter__(self) -> CountingProxy:
@@ -108,43 +106,15 @@ class CountingProxy:
                 delete({"pk": {"S": pk}, "sk": {"S": sk}})
             self._mirror[table.name] = self._scan(table)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, headers, answer = proxy.forward(self.path, dict(self.headers), body)
-                self.send_response(status)
-                for name, value in headers.items():
-                    if name.lower() not in _DROPPED:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        return Handler
-
-    def forward(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    def forward(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Pass one call on, and count it."""
         operation = operation_of(path, headers)
         if not operation:
             raise RuntimeError(f"a call that cannot be counted: {path} names no operation")
         with self._lock:
-            connection = http.client.HTTPConnection("127.0.0.1", self._emulator_port, timeout=TIMEOUT_S)
-            kept = {name: value for name, value in headers.items() if name.lower() not in _DROPPED}
-            connection.request("POST", path, body, kept)
-            response = connection.getresponse()
-            answer = response.read()
-            connection.close()
+            status, answered, answer = forwarding.pass_on(f"127.0.0.1:{self._emulator_port}", path, headers, body)
             self._enter(operation, body, answer)
-        return response.status, dict(response.getheaders()), answer
+        return status, answered, answer
 
     def _enter(self, operation: str, body: bytes, answer: bytes) -> None:
         text = body.decode()

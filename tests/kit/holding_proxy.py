@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
+from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import ClassVar
 from urllib.parse import urlsplit
 
+from bench import forwarding
+from bench.forwarding import Answer
+
 TIMEOUT_S = 60.0
-_OF_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding", "date", "server"})
 
 
 class HoldingProxy:
@@ -22,7 +22,7 @@ class HoldingProxy:
         self._emulator, self._once = urlsplit(endpoint).netloc, once
         self._asking = threading.Lock()
         self.holds, self._over = threading.Event(), threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), forwarding.handler(self._answer))
         self._server.daemon_threads = True
 
     def __enter__(self) -> HoldingProxy:
@@ -44,33 +44,8 @@ class HoldingProxy:
                 self.holds.set()
             return self.holds.is_set()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version: ClassVar[str] = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if proxy._is_held():
-                    proxy._over.wait(TIMEOUT_S)
-                    self.close_connection = True
-                    return
-                connection = http.client.HTTPConnection(proxy._emulator, timeout=TIMEOUT_S)
-                connection.request("POST", self.path, body, dict(self.headers))
-                response = connection.getresponse()
-                answer = response.read()
-                connection.close()
-                self.send_response_only(response.status)
-                for name, value in response.getheaders():
-                    if name.lower() not in _OF_CONNECTION:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        return Handler
+    def _answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        if not self._is_held():
+            return forwarding.pass_on(self._emulator, path, headers, body)
+        self._over.wait(TIMEOUT_S)
+        return None
